@@ -1,1 +1,7 @@
-export {}
+export { connectDatabase } from "./connect.ts";
+export type { ControlPlane, Database, DatabaseOptions, Sql } from "./connect.ts";
+export { classifyFailure } from "./failure.ts";
+export type { DatabaseFailure } from "./failure.ts";
+export { numbers, texts } from "./literals.ts";
+export { migrate, UnsuitableDatabaseError } from "./migrate.ts";
+export * as schema from "./schema.ts";

@@ -1,1 +1,22 @@
-export {}
+export { Engine, type EngineOptions } from "./engine.ts";
+export type { Observer } from "./observer.ts";
+export {
+  errorTable,
+  SluiceError,
+  queueNotFound,
+  topicNotFound,
+  type EntryError,
+  type EntryErrorCode,
+  type ErrorCode,
+  type ErrorDetail,
+} from "./errors.ts";
+export type { MessageAttribute, MessageInput } from "./message/message.ts";
+export type { WriteResult } from "./publish/publish.ts";
+export type { Page, PageRequest } from "./directory/pages.ts";
+export type { Topic } from "./topics/topics.ts";
+export { queueDefaults, type Queue, type QueueCounts, type QueueSettings } from "./queues/queues.ts";
+export { subscriptionNotFound, type Subscription } from "./subscriptions/subscriptions.ts";
+export type { Received, ReceivedSlice } from "./receive/receive.ts";
+export { bitCharacter } from "./receipt-handle/receipt-handle.ts";
+export { startDispatcher, type RunningDispatcher } from "./fan-out/start-dispatcher.ts";
+export { cleanUp, type CleanUpResult } from "./clean-up/clean-up.ts";

@@ -1,0 +1,33 @@
+import { connectNatsBus } from "@sluice/bus";
+import { connectDatabase, migrate, UnsuitableDatabaseError } from "@sluice/database";
+import { messageMetrics, startApi } from "@sluice/http-api";
+import { apiConfig, createMetrics, runProcess, untilAvailable } from "@sluice/runtime";
+
+/** The API process: HTTP in front of Postgres, woken by NATS. Any number may run side by side. */
+runProcess({
+  name: "api",
+  config: apiConfig,
+  start: async ({ config, logger, signal }) => {
+    await untilAvailable("Postgres", () => migrate(config.databaseUrl), {
+      logger,
+      signal,
+      isFinal: (error) => error instanceof UnsuitableDatabaseError,
+    });
+    const bus = await untilAvailable(
+      "NATS",
+      () => connectNatsBus({ servers: config.natsServers, name: "sluice-api", logger }),
+      { logger, signal },
+    );
+    const database = connectDatabase({ url: config.databaseUrl, pool: config.databasePool, name: "sluice-api" });
+    const metrics = createMetrics();
+    const observer = messageMetrics(metrics, logger);
+    const { account, host, port } = config;
+    const api = await startApi({ database, bus, observer, metrics, logger, account, host, port });
+    logger.info({ event: "api.listening", url: api.url }, "the API is ready");
+    return async () => {
+      await api.stop();
+      await bus.close();
+      await database.close();
+    };
+  },
+});

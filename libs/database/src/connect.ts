@@ -1,0 +1,77 @@
+import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
+import postgres from "postgres";
+
+import * as schema from "./schema.ts";
+
+export type Sql = postgres.Sql;
+export type ControlPlane = PostgresJsDatabase<typeof schema>;
+
+/** The two ways into Postgres; see {@link connectDatabase}. */
+export interface Database extends AsyncDisposable {
+  /** The hot path: reviewed statements whose plans are fixed. Arrays go in as literals, ids come out as strings. */
+  readonly sql: Sql;
+  /** The control plane: topics, queues, subscriptions through Drizzle, on connections of its own. */
+  readonly control: ControlPlane;
+  /** Clean-up: statements that may read whole tables, free to be planned as such, one at a time. */
+  readonly maintenance: Sql;
+  close(): Promise<void>;
+}
+
+export interface DatabaseOptions {
+  /** `postgres://user:password@host:port/database` */
+  url: string;
+  /** Connections for the hot path. Default 8; the control plane and the clean-up add up to 3. */
+  pool?: number;
+  /** Shown in `pg_stat_activity`. */
+  name?: string;
+}
+
+/**
+ * Opens the connection pools of one process. Connects at the first query, and again after a loss.
+ *
+ * Hot statements are small, run thousands of times a second and must never be planned by a statistic that is minutes
+ * old on a table that turns over in seconds: generic plans save planning each call, and without sequential scans, hash
+ * and merge joins there is one plan left for each: nested loops over its index.
+ */
+export function connectDatabase({ url, pool = 8, name = "sluice" }: DatabaseOptions): Database {
+  const hot = open(url, pool, {
+    application_name: name,
+    plan_cache_mode: "force_generic_plan",
+    enable_seqscan: "off",
+    enable_hashjoin: "off",
+    enable_mergejoin: "off",
+    statement_timeout: "20s",
+  });
+  // Drizzle replaces the parsers of the client it is given, so it gets one of its own.
+  const controlClient = open(url, 2, { application_name: `${name}-control`, statement_timeout: "20s" });
+  const maintenance = open(url, 1, { application_name: `${name}-maintenance`, statement_timeout: "120s" });
+
+  const close = async () => {
+    await Promise.all([hot, controlClient, maintenance].map((client) => client.end({ timeout: 5 })));
+  };
+  return {
+    sql: hot,
+    control: drizzle(controlClient, { schema }),
+    maintenance,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+function open(url: string, max: number, settings: Record<string, string>): Sql {
+  return postgres(url, {
+    max,
+    // One round trip less on every new connection; array parameters are passed as literals instead.
+    fetch_types: false,
+    connect_timeout: 5,
+    idle_timeout: 0,
+    onnotice: () => undefined,
+    connection: {
+      jit: "off",
+      // An acknowledgement means committed and flushed, whatever the server's default says.
+      synchronous_commit: "on",
+      idle_in_transaction_session_timeout: "30s",
+      ...settings,
+    } as Record<string, string>,
+  });
+}

@@ -1,0 +1,46 @@
+import postgres from "postgres";
+
+/** SQLSTATE classes and codes that mean "not now": the same call may well succeed in a moment. */
+const UNAVAILABLE = /^(08|53|57P|55P03|57014|40001|40P01|25006)/;
+/** What the driver and the operating system call a server that does not answer. */
+const DISCONNECTED = new Set([
+  "CONNECTION_CLOSED",
+  "CONNECTION_ENDED",
+  "CONNECTION_DESTROYED",
+  "CONNECT_TIMEOUT",
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EPIPE",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "ETIMEDOUT",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+]);
+
+export type DatabaseFailure = "unavailable" | "unique-violation" | "refused" | "unknown";
+
+/**
+ * What a rejected query means.
+ *
+ * - `unavailable`: Postgres is away or overloaded. If it was a write, its outcome may be unknown.
+ * - `unique-violation`: refused by a unique key; nothing was written.
+ * - `refused`: Postgres answered with another error; nothing was written.
+ * - `unknown`: not an error of the database.
+ */
+export function classifyFailure(error: unknown): DatabaseFailure {
+  const cause = databaseError(error);
+  if (cause instanceof postgres.PostgresError) {
+    if (cause.code === "23505") return "unique-violation";
+    return UNAVAILABLE.test(cause.code) ? "unavailable" : "refused";
+  }
+  const code = (cause as { code?: unknown } | undefined)?.code;
+  return typeof code === "string" && DISCONNECTED.has(code) ? "unavailable" : "unknown";
+}
+
+/** Drizzle wraps what the driver threw. */
+function databaseError(error: unknown): unknown {
+  if (error instanceof postgres.PostgresError) return error;
+  const cause = error instanceof Error ? error.cause : undefined;
+  return cause === undefined ? error : databaseError(cause);
+}

@@ -1,0 +1,183 @@
+import { sql } from "drizzle-orm";
+import {
+  bigint,
+  boolean,
+  check,
+  customType,
+  index,
+  integer,
+  jsonb,
+  pgSequence,
+  pgTable,
+  primaryKey,
+  smallint,
+  text,
+  timestamp,
+  unique,
+  uuid,
+} from "drizzle-orm/pg-core";
+
+const bytea = customType<{ data: Uint8Array }>({ dataType: () => "bytea" });
+
+/** A bigint where Drizzle reads it; hot statements get ids as decimal strings, which is how they travel elsewhere. */
+const id = (name: string) => bigint(name, { mode: "bigint" });
+/** The owning tenant: the twelve digits of its account number as an integer. */
+const account = () => bigint("account", { mode: "bigint" }).notNull();
+const time = (name: string) => timestamp(name, { withTimezone: true });
+const fromDatabaseClock = sql`clock_timestamp()`;
+
+/** A name that producers publish to. */
+export const topics = pgTable(
+  "topics",
+  {
+    id: id("id").primaryKey().generatedAlwaysAsIdentity(),
+    account: account(),
+    name: text("name").notNull(),
+    tags: jsonb("tags").$type<Record<string, string>>().notNull().default({}),
+    createdAt: time("created_at").notNull().default(fromDatabaseClock),
+  },
+  (t) => [
+    unique("topics_name").on(t.account, t.name),
+    // Postgres' regular expressions count to 255 only.
+    check("topics_name_form", sql`${t.name} ~ '^[A-Za-z0-9_-]+$' AND length(${t.name}) <= 256`),
+  ],
+);
+
+/** A named point-to-point buffer. Durations are in seconds, sizes in bytes (LIMITS: queues). */
+export const queues = pgTable(
+  "queues",
+  {
+    id: id("id").primaryKey().generatedAlwaysAsIdentity(),
+    account: account(),
+    name: text("name").notNull(),
+    visibilityTimeout: integer("visibility_timeout").notNull().default(30),
+    delay: integer("delay").notNull().default(0),
+    retention: integer("retention").notNull().default(345_600),
+    maxMessageSize: integer("max_message_size").notNull().default(1_048_576),
+    receiveWait: integer("receive_wait").notNull().default(0),
+    tags: jsonb("tags").$type<Record<string, string>>().notNull().default({}),
+    createdAt: time("created_at").notNull().default(fromDatabaseClock),
+  },
+  (t) => [
+    unique("queues_name").on(t.account, t.name),
+    check("queues_name_form", sql`${t.name} ~ '^[A-Za-z0-9_-]{1,80}$'`),
+    check("queues_visibility_timeout", sql`${t.visibilityTimeout} BETWEEN 0 AND 43200`),
+    check("queues_delay", sql`${t.delay} >= 0`),
+    check("queues_retention", sql`${t.retention} BETWEEN 60 AND 1209600`),
+    check("queues_max_message_size", sql`${t.maxMessageSize} BETWEEN 1024 AND 1048576`),
+    check("queues_receive_wait", sql`${t.receiveWait} BETWEEN 0 AND 20`),
+  ],
+);
+
+/** Topic → queue. Fan-out joins this table, so a subscription counts from the commit that wrote it. */
+export const subscriptions = pgTable(
+  "subscriptions",
+  {
+    id: uuid("id").primaryKey(),
+    account: account(),
+    topicId: id("topic_id")
+      .notNull()
+      .references(() => topics.id, { onDelete: "cascade" }),
+    queueId: id("queue_id")
+      .notNull()
+      .references(() => queues.id, { onDelete: "cascade" }),
+    createdAt: time("created_at").notNull().default(fromDatabaseClock),
+  },
+  (t) => [
+    unique("subscriptions_topic_queue").on(t.topicId, t.queueId),
+    index("subscriptions_queue").on(t.queueId),
+  ],
+);
+
+export const batchIds = pgSequence("batch_ids", { cache: 32 });
+export const leaseIds = pgSequence("lease_ids", { cache: 32 });
+
+/**
+ * The messages of one write, stored once and never changed: one serialised message a line.
+ *
+ * At most 63 of them, so that any set of them is a non-negative `bigint`. No foreign keys: hot rows that refer to
+ * hot rows lock them for share, and many sharers of one row are a MultiXact each (docs: ARCHITECTURE.md).
+ */
+export const batches = pgTable(
+  "batches",
+  {
+    id: id("id").primaryKey(),
+    account: account(),
+    sentAt: time("sent_at").notNull(),
+    messageCount: smallint("message_count").notNull(),
+    payload: text("payload").notNull(),
+  },
+  (t) => [check("batches_message_count", sql`${t.messageCount} BETWEEN 1 AND 63`)],
+);
+
+/** Batches that wait for their fan-out. Deleting the row is the mark 'fanned out', in the transaction that fans out. */
+export const outbox = pgTable("outbox", {
+  batchId: id("batch_id").primaryKey(),
+  account: account(),
+  topicId: id("topic_id").notNull(),
+  sentAt: time("sent_at").notNull(),
+  messageCount: smallint("message_count").notNull(),
+});
+
+/**
+ * The undelivered part of one batch in one queue: a bit a message.
+ *
+ * A delivery is (queue, batch, bit). Several slices of one batch may rest in one queue; their bits are disjoint, since
+ * whatever applies to some messages only splits a slice. There is one index, and it is not unique: two parts of a
+ * batch may become visible at the same instant. A receipt handle names the row through that index (a claim writes
+ * `visible_at` in whole milliseconds so that it survives the journey) and is fenced by `lease`; only a slice whose
+ * visibility its holder has changed since (`moved`) is found through the small partial index instead.
+ */
+export const slices = pgTable(
+  "slices",
+  {
+    queueId: id("queue_id").notNull(),
+    visibleAt: time("visible_at").notNull(),
+    batchId: id("batch_id").notNull(),
+    pending: id("pending").notNull(),
+    account: account(),
+    /** The receive that holds it or held it last; 0 before the first one. */
+    lease: id("lease").notNull().default(sql`0`),
+    sentAt: time("sent_at").notNull(),
+    firstReceivedAt: time("first_received_at"),
+    receiveCount: integer("receive_count").notNull().default(0),
+    moved: boolean("moved").notNull().default(false),
+  },
+  (t) => [
+    index("slices_visible").on(t.queueId, t.visibleAt, t.batchId),
+    index("slices_moved").on(t.queueId, t.batchId).where(sql`${t.moved}`),
+    check("slices_pending", sql`${t.pending} > 0`),
+  ],
+);
+
+/** What a publish or send with an Idempotency-Key stored, so that its repeat stores nothing and answers the same. */
+export const idempotencyKeys = pgTable(
+  "idempotency_keys",
+  {
+    account: account(),
+    key: text("key").notNull(),
+    /** Topic or queue id; both come from one range each, so the kind is part of the identity. */
+    targetKind: text("target_kind").$type<"topic" | "queue">().notNull(),
+    targetId: id("target_id").notNull(),
+    messageCount: integer("message_count").notNull(),
+    firstMessageId: uuid("first_message_id").notNull(),
+    createdAt: time("created_at").notNull().default(fromDatabaseClock),
+  },
+  (t) => [
+    primaryKey({ name: "idempotency_keys_pkey", columns: [t.account, t.key] }),
+    index("idempotency_keys_created").on(t.createdAt),
+  ],
+);
+
+/** Queues deleted a while ago, whose slices the clean-up still removes. */
+export const deletedQueues = pgTable("deleted_queues", {
+  queueId: id("queue_id").primaryKey(),
+  account: account(),
+  deletedAt: time("deleted_at").notNull().default(fromDatabaseClock),
+});
+
+/** Keys that every process of an installation shares, made at the first start. */
+export const secrets = pgTable("secrets", {
+  name: text("name").primaryKey(),
+  value: bytea("value").notNull(),
+});

@@ -1,0 +1,31 @@
+import type { Sql } from "@sluice/database";
+
+import { heldSlices, type AppliedMark, type Lookup } from "../receipt-handle/apply-marks.ts";
+import type { SliceMark } from "../receipt-handle/slice-marks.ts";
+
+/**
+ * Clears the bits of slices that their receives still hold; a slice with none left goes.
+ *
+ * The lease is checked again where the row is written: a claim that got in between has changed it, and then nothing
+ * happens here.
+ */
+export async function deleteAcknowledged(
+  sql: Sql,
+  marks: readonly SliceMark[],
+  lookup: Lookup,
+): Promise<AppliedMark[]> {
+  return await sql<AppliedMark[]>`
+    WITH found AS MATERIALIZED (
+      SELECT m.position, s.ctid AS row, s.lease, s.pending & m.mask AS done, s.pending & ~m.mask AS rest
+      FROM ${heldSlices(sql, marks, lookup)}
+    ), emptied AS (
+      DELETE FROM slices s USING found f
+      WHERE f.rest = 0 AND s.ctid = f.row AND s.lease = f.lease AND s.pending & ~f.done = 0
+      RETURNING f.row
+    ), reduced AS (
+      UPDATE slices s SET pending = s.pending & ~f.done FROM found f
+      WHERE f.rest <> 0 AND s.ctid = f.row AND s.lease = f.lease AND s.pending & ~f.done <> 0
+      RETURNING f.row
+    )
+    SELECT position::int, done, row IN (SELECT row FROM emptied UNION ALL SELECT row FROM reduced) AS applied FROM found`;
+}

@@ -1,0 +1,85 @@
+import { LRUCache } from "lru-cache";
+
+import { SluiceError } from "../errors.ts";
+
+export interface DirectoryOptions<Row extends { id: string }> {
+  /** Reads the row of a name from Postgres; undefined when there is none. */
+  find: (account: string, name: string) => Promise<Row | undefined>;
+  notFound: (name: string) => SluiceError;
+}
+
+/** How long a row may be out of date when the hint of its change was lost, in ms. */
+const TIME_TO_LIVE = 5_000;
+const MAX_ROWS = 20_000;
+
+/**
+ * Names → rows of topics or queues, remembered for a moment so that a hot call asks Postgres nothing.
+ *
+ * It may be out of date: statements that write check for themselves that their topic or queue still exists, and
+ * {@link Directory.use} then looks again. Names that do not exist are not remembered.
+ */
+export class Directory<Row extends { id: string }> {
+  readonly #options: DirectoryOptions<Row>;
+  readonly #rows = new LRUCache<string, Row>({ max: MAX_ROWS, ttl: TIME_TO_LIVE });
+  readonly #lookups = new Map<string, Promise<Row>>();
+
+  constructor(options: DirectoryOptions<Row>) {
+    this.#options = options;
+  }
+
+  /** @throws {SluiceError} `topic_not_found` or `queue_not_found` */
+  get(account: string, name: string): Row | Promise<Row> {
+    return this.#rows.get(keyOf(account, name)) ?? this.#lookUp(account, name);
+  }
+
+  /** Runs a call with the row of a name; when that row turns out to be gone, once more with a fresh one. */
+  async use<Result>(account: string, name: string, call: (row: Row) => Promise<Result>): Promise<Result> {
+    const row = await this.get(account, name);
+    try {
+      return await call(row);
+    } catch (error) {
+      if (!(error instanceof SluiceError) || error.code !== this.#options.notFound(name).code) throw error;
+      this.forget(account, name);
+      const fresh = await this.#lookUp(account, name);
+      if (fresh.id === row.id) throw error;
+      return await call(fresh);
+    }
+  }
+
+  /** What is remembered of a name, without asking. */
+  peek(account: string, name: string): Row | undefined {
+    return this.#rows.peek(keyOf(account, name));
+  }
+
+  forget(account: string, name: string): void {
+    this.#rows.delete(keyOf(account, name));
+    // A look-up under way may have read what is now out of date: nobody new joins it, and it remembers nothing.
+    this.#lookups.delete(keyOf(account, name));
+  }
+
+  forgetAll(): void {
+    this.#rows.clear();
+    this.#lookups.clear();
+  }
+
+  #lookUp(account: string, name: string): Promise<Row> {
+    const key = keyOf(account, name);
+    const underWay = this.#lookups.get(key);
+    if (underWay) return underWay;
+    const lookup = this.#options.find(account, name).then(
+      (row) => {
+        if (!row) throw this.#options.notFound(name);
+        if (this.#lookups.get(key) === lookup) this.#rows.set(key, row);
+        return row;
+      },
+    ).finally(() => {
+      if (this.#lookups.get(key) === lookup) this.#lookups.delete(key);
+    });
+    this.#lookups.set(key, lookup);
+    return lookup;
+  }
+}
+
+function keyOf(account: string, name: string): string {
+  return `${account}/${name}`;
+}

@@ -1,0 +1,42 @@
+import { SluiceError } from "../errors.ts";
+
+/** One page of a list. `nextCursor` is absent on the last one. */
+export interface Page<Item> {
+  items: Item[];
+  nextCursor?: string;
+}
+
+export interface PageRequest {
+  prefix?: string | undefined;
+  cursor?: string | undefined;
+  /** 1-1,000; default 100. */
+  limit?: number | undefined;
+}
+
+export const DEFAULT_PAGE = 100;
+
+/** Cuts a page out of rows that were read with one more than the limit; the cursor names the last row shown. */
+export function pageOf<Item>(rows: readonly Item[], limit: number, nameOf: (item: Item) => string): Page<Item> {
+  const items = rows.slice(0, limit);
+  const last = items.at(-1);
+  return rows.length > limit && last !== undefined
+    ? { items, nextCursor: Buffer.from(nameOf(last)).toString("base64url") }
+    : { items };
+}
+
+/** @throws {SluiceError} `invalid_request` when the cursor is not one that a list returned. */
+export function afterCursor(cursor: string | undefined): string | undefined {
+  if (cursor === undefined) return undefined;
+  const name = Buffer.from(cursor, "base64url").toString();
+  if (!/^[A-Za-z0-9_.-]{1,256}$/.test(name)) {
+    throw new SluiceError("invalid_request", "the cursor is not one that a list returned", {
+      details: [{ path: "cursor", message: "pass nextCursor of the page before, unchanged" }],
+    });
+  }
+  return name;
+}
+
+/** The bound of a prefix in a `LIKE`, with its wildcards made literal. */
+export function likePrefix(prefix: string): string {
+  return `${prefix.replaceAll(/[\\%_]/g, String.raw`\$&`)}%`;
+}

@@ -1,0 +1,134 @@
+import type { Bus, BusSubscription, Change } from "@sluice/bus";
+import type { Database } from "@sluice/database";
+
+import { Acknowledger } from "./acknowledge/acknowledge.ts";
+import { Directory } from "./directory/directory.ts";
+import { queueNotFound, topicNotFound } from "./errors.ts";
+import type { Observer } from "./observer.ts";
+import { Publisher } from "./publish/publish.ts";
+import { Queues, type Queue } from "./queues/queues.ts";
+import { ReceiptHandles } from "./receipt-handle/receipt-handle.ts";
+import { Payloads } from "./receive/payloads.ts";
+import { Receiver } from "./receive/receive.ts";
+import { sharedSecret } from "./receipt-handle/shared-secret.ts";
+import { Sender } from "./send/send.ts";
+import { Subscriptions, type Subscription } from "./subscriptions/subscriptions.ts";
+import { Topics, type Topic } from "./topics/topics.ts";
+import { VisibilityChanger } from "./visibility/change-visibility.ts";
+
+export interface EngineOptions {
+  database: Database;
+  bus: Bus;
+  observer: Observer;
+}
+
+/**
+ * Everything an API process does to topics, queues and messages, whatever protocol asks for it.
+ *
+ * Each verb is one object in a folder of its own, with its SQL beside it; this class only puts them together and keeps
+ * their caches true to what other processes change.
+ */
+export class Engine implements AsyncDisposable {
+  readonly topics: Topics;
+  readonly queues: Queues;
+  readonly subscriptions: Subscriptions;
+  readonly topicDirectory: Directory<Topic>;
+  readonly queueDirectory: Directory<Queue>;
+  readonly publisher: Publisher;
+  readonly sender: Sender;
+  readonly receiver: Receiver;
+  readonly acknowledger: Acknowledger;
+  readonly visibility: VisibilityChanger;
+  readonly handles: ReceiptHandles;
+  readonly database: Database;
+  readonly bus: Bus;
+  #subscriptions: BusSubscription[] = [];
+
+  private constructor({ database, bus, observer }: EngineOptions, secret: Uint8Array) {
+    const { sql, control } = database;
+    this.database = database;
+    this.bus = bus;
+    this.topics = new Topics(control);
+    this.queues = new Queues(control);
+    this.subscriptions = new Subscriptions(control);
+    this.topicDirectory = new Directory({ find: (account, name) => this.topics.find(account, name), notFound: topicNotFound });
+    this.queueDirectory = new Directory({ find: (account, name) => this.queues.find(account, name), notFound: queueNotFound });
+    const payloads = new Payloads(sql);
+    this.handles = new ReceiptHandles(secret);
+    this.publisher = new Publisher({ sql, bus, payloads, observer, topics: this.topicDirectory });
+    this.sender = new Sender({ sql, bus, payloads, observer, queues: this.queueDirectory });
+    this.receiver = new Receiver({ sql, bus, payloads, observer, queues: this.queueDirectory, handles: this.handles });
+    this.acknowledger = new Acknowledger({ sql, observer, queues: this.queueDirectory, handles: this.handles });
+    this.visibility = new VisibilityChanger({ sql, bus, queues: this.queueDirectory, handles: this.handles });
+  }
+
+  /** Needs a migrated database. */
+  static async open(options: EngineOptions): Promise<Engine> {
+    const engine = new Engine(options, await sharedSecret(options.database.sql, "receipt-handles"));
+    await engine.#listen(options.observer);
+    return engine;
+  }
+
+  /**
+   * Subscribes a queue to a topic: every publish answered after this resolves reaches the queue.
+   * @throws {SluiceError} `topic_not_found`, `queue_not_found`
+   */
+  async subscribe(
+    account: string,
+    topicName: string,
+    queueName: string,
+  ): Promise<{ subscription: Subscription; created: boolean }> {
+    const [topic, queue] = await Promise.all([
+      this.topics.find(account, topicName),
+      this.queues.find(account, queueName),
+    ]);
+    if (!topic) throw topicNotFound(topicName);
+    if (!queue) throw queueNotFound(queueName);
+    return await this.subscriptions.create(account, topic, queue);
+  }
+
+  /** Tells this and all other processes that a topic or queue is not what it was. */
+  changed(change: Change): void {
+    void this.#forget(change);
+    this.bus.invalidate(change);
+  }
+
+  /** Ends waiting receives, finishes what is being written. Leaves the database and the bus to their owner. */
+  async close(): Promise<void> {
+    this.receiver.close();
+    await Promise.all(this.#subscriptions.map((subscription) => subscription.stop()));
+    await Promise.all([this.publisher.idle(), this.sender.idle(), this.acknowledger.idle()]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #listen(observer: Observer): Promise<void> {
+    this.#subscriptions = await Promise.all([
+      this.bus.onQueues((queueIds) => {
+        this.receiver.signal(queueIds);
+      }),
+      this.bus.onChange((change) => {
+        this.#forget(change).catch((error: unknown) => {
+          observer.failed("cache invalidation", error);
+        });
+      }),
+      this.bus.onGap(() => {
+        this.topicDirectory.forgetAll();
+        this.queueDirectory.forgetAll();
+        this.receiver.signalAll();
+      }),
+    ]);
+  }
+
+  async #forget({ kind, account, name }: Change): Promise<void> {
+    if (kind === "topic") this.topicDirectory.forget(account, name);
+    if (kind !== "queue") return;
+    const known = this.queueDirectory.peek(account, name);
+    this.queueDirectory.forget(account, name);
+    if (!known) return;
+    const now = await this.queues.find(account, name);
+    if (now?.id !== known.id) this.receiver.queueDeleted(known.id, name);
+  }
+}

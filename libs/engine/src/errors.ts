@@ -1,0 +1,74 @@
+/**
+ * Every way a call can fail: code → HTTP status → whether the same call may succeed later.
+ *
+ * The codes are the public contract (docs/errors.md): they are added to, never renamed.
+ */
+export const errorTable = {
+  malformed_json: { status: 400, retryable: false },
+  invalid_request: { status: 400, retryable: false },
+  invalid_name: { status: 400, retryable: false },
+  receipt_handle_invalid: { status: 400, retryable: false },
+  topic_not_found: { status: 404, retryable: false },
+  queue_not_found: { status: 404, retryable: false },
+  subscription_not_found: { status: 404, retryable: false },
+  route_not_found: { status: 404, retryable: false },
+  method_not_allowed: { status: 405, retryable: false },
+  topic_exists: { status: 409, retryable: false },
+  queue_exists: { status: 409, retryable: false },
+  idempotency_key_reused: { status: 409, retryable: false },
+  request_too_large: { status: 413, retryable: false },
+  unsupported_media_type: { status: 415, retryable: false },
+  too_many_requests: { status: 429, retryable: true },
+  internal: { status: 500, retryable: true },
+  unavailable: { status: 503, retryable: true },
+} as const satisfies Record<string, { status: number; retryable: boolean }>;
+
+export type ErrorCode = keyof typeof errorTable;
+
+/** Failures of one entry of a batch call; the other entries are not touched by it. */
+export type EntryErrorCode =
+  | "message_too_large"
+  | "invalid_message"
+  | "invalid_attribute"
+  | "receipt_handle_expired"
+  | "message_not_in_flight";
+
+export interface EntryError {
+  code: EntryErrorCode;
+  message: string;
+}
+
+/** Where in the request something is wrong: `messages.3.body`. */
+export interface ErrorDetail {
+  path: string;
+  message: string;
+}
+
+/** A call that failed as a whole; nothing was changed, unless the code is `unavailable` or `internal`. */
+export class SluiceError extends Error {
+  override readonly name = "SluiceError";
+  readonly code: ErrorCode;
+  readonly details: readonly ErrorDetail[] | undefined;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { details?: readonly ErrorDetail[]; cause?: unknown } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.details = options.details;
+  }
+
+  get status(): number {
+    return errorTable[this.code].status;
+  }
+}
+
+export function topicNotFound(name: string): SluiceError {
+  return new SluiceError("topic_not_found", `there is no topic "${name}"; create it with POST /v1/topics`);
+}
+
+export function queueNotFound(name: string): SluiceError {
+  return new SluiceError("queue_not_found", `there is no queue "${name}"; create it with POST /v1/queues`);
+}

@@ -1,0 +1,67 @@
+import type { Bus, BusSubscription } from "@sluice/bus";
+import type { Sql } from "@sluice/database";
+
+import type { Observer } from "../observer.ts";
+import { fanOut, findForgotten } from "./fan-out.ts";
+
+export interface DispatcherOptions {
+  sql: Sql;
+  bus: Bus;
+  observer: Observer;
+}
+
+/** Batches fanned out by one statement: enough to share its cost, few enough to commit soon. */
+const MAX_SET = 128;
+/** A batch this old, in ms, was announced to nobody who acted on it. */
+const FORGOTTEN_AFTER = 500;
+
+/**
+ * Turns announcements into fan-outs and tells the API processes which queues have something new. Any number of
+ * dispatchers may run: each batch is fanned out once, by whoever takes it out of the outbox first.
+ */
+export class Dispatcher {
+  readonly #options: DispatcherOptions;
+  #announcements: BusSubscription | undefined;
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    this.#announcements = await this.#options.bus.takeBatches(
+      async (batchIds) => {
+        try {
+          await this.#fanOut(batchIds);
+        } catch (error) {
+          // The batches are still in the outbox; the sweeper takes them up.
+          this.#options.observer.failed("fan-out", error);
+        }
+      },
+      { maxBatches: MAX_SET },
+    );
+  }
+
+  /** Resolves when the fan-out that was running has committed. */
+  async stop(): Promise<void> {
+    await this.#announcements?.stop();
+  }
+
+  /** Fans out whatever was forgotten: lost announcements, and those that a dead dispatcher had taken. */
+  async sweep(signal?: AbortSignal): Promise<void> {
+    for (;;) {
+      const forgotten = await findForgotten(this.#options.sql, FORGOTTEN_AFTER, MAX_SET);
+      if (forgotten.length === 0) return;
+      const batches = await this.#fanOut(forgotten);
+      // None taken: another dispatcher has them in hand.
+      if (batches === 0 || signal?.aborted) return;
+    }
+  }
+
+  async #fanOut(batchIds: readonly string[]): Promise<number> {
+    const { sql, bus, observer } = this.#options;
+    const result = await fanOut(sql, batchIds);
+    if (result.queueIds.length > 0) bus.signalQueues(result.queueIds);
+    if (result.batches > 0) observer.fannedOut(result.batches, result.deliveries);
+    return result.batches;
+  }
+}

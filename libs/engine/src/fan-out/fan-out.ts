@@ -1,0 +1,64 @@
+import { numbers, type Sql } from "@sluice/database";
+
+export interface FanOutResult {
+  /** Batches that this call fanned out; the others were done before or are in other hands. */
+  batches: number;
+  /** Messages times the queues they went to. */
+  deliveries: number;
+  /** Queues that have new slices. */
+  queueIds: string[];
+}
+
+/**
+ * Fans batches out: one slice for each subscribed queue, and the end of their wait in the outbox, in one transaction.
+ *
+ * Taking the row out of the outbox is what makes it happen once: a batch announced twice, or taken by two dispatchers, is
+ * found by one of them, and a dispatcher that dies leaves the row. Subscriptions are joined here and now: one that was
+ * committed before the publish was answered is always seen, and no payload is read.
+ */
+export async function fanOut(sql: Sql, batchIds: readonly string[]): Promise<FanOutResult> {
+  const rows = await sql<FanOutRow[]>`
+    WITH waiting AS MATERIALIZED (
+      SELECT batch_id FROM outbox WHERE batch_id = ANY(${numbers(batchIds)}::bigint[])
+      ORDER BY batch_id FOR UPDATE SKIP LOCKED
+    ), taken AS (
+      DELETE FROM outbox o USING waiting w WHERE o.batch_id = w.batch_id
+      RETURNING o.batch_id, o.account, o.topic_id, o.sent_at, o.message_count
+    ), sliced AS (
+      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at)
+      SELECT q.id, clock_timestamp() + make_interval(secs => q.delay), t.batch_id,
+             9223372036854775807 >> (63 - t.message_count), t.account, t.sent_at
+      FROM taken t
+      JOIN subscriptions s ON s.topic_id = t.topic_id AND s.account = t.account
+      JOIN queues q ON q.id = s.queue_id AND q.account = t.account
+      ORDER BY q.id, t.batch_id
+      RETURNING queue_id, pending
+    )
+    SELECT queue_id, sum(bit_count(pending::bit(64)))::int AS count FROM sliced GROUP BY queue_id
+    UNION ALL
+    SELECT NULL, count(*)::int FROM taken`;
+  const result: FanOutResult = { batches: 0, deliveries: 0, queueIds: [] };
+  for (const { queue_id, count } of rows) {
+    if (queue_id === null) {
+      result.batches = count;
+    } else {
+      result.deliveries += count;
+      result.queueIds.push(queue_id);
+    }
+  }
+  return result;
+}
+
+interface FanOutRow {
+  queue_id: string | null;
+  count: number;
+}
+
+/** Batches whose announcement was lost: older than `ageMs` by the database clock, oldest first. */
+export async function findForgotten(sql: Sql, ageMs: number, limit: number): Promise<string[]> {
+  const rows = await sql<{ batch_id: string }[]>`
+    SELECT batch_id FROM outbox
+    WHERE sent_at < (SELECT clock_timestamp() - ${ageMs}::float8 * interval '1 millisecond')
+    ORDER BY batch_id LIMIT ${limit}::int`;
+  return rows.map((row) => row.batch_id);
+}

@@ -1,0 +1,45 @@
+import { numbers, texts, type Sql } from "@sluice/database";
+
+import type { IdempotencyKey, NewBatch, StoredBatch } from "../write/batch-writer.ts";
+
+/** Never part of a serialised message: JSON escapes it. */
+export const RECORD_SEPARATOR = "\u001e";
+
+/**
+ * Stores batches and, in the same transaction, the note that each waits for its fan-out.
+ *
+ * The payloads go in as one text and are parted by the server: as an array each quote in them would be escaped here
+ * and unescaped there. A topic deleted in the meantime drops out in the join, so no cache needs to be right.
+ */
+export async function insertPublished(sql: Sql, batches: NewBatch[], keys: IdempotencyKey[]): Promise<StoredBatch[]> {
+  return await sql<StoredBatch[]>`
+    WITH input AS MATERIALIZED (
+      SELECT i.position::int, i.account, i.topic_id, i.message_count, i.payload,
+             nextval('batch_ids') AS id, clock_timestamp() AS sent_at
+      FROM unnest(
+        ${numbers(batches.map((batch) => batch.account))}::bigint[],
+        ${numbers(batches.map((batch) => batch.targetId))}::bigint[],
+        ${numbers(batches.map((batch) => batch.lines.length))}::smallint[],
+        string_to_array(${batches.map((batch) => batch.lines.join("\n")).join(RECORD_SEPARATOR)}, ${RECORD_SEPARATOR})
+      ) WITH ORDINALITY AS i(account, topic_id, message_count, payload, position)
+      JOIN topics t ON t.id = i.topic_id AND t.account = i.account
+    ), stored AS (
+      INSERT INTO batches (id, account, sent_at, message_count, payload)
+      SELECT id, account, sent_at, message_count, payload FROM input
+    ), awaiting_fan_out AS (
+      INSERT INTO outbox (batch_id, account, topic_id, sent_at, message_count)
+      SELECT id, account, topic_id, sent_at, message_count FROM input
+    ), keys AS (
+      INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, first_message_id)
+      SELECT k.account, k.key, 'topic', k.topic_id, k.message_count, k.first_message_id
+      FROM unnest(
+        ${numbers(keys.map((key) => key.account))}::bigint[],
+        ${texts(keys.map((key) => key.key))}::text[],
+        ${numbers(keys.map((key) => key.targetId))}::bigint[],
+        ${numbers(keys.map((key) => key.messageCount))}::int[],
+        ${texts(keys.map((key) => key.firstMessageId))}::uuid[]
+      ) AS k(account, key, topic_id, message_count, first_message_id)
+      JOIN topics t ON t.id = k.topic_id AND t.account = k.account
+    )
+    SELECT position, id FROM input`;
+}

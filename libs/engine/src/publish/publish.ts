@@ -1,0 +1,75 @@
+import type { Bus } from "@sluice/bus";
+import type { Sql } from "@sluice/database";
+
+import type { Directory } from "../directory/directory.ts";
+import { topicNotFound, type EntryError } from "../errors.ts";
+import { acceptMessages, resultsOf, type MessageInput } from "../message/accept-messages.ts";
+import type { Observer } from "../observer.ts";
+import type { Payloads } from "../receive/payloads.ts";
+import type { Topic } from "../topics/topics.ts";
+import { BatchWriter } from "../write/batch-writer.ts";
+import { insertPublished } from "./insert-published.ts";
+
+export interface WriteOptions {
+  /** Repeats with the same key within 10 minutes store nothing again and get the same answer. */
+  idempotencyKey?: string | undefined;
+}
+
+/** What became of one message of a call. */
+export type WriteResult = { messageId: string } | { error: EntryError };
+
+/** Bytes of body and attributes (LIMITS: topics, MaximumMessageSize default). */
+export const MAX_TOPIC_MESSAGE_BYTES = 262_144;
+
+/** Publishes to topics: stores the messages, answers after the commit, and announces them to the dispatchers. */
+export class Publisher {
+  readonly #topics: Directory<Topic>;
+  readonly #writer: BatchWriter;
+  readonly #observer: Observer;
+
+  constructor(options: { sql: Sql; bus: Bus; payloads: Payloads; topics: Directory<Topic>; observer: Observer }) {
+    const { sql, bus, payloads, topics, observer } = options;
+    this.#topics = topics;
+    this.#observer = observer;
+    this.#writer = new BatchWriter({
+      sql,
+      kind: "topic",
+      payloads,
+      insert: (batches, keys) => insertPublished(sql, batches, keys),
+      committed: (stored) => {
+        bus.announceBatches(stored.map((batch) => batch.id));
+      },
+      notFound: (name) => topicNotFound(name),
+    });
+  }
+
+  /**
+   * One result a message, in order. A message that breaks a rule is refused alone.
+   * @throws {SluiceError} `topic_not_found`, `idempotency_key_reused`, `too_many_requests`, `unavailable`
+   */
+  async publish(
+    account: string,
+    topic: string,
+    messages: readonly MessageInput[],
+    { idempotencyKey }: WriteOptions = {},
+  ): Promise<WriteResult[]> {
+    return await this.#topics.use(account, topic, async (row) => {
+      const accepted = acceptMessages(messages, MAX_TOPIC_MESSAGE_BYTES);
+      if (accepted.lines.length === 0) return resultsOf(accepted);
+      const firstId = await this.#writer.write({
+        account,
+        targetId: row.id,
+        targetName: topic,
+        ...accepted,
+        idempotency: idempotencyKey === undefined ? undefined : { key: idempotencyKey, messageCount: messages.length },
+      });
+      // A repeat answers the first call's ids and stored nothing.
+      if (firstId === accepted.firstMessageId) this.#observer.published(accepted.lines.length);
+      return resultsOf({ ...accepted, firstMessageId: firstId });
+    });
+  }
+
+  idle(): Promise<void> {
+    return this.#writer.idle();
+  }
+}

@@ -1,0 +1,92 @@
+import { numbers, type Sql } from "@sluice/database";
+
+import type { SliceMark } from "./slice-marks.ts";
+
+/** What one statement did to one row that a mark names. */
+export interface AppliedMark {
+  /** The mark, counted from 1. */
+  position: number;
+  /** The bits of the mark that the row had. */
+  done: string;
+  /** False when another statement changed the row in the same instant: look again. */
+  applied: boolean;
+}
+
+/** Which way a statement finds the rows: by the deadline in the handle, or among those whose deadline was moved. */
+export type Lookup = "exact" | "moved";
+
+export type MarkStatement = (marks: readonly SliceMark[], lookup: Lookup) => Promise<AppliedMark[]>;
+
+/** Collisions on one slice need two processes in one instant; each round settles at least one of them. */
+const MAX_ROUNDS = 8;
+
+/**
+ * Runs a statement for marks until each bit is accounted for, and returns the bits done for each mark.
+ *
+ * Nearly always the first, exact lookup does it all. What it leaves is either held in a part whose deadline its holder
+ * moved, or was changed by another statement at that very moment, or is no longer held at all.
+ */
+export async function applyMarks(marks: readonly SliceMark[], statement: MarkStatement): Promise<bigint[]> {
+  const done = marks.map(() => 0n);
+  let left = marks.map((_, index) => index);
+  for (let round = 0; round < MAX_ROUNDS && left.length > 0; round += 1) {
+    const exact = await runOn(left, marks, done, statement, "exact");
+    left = unfinished(left, marks, done);
+    if (left.length === 0) break;
+    const moved = await runOn(left, marks, done, statement, "moved");
+    left = unfinished(left, marks, done);
+    if (!exact.collided && !moved.collided) break;
+  }
+  return done;
+}
+
+async function runOn(
+  left: readonly number[],
+  marks: readonly SliceMark[],
+  done: bigint[],
+  statement: MarkStatement,
+  lookup: Lookup,
+): Promise<{ collided: boolean }> {
+  const results = await statement(
+    left.map((index) => ({ ...(marks[index] as SliceMark), mask: remaining(marks, done, index) })),
+    lookup,
+  );
+  let collided = false;
+  for (const result of results) {
+    const index = left[result.position - 1];
+    if (index === undefined) continue;
+    if (result.applied) done[index] = (done[index] ?? 0n) | BigInt(result.done);
+    else collided = true;
+  }
+  return { collided };
+}
+
+function unfinished(left: readonly number[], marks: readonly SliceMark[], done: readonly bigint[]): number[] {
+  return left.filter((index) => remaining(marks, done, index) !== 0n);
+}
+
+function remaining(marks: readonly SliceMark[], done: readonly bigint[], index: number): bigint {
+  return (marks[index]?.mask ?? 0n) & ~(done[index] ?? 0n);
+}
+
+/**
+ * SQL: the rows that marks name, as `m` (the marks) joined to `s` (slices), fenced by the lease.
+ *
+ * The exact lookup reads one index entry a mark; the other one reads the partial index of moved slices.
+ */
+export function heldSlices(sql: Sql, marks: readonly SliceMark[], lookup: Lookup) {
+  return sql`
+    unnest(
+      ${numbers(marks.map((mark) => mark.queueId))}::bigint[],
+      ${numbers(marks.map((mark) => mark.visibleAt))}::bigint[],
+      ${numbers(marks.map((mark) => mark.batchId))}::bigint[],
+      ${numbers(marks.map((mark) => mark.lease))}::bigint[],
+      ${numbers(marks.map((mark) => mark.mask))}::bigint[]
+    ) WITH ORDINALITY AS m(queue_id, visible_at, batch_id, lease, mask, position)
+    JOIN slices s ON s.queue_id = m.queue_id AND s.batch_id = m.batch_id AND s.lease = m.lease AND s.pending & m.mask <> 0
+      AND ${
+        lookup === "moved"
+          ? sql`s.moved`
+          : sql`NOT s.moved AND s.visible_at = timestamptz 'epoch' + m.visible_at * interval '1 millisecond'`
+      }`;
+}

@@ -1,0 +1,79 @@
+import { createHmac, timingSafeEqual } from "node:crypto";
+
+/** Names one receive of one slice; with the number of a bit it names one receive of one delivery. */
+export interface SliceHandle {
+  queueId: string;
+  batchId: string;
+  /** The receive that holds it: the fence against everybody who held it before. */
+  lease: string;
+  /** The deadline the receive wrote, in ms since the epoch: where the row stands in the index. */
+  visibleAt: number;
+}
+
+export interface ReceiptHandle extends SliceHandle {
+  bit: number;
+}
+
+const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+const FIELD = 6;
+const BODY = 4 * FIELD;
+const MAC = 12;
+/** 36 bytes are 48 characters without padding, and the bit (0-62) is one more. */
+const PREFIX_LENGTH = ((BODY + MAC) * 4) / 3;
+const HANDLE = /^[A-Za-z0-9_-]{49}$/;
+
+/**
+ * Makes and reads receipt handles: opaque tokens, bound to queue, batch and receive by a MAC.
+ *
+ * One MAC a slice, not one a message: the handles of a slice differ in their last character, the bit. Another bit of the
+ * same receive is a handle that the same consumer was given as well, and a bit it was not given is not in the row.
+ */
+export class ReceiptHandles {
+  readonly #key: Uint8Array;
+  /** The message handles of a slice arrive together; its MAC is checked once. */
+  #last: { prefix: string; slice: SliceHandle } | undefined;
+
+  /** @param key - 32 secret bytes, shared by all processes of an installation. */
+  constructor(key: Uint8Array) {
+    this.#key = key;
+  }
+
+  /** What the handles of one received slice start with; `+ bitCharacter(bit)` makes one. */
+  prefix(slice: SliceHandle): string {
+    const bytes = Buffer.allocUnsafe(BODY + MAC);
+    bytes.writeUIntBE(Number(slice.queueId), 0, FIELD);
+    bytes.writeUIntBE(Number(slice.batchId), FIELD, FIELD);
+    bytes.writeUIntBE(Number(slice.lease), 2 * FIELD, FIELD);
+    bytes.writeUIntBE(slice.visibleAt, 3 * FIELD, FIELD);
+    this.#mac(bytes).copy(bytes, BODY, 0, MAC);
+    return bytes.toString("base64url");
+  }
+
+  /** Reads a handle that this installation made; undefined for anything else. */
+  read(handle: string): ReceiptHandle | undefined {
+    if (!HANDLE.test(handle)) return undefined;
+    const bit = ALPHABET.indexOf(handle.charAt(PREFIX_LENGTH));
+    if (bit > 62) return undefined;
+    const prefix = handle.slice(0, PREFIX_LENGTH);
+    if (this.#last?.prefix === prefix) return { ...this.#last.slice, bit };
+    const bytes = Buffer.from(prefix, "base64url");
+    if (!timingSafeEqual(this.#mac(bytes).subarray(0, MAC), bytes.subarray(BODY))) return undefined;
+    const slice = {
+      queueId: String(bytes.readUIntBE(0, FIELD)),
+      batchId: String(bytes.readUIntBE(FIELD, FIELD)),
+      lease: String(bytes.readUIntBE(2 * FIELD, FIELD)),
+      visibleAt: bytes.readUIntBE(3 * FIELD, FIELD),
+    };
+    this.#last = { prefix, slice };
+    return { ...slice, bit };
+  }
+
+  #mac(bytes: Buffer): Buffer {
+    return createHmac("sha256", this.#key).update(bytes.subarray(0, BODY)).digest();
+  }
+}
+
+/** The last character of the handle of the message at this bit. */
+export function bitCharacter(bit: number): string {
+  return ALPHABET.charAt(bit);
+}

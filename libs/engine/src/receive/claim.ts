@@ -1,0 +1,104 @@
+import type { Sql } from "@sluice/database";
+
+/** One slice as a receive got it. */
+export interface ClaimedSlice {
+  batchId: string;
+  /** The messages claimed, a bit each. */
+  mask: bigint;
+  lease: string;
+  /** When it becomes visible again, in ms since the epoch by the database clock. */
+  visibleAt: number;
+  sentAt: number;
+  firstReceivedAt: number;
+  receiveCount: number;
+}
+
+export interface ClaimRequest {
+  queueId: string;
+  account: string;
+  /** Most messages to claim. */
+  max: number;
+  /** Most slices to look at. */
+  slices: number;
+  /** Seconds; the queue's own when undefined. */
+  visibilityTimeout: number | undefined;
+}
+
+/**
+ * Claims visible slices of a queue, oldest first, whole where they fit; skips those that another claim is taking.
+ *
+ * - The clock is Postgres' own, read once as the claim starts. A deadline is rounded up to whole milliseconds, so that
+ *   it passes through a receipt handle unchanged and is never short of the timeout.
+ * - A slice that does not fit is split only when less than half of what was asked for fits whole: a split is a row more
+ *   to write and to acknowledge, and receives of 1,000 out of slices of 63 would otherwise split every time.
+ * - Messages past the queue's retention are not handed out, whenever the clean-up gets to them.
+ */
+export async function claim(sql: Sql, request: ClaimRequest): Promise<ClaimedSlice[]> {
+  const { queueId, account, max, slices, visibilityTimeout } = request;
+  const rows = await sql<ClaimRow[]>`
+    WITH queue AS MATERIALIZED (
+      SELECT clock_timestamp() AS now, retention, nextval('lease_ids') AS lease,
+             date_trunc('milliseconds', clock_timestamp()) + interval '1 millisecond'
+               + make_interval(secs => coalesce(${visibilityTimeout ?? null}::int, visibility_timeout)) AS deadline
+      FROM queues WHERE id = ${queueId}::bigint AND account = ${account}::bigint
+    ), visible AS (
+      SELECT ctid AS row, pending, visible_at, batch_id
+      FROM slices
+      WHERE queue_id = ${queueId}::bigint AND account = ${account}::bigint
+        AND visible_at <= (SELECT now FROM queue)
+        AND sent_at > (SELECT now - make_interval(secs => retention) FROM queue)
+      ORDER BY visible_at, batch_id
+      LIMIT ${slices}::int
+      FOR UPDATE SKIP LOCKED
+    ), counted AS (
+      SELECT row, pending, bit_count(pending::bit(64)) AS messages,
+             sum(bit_count(pending::bit(64))) OVER (ORDER BY visible_at, batch_id ROWS UNBOUNDED PRECEDING) AS upto
+      FROM visible
+    ), split AS MATERIALIZED (
+      SELECT row, (SELECT bit_or(1::bigint << bit) FROM (
+               SELECT bit FROM generate_series(0, 62) bit WHERE pending >> bit & 1 = 1
+               ORDER BY bit LIMIT ${max}::int - (upto - messages)) lowest) AS taken
+      FROM counted
+      WHERE upto > ${max}::int AND upto - messages < ${max}::int AND (upto - messages) * 2 < ${max}::int
+    ), whole AS (
+      UPDATE slices s
+      SET visible_at = queue.deadline, lease = queue.lease, receive_count = receive_count + 1, moved = false,
+          first_received_at = coalesce(first_received_at, queue.now)
+      FROM counted, queue
+      WHERE s.ctid = counted.row AND counted.upto <= ${max}::int
+      RETURNING s.*
+    ), rest AS (
+      UPDATE slices s SET pending = pending & ~split.taken FROM split WHERE s.ctid = split.row
+      RETURNING s.*, split.taken
+    ), part AS (
+      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, lease, sent_at, first_received_at, receive_count)
+      SELECT queue_id, queue.deadline, batch_id, taken, account, queue.lease, sent_at,
+             coalesce(first_received_at, queue.now), receive_count + 1
+      FROM rest, queue
+      RETURNING *
+    )
+    SELECT batch_id, pending, lease, receive_count,
+           extract(epoch FROM visible_at)::float8 * 1000 AS visible_at, extract(epoch FROM sent_at)::float8 * 1000 AS sent_at,
+           extract(epoch FROM first_received_at)::float8 * 1000 AS first_received_at
+    FROM (SELECT * FROM whole UNION ALL SELECT * FROM part) claimed
+    ORDER BY sent_at, batch_id`;
+  return rows.map((row) => ({
+    batchId: row.batch_id,
+    mask: BigInt(row.pending),
+    lease: row.lease,
+    visibleAt: Math.round(row.visible_at),
+    sentAt: Math.floor(row.sent_at),
+    firstReceivedAt: Math.floor(row.first_received_at),
+    receiveCount: row.receive_count,
+  }));
+}
+
+interface ClaimRow {
+  batch_id: string;
+  pending: string;
+  lease: string;
+  receive_count: number;
+  visible_at: number;
+  sent_at: number;
+  first_received_at: number;
+}

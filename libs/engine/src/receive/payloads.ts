@@ -1,0 +1,47 @@
+import { numbers, type Sql } from "@sluice/database";
+import { LRUCache } from "lru-cache";
+
+/**
+ * The lines of recently written or read batches.
+ *
+ * A batch never changes, so a cached one is never wrong. Ten queues that read the same publish through this process read
+ * its payload from Postgres once, or not at all where this process wrote it.
+ */
+export class Payloads {
+  readonly #sql: Sql;
+  readonly #lines: LRUCache<string, readonly string[]>;
+
+  /** @param maxBytes - Bound of what is kept, counted in characters. Default 64 Mi. */
+  constructor(sql: Sql, maxBytes = 64 * 1024 * 1024) {
+    this.#sql = sql;
+    this.#lines = new LRUCache({
+      maxSize: maxBytes,
+      sizeCalculation: (lines) => lines.reduce((sum, line) => sum + line.length, 64),
+    });
+  }
+
+  put(batchId: string, lines: readonly string[]): void {
+    this.#lines.set(batchId, lines);
+  }
+
+  /** The lines of each of these batches; one query for all that are not at hand. A batch that is gone is left out. */
+  async get(batchIds: readonly string[]): Promise<Map<string, readonly string[]>> {
+    const found = new Map<string, readonly string[]>();
+    const missing: string[] = [];
+    for (const id of new Set(batchIds)) {
+      const lines = this.#lines.get(id);
+      if (lines) found.set(id, lines);
+      else missing.push(id);
+    }
+    if (missing.length > 0) {
+      const rows = await this.#sql<{ id: string; payload: string }[]>`
+        SELECT id, payload FROM batches WHERE id = ANY(${numbers(missing)}::bigint[])`;
+      for (const { id, payload } of rows) {
+        const lines = payload.split("\n");
+        this.put(id, lines);
+        found.set(id, lines);
+      }
+    }
+    return found;
+  }
+}

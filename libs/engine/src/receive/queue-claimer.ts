@@ -1,0 +1,205 @@
+import type { Sql } from "@sluice/database";
+
+import { claim, type ClaimedSlice } from "./claim.ts";
+
+/** A receive that waits for messages of one queue. */
+export interface Waiter {
+  max: number;
+  visibilityTimeout: number | undefined;
+  /** Called once: with what it got, with nothing when its wait is over, or with an error. */
+  settle: (result: ClaimedSlice[] | Error) => void;
+  /** Whether an empty claim leaves it waiting for the next signal. */
+  parked: boolean;
+}
+
+export interface QueueClaimerOptions {
+  sql: Sql;
+  queueId: string;
+  account: string;
+  /** Makes visible at once what was claimed for a waiter that is gone. */
+  release: (slices: ClaimedSlice[]) => void;
+}
+
+/** Most messages one statement claims, however many receives it serves. */
+const MAX_CLAIM = 2_000;
+const MAX_SLICES = 1_000;
+
+/**
+ * The one claimer of a queue in this process: its statement serves every receive that is waiting.
+ *
+ * A waiter is *hungry* until a claim that counted it has found too little; then it is *parked* until a signal makes all
+ * parked ones hungry again. So one publish costs one claim, however many long polls wait, and an empty queue costs
+ * nothing. The messages of one slice may go to several waiters: a handle names a bit.
+ */
+export class QueueClaimer {
+  readonly #options: QueueClaimerOptions;
+  #hungry: Waiter[] = [];
+  #parked = new Set<Waiter>();
+  #running = false;
+  /** Messages a slice held lately: how many slices to look at for a given number of messages. */
+  #density = 1;
+
+  constructor(options: QueueClaimerOptions) {
+    this.#options = options;
+  }
+
+  get idle(): boolean {
+    return !this.#running && this.#hungry.length === 0 && this.#parked.size === 0;
+  }
+
+  get waiting(): boolean {
+    return this.#parked.size > 0;
+  }
+
+  add(waiter: Waiter): void {
+    this.#hungry.push(waiter);
+    this.#start();
+  }
+
+  /** Ends a waiter that nobody has served yet; false when it was settled or is being served. */
+  remove(waiter: Waiter): boolean {
+    if (this.#parked.delete(waiter)) return true;
+    const index = this.#hungry.indexOf(waiter);
+    if (index >= 0) this.#hungry.splice(index, 1);
+    return index >= 0;
+  }
+
+  /** Its wait is over: answers with nothing, or with what the claim that is under way finds for it. */
+  endWait(waiter: Waiter): void {
+    waiter.parked = false;
+    if (this.#parked.delete(waiter)) waiter.settle([]);
+  }
+
+  /** The queue may have visible messages: every parked waiter asks again. */
+  signal(): void {
+    if (this.#parked.size === 0) return;
+    this.#hungry.push(...this.#parked);
+    this.#parked.clear();
+    this.#start();
+  }
+
+  /** Answers with nothing whoever is parked; whoever is hungry gets one more claim, but waits no longer. */
+  endWaiting(): void {
+    for (const waiter of this.#hungry) waiter.parked = false;
+    const parked = [...this.#parked];
+    this.#parked.clear();
+    for (const waiter of parked) waiter.settle([]);
+  }
+
+  /** Rejects everybody who waits. */
+  fail(error: Error): void {
+    const waiters = [...this.#hungry, ...this.#parked];
+    this.#hungry = [];
+    this.#parked.clear();
+    for (const waiter of waiters) waiter.settle(error);
+  }
+
+  #start(): void {
+    if (this.#running) return;
+    this.#running = true;
+    void this.#run().finally(() => {
+      this.#running = false;
+      if (this.#hungry.length > 0) this.#start();
+    });
+  }
+
+  async #run(): Promise<void> {
+    // Receives and signals of the same tick share the first claim.
+    await Promise.resolve();
+    while (this.#hungry.length > 0) {
+      const group = this.#nextGroup();
+      const wanted = Math.min(MAX_CLAIM, group.reduce((sum, waiter) => sum + waiter.max, 0));
+      try {
+        this.#distribute(await this.#claim(wanted, group[0]?.visibilityTimeout), group);
+      } catch (error) {
+        for (const waiter of group) if (this.remove(waiter)) waiter.settle(error as Error);
+      }
+    }
+  }
+
+  /** Hungry waiters that one statement can serve: with the same visibility timeout as the first one. */
+  #nextGroup(): Waiter[] {
+    const timeout = this.#hungry[0]?.visibilityTimeout;
+    const group: Waiter[] = [];
+    let wanted = 0;
+    for (const waiter of this.#hungry) {
+      if (waiter.visibilityTimeout !== timeout) continue;
+      group.push(waiter);
+      wanted += waiter.max;
+      if (wanted >= MAX_CLAIM) break;
+    }
+    return group;
+  }
+
+  async #claim(wanted: number, visibilityTimeout: number | undefined): Promise<ClaimedSlice[]> {
+    const { sql, queueId, account } = this.#options;
+    const claimed: ClaimedSlice[] = [];
+    let got = 0;
+    // Where slices are sparser than expected, the next statement looks at more of them.
+    while (got < wanted) {
+      const max = wanted - got;
+      const slices = Math.min(MAX_SLICES, Math.ceil(max / this.#density) + 1);
+      const found = await claim(sql, { queueId, account, max, slices, visibilityTimeout });
+      const messages = found.reduce((sum, slice) => sum + bitCount(slice.mask), 0);
+      claimed.push(...found);
+      got += messages;
+      if (found.length > 0) this.#density = messages / found.length;
+      if (found.length < slices - 1 || got * 2 >= wanted) break;
+    }
+    return claimed;
+  }
+
+  #distribute(claimed: ClaimedSlice[], group: Waiter[]): void {
+    const stock = [...claimed];
+    for (const waiter of group) {
+      // It may have gone away while the claim was under way.
+      if (!this.remove(waiter)) continue;
+      if (stock.length > 0) waiter.settle(takeMessages(stock, waiter.max));
+      else if (waiter.parked) this.#parked.add(waiter);
+      else waiter.settle([]);
+    }
+    if (stock.length > 0) this.#options.release(stock);
+  }
+}
+
+/** Takes up to `max` messages off the stock; the slice that does not fit whole is shared with the next taker. */
+export function takeMessages(stock: ClaimedSlice[], max: number): ClaimedSlice[] {
+  const taken: ClaimedSlice[] = [];
+  let room = max;
+  while (room > 0) {
+    const slice = stock[0];
+    if (!slice) break;
+    const messages = bitCount(slice.mask);
+    if (messages <= room) {
+      taken.push(slice);
+      stock.shift();
+      room -= messages;
+      continue;
+    }
+    const mask = lowestBits(slice.mask, room);
+    taken.push({ ...slice, mask });
+    stock[0] = { ...slice, mask: slice.mask & ~mask };
+    room = 0;
+  }
+  return taken;
+}
+
+/** The positions of the bits that are set, lowest first. */
+export function bitsOf(mask: bigint): number[] {
+  const bits: number[] = [];
+  let low = Number(mask & 0xffff_ffffn);
+  let high = Number(mask >> 32n);
+  for (; low !== 0; low = (low & (low - 1)) >>> 0) bits.push(31 - Math.clz32(low & -low));
+  for (; high !== 0; high = (high & (high - 1)) >>> 0) bits.push(63 - Math.clz32(high & -high));
+  return bits;
+}
+
+export function bitCount(mask: bigint): number {
+  return bitsOf(mask).length;
+}
+
+function lowestBits(mask: bigint, count: number): bigint {
+  return bitsOf(mask)
+    .slice(0, count)
+    .reduce((sum, bit) => sum | (1n << BigInt(bit)), 0n);
+}

@@ -1,0 +1,148 @@
+import type { Bus } from "@sluice/bus";
+import type { Sql } from "@sluice/database";
+
+import type { Directory } from "../directory/directory.ts";
+import type { Observer } from "../observer.ts";
+import type { Queue } from "../queues/queues.ts";
+import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
+import { moveDeadlines } from "../visibility/change-visibility.ts";
+import type { ClaimedSlice } from "./claim.ts";
+import type { Payloads } from "./payloads.ts";
+import { bitCount, bitsOf } from "./queue-claimer.ts";
+import { WaitingRoom } from "./waiting-room.ts";
+
+export interface ReceiveOptions {
+  /** 1-1,000; default 1. */
+  maxMessages?: number | undefined;
+  /** Seconds to wait for a first message, 0-20; default the queue's. */
+  wait?: number | undefined;
+  /** Seconds, 0-43,200; default the queue's. */
+  visibilityTimeout?: number | undefined;
+  /** Aborted when the client goes away. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Received messages of one slice: what they share is here once. */
+export interface ReceivedSlice {
+  /** Serialised messages (see serializeMessage); the handle of `lines[i]` is `handlePrefix + bitCharacter(bits[i])`. */
+  lines: string[];
+  bits: number[];
+  handlePrefix: string;
+  receiveCount: number;
+  /** Milliseconds since the epoch. */
+  sentAt: number;
+  firstReceivedAt: number;
+}
+
+export interface Received {
+  slices: ReceivedSlice[];
+  messages: number;
+  /** Makes all of it visible again at once: for a client that went away before it had the answer. */
+  release: () => Promise<void>;
+}
+
+/** Receives: claims, waits, and puts the stored lines of what was claimed together. */
+export class Receiver {
+  readonly #sql: Sql;
+  readonly #bus: Bus;
+  readonly #queues: Directory<Queue>;
+  readonly #payloads: Payloads;
+  readonly #handles: ReceiptHandles;
+  readonly #observer: Observer;
+  readonly #room: WaitingRoom;
+
+  constructor(options: {
+    sql: Sql;
+    bus: Bus;
+    queues: Directory<Queue>;
+    payloads: Payloads;
+    handles: ReceiptHandles;
+    observer: Observer;
+  }) {
+    this.#sql = options.sql;
+    this.#bus = options.bus;
+    this.#queues = options.queues;
+    this.#payloads = options.payloads;
+    this.#handles = options.handles;
+    this.#observer = options.observer;
+    this.#room = new WaitingRoom({
+      sql: options.sql,
+      release: (queueId, slices) => {
+        this.#release(queueId, slices).catch((error: unknown) => {
+          // Nothing is lost: the messages are visible again when their timeout ends.
+          this.#observer.failed("release", error);
+        });
+      },
+      onError: (error) => {
+        this.#observer.failed("safety poll", error);
+      },
+    });
+  }
+
+  /** @throws {SluiceError} `queue_not_found`, `unavailable` */
+  async receive(account: string, queueName: string, options: ReceiveOptions): Promise<Received> {
+    const queue = await this.#queues.get(account, queueName);
+    const claimed = await this.#room.receive({
+      queueId: queue.id,
+      account,
+      maxMessages: options.maxMessages ?? 1,
+      wait: options.wait ?? queue.receiveWait,
+      visibilityTimeout: options.visibilityTimeout,
+      signal: options.signal,
+    });
+    const slices = await this.#withLines(queue.id, claimed);
+    const messages = slices.reduce((sum, slice) => sum + slice.lines.length, 0);
+    this.#observer.received(messages);
+    return { slices, messages, release: () => this.#release(queue.id, claimed) };
+  }
+
+  /** These queues may have visible messages. */
+  signal(queueIds: readonly string[]): void {
+    this.#room.signal(queueIds);
+  }
+
+  signalAll(): void {
+    this.#room.signalAll();
+  }
+
+  queueDeleted(queueId: string, name: string): void {
+    this.#room.queueDeleted(queueId, name);
+  }
+
+  /** Ends all waiting. */
+  close(): void {
+    this.#room.close();
+  }
+
+  async #withLines(queueId: string, claimed: readonly ClaimedSlice[]): Promise<ReceivedSlice[]> {
+    if (claimed.length === 0) return [];
+    const payloads = await this.#payloads.get(claimed.map((slice) => slice.batchId));
+    return claimed.flatMap((slice) => {
+      const stored = payloads.get(slice.batchId);
+      // Expired and cleaned up between the claim and this moment.
+      if (!stored) return [];
+      const bits = bitsOf(slice.mask);
+      return [
+        {
+          lines: bits.map((bit) => stored[bit] ?? ""),
+          bits,
+          handlePrefix: this.#handles.prefix({ queueId, ...slice }),
+          receiveCount: slice.receiveCount,
+          sentAt: slice.sentAt,
+          firstReceivedAt: slice.firstReceivedAt,
+        },
+      ];
+    });
+  }
+
+  async #release(queueId: string, slices: readonly ClaimedSlice[]): Promise<void> {
+    if (slices.length === 0) return;
+    await moveDeadlines(
+      this.#sql,
+      slices.map((slice) => ({ queueId, ...slice, timeout: 0 })),
+    );
+    this.#observer.released(slices.reduce((sum, slice) => sum + bitCount(slice.mask), 0));
+    this.#room.signal([queueId]);
+    this.#bus.signalQueues([queueId]);
+  }
+}

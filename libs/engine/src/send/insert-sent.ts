@@ -1,0 +1,63 @@
+import { numbers, texts, type Sql } from "@sluice/database";
+
+import { RECORD_SEPARATOR } from "../publish/insert-published.ts";
+import type { IdempotencyKey, NewBatch, StoredBatch } from "../write/batch-writer.ts";
+
+/**
+ * Stores batches together with the slices that make them deliveries of their queue: a send needs no fan-out.
+ *
+ * A batch gets one slice for each delay among its messages; the queue's own delay is read here, so that a change of it
+ * counts from its commit.
+ */
+export async function insertSent(sql: Sql, batches: NewBatch[], keys: IdempotencyKey[]): Promise<StoredBatch[]> {
+  const slices = batches.flatMap((batch, index) =>
+    [...slicesByDelay(batch.delays)].map(([delay, pending]) => ({ position: index + 1, delay, pending })),
+  );
+  return await sql<StoredBatch[]>`
+    WITH input AS MATERIALIZED (
+      SELECT i.position::int, i.account, i.queue_id, i.message_count, i.payload, q.delay AS queue_delay,
+             nextval('batch_ids') AS id, clock_timestamp() AS sent_at
+      FROM unnest(
+        ${numbers(batches.map((batch) => batch.account))}::bigint[],
+        ${numbers(batches.map((batch) => batch.targetId))}::bigint[],
+        ${numbers(batches.map((batch) => batch.lines.length))}::smallint[],
+        string_to_array(${batches.map((batch) => batch.lines.join("\n")).join(RECORD_SEPARATOR)}, ${RECORD_SEPARATOR})
+      ) WITH ORDINALITY AS i(account, queue_id, message_count, payload, position)
+      JOIN queues q ON q.id = i.queue_id AND q.account = i.account
+    ), stored AS (
+      INSERT INTO batches (id, account, sent_at, message_count, payload)
+      SELECT id, account, sent_at, message_count, payload FROM input
+    ), sliced AS (
+      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at)
+      SELECT i.queue_id,
+             i.sent_at + make_interval(secs => CASE WHEN s.delay < 0 THEN i.queue_delay ELSE s.delay END),
+             i.id, s.pending, i.account, i.sent_at
+      FROM unnest(
+        ${numbers(slices.map((slice) => slice.position))}::int[],
+        ${numbers(slices.map((slice) => slice.pending))}::bigint[],
+        ${numbers(slices.map((slice) => slice.delay))}::float8[]
+      ) AS s(position, pending, delay)
+      JOIN input i ON i.position = s.position
+    ), keys AS (
+      INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, first_message_id)
+      SELECT k.account, k.key, 'queue', k.queue_id, k.message_count, k.first_message_id
+      FROM unnest(
+        ${numbers(keys.map((key) => key.account))}::bigint[],
+        ${texts(keys.map((key) => key.key))}::text[],
+        ${numbers(keys.map((key) => key.targetId))}::bigint[],
+        ${numbers(keys.map((key) => key.messageCount))}::int[],
+        ${texts(keys.map((key) => key.firstMessageId))}::uuid[]
+      ) AS k(account, key, queue_id, message_count, first_message_id)
+      JOIN queues q ON q.id = k.queue_id AND q.account = k.account
+    )
+    SELECT position, id FROM input`;
+}
+
+/** Which messages of a batch share a delay, as sets of bits. */
+export function slicesByDelay(delays: readonly number[]): Map<number, bigint> {
+  const slices = new Map<number, bigint>();
+  delays.forEach((delay, bit) => {
+    slices.set(delay, (slices.get(delay) ?? 0n) | (1n << BigInt(bit)));
+  });
+  return slices;
+}

@@ -1,0 +1,42 @@
+import { numbers, type Sql } from "@sluice/database";
+
+import { heldSlices, type AppliedMark, type Lookup } from "../receipt-handle/apply-marks.ts";
+import type { SliceMark } from "../receipt-handle/slice-marks.ts";
+
+/** Marks messages that become visible `timeout` seconds from now, by the database clock. */
+export interface DeadlineMark extends SliceMark {
+  timeout: number;
+}
+
+/**
+ * Moves the deadline of messages that their receives still hold: of a whole slice in place, of some of its messages
+ * by splitting it. From then on the row is found as `moved`, since its deadline is no longer that of the handle.
+ */
+export async function moveDeadline(sql: Sql, marks: readonly DeadlineMark[], lookup: Lookup): Promise<AppliedMark[]> {
+  return await sql<AppliedMark[]>`
+    WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+    found AS MATERIALIZED (
+      SELECT m.position, s.ctid AS row, s.lease, s.pending & m.mask AS done, s.pending & ~m.mask AS rest,
+             now + make_interval(secs => t.timeout) AS deadline
+      FROM ${heldSlices(sql, marks, lookup)}
+      JOIN unnest(${numbers(marks.map((mark) => mark.timeout))}::float8[]) WITH ORDINALITY AS t(timeout, position)
+        ON t.position = m.position
+      CROSS JOIN clock
+      WHERE s.visible_at > clock.now
+    ), whole AS (
+      UPDATE slices s SET visible_at = f.deadline, moved = true FROM found f
+      WHERE f.rest = 0 AND s.ctid = f.row AND s.lease = f.lease AND s.pending = f.done
+      RETURNING f.row
+    ), rest AS (
+      UPDATE slices s SET pending = s.pending & ~f.done FROM found f
+      WHERE f.rest <> 0 AND s.ctid = f.row AND s.lease = f.lease
+        AND s.pending & f.done = f.done AND s.pending & ~f.done <> 0
+      RETURNING f.row, f.done, f.deadline, s.*
+    ), part AS (
+      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, lease, sent_at, first_received_at,
+                          receive_count, moved)
+      SELECT queue_id, deadline, batch_id, done, account, lease, sent_at, first_received_at, receive_count, true
+      FROM rest
+    )
+    SELECT position::int, done, row IN (SELECT row FROM whole UNION ALL SELECT row FROM rest) AS applied FROM found`;
+}

@@ -1,0 +1,92 @@
+import { OpenAPIHono } from "@hono/zod-openapi";
+import { SluiceError, type Engine } from "@sluice/engine";
+import type { Logger } from "@sluice/runtime";
+import type { Hono } from "hono";
+
+import { addAcknowledgeEndpoint } from "./acknowledge/acknowledge.ts";
+import type { Api } from "./endpoint.ts";
+import type { ApiEnv } from "./environment.ts";
+import { errorResponse, toSluiceError } from "./errors.ts";
+import { addWriteEndpoints } from "./messages/write.ts";
+import { addQueueEndpoints } from "./queues/queues.ts";
+import { addReceiveEndpoint } from "./receive/receive.ts";
+import { addReference } from "./reference/reference.ts";
+import { addSubscriptionEndpoints } from "./subscriptions/subscriptions.ts";
+import { addTopicEndpoints } from "./topics/topics.ts";
+import { addVisibilityEndpoint } from "./visibility/visibility.ts";
+
+export interface ApiOptions {
+  engine: Engine;
+  /** The account that requests act for, twelve digits. */
+  account: string;
+  logger: Logger;
+  /** `/healthz`, `/readyz`, `/metrics`; see healthEndpoints. */
+  health: Hono;
+  /** Told about every request once it is answered. */
+  onRequest?: (request: { method: string; route: string; status: number; seconds: number }) => void;
+}
+
+/** The native API as a Hono app: every endpoint of `/v1`, its OpenAPI document, the reference and health. */
+export function createApi({ engine, account, logger, health, onRequest }: ApiOptions): Api {
+  const api: Api = new OpenAPIHono<ApiEnv>();
+  const report = (error: unknown) => {
+    logger.error({ event: "request.failed", err: error }, "a request failed on our side");
+  };
+
+  api.use(async (c, next) => {
+    const started = performance.now();
+    c.set("engine", engine);
+    c.set("account", account);
+    c.set("report", report);
+    await next();
+    onRequest?.({
+      method: c.req.method,
+      route: routeOf(c.req.matchedRoutes),
+      status: c.res.status,
+      seconds: (performance.now() - started) / 1_000,
+    });
+  });
+
+  addTopicEndpoints(api);
+  addQueueEndpoints(api);
+  addSubscriptionEndpoints(api);
+  addWriteEndpoints(api);
+  addReceiveEndpoint(api);
+  addAcknowledgeEndpoint(api);
+  addVisibilityEndpoint(api);
+  addReference(api);
+  api.route("/", health);
+
+  api.notFound((c) => errorResponse(c, unknownRoute(c.req.method, c.req.path, api)));
+  api.onError((error, c) => {
+    const known = toSluiceError(error);
+    if (known.code === "internal") report(error);
+    return errorResponse(c, known);
+  });
+  return api;
+}
+
+/** The pattern that answered, for metrics: bounded, unlike paths. */
+function routeOf(matched: readonly { path: string }[]): string {
+  return matched.findLast(({ path }) => !path.includes("*"))?.path ?? "unknown";
+}
+
+function unknownRoute(method: string, path: string, api: Api): SluiceError {
+  const allowed = methodsOf(path, api);
+  if (allowed.length > 0) {
+    return new SluiceError("method_not_allowed", `${method} is not possible here; use ${allowed.join(" or ")}`);
+  }
+  return new SluiceError("route_not_found", "there is no such route; /docs lists them all");
+}
+
+function methodsOf(path: string, api: Api): string[] {
+  const parts = path.split("/");
+  const methods = api.routes
+    .filter((route) => route.method !== "ALL" && fits(route.path.split("/"), parts))
+    .map((route) => route.method);
+  return [...new Set(methods)];
+}
+
+function fits(pattern: readonly string[], parts: readonly string[]): boolean {
+  return pattern.length === parts.length && pattern.every((part, index) => part.startsWith(":") || part === parts[index]);
+}

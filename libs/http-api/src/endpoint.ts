@@ -1,0 +1,105 @@
+import type { OpenAPIHono, z } from "@hono/zod-openapi";
+import { SluiceError, type ErrorDetail } from "@sluice/engine";
+import type { Context } from "hono";
+
+import { readJson } from "./body.ts";
+import type { ApiEnv } from "./environment.ts";
+import { errorResponses } from "./errors.ts";
+import type { ErrorCode } from "@sluice/engine";
+
+export type Api = OpenAPIHono<ApiEnv>;
+
+export interface EndpointDefinition<Params extends z.ZodType, Query extends z.ZodType, Body extends z.ZodType> {
+  method: "get" | "post" | "patch" | "delete";
+  /** With parameters in braces, as OpenAPI writes them: `/v1/topics/{topic}`. */
+  path: string;
+  summary: string;
+  description?: string;
+  tag: string;
+  params?: Params;
+  query?: Query;
+  headers?: z.ZodObject;
+  body?: Body;
+  /** Success status → what is answered. */
+  responses: Record<number, { description: string; schema?: z.ZodType }>;
+  /** Codes this endpoint answers besides those that any endpoint may. */
+  errors?: ErrorCode[];
+}
+
+export interface EndpointInput<Params, Query, Body> {
+  c: Context<ApiEnv>;
+  params: Params;
+  query: Query;
+  body: Body;
+}
+
+/**
+ * Adds one endpoint: its OpenAPI entry and its handler come from the same schemas. A request that does not fit them is
+ * refused before the handler runs, with the path of each mistake.
+ */
+export function endpoint<Params extends z.ZodType, Query extends z.ZodType, Body extends z.ZodType>(
+  api: Api,
+  definition: EndpointDefinition<Params, Query, Body>,
+  handle: (
+    input: EndpointInput<z.output<Params>, z.output<Query>, z.output<Body>>,
+  ) => Response | Promise<Response>,
+): void {
+  const { method, path, params, query, body } = definition;
+  document(api, definition);
+  api.on(method.toUpperCase(), path.replaceAll(/\{(\w+)\}/g, ":$1"), async (c) => {
+    const input = {
+      c,
+      params: params && check(params, c.req.param(), "path"),
+      query: query && check(query, c.req.query(), "query"),
+      body: body && check(body, await readJson(c)),
+    };
+    return await handle(input as EndpointInput<z.output<Params>, z.output<Query>, z.output<Body>>);
+  });
+}
+
+function document(api: Api, definition: EndpointDefinition<z.ZodType, z.ZodType, z.ZodType>): void {
+  const { method, path, summary, description, tag, params, query, headers, body, responses, errors = [] } = definition;
+  api.openAPIRegistry.registerPath({
+    method,
+    path,
+    summary,
+    description,
+    tags: [tag],
+    request: {
+      ...(params && { params: params as z.ZodObject }),
+      ...(query && { query: query as z.ZodObject }),
+      ...(headers && { headers }),
+      ...(body && { body: { required: true, content: { "application/json": { schema: body } } } }),
+    },
+    responses: {
+      ...Object.fromEntries(
+        Object.entries(responses).map(([status, { description: text, schema }]) => [
+          status,
+          { description: text, ...(schema && { content: { "application/json": { schema } } }) },
+        ]),
+      ),
+      ...errorResponses(body ? [...errors, "malformed_json", "unsupported_media_type", "request_too_large"] : errors),
+    },
+  });
+}
+
+/** @throws {SluiceError} `invalid_request` with the path of each mistake, or `invalid_name` when only names are wrong */
+function check<Schema extends z.ZodType>(schema: Schema, value: unknown, where?: string): z.output<Schema> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const details: ErrorDetail[] = result.error.issues.slice(0, 10).map((issue) => ({
+    path: [...(where === "query" ? ["query"] : []), ...issue.path.map(String)].join(".") || "body",
+    message: issue.message,
+  }));
+  const nameOnly = result.error.issues.every((issue) => issue.code === "invalid_format" && isNamePath(issue.path));
+  const first = details[0];
+  throw new SluiceError(
+    nameOnly ? "invalid_name" : "invalid_request",
+    first ? `${first.path}: ${first.message}` : "the request does not fit its schema",
+    { details },
+  );
+}
+
+function isNamePath(path: readonly PropertyKey[]): boolean {
+  return path.length === 1 && ["name", "topic", "queue"].includes(String(path[0]));
+}

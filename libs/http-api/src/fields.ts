@@ -1,0 +1,51 @@
+import { z } from "@hono/zod-openapi";
+
+/** Field types that several endpoints share. Limits and defaults: LIMITS, as the native API has them. */
+export const topicName = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{1,256}$/, "a topic name has 1 to 256 of A-Z a-z 0-9 _ -")
+  .openapi({ example: "orders" });
+
+export const queueName = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{1,80}$/, "a queue name has 1 to 80 of A-Z a-z 0-9 _ -")
+  .openapi({ example: "billing" });
+
+export const topicPath = z.object({ topic: topicName });
+export const queuePath = z.object({ queue: queueName });
+export const subscriptionPath = z.object({ id: z.uuid("a subscription id is a UUID") });
+
+export const seconds = (min: number, max: number) =>
+  z.number().int("whole seconds").min(min, `at least ${min} seconds`).max(max, `at most ${max} seconds`);
+
+const MAX_TAGS = 50;
+
+export const tags = z
+  .record(
+    z.string().min(1).max(128).regex(/^(?!aws:)/i, "a tag key does not start with aws:"),
+    z.string().max(256),
+  )
+  .refine((value) => Object.keys(value).length <= MAX_TAGS, `at most ${MAX_TAGS} tags`)
+  .openapi({ example: { team: "checkout" } });
+
+export const pageQuery = z.strictObject({
+  prefix: z.string().max(256).optional(),
+  cursor: z.string().max(512).optional(),
+  limit: z
+    .string()
+    .regex(/^\d{1,4}$/, "a whole number from 1 to 1000")
+    .transform(Number)
+    .pipe(z.number().min(1).max(1000))
+    .optional()
+    .openapi({ type: "integer", minimum: 1, maximum: 1000, default: 100 }),
+});
+
+export const attributes = z
+  .record(z.string(), z.strictObject({ type: z.string(), value: z.string() }))
+  .openapi({ example: { tenant: { type: "String", value: "acme" } } });
+
+export const groupId = z
+  .string()
+  .regex(/^[\x21-\x7e]{1,128}$/, "1 to 128 letters, digits and punctuation characters");
+
+export const timestamp = z.iso.datetime().openapi({ example: "2026-11-23T09:30:00.000Z" });

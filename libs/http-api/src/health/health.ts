@@ -1,0 +1,45 @@
+import { metricsPage } from "@sluice/runtime";
+import { Hono } from "hono";
+import type { Registry } from "prom-client";
+
+export interface HealthOptions {
+  /** What must answer for this process to be ready, by name; each rejects when it does not. */
+  checks: Record<string, () => Promise<unknown>>;
+  metrics: Registry;
+  /** Not ready any more: the process drains. */
+  isStopping: () => boolean;
+}
+
+const CHECK_TIMEOUT = 2_000;
+
+/** `/healthz` (the process lives), `/readyz` (it can serve) and `/metrics`, for the API and the dispatcher alike. */
+export function healthEndpoints({ checks, metrics, isStopping }: HealthOptions): Hono {
+  const app = new Hono();
+  app.get("/healthz", (c) => c.json({ status: "live" }));
+  app.get("/readyz", async (c) => {
+    if (isStopping()) return c.json({ status: "stopping" }, 503);
+    const entries = await Promise.all(
+      Object.entries(checks).map(async ([name, check]) => [name, await answers(check)] as const),
+    );
+    const ready = entries.every(([, up]) => up);
+    const parts = Object.fromEntries(entries.map(([name, up]) => [name, up ? "up" : "down"]));
+    return c.json({ status: ready ? "ready" : "not ready", ...parts }, ready ? 200 : 503);
+  });
+  app.get("/metrics", async () => {
+    const { body, contentType } = await metricsPage(metrics);
+    return new Response(body, { headers: { "content-type": contentType } });
+  });
+  return app;
+}
+
+async function answers(check: () => Promise<unknown>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => {
+      resolve(false);
+    }, CHECK_TIMEOUT);
+  });
+  const result = await Promise.race([check().then(() => true, () => false), late]);
+  clearTimeout(timer);
+  return result;
+}

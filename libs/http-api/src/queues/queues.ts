@@ -1,0 +1,143 @@
+import { z } from "@hono/zod-openapi";
+import { queueDefaults, queueNotFound, type Queue } from "@sluice/engine";
+
+import { endpoint, type Api } from "../endpoint.ts";
+import { pageQuery, queueName, queuePath, seconds, tags, timestamp } from "../fields.ts";
+
+/** Ten years: "any length into the future" with a bound that dates can express. */
+export const MAX_DELAY = 315_360_000;
+
+const settings = {
+  visibilityTimeout: seconds(0, 43_200).openapi({ default: queueDefaults.visibilityTimeout }),
+  delay: seconds(0, MAX_DELAY).openapi({ default: queueDefaults.delay }),
+  retention: seconds(60, 1_209_600).openapi({ default: queueDefaults.retention }),
+  maxMessageSize: z
+    .number()
+    .int("whole bytes")
+    .min(1_024, "at least 1024 bytes")
+    .max(1_048_576, "at most 1048576 bytes")
+    .openapi({ default: queueDefaults.maxMessageSize }),
+  receiveWait: seconds(0, 20).openapi({ default: queueDefaults.receiveWait }),
+  tags,
+};
+
+const queueSchema = z.object({ name: queueName, ...settings, createdAt: timestamp }).openapi("Queue");
+const countedQueueSchema = queueSchema
+  .extend({
+    counts: z.object({
+      visible: z.int(),
+      inFlight: z.int(),
+      delayed: z.int(),
+      oldestMessageAge: z.int().nullable().openapi({ description: "Seconds; null when the queue is empty" }),
+    }),
+  })
+  .openapi("QueueWithCounts");
+const TAG = "Queues";
+
+/** Create, look at, list, change and delete queues. */
+export function addQueueEndpoints(api: Api): void {
+  endpoint(
+    api,
+    {
+      method: "post",
+      path: "/v1/queues",
+      summary: "Create a queue",
+      description: "Idempotent: the same settings again answer 200, others 409. Durations are in seconds, sizes in bytes.",
+      tag: TAG,
+      body: z.strictObject({ name: queueName, ...z.strictObject(settings).partial().shape }),
+      responses: {
+        201: { description: "Created", schema: queueSchema },
+        200: { description: "It was there, with the same settings", schema: queueSchema },
+      },
+      errors: ["invalid_name", "queue_exists"],
+    },
+    async ({ c, body: { name, ...some } }) => {
+      const { queue, created } = await c.var.engine.queues.create(c.var.account, name, some);
+      return c.json(shown(queue), created ? 201 : 200);
+    },
+  );
+
+  endpoint(
+    api,
+    {
+      method: "get",
+      path: "/v1/queues",
+      summary: "List queues",
+      tag: TAG,
+      query: pageQuery,
+      responses: {
+        200: {
+          description: "A page, in order of names",
+          schema: z.object({ queues: z.array(queueSchema), nextCursor: z.string().optional() }),
+        },
+      },
+    },
+    async ({ c, query }) => {
+      const { items, nextCursor } = await c.var.engine.queues.list(c.var.account, query);
+      return c.json({ queues: items.map(shown), nextCursor });
+    },
+  );
+
+  endpoint(
+    api,
+    {
+      method: "get",
+      path: "/v1/queues/{queue}",
+      summary: "Look at a queue and count its messages",
+      tag: TAG,
+      params: queuePath,
+      responses: { 200: { description: "The queue", schema: countedQueueSchema } },
+      errors: ["queue_not_found"],
+    },
+    async ({ c, params }) => {
+      const queue = await c.var.engine.queues.find(c.var.account, params.queue);
+      if (!queue) throw queueNotFound(params.queue);
+      return c.json({ ...shown(queue), counts: await c.var.engine.queues.counts(queue) });
+    },
+  );
+
+  endpoint(
+    api,
+    {
+      method: "patch",
+      path: "/v1/queues/{queue}",
+      summary: "Change a queue",
+      description: "Counts for every call from the answer on; retention also for what is stored already.",
+      tag: TAG,
+      params: queuePath,
+      body: z
+        .strictObject(settings)
+        .partial()
+        .refine((change) => Object.keys(change).length > 0, "name at least one setting to change"),
+      responses: { 200: { description: "As it is now", schema: queueSchema } },
+      errors: ["queue_not_found"],
+    },
+    async ({ c, params, body }) => {
+      const queue = await c.var.engine.queues.update(c.var.account, params.queue, body);
+      c.var.engine.changed({ kind: "queue", account: c.var.account, name: params.queue });
+      return c.json(shown(queue));
+    },
+  );
+
+  endpoint(
+    api,
+    {
+      method: "delete",
+      path: "/v1/queues/{queue}",
+      summary: "Delete a queue, its messages and its subscriptions",
+      tag: TAG,
+      params: queuePath,
+      responses: { 204: { description: "Deleted" } },
+      errors: ["queue_not_found"],
+    },
+    async ({ c, params }) => {
+      await c.var.engine.queues.delete(c.var.account, params.queue);
+      c.var.engine.changed({ kind: "queue", account: c.var.account, name: params.queue });
+      return c.body(null, 204);
+    },
+  );
+}
+
+function shown({ id: _, account: __, ...queue }: Queue) {
+  return queue;
+}

@@ -1,0 +1,49 @@
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+
+import type { Api } from "../endpoint.ts";
+
+const require = createRequire(import.meta.url);
+/** Served from the package, so that the reference works where there is no internet. */
+const assets: Record<string, string> = {
+  "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+  "swagger-ui.css": "text/css; charset=utf-8",
+};
+
+const page = `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Sluice API reference</title>
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+</head>
+<body>
+<main id="reference"></main>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script>SwaggerUIBundle({ url: "/openapi.json", dom_id: "#reference", deepLinking: true, defaultModelsExpandDepth: 0 });</script>
+</body>
+</html>`;
+
+/** `/openapi.json`, generated from the schemas that check the requests, and `/docs`, where one can read and try it. */
+export function addReference(api: Api): void {
+  api.doc31("/openapi.json", {
+    openapi: "3.1.0",
+    info: {
+      title: "Sluice",
+      version: "1",
+      description:
+        "Topics fan every message out into the queues subscribed to them; each queue hands a message to one consumer at a time until it is acknowledged.",
+    },
+  });
+  api.get("/docs", (c) => c.html(page));
+  api.get("/docs/:asset", async (c) => {
+    const name = c.req.param("asset");
+    const type = assets[name];
+    if (!type) return c.notFound();
+    const folder = dirname(require.resolve("swagger-ui-dist/package.json"));
+    const headers = { "content-type": type, "cache-control": "public, max-age=86400" };
+    return new Response(await readFile(join(folder, name)), { headers });
+  });
+}

@@ -1,0 +1,65 @@
+import type { AddressInfo } from "node:net";
+import type { Server } from "node:http";
+
+import { createAdaptorServer } from "@hono/node-server";
+
+export interface HttpServer {
+  /** `http://127.0.0.1:4566` */
+  url: string;
+  /** Accepts no more, waits until every accepted request is answered. `endWaiting` is called as soon as nobody new comes. */
+  close: (endWaiting?: () => void) => Promise<void>;
+}
+
+export interface ServeOptions {
+  fetch: (request: Request, env: never) => Response | Promise<Response>;
+  host: string;
+  /** 0 takes any free port. */
+  port: number;
+}
+
+/**
+ * Serves an app over HTTP/1.1.
+ *
+ * @throws the error of `listen`: `EADDRINUSE` when the port is taken, `EACCES` when it may not be used.
+ */
+export async function serve({ fetch, host, port }: ServeOptions): Promise<HttpServer> {
+  const server = createAdaptorServer({
+    fetch: fetch as Parameters<typeof createAdaptorServer>[0]["fetch"],
+    serverOptions: {
+      // A client that drips its headers or body must not hold a socket for minutes.
+      headersTimeout: 10_000,
+      requestTimeout: 60_000,
+      // Longer than the idle timeouts of common load balancers, so that they close first.
+      keepAliveTimeout: 75_000,
+      maxHeaderSize: 16 * 1024,
+    },
+  }) as Server;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, host, resolve);
+  });
+  const { address, port: actual, family } = server.address() as AddressInfo;
+  return {
+    url: `http://${family === "IPv6" ? `[${address}]` : address}:${actual}`,
+    close: (endWaiting) => close(server, endWaiting),
+  };
+}
+
+async function close(server: Server, endWaiting?: () => void): Promise<void> {
+  // Answers from now on tell their clients to connect anew, elsewhere.
+  server.on("request", (_, response) => {
+    if (!response.headersSent) response.setHeader("connection", "close");
+  });
+  const closed = new Promise<void>((resolve) => {
+    server.close(() => {
+      resolve();
+    });
+  });
+  endWaiting?.();
+  // A connection whose answer was sent while closing began may linger as keep-alive.
+  const sweep = setInterval(() => {
+    server.closeIdleConnections();
+  }, 50);
+  await closed;
+  clearInterval(sweep);
+}

@@ -1,0 +1,55 @@
+import type { Bus } from "@sluice/bus";
+import type { Database } from "@sluice/database";
+import { Engine, type Observer } from "@sluice/engine";
+import type { Logger } from "@sluice/runtime";
+import type { Registry } from "prom-client";
+
+import { createApi } from "./app.ts";
+import { healthEndpoints } from "./health/health.ts";
+import { requestMetrics } from "./metrics.ts";
+import { serve } from "./serve.ts";
+
+export interface StartApiOptions {
+  /** Migrated. */
+  database: Database;
+  bus: Bus;
+  observer: Observer;
+  metrics: Registry;
+  logger: Logger;
+  account: string;
+  host: string;
+  port: number;
+}
+
+export interface RunningApi {
+  url: string;
+  /** Answers what was accepted (waiting receives with nothing), then lets go. Database and bus stay open. */
+  stop: () => Promise<void>;
+}
+
+/** Starts the API: engine, HTTP server, health. */
+export async function startApi(options: StartApiOptions): Promise<RunningApi> {
+  const { database, bus, observer, metrics, logger, account, host, port } = options;
+  let stopping = false;
+  const engine = await Engine.open({ database, bus, observer });
+  const health = healthEndpoints({
+    metrics,
+    isStopping: () => stopping,
+    checks: {
+      postgres: () => database.sql`SELECT 1`,
+      // Without hints everything still works, only later: a reason to look, not to take the process out of service.
+    },
+  });
+  const api = createApi({ engine, account, logger, health, onRequest: requestMetrics(metrics) });
+  const server = await serve({ fetch: api.fetch, host, port });
+  return {
+    url: server.url,
+    stop: async () => {
+      stopping = true;
+      await server.close(() => {
+        engine.receiver.close();
+      });
+      await engine.close();
+    },
+  };
+}

@@ -1,0 +1,109 @@
+import { z } from "@hono/zod-openapi";
+import { subscriptionNotFound } from "@sluice/engine";
+
+import { endpoint, type Api } from "../endpoint.ts";
+import { pageQuery, queueName, subscriptionPath, timestamp, topicName, topicPath } from "../fields.ts";
+
+const subscriptionSchema = z
+  .object({ id: z.uuid(), topic: topicName, queue: queueName, createdAt: timestamp })
+  .openapi("Subscription");
+const pageSchema = z.object({ subscriptions: z.array(subscriptionSchema), nextCursor: z.string().optional() });
+const subscriptionsQuery = pageQuery.omit({ prefix: true });
+const TAG = "Subscriptions";
+
+/** Subscribe queues to topics, look at and end subscriptions. */
+export function addSubscriptionEndpoints(api: Api): void {
+  endpoint(
+    api,
+    {
+      method: "post",
+      path: "/v1/topics/{topic}/subscriptions",
+      summary: "Subscribe a queue to a topic",
+      description: "Counts for every publish that is answered after this call was. Idempotent: subscribed already answers 200.",
+      tag: TAG,
+      params: topicPath,
+      body: z.strictObject({ queue: queueName }),
+      responses: {
+        201: { description: "Subscribed", schema: subscriptionSchema },
+        200: { description: "It was subscribed already", schema: subscriptionSchema },
+      },
+      errors: ["topic_not_found", "queue_not_found"],
+    },
+    async ({ c, params, body }) => {
+      const { engine, account } = c.var;
+      const { subscription, created } = await engine.subscribe(account, params.topic, body.queue);
+      return c.json(subscription, created ? 201 : 200);
+    },
+  );
+
+  endpoint(
+    api,
+    {
+      method: "get",
+      path: "/v1/topics/{topic}/subscriptions",
+      summary: "List the subscriptions of a topic",
+      tag: TAG,
+      params: topicPath,
+      query: subscriptionsQuery,
+      responses: { 200: { description: "A page, oldest first", schema: pageSchema } },
+      errors: ["topic_not_found"],
+    },
+    async ({ c, params, query }) => {
+      const { engine, account } = c.var;
+      const topic = await engine.topicDirectory.get(account, params.topic);
+      const { items, nextCursor } = await engine.subscriptions.list(account, topic.id, query);
+      return c.json({ subscriptions: items, nextCursor });
+    },
+  );
+
+  endpoint(
+    api,
+    {
+      method: "get",
+      path: "/v1/subscriptions",
+      summary: "List all subscriptions",
+      tag: TAG,
+      query: subscriptionsQuery,
+      responses: { 200: { description: "A page, oldest first", schema: pageSchema } },
+    },
+    async ({ c, query }) => {
+      const { items, nextCursor } = await c.var.engine.subscriptions.list(c.var.account, undefined, query);
+      return c.json({ subscriptions: items, nextCursor });
+    },
+  );
+
+  endpoint(
+    api,
+    {
+      method: "get",
+      path: "/v1/subscriptions/{id}",
+      summary: "Look at a subscription",
+      tag: TAG,
+      params: subscriptionPath,
+      responses: { 200: { description: "The subscription", schema: subscriptionSchema } },
+      errors: ["subscription_not_found"],
+    },
+    async ({ c, params }) => {
+      const subscription = await c.var.engine.subscriptions.find(c.var.account, params.id);
+      if (!subscription) throw subscriptionNotFound(params.id);
+      return c.json(subscription);
+    },
+  );
+
+  endpoint(
+    api,
+    {
+      method: "delete",
+      path: "/v1/subscriptions/{id}",
+      summary: "End a subscription",
+      tag: TAG,
+      params: subscriptionPath,
+      responses: { 204: { description: "Ended; what the queue has stays there" } },
+      errors: ["subscription_not_found"],
+    },
+    async ({ c, params }) => {
+      await c.var.engine.subscriptions.delete(c.var.account, params.id);
+      return c.body(null, 204);
+    },
+  );
+}

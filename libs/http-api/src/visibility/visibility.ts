@@ -1,0 +1,30 @@
+import { z } from "@hono/zod-openapi";
+
+import { doneJson, doneSchema } from "../acknowledge/done.ts";
+import { endpoint, type Api } from "../endpoint.ts";
+import { queuePath, seconds } from "../fields.ts";
+
+/** Change how long received messages stay hidden. */
+export function addVisibilityEndpoint(api: Api): void {
+  endpoint(
+    api,
+    {
+      method: "post",
+      path: "/v1/queues/{queue}/visibility",
+      summary: "Change the visibility of received messages",
+      description: "Hides them for so many seconds from now: more while work goes on, 0 to give them back at once.",
+      tag: "Messages",
+      params: queuePath,
+      body: z.strictObject({
+        entries: z
+          .array(z.strictObject({ receiptHandle: z.string().max(1_024), visibilityTimeout: seconds(0, 43_200) }))
+          .min(1, "at least 1 entry")
+          .max(1_000, "at most 1000 entries a call"),
+      }),
+      responses: { 200: { description: "What became of each entry", schema: doneSchema } },
+      errors: ["queue_not_found", "receipt_handle_invalid"],
+    },
+    async ({ c, params, body }) =>
+      doneJson(await c.var.engine.visibility.change(c.var.account, params.queue, body.entries)),
+  );
+}

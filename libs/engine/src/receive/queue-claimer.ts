@@ -36,6 +36,8 @@ export class QueueClaimer {
   #hungry: Waiter[] = [];
   #parked = new Set<Waiter>();
   #running = false;
+  /** Counts signals: one that comes during a claim may be about what the claim was too early to see. */
+  #signals = 0;
   /** Messages a slice held lately: how many slices to look at for a given number of messages. */
   #density = 1;
 
@@ -70,8 +72,9 @@ export class QueueClaimer {
     if (this.#parked.delete(waiter)) waiter.settle([]);
   }
 
-  /** The queue may have visible messages: every parked waiter asks again. */
+  /** The queue may have visible messages: every parked waiter asks again, and so will those whose claim is under way. */
   signal(): void {
+    this.#signals += 1;
     if (this.#parked.size === 0) return;
     this.#hungry.push(...this.#parked);
     this.#parked.clear();
@@ -107,10 +110,16 @@ export class QueueClaimer {
     // Receives and signals of the same tick share the first claim.
     await Promise.resolve();
     while (this.#hungry.length > 0) {
+      const asking = [...this.#hungry];
       const group = this.#nextGroup();
       const wanted = Math.min(MAX_CLAIM, group.reduce((sum, waiter) => sum + waiter.max, 0));
+      const signals = this.#signals;
       try {
-        this.#distribute(await this.#claim(wanted, group[0]?.visibilityTimeout), group);
+        const claimed = await this.#claim(wanted, group[0]?.visibilityTimeout);
+        const signalled = signals !== this.#signals;
+        this.#distribute(claimed, group, signalled);
+        // Nothing was there for these, so there is nothing for the others that asked before the claim either.
+        if (claimed.length === 0 && !signalled) this.#distribute([], asking, false);
       } catch (error) {
         for (const waiter of group) if (this.remove(waiter)) waiter.settle(error as Error);
       }
@@ -139,7 +148,11 @@ export class QueueClaimer {
     while (got < wanted) {
       const max = wanted - got;
       const slices = Math.min(MAX_SLICES, Math.ceil(max / this.#density) + 1);
-      const found = await claim(sql, { queueId, account, max, slices, visibilityTimeout });
+      const found = await claim(sql, { queueId, account, max, slices, visibilityTimeout }).catch((error: unknown) => {
+        // What the statements before it claimed is handed out all the same.
+        if (got === 0) throw error;
+        return [];
+      });
       const messages = found.reduce((sum, slice) => sum + bitCount(slice.mask), 0);
       claimed.push(...found);
       got += messages;
@@ -149,12 +162,13 @@ export class QueueClaimer {
     return claimed;
   }
 
-  #distribute(claimed: ClaimedSlice[], group: Waiter[]): void {
+  #distribute(claimed: ClaimedSlice[], group: Waiter[], signalled: boolean): void {
     const stock = [...claimed];
     for (const waiter of group) {
       // It may have gone away while the claim was under way.
       if (!this.remove(waiter)) continue;
       if (stock.length > 0) waiter.settle(takeMessages(stock, waiter.max));
+      else if (waiter.parked && signalled) this.#hungry.push(waiter);
       else if (waiter.parked) this.#parked.add(waiter);
       else waiter.settle([]);
     }

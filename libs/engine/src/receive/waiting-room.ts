@@ -37,8 +37,10 @@ export class WaitingRoom {
   readonly #options: WaitingRoomOptions;
   readonly #claimers = new Map<string, QueueClaimer>();
   #poll: NodeJS.Timeout | undefined;
-  #pollDue = 0;
-  #polling = false;
+  #soon: NodeJS.Timeout | undefined;
+  readonly #fresh = new Set<string>();
+  /** Queues whose next message becomes visible before the next poll. */
+  readonly #due = new Map<string, NodeJS.Timeout>();
   #closed = false;
 
   constructor(options: WaitingRoomOptions) {
@@ -72,15 +74,18 @@ export class WaitingRoom {
       };
       signal?.addEventListener("abort", leave, { once: true });
       claimer.add(waiter);
-      if (timer) this.#pollIn(SOON);
+      if (timer) this.#lookSoon(queueId);
     });
   }
 
   /** These queues may have visible messages. */
   signal(queueIds: readonly string[]): void {
-    for (const id of queueIds) this.#claimers.get(id)?.signal();
-    // What was signalled may be delayed: find out when it is due.
-    if (this.#poll) this.#pollIn(SOON);
+    for (const id of queueIds) {
+      const claimer = this.#claimers.get(id);
+      if (!claimer) continue;
+      claimer.signal();
+      this.#lookSoon(id);
+    }
   }
 
   signalAll(): void {
@@ -95,7 +100,7 @@ export class WaitingRoom {
   /** Answers every waiting receive with nothing; later receives do not wait. */
   close(): void {
     this.#closed = true;
-    clearTimeout(this.#poll);
+    for (const timer of [this.#poll, this.#soon, ...this.#due.values()]) clearTimeout(timer);
     for (const claimer of this.#claimers.values()) claimer.endWaiting();
   }
 
@@ -111,33 +116,50 @@ export class WaitingRoom {
     return claimer;
   }
 
-  #pollIn(delay: number): void {
-    const due = performance.now() + delay;
-    if (this.#closed || this.#polling || (this.#poll && this.#pollDue <= due)) return;
-    clearTimeout(this.#poll);
-    this.#pollDue = due;
-    this.#poll = setTimeout(() => {
-      this.#poll = undefined;
-      void this.#lookForVisible();
-    }, delay);
+  /** A queue that somebody begins to wait for, or that was signalled, is looked at soon: what it has may be delayed. */
+  #lookSoon(queueId: string): void {
+    if (this.#closed) return;
+    this.#fresh.add(queueId);
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined;
+      const fresh = [...this.#fresh].filter((id) => this.#claimers.get(id)?.waiting);
+      this.#fresh.clear();
+      void this.#signalVisible(fresh);
+    }, SOON);
+    this.#poll ??= setTimeout(() => {
+      void this.#safetyPoll();
+    }, SAFETY_POLL);
   }
 
-  async #lookForVisible(): Promise<void> {
+  async #safetyPoll(): Promise<void> {
     const waitedFor = this.#queuesWaitedFor();
-    if (waitedFor.length === 0) return;
-    this.#polling = true;
-    let next = SAFETY_POLL;
+    await this.#signalVisible(waitedFor);
+    this.#poll = undefined;
+    if (this.#claimers.size === 0 || this.#closed) return;
+    this.#poll = setTimeout(() => {
+      void this.#safetyPoll();
+    }, SAFETY_POLL);
+  }
+
+  /** Signals those of the queues whose next message is visible, and sets a timer for those where it soon will be. */
+  async #signalVisible(queueIds: readonly string[]): Promise<void> {
+    if (queueIds.length === 0) return;
     try {
-      for (const { queue_id, due_in } of await this.#nextVisible(waitedFor)) {
-        if (due_in === null) continue;
-        if (due_in <= 0) this.#claimers.get(queue_id)?.signal();
-        else next = Math.min(next, Math.ceil(due_in));
-      }
+      for (const { queue_id, due_in } of await this.#nextVisible(queueIds)) this.#signalIn(queue_id, due_in);
     } catch (error) {
       this.#options.onError(error);
-    } finally {
-      this.#polling = false;
-      this.#pollIn(next);
+    }
+  }
+
+  #signalIn(queueId: string, ms: number): void {
+    if (ms <= 0) {
+      this.#claimers.get(queueId)?.signal();
+    } else if (!this.#due.has(queueId)) {
+      const timer = setTimeout(() => {
+        this.#due.delete(queueId);
+        this.#claimers.get(queueId)?.signal();
+      }, Math.ceil(ms));
+      this.#due.set(queueId, timer);
     }
   }
 
@@ -150,13 +172,15 @@ export class WaitingRoom {
     return waitedFor;
   }
 
-  /** Milliseconds until the first message of each queue is visible; one index entry read a queue. */
-  #nextVisible(queueIds: readonly string[]): Promise<{ queue_id: string; due_in: number | null }[]> {
-    return this.#options.sql<{ queue_id: string; due_in: number | null }[]>`
-      SELECT waited_for.queue_id, extract(epoch FROM first.visible_at - clock_timestamp())::float8 * 1000 AS due_in
+  /** Milliseconds until the first message of each queue is visible, where that is soon; one index entry read a queue. */
+  #nextVisible(queueIds: readonly string[]): Promise<{ queue_id: string; due_in: number }[]> {
+    return this.#options.sql<{ queue_id: string; due_in: number }[]>`
+      SELECT waited_for.queue_id, extract(epoch FROM first.visible_at - clock.now)::float8 * 1000 AS due_in
       FROM unnest(${numbers(queueIds)}::bigint[]) AS waited_for(queue_id)
-      LEFT JOIN LATERAL (
+      CROSS JOIN LATERAL (
         SELECT visible_at FROM slices s WHERE s.queue_id = waited_for.queue_id ORDER BY visible_at, batch_id LIMIT 1
-      ) first ON true`;
+      ) first
+      CROSS JOIN (SELECT clock_timestamp() AS now) clock
+      WHERE first.visible_at < clock.now + ${SAFETY_POLL + SOON}::int * interval '1 millisecond'`;
   }
 }

@@ -1,0 +1,109 @@
+import { cpus } from "node:os";
+import { parseArgs } from "node:util";
+
+import { startEnvironment } from "./environment.ts";
+import { runRound, type RoundResult } from "./fan-out/round.ts";
+import { defaultWorkload, type Workload } from "./fan-out/workload.ts";
+
+const usage = `Bulk fan-out: one topic to several queues, everything received and acknowledged.
+
+npm run bench -- [options]
+  --url URL             measure a running installation instead of a fresh one
+  --rounds N            counted rounds, after one to warm up (3)
+  --messages N          messages published a round (${defaultWorkload.messages})
+  --queues N            subscribed queues (${defaultWorkload.queues})
+  --body-bytes N        bytes of each body (${defaultWorkload.bodyBytes})
+  --publish-batch N     messages a publish call (${defaultWorkload.publishBatch})
+  --publishers N        publish calls under way at once (${defaultWorkload.publishers})
+  --receive-batch N     most messages a receive (${defaultWorkload.receiveBatch})
+  --receivers N         receives under way on each queue (${defaultWorkload.receivers})
+  --consumer-processes N  (${defaultWorkload.consumerProcesses})
+  --json                print the result as JSON
+`;
+
+const { values } = parseArgs({
+  options: {
+    url: { type: "string" },
+    rounds: { type: "string", default: "3" },
+    messages: { type: "string" },
+    queues: { type: "string" },
+    "body-bytes": { type: "string" },
+    "publish-batch": { type: "string" },
+    publishers: { type: "string" },
+    "receive-batch": { type: "string" },
+    receivers: { type: "string" },
+    "consumer-processes": { type: "string" },
+    json: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
+  },
+});
+
+if (values.help) {
+  process.stdout.write(usage);
+} else {
+  await main();
+}
+
+async function main(): Promise<void> {
+  const workload = workloadOf();
+  const rounds = wholeNumber("rounds", values.rounds, 3);
+  say(`starting ${values.url === undefined ? "a fresh installation (Postgres, NATS, API, dispatcher)" : "on the one at " + values.url}`);
+  await using environment = values.url === undefined ? await startEnvironment() : undefined;
+  const url = values.url ?? environment?.url ?? "";
+
+  const run = Date.now().toString(36);
+  const results: RoundResult[] = [];
+  for (let round = 0; round <= rounds; round += 1) {
+    const result = await runRound(url, workload, `${run}-${round}`);
+    if (round > 0) results.push(result);
+    say(`${round === 0 ? "warm-up" : `round ${round}`}: ${format(result.deliveriesPerSecond)} deliveries/s in ${result.seconds.toFixed(1)} s`);
+  }
+  print(workload, results);
+}
+
+function workloadOf(): Workload {
+  return {
+    messages: wholeNumber("messages", values.messages, defaultWorkload.messages),
+    queues: wholeNumber("queues", values.queues, defaultWorkload.queues),
+    bodyBytes: wholeNumber("body-bytes", values["body-bytes"], defaultWorkload.bodyBytes),
+    publishBatch: wholeNumber("publish-batch", values["publish-batch"], defaultWorkload.publishBatch),
+    publishers: wholeNumber("publishers", values.publishers, defaultWorkload.publishers),
+    receiveBatch: wholeNumber("receive-batch", values["receive-batch"], defaultWorkload.receiveBatch),
+    receivers: wholeNumber("receivers", values.receivers, defaultWorkload.receivers),
+    consumerProcesses: wholeNumber("consumer-processes", values["consumer-processes"], defaultWorkload.consumerProcesses),
+  };
+}
+
+function wholeNumber(name: string, text: string | undefined, fallback: number): number {
+  const value = text === undefined ? fallback : Number(text);
+  if (Number.isInteger(value) && value >= 1) return value;
+  process.stderr.write(`--${name}: expected a whole number from 1, got "${text}"\n\n${usage}`);
+  process.exit(2);
+}
+
+function print(workload: Workload, results: readonly RoundResult[]): void {
+  const rates = results.map((result) => result.deliveriesPerSecond).sort((a, b) => a - b);
+  const median = rates[Math.floor(rates.length / 2)] ?? 0;
+  const machine = { cores: cpus().length, cpu: cpus()[0]?.model ?? "unknown", node: process.version };
+  if (values.json) {
+    process.stdout.write(`${JSON.stringify({ workload, machine, results, median }, null, 2)}\n`);
+    return;
+  }
+  process.stdout.write(
+    [
+      "",
+      `1 topic -> ${workload.queues} queues, ${workload.bodyBytes}-byte bodies, publishes of ${workload.publishBatch}, receives of up to ${workload.receiveBatch}`,
+      `${machine.cores} cores (${machine.cpu}), Node ${machine.node}; load generator on the same cores`,
+      `median ${format(median)} deliveries/s   lowest ${format(rates[0] ?? 0)}   highest ${format(rates.at(-1) ?? 0)}`,
+      "",
+    ].join("\n"),
+  );
+}
+
+function format(rate: number): string {
+  return Math.round(rate).toLocaleString("en-US");
+}
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}

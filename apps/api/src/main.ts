@@ -18,7 +18,11 @@ runProcess({
       () => connectNatsBus({ servers: config.natsServers, name: "sluice-api", logger }),
       { logger, signal },
     );
-    const database = connectDatabase({ url: config.databaseUrl, pool: config.databasePool, name: "sluice-api" });
+    const database = connectDatabase({
+      url: config.databaseUrl,
+      pool: config.databasePool,
+      name: "sluice-api",
+    });
     const metrics = createMetrics();
     const observer = messageMetrics(metrics, logger);
     const { account, host, port } = config;

@@ -19,7 +19,11 @@ runProcess({
       () => connectNatsBus({ servers: config.natsServers, name: "sluice-dispatcher", logger }),
       { logger, signal },
     );
-    const database = connectDatabase({ url: config.databaseUrl, pool: config.databasePool, name: "sluice-dispatcher" });
+    const database = connectDatabase({
+      url: config.databaseUrl,
+      pool: config.databasePool,
+      name: "sluice-dispatcher",
+    });
     const metrics = createMetrics();
     const observer = messageMetrics(metrics, logger);
     let stopping = false;

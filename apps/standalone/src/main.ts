@@ -15,7 +15,11 @@ runProcess({
       isFinal: (error) => error instanceof UnsuitableDatabaseError,
     });
     const bus = createInProcessBus();
-    const database = connectDatabase({ url: config.databaseUrl, pool: config.databasePool, name: "sluice" });
+    const database = connectDatabase({
+      url: config.databaseUrl,
+      pool: config.databasePool,
+      name: "sluice",
+    });
     const metrics = createMetrics();
     const observer = messageMetrics(metrics, logger);
     const dispatcher = await startDispatcher({ database, bus, observer, logger });

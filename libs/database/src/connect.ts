@@ -43,11 +43,19 @@ export function connectDatabase({ url, pool = 8, name = "sluice" }: DatabaseOpti
     statement_timeout: "20s",
   });
   // Drizzle replaces the parsers of the client it is given, so it gets one of its own.
-  const controlClient = open(url, 2, { application_name: `${name}-control`, statement_timeout: "20s" });
-  const maintenance = open(url, 1, { application_name: `${name}-maintenance`, statement_timeout: "120s" });
+  const controlClient = open(url, 2, {
+    application_name: `${name}-control`,
+    statement_timeout: "20s",
+  });
+  const maintenance = open(url, 1, {
+    application_name: `${name}-maintenance`,
+    statement_timeout: "120s",
+  });
 
   const close = async () => {
-    await Promise.all([hot, controlClient, maintenance].map((client) => client.end({ timeout: 5 })));
+    await Promise.all(
+      [hot, controlClient, maintenance].map((client) => client.end({ timeout: 5 })),
+    );
   };
   return {
     sql: hot,
@@ -65,6 +73,8 @@ function open(url: string, max: number, settings: Record<string, string>): Sql {
     fetch_types: false,
     connect_timeout: 5,
     idle_timeout: 0,
+    // Seconds between attempts to connect: the driver's own go up to 20, and we want to be back soon after Postgres is.
+    backoff: (attempt: number) => Math.min(1, 0.05 * 2 ** attempt),
     onnotice: () => undefined,
     connection: {
       jit: "off",

@@ -137,7 +137,9 @@ export const slices = pgTable(
     pending: id("pending").notNull(),
     account: account(),
     /** The receive that holds it or held it last; 0 before the first one. */
-    lease: id("lease").notNull().default(sql`0`),
+    lease: id("lease")
+      .notNull()
+      .default(sql`0`),
     sentAt: time("sent_at").notNull(),
     firstReceivedAt: time("first_received_at"),
     receiveCount: integer("receive_count").notNull().default(0),
@@ -145,7 +147,9 @@ export const slices = pgTable(
   },
   (t) => [
     index("slices_visible").on(t.queueId, t.visibleAt, t.batchId),
-    index("slices_moved").on(t.queueId, t.batchId).where(sql`${t.moved}`),
+    index("slices_moved")
+      .on(t.queueId, t.batchId)
+      .where(sql`${t.moved}`),
     check("slices_pending", sql`${t.pending} > 0`),
   ],
 );

@@ -42,30 +42,55 @@ export class Engine implements AsyncDisposable {
   readonly handles: ReceiptHandles;
   readonly database: Database;
   readonly bus: Bus;
+  readonly #observer: Observer;
   #subscriptions: BusSubscription[] = [];
 
   private constructor({ database, bus, observer }: EngineOptions, secret: Uint8Array) {
     const { sql, control } = database;
     this.database = database;
+    this.#observer = observer;
     this.bus = bus;
     this.topics = new Topics(control);
     this.queues = new Queues(control);
     this.subscriptions = new Subscriptions(control);
-    this.topicDirectory = new Directory({ find: (account, name) => this.topics.find(account, name), notFound: topicNotFound });
-    this.queueDirectory = new Directory({ find: (account, name) => this.queues.find(account, name), notFound: queueNotFound });
+    this.topicDirectory = new Directory({
+      find: (account, name) => this.topics.find(account, name),
+      notFound: topicNotFound,
+    });
+    this.queueDirectory = new Directory({
+      find: (account, name) => this.queues.find(account, name),
+      notFound: queueNotFound,
+    });
     const payloads = new Payloads(sql);
     this.handles = new ReceiptHandles(secret);
     this.publisher = new Publisher({ sql, bus, payloads, observer, topics: this.topicDirectory });
     this.sender = new Sender({ sql, bus, payloads, observer, queues: this.queueDirectory });
-    this.receiver = new Receiver({ sql, bus, payloads, observer, queues: this.queueDirectory, handles: this.handles });
-    this.acknowledger = new Acknowledger({ sql, observer, queues: this.queueDirectory, handles: this.handles });
-    this.visibility = new VisibilityChanger({ sql, bus, queues: this.queueDirectory, handles: this.handles });
+    this.receiver = new Receiver({
+      sql,
+      bus,
+      payloads,
+      observer,
+      queues: this.queueDirectory,
+      handles: this.handles,
+    });
+    this.acknowledger = new Acknowledger({
+      sql,
+      observer,
+      queues: this.queueDirectory,
+      handles: this.handles,
+    });
+    this.visibility = new VisibilityChanger({
+      sql,
+      bus,
+      queues: this.queueDirectory,
+      handles: this.handles,
+    });
   }
 
   /** Needs a migrated database. */
   static async open(options: EngineOptions): Promise<Engine> {
     const engine = new Engine(options, await sharedSecret(options.database.sql, "receipt-handles"));
-    await engine.#listen(options.observer);
+    await engine.#listen();
     return engine;
   }
 
@@ -89,7 +114,7 @@ export class Engine implements AsyncDisposable {
 
   /** Tells this and all other processes that a topic or queue is not what it was. */
   changed(change: Change): void {
-    void this.#forget(change);
+    this.#forget(change);
     this.bus.invalidate(change);
   }
 
@@ -104,31 +129,37 @@ export class Engine implements AsyncDisposable {
     await this.close();
   }
 
-  async #listen(observer: Observer): Promise<void> {
-    this.#subscriptions = await Promise.all([
-      this.bus.onQueues((queueIds) => {
+  async #listen(): Promise<void> {
+    this.#subscriptions = [
+      await this.bus.onQueues((queueIds) => {
         this.receiver.signal(queueIds);
       }),
-      this.bus.onChange((change) => {
-        this.#forget(change).catch((error: unknown) => {
-          observer.failed("cache invalidation", error);
-        });
+      await this.bus.onChange((change) => {
+        this.#forget(change);
       }),
       this.bus.onGap(() => {
         this.topicDirectory.forgetAll();
         this.queueDirectory.forgetAll();
         this.receiver.signalAll();
       }),
-    ]);
+    ];
   }
 
-  async #forget({ kind, account, name }: Change): Promise<void> {
+  #forget({ kind, account, name }: Change): void {
     if (kind === "topic") this.topicDirectory.forget(account, name);
     if (kind !== "queue") return;
     const known = this.queueDirectory.peek(account, name);
     this.queueDirectory.forget(account, name);
-    if (!known) return;
-    const now = await this.queues.find(account, name);
-    if (now?.id !== known.id) this.receiver.queueDeleted(known.id, name);
+    if (known) void this.#endWaitingIfDeleted(known);
+  }
+
+  async #endWaitingIfDeleted({ id, account, name }: Queue): Promise<void> {
+    try {
+      const now = await this.queues.find(account, name);
+      if (now?.id !== id) this.receiver.queueDeleted(id, name);
+    } catch (error) {
+      // Whoever waits for it waits in vain until its wait is over.
+      this.#observer.failed("cache invalidation", error);
+    }
   }
 }

@@ -66,9 +66,15 @@ export class SluiceError extends Error {
 }
 
 export function topicNotFound(name: string): SluiceError {
-  return new SluiceError("topic_not_found", `there is no topic "${name}"; create it with POST /v1/topics`);
+  return new SluiceError(
+    "topic_not_found",
+    `there is no topic "${name}"; create it with POST /v1/topics`,
+  );
 }
 
 export function queueNotFound(name: string): SluiceError {
-  return new SluiceError("queue_not_found", `there is no queue "${name}"; create it with POST /v1/queues`);
+  return new SluiceError(
+    "queue_not_found",
+    `there is no queue "${name}"; create it with POST /v1/queues`,
+  );
 }

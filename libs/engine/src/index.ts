@@ -14,7 +14,12 @@ export type { MessageAttribute, MessageInput } from "./message/message.ts";
 export type { WriteResult } from "./publish/publish.ts";
 export type { Page, PageRequest } from "./directory/pages.ts";
 export type { Topic } from "./topics/topics.ts";
-export { queueDefaults, type Queue, type QueueCounts, type QueueSettings } from "./queues/queues.ts";
+export {
+  queueDefaults,
+  type Queue,
+  type QueueCounts,
+  type QueueSettings,
+} from "./queues/queues.ts";
 export { subscriptionNotFound, type Subscription } from "./subscriptions/subscriptions.ts";
 export type { Received, ReceivedSlice } from "./receive/receive.ts";
 export { bitCharacter } from "./receipt-handle/receipt-handle.ts";

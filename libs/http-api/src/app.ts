@@ -74,7 +74,10 @@ function routeOf(matched: readonly { path: string }[]): string {
 function unknownRoute(method: string, path: string, api: Api): SluiceError {
   const allowed = methodsOf(path, api);
   if (allowed.length > 0) {
-    return new SluiceError("method_not_allowed", `${method} is not possible here; use ${allowed.join(" or ")}`);
+    return new SluiceError(
+      "method_not_allowed",
+      `${method} is not possible here; use ${allowed.join(" or ")}`,
+    );
   }
   return new SluiceError("route_not_found", "there is no such route; /docs lists them all");
 }
@@ -88,5 +91,8 @@ function methodsOf(path: string, api: Api): string[] {
 }
 
 function fits(pattern: readonly string[], parts: readonly string[]): boolean {
-  return pattern.length === parts.length && pattern.every((part, index) => part.startsWith(":") || part === parts[index]);
+  return (
+    pattern.length === parts.length &&
+    pattern.every((part, index) => part.startsWith(":") || part === parts[index])
+  );
 }

@@ -18,13 +18,21 @@ const MAX_DEPTH = 32;
 export async function readJson(c: Context<ApiEnv>): Promise<unknown> {
   const type = c.req.header("content-type")?.split(";", 1)[0]?.trim().toLowerCase();
   if (type !== "application/json") {
-    throw new SluiceError("unsupported_media_type", "send JSON with the header Content-Type: application/json");
+    throw new SluiceError(
+      "unsupported_media_type",
+      "send JSON with the header Content-Type: application/json",
+    );
   }
   if (c.req.header("content-encoding") !== undefined) {
-    throw new SluiceError("unsupported_media_type", "compressed bodies are not accepted; send the JSON as it is");
+    throw new SluiceError(
+      "unsupported_media_type",
+      "compressed bodies are not accepted; send the JSON as it is",
+    );
   }
   if (Number(c.req.header("content-length") ?? 0) > MAX_BODY_BYTES) throw tooLarge();
-  const bytes = c.env?.incoming ? await readIncoming(c.env.incoming) : Buffer.from(await c.req.arrayBuffer());
+  const bytes = c.env?.incoming
+    ? await readIncoming(c.env.incoming)
+    : Buffer.from(await c.req.arrayBuffer());
   if (bytes.length > MAX_BODY_BYTES) throw tooLarge();
   if (!isUtf8(bytes)) throw malformed("the body is not valid UTF-8");
   return parseJson(bytes.toString("utf8"));
@@ -48,7 +56,9 @@ function parseJson(text: string): unknown {
   } catch (error) {
     // The parser quotes the input; how far it got is all that helps.
     const position = /position (\d+)/.exec((error as Error).message)?.[1];
-    throw malformed(`the body is not valid JSON${position === undefined ? "" : ` (at character ${position})`}`);
+    throw malformed(
+      `the body is not valid JSON${position === undefined ? "" : ` (at character ${position})`}`,
+    );
   }
 }
 
@@ -89,7 +99,10 @@ function isEscaped(text: string, quote: number): boolean {
 }
 
 function tooLarge(): SluiceError {
-  return new SluiceError("request_too_large", `the request is larger than ${MAX_BODY_BYTES} bytes; send fewer messages at once`);
+  return new SluiceError(
+    "request_too_large",
+    `the request is larger than ${MAX_BODY_BYTES} bytes; send fewer messages at once`,
+  );
 }
 
 function malformed(message: string): SluiceError {

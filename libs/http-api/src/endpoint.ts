@@ -9,7 +9,11 @@ import type { ErrorCode } from "@sluice/engine";
 
 export type Api = OpenAPIHono<ApiEnv>;
 
-export interface EndpointDefinition<Params extends z.ZodType, Query extends z.ZodType, Body extends z.ZodType> {
+export interface EndpointDefinition<
+  Params extends z.ZodType,
+  Query extends z.ZodType,
+  Body extends z.ZodType,
+> {
   method: "get" | "post" | "patch" | "delete";
   /** With parameters in braces, as OpenAPI writes them: `/v1/topics/{topic}`. */
   path: string;
@@ -58,7 +62,19 @@ export function endpoint<Params extends z.ZodType, Query extends z.ZodType, Body
 }
 
 function document(api: Api, definition: EndpointDefinition<z.ZodType, z.ZodType, z.ZodType>): void {
-  const { method, path, summary, description, tag, params, query, headers, body, responses, errors = [] } = definition;
+  const {
+    method,
+    path,
+    summary,
+    description,
+    tag,
+    params,
+    query,
+    headers,
+    body,
+    responses,
+    errors = [],
+  } = definition;
   api.openAPIRegistry.registerPath({
     method,
     path,
@@ -78,20 +94,30 @@ function document(api: Api, definition: EndpointDefinition<z.ZodType, z.ZodType,
           { description: text, ...(schema && { content: { "application/json": { schema } } }) },
         ]),
       ),
-      ...errorResponses(body ? [...errors, "malformed_json", "unsupported_media_type", "request_too_large"] : errors),
+      ...errorResponses(
+        body
+          ? [...errors, "malformed_json", "unsupported_media_type", "request_too_large"]
+          : errors,
+      ),
     },
   });
 }
 
 /** @throws {SluiceError} `invalid_request` with the path of each mistake, or `invalid_name` when only names are wrong */
-function check<Schema extends z.ZodType>(schema: Schema, value: unknown, where?: string): z.output<Schema> {
+function check<Schema extends z.ZodType>(
+  schema: Schema,
+  value: unknown,
+  where?: string,
+): z.output<Schema> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const details: ErrorDetail[] = result.error.issues.slice(0, 10).map((issue) => ({
     path: [...(where === "query" ? ["query"] : []), ...issue.path.map(String)].join(".") || "body",
     message: issue.message,
   }));
-  const nameOnly = result.error.issues.every((issue) => issue.code === "invalid_format" && isNamePath(issue.path));
+  const nameOnly = result.error.issues.every(
+    (issue) => issue.code === "invalid_format" && isNamePath(issue.path),
+  );
   const first = details[0];
   throw new SluiceError(
     nameOnly ? "invalid_name" : "invalid_request",

@@ -15,7 +15,13 @@ export const errorSchema = z
 
 export const entryErrorSchema = z
   .object({
-    code: z.enum(["message_too_large", "invalid_message", "invalid_attribute", "receipt_handle_expired", "message_not_in_flight"]),
+    code: z.enum([
+      "message_too_large",
+      "invalid_message",
+      "invalid_attribute",
+      "receipt_handle_expired",
+      "message_not_in_flight",
+    ]),
     message: z.string(),
   })
   .openapi("EntryError");
@@ -48,14 +54,26 @@ export function errorResponse(c: Context, error: unknown): Response {
   const retryAfter: Record<string, string> =
     retryable && known.code !== "internal" ? { "retry-after": RETRY_AFTER } : {};
   const { code, message, details } = known;
-  return c.json({ error: details ? { code, message, details } : { code, message } }, status, retryAfter);
+  return c.json(
+    { error: details ? { code, message, details } : { code, message } },
+    status,
+    retryAfter,
+  );
 }
 
 /** What an error means to a caller: our own as they are, a database that is away as `unavailable`, a bug as `internal`. */
 export function toSluiceError(error: unknown): SluiceError {
   if (error instanceof SluiceError) return error;
   if (classifyFailure(error) === "unavailable") {
-    return new SluiceError("unavailable", "the database does not answer; the call may or may not have taken effect", { cause: error });
+    return new SluiceError(
+      "unavailable",
+      "the database does not answer; the call may or may not have taken effect",
+      { cause: error },
+    );
   }
-  return new SluiceError("internal", "something went wrong on our side; the log of the server has the cause", { cause: error });
+  return new SluiceError(
+    "internal",
+    "something went wrong on our side; the log of the server has the cause",
+    { cause: error },
+  );
 }

@@ -16,13 +16,21 @@ export const queuePath = z.object({ queue: queueName });
 export const subscriptionPath = z.object({ id: z.uuid("a subscription id is a UUID") });
 
 export const seconds = (min: number, max: number) =>
-  z.number().int("whole seconds").min(min, `at least ${min} seconds`).max(max, `at most ${max} seconds`);
+  z
+    .number()
+    .int("whole seconds")
+    .min(min, `at least ${min} seconds`)
+    .max(max, `at most ${max} seconds`);
 
 const MAX_TAGS = 50;
 
 export const tags = z
   .record(
-    z.string().min(1).max(128).regex(/^(?!aws:)/i, "a tag key does not start with aws:"),
+    z
+      .string()
+      .min(1)
+      .max(128)
+      .regex(/^(?!aws:)/i, "a tag key does not start with aws:"),
     z.string().max(256),
   )
   .refine((value) => Object.keys(value).length <= MAX_TAGS, `at most ${MAX_TAGS} tags`)

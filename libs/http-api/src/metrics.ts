@@ -4,14 +4,24 @@ import { Counter, Histogram, type Registry } from "prom-client";
 
 /** The counters of messages on their way; docs/metrics.md lists them. */
 export function messageMetrics(registry: Registry, logger: Logger): Observer {
-  const counter = (name: string, help: string) => new Counter({ name, help, registers: [registry] });
+  const counter = (name: string, help: string) =>
+    new Counter({ name, help, registers: [registry] });
   const published = counter("sluice_messages_published_total", "Messages published to topics.");
   const sent = counter("sluice_messages_sent_total", "Messages sent straight to queues.");
   const batches = counter("sluice_batches_fanned_out_total", "Stored batches fanned out.");
-  const deliveries = counter("sluice_deliveries_total", "Messages fanned out, times the queues they went to.");
-  const received = counter("sluice_messages_received_total", "Messages handed to consumers, repeats included.");
+  const deliveries = counter(
+    "sluice_deliveries_total",
+    "Messages fanned out, times the queues they went to.",
+  );
+  const received = counter(
+    "sluice_messages_received_total",
+    "Messages handed to consumers, repeats included.",
+  );
   const acknowledged = counter("sluice_messages_acknowledged_total", "Messages acknowledged.");
-  const released = counter("sluice_messages_released_total", "Messages given back because their client had gone.");
+  const released = counter(
+    "sluice_messages_released_total",
+    "Messages given back because their client had gone.",
+  );
   const failures = new Counter({
     name: "sluice_background_failures_total",
     help: "Failures in the background, each of which is tried again.",
@@ -40,7 +50,10 @@ export function messageMetrics(registry: Registry, logger: Logger): Observer {
     },
     failed: (duty, err) => {
       failures.inc({ duty });
-      logger.warn({ event: "background.failed", duty, err }, `${duty} failed; it will be tried again`);
+      logger.warn(
+        { event: "background.failed", duty, err },
+        `${duty} failed; it will be tried again`,
+      );
     },
   };
 }
@@ -55,6 +68,9 @@ export function requestMetrics(registry: Registry) {
     registers: [registry],
   });
   return (request: { method: string; route: string; status: number; seconds: number }) => {
-    seconds.observe({ method: request.method, route: request.route, status: request.status }, request.seconds);
+    seconds.observe(
+      { method: request.method, route: request.route, status: request.status },
+      request.seconds,
+    );
   };
 }

@@ -1,4 +1,10 @@
-import { startApi, startDispatcher, startStack, temporaryFolder, type ServiceProcess } from "@sluice/stack";
+import {
+  startApi,
+  startDispatcher,
+  startStack,
+  temporaryFolder,
+  type ServiceProcess,
+} from "@sluice/stack";
 
 /** A running installation to measure, and what it runs on. */
 export interface Environment extends AsyncDisposable {
@@ -15,15 +21,24 @@ export async function startEnvironment({ apis = 1, dispatchers = 1 } = {}): Prom
   const stack = new AsyncDisposableStackLike();
   try {
     const folder = stack.use(await temporaryFolder());
-    const { databaseUrl, natsUrl } = stack.use(await startStack({ dataDir: folder.path, durable: true }));
-    if (natsUrl === undefined) throw new Error("no nats-server could be found or installed; set NATS_URL");
+    const { databaseUrl, natsUrl } = stack.use(
+      await startStack({ dataDir: folder.path, durable: true }),
+    );
+    if (natsUrl === undefined)
+      throw new Error("no nats-server could be found or installed; set NATS_URL");
     const options = { databaseUrl, natsUrl };
     const services: ServiceProcess[] = [];
-    for (let count = 0; count < dispatchers; count += 1) services.push(stack.use(await startDispatcher(options)));
+    for (let count = 0; count < dispatchers; count += 1)
+      services.push(stack.use(await startDispatcher(options)));
     for (let count = 0; count < apis; count += 1) services.push(stack.use(await startApi(options)));
     const api = services.at(-1);
     if (!api) throw new Error("a benchmark needs at least one API");
-    return { url: api.url, databaseUrl, services, [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose]() };
+    return {
+      url: api.url,
+      databaseUrl,
+      services,
+      [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
+    };
   } catch (error) {
     await stack[Symbol.asyncDispose]();
     throw error;
@@ -40,6 +55,6 @@ class AsyncDisposableStackLike implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const resource of this.#resources.reverse()) await resource[Symbol.asyncDispose]();
+    for (const resource of this.#resources.toReversed()) await resource[Symbol.asyncDispose]();
   }
 }

@@ -47,7 +47,9 @@ if (values.help) {
 async function main(): Promise<void> {
   const workload = workloadOf();
   const rounds = wholeNumber("rounds", values.rounds, 3);
-  say(`starting ${values.url === undefined ? "a fresh installation (Postgres, NATS, API, dispatcher)" : "on the one at " + values.url}`);
+  say(
+    `starting ${values.url === undefined ? "a fresh installation (Postgres, NATS, API, dispatcher)" : "on the one at " + values.url}`,
+  );
   await using environment = values.url === undefined ? await startEnvironment() : undefined;
   const url = values.url ?? environment?.url ?? "";
 
@@ -56,7 +58,9 @@ async function main(): Promise<void> {
   for (let round = 0; round <= rounds; round += 1) {
     const result = await runRound(url, workload, `${run}-${round}`);
     if (round > 0) results.push(result);
-    say(`${round === 0 ? "warm-up" : `round ${round}`}: ${format(result.deliveriesPerSecond)} deliveries/s in ${result.seconds.toFixed(1)} s`);
+    say(
+      `${round === 0 ? "warm-up" : `round ${round}`}: ${format(result.deliveriesPerSecond)} deliveries/s in ${result.seconds.toFixed(1)} s`,
+    );
   }
   print(workload, results);
 }
@@ -66,11 +70,23 @@ function workloadOf(): Workload {
     messages: wholeNumber("messages", values.messages, defaultWorkload.messages),
     queues: wholeNumber("queues", values.queues, defaultWorkload.queues),
     bodyBytes: wholeNumber("body-bytes", values["body-bytes"], defaultWorkload.bodyBytes),
-    publishBatch: wholeNumber("publish-batch", values["publish-batch"], defaultWorkload.publishBatch),
+    publishBatch: wholeNumber(
+      "publish-batch",
+      values["publish-batch"],
+      defaultWorkload.publishBatch,
+    ),
     publishers: wholeNumber("publishers", values.publishers, defaultWorkload.publishers),
-    receiveBatch: wholeNumber("receive-batch", values["receive-batch"], defaultWorkload.receiveBatch),
+    receiveBatch: wholeNumber(
+      "receive-batch",
+      values["receive-batch"],
+      defaultWorkload.receiveBatch,
+    ),
     receivers: wholeNumber("receivers", values.receivers, defaultWorkload.receivers),
-    consumerProcesses: wholeNumber("consumer-processes", values["consumer-processes"], defaultWorkload.consumerProcesses),
+    consumerProcesses: wholeNumber(
+      "consumer-processes",
+      values["consumer-processes"],
+      defaultWorkload.consumerProcesses,
+    ),
   };
 }
 
@@ -84,7 +100,11 @@ function wholeNumber(name: string, text: string | undefined, fallback: number): 
 function print(workload: Workload, results: readonly RoundResult[]): void {
   const rates = results.map((result) => result.deliveriesPerSecond).sort((a, b) => a - b);
   const median = rates[Math.floor(rates.length / 2)] ?? 0;
-  const machine = { cores: cpus().length, cpu: cpus()[0]?.model ?? "unknown", node: process.version };
+  const machine = {
+    cores: cpus().length,
+    cpu: cpus()[0]?.model ?? "unknown",
+    node: process.version,
+  };
   if (values.json) {
     process.stdout.write(`${JSON.stringify({ workload, machine, results, median }, null, 2)}\n`);
     return;

@@ -25,7 +25,12 @@ export class Acknowledger {
   readonly #observer: Observer;
   readonly #commits: GroupCommit<readonly SliceMark[], bigint[]>;
 
-  constructor(options: { sql: Sql; queues: Directory<Queue>; handles: ReceiptHandles; observer: Observer }) {
+  constructor(options: {
+    sql: Sql;
+    queues: Directory<Queue>;
+    handles: ReceiptHandles;
+    observer: Observer;
+  }) {
     this.#queues = options.queues;
     this.#handles = options.handles;
     this.#observer = options.observer;
@@ -41,9 +46,18 @@ export class Acknowledger {
    * One result a handle, in order: undefined when the message is gone, else why it is not this receiver's any more.
    * @throws {SluiceError} `queue_not_found`, `receipt_handle_invalid`, `too_many_requests`, `unavailable`
    */
-  async acknowledge(account: string, queueName: string, handles: readonly string[]): Promise<(EntryError | undefined)[]> {
+  async acknowledge(
+    account: string,
+    queueName: string,
+    handles: readonly string[],
+  ): Promise<(EntryError | undefined)[]> {
     const queue = await this.#queues.get(account, queueName);
-    const read = readHandles(this.#handles, queue.id, handles, (index) => `receiptHandles.${index}`);
+    const read = readHandles(
+      this.#handles,
+      queue.id,
+      handles,
+      (index) => `receiptHandles.${index}`,
+    );
     const { marks, markOf } = markSlices(read);
     const done = await this.#commits.add(marks);
     const results = read.map(({ bit }, index) =>
@@ -77,5 +91,9 @@ async function writeTogether(sql: Sql, calls: (readonly SliceMark[])[]): Promise
 }
 
 function inIndexOrder(a: SliceMark, b: SliceMark): number {
-  return Number(a.queueId) - Number(b.queueId) || a.visibleAt - b.visibleAt || Number(a.batchId) - Number(b.batchId);
+  return (
+    Number(a.queueId) - Number(b.queueId) ||
+    a.visibleAt - b.visibleAt ||
+    Number(a.batchId) - Number(b.batchId)
+  );
 }

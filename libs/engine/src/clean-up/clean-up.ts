@@ -23,7 +23,9 @@ const CLEAN_UP_LOCK = 7_583_402_002;
  * Each step deletes at most a chunk and repeats while chunks are full, so no statement holds locks for long.
  */
 export async function cleanUp(sql: Sql): Promise<CleanUpResult | undefined> {
-  const [lock] = await sql<{ mine: boolean }[]>`SELECT pg_try_advisory_lock(${CLEAN_UP_LOCK}::bigint) AS mine`;
+  const [lock] = await sql<
+    { mine: boolean }[]
+  >`SELECT pg_try_advisory_lock(${CLEAN_UP_LOCK}::bigint) AS mine`;
   if (!lock?.mine) return undefined;
   try {
     return {

@@ -33,12 +33,17 @@ export class Directory<Row extends { id: string }> {
   }
 
   /** Runs a call with the row of a name; when that row turns out to be gone, once more with a fresh one. */
-  async use<Result>(account: string, name: string, call: (row: Row) => Promise<Result>): Promise<Result> {
+  async use<Result>(
+    account: string,
+    name: string,
+    call: (row: Row) => Promise<Result>,
+  ): Promise<Result> {
     const row = await this.get(account, name);
     try {
       return await call(row);
     } catch (error) {
-      if (!(error instanceof SluiceError) || error.code !== this.#options.notFound(name).code) throw error;
+      if (!(error instanceof SluiceError) || error.code !== this.#options.notFound(name).code)
+        throw error;
       this.forget(account, name);
       const fresh = await this.#lookUp(account, name);
       if (fresh.id === row.id) throw error;
@@ -66,15 +71,16 @@ export class Directory<Row extends { id: string }> {
     const key = keyOf(account, name);
     const underWay = this.#lookups.get(key);
     if (underWay) return underWay;
-    const lookup = this.#options.find(account, name).then(
-      (row) => {
+    const lookup = this.#options
+      .find(account, name)
+      .then((row) => {
         if (!row) throw this.#options.notFound(name);
         if (this.#lookups.get(key) === lookup) this.#rows.set(key, row);
         return row;
-      },
-    ).finally(() => {
-      if (this.#lookups.get(key) === lookup) this.#lookups.delete(key);
-    });
+      })
+      .finally(() => {
+        if (this.#lookups.get(key) === lookup) this.#lookups.delete(key);
+      });
     this.#lookups.set(key, lookup);
     return lookup;
   }

@@ -16,7 +16,11 @@ export interface PageRequest {
 export const DEFAULT_PAGE = 100;
 
 /** Cuts a page out of rows that were read with one more than the limit; the cursor names the last row shown. */
-export function pageOf<Item>(rows: readonly Item[], limit: number, nameOf: (item: Item) => string): Page<Item> {
+export function pageOf<Item>(
+  rows: readonly Item[],
+  limit: number,
+  nameOf: (item: Item) => string,
+): Page<Item> {
   const items = rows.slice(0, limit);
   const last = items.at(-1);
   return rows.length > limit && last !== undefined

@@ -36,7 +36,11 @@ export async function startDispatcher(options: {
       intervalMs: CLEAN_UP_EVERY,
       runOnce: async () => {
         const removed = await cleanUp(database.maintenance);
-        if (removed) logger.debug({ event: "clean-up.done", ...removed }, "removed what nobody can reach any more");
+        if (removed)
+          logger.debug(
+            { event: "clean-up.done", ...removed },
+            "removed what nobody can reach any more",
+          );
       },
       logger,
     }),

@@ -17,8 +17,17 @@ export interface AcceptedMessages {
 }
 
 /** Checks and serialises a call's messages; `maxBytes` bounds body and attributes of each one. */
-export function acceptMessages(messages: readonly MessageInput[], maxBytes: number): AcceptedMessages {
-  const accepted: AcceptedMessages = { firstMessageId: firstMessageId(), lines: [], bytes: 0, delays: [], refusals: [] };
+export function acceptMessages(
+  messages: readonly MessageInput[],
+  maxBytes: number,
+): AcceptedMessages {
+  const accepted: AcceptedMessages = {
+    firstMessageId: firstMessageId(),
+    lines: [],
+    bytes: 0,
+    delays: [],
+    refusals: [],
+  };
   messages.forEach((message, index) => {
     const refusal = checkMessage(message, maxBytes);
     accepted.refusals.push(refusal);
@@ -35,6 +44,10 @@ export function acceptMessages(messages: readonly MessageInput[], maxBytes: numb
 export function resultsOf({
   firstMessageId: first,
   refusals,
-}: Pick<AcceptedMessages, "firstMessageId" | "refusals">): ({ messageId: string } | { error: EntryError })[] {
-  return refusals.map((refusal, index) => (refusal ? { error: refusal } : { messageId: messageIdAt(first, index) }));
+}: Pick<AcceptedMessages, "firstMessageId" | "refusals">): (
+  { messageId: string } | { error: EntryError }
+)[] {
+  return refusals.map((refusal, index) =>
+    refusal ? { error: refusal } : { messageId: messageIdAt(first, index) },
+  );
 }

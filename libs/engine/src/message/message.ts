@@ -27,13 +27,18 @@ const MAX_ATTRIBUTES = 10;
 
 /** Checks one message against the rules of LIMITS (queues: body, attributes, size); undefined when it may be stored. */
 export function checkMessage(message: MessageInput, maxBytes: number): EntryError | undefined {
-  if (message.body.length === 0) return invalid("the body is empty; it must have at least 1 character");
+  if (message.body.length === 0)
+    return invalid("the body is empty; it must have at least 1 character");
   if (FORBIDDEN.test(message.body)) {
-    return invalid("the body has a character that XML 1.0 forbids (allowed: #x9 #xA #xD #x20-#xD7FF #xE000-#xFFFD and above #xFFFF)");
+    return invalid(
+      "the body has a character that XML 1.0 forbids (allowed: #x9 #xA #xD #x20-#xD7FF #xE000-#xFFFD and above #xFFFF)",
+    );
   }
   const attributes = message.attributes ? Object.entries(message.attributes) : [];
   if (attributes.length > MAX_ATTRIBUTES) {
-    return badAttribute(`a message has at most ${MAX_ATTRIBUTES} attributes; this one has ${attributes.length}`);
+    return badAttribute(
+      `a message has at most ${MAX_ATTRIBUTES} attributes; this one has ${attributes.length}`,
+    );
   }
   let bytes = Buffer.byteLength(message.body);
   for (const [name, attribute] of attributes) {
@@ -54,11 +59,13 @@ function checkAttribute(name: string, { type, value }: MessageAttribute): string
   if (!ATTRIBUTE_NAME.test(name)) {
     return "names have 1-256 of A-Z a-z 0-9 _ . -, no dot at either end or twice in a row, and do not start with AWS. or Amazon.";
   }
-  if (!ATTRIBUTE_TYPE.test(type)) return `the type is String, Number or Binary with an optional .label, not "${type.slice(0, 64)}"`;
+  if (!ATTRIBUTE_TYPE.test(type))
+    return `the type is String, Number or Binary with an optional .label, not "${type.slice(0, 64)}"`;
   if (value.length === 0) return "the value is empty";
   if (type.startsWith("Number") && !NUMBER.test(value)) return "the value is not a number";
   if (type.startsWith("Binary") && !BASE64.test(value)) return "the value of a Binary is base64";
-  if (type.startsWith("String") && FORBIDDEN.test(value)) return "the value has a character that XML 1.0 forbids";
+  if (type.startsWith("String") && FORBIDDEN.test(value))
+    return "the value has a character that XML 1.0 forbids";
   return undefined;
 }
 

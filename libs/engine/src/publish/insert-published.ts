@@ -11,7 +11,11 @@ export const RECORD_SEPARATOR = "\u001e";
  * The payloads go in as one text and are parted by the server: as an array each quote in them would be escaped here
  * and unescaped there. A topic deleted in the meantime drops out in the join, so no cache needs to be right.
  */
-export async function insertPublished(sql: Sql, batches: NewBatch[], keys: IdempotencyKey[]): Promise<StoredBatch[]> {
+export async function insertPublished(
+  sql: Sql,
+  batches: NewBatch[],
+  keys: IdempotencyKey[],
+): Promise<StoredBatch[]> {
   return await sql<StoredBatch[]>`
     WITH input AS MATERIALIZED (
       SELECT i.position::int, i.account, i.topic_id, i.message_count, i.payload,

@@ -27,7 +27,13 @@ export class Publisher {
   readonly #writer: BatchWriter;
   readonly #observer: Observer;
 
-  constructor(options: { sql: Sql; bus: Bus; payloads: Payloads; topics: Directory<Topic>; observer: Observer }) {
+  constructor(options: {
+    sql: Sql;
+    bus: Bus;
+    payloads: Payloads;
+    topics: Directory<Topic>;
+    observer: Observer;
+  }) {
     const { sql, bus, payloads, topics, observer } = options;
     this.#topics = topics;
     this.#observer = observer;
@@ -61,7 +67,10 @@ export class Publisher {
         targetId: row.id,
         targetName: topic,
         ...accepted,
-        idempotency: idempotencyKey === undefined ? undefined : { key: idempotencyKey, messageCount: messages.length },
+        idempotency:
+          idempotencyKey === undefined
+            ? undefined
+            : { key: idempotencyKey, messageCount: messages.length },
       });
       // A repeat answers the first call's ids and stored nothing.
       if (firstId === accepted.firstMessageId) this.#observer.published(accepted.lines.length);

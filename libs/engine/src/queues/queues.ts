@@ -2,7 +2,14 @@ import { schema, type ControlPlane } from "@sluice/database";
 import { and, asc, eq, gt, like, sql } from "drizzle-orm";
 
 import { accountOf } from "../directory/account.ts";
-import { afterCursor, DEFAULT_PAGE, likePrefix, pageOf, type Page, type PageRequest } from "../directory/pages.ts";
+import {
+  afterCursor,
+  DEFAULT_PAGE,
+  likePrefix,
+  pageOf,
+  type Page,
+  type PageRequest,
+} from "../directory/pages.ts";
 import { sameTags } from "../directory/tags.ts";
 import { queueNotFound, SluiceError } from "../errors.ts";
 
@@ -43,7 +50,11 @@ export class Queues {
   }
 
   /** Creates a queue, or finds the one that is there with the same settings. @throws {SluiceError} `queue_exists` */
-  async create(account: string, name: string, some: Partial<QueueSettings>): Promise<{ queue: Queue; created: boolean }> {
+  async create(
+    account: string,
+    name: string,
+    some: Partial<QueueSettings>,
+  ): Promise<{ queue: Queue; created: boolean }> {
     const settings = { ...queueDefaults, ...withoutUndefined(some) };
     const [row] = await this.#db
       .insert(queues)
@@ -56,7 +67,10 @@ export class Queues {
     if (!existing) return await this.create(account, name, some);
     const differing = differences(existing, settings);
     if (differing.length > 0) {
-      throw new SluiceError("queue_exists", `queue "${name}" exists with another ${differing.join(", ")}; change it with PATCH /v1/queues/${name}`);
+      throw new SluiceError(
+        "queue_exists",
+        `queue "${name}" exists with another ${differing.join(", ")}; change it with PATCH /v1/queues/${name}`,
+      );
     }
     return { queue: existing, created: false };
   }
@@ -67,7 +81,10 @@ export class Queues {
   }
 
   /** By name, in order of names. */
-  async list(account: string, { prefix, cursor, limit = DEFAULT_PAGE }: PageRequest): Promise<Page<Queue>> {
+  async list(
+    account: string,
+    { prefix, cursor, limit = DEFAULT_PAGE }: PageRequest,
+  ): Promise<Page<Queue>> {
     const after = afterCursor(cursor);
     const rows = await this.#db
       .select()
@@ -86,7 +103,11 @@ export class Queues {
 
   /** @throws {SluiceError} `queue_not_found` */
   async update(account: string, name: string, change: Partial<QueueSettings>): Promise<Queue> {
-    const [row] = await this.#db.update(queues).set(withoutUndefined(change)).where(named(account, name)).returning();
+    const [row] = await this.#db
+      .update(queues)
+      .set(withoutUndefined(change))
+      .where(named(account, name))
+      .returning();
     if (!row) throw queueNotFound(name);
     return queueOf(row);
   }
@@ -148,5 +169,7 @@ function differences(existing: Queue, wanted: QueueSettings): string[] {
 }
 
 function withoutUndefined<T extends object>(object: T): Partial<T> {
-  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as Partial<T>;
+  return Object.fromEntries(
+    Object.entries(object).filter(([, value]) => value !== undefined),
+  ) as Partial<T>;
 }

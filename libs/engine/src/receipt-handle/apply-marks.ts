@@ -26,47 +26,39 @@ const MAX_ROUNDS = 8;
  * Nearly always the first, exact lookup does it all. What it leaves is either held in a part whose deadline its holder
  * moved, or was changed by another statement at that very moment, or is no longer held at all.
  */
-export async function applyMarks(marks: readonly SliceMark[], statement: MarkStatement): Promise<bigint[]> {
-  const done = marks.map(() => 0n);
-  let left = marks.map((_, index) => index);
-  for (let round = 0; round < MAX_ROUNDS && left.length > 0; round += 1) {
-    const exact = await runOn(left, marks, done, statement, "exact");
-    left = unfinished(left, marks, done);
-    if (left.length === 0) break;
-    const moved = await runOn(left, marks, done, statement, "moved");
-    left = unfinished(left, marks, done);
-    if (!exact.collided && !moved.collided) break;
-  }
-  return done;
-}
-
-async function runOn(
-  left: readonly number[],
+export async function applyMarks(
   marks: readonly SliceMark[],
-  done: bigint[],
   statement: MarkStatement,
-  lookup: Lookup,
-): Promise<{ collided: boolean }> {
-  const results = await statement(
-    left.map((index) => ({ ...(marks[index] as SliceMark), mask: remaining(marks, done, index) })),
-    lookup,
-  );
-  let collided = false;
-  for (const result of results) {
-    const index = left[result.position - 1];
-    if (index === undefined) continue;
-    if (result.applied) done[index] = (done[index] ?? 0n) | BigInt(result.done);
-    else collided = true;
+): Promise<bigint[]> {
+  const all = marks.map((mark): Progress => ({ mark, done: 0n }));
+  for (let round = 0; round < MAX_ROUNDS; round += 1) {
+    let collided = false;
+    for (const lookup of ["exact", "moved"] as const) {
+      const left = all.filter(isUnfinished);
+      if (left.length === 0) return all.map(({ done }) => done);
+      const rows = await statement(
+        left.map(({ mark, done }) => ({ ...mark, mask: mark.mask & ~done })),
+        lookup,
+      );
+      for (const row of rows) {
+        const progress = left[row.position - 1];
+        if (progress && row.applied) progress.done |= BigInt(row.done);
+        collided ||= !row.applied;
+      }
+    }
+    if (!collided) break;
   }
-  return { collided };
+  return all.map(({ done }) => done);
 }
 
-function unfinished(left: readonly number[], marks: readonly SliceMark[], done: readonly bigint[]): number[] {
-  return left.filter((index) => remaining(marks, done, index) !== 0n);
+interface Progress {
+  mark: SliceMark;
+  /** The bits of it that are accounted for. */
+  done: bigint;
 }
 
-function remaining(marks: readonly SliceMark[], done: readonly bigint[], index: number): bigint {
-  return (marks[index]?.mask ?? 0n) & ~(done[index] ?? 0n);
+function isUnfinished({ mark, done }: Progress): boolean {
+  return (mark.mask & ~done) !== 0n;
 }
 
 /**

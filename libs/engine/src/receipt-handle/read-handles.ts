@@ -25,7 +25,11 @@ export function readHandles(
     throw new SluiceError(
       "receipt_handle_invalid",
       "not a receipt handle of this queue; pass it on exactly as a receive returned it",
-      { details: bad.slice(0, 10).map((index) => ({ path: pathOf(index), message: "was not issued for this queue" })) },
+      {
+        details: bad
+          .slice(0, 10)
+          .map((index) => ({ path: pathOf(index), message: "was not issued for this queue" })),
+      },
     );
   }
   return read;
@@ -34,6 +38,7 @@ export function readHandles(
 export function noLongerHeld(): EntryError {
   return {
     code: "receipt_handle_expired",
-    message: "this receive no longer holds the message: it was acknowledged, or it was received again since",
+    message:
+      "this receive no longer holds the message: it was acknowledged, or it was received again since",
   };
 }

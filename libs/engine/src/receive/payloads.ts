@@ -34,7 +34,8 @@ export class Payloads {
       else missing.push(id);
     }
     if (missing.length > 0) {
-      const rows = await this.#sql<{ id: string; payload: string }[]>`
+      const sql = this.#sql;
+      const rows = await sql<{ id: string; payload: string }[]>`
         SELECT id, payload FROM batches WHERE id = ANY(${numbers(missing)}::bigint[])`;
       for (const { id, payload } of rows) {
         const lines = payload.split("\n");

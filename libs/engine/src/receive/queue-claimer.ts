@@ -112,7 +112,10 @@ export class QueueClaimer {
     while (this.#hungry.length > 0) {
       const asking = [...this.#hungry];
       const group = this.#nextGroup();
-      const wanted = Math.min(MAX_CLAIM, group.reduce((sum, waiter) => sum + waiter.max, 0));
+      const wanted = Math.min(
+        MAX_CLAIM,
+        group.reduce((sum, waiter) => sum + waiter.max, 0),
+      );
       const signals = this.#signals;
       try {
         const claimed = await this.#claim(wanted, group[0]?.visibilityTimeout);
@@ -148,11 +151,13 @@ export class QueueClaimer {
     while (got < wanted) {
       const max = wanted - got;
       const slices = Math.min(MAX_SLICES, Math.ceil(max / this.#density) + 1);
-      const found = await claim(sql, { queueId, account, max, slices, visibilityTimeout }).catch((error: unknown) => {
-        // What the statements before it claimed is handed out all the same.
-        if (got === 0) throw error;
-        return [];
-      });
+      const found = await claim(sql, { queueId, account, max, slices, visibilityTimeout }).catch(
+        (error: unknown) => {
+          // What the statements before it claimed is handed out all the same.
+          if (got === 0) throw error;
+          return [];
+        },
+      );
       const messages = found.reduce((sum, slice) => sum + bitCount(slice.mask), 0);
       claimed.push(...found);
       got += messages;

@@ -145,7 +145,8 @@ export class WaitingRoom {
   async #signalVisible(queueIds: readonly string[]): Promise<void> {
     if (queueIds.length === 0) return;
     try {
-      for (const { queue_id, due_in } of await this.#nextVisible(queueIds)) this.#signalIn(queue_id, due_in);
+      for (const { queue_id, due_in } of await this.#nextVisible(queueIds))
+        this.#signalIn(queue_id, due_in);
     } catch (error) {
       this.#options.onError(error);
     }

@@ -9,9 +9,17 @@ import type { IdempotencyKey, NewBatch, StoredBatch } from "../write/batch-write
  * A batch gets one slice for each delay among its messages; the queue's own delay is read here, so that a change of it
  * counts from its commit.
  */
-export async function insertSent(sql: Sql, batches: NewBatch[], keys: IdempotencyKey[]): Promise<StoredBatch[]> {
+export async function insertSent(
+  sql: Sql,
+  batches: NewBatch[],
+  keys: IdempotencyKey[],
+): Promise<StoredBatch[]> {
   const slices = batches.flatMap((batch, index) =>
-    [...slicesByDelay(batch.delays)].map(([delay, pending]) => ({ position: index + 1, delay, pending })),
+    [...slicesByDelay(batch.delays)].map(([delay, pending]) => ({
+      position: index + 1,
+      delay,
+      pending,
+    })),
   );
   return await sql<StoredBatch[]>`
     WITH input AS MATERIALIZED (

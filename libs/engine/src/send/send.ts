@@ -17,7 +17,13 @@ export class Sender {
   readonly #writer: BatchWriter;
   readonly #observer: Observer;
 
-  constructor(options: { sql: Sql; bus: Bus; payloads: Payloads; queues: Directory<Queue>; observer: Observer }) {
+  constructor(options: {
+    sql: Sql;
+    bus: Bus;
+    payloads: Payloads;
+    queues: Directory<Queue>;
+    observer: Observer;
+  }) {
     const { sql, bus, payloads, queues, observer } = options;
     this.#queues = queues;
     this.#observer = observer;
@@ -52,7 +58,10 @@ export class Sender {
         targetId: row.id,
         targetName: queue,
         ...accepted,
-        idempotency: idempotencyKey === undefined ? undefined : { key: idempotencyKey, messageCount: messages.length },
+        idempotency:
+          idempotencyKey === undefined
+            ? undefined
+            : { key: idempotencyKey, messageCount: messages.length },
       });
       if (firstId === accepted.firstMessageId) this.#observer.sent(accepted.lines.length);
       return resultsOf({ ...accepted, firstMessageId: firstId });

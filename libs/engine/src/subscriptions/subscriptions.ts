@@ -2,7 +2,13 @@ import { schema, type ControlPlane } from "@sluice/database";
 import { and, asc, eq, gt } from "drizzle-orm";
 import { v7 as uuidv7 } from "uuid";
 
-import { afterCursor, DEFAULT_PAGE, pageOf, type Page, type PageRequest } from "../directory/pages.ts";
+import {
+  afterCursor,
+  DEFAULT_PAGE,
+  pageOf,
+  type Page,
+  type PageRequest,
+} from "../directory/pages.ts";
 import { SluiceError } from "../errors.ts";
 
 export interface Subscription {
@@ -30,25 +36,47 @@ export class Subscriptions {
   ): Promise<{ subscription: Subscription; created: boolean }> {
     const [row] = await this.#db
       .insert(subscriptions)
-      .values({ id: uuidv7(), account: BigInt(account), topicId: BigInt(topic.id), queueId: BigInt(queue.id) })
+      .values({
+        id: uuidv7(),
+        account: BigInt(account),
+        topicId: BigInt(topic.id),
+        queueId: BigInt(queue.id),
+      })
       .onConflictDoNothing()
       .returning();
     if (row) {
-      return { subscription: { id: row.id, topic: topic.name, queue: queue.name, createdAt: row.createdAt }, created: true };
+      return {
+        subscription: {
+          id: row.id,
+          topic: topic.name,
+          queue: queue.name,
+          createdAt: row.createdAt,
+        },
+        created: true,
+      };
     }
-    const [existing] = await this.#select()
-      .where(and(eq(subscriptions.topicId, BigInt(topic.id)), eq(subscriptions.queueId, BigInt(queue.id))));
+    const [existing] = await this.#select().where(
+      and(eq(subscriptions.topicId, BigInt(topic.id)), eq(subscriptions.queueId, BigInt(queue.id))),
+    );
     // Ended between the two statements: subscribe anew.
-    return existing ? { subscription: existing, created: false } : await this.create(account, topic, queue);
+    return existing
+      ? { subscription: existing, created: false }
+      : await this.create(account, topic, queue);
   }
 
   async find(account: string, id: string): Promise<Subscription | undefined> {
-    const [row] = await this.#select().where(and(eq(subscriptions.id, id), eq(subscriptions.account, BigInt(account))));
+    const [row] = await this.#select().where(
+      and(eq(subscriptions.id, id), eq(subscriptions.account, BigInt(account))),
+    );
     return row;
   }
 
   /** All of an account, or those of one topic, in order of their creation. */
-  async list(account: string, topicId: string | undefined, request: PageRequest): Promise<Page<Subscription>> {
+  async list(
+    account: string,
+    topicId: string | undefined,
+    request: PageRequest,
+  ): Promise<Page<Subscription>> {
     const limit = request.limit ?? DEFAULT_PAGE;
     const after = afterCursor(request.cursor);
     const rows = await this.#select()
@@ -75,7 +103,12 @@ export class Subscriptions {
 
   #select() {
     return this.#db
-      .select({ id: subscriptions.id, topic: topics.name, queue: queues.name, createdAt: subscriptions.createdAt })
+      .select({
+        id: subscriptions.id,
+        topic: topics.name,
+        queue: queues.name,
+        createdAt: subscriptions.createdAt,
+      })
       .from(subscriptions)
       .innerJoin(topics, eq(topics.id, subscriptions.topicId))
       .innerJoin(queues, eq(queues.id, subscriptions.queueId))

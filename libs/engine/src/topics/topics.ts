@@ -2,7 +2,14 @@ import { schema, type ControlPlane } from "@sluice/database";
 import { and, asc, eq, gt, like } from "drizzle-orm";
 
 import { accountOf } from "../directory/account.ts";
-import { afterCursor, DEFAULT_PAGE, likePrefix, pageOf, type Page, type PageRequest } from "../directory/pages.ts";
+import {
+  afterCursor,
+  DEFAULT_PAGE,
+  likePrefix,
+  pageOf,
+  type Page,
+  type PageRequest,
+} from "../directory/pages.ts";
 import { sameTags } from "../directory/tags.ts";
 import { SluiceError, topicNotFound } from "../errors.ts";
 
@@ -30,7 +37,10 @@ export class Topics {
   }
 
   /** Creates a topic, or finds the one that is there with the same attributes. @throws {SluiceError} `topic_exists` */
-  async create(account: string, { name, tags = {} }: NewTopic): Promise<{ topic: Topic; created: boolean }> {
+  async create(
+    account: string,
+    { name, tags = {} }: NewTopic,
+  ): Promise<{ topic: Topic; created: boolean }> {
     const [row] = await this.#db
       .insert(topics)
       .values({ account: BigInt(account), name, tags })
@@ -41,7 +51,10 @@ export class Topics {
     // Deleted between the two statements: it is free again.
     if (!existing) return await this.create(account, { name, tags });
     if (!sameTags(existing.tags, tags)) {
-      throw new SluiceError("topic_exists", `topic "${name}" exists with other attributes; change it with PATCH /v1/topics/${name}`);
+      throw new SluiceError(
+        "topic_exists",
+        `topic "${name}" exists with other attributes; change it with PATCH /v1/topics/${name}`,
+      );
     }
     return { topic: existing, created: false };
   }
@@ -52,7 +65,10 @@ export class Topics {
   }
 
   /** By name, in order of names. */
-  async list(account: string, { prefix, cursor, limit = DEFAULT_PAGE }: PageRequest): Promise<Page<Topic>> {
+  async list(
+    account: string,
+    { prefix, cursor, limit = DEFAULT_PAGE }: PageRequest,
+  ): Promise<Page<Topic>> {
     const after = afterCursor(cursor);
     const rows = await this.#db
       .select()
@@ -70,7 +86,11 @@ export class Topics {
   }
 
   /** @throws {SluiceError} `topic_not_found` */
-  async update(account: string, name: string, change: { tags: Record<string, string> }): Promise<Topic> {
+  async update(
+    account: string,
+    name: string,
+    change: { tags: Record<string, string> },
+  ): Promise<Topic> {
     const [row] = await this.#db.update(topics).set(change).where(named(account, name)).returning();
     if (!row) throw topicNotFound(name);
     return topicOf(row);
@@ -78,7 +98,10 @@ export class Topics {
 
   /** Deletes a topic and its subscriptions; what was fanned out stays in the queues. @throws {SluiceError} `topic_not_found` */
   async delete(account: string, name: string): Promise<void> {
-    const rows = await this.#db.delete(topics).where(named(account, name)).returning({ id: topics.id });
+    const rows = await this.#db
+      .delete(topics)
+      .where(named(account, name))
+      .returning({ id: topics.id });
     if (rows.length === 0) throw topicNotFound(name);
   }
 }

@@ -41,7 +41,12 @@ export class VisibilityChanger {
   ): Promise<(EntryError | undefined)[]> {
     const queue = await this.#queues.get(account, queueName);
     const tokens = entries.map((entry) => entry.receiptHandle);
-    const handles = readHandles(this.#handles, queue.id, tokens, (index) => `entries.${index}.receiptHandle`);
+    const handles = readHandles(
+      this.#handles,
+      queue.id,
+      tokens,
+      (index) => `entries.${index}.receiptHandle`,
+    );
 
     const marks = new Map<string, DeadlineMark>();
     const markOf = handles.map(({ bit, ...slice }, index) => {
@@ -96,6 +101,7 @@ export async function moveDeadlines(sql: Sql, marks: readonly DeadlineMark[]): P
 function notInFlight(): EntryError {
   return {
     code: "message_not_in_flight",
-    message: "this receive no longer holds the message: it was acknowledged, or its visibility timeout ran out",
+    message:
+      "this receive no longer holds the message: it was acknowledged, or its visibility timeout ran out",
   };
 }

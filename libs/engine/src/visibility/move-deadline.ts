@@ -12,7 +12,11 @@ export interface DeadlineMark extends SliceMark {
  * Moves the deadline of messages that their receives still hold: of a whole slice in place, of some of its messages
  * by splitting it. From then on the row is found as `moved`, since its deadline is no longer that of the handle.
  */
-export async function moveDeadline(sql: Sql, marks: readonly DeadlineMark[], lookup: Lookup): Promise<AppliedMark[]> {
+export async function moveDeadline(
+  sql: Sql,
+  marks: readonly DeadlineMark[],
+  lookup: Lookup,
+): Promise<AppliedMark[]> {
   return await sql<AppliedMark[]>`
     WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
     found AS MATERIALIZED (

@@ -94,11 +94,16 @@ export class BatchWriter {
       const { first, repeated } = partByKey(left);
       left = [...(await this.#writeOnce(first, outcome)), ...repeated];
     }
-    return requests.map((request) => outcome.get(request) ?? new Error("a request was lost from its round"));
+    return requests.map(
+      (request) => outcome.get(request) ?? new Error("a request was lost from its round"),
+    );
   }
 
   /** Writes the requests and notes their outcomes; returns those that have to be tried again. */
-  async #writeOnce(requests: WriteRequest[], outcome: Map<WriteRequest, string | Error>): Promise<WriteRequest[]> {
+  async #writeOnce(
+    requests: WriteRequest[],
+    outcome: Map<WriteRequest, string | Error>,
+  ): Promise<WriteRequest[]> {
     try {
       const batches = cutIntoBatches(requests);
       const stored = await this.#options.insert(batches, keysOf(requests));
@@ -132,12 +137,20 @@ export class BatchWriter {
     }
     if (stored.length > 0) this.#options.committed(stored, batches);
     for (const request of requests) {
-      outcome.set(request, found.has(request.targetId) ? request.firstMessageId : this.#options.notFound(request.targetName));
+      outcome.set(
+        request,
+        found.has(request.targetId)
+          ? request.firstMessageId
+          : this.#options.notFound(request.targetName),
+      );
     }
   }
 
   /** Some keys of the round are known already: answers those requests, returns the others. */
-  async #answerRepeats(requests: WriteRequest[], outcome: Map<WriteRequest, string | Error>): Promise<WriteRequest[]> {
+  async #answerRepeats(
+    requests: WriteRequest[],
+    outcome: Map<WriteRequest, string | Error>,
+  ): Promise<WriteRequest[]> {
     const keys = keysOf(requests);
     const known = await this.#options.sql<KnownKey[]>`
       SELECT k.account, k.key, k.target_kind, k.target_id, k.message_count, k.first_message_id
@@ -199,7 +212,12 @@ export function cutIntoBatches(requests: readonly WriteRequest[]): NewBatch[] {
         current.batch.lines.length === MAX_BATCH_MESSAGES ||
         current.bytes + lineBytes > MAX_BATCH_BYTES
       ) {
-        const batch = { account: request.account, targetId: request.targetId, lines: [], delays: [] };
+        const batch = {
+          account: request.account,
+          targetId: request.targetId,
+          lines: [],
+          delays: [],
+        };
         current = { batch, bytes: 0 };
         open.set(request.targetId, current);
         batches.push(batch);

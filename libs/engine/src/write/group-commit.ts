@@ -39,7 +39,10 @@ export class GroupCommit<Item, Result> {
     const weight = this.#options.weigh(item);
     if (this.#waitingWeight > 0 && this.#waitingWeight + weight > this.#options.maxWaiting) {
       return Promise.reject(
-        new SluiceError("too_many_requests", "more is waiting to be written than this server takes on; retry later"),
+        new SluiceError(
+          "too_many_requests",
+          "more is waiting to be written than this server takes on; retry later",
+        ),
       );
     }
     return new Promise((resolve, reject) => {

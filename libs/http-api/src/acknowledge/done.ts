@@ -12,5 +12,7 @@ export const doneSchema = z.object({
 /** Answers one result a handle: undefined is done. */
 export function doneJson(results: readonly (EntryError | undefined)[]): Response {
   const entries = results.map((error) => (error ? JSON.stringify({ error }) : '{"ok":true}'));
-  return new Response(`{"results":[${entries.join(",")}]}`, { headers: { "content-type": "application/json" } });
+  return new Response(`{"results":[${entries.join(",")}]}`, {
+    headers: { "content-type": "application/json" },
+  });
 }

@@ -39,7 +39,13 @@ async function answers(check: () => Promise<unknown>): Promise<boolean> {
       resolve(false);
     }, CHECK_TIMEOUT);
   });
-  const result = await Promise.race([check().then(() => true, () => false), late]);
+  const result = await Promise.race([
+    check().then(
+      () => true,
+      () => false,
+    ),
+    late,
+  ]);
   clearTimeout(timer);
   return result;
 }

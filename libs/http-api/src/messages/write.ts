@@ -9,7 +9,11 @@ import { MAX_DELAY } from "../queues/queues.ts";
 const MAX_MESSAGES = 1_000;
 const MAX_BYTES = 4 * 1024 * 1024;
 
-const message = { body: z.string(), attributes: attributes.optional(), groupId: groupId.optional() };
+const message = {
+  body: z.string(),
+  attributes: attributes.optional(),
+  groupId: groupId.optional(),
+};
 
 const publishedMessage = z
   .strictObject({
@@ -24,13 +28,20 @@ const publishedMessage = z
 const sentMessage = z
   .strictObject({
     ...message,
-    delay: z.number().min(0, "at least 0 seconds").max(MAX_DELAY, `at most ${MAX_DELAY} seconds`).optional(),
+    delay: z
+      .number()
+      .min(0, "at least 0 seconds")
+      .max(MAX_DELAY, `at most ${MAX_DELAY} seconds`)
+      .optional(),
   })
   .openapi("SentMessage");
 
 const messagesOf = <Message extends z.ZodType>(schema: Message) =>
   z.strictObject({
-    messages: z.array(schema).min(1, "at least 1 message").max(MAX_MESSAGES, `at most ${MAX_MESSAGES} messages a call`),
+    messages: z
+      .array(schema)
+      .min(1, "at least 1 message")
+      .max(MAX_MESSAGES, `at most ${MAX_MESSAGES} messages a call`),
   });
 
 const resultsSchema = z.object({
@@ -41,7 +52,8 @@ const resultsSchema = z.object({
 
 const idempotencyHeader = z.object({
   "Idempotency-Key": z.string().optional().openapi({
-    description: "1 to 128 printable ASCII characters. A repeat within 10 minutes stores nothing again and answers the same ids.",
+    description:
+      "1 to 128 printable ASCII characters. A repeat within 10 minutes stores nothing again and answers the same ids.",
   }),
 });
 
@@ -53,7 +65,8 @@ export function addWriteEndpoints(api: Api): void {
       method: "post",
       path: "/v1/topics/{topic}/messages",
       summary: "Publish messages to a topic",
-      description: "Answered after the messages are committed. A message that breaks a rule is refused alone.",
+      description:
+        "Answered after the messages are committed. A message that breaks a rule is refused alone.",
       tag: "Messages",
       params: topicPath,
       headers: idempotencyHeader,
@@ -65,7 +78,9 @@ export function addWriteEndpoints(api: Api): void {
       checkBytes(messages);
       const idempotencyKey = readIdempotencyKey(c.req.header("idempotency-key"));
       return c.json({
-        results: await c.var.engine.publisher.publish(c.var.account, params.topic, messages, { idempotencyKey }),
+        results: await c.var.engine.publisher.publish(c.var.account, params.topic, messages, {
+          idempotencyKey,
+        }),
       });
     },
   );
@@ -76,7 +91,8 @@ export function addWriteEndpoints(api: Api): void {
       method: "post",
       path: "/v1/queues/{queue}/messages",
       summary: "Send messages to a queue",
-      description: "Answered after the messages are committed. A message that breaks a rule is refused alone.",
+      description:
+        "Answered after the messages are committed. A message that breaks a rule is refused alone.",
       tag: "Messages",
       params: queuePath,
       headers: idempotencyHeader,
@@ -88,7 +104,9 @@ export function addWriteEndpoints(api: Api): void {
       checkBytes(messages);
       const idempotencyKey = readIdempotencyKey(c.req.header("idempotency-key"));
       return c.json({
-        results: await c.var.engine.sender.send(c.var.account, params.queue, messages, { idempotencyKey }),
+        results: await c.var.engine.sender.send(c.var.account, params.queue, messages, {
+          idempotencyKey,
+        }),
       });
     },
   );
@@ -97,15 +115,22 @@ export function addWriteEndpoints(api: Api): void {
 function checkBytes(messages: readonly MessageInput[]): void {
   const bytes = messages.reduce((sum, { body }) => sum + Buffer.byteLength(body), 0);
   if (bytes > MAX_BYTES) {
-    throw new SluiceError("request_too_large", `the bodies are ${bytes} bytes together; a call takes up to ${MAX_BYTES}`);
+    throw new SluiceError(
+      "request_too_large",
+      `the bodies are ${bytes} bytes together; a call takes up to ${MAX_BYTES}`,
+    );
   }
 }
 
 function readIdempotencyKey(key: string | undefined): string | undefined {
   if (key !== undefined && !/^[\x20-\x7e]{1,128}$/.test(key)) {
-    throw new SluiceError("invalid_request", "Idempotency-Key: 1 to 128 printable ASCII characters", {
-      details: [{ path: "Idempotency-Key", message: "1 to 128 printable ASCII characters" }],
-    });
+    throw new SluiceError(
+      "invalid_request",
+      "Idempotency-Key: 1 to 128 printable ASCII characters",
+      {
+        details: [{ path: "Idempotency-Key", message: "1 to 128 printable ASCII characters" }],
+      },
+    );
   }
   return key;
 }

@@ -21,14 +21,19 @@ const settings = {
   tags,
 };
 
-const queueSchema = z.object({ name: queueName, ...settings, createdAt: timestamp }).openapi("Queue");
+const queueSchema = z
+  .object({ name: queueName, ...settings, createdAt: timestamp })
+  .openapi("Queue");
 const countedQueueSchema = queueSchema
   .extend({
     counts: z.object({
       visible: z.int(),
       inFlight: z.int(),
       delayed: z.int(),
-      oldestMessageAge: z.int().nullable().openapi({ description: "Seconds; null when the queue is empty" }),
+      oldestMessageAge: z
+        .int()
+        .nullable()
+        .openapi({ description: "Seconds; null when the queue is empty" }),
     }),
   })
   .openapi("QueueWithCounts");
@@ -42,7 +47,8 @@ export function addQueueEndpoints(api: Api): void {
       method: "post",
       path: "/v1/queues",
       summary: "Create a queue",
-      description: "Idempotent: the same settings again answer 200, others 409. Durations are in seconds, sizes in bytes.",
+      description:
+        "Idempotent: the same settings again answer 200, others 409. Durations are in seconds, sizes in bytes.",
       tag: TAG,
       body: z.strictObject({ name: queueName, ...z.strictObject(settings).partial().shape }),
       responses: {
@@ -102,7 +108,8 @@ export function addQueueEndpoints(api: Api): void {
       method: "patch",
       path: "/v1/queues/{queue}",
       summary: "Change a queue",
-      description: "Counts for every call from the answer on; retention also for what is stored already.",
+      description:
+        "Counts for every call from the answer on; retention also for what is stored already.",
       tag: TAG,
       params: queuePath,
       body: z
@@ -138,6 +145,17 @@ export function addQueueEndpoints(api: Api): void {
   );
 }
 
-function shown({ id: _, account: __, ...queue }: Queue) {
-  return queue;
+function shown(queue: Queue) {
+  const { name, visibilityTimeout, delay, retention, maxMessageSize, receiveWait } = queue;
+  const { tags: of, createdAt } = queue;
+  return {
+    name,
+    visibilityTimeout,
+    delay,
+    retention,
+    maxMessageSize,
+    receiveWait,
+    tags: of,
+    createdAt,
+  };
 }

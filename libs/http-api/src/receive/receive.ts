@@ -8,7 +8,9 @@ import { attributes, groupId, queuePath, seconds, timestamp } from "../fields.ts
 
 const receivedMessage = z
   .object({
-    receiptHandle: z.string().openapi({ description: "Opaque; acknowledges or changes the visibility of this receive" }),
+    receiptHandle: z
+      .string()
+      .openapi({ description: "Opaque; acknowledges or changes the visibility of this receive" }),
     receiveCount: z.int().min(1),
     sentAt: timestamp,
     firstReceivedAt: timestamp,
@@ -35,18 +37,34 @@ export function addReceiveEndpoint(api: Api): void {
       tag: "Messages",
       params: queuePath,
       body: z.strictObject({
-        maxMessages: z.number().int().min(1, "at least 1").max(1_000, "at most 1000").optional().openapi({ default: 1 }),
+        maxMessages: z
+          .number()
+          .int()
+          .min(1, "at least 1")
+          .max(1_000, "at most 1000")
+          .optional()
+          .openapi({ default: 1 }),
         wait: seconds(0, 20).optional(),
         visibilityTimeout: seconds(0, 43_200).optional(),
       }),
-      responses: { 200: { description: "Messages, oldest first", schema: z.object({ messages: z.array(receivedMessage) }) } },
+      responses: {
+        200: {
+          description: "Messages, oldest first",
+          schema: z.object({ messages: z.array(receivedMessage) }),
+        },
+      },
       errors: ["queue_not_found"],
     },
     async ({ c, params, body }) => {
       const signal = goneSignal(c);
-      const received = await c.var.engine.receiver.receive(c.var.account, params.queue, { ...body, signal });
+      const received = await c.var.engine.receiver.receive(c.var.account, params.queue, {
+        ...body,
+        signal,
+      });
       if (received.messages > 0) releaseUnlessRead(c, received, signal);
-      return new Response(messagesJson(received.slices), { headers: { "content-type": "application/json" } });
+      return new Response(messagesJson(received.slices), {
+        headers: { "content-type": "application/json" },
+      });
     },
   );
 }

@@ -2,12 +2,22 @@ import { z } from "@hono/zod-openapi";
 import { subscriptionNotFound } from "@sluice/engine";
 
 import { endpoint, type Api } from "../endpoint.ts";
-import { pageQuery, queueName, subscriptionPath, timestamp, topicName, topicPath } from "../fields.ts";
+import {
+  pageQuery,
+  queueName,
+  subscriptionPath,
+  timestamp,
+  topicName,
+  topicPath,
+} from "../fields.ts";
 
 const subscriptionSchema = z
   .object({ id: z.uuid(), topic: topicName, queue: queueName, createdAt: timestamp })
   .openapi("Subscription");
-const pageSchema = z.object({ subscriptions: z.array(subscriptionSchema), nextCursor: z.string().optional() });
+const pageSchema = z.object({
+  subscriptions: z.array(subscriptionSchema),
+  nextCursor: z.string().optional(),
+});
 const subscriptionsQuery = pageQuery.omit({ prefix: true });
 const TAG = "Subscriptions";
 
@@ -19,7 +29,8 @@ export function addSubscriptionEndpoints(api: Api): void {
       method: "post",
       path: "/v1/topics/{topic}/subscriptions",
       summary: "Subscribe a queue to a topic",
-      description: "Counts for every publish that is answered after this call was. Idempotent: subscribed already answers 200.",
+      description:
+        "Counts for every publish that is answered after this call was. Idempotent: subscribed already answers 200.",
       tag: TAG,
       params: topicPath,
       body: z.strictObject({ queue: queueName }),
@@ -67,7 +78,11 @@ export function addSubscriptionEndpoints(api: Api): void {
       responses: { 200: { description: "A page, oldest first", schema: pageSchema } },
     },
     async ({ c, query }) => {
-      const { items, nextCursor } = await c.var.engine.subscriptions.list(c.var.account, undefined, query);
+      const { items, nextCursor } = await c.var.engine.subscriptions.list(
+        c.var.account,
+        undefined,
+        query,
+      );
       return c.json({ subscriptions: items, nextCursor });
     },
   );

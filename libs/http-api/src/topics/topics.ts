@@ -96,7 +96,9 @@ export function addTopicEndpoints(api: Api): void {
       summary: "Delete a topic and its subscriptions",
       tag: TAG,
       params: topicPath,
-      responses: { 204: { description: "Deleted; what was fanned out before stays in the queues" } },
+      responses: {
+        204: { description: "Deleted; what was fanned out before stays in the queues" },
+      },
       errors: ["topic_not_found"],
     },
     async ({ c, params }) => {

@@ -12,12 +12,18 @@ export function addVisibilityEndpoint(api: Api): void {
       method: "post",
       path: "/v1/queues/{queue}/visibility",
       summary: "Change the visibility of received messages",
-      description: "Hides them for so many seconds from now: more while work goes on, 0 to give them back at once.",
+      description:
+        "Hides them for so many seconds from now: more while work goes on, 0 to give them back at once.",
       tag: "Messages",
       params: queuePath,
       body: z.strictObject({
         entries: z
-          .array(z.strictObject({ receiptHandle: z.string().max(1_024), visibilityTimeout: seconds(0, 43_200) }))
+          .array(
+            z.strictObject({
+              receiptHandle: z.string().max(1_024),
+              visibilityTimeout: seconds(0, 43_200),
+            }),
+          )
           .min(1, "at least 1 entry")
           .max(1_000, "at most 1000 entries a call"),
       }),

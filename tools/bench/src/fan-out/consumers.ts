@@ -16,10 +16,16 @@ process.once("message", (assignment: Assignment) => {
       },
     }),
   );
-  void Promise.all(consumers.map((consumer) => consumeAll(consumer, workload.messages))).then((counts) => {
-    report({ type: "done", count: counts.reduce((sum, count) => sum + count, 0), cpuSeconds: cpuSeconds() });
-    process.disconnect();
-  });
+  void Promise.all(consumers.map((consumer) => consumeAll(consumer, workload.messages))).then(
+    (counts) => {
+      report({
+        type: "done",
+        count: counts.reduce((sum, count) => sum + count, 0),
+        cpuSeconds: cpuSeconds(),
+      });
+      process.disconnect();
+    },
+  );
   report({ type: "ready" });
 });
 

@@ -15,9 +15,16 @@ export interface RoundResult {
 }
 
 /** Runs one round in names of its own: everything published, and received and acknowledged in every queue. */
-export async function runRound(url: string, workload: Workload, round: string): Promise<RoundResult> {
+export async function runRound(
+  url: string,
+  workload: Workload,
+  round: string,
+): Promise<RoundResult> {
   const topic = `bench-${round}`;
-  const queues = Array.from({ length: workload.queues }, (_, index) => `bench-${round}-${index + 1}`);
+  const queues = Array.from(
+    { length: workload.queues },
+    (_, index) => `bench-${round}-${index + 1}`,
+  );
   const admin = createAdmin(connect({ url }));
   await admin.topics.create(topic);
   for (const queue of queues) {
@@ -39,7 +46,9 @@ export async function runRound(url: string, workload: Workload, round: string): 
 
   const deliveries = reports.slice(1).reduce((sum, report) => sum + report.count, 0);
   if (deliveries !== workload.messages * workload.queues) {
-    throw new Error(`${deliveries} deliveries instead of ${workload.messages * workload.queues}: lost or doubled`);
+    throw new Error(
+      `${deliveries} deliveries instead of ${workload.messages * workload.queues}: lost or doubled`,
+    );
   }
   for (const queue of queues) await admin.queues.delete(queue);
   await admin.topics.delete(topic);
@@ -57,9 +66,14 @@ function startChild(script: string, assignment: Assignment): ChildProcess {
   return child;
 }
 
-async function nextReport(child: ChildProcess, type: Report["type"]): Promise<{ count: number; cpuSeconds: number }> {
+async function nextReport(
+  child: ChildProcess,
+  type: Report["type"],
+): Promise<{ count: number; cpuSeconds: number }> {
   const died = once(child, "exit").then(([code]) => {
-    throw new Error(`a child process of the benchmark ended with code ${String(code)} before it was done`);
+    throw new Error(
+      `a child process of the benchmark ended with code ${String(code)} before it was done`,
+    );
   });
   const reported = once(child, "message") as Promise<[Report]>;
   const [report] = await Promise.race([reported, died]);
@@ -70,5 +84,7 @@ async function nextReport(child: ChildProcess, type: Report["type"]): Promise<{ 
 
 /** Deals the queues out to so many processes. */
 function spread(queues: readonly string[], processes: number): string[][] {
-  return Array.from({ length: processes }, (_, index) => queues.filter((__, at) => at % processes === index));
+  return Array.from({ length: processes }, (_, index) =>
+    queues.filter((__, at) => at % processes === index),
+  );
 }

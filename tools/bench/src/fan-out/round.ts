@@ -36,28 +36,37 @@ export async function runRound(
     startChild("consumers.js", { url, workload, topic, queues: some }),
   );
   const producer = startChild("producer.js", { url, workload, topic, queues: [] });
-  const children = [producer, ...consumers];
-  await Promise.all(children.map((child) => nextReport(child, "ready")));
-
-  const started = performance.now();
-  producer.send("start");
-  const reports = await Promise.all(children.map((child) => nextReport(child, "done")));
-  const seconds = (performance.now() - started) / 1_000;
-
-  const deliveries = reports.slice(1).reduce((sum, report) => sum + report.count, 0);
-  if (deliveries !== workload.messages * workload.queues) {
+  const result = await measure(producer, consumers);
+  if (result.deliveries !== workload.messages * workload.queues) {
     throw new Error(
-      `${deliveries} deliveries instead of ${workload.messages * workload.queues}: lost or doubled`,
+      `${result.deliveries} deliveries instead of ${workload.messages * workload.queues}: lost or doubled`,
     );
   }
+
   for (const queue of queues) await admin.queues.delete(queue);
   await admin.topics.delete(topic);
-  return {
-    seconds,
-    deliveries,
-    deliveriesPerSecond: deliveries / seconds,
-    clientCpuSeconds: reports.reduce((sum, report) => sum + report.cpuSeconds, 0),
-  };
+  return result;
+}
+
+async function measure(producer: ChildProcess, consumers: ChildProcess[]): Promise<RoundResult> {
+  const children = [producer, ...consumers];
+  try {
+    await Promise.all(children.map((child) => nextReport(child, "ready")));
+    const started = performance.now();
+    producer.send("start");
+    const reports = await Promise.all(children.map((child) => nextReport(child, "done")));
+    const seconds = (performance.now() - started) / 1_000;
+    const deliveries = reports.slice(1).reduce((sum, report) => sum + report.count, 0);
+    return {
+      seconds,
+      deliveries,
+      deliveriesPerSecond: deliveries / seconds,
+      clientCpuSeconds: reports.reduce((sum, report) => sum + report.cpuSeconds, 0),
+    };
+  } finally {
+    // When one of them fails the others would wait for ever.
+    for (const child of children) child.kill();
+  }
 }
 
 function startChild(script: string, assignment: Assignment): ChildProcess {

@@ -25,7 +25,7 @@ export const defaultWorkload: Workload = {
   publishers: 8,
   receiveBatch: 1_000,
   receivers: 1,
-  consumerProcesses: 1,
+  consumerProcesses: 2,
 };
 
 /** What a child process is told: its part of one round. */

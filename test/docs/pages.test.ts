@@ -1,0 +1,42 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { describe, expect, test } from "vitest";
+
+import { anchors, codeBlocks, fileLinks, pages, root } from "./markdown.ts";
+
+const all = pages();
+const readme = all.find((page) => page.path === "README.md");
+
+describe.each(all)("$path", (page) => {
+  test("links to files and headings that exist", () => {
+    const broken = fileLinks(page).filter(({ target, anchor }) => {
+      if (!existsSync(join(root, target))) return true;
+      const linked = all.find(({ path }) => path === target);
+      return anchor !== undefined && linked !== undefined && !anchors(linked).includes(anchor);
+    });
+    expect(broken).toEqual([]);
+  });
+});
+
+test("the README shows the quick start as it is", () => {
+  const quickStart = readFileSync(join(root, "examples/src/quick-start.ts"), "utf8");
+  expect(readme && codeBlocks(readme, "ts")).toContain(quickStart);
+});
+
+test("every command in the README is a script of package.json", () => {
+  const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    scripts: Record<string, string>;
+  };
+  const commands = readme ? codeBlocks(readme, "sh").join("") : "";
+  const used = [...commands.matchAll(/^npm (?:run )?([a-z-]+)/gm)].map((match) => match[1] ?? "");
+  expect(used.length).toBeGreaterThan(4);
+  expect(used.filter((name) => !(name in scripts))).toEqual([]);
+});
+
+test("every file in the journey table exists", () => {
+  const table = readme?.text.split("## The journey of a message")[1]?.split("\n## ")[0] ?? "";
+  const files = [...table.matchAll(/\]\(([^)]+\.ts)\)/g)].map((match) => match[1] ?? "");
+  expect(files.length).toBeGreaterThan(10);
+  expect(files.filter((file) => !existsSync(join(root, file)))).toEqual([]);
+});

@@ -1,0 +1,27 @@
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+import { createTestDatabase } from "@sluice/stack/testing";
+import { startStandalone } from "@sluice/stack";
+import { expect, inject, test } from "vitest";
+
+import { root } from "./markdown.ts";
+
+const run = promisify(execFile);
+
+test("the quick start publishes, receives and acknowledges", { timeout: 60_000 }, async () => {
+  await using database = await createTestDatabase(inject("databaseUrl"));
+  await using sluice = await startStandalone({ databaseUrl: database.url });
+  const program = join(root, "examples/dist/quick-start.js");
+  const env = { ...process.env, SLUICE_URL: sluice.url };
+
+  const { stdout, stderr } = await run(process.execPath, [program], { env });
+  expect(stdout).toBe("bill 12.5 for order o-1\n");
+  expect(stderr).toBe("");
+
+  const left = (await (await fetch(`${sluice.url}/v1/queues/billing`)).json()) as {
+    counts: object;
+  };
+  expect(left.counts).toMatchObject({ visible: 0, inFlight: 0 });
+});

@@ -1,0 +1,47 @@
+import type { Config, ConfigSchema } from "./read-config.ts";
+import * as variables from "./variables.ts";
+
+/** What every process reads, and {@link runProcess} relies on. */
+export const processConfig = {
+  logLevel: variables.logLevel,
+  logFormat: variables.logFormat,
+  shutdownTimeout: variables.shutdownTimeout,
+} satisfies ConfigSchema;
+
+const storage = {
+  databaseUrl: variables.databaseUrl,
+  databasePool: variables.databasePool,
+  region: variables.region,
+  account: variables.account,
+} satisfies ConfigSchema;
+
+/** Environment of `apps/api`. */
+export const apiConfig = {
+  ...storage,
+  natsServers: variables.natsServers,
+  host: variables.host,
+  port: variables.port,
+  ...processConfig,
+} satisfies ConfigSchema;
+
+/** Environment of `apps/dispatcher`. */
+export const dispatcherConfig = {
+  ...storage,
+  natsServers: variables.natsServers,
+  host: variables.host,
+  healthPort: variables.healthPort,
+  ...processConfig,
+} satisfies ConfigSchema;
+
+/** Environment of `apps/standalone`: API and dispatcher in one process, so no NATS and no second port. */
+export const standaloneConfig = {
+  ...storage,
+  host: variables.host,
+  port: variables.port,
+  ...processConfig,
+} satisfies ConfigSchema;
+
+export type ProcessConfig = Config<typeof processConfig>;
+export type ApiConfig = Config<typeof apiConfig>;
+export type DispatcherConfig = Config<typeof dispatcherConfig>;
+export type StandaloneConfig = Config<typeof standaloneConfig>;

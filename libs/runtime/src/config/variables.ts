@@ -1,0 +1,96 @@
+import { z } from "zod";
+import { urlOf, urlsOf, wholeNumber, type Variable } from "./variable.ts";
+
+const define = <T>(variable: Variable<T>): Variable<T> => variable;
+
+export const databaseUrl = define({
+  name: "DATABASE_URL",
+  schema: urlOf("postgres", "postgresql"),
+  expected: "postgres://user:password@host:port/database",
+  description: "The Postgres database (15 or newer) that holds everything.",
+  secret: true,
+});
+
+export const databasePool = define({
+  name: "DATABASE_POOL",
+  schema: wholeNumber(1, 100),
+  expected: "a whole number, 1 to 100",
+  description: "Most connections that this process opens to Postgres.",
+  unit: "connections",
+  default: "8",
+});
+
+export const natsServers = define({
+  name: "NATS_URL",
+  schema: urlsOf("nats", "tls"),
+  expected: "nats://host:port or tls://host:port, several separated by commas",
+  description: "The NATS servers that carry hints between processes (2.9 or newer).",
+  secret: true,
+});
+
+export const host = define({
+  name: "HOST",
+  schema: z.string().regex(/^[A-Za-z0-9.:_-]{1,255}$/),
+  expected: "an address or host name without a port",
+  description: "Address to listen on. Use 0.0.0.0 to be reached from other machines.",
+  default: "127.0.0.1",
+});
+
+export const port = define({
+  name: "PORT",
+  schema: wholeNumber(0, 65_535),
+  expected: "a whole number, 0 to 65535",
+  description: "Port of the HTTP API; 0 takes any free one.",
+  default: "4566",
+});
+
+export const healthPort = define({
+  name: "HEALTH_PORT",
+  schema: wholeNumber(0, 65_535),
+  expected: "a whole number, 0 to 65535",
+  description: "Port of the dispatcher's health checks and metrics; 0 takes any free one.",
+  default: "4567",
+});
+
+export const logLevel = define({
+  name: "LOG_LEVEL",
+  schema: z.enum(["debug", "info", "warn", "error", "fatal", "silent"]),
+  expected: "debug, info, warn, error, fatal or silent",
+  description: "The least severe log lines that are written.",
+  default: "info",
+});
+
+export const logFormat = define({
+  name: "LOG_FORMAT",
+  schema: z.enum(["json", "pretty"]),
+  expected: "json or pretty",
+  description: "One JSON object a line for machines, or text for people.",
+  default: "json",
+});
+
+export const shutdownTimeout = define({
+  name: "SHUTDOWN_TIMEOUT",
+  schema: wholeNumber(1, 3_600),
+  expected: "a whole number, 1 to 3600",
+  description:
+    "How long a process may finish its work after SIGTERM before it gives up with exit code 1. " +
+    "Keep it under the grace period of what stops the process (Kubernetes: 30).",
+  unit: "seconds",
+  default: "25",
+});
+
+export const region = define({
+  name: "SLUICE_REGION",
+  schema: z.string().regex(/^[a-z0-9-]{1,32}$/),
+  expected: "1 to 32 of a-z, 0-9 and -",
+  description: "Region that stands in the names (ARNs) the AWS protocols show.",
+  default: "us-east-1",
+});
+
+export const account = define({
+  name: "SLUICE_ACCOUNT",
+  schema: z.string().regex(/^\d{12}$/),
+  expected: "12 digits",
+  description: "Account that owns what is created without a key of another account.",
+  default: "000000000000",
+});

@@ -1,0 +1,47 @@
+// A process for run-process.test.ts: `node run-process.fixture.mjs <scenario>`. It runs the build, as a real one does.
+import { setTimeout as sleep } from "node:timers/promises";
+import { processConfig, runProcess } from "../dist/index.js";
+
+const never = () => sleep(3_600_000);
+
+const scenarios = {
+  async serves({ logger }) {
+    logger.info({ event: "fixture.ready" });
+    const work = setInterval(() => {}, 1_000);
+    return async () => {
+      clearInterval(work);
+      logger.info({ event: "fixture.drained" });
+    };
+  },
+  async "drains for ever"({ logger }) {
+    logger.info({ event: "fixture.ready" });
+    setInterval(() => {}, 1_000);
+    return never;
+  },
+  async "waits at start"({ logger, signal }) {
+    logger.info({ event: "fixture.ready" });
+    await sleep(3_600_000, undefined, { signal });
+  },
+  async "fails at start"() {
+    throw new Error("no such database");
+  },
+  async "fails while draining"({ logger }) {
+    logger.info({ event: "fixture.ready" });
+    setInterval(() => {}, 1_000);
+    return async () => {
+      throw new Error("flush failed");
+    };
+  },
+  async "forgets a rejection"() {
+    void Promise.reject(new Error("nobody caught me"));
+    return never;
+  },
+  async "throws later"() {
+    setImmediate(() => {
+      throw new Error("thrown into the void");
+    });
+    return never;
+  },
+};
+
+runProcess({ name: "fixture", config: processConfig, start: scenarios[process.argv[2]] });

@@ -1,0 +1,54 @@
+import { describe, expect, test } from "vitest";
+import { createLogger } from "./log/logger.ts";
+import { untilAvailable } from "./until-available.ts";
+
+function capture() {
+  const lines: Record<string, unknown>[] = [];
+  const write = (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>);
+  return { lines, logger: createLogger({ name: "api", stream: { write } }) };
+}
+
+/** Fails this many times, then succeeds. */
+function failing(times: number): () => Promise<string> {
+  let failures = 0;
+  return async () => {
+    if (failures++ < times) throw new Error("connection refused");
+    return "connected";
+  };
+}
+
+describe("waiting for something that is away", () => {
+  test("ends with what the attempt gives", async () => {
+    const { lines, logger } = capture();
+    const options = { logger, initialMs: 1, maxMs: 2 };
+    expect(await untilAvailable("Postgres", failing(5), options)).toBe("connected");
+    expect(lines.map((line) => line["event"])).toEqual([
+      "dependency.awaited",
+      "dependency.available",
+    ]);
+    expect(lines[0]).toMatchObject({ what: "Postgres", reason: "connection refused", attempt: 1 });
+  });
+
+  test("says nothing when it is there", async () => {
+    const { lines, logger } = capture();
+    await untilAvailable("Postgres", failing(0), { logger });
+    expect(lines).toEqual([]);
+  });
+
+  test("ends when it is told to stop", async () => {
+    const { logger } = capture();
+    const stopping = new AbortController();
+    const attempt = async () => {
+      stopping.abort(new Error("stopped by SIGTERM"));
+      throw new Error("connection refused");
+    };
+    const waiting = untilAvailable("NATS", attempt, { logger, signal: stopping.signal });
+    await expect(waiting).rejects.toThrow("stopped by SIGTERM");
+  });
+
+  test("ends with an error that waiting cannot mend", async () => {
+    const { logger } = capture();
+    const waiting = untilAvailable("Postgres", failing(9), { logger, isFinal: () => true });
+    await expect(waiting).rejects.toThrow("connection refused");
+  });
+});

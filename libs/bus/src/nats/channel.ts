@@ -1,0 +1,57 @@
+import type { Subscription } from "@nats-io/transport-node";
+import type { BusSubscription } from "../bus.ts";
+import { Listeners } from "../listeners.ts";
+import type { Link } from "./link.ts";
+
+export interface ChannelOptions<T> {
+  link: Link;
+  subject: string;
+  /** One value may need several messages. */
+  encode: (value: T) => string[];
+  decode: (text: string) => T | undefined;
+  onError: (error: unknown) => void;
+}
+
+/** One kind of hint that goes to everybody, over core NATS. It is subscribed to while it has handlers. */
+export class Channel<T> {
+  readonly #options: ChannelOptions<T>;
+  readonly #listeners: Listeners<T>;
+  #subscription: Subscription | undefined;
+
+  constructor(options: ChannelOptions<T>) {
+    this.#options = options;
+    this.#listeners = new Listeners(options.onError);
+  }
+
+  /** While NATS is away, the handlers of this process are still told: they need no network for it. */
+  send(value: T): void {
+    const { link, subject, encode } = this.#options;
+    if (!link.connected) queueMicrotask(() => this.#listeners.emit(value));
+    else for (const text of encode(value)) link.send(subject, text);
+  }
+
+  /** Resolves when what is sent from now on arrives. */
+  async listen(handler: (value: T) => void): Promise<BusSubscription> {
+    const { link, subject } = this.#options;
+    const listener = this.#listeners.add(handler);
+    this.#subscription ??= link.subscribe(subject, (text) => this.#receive(text));
+    await link.flush();
+    return {
+      stop: async () => {
+        await listener.stop();
+        if (this.#listeners.size === 0) this.close();
+      },
+    };
+  }
+
+  close(): void {
+    this.#listeners.clear();
+    this.#subscription?.unsubscribe();
+    this.#subscription = undefined;
+  }
+
+  #receive(text: string): void {
+    const value = this.#options.decode(text);
+    if (value !== undefined) this.#listeners.emit(value);
+  }
+}

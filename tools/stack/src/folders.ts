@@ -1,0 +1,13 @@
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** The folder of the project: this file is in tools/stack/src or tools/stack/dist. */
+export const PROJECT_FOLDER = fileURLToPath(new URL("../../..", import.meta.url));
+
+/** Where downloads are kept: not data, so `npm run reset` leaves it alone. */
+export const CACHE_FOLDER = join(PROJECT_FOLDER, ".sluice", "cache");
+
+/** Where `npm start` keeps its data: SLUICE_DATA_DIR, else .sluice/data in the project. */
+export function dataFolder(env = process.env): string {
+  return resolve(PROJECT_FOLDER, env["SLUICE_DATA_DIR"] || join(".sluice", "data"));
+}

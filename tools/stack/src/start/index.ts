@@ -1,0 +1,2 @@
+export { reset } from "./reset.ts";
+export { start } from "./start.ts";

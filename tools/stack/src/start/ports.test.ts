@@ -1,0 +1,48 @@
+import { createServer, type AddressInfo } from "node:net";
+import { expect, test } from "vitest";
+import { freePort } from "../process/free-port.ts";
+import type { StartContext } from "./console.ts";
+import { choosePorts } from "./ports.ts";
+
+test("a port that was asked for is used", async () => {
+  const [api, health] = [await freePort(), await freePort()];
+  const ports = await choosePorts(context({ PORT: `${api}`, HEALTH_PORT: `${health}` }));
+  expect(ports).toEqual({ api, health });
+});
+
+test("a port that was asked for and is taken is an error with a free one to copy", async () => {
+  await using other = await occupied();
+  await expect(choosePorts(context({ PORT: `${other.port}` }))).rejects.toMatchObject({
+    code: "port_taken",
+    hint: expect.stringMatching(/PORT=\d+ npm start/),
+  });
+});
+
+test.each(["http", "-1", "65536", "0x10", " 80"])("PORT=%j is refused", async (port) => {
+  await expect(choosePorts(context({ PORT: port }))).rejects.toMatchObject({
+    code: "invalid_port",
+  });
+});
+
+test("API and dispatcher never get the same port by default", async () => {
+  const { api, health } = await choosePorts(context({}));
+  expect(api).not.toBe(health);
+});
+
+function context(env: NodeJS.ProcessEnv): StartContext {
+  const progress = {
+    step: <T>(_label: string, work: () => Promise<T>) => work(),
+    line: () => {},
+    alarm: () => {},
+  };
+  return { env, progress, startedAt: 0 };
+}
+
+async function occupied() {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    [Symbol.asyncDispose]: () => new Promise<void>((resolve) => server.close(() => resolve())),
+  };
+}

@@ -1,0 +1,80 @@
+import { freePort, isPortFree } from "../process/free-port.ts";
+import { StackError } from "../stack-error.ts";
+import type { StartContext } from "./console.ts";
+
+const API_PORT = 4566;
+const HEALTH_PORT = 4567;
+const NEIGHBOURS = 50;
+
+/** Where API and dispatcher are to listen. */
+export interface Ports {
+  api: number;
+  /** Of the dispatcher's health and metrics. */
+  health: number;
+}
+
+/** Takes HOST, PORT and HEALTH_PORT from the environment, and says so when the API cannot have its usual port. */
+export async function choosePorts({ env, progress }: StartContext): Promise<Ports> {
+  const host = env["HOST"] || "127.0.0.1";
+  const api = await choosePort({ variable: "PORT", given: env["PORT"], fallback: API_PORT, host });
+  const health = await choosePort({
+    variable: "HEALTH_PORT",
+    given: env["HEALTH_PORT"],
+    fallback: HEALTH_PORT,
+    host,
+    except: [api],
+  });
+  if (!env["PORT"] && api !== API_PORT) {
+    progress.line(`Port ${API_PORT} is taken: the API gets ${api}.`);
+  }
+  return { api, health };
+}
+
+/** A port that an environment variable may set. */
+interface PortChoice {
+  /** PORT, HEALTH_PORT */
+  variable: string;
+  given: string | undefined;
+  fallback: number;
+  host: string;
+  /** Ports that are spoken for though nothing listens on them yet. */
+  except?: readonly number[];
+}
+
+/**
+ * The port to listen on. One that was asked for is used or refused; the default gives way to the next free one, because
+ * a second clone on the same machine is nothing unusual.
+ *
+ * @throws StackError `port_taken`, `invalid_port`.
+ */
+async function choosePort({
+  variable,
+  given,
+  fallback,
+  host,
+  except = [],
+}: PortChoice): Promise<number> {
+  if (given) return requirePort(variable, given, host);
+  for (let port = fallback; port < fallback + NEIGHBOURS; port += 1) {
+    if (!except.includes(port) && (await isPortFree(port, host))) return port;
+  }
+  return freePort(host);
+}
+
+async function requirePort(variable: string, given: string, host: string): Promise<number> {
+  const port = Number(given);
+  if (!/^\d+$/.test(given) || port > 65_535) {
+    throw new StackError(
+      "invalid_port",
+      `${variable}=${given} is no port: expected a number from 0 (any free one) to 65535.`,
+    );
+  }
+  if (port === 0 || (await isPortFree(port, host))) return port;
+  throw new StackError(
+    "port_taken",
+    `${variable}=${given}: something else listens on ${host}:${port}.`,
+    {
+      hint: `Stop that, or choose another port: ${variable}=${await freePort(host)} npm start`,
+    },
+  );
+}

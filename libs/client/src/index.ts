@@ -1,1 +1,38 @@
-export {}
+export { connect } from "./connection.ts";
+export type { ApiRequest, ConnectOptions, Connection } from "./connection.ts";
+export type { RetryOptions } from "./retry.ts";
+export { SluiceError, errorCodes } from "./errors.ts";
+export type { ErrorDetail, SluiceErrorCode, SluiceErrorOptions } from "./errors.ts";
+export { queue, topic } from "./declarations.ts";
+export type {
+  Payload,
+  PayloadInput,
+  QueueDeclaration,
+  QueueReference,
+  TopicDeclaration,
+  TopicReference,
+} from "./declarations.ts";
+export { json } from "./payload.ts";
+export type { PayloadFormat } from "./payload.ts";
+export type {
+  AttributesInput,
+  AttributeValue,
+  WireAttribute,
+  WireAttributes,
+} from "./attributes.ts";
+export { createAdmin } from "./admin/admin.ts";
+export type { Admin } from "./admin/admin.ts";
+export type { ListOptions } from "./admin/pages.ts";
+export type {
+  QueueAdmin,
+  QueueCounts,
+  QueueInfo,
+  QueueInfoWithCounts,
+  QueueSettings,
+} from "./admin/queues.ts";
+export type {
+  SubscriptionAdmin,
+  SubscriptionInfo,
+  SubscriptionListOptions,
+} from "./admin/subscriptions.ts";
+export type { Tags, TopicAdmin, TopicInfo, TopicSettings } from "./admin/topics.ts";

@@ -1,1 +1,15 @@
-export {}
+export { createProducer } from "./producer.ts";
+export type { Producer, ProducerOptions } from "./producer.ts";
+export type { BatchingOptions } from "./batching.ts";
+export type {
+  CallOptions,
+  EachOption,
+  PublishAllOptions,
+  PublishOptions,
+  QueueMessageOptions,
+  SendAllOptions,
+  SendOptions,
+  TopicMessageOptions,
+} from "./message-options.ts";
+export { PublishError } from "./publish-error.ts";
+export type { PublishedMessage, PublishResult } from "./publish-error.ts";

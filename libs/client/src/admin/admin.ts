@@ -1,0 +1,40 @@
+import type { Connection } from "../connection.ts";
+import type { QueueReference, TopicReference } from "../declarations.ts";
+import { QueueAdmin } from "./queues.ts";
+import { SubscriptionAdmin } from "./subscriptions.ts";
+import type { SubscriptionInfo } from "./subscriptions.ts";
+import { TopicAdmin } from "./topics.ts";
+
+/** Creates, reads, changes and deletes topics, queues and subscriptions. */
+export class Admin {
+  readonly topics: TopicAdmin;
+  readonly queues: QueueAdmin;
+  readonly subscriptions: SubscriptionAdmin;
+
+  constructor(connection: Connection) {
+    this.topics = new TopicAdmin(connection);
+    this.queues = new QueueAdmin(connection);
+    this.subscriptions = new SubscriptionAdmin(connection);
+  }
+
+  /** Feeds the queue with the topic: short for `subscriptions.create(topic, queue)`. */
+  subscribe(topic: TopicReference, queue: QueueReference): Promise<SubscriptionInfo> {
+    return this.subscriptions.create(topic, queue);
+  }
+}
+
+/**
+ * Makes the client that manages topics, queues and subscriptions.
+ *
+ * @example
+ * ```ts
+ * const admin = createAdmin(connection);
+ * await admin.topics.create(orders);
+ * await admin.queues.create(billing, { visibilityTimeout: 60 });
+ * await admin.subscribe(orders, billing);
+ * for await (const { name } of admin.queues.list({ prefix: "bill" })) console.log(name);
+ * ```
+ */
+export function createAdmin(connection: Connection): Admin {
+  return new Admin(connection);
+}

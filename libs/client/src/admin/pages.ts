@@ -1,0 +1,25 @@
+import { listOf } from "../answer.ts";
+import type { Connection } from "../connection.ts";
+
+export interface ListOptions {
+  /** Only names that begin so. */
+  readonly prefix?: string;
+  /** How many a page holds, 1 to 1,000; the server's own default otherwise. */
+  readonly pageSize?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Walks the pages of a list, asking for the next one only when the loop gets there. */
+export async function* pages<Info>(
+  connection: Connection,
+  list: { path: string; field: string; options: ListOptions; read: (wire: unknown) => Info },
+): AsyncGenerator<Info, void, undefined> {
+  const { prefix, pageSize, signal } = list.options;
+  let cursor: string | undefined;
+  do {
+    const query = { prefix, limit: pageSize, cursor };
+    const page = await connection.request({ method: "GET", path: list.path, query, signal });
+    yield* listOf(page, list.field).map(list.read);
+    cursor = (page as { nextCursor?: string }).nextCursor;
+  } while (cursor !== undefined);
+}

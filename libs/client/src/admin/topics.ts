@@ -1,0 +1,72 @@
+import type { Connection } from "../connection.ts";
+import { topicName } from "../declarations.ts";
+import type { TopicReference } from "../declarations.ts";
+import { pages } from "./pages.ts";
+import type { ListOptions } from "./pages.ts";
+import { remove } from "./remove.ts";
+
+export type Tags = Readonly<Record<string, string>>;
+
+export interface TopicInfo {
+  readonly name: string;
+  readonly tags: Tags;
+  readonly createdAt: Date;
+}
+
+export interface TopicSettings {
+  /** Up to 50; keys up to 128 characters, values up to 256. */
+  readonly tags?: Tags;
+}
+
+/** Creates, reads and removes topics. Every method takes a declaration or a name. */
+export class TopicAdmin {
+  readonly #connection: Connection;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  /** Creates the topic, or returns it when it exists with the same settings. Throws `topic_exists` when they differ. */
+  async create(topic: TopicReference, settings: TopicSettings = {}): Promise<TopicInfo> {
+    const body = { name: topicName(topic), ...settings };
+    return topicInfo(
+      await this.#connection.request({ method: "POST", path: "/v1/topics", body, retry: true }),
+    );
+  }
+
+  /** Throws `topic_not_found`. */
+  async get(topic: TopicReference): Promise<TopicInfo> {
+    return topicInfo(await this.#connection.request({ method: "GET", path: topicPath(topic) }));
+  }
+
+  /** Iterates over all topics by name, page by page. */
+  list(options: ListOptions = {}): AsyncIterableIterator<TopicInfo> {
+    return pages(this.#connection, {
+      path: "/v1/topics",
+      field: "topics",
+      options,
+      read: topicInfo,
+    });
+  }
+
+  /** Changes the given settings and leaves the others. Throws `topic_not_found`. */
+  async update(topic: TopicReference, settings: TopicSettings): Promise<TopicInfo> {
+    return topicInfo(
+      await this.#connection.request({ method: "PATCH", path: topicPath(topic), body: settings }),
+    );
+  }
+
+  /** Deletes the topic and its subscriptions; what was published before still reaches the queues. Throws `topic_not_found`. */
+  delete(topic: TopicReference): Promise<void> {
+    return remove(this.#connection, topicPath(topic));
+  }
+}
+
+export function topicPath(topic: TopicReference): string {
+  return `/v1/topics/${encodeURIComponent(topicName(topic))}`;
+}
+
+function topicInfo(wire: unknown): TopicInfo {
+  const topic = wire as Omit<TopicInfo, "createdAt"> & { createdAt: string };
+  return { ...topic, createdAt: new Date(topic.createdAt) };
+}

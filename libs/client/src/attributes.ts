@@ -1,0 +1,73 @@
+import { SluiceError } from "./errors.ts";
+
+/** An attribute as the API has it: `String`, `Number` or `Binary` with an optional `.label`; binary values in base64. */
+export interface WireAttribute {
+  readonly type: string;
+  readonly value: string;
+}
+
+export type WireAttributes = Readonly<Record<string, WireAttribute>>;
+
+/** An attribute's value as read: Number attributes are numbers, Binary ones are bytes. */
+export type AttributeValue = string | number | Uint8Array;
+
+/** Up to 10 attributes; the short forms become `String`, `Number` and `Binary`, the long form can carry a label. */
+export type AttributesInput = Readonly<Record<string, AttributeValue | bigint | WireAttribute>>;
+
+/** Throws `invalid_attribute` for a value that no attribute type can carry. */
+export function encodeAttributes(attributes: AttributesInput): WireAttributes {
+  const wire: Record<string, WireAttribute> = {};
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== undefined) wire[name] = encodeAttribute(name, value);
+  }
+  return wire;
+}
+
+export function decodeAttributes(wire: WireAttributes): Record<string, AttributeValue> {
+  const attributes: Record<string, AttributeValue> = {};
+  for (const [name, attribute] of Object.entries(wire))
+    attributes[name] = decodeAttribute(attribute);
+  return attributes;
+}
+
+function encodeAttribute(name: string, value: AttributesInput[string]): WireAttribute {
+  if (typeof value === "string") return { type: "String", value };
+  if (typeof value === "bigint" || isFiniteNumber(value)) {
+    return { type: "Number", value: String(value) };
+  }
+  if (value instanceof Uint8Array) return { type: "Binary", value: toBase64(value) };
+  if (isWireAttribute(value)) return value;
+  const message = `expected a string, a finite number, bytes or {type, value}, got ${String(value)}`;
+  throw new SluiceError("invalid_attribute", `Attribute ${name}: ${message}.`, {
+    details: [{ path: `attributes.${name}`, message }],
+  });
+}
+
+function isFiniteNumber(value: unknown): value is number {
+  return Number.isFinite(value);
+}
+
+function isWireAttribute(value: unknown): value is WireAttribute {
+  const attribute = value as Partial<WireAttribute> | null;
+  return typeof attribute?.type === "string" && typeof attribute.value === "string";
+}
+
+function decodeAttribute({ type, value }: WireAttribute): AttributeValue {
+  if (isOfType(type, "Number")) return Number(value);
+  return isOfType(type, "Binary") ? fromBase64(value) : value;
+}
+
+function isOfType(type: string, base: string): boolean {
+  return type === base || type.startsWith(`${base}.`);
+}
+
+// btoa and atob: the only base64 that Node 20, Bun and browsers share.
+function toBase64(bytes: Uint8Array): string {
+  let binary = "";
+  for (const byte of bytes) binary += String.fromCharCode(byte);
+  return btoa(binary);
+}
+
+function fromBase64(text: string): Uint8Array {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}

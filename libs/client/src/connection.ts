@@ -1,0 +1,205 @@
+import { readAnswer } from "./answer.ts";
+import { SluiceError } from "./errors.ts";
+import { pause } from "./pause.ts";
+import { invalidOption, retryDelay, retryPolicy } from "./retry.ts";
+import type { RetryOptions, RetryPolicy } from "./retry.ts";
+
+type HeaderFields = Readonly<Record<string, string>>;
+
+/** Where the server is and how to talk to it. */
+export interface ConnectOptions {
+  /** The server's address, such as `http://127.0.0.1:4566`; a path in it is kept as a prefix. */
+  readonly url: string | URL;
+  /** Used instead of the global `fetch`. */
+  readonly fetch?: typeof globalThis.fetch;
+  /** Sent with every call; a function is asked each time, for tokens that expire. */
+  readonly headers?: HeaderFields | (() => HeaderFields | Promise<HeaderFields>);
+  /** How long one attempt may take, in milliseconds, beyond what a long poll waits. Default 30,000. */
+  readonly timeoutMs?: number;
+  /** How calls are repeated; false: never. By default attempts go on for 60 s, so a call ends within 90 s. */
+  readonly retry?: RetryOptions | false;
+}
+
+/** One call of the HTTP API. */
+export interface ApiRequest {
+  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
+  /** Begins with `/`. */
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string | number | undefined>>;
+  /** Serialised as JSON; a string is taken to be JSON already. */
+  readonly body?: unknown;
+  /** 1 to 128 printable ASCII characters: the server stores a call and its repeats once. */
+  readonly idempotencyKey?: string;
+  /** Gives up the call. An answer that has begun to arrive is still read to its end. */
+  readonly signal?: AbortSignal | undefined;
+  /** How long the server may hold the call back, in milliseconds, added to the timeout. Default 0. */
+  readonly waitMs?: number;
+  /** How long an attempt may take, instead of the connection's `timeoutMs`. */
+  readonly timeoutMs?: number | undefined;
+  /** Whether the call may be repeated. Default: true, but for a POST without an idempotency key false. */
+  readonly retry?: boolean;
+  /** Told of each failed attempt that will be repeated. */
+  readonly onRetry?: (error: SluiceError, attempt: number) => void;
+}
+
+/**
+ * Opens a connection: no I/O happens until the first call, and there is nothing to close.
+ *
+ * Throws `invalid_request` when an option is out of range.
+ *
+ * @example
+ * ```ts
+ * const connection = connect({ url: "http://127.0.0.1:4566" });
+ * ```
+ */
+export function connect(options: ConnectOptions): Connection {
+  return new Connection(options);
+}
+
+/** A server's address with the way to call it; producers, consumers and the admin client share one. */
+export class Connection {
+  /** The server's address without a slash at its end. */
+  readonly url: string;
+  readonly #fetch: typeof globalThis.fetch | undefined;
+  readonly #headers: ConnectOptions["headers"];
+  readonly #timeoutMs: number;
+  readonly #retry: RetryPolicy | undefined;
+
+  constructor(options: ConnectOptions) {
+    this.url = serverUrl(options.url);
+    this.#fetch = options.fetch;
+    this.#headers = options.headers;
+    this.#timeoutMs = options.timeoutMs ?? 30_000;
+    this.#retry = options.retry === false ? undefined : retryPolicy(options.retry);
+    if (!(this.#timeoutMs > 0)) {
+      throw invalidOption("timeoutMs", `expected milliseconds above 0, got ${this.#timeoutMs}`);
+    }
+  }
+
+  /**
+   * Makes one call of the HTTP API and returns its parsed JSON, undefined when the answer has none.
+   *
+   * Attempts that end in `network`, `timeout`, 429 or 5xx are repeated with full jitter and no sooner than `Retry-After`
+   * allows, until `retry.budgetMs` has passed. Throws the {@link SluiceError} of the last attempt.
+   */
+  async request(request: ApiRequest): Promise<unknown> {
+    const policy = mayRepeat(request) ? this.#retry : undefined;
+    const started = performance.now();
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#attempt(request);
+      } catch (error) {
+        if (policy === undefined || !(error instanceof SluiceError) || !error.retryable)
+          throw error;
+        const delay = retryDelay(attempt, policy, error.retryAfterMs);
+        if (performance.now() + delay - started > policy.budgetMs) throw error;
+        request.onRetry?.(error, attempt);
+        await pause(delay, request.signal);
+      }
+    }
+  }
+
+  async #attempt(request: ApiRequest): Promise<unknown> {
+    const { signal } = request;
+    const label = `${request.method} ${request.path}`;
+    const limitMs = (request.timeoutMs ?? this.#timeoutMs) + (request.waitMs ?? 0);
+    const init = await this.#init(request);
+    if (signal?.aborted) throw aborted(label, signal);
+    // Not AbortSignal.any: on Node 20 a long-lived signal keeps every derived one alive, which a consumer would leak for ever.
+    const controller = new AbortController();
+    const abort = () => controller.abort();
+    const timer = setTimeout(() => controller.abort(timedOut), limitMs);
+    signal?.addEventListener("abort", abort);
+    try {
+      const fetch = this.#fetch ?? globalThis.fetch;
+      const response = await fetch(this.#address(request), { ...init, signal: controller.signal });
+      // From here on the server has done its part: giving up now would lose the outcome (and received messages with it).
+      signal?.removeEventListener("abort", abort);
+      const text = await response.text();
+      return readAnswer(label, {
+        status: response.status,
+        retryAfter: response.headers.get("retry-after"),
+        text,
+      });
+    } catch (cause) {
+      if (cause instanceof SluiceError) throw cause;
+      if (controller.signal.reason === timedOut) {
+        throw new SluiceError("timeout", `${label} was not answered within ${limitMs} ms.`, {
+          cause,
+        });
+      }
+      if (controller.signal.aborted) throw aborted(label, signal);
+      throw new SluiceError("network", `${label} at ${this.url} failed: ${reason(cause)}`, {
+        cause,
+      });
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  async #init({ method, body, idempotencyKey }: ApiRequest): Promise<RequestInit> {
+    const headers: Record<string, string> = {
+      accept: "application/json",
+      ...(await this.#given()),
+    };
+    if (idempotencyKey !== undefined) headers["idempotency-key"] = idempotencyKey;
+    // A redirect would turn a POST into a GET; it is answered with unexpected_response instead.
+    if (body === undefined) return { method, headers, redirect: "manual" };
+    headers["content-type"] = "application/json";
+    return {
+      method,
+      headers,
+      redirect: "manual",
+      body: typeof body === "string" ? body : JSON.stringify(body),
+    };
+  }
+
+  async #given(): Promise<HeaderFields | undefined> {
+    if (typeof this.#headers !== "function") return this.#headers;
+    try {
+      return await this.#headers();
+    } catch (cause) {
+      // Most likely a token that could not be fetched: as passing as any other failure on the way.
+      throw new SluiceError("network", `The headers could not be had: ${reason(cause)}`, { cause });
+    }
+  }
+
+  #address({ path, query }: ApiRequest): string {
+    if (query === undefined) return this.url + path;
+    const parameters = new URLSearchParams();
+    for (const [name, value] of Object.entries(query)) {
+      if (value !== undefined) parameters.set(name, String(value));
+    }
+    return `${this.url}${path}${parameters.size === 0 ? "" : `?${parameters}`}`;
+  }
+}
+
+const timedOut = Symbol("timed out");
+
+function mayRepeat({ method, retry, idempotencyKey }: ApiRequest): boolean {
+  return retry ?? (method !== "POST" || idempotencyKey !== undefined);
+}
+
+function aborted(label: string, signal: AbortSignal | undefined): SluiceError {
+  return new SluiceError("aborted", `${label} was given up by the caller.`, {
+    cause: signal?.reason,
+  });
+}
+
+function serverUrl(url: string | URL): string {
+  const given = String(url);
+  const parsed = URL.canParse(given) ? new URL(given) : undefined;
+  if (parsed?.protocol !== "http:" && parsed?.protocol !== "https:") {
+    throw invalidOption("url", `expected an http or https address, got "${given}"`);
+  }
+  return (parsed.origin + parsed.pathname).replace(/\/+$/, "");
+}
+
+/** `fetch failed` alone says nothing: on Node and Bun the reason is in the cause's code or message. */
+function reason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const cause = error.cause as { code?: unknown; message?: unknown } | undefined;
+  const detail = cause?.code ?? cause?.message;
+  return typeof detail === "string" ? `${error.message} (${detail})` : error.message;
+}

@@ -1,0 +1,115 @@
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { SluiceError } from "./errors.ts";
+import { jsonFormat, textFormat } from "./payload.ts";
+import type { PayloadFormat } from "./payload.ts";
+
+interface Declaration<Kind, in Input, out Output> {
+  readonly kind: Kind;
+  readonly name: string;
+  readonly format: PayloadFormat<Input, Output>;
+}
+
+/** A topic's name and what its messages carry; made by {@link topic}. */
+export type TopicDeclaration<Input = never, Output = unknown> = Declaration<"topic", Input, Output>;
+
+/** A queue's name and what its messages carry; made by {@link queue}. */
+export type QueueDeclaration<Input = never, Output = unknown> = Declaration<"queue", Input, Output>;
+
+/** The type that publishing to a declared topic, or sending to a declared queue, takes. */
+export type PayloadInput<D> = D extends { format: PayloadFormat<infer Input, unknown> }
+  ? Input
+  : never;
+
+/** The type that handlers of a declared queue get. */
+export type Payload<D> = D extends { format: PayloadFormat<never, infer Output> } ? Output : never;
+
+type Any = StandardSchemaV1;
+type In<Schema extends Any> = StandardSchemaV1.InferInput<Schema>;
+type Out<Schema extends Any> = StandardSchemaV1.InferOutput<Schema>;
+
+/**
+ * Declares a topic: its name (1 to 256 of `A-Z a-z 0-9 _ -`) and the schema of what is published to it.
+ *
+ * Any Standard Schema will do (Zod, Valibot, ArkType …): publishing takes its input type, handlers get its output
+ * type, and bodies are JSON. Without a schema, payloads are strings and go as they are. Throws `invalid_name`.
+ *
+ * @example
+ * ```ts
+ * const orders = topic("orders", z.object({ id: z.string(), total: z.number() }));
+ * ```
+ */
+export function topic(name: string): TopicDeclaration<string, string>;
+export function topic<Schema extends Any>(
+  name: string,
+  schema: Schema,
+): TopicDeclaration<In<Schema>, Out<Schema>>;
+export function topic(name: string, schema?: Any): TopicDeclaration<never, unknown> {
+  return {
+    kind: "topic",
+    name: topicName(name),
+    format: schema === undefined ? textFormat : jsonFormat(schema),
+  };
+}
+
+/**
+ * Declares a queue: its name (1 to 80 of `A-Z a-z 0-9 _ -`) and the schema of its messages, or the topic that it is fed by.
+ *
+ * Throws `invalid_name`.
+ *
+ * @example
+ * ```ts
+ * const billing = queue("billing", orders); // what is published to orders is what billing's handlers get
+ * ```
+ */
+export function queue(name: string): QueueDeclaration<string, string>;
+export function queue<Input, Output>(
+  name: string,
+  source: TopicDeclaration<Input, Output>,
+): QueueDeclaration<Input, Output>;
+export function queue<Schema extends Any>(
+  name: string,
+  schema: Schema,
+): QueueDeclaration<In<Schema>, Out<Schema>>;
+export function queue(
+  name: string,
+  source?: Any | TopicDeclaration,
+): QueueDeclaration<never, unknown> {
+  return { kind: "queue", name: queueName(name), format: formatOf(source) };
+}
+
+/** A declared topic or just its name. */
+export type TopicReference = string | TopicDeclaration;
+
+/** A declared queue or just its name. */
+export type QueueReference = string | QueueDeclaration;
+
+export function topicName(reference: TopicReference): string {
+  return checkedName("topic", reference, 256);
+}
+
+export function queueName(reference: QueueReference): string {
+  return checkedName("queue", reference, 80);
+}
+
+function formatOf(source: Any | TopicDeclaration | undefined): PayloadFormat<never, unknown> {
+  if (source === undefined) return textFormat;
+  return "~standard" in source ? jsonFormat(source) : source.format;
+}
+
+function checkedName(
+  kind: "topic" | "queue",
+  reference: TopicReference | QueueReference,
+  max: number,
+): string {
+  const name =
+    typeof reference === "string" ? reference : (reference as { name?: string } | undefined)?.name;
+  if (typeof name === "string" && name.length <= max && /^[A-Za-z0-9_-]+$/.test(name)) return name;
+  const message = `expected 1 to ${max} of A-Z a-z 0-9 _ -`;
+  throw new SluiceError(
+    "invalid_name",
+    `The ${kind} name ${JSON.stringify(name)} is out of rule: ${message}.`,
+    {
+      details: [{ path: kind, message }],
+    },
+  );
+}

@@ -1,0 +1,21 @@
+import { expect, expectTypeOf, test } from "vitest";
+import { SluiceError, errorCodes } from "./errors.ts";
+import type { SluiceErrorCode } from "./errors.ts";
+
+test("whether an error is retryable follows from its code alone", () => {
+  const codes = Object.keys(errorCodes) as SluiceErrorCode[];
+  const retryable = codes.filter((code) => new SluiceError(code, "x").retryable);
+  expect(retryable).toEqual(["too_many_requests", "internal", "unavailable", "network", "timeout"]);
+});
+
+test("the cause is kept and left out when there is none", () => {
+  const cause = new Error("socket hang up");
+  expect(new SluiceError("network", "x", { cause }).cause).toBe(cause);
+  expect("cause" in new SluiceError("network", "x")).toBe(false);
+});
+
+test("the codes are a closed union", () => {
+  expectTypeOf<"queue_not_found">().toExtend<SluiceErrorCode>();
+  // @ts-expect-error no such code
+  new SluiceError("queue_missing", "x");
+});

@@ -1,0 +1,97 @@
+/**
+ * Every code a {@link SluiceError} can carry, and whether the same call may succeed when it is made again.
+ * The union is closed: a code a newer server may answer is mapped to the nearest one of these by its status.
+ */
+export const errorCodes = {
+  // The server refused the call.
+  malformed_json: { retryable: false },
+  invalid_request: { retryable: false },
+  invalid_name: { retryable: false },
+  receipt_handle_invalid: { retryable: false },
+  topic_not_found: { retryable: false },
+  queue_not_found: { retryable: false },
+  subscription_not_found: { retryable: false },
+  route_not_found: { retryable: false },
+  method_not_allowed: { retryable: false },
+  topic_exists: { retryable: false },
+  queue_exists: { retryable: false },
+  subscription_exists: { retryable: false },
+  idempotency_key_reused: { retryable: false },
+  request_too_large: { retryable: false },
+  unsupported_media_type: { retryable: false },
+  too_many_requests: { retryable: true },
+  internal: { retryable: true },
+  unavailable: { retryable: true },
+  // The server took the call and refused one entry of it.
+  message_too_large: { retryable: false },
+  invalid_message: { retryable: false },
+  invalid_attribute: { retryable: false },
+  receipt_handle_expired: { retryable: false },
+  message_not_in_flight: { retryable: false },
+  // Found on this side of the wire.
+  schema_mismatch: { retryable: false },
+  publish_failed: { retryable: false },
+  network: { retryable: true },
+  timeout: { retryable: true },
+  aborted: { retryable: false },
+  closed: { retryable: false },
+  unexpected_response: { retryable: false },
+} as const satisfies Record<string, { retryable: boolean }>;
+
+/** The closed set of error codes; {@link errorCodes} says which are retryable. */
+export type SluiceErrorCode = keyof typeof errorCodes;
+
+/** One thing to mend: where it is (`messages.0.body`, `payload.user.id`) and what is wrong with it. */
+export interface ErrorDetail {
+  readonly path: string;
+  readonly message: string;
+}
+
+export interface SluiceErrorOptions {
+  readonly status?: number | undefined;
+  readonly details?: readonly ErrorDetail[] | undefined;
+  readonly retryAfterMs?: number | undefined;
+  readonly cause?: unknown;
+}
+
+/**
+ * The one error class of the SDKs: branch on `code`, which is a closed union, never on the message.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   await admin.queues.get("billing");
+ * } catch (error) {
+ *   if (error instanceof SluiceError && error.code === "queue_not_found") await admin.queues.create("billing");
+ *   else throw error;
+ * }
+ * ```
+ */
+export class SluiceError extends Error {
+  override readonly name: string = "SluiceError";
+  /** What went wrong, from a closed set. */
+  readonly code: SluiceErrorCode;
+  /** The HTTP status, when there was an answer. */
+  readonly status: number | undefined;
+  /** What to mend and where; empty when the code says it all. */
+  readonly details: readonly ErrorDetail[];
+  /** How long the server asked to be left alone, in milliseconds (its `Retry-After`). */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(code: SluiceErrorCode, message: string, options: SluiceErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.status = options.status;
+    this.details = options.details ?? [];
+    this.retryAfterMs = options.retryAfterMs;
+  }
+
+  /** Whether the same call may succeed when it is made again later. */
+  get retryable(): boolean {
+    return errorCodes[this.code].retryable;
+  }
+}
+
+export function isErrorCode(code: unknown): code is SluiceErrorCode {
+  return typeof code === "string" && Object.hasOwn(errorCodes, code);
+}

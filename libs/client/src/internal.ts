@@ -1,0 +1,9 @@
+// What @sluice/producer and @sluice/consumer are built from. Not public: it changes without notice.
+export { queuePath } from "./admin/queues.ts";
+export { topicPath } from "./admin/topics.ts";
+export { entryError, listOf } from "./answer.ts";
+export { decodeAttributes, encodeAttributes } from "./attributes.ts";
+export { Coalescer } from "./coalescer.ts";
+export { pause } from "./pause.ts";
+export { isPromise, locateMismatch } from "./payload.ts";
+export { fullJitter, invalidOption } from "./retry.ts";

@@ -1,0 +1,90 @@
+import type { PayloadFormat, SluiceError } from "@sluice/client";
+import { decode } from "./decode.ts";
+import type { Refused } from "./failures.ts";
+import type { HeldMessage } from "./held-message.ts";
+import type { Outcomes } from "./outcomes.ts";
+import type { ReceivedMessage } from "./received-message.ts";
+import type { Workload } from "./workload.ts";
+
+/** Handles what one receive brought; returning acknowledges all of it, throwing makes all of it visible again. */
+export type BatchHandler<Payload> = (messages: ReceivedMessage<Payload>[]) => unknown;
+
+/**
+ * Handles each receive's messages as one batch: no promise, timer or call per message.
+ *
+ *   receive ─▶ decode ─▶ handler ─▶ acknowledge
+ *                                     └─ answered while the next batch is received and handled
+ */
+export class BatchWorkload<Payload> implements Workload {
+  readonly #handler: BatchHandler<Payload>;
+  readonly #batchSize: number;
+  readonly #format: PayloadFormat<never, unknown>;
+  readonly #outcomes: Outcomes;
+  readonly #acknowledging = new Set<Promise<void>>();
+  readonly #maxAcknowledging: number;
+  #stopped = false;
+
+  constructor(
+    handler: BatchHandler<Payload>,
+    {
+      limits,
+      format,
+      outcomes,
+    }: {
+      limits: { batchSize: number; receivers: number };
+      format: PayloadFormat<never, unknown>;
+      outcomes: Outcomes;
+    },
+  ) {
+    this.#handler = handler;
+    this.#batchSize = limits.batchSize;
+    this.#maxAcknowledging = limits.receivers;
+    this.#format = format;
+    this.#outcomes = outcomes;
+  }
+
+  /** One acknowledgement a receiver may be outstanding, so that a slow server slows the receives and not the heap. */
+  async room(): Promise<number> {
+    while (this.#acknowledging.size > this.#maxAcknowledging)
+      await Promise.race(this.#acknowledging);
+    return this.#stopped ? 0 : this.#batchSize;
+  }
+
+  async take(messages: HeldMessage[]): Promise<void> {
+    const accepted = await this.#decodeAll(messages);
+    if (accepted.length === 0) return;
+    try {
+      await this.#handler(accepted as ReceivedMessage<Payload>[]);
+    } catch (error) {
+      return this.#outcomes.failed(error, accepted);
+    }
+    const acknowledged = this.#outcomes.batchSucceeded(accepted);
+    this.#acknowledging.add(acknowledged);
+    void acknowledged.then(() => this.#acknowledging.delete(acknowledged));
+  }
+
+  stop(): HeldMessage[] {
+    this.#stopped = true;
+    return [];
+  }
+
+  /** A receiver waits for its batch, so nothing is being handled when the receivers have ended. */
+  idle(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async #decodeAll(messages: HeldMessage[]): Promise<HeldMessage[]> {
+    const refused: Refused[] = [];
+    for (const message of messages) {
+      try {
+        const late = decode(this.#format, message);
+        if (late !== undefined) await late;
+      } catch (error) {
+        refused.push({ error: error as SluiceError, message });
+      }
+    }
+    if (refused.length === 0) return messages;
+    this.#outcomes.undecodable(refused);
+    return messages.filter((message) => refused.every((entry) => entry.message !== message));
+  }
+}

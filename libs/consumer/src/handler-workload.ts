@@ -1,0 +1,127 @@
+import type { PayloadFormat, SluiceError } from "@sluice/client";
+import { decode } from "./decode.ts";
+import type { HeldMessage } from "./held-message.ts";
+import type { Outcomes } from "./outcomes.ts";
+import type { ReceivedMessage } from "./received-message.ts";
+import type { Workload } from "./workload.ts";
+
+/** Handles one message; returning acknowledges it, throwing makes it visible again. */
+export type Handler<Payload> = (message: ReceivedMessage<Payload>) => unknown;
+
+export interface HandlerLimits {
+  readonly concurrency: number;
+  readonly prefetch: number;
+  readonly batchSize: number;
+  readonly receivers: number;
+}
+
+/** Handles up to `concurrency` messages at once and keeps up to `prefetch` more at hand, in the order received. */
+export class HandlerWorkload<Payload> implements Workload {
+  readonly #handler: Handler<Payload>;
+  readonly #format: PayloadFormat<never, unknown>;
+  readonly #outcomes: Outcomes;
+  readonly #concurrency: number;
+  readonly #capacity: number;
+  readonly #share: number;
+  readonly #threshold: number;
+  #waiting: HeldMessage[] = [];
+  #running = 0;
+  #reserved = 0;
+  #stopped = false;
+  #wanting: ((room: number) => void)[] = [];
+  #idle: (() => void)[] = [];
+
+  constructor(
+    handler: Handler<Payload>,
+    {
+      limits,
+      format,
+      outcomes,
+    }: { limits: HandlerLimits; format: PayloadFormat<never, unknown>; outcomes: Outcomes },
+  ) {
+    this.#handler = handler;
+    this.#format = format;
+    this.#outcomes = outcomes;
+    this.#concurrency = limits.concurrency;
+    this.#capacity = limits.concurrency + limits.prefetch;
+    this.#share = Math.min(limits.batchSize, Math.ceil(this.#capacity / limits.receivers));
+    this.#threshold = Math.ceil(this.#share / 2);
+  }
+
+  room(): number | Promise<number> {
+    if (this.#stopped) return 0;
+    if (this.#wanted) return this.#reserve();
+    return new Promise((resolve) => this.#wanting.push(resolve));
+  }
+
+  take(messages: HeldMessage[], reserved: number): void {
+    this.#reserved -= reserved;
+    this.#waiting.push(...messages);
+    this.#advance();
+  }
+
+  stop(): HeldMessage[] {
+    this.#stopped = true;
+    for (const resolve of this.#wanting) resolve(0);
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    return waiting;
+  }
+
+  idle(): Promise<void> {
+    if (this.#running === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  get #free(): number {
+    return this.#capacity - this.#running - this.#waiting.length - this.#reserved;
+  }
+
+  /**
+   * Asking for each place as it becomes free would be a call a message, so half a share is worth a receive;
+   * less is when a handler has nothing to do and no receive is under way.
+   */
+  get #wanted(): boolean {
+    const starving = this.#waiting.length === 0 && this.#running < this.#concurrency;
+    return this.#free >= this.#threshold || (starving && this.#reserved === 0);
+  }
+
+  #reserve(): number {
+    const room = Math.min(this.#free, this.#share);
+    this.#reserved += room;
+    return room;
+  }
+
+  #advance(): void {
+    while (this.#running < this.#concurrency && this.#waiting.length > 0) {
+      this.#running++;
+      void this.#handle(this.#waiting.shift()!);
+    }
+    while (this.#wanting.length > 0 && this.#wanted) this.#wanting.shift()!(this.#reserve());
+    if (this.#running === 0) for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  async #handle(message: HeldMessage): Promise<void> {
+    try {
+      if (await this.#decoded(message)) {
+        await this.#handler(message as ReceivedMessage<Payload>);
+        this.#outcomes.succeeded(message);
+      }
+    } catch (error) {
+      this.#outcomes.failed(error, [message]);
+    } finally {
+      this.#running--;
+      this.#advance();
+    }
+  }
+
+  async #decoded(message: HeldMessage): Promise<boolean> {
+    try {
+      await decode(this.#format, message);
+      return true;
+    } catch (error) {
+      this.#outcomes.undecodable([{ error: error as SluiceError, message }]);
+      return false;
+    }
+  }
+}

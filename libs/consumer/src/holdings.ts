@@ -1,0 +1,109 @@
+import type { SluiceError } from "@sluice/client";
+import type { Failures, Refused } from "./failures.ts";
+import { HeldMessage } from "./held-message.ts";
+import type { Holder } from "./held-message.ts";
+import { Leases } from "./leases.ts";
+import { maxEntries } from "./queue-calls.ts";
+import type { QueueCalls, WireMessage } from "./queue-calls.ts";
+import type { Settlements } from "./settlements.ts";
+
+export interface HoldingsOptions {
+  readonly calls: QueueCalls;
+  readonly settlements: Settlements;
+  readonly failures: Failures;
+  /** How long a receive or an extension hides a message, in seconds. */
+  readonly visibilityTimeout: number;
+  readonly autoExtend: boolean;
+}
+
+/** All that the consumer holds: hidden from others until it is settled, however long its handler takes. */
+export class Holdings implements Holder {
+  readonly #options: HoldingsOptions;
+  readonly #leases: Leases;
+  readonly #stopping = new AbortController();
+
+  constructor(options: HoldingsOptions) {
+    this.#options = options;
+    this.#leases = new Leases({
+      termMs: options.visibilityTimeout * 1000,
+      autoExtend: options.autoExtend,
+      extend: (messages) => this.#extendAll(messages),
+    });
+  }
+
+  /** Takes over what a receive has just answered. */
+  hold(received: readonly WireMessage[]): HeldMessage[] {
+    if (received.length === 0) return [];
+    const lease = this.#leases.begin(this);
+    return received.map((wire) => {
+      const message = new HeldMessage(wire, lease);
+      lease.add(message);
+      return message;
+    });
+  }
+
+  held(): HeldMessage[] {
+    return this.#leases.held();
+  }
+
+  stop(): void {
+    this.#stopping.abort();
+    this.#leases.stop();
+  }
+
+  acknowledge(message: HeldMessage): Promise<void> {
+    return this.#options.settlements.ackNow(message);
+  }
+
+  release(message: HeldMessage, delaySeconds: number): Promise<void> {
+    return this.#options.settlements.releaseNow(message, delaySeconds);
+  }
+
+  async extend(message: HeldMessage, visibilityTimeout: number): Promise<void> {
+    const entries = [{ receiptHandle: message.receiptHandle, visibilityTimeout }];
+    const errors = await this.#options.calls.changeVisibility(entries, { retry: true });
+    const error = errors.get(0);
+    if (error !== undefined) throw error;
+  }
+
+  async #extendAll(messages: readonly HeldMessage[]): Promise<boolean> {
+    const calls: Promise<boolean>[] = [];
+    for (let from = 0; from < messages.length; from += maxEntries) {
+      calls.push(this.#extendSome(messages.slice(from, from + maxEntries)));
+    }
+    return (await Promise.all(calls)).every(Boolean);
+  }
+
+  async #extendSome(messages: readonly HeldMessage[]): Promise<boolean> {
+    const { calls, failures, visibilityTimeout } = this.#options;
+    const entries = messages.map(({ receiptHandle }) => ({ receiptHandle, visibilityTimeout }));
+    // An attempt must end while there is still time for another one.
+    const timeoutMs = Math.max(1_000, (visibilityTimeout * 1000) / 4);
+    const signal = this.#stopping.signal;
+    try {
+      const errors = await calls.changeVisibility(entries, { retry: false, timeoutMs, signal });
+      this.#refused(messages, errors);
+      return true;
+    } catch (error) {
+      if (signal.aborted) return true;
+      failures.call(
+        "extend",
+        error as SluiceError,
+        messages.filter(({ held }) => held),
+      );
+      return !(error as SluiceError).retryable;
+    }
+  }
+
+  #refused(messages: readonly HeldMessage[], errors: ReadonlyMap<number, SluiceError>): void {
+    const refused: Refused[] = [];
+    for (const [index, error] of errors) {
+      const message = messages[index]!;
+      // Settled while the extension was on its way: refusing it was right.
+      if (!message.held) continue;
+      message.lose(error);
+      refused.push({ error, message });
+    }
+    this.#options.failures.entries("extend", refused);
+  }
+}

@@ -1,0 +1,66 @@
+import type { Failures, Refused } from "./failures.ts";
+import type { HeldMessage } from "./held-message.ts";
+import { exponentialBackoff } from "./options.ts";
+import type { Settlements } from "./settlements.ts";
+
+/** What follows from how handling went: acknowledge, or report and release for another try. */
+export class Outcomes {
+  readonly #settlements: Settlements;
+  readonly #failures: Failures;
+  readonly #backoff: (receiveCount: number) => number;
+
+  constructor(
+    settlements: Settlements,
+    failures: Failures,
+    backoff: (receiveCount: number) => number,
+  ) {
+    this.#settlements = settlements;
+    this.#failures = failures;
+    this.#backoff = backoff;
+  }
+
+  /** Acknowledges, unless the handler has settled the message itself. */
+  succeeded(message: HeldMessage): void {
+    if (message.settle()) this.#settlements.ack(message);
+  }
+
+  /** Acknowledges what the batch's handler has not settled itself; resolves when the server has answered. */
+  async batchSucceeded(messages: readonly HeldMessage[]): Promise<void> {
+    const settled = messages.filter((message) => message.settle());
+    if (settled.length > 0) await this.#settlements.ackBatch(settled);
+  }
+
+  failed(error: unknown, messages: readonly HeldMessage[]): void {
+    this.#failures.handler(error, messages);
+    this.#retryLater(messages);
+  }
+
+  /** A body that is not what the queue is declared to carry: redelivered, so that it goes the way of every poison message. */
+  undecodable(refused: readonly Refused[]): void {
+    this.#failures.entries("decode", refused);
+    this.#retryLater(refused.map(({ message }) => message));
+  }
+
+  /** Gives back what was never handled. */
+  unhandled(messages: readonly HeldMessage[]): void {
+    for (const message of messages) {
+      if (message.settle()) this.#settlements.release(message, 0);
+    }
+  }
+
+  #retryLater(messages: readonly HeldMessage[]): void {
+    for (const message of messages) {
+      if (!message.settle() || message.lost) continue; // a lost one is visible already
+      this.#settlements.release(message, this.#delay(message.receiveCount));
+    }
+  }
+
+  #delay(receiveCount: number): number {
+    try {
+      return this.#backoff(receiveCount);
+    } catch (error) {
+      this.#failures.handler(error, []);
+      return exponentialBackoff(receiveCount);
+    }
+  }
+}

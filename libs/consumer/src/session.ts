@@ -1,0 +1,181 @@
+import type { Connection, QueueDeclaration, SluiceError } from "@sluice/client";
+import { pause } from "@sluice/client/internal";
+import { Failures } from "./failures.ts";
+import type { HeldMessage } from "./held-message.ts";
+import { Holdings } from "./holdings.ts";
+import type { ConsumerState, Settings } from "./options.ts";
+import { Outcomes } from "./outcomes.ts";
+import { QueueCalls } from "./queue-calls.ts";
+import type { WireMessage } from "./queue-calls.ts";
+import { Settlements } from "./settlements.ts";
+import { untilAvailable } from "./until-available.ts";
+import type { Workload } from "./workload.ts";
+
+/** How long stop() waits for its last calls, in milliseconds; with the default drain it fits in Kubernetes' 30 s of grace. */
+const flushLimitMs = 5_000;
+
+/** An empty answer sooner than this was not held open by the server; asking again at once would be a busy loop. */
+const minPollMs = 500;
+
+/** For a queue whose own visibility timeout is 0, with which nothing could be held. In seconds. */
+const fallbackVisibilityTimeout = 30;
+
+export interface SessionOptions {
+  readonly settings: Settings;
+  /** Aborted by whoever wants the session to end, and by the session itself when it cannot go on. */
+  readonly stopping: AbortController;
+  readonly onState: (state: ConsumerState) => void;
+}
+
+/**
+ * One run of a consumer, from the first receive to the last acknowledgement.
+ *
+ *   room ─▶ receive ─▶ take: decode, handle ─▶ acknowledge or release
+ *                │
+ *                └─ held from here on: extended at half of the visibility timeout until it is settled
+ */
+export class Session {
+  readonly #settings: Settings;
+  readonly #stopping: AbortController;
+  readonly #onState: (state: ConsumerState) => void;
+  readonly #calls: QueueCalls;
+  readonly #failures: Failures;
+  readonly #settlements: Settlements;
+  readonly #outcomes: Outcomes;
+  /** Calls that wait for the server to come back. */
+  #away = 0;
+
+  constructor(connection: Connection, queue: QueueDeclaration, options: SessionOptions) {
+    this.#settings = options.settings;
+    this.#stopping = options.stopping;
+    this.#onState = options.onState;
+    this.#calls = new QueueCalls(connection, queue);
+    this.#failures = new Failures(options.settings.onError);
+    this.#settlements = new Settlements(this.#calls, this.#failures);
+    this.#outcomes = new Outcomes(this.#settlements, this.#failures, options.settings.backoff);
+  }
+
+  /** Resolves when stopped and drained; rejects, after draining, with what makes going on pointless. */
+  async run(workloadFor: (outcomes: Outcomes) => Workload): Promise<void> {
+    this.#onState("receiving");
+    const visibilityTimeout = await this.#visibilityTimeout();
+    if (visibilityTimeout === undefined) return;
+    const holdings = this.#holdings(visibilityTimeout);
+    const workload = workloadFor(this.#outcomes);
+    let final: { error: unknown } | undefined;
+    const receivers = Array.from({ length: this.#settings.receivers }, async () => {
+      try {
+        await this.#receiveUntilStopped(workload, { holdings, visibilityTimeout });
+      } catch (error) {
+        final ??= { error };
+        this.#stopping.abort();
+      }
+    });
+    // Within abort() itself: between it and a later tick a handler could return and the next message begin.
+    await onAbort(this.#stopping.signal, () => {
+      this.#onState("draining");
+      this.#outcomes.unhandled(workload.stop());
+    });
+    await this.#drain(workload, { holdings, receivers });
+    if (final !== undefined) throw final.error;
+  }
+
+  async #receiveUntilStopped(
+    workload: Workload,
+    { holdings, visibilityTimeout }: { holdings: Holdings; visibilityTimeout: number },
+  ): Promise<void> {
+    const { signal } = this.#stopping;
+    for (;;) {
+      const room = await workload.room();
+      if (room === 0) return;
+      const asked = performance.now();
+      const messages = holdings.hold(await this.#receive(room, visibilityTimeout));
+      if (signal.aborted) return this.#outcomes.unhandled(messages);
+      await workload.take(messages, room);
+      const elapsed = performance.now() - asked;
+      if (messages.length === 0 && elapsed < minPollMs) await pause(minPollMs - elapsed, signal);
+    }
+  }
+
+  async #drain(
+    workload: Workload,
+    { holdings, receivers }: { holdings: Holdings; receivers: readonly Promise<void>[] },
+  ): Promise<void> {
+    const handled = Promise.all(receivers).then(() => workload.idle());
+    await within(this.#settings.drainTimeoutMs, handled);
+    this.#giveBack(holdings.held());
+    await this.#settlements.flush(flushLimitMs);
+    holdings.stop();
+  }
+
+  /** Handlers that outlive the drain lose their messages; what they still return or throw is without effect. */
+  #giveBack(messages: readonly HeldMessage[]): void {
+    for (const message of messages) message.giveUp();
+    this.#outcomes.unhandled(messages);
+  }
+
+  async #visibilityTimeout(): Promise<number | undefined> {
+    const { visibilityTimeout } = this.#settings;
+    if (visibilityTimeout !== undefined) return visibilityTimeout;
+    const own = await this.#untilAvailable((signal) => this.#calls.visibilityTimeout(signal));
+    return own === 0 ? fallbackVisibilityTimeout : own;
+  }
+
+  async #receive(maxMessages: number, visibilityTimeout: number): Promise<WireMessage[]> {
+    const { wait } = this.#settings;
+    const received = await this.#untilAvailable((signal, failed) => {
+      // After a failure a short poll: its answer is what tells that the server is back.
+      const body = { maxMessages, wait: failed ? 1 : wait, visibilityTimeout };
+      return this.#calls.receive(body, signal);
+    });
+    return received ?? [];
+  }
+
+  async #untilAvailable<T>(
+    call: (signal: AbortSignal, failed: boolean) => Promise<T>,
+  ): Promise<T | undefined> {
+    const { signal } = this.#stopping;
+    let failed = false;
+    const onFailure = (error: SluiceError) => {
+      if (!failed) this.#away++;
+      failed = true;
+      this.#onState("reconnecting");
+      this.#failures.call("receive", error);
+    };
+    try {
+      return await untilAvailable(() => call(signal, failed), { signal, onFailure });
+    } finally {
+      if (failed) this.#away--;
+      if (failed && this.#away === 0 && !signal.aborted) this.#onState("receiving");
+    }
+  }
+
+  #holdings(visibilityTimeout: number): Holdings {
+    const { autoExtend } = this.#settings;
+    return new Holdings({
+      calls: this.#calls,
+      settlements: this.#settlements,
+      failures: this.#failures,
+      visibilityTimeout,
+      autoExtend,
+    });
+  }
+}
+
+function onAbort(signal: AbortSignal, act: () => void): Promise<void> {
+  return new Promise((resolve) => {
+    const acted = () => {
+      act();
+      resolve();
+    };
+    if (signal.aborted) acted();
+    else signal.addEventListener("abort", acted, { once: true });
+  });
+}
+
+/** Waits for the promise, but no longer than the limit. */
+async function within(limitMs: number, promise: Promise<void>): Promise<void> {
+  const settled = new AbortController();
+  await Promise.race([promise, pause(limitMs, settled.signal)]);
+  settled.abort();
+}

@@ -1,0 +1,148 @@
+import type { SluiceError } from "@sluice/client";
+import { Coalescer } from "@sluice/client/internal";
+import type { Failures, Refused } from "./failures.ts";
+import type { HeldMessage } from "./held-message.ts";
+import { maxEntries } from "./queue-calls.ts";
+import type { EntryErrors, QueueCalls } from "./queue-calls.ts";
+
+/** How long the first of a few outcomes waits for others. */
+const lingerMs = 10;
+
+interface Waiter {
+  readonly resolve: () => void;
+  readonly reject: (error: SluiceError) => void;
+}
+
+interface Outcome {
+  readonly message: HeldMessage;
+  /** Of a release: seconds until the message is visible again. */
+  readonly delay: number;
+  /** Whoever awaits the outcome; without one, a refusal is reported. */
+  readonly waiter?: Waiter;
+}
+
+/**
+ * Tells the server what became of messages: acknowledged or released, many to a call, repeated while the server is away.
+ * The messages have left the state `held` before they come here.
+ */
+export class Settlements {
+  readonly #calls: QueueCalls;
+  readonly #failures: Failures;
+  readonly #acks: Coalescer<Outcome>;
+  readonly #releases: Coalescer<Outcome>;
+  readonly #batches = new Set<Promise<void>>();
+  readonly #giveUp = new AbortController();
+
+  constructor(calls: QueueCalls, failures: Failures) {
+    this.#calls = calls;
+    this.#failures = failures;
+    const common = { maxItems: maxEntries, lingerMs };
+    this.#acks = new Coalescer({ ...common, send: (outcomes) => this.#sendAcks(outcomes) });
+    this.#releases = new Coalescer({ ...common, send: (outcomes) => this.#sendReleases(outcomes) });
+  }
+
+  /** Acknowledges in the background. */
+  ack(message: HeldMessage): void {
+    this.#acks.add({ message, delay: 0 });
+  }
+
+  /** Acknowledges at once and resolves when the server has. */
+  ackNow(message: HeldMessage): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#acks.add({ message, delay: 0, waiter: { resolve, reject } }, true);
+    });
+  }
+
+  /** Acknowledges a batch with a call of its own; never rejects. */
+  ackBatch(messages: readonly HeldMessage[]): Promise<void> {
+    const sent = this.#acknowledge(messages).then((errors) => {
+      const refused = Array.from(errors, ([index, error]) => ({
+        error,
+        message: messages[index]!,
+      }));
+      this.#failures.entries("acknowledge", refused);
+    });
+    this.#batches.add(sent);
+    return sent.finally(() => this.#batches.delete(sent));
+  }
+
+  /** Releases in the background. */
+  release(message: HeldMessage, delay: number): void {
+    this.#releases.add({ message, delay: seconds(delay) });
+  }
+
+  /** Releases at once and resolves when the server has. */
+  releaseNow(message: HeldMessage, delay: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#releases.add({ message, delay: seconds(delay), waiter: { resolve, reject } }, true);
+    });
+  }
+
+  /** Sends all there is and waits for the answers, but for no longer than the limit. */
+  async flush(limitMs: number): Promise<void> {
+    const timer = setTimeout(() => this.#giveUp.abort(), limitMs);
+    await Promise.all([this.#acks.flush(), this.#releases.flush(), ...this.#batches]);
+    clearTimeout(timer);
+  }
+
+  async #sendAcks(outcomes: readonly Outcome[]): Promise<void> {
+    const errors = await this.#acknowledge(outcomes.map(({ message }) => message));
+    this.#settle("acknowledge", outcomes, errors);
+  }
+
+  async #sendReleases(outcomes: readonly Outcome[]): Promise<void> {
+    const entries = outcomes.map(({ message, delay }) => ({
+      receiptHandle: message.receiptHandle,
+      visibilityTimeout: delay,
+    }));
+    const { signal } = this.#giveUp;
+    const called = this.#calls.changeVisibility(entries, { signal, retry: true });
+    this.#settle("release", outcomes, await errorsOf(called, entries.length));
+  }
+
+  async #acknowledge(messages: readonly HeldMessage[]): Promise<EntryErrors> {
+    const handles = messages.map(({ receiptHandle }) => receiptHandle);
+    const { signal } = this.#giveUp;
+    let repeated = false;
+    const onRetry = () => (repeated = true);
+    const called = this.#calls.acknowledge(handles, { signal, retry: true, onRetry });
+    const errors = await errorsOf(called, handles.length);
+    // After a repeat an expired handle most likely means that the first attempt did it and only its answer was lost.
+    return repeated ? withoutExpired(errors) : errors;
+  }
+
+  #settle(
+    stage: "acknowledge" | "release",
+    outcomes: readonly Outcome[],
+    errors: EntryErrors,
+  ): void {
+    const refused: Refused[] = [];
+    for (let index = 0; index < outcomes.length; index++) {
+      const { message, waiter } = outcomes[index]!;
+      const error = errors.get(index);
+      if (waiter === undefined) {
+        if (error !== undefined) refused.push({ error, message });
+      } else if (error === undefined) waiter.resolve();
+      else waiter.reject(error);
+    }
+    this.#failures.entries(stage, refused);
+  }
+}
+
+/** A call refused as a whole is every entry's error. */
+async function errorsOf(called: Promise<EntryErrors>, size: number): Promise<EntryErrors> {
+  try {
+    return await called;
+  } catch (error) {
+    return new Map(Array.from({ length: size }, (_, index) => [index, error as SluiceError]));
+  }
+}
+
+function withoutExpired(errors: EntryErrors): EntryErrors {
+  return new Map([...errors].filter(([, { code }]) => code !== "receipt_handle_expired"));
+}
+
+/** Whole seconds in the server's range, whatever a back-off function comes up with. */
+function seconds(delay: number): number {
+  return Math.min(43_200, Math.max(0, Math.ceil(delay) || 0));
+}

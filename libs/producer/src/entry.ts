@@ -1,0 +1,46 @@
+import type { PayloadFormat } from "@sluice/client";
+import { encodeAttributes, isPromise, locateMismatch } from "@sluice/client/internal";
+import type { QueueMessageOptions, TopicMessageOptions } from "./message-options.ts";
+
+type EntryOptions = TopicMessageOptions & QueueMessageOptions;
+
+interface Outgoing<Input> {
+  readonly format: PayloadFormat<Input, unknown>;
+  readonly payload: Input;
+  readonly options: EntryOptions;
+  /** How errors call the payload. */
+  readonly label: string;
+}
+
+/**
+ * Checks a payload and writes it as one entry of a call's JSON. It is written once, here: the text is measured, moved
+ * between calls and joined without being parsed or serialised again.
+ *
+ * Returns a promise only when the schema does, so that publishes made in one go meet in one batch.
+ */
+export function writeEntry<Input>(outgoing: Outgoing<Input>): string | Promise<string> {
+  const { format, payload, options, label } = outgoing;
+  try {
+    const body = format.encode(payload);
+    if (!isPromise(body)) return entryText(body, options);
+    return body.then(
+      (late) => entryText(late, options),
+      (error: unknown) => {
+        throw locateMismatch(error, label);
+      },
+    );
+  } catch (error) {
+    throw locateMismatch(error, label);
+  }
+}
+
+function entryText(body: string, options: EntryOptions): string {
+  const { attributes, subject, groupId, delay } = options;
+  return JSON.stringify({
+    body,
+    attributes: attributes && encodeAttributes(attributes),
+    subject,
+    groupId,
+    delay,
+  });
+}

@@ -1,0 +1,43 @@
+import type { AttributesInput } from "@sluice/client";
+
+interface MessageOptions {
+  /** Up to 10, besides the body: `{ type: "push", count: 3, digest: bytes }`. Their sizes count toward the message's. */
+  readonly attributes?: AttributesInput;
+  /** What the message belongs to: up to 128 letters, digits and punctuation. */
+  readonly groupId?: string;
+}
+
+/** What a message to a topic can carry besides its payload. */
+export interface TopicMessageOptions extends MessageOptions {
+  /** A line of fewer than 100 characters. */
+  readonly subject?: string;
+}
+
+/** What a message to a queue can carry besides its payload. */
+export interface QueueMessageOptions extends MessageOptions {
+  /** How long the message stays hidden, in seconds. Default: the queue's delay. */
+  readonly delay?: number;
+}
+
+/** How the call itself is made. */
+export interface CallOptions {
+  /**
+   * 1 to 120 visible ASCII characters that name this call, such as an outbox row's id: made again within 10 minutes,
+   * even by another process, it stores nothing and returns the same ids. Default: a random one, so that only the
+   * producer's own retries are covered.
+   */
+  readonly idempotencyKey?: string;
+  /** Gives up waiting. The messages may have been stored nevertheless. */
+  readonly signal?: AbortSignal;
+}
+
+/** Options of many messages at once: the same for all, or each its own. */
+export interface EachOption<Input, Options> {
+  /** Options of one message, laid over the common ones. */
+  readonly each?: (payload: Input, index: number) => Options | undefined;
+}
+
+export type PublishOptions = TopicMessageOptions & CallOptions;
+export type PublishAllOptions<Input> = PublishOptions & EachOption<Input, TopicMessageOptions>;
+export type SendOptions = QueueMessageOptions & CallOptions;
+export type SendAllOptions<Input> = SendOptions & EachOption<Input, QueueMessageOptions>;

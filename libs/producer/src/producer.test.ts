@@ -1,0 +1,98 @@
+import { connect, json, queue, topic } from "@sluice/client";
+import { expect, expectTypeOf, test } from "vitest";
+import { z } from "zod";
+import { createProducer } from "./producer.ts";
+import type { PublishedMessage } from "./publish-error.ts";
+
+const orders = topic("orders", z.object({ id: z.string(), total: z.number().default(0) }));
+const billing = queue("billing", orders);
+const notes = topic("notes");
+
+/** A connection that must not be used: validation comes before the network. */
+const offline = connect({
+  url: "http://127.0.0.1:1",
+  fetch: () => Promise.reject(new Error("the network was used")),
+  retry: false,
+});
+const producer = createProducer(offline);
+
+test("a payload that does not match is refused before the network, saying where", async () => {
+  await expect(producer.publish(orders, { id: 7 as never })).rejects.toMatchObject({
+    code: "schema_mismatch",
+    details: [{ path: "payload.id", message: expect.stringContaining("string") }],
+  });
+  await expect(
+    producer.sendAll(billing, [{ id: "a" }, { id: "b", total: "x" as never }]),
+  ).rejects.toMatchObject({
+    code: "schema_mismatch",
+    details: [{ path: "payloads.1.total", message: expect.stringContaining("number") }],
+  });
+});
+
+test("bad attributes, keys and options are refused before the network", async () => {
+  await expect(
+    producer.publish(notes, "x", { attributes: { load: Number.NaN } }),
+  ).rejects.toMatchObject({
+    code: "invalid_attribute",
+  });
+  await expect(producer.publish(notes, "x", { idempotencyKey: "two words" })).rejects.toMatchObject(
+    {
+      code: "invalid_request",
+      details: [{ path: "idempotencyKey", message: expect.any(String) }],
+    },
+  );
+  expect(() => createProducer(offline, { batching: { maxMessages: 1_001 } })).toThrow(
+    /batching.maxMessages/,
+  );
+});
+
+test("no payloads are no call", async () => {
+  await expect(producer.publishAll(notes, [])).resolves.toEqual([]);
+});
+
+test("a closed producer takes nothing more", async () => {
+  const closed = createProducer(offline);
+  await closed.close();
+  await expect(closed.publish(notes, "x")).rejects.toMatchObject({ code: "closed" });
+});
+
+test("types: what is published is what the schema takes", () => {
+  const check = () => {
+    expectTypeOf(producer.publish(orders, { id: "a" })).toEqualTypeOf<Promise<PublishedMessage>>();
+    expectTypeOf(producer.publishAll(orders, [{ id: "a", total: 2 }])).toEqualTypeOf<
+      Promise<PublishedMessage[]>
+    >();
+    void producer.publishAll(orders, [{ id: "a" }], {
+      each: (order, index) => {
+        expectTypeOf(order).toEqualTypeOf<{ id: string; total?: number | undefined }>();
+        return {
+          subject: `${order.id}/${index}`,
+          attributes: { region: "eu", size: 3, raw: new Uint8Array() },
+        };
+      },
+    });
+    void producer.send(billing, { id: "a" }, { delay: 30 });
+    void producer.publish(topic("any", json()), { whatever: [1] });
+    // @ts-expect-error a wrong type
+    void producer.publish(orders, { id: 7 });
+    // @ts-expect-error a missing field
+    void producer.publish(orders, { total: 7 });
+    // @ts-expect-error an unknown field
+    void producer.publish(orders, { id: "a", totl: 7 });
+    // @ts-expect-error one wrong among many
+    void producer.publishAll(orders, [{ id: "a" }, { id: 7 }]);
+    // @ts-expect-error an object where no schema is declared
+    void producer.publish(notes, { id: "a" });
+    // @ts-expect-error a queue is sent to, not published to
+    void producer.publish(billing, { id: "a" });
+    // @ts-expect-error a topic is published to, not sent to
+    void producer.send(orders, { id: "a" });
+    // @ts-expect-error only queues delay
+    void producer.publish(orders, { id: "a" }, { delay: 30 });
+    // @ts-expect-error only topics have subjects
+    void producer.send(billing, { id: "a" }, { subject: "x" });
+    // @ts-expect-error no booleans among attributes
+    void producer.publish(orders, { id: "a" }, { attributes: { on: true } });
+  };
+  expect(check).toBeTypeOf("function");
+});

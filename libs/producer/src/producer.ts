@@ -1,0 +1,175 @@
+import { SluiceError } from "@sluice/client";
+import type { Connection, QueueDeclaration, TopicDeclaration } from "@sluice/client";
+import { Batching } from "./batching.ts";
+import type { BatchingOptions } from "./batching.ts";
+import { splitIntoChunks } from "./chunks.ts";
+import { writeEntry } from "./entry.ts";
+import type {
+  PublishAllOptions,
+  PublishOptions,
+  SendAllOptions,
+  SendOptions,
+} from "./message-options.ts";
+import { PublishError } from "./publish-error.ts";
+import type { PublishedMessage, PublishResult } from "./publish-error.ts";
+import { write } from "./write.ts";
+import type { Destination, Written } from "./write.ts";
+
+export interface ProducerOptions {
+  /** Merge single publishes and sends that are under way together into common calls. Default false. */
+  readonly batching?: boolean | BatchingOptions;
+}
+
+/**
+ * Makes a producer. One serves any number of topics, queues and concurrent publishes.
+ *
+ * @example
+ * ```ts
+ * const producer = createProducer(connection);
+ * const { messageId } = await producer.publish(orders, { id: "o-1", total: 12 }, { attributes: { region: "eu" } });
+ * await producer.close();
+ * ```
+ */
+export function createProducer(connection: Connection, options: ProducerOptions = {}): Producer {
+  return new Producer(connection, options);
+}
+
+/** Publishes to topics and sends to queues; what it returns is stored durably. */
+export class Producer implements AsyncDisposable {
+  readonly #connection: Connection;
+  readonly #batching: Batching | undefined;
+  readonly #underWay = new Set<Promise<unknown>>();
+  #closed = false;
+
+  constructor(connection: Connection, { batching = false }: ProducerOptions) {
+    this.#connection = connection;
+    if (batching !== false)
+      this.#batching = new Batching(connection, batching === true ? {} : batching);
+  }
+
+  /**
+   * Publishes one message to a topic.
+   *
+   * Throws `schema_mismatch` before anything is sent, `topic_not_found`, `message_too_large`, `invalid_message`,
+   * `invalid_attribute`; `unavailable`, `network` or `timeout` when retries have used up their budget; `closed`.
+   */
+  publish<Input>(
+    topic: TopicDeclaration<Input, unknown>,
+    payload: NoInfer<Input>,
+    options: PublishOptions = {},
+  ): Promise<PublishedMessage> {
+    return this.#track(() => this.#one(topic, payload, options));
+  }
+
+  /**
+   * Publishes any number of messages to a topic, in calls of up to 1,000 and 4 MiB, and returns their ids in the order given.
+   *
+   * All payloads are checked before the first is sent. Throws like {@link publish}, and {@link PublishError} when some
+   * messages were stored and others were not.
+   *
+   * @example
+   * ```ts
+   * await producer.publishAll(orders, batch, { each: (order) => ({ attributes: { region: order.region } }) });
+   * ```
+   */
+  publishAll<Input>(
+    topic: TopicDeclaration<Input, unknown>,
+    payloads: readonly NoInfer<Input>[],
+    options: PublishAllOptions<NoInfer<Input>> = {},
+  ): Promise<PublishedMessage[]> {
+    return this.#track(() => this.#all(topic, payloads, options));
+  }
+
+  /** Sends one message to a queue. Throws like {@link publish}, with `queue_not_found`. */
+  send<Input>(
+    queue: QueueDeclaration<Input, unknown>,
+    payload: NoInfer<Input>,
+    options: SendOptions = {},
+  ): Promise<PublishedMessage> {
+    return this.#track(() => this.#one(queue, payload, options));
+  }
+
+  /** Sends any number of messages to a queue. Splits, checks and throws like {@link publishAll}. */
+  sendAll<Input>(
+    queue: QueueDeclaration<Input, unknown>,
+    payloads: readonly NoInfer<Input>[],
+    options: SendAllOptions<NoInfer<Input>> = {},
+  ): Promise<PublishedMessage[]> {
+    return this.#track(() => this.#all(queue, payloads, options));
+  }
+
+  /** Takes no more messages and resolves when all those under way have been answered. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#batching?.close();
+    await Promise.allSettled(this.#underWay);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #one<Input>(
+    destination: Destination<Input>,
+    payload: Input,
+    options: PublishOptions & SendOptions,
+  ): Promise<PublishedMessage> {
+    const { format } = destination;
+    const written = writeEntry({ format, payload, options, label: "payload" });
+    const entry = typeof written === "string" ? written : await written;
+    if (this.#batching !== undefined && !needsOwnCall(options)) {
+      splitIntoChunks([entry]); // one too large for any call must not fail the others of its batch
+      return this.#batching.add(destination, entry);
+    }
+    const { results } = await write(this.#connection, destination, {
+      entries: [entry],
+      call: options,
+    });
+    return messageOf(results[0]);
+  }
+
+  async #all<Input>(
+    destination: Destination<Input>,
+    payloads: readonly Input[],
+    { each, ...common }: PublishAllOptions<Input> & SendAllOptions<Input>,
+  ): Promise<PublishedMessage[]> {
+    const { format } = destination;
+    const entries: string[] = [];
+    for (const [index, payload] of payloads.entries()) {
+      const options = each === undefined ? common : { ...common, ...each(payload, index) };
+      const written = writeEntry({ format, payload, options, label: `payloads.${index}` });
+      entries.push(typeof written === "string" ? written : await written);
+    }
+    return messagesOf(await write(this.#connection, destination, { entries, call: common }));
+  }
+
+  /** Keeps the call known until it ends, for close() to wait for. */
+  async #track<T>(begin: () => Promise<T>): Promise<T> {
+    if (this.#closed) throw new SluiceError("closed", "The producer is closed.");
+    const call = begin();
+    this.#underWay.add(call);
+    const done = () => this.#underWay.delete(call);
+    call.then(done, done);
+    return call;
+  }
+}
+
+/** A merged call cannot be given up, or named, for one of its messages. */
+function needsOwnCall({ idempotencyKey, signal }: PublishOptions): boolean {
+  return idempotencyKey !== undefined || signal !== undefined;
+}
+
+function messageOf(result: PublishResult | undefined): PublishedMessage {
+  if (result?.messageId !== undefined) return result;
+  throw result?.error ?? new SluiceError("unexpected_response", "The message has no result.");
+}
+
+function messagesOf({ results, failure }: Written): PublishedMessage[] {
+  const messages: PublishedMessage[] = [];
+  for (const result of results) {
+    if (result.messageId !== undefined) messages.push(result);
+  }
+  if (messages.length === results.length) return messages;
+  if (failure !== undefined && results.every(({ error }) => error === failure)) throw failure;
+  throw new PublishError(results, failure);
+}

@@ -1,0 +1,17 @@
+import { SluiceError } from "@sluice/client";
+import { expect, test } from "vitest";
+import { PublishError } from "./publish-error.ts";
+
+test("it is a SluiceError that carries every message's result in order", () => {
+  const tooLarge = new SluiceError("message_too_large", "1,048,577 bytes");
+  const error = new PublishError([{ messageId: "a" }, { error: tooLarge }, { messageId: "c" }]);
+  expect(error).toBeInstanceOf(SluiceError);
+  expect(error).toMatchObject({ code: "publish_failed", retryable: false });
+  expect(error.message).toBe(
+    "1 of 3 messages failed, the first with message_too_large: 1,048,577 bytes",
+  );
+  expect(error.details).toEqual([
+    { path: "payloads.1", message: "message_too_large: 1,048,577 bytes" },
+  ]);
+  expect(error.results.map(({ messageId }) => messageId)).toEqual(["a", undefined, "c"]);
+});

@@ -1,0 +1,34 @@
+import { existsSync, readdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+/** Every package, and every folder under test/. */
+const folders = ["libs", "apps", "tools", "test"]
+  .flatMap((parent) => readdirSync(parent).map((name) => `${parent}/${name}`))
+  .concat("examples")
+  .filter((path) => existsSync(`${path}/tsconfig.json`));
+
+/** Packages resolve each other to their TypeScript source, so that a test never sees a stale build. */
+const conditions = ["@sluice/source", "module", "node", "development"];
+
+export default defineConfig({
+  test: {
+    // Started once for the whole run: one Postgres and one NATS, on ports and in folders of their own. A project that
+    // extended this file would start its own, so they share only what is named here.
+    globalSetup: "tools/stack/src/testing.ts",
+    maxWorkers: 2,
+    projects: folders.map((path) => ({
+      resolve: { conditions },
+      ssr: { resolve: { conditions } },
+      test: {
+        name: path,
+        root: path,
+        include: ["**/*.test.ts"],
+        setupFiles: fileURLToPath(new URL("tools/check/quiet-tests.mjs", import.meta.url)),
+        testTimeout: 20_000,
+        hookTimeout: 60_000,
+      },
+    })),
+    passWithNoTests: true,
+  },
+});

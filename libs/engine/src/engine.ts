@@ -148,15 +148,14 @@ export class Engine implements AsyncDisposable {
   #forget({ kind, account, name }: Change): void {
     if (kind === "topic") this.topicDirectory.forget(account, name);
     if (kind !== "queue") return;
-    const known = this.queueDirectory.peek(account, name);
     this.queueDirectory.forget(account, name);
-    if (known) void this.#endWaitingIfDeleted(known);
+    if (this.receiver.isWaitedFor(account, name)) void this.#endWaitingIfDeleted(account, name);
   }
 
-  async #endWaitingIfDeleted({ id, account, name }: Queue): Promise<void> {
+  async #endWaitingIfDeleted(account: string, name: string): Promise<void> {
     try {
-      const now = await this.queues.find(account, name);
-      if (now?.id !== id) this.receiver.queueDeleted(id, name);
+      const queue = await this.queues.find(account, name);
+      this.receiver.queueIsNow(account, name, queue?.id);
     } catch (error) {
       // Whoever waits for it waits in vain until its wait is over.
       this.#observer.failed("cache invalidation", error);

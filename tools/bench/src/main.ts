@@ -3,11 +3,16 @@ import { parseArgs } from "node:util";
 
 import { startEnvironment } from "./environment.ts";
 import { runRound, type RoundResult } from "./fan-out/round.ts";
+import { measureIdle } from "./idle/idle.ts";
 import { defaultWorkload, type Workload } from "./fan-out/workload.ts";
 
-const usage = `Bulk fan-out: one topic to several queues, everything received and acknowledged.
+const usage = `npm run bench -- [options]         bulk fan-out: one topic to several queues, everything acknowledged
+npm run bench -- idle [options]    CPU of API and dispatcher while long polls wait and nothing happens
 
-npm run bench -- [options]
+Idle:
+  --long-polls N        waiting receives, each on a queue of its own (100)
+  --seconds N           how long to watch (30)
+Fan-out:
   --url URL             measure a running installation instead of a fresh one
   --rounds N            counted rounds, after one to warm up (3)
   --messages N          messages published a round (${defaultWorkload.messages})
@@ -21,8 +26,11 @@ npm run bench -- [options]
   --json                print the result as JSON
 `;
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
+    "long-polls": { type: "string" },
+    seconds: { type: "string" },
     url: { type: "string" },
     rounds: { type: "string", default: "3" },
     messages: { type: "string" },
@@ -40,11 +48,33 @@ const { values } = parseArgs({
 
 if (values.help) {
   process.stdout.write(usage);
+} else if (positionals[0] === "idle") {
+  await idle();
+} else if (positionals.length > 0) {
+  process.stderr.write(`there is no benchmark "${positionals[0]}"\n\n${usage}`);
+  process.exitCode = 2;
 } else {
-  await main();
+  await fanOut();
 }
 
-async function main(): Promise<void> {
+async function idle(): Promise<void> {
+  const longPolls = wholeNumber("long-polls", values["long-polls"], 100);
+  const seconds = wholeNumber("seconds", values.seconds, 30);
+  await using environment = await startEnvironment();
+  say(`${longPolls} long polls wait; watching for ${seconds} s`);
+  const results = await measureIdle({ ...environment, longPolls, seconds });
+  if (values.json) {
+    process.stdout.write(`${JSON.stringify({ longPolls, seconds, results }, null, 2)}\n`);
+    return;
+  }
+  for (const { name, cpuPercent, memoryMiB } of results) {
+    process.stdout.write(
+      `${name.padEnd(12)}${cpuPercent.toFixed(2).padStart(6)} % of a core  ${memoryMiB.toFixed(0).padStart(5)} MiB\n`,
+    );
+  }
+}
+
+async function fanOut(): Promise<void> {
   const workload = workloadOf();
   const rounds = wholeNumber("rounds", values.rounds, 3);
   say(

@@ -9,7 +9,7 @@ export interface DirectoryOptions<Row extends { id: string }> {
 }
 
 /** How long a row may be out of date when the hint of its change was lost, in ms. */
-const TIME_TO_LIVE = 5_000;
+const TIME_TO_LIVE = 60_000;
 const MAX_ROWS = 20_000;
 
 /**
@@ -49,11 +49,6 @@ export class Directory<Row extends { id: string }> {
       if (fresh.id === row.id) throw error;
       return await call(fresh);
     }
-  }
-
-  /** What is remembered of a name, without asking. */
-  peek(account: string, name: string): Row | undefined {
-    return this.#rows.peek(keyOf(account, name));
   }
 
   forget(account: string, name: string): void {

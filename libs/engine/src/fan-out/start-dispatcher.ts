@@ -12,7 +12,7 @@ export interface RunningDispatcher {
 }
 
 /** How long a forgotten batch waits at most for the next look, in ms. */
-const SWEEP_EVERY = 500;
+const SWEEP_EVERY = 1_000;
 const CLEAN_UP_EVERY = 30_000;
 
 /** Starts everything a dispatcher does: fan-out on announcement, the sweeper behind it, and the clean-up. */

@@ -13,6 +13,12 @@ export interface ClaimedSlice {
   receiveCount: number;
 }
 
+export interface Claim {
+  slices: ClaimedSlice[];
+  /** Where nothing was claimed: milliseconds until the first message will be visible, undefined when the queue is empty. */
+  dueIn: number | undefined;
+}
+
 export interface ClaimRequest {
   queueId: string;
   account: string;
@@ -32,10 +38,11 @@ export interface ClaimRequest {
  * - A slice that does not fit is split only when less than half of what was asked for fits whole: a split is a row more
  *   to write and to acknowledge, and receives of 1,000 out of slices of 63 would otherwise split every time.
  * - Messages past the queue's retention are not handed out, whenever the clean-up gets to them.
+ * - A claim that finds nothing says when there will be something, so that whoever waits needs no second query.
  */
-export async function claim(sql: Sql, request: ClaimRequest): Promise<ClaimedSlice[]> {
+export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
   const { queueId, account, max, slices, visibilityTimeout } = request;
-  const rows = await sql<ClaimRow[]>`
+  const rows = await sql<(ClaimRow | DueRow)[]>`
     WITH queue AS MATERIALIZED (
       SELECT clock_timestamp() AS now, retention, nextval('lease_ids') AS lease,
              date_trunc('milliseconds', clock_timestamp()) + interval '1 millisecond'
@@ -76,13 +83,30 @@ export async function claim(sql: Sql, request: ClaimRequest): Promise<ClaimedSli
              coalesce(first_received_at, queue.now), receive_count + 1
       FROM rest, queue
       RETURNING *
+    ), claimed AS (
+      SELECT * FROM whole UNION ALL SELECT * FROM part
     )
     SELECT batch_id, pending, lease, receive_count,
            extract(epoch FROM visible_at)::float8 * 1000 AS visible_at, extract(epoch FROM sent_at)::float8 * 1000 AS sent_at,
-           extract(epoch FROM first_received_at)::float8 * 1000 AS first_received_at
-    FROM (SELECT * FROM whole UNION ALL SELECT * FROM part) claimed
-    ORDER BY sent_at, batch_id`;
-  return rows.map((row) => ({
+           extract(epoch FROM first_received_at)::float8 * 1000 AS first_received_at, NULL::float8 AS due_in
+    FROM claimed
+    UNION ALL
+    (SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, extract(epoch FROM s.visible_at - queue.now)::float8 * 1000
+     FROM slices s, queue
+     WHERE NOT EXISTS (SELECT FROM claimed) AND s.queue_id = ${queueId}::bigint AND s.account = ${account}::bigint
+       AND s.sent_at > queue.now - make_interval(secs => queue.retention)
+     ORDER BY s.visible_at, s.batch_id LIMIT 1)`;
+  return {
+    slices: rows
+      .filter((row) => row.batch_id !== null)
+      .map(claimedSlice)
+      .sort(bySendingTime),
+    dueIn: rows.find((row) => row.batch_id === null)?.due_in,
+  };
+}
+
+function claimedSlice(row: ClaimRow): ClaimedSlice {
+  return {
     batchId: row.batch_id,
     mask: BigInt(row.pending),
     lease: row.lease,
@@ -90,7 +114,16 @@ export async function claim(sql: Sql, request: ClaimRequest): Promise<ClaimedSli
     sentAt: Math.floor(row.sent_at),
     firstReceivedAt: Math.floor(row.first_received_at),
     receiveCount: row.receive_count,
-  }));
+  };
+}
+
+function bySendingTime(a: ClaimedSlice, b: ClaimedSlice): number {
+  return a.sentAt - b.sentAt || Number(a.batchId) - Number(b.batchId);
+}
+
+interface DueRow {
+  batch_id: null;
+  due_in: number;
 }
 
 interface ClaimRow {

@@ -1,6 +1,6 @@
 import type { Sql } from "@sluice/database";
 
-import { claim, type ClaimedSlice } from "./claim.ts";
+import { claim, type Claim, type ClaimedSlice } from "./claim.ts";
 
 /** A receive that waits for messages of one queue. */
 export interface Waiter {
@@ -16,8 +16,11 @@ export interface QueueClaimerOptions {
   sql: Sql;
   queueId: string;
   account: string;
+  name: string;
   /** Makes visible at once what was claimed for a waiter that is gone. */
   release: (slices: ClaimedSlice[]) => void;
+  /** Told by a claim that found nothing in how many milliseconds there will be something. */
+  due: (ms: number) => void;
 }
 
 /** Most messages one statement claims, however many receives it serves. */
@@ -43,6 +46,11 @@ export class QueueClaimer {
 
   constructor(options: QueueClaimerOptions) {
     this.#options = options;
+  }
+
+  /** Whether this is, or was, the queue of that name. */
+  isNamed(account: string, name: string): boolean {
+    return this.#options.account === account && this.#options.name === name;
   }
 
   get idle(): boolean {
@@ -118,11 +126,14 @@ export class QueueClaimer {
       );
       const signals = this.#signals;
       try {
-        const claimed = await this.#claim(wanted, group[0]?.visibilityTimeout);
+        const { slices: claimed, dueIn } = await this.#claim(wanted, group[0]?.visibilityTimeout);
+        if (dueIn !== undefined) this.#options.due(dueIn);
         const signalled = signals !== this.#signals;
-        this.#distribute(claimed, group, signalled);
+        // A claim is content with half of what was wanted: more may be visible for whoever it leaves out.
+        const more = 2 * messagesIn(claimed) >= wanted;
+        this.#distribute(claimed, group, (waiter) => more || (signalled && waiter.parked));
         // Nothing was there for these, so there is nothing for the others that asked before the claim either.
-        if (claimed.length === 0 && !signalled) this.#distribute([], asking, false);
+        if (claimed.length === 0 && !signalled) this.#distribute([], asking, () => false);
       } catch (error) {
         for (const waiter of group) if (this.remove(waiter)) waiter.settle(error as Error);
       }
@@ -143,37 +154,43 @@ export class QueueClaimer {
     return group;
   }
 
-  async #claim(wanted: number, visibilityTimeout: number | undefined): Promise<ClaimedSlice[]> {
+  async #claim(wanted: number, visibilityTimeout: number | undefined): Promise<Claim> {
     const { sql, queueId, account } = this.#options;
     const claimed: ClaimedSlice[] = [];
+    let dueIn: number | undefined;
     let got = 0;
     // Where slices are sparser than expected, the next statement looks at more of them.
     while (got < wanted) {
       const max = wanted - got;
       const slices = Math.min(MAX_SLICES, Math.ceil(max / this.#density) + 1);
-      const found = await claim(sql, { queueId, account, max, slices, visibilityTimeout }).catch(
-        (error: unknown) => {
-          // What the statements before it claimed is handed out all the same.
-          if (got === 0) throw error;
-          return [];
-        },
-      );
-      const messages = found.reduce((sum, slice) => sum + bitCount(slice.mask), 0);
+      const request = { queueId, account, max, slices, visibilityTimeout };
+      const { slices: found, dueIn: due } = await claim(sql, request).catch((error: unknown) => {
+        // What the statements before it claimed is handed out all the same.
+        if (got === 0) throw error;
+        return { slices: [], dueIn: undefined };
+      });
+      if (got === 0) dueIn = due;
+      const messages = messagesIn(found);
       claimed.push(...found);
       got += messages;
       if (found.length > 0) this.#density = messages / found.length;
       if (found.length < slices - 1 || got * 2 >= wanted) break;
     }
-    return claimed;
+    return { slices: claimed, dueIn };
   }
 
-  #distribute(claimed: ClaimedSlice[], group: Waiter[], signalled: boolean): void {
+  #distribute(
+    claimed: ClaimedSlice[],
+    group: Waiter[],
+    asksAgain: (waiter: Waiter) => boolean,
+  ): void {
     const stock = [...claimed];
     for (const waiter of group) {
+      // It keeps its place for the next claim.
+      if (stock.length === 0 && asksAgain(waiter)) continue;
       // It may have gone away while the claim was under way.
       if (!this.remove(waiter)) continue;
       if (stock.length > 0) waiter.settle(takeMessages(stock, waiter.max));
-      else if (waiter.parked && signalled) this.#hungry.push(waiter);
       else if (waiter.parked) this.#parked.add(waiter);
       else waiter.settle([]);
     }
@@ -201,6 +218,10 @@ export function takeMessages(stock: ClaimedSlice[], max: number): ClaimedSlice[]
     room = 0;
   }
   return taken;
+}
+
+function messagesIn(slices: readonly ClaimedSlice[]): number {
+  return slices.reduce((sum, slice) => sum + bitCount(slice.mask), 0);
 }
 
 /** The positions of the bits that are set, lowest first. */

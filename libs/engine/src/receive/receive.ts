@@ -85,6 +85,7 @@ export class Receiver {
     const claimed = await this.#room.receive({
       queueId: queue.id,
       account,
+      queueName,
       maxMessages: options.maxMessages ?? 1,
       wait: options.wait ?? queue.receiveWait,
       visibilityTimeout: options.visibilityTimeout,
@@ -105,8 +106,13 @@ export class Receiver {
     this.#room.signalAll();
   }
 
-  queueDeleted(queueId: string, name: string): void {
-    this.#room.queueDeleted(queueId, name);
+  isWaitedFor(account: string, queueName: string): boolean {
+    return this.#room.isWaitedFor(account, queueName);
+  }
+
+  /** What a name stands for now: undefined when its queue was deleted. Ends waiting for what it stood for before. */
+  queueIsNow(account: string, queueName: string, queueId: string | undefined): void {
+    this.#room.queueIsNow(account, queueName, queueId);
   }
 
   /** Ends all waiting. */

@@ -14,6 +14,7 @@ export interface WaitingRoomOptions {
 export interface ReceiveRequest {
   queueId: string;
   account: string;
+  queueName: string;
   /** 1-1,000 */
   maxMessages: number;
   /** Seconds to wait when nothing is visible; 0 answers at once. */
@@ -25,8 +26,8 @@ export interface ReceiveRequest {
 
 /** How long a visible message may go unnoticed when the hint of it was lost, in ms (RELIABILITY I-9: 1 s). */
 const SAFETY_POLL = 1_000;
-/** When to look at a queue that somebody has begun to wait for, in ms: many who begin together cost one look. */
-const SOON = 50;
+/** Pause before asking again for messages that are visible, but in the hands of another process' claim, in ms. */
+const CLAIMED_ELSEWHERE = 20;
 
 /**
  * Holds the receives of this process that wait. A waiting receive is an entry in a map: no connection, no query of its
@@ -37,10 +38,8 @@ export class WaitingRoom {
   readonly #options: WaitingRoomOptions;
   readonly #claimers = new Map<string, QueueClaimer>();
   #poll: NodeJS.Timeout | undefined;
-  #soon: NodeJS.Timeout | undefined;
-  readonly #fresh = new Set<string>();
   /** Queues whose next message becomes visible before the next poll. */
-  readonly #due = new Map<string, NodeJS.Timeout>();
+  readonly #due = new Map<string, { at: number; timer: NodeJS.Timeout }>();
   #closed = false;
 
   constructor(options: WaitingRoomOptions) {
@@ -50,7 +49,7 @@ export class WaitingRoom {
   receive(request: ReceiveRequest): Promise<ClaimedSlice[]> {
     const { queueId, maxMessages, visibilityTimeout, wait, signal } = request;
     if (signal?.aborted) return Promise.resolve([]);
-    const claimer = this.#claimer(queueId, request.account);
+    const claimer = this.#claimer(request);
     return new Promise((resolve, reject) => {
       const leave = () => {
         if (claimer.remove(waiter)) waiter.settle([]);
@@ -74,61 +73,56 @@ export class WaitingRoom {
       };
       signal?.addEventListener("abort", leave, { once: true });
       claimer.add(waiter);
-      if (timer) this.#lookSoon(queueId);
+      this.#poll ??= setTimeout(() => {
+        void this.#safetyPoll();
+      }, SAFETY_POLL);
     });
   }
 
   /** These queues may have visible messages. */
   signal(queueIds: readonly string[]): void {
-    for (const id of queueIds) {
-      const claimer = this.#claimers.get(id);
-      if (!claimer) continue;
-      claimer.signal();
-      this.#lookSoon(id);
-    }
+    for (const id of queueIds) this.#claimers.get(id)?.signal();
   }
 
   signalAll(): void {
     for (const claimer of this.#claimers.values()) claimer.signal();
   }
 
-  /** The queue was deleted: whoever waits for it is told so. */
-  queueDeleted(queueId: string, name: string): void {
-    this.#claimers.get(queueId)?.fail(queueNotFound(name));
+  /** Whether anybody waits for the queue of a name. */
+  isWaitedFor(account: string, name: string): boolean {
+    return [...this.#claimers.values()].some(
+      (claimer) => claimer.isNamed(account, name) && !claimer.idle,
+    );
+  }
+
+  /** Whoever waits for a queue of this name that is not the present one is told that it was deleted. */
+  queueIsNow(account: string, name: string, queueId: string | undefined): void {
+    for (const [id, claimer] of this.#claimers) {
+      if (id !== queueId && claimer.isNamed(account, name)) claimer.fail(queueNotFound(name));
+    }
   }
 
   /** Answers every waiting receive with nothing; later receives do not wait. */
   close(): void {
     this.#closed = true;
-    for (const timer of [this.#poll, this.#soon, ...this.#due.values()]) clearTimeout(timer);
+    clearTimeout(this.#poll);
+    for (const { timer } of this.#due.values()) clearTimeout(timer);
     for (const claimer of this.#claimers.values()) claimer.endWaiting();
   }
 
-  #claimer(queueId: string, account: string): QueueClaimer {
+  #claimer({ queueId, account, queueName: name }: ReceiveRequest): QueueClaimer {
     let claimer = this.#claimers.get(queueId);
     if (!claimer) {
       const release = (slices: ClaimedSlice[]) => {
         this.#options.release(queueId, slices);
       };
-      claimer = new QueueClaimer({ sql: this.#options.sql, queueId, account, release });
+      const due = (ms: number) => {
+        this.#signalIn(queueId, Math.max(ms, CLAIMED_ELSEWHERE));
+      };
+      claimer = new QueueClaimer({ sql: this.#options.sql, queueId, account, name, release, due });
       this.#claimers.set(queueId, claimer);
     }
     return claimer;
-  }
-
-  /** A queue that somebody begins to wait for, or that was signalled, is looked at soon: what it has may be delayed. */
-  #lookSoon(queueId: string): void {
-    if (this.#closed) return;
-    this.#fresh.add(queueId);
-    this.#soon ??= setTimeout(() => {
-      this.#soon = undefined;
-      const fresh = [...this.#fresh].filter((id) => this.#claimers.get(id)?.waiting);
-      this.#fresh.clear();
-      void this.#signalVisible(fresh);
-    }, SOON);
-    this.#poll ??= setTimeout(() => {
-      void this.#safetyPoll();
-    }, SAFETY_POLL);
   }
 
   async #safetyPoll(): Promise<void> {
@@ -153,15 +147,17 @@ export class WaitingRoom {
   }
 
   #signalIn(queueId: string, ms: number): void {
-    if (ms <= 0) {
+    // What is further off the safety poll finds in time.
+    if (ms > 2 * SAFETY_POLL || this.#closed) return;
+    const at = performance.now() + ms;
+    const known = this.#due.get(queueId);
+    if (known && known.at <= at) return;
+    clearTimeout(known?.timer);
+    const timer = setTimeout(() => {
+      this.#due.delete(queueId);
       this.#claimers.get(queueId)?.signal();
-    } else if (!this.#due.has(queueId)) {
-      const timer = setTimeout(() => {
-        this.#due.delete(queueId);
-        this.#claimers.get(queueId)?.signal();
-      }, Math.ceil(ms));
-      this.#due.set(queueId, timer);
-    }
+    }, Math.ceil(ms));
+    this.#due.set(queueId, { at, timer });
   }
 
   #queuesWaitedFor(): string[] {
@@ -182,6 +178,6 @@ export class WaitingRoom {
         SELECT visible_at FROM slices s WHERE s.queue_id = waited_for.queue_id ORDER BY visible_at, batch_id LIMIT 1
       ) first
       CROSS JOIN (SELECT clock_timestamp() AS now) clock
-      WHERE first.visible_at < clock.now + ${SAFETY_POLL + SOON}::int * interval '1 millisecond'`;
+      WHERE first.visible_at < clock.now + ${2 * SAFETY_POLL}::int * interval '1 millisecond'`;
   }
 }

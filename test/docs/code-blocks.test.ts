@@ -11,7 +11,7 @@ const run = promisify(execFile);
 
 test("every TypeScript block in the docs type-checks", { timeout: 60_000 }, async () => {
   // Inside the project, so that the packages are found as a reader's program finds them.
-  const folder = join(root, "test/docs/.blocks");
+  const folder = join(root, "test/docs/blocks");
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder);
   try {

@@ -37,10 +37,10 @@ test("docs/metrics.md lists every metric of ours", async () => {
 test("docs/metrics.md lists every log event", () => {
   const events = new Set(
     ["libs", "apps"].flatMap(sources).flatMap((file) => {
-      const events = readFileSync(join(root, file), "utf8").matchAll(
+      const found = readFileSync(join(root, file), "utf8").matchAll(
         /^[^*\n]*\bevent: "([a-z.-]+)"/gm,
       );
-      return [...events].map((match) => match[1] ?? "");
+      return [...found].map((match) => match[1] ?? "");
     }),
   );
   // runProcess names these three through a helper.

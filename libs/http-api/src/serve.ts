@@ -1,4 +1,4 @@
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { Server } from "node:http";
 
 import { createAdaptorServer } from "@hono/node-server";
@@ -34,6 +34,7 @@ export async function serve({ fetch, host, port }: ServeOptions): Promise<HttpSe
       maxHeaderSize: 16 * 1024,
     },
   }) as Server;
+  const unused = unusedConnections(server);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(port, host, resolve);
@@ -41,11 +42,28 @@ export async function serve({ fetch, host, port }: ServeOptions): Promise<HttpSe
   const { address, port: actual, family } = server.address() as AddressInfo;
   return {
     url: `http://${family === "IPv6" ? `[${address}]` : address}:${actual}`,
-    close: (endWaiting) => close(server, endWaiting),
+    close: (endWaiting) => close(server, { unused, endWaiting }),
   };
 }
 
-async function close(server: Server, endWaiting?: () => void): Promise<void> {
+/**
+ * Connections that have not carried a request yet, such as one opened for a call that was given up meanwhile. Node counts
+ * them as busy, and once the server is closing nothing times them out: they would hold it open for as long as the client likes.
+ */
+function unusedConnections(server: Server): Set<Socket> {
+  const unused = new Set<Socket>();
+  server.on("connection", (socket) => {
+    unused.add(socket);
+    socket.once("close", () => unused.delete(socket));
+  });
+  server.on("request", ({ socket }) => unused.delete(socket));
+  return unused;
+}
+
+async function close(
+  server: Server,
+  { unused, endWaiting }: { unused: Set<Socket>; endWaiting?: (() => void) | undefined },
+): Promise<void> {
   // Answers from now on tell their clients to connect anew, elsewhere.
   server.on("request", (_, response) => {
     if (!response.headersSent) response.setHeader("connection", "close");
@@ -59,6 +77,7 @@ async function close(server: Server, endWaiting?: () => void): Promise<void> {
   // A connection whose answer was sent while closing began may linger as keep-alive.
   const sweep = setInterval(() => {
     server.closeIdleConnections();
+    for (const socket of unused) socket.destroy();
   }, 50);
   await closed;
   clearInterval(sweep);

@@ -1,4 +1,4 @@
-CREATE SEQUENCE "public"."batch_ids" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 32;--> statement-breakpoint
+CREATE SEQUENCE "public"."batch_ids" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1;--> statement-breakpoint
 CREATE SEQUENCE "public"."lease_ids" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 32;--> statement-breakpoint
 CREATE TABLE "batches" (
 	"id" bigint PRIMARY KEY NOT NULL,
@@ -21,7 +21,7 @@ CREATE TABLE "idempotency_keys" (
 	"target_kind" text NOT NULL,
 	"target_id" bigint NOT NULL,
 	"message_count" integer NOT NULL,
-	"first_message_id" uuid NOT NULL,
+	"stored_call" text NOT NULL,
 	"created_at" timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
 	CONSTRAINT "idempotency_keys_pkey" PRIMARY KEY("account","key")
 );

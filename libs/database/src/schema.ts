@@ -89,7 +89,7 @@ export const subscriptions = pgTable(
   ],
 );
 
-export const batchIds = pgSequence("batch_ids", { cache: 32 });
+export const batchIds = pgSequence("batch_ids");
 export const leaseIds = pgSequence("lease_ids", { cache: 32 });
 
 /**
@@ -164,7 +164,8 @@ export const idempotencyKeys = pgTable(
     targetKind: text("target_kind").$type<"topic" | "queue">().notNull(),
     targetId: id("target_id").notNull(),
     messageCount: integer("message_count").notNull(),
-    firstMessageId: uuid("first_message_id").notNull(),
+    /** Where its messages are stored; see encodeStoredCall. */
+    storedCall: text("stored_call").notNull(),
     createdAt: time("created_at").notNull().default(fromDatabaseClock),
   },
   (t) => [

@@ -14,6 +14,7 @@ import { sharedSecret } from "./receipt-handle/shared-secret.ts";
 import { Sender } from "./send/send.ts";
 import { Subscriptions, type Subscription } from "./subscriptions/subscriptions.ts";
 import { Topics, type Topic } from "./topics/topics.ts";
+import { BatchIds } from "./write/batch-ids.ts";
 import { VisibilityChanger } from "./visibility/change-visibility.ts";
 
 export interface EngineOptions {
@@ -62,9 +63,24 @@ export class Engine implements AsyncDisposable {
       notFound: queueNotFound,
     });
     const payloads = new Payloads(sql);
+    const batchIds = new BatchIds(sql);
     this.handles = new ReceiptHandles(secret);
-    this.publisher = new Publisher({ sql, bus, payloads, observer, topics: this.topicDirectory });
-    this.sender = new Sender({ sql, bus, payloads, observer, queues: this.queueDirectory });
+    this.publisher = new Publisher({
+      sql,
+      bus,
+      payloads,
+      batchIds,
+      observer,
+      topics: this.topicDirectory,
+    });
+    this.sender = new Sender({
+      sql,
+      bus,
+      payloads,
+      batchIds,
+      observer,
+      queues: this.queueDirectory,
+    });
     this.receiver = new Receiver({
       sql,
       bus,

@@ -1,53 +1,51 @@
 import type { EntryError } from "../errors.ts";
 import { checkMessage, serializeMessage, type MessageInput } from "./message.ts";
-import { firstMessageId, messageIdAt } from "./message-ids.ts";
 
 export type { MessageInput } from "./message.ts";
 
-/** A call's messages after the check: those that may be stored, and why the others may not. */
-export interface AcceptedMessages {
-  firstMessageId: string;
-  lines: string[];
-  /** UTF-8 bytes of all lines. */
+/** One message that may be stored. */
+export interface AcceptedMessage {
+  /** See serializeMessage; its id is put in front once its place is known. */
+  line: string;
+  /** UTF-8 bytes of the line. */
   bytes: number;
-  /** Seconds, -1 for the queue's own; one for each line. */
-  delays: number[];
-  /** One for each message of the call: undefined where it was accepted. */
+  /** Seconds, -1 for the queue's own. */
+  delay: number;
+}
+
+/** A call's messages after the check. */
+export interface AcceptedMessages {
+  messages: AcceptedMessage[];
+  /** One for each message of the call: why it is refused, undefined where it was accepted. */
   refusals: (EntryError | undefined)[];
 }
 
 /** Checks and serialises a call's messages; `maxBytes` bounds body and attributes of each one. */
 export function acceptMessages(
-  messages: readonly MessageInput[],
+  inputs: readonly MessageInput[],
   maxBytes: number,
 ): AcceptedMessages {
-  const accepted: AcceptedMessages = {
-    firstMessageId: firstMessageId(),
-    lines: [],
-    bytes: 0,
-    delays: [],
-    refusals: [],
-  };
-  messages.forEach((message, index) => {
-    const refusal = checkMessage(message, maxBytes);
-    accepted.refusals.push(refusal);
-    if (refusal) return;
-    const line = serializeMessage(messageIdAt(accepted.firstMessageId, index), message);
-    accepted.lines.push(line);
-    accepted.bytes += Buffer.byteLength(line);
-    accepted.delays.push(message.delay ?? -1);
+  const messages: AcceptedMessage[] = [];
+  const refusals = inputs.map((input) => {
+    const refusal = checkMessage(input, maxBytes);
+    if (refusal) return refusal;
+    const line = serializeMessage(input);
+    messages.push({ line, bytes: Buffer.byteLength(line), delay: input.delay ?? -1 });
+    return undefined;
   });
-  return accepted;
+  return { messages, refusals };
 }
 
-/** One result a message. The ids count the messages of the call, refused ones too, so that a repeat yields the same. */
-export function resultsOf({
-  firstMessageId: first,
-  refusals,
-}: Pick<AcceptedMessages, "firstMessageId" | "refusals">): (
-  { messageId: string } | { error: EntryError }
-)[] {
-  return refusals.map((refusal, index) =>
-    refusal ? { error: refusal } : { messageId: messageIdAt(first, index) },
-  );
+/** One result a message of the call: the ids go to the accepted ones in order. */
+export function resultsOf(
+  refusals: readonly (EntryError | undefined)[],
+  messageIds: readonly string[],
+): ({ messageId: string } | { error: EntryError })[] {
+  let next = 0;
+  return refusals.map((refusal) => {
+    if (refusal) return { error: refusal };
+    const messageId = messageIds[next] ?? "";
+    next += 1;
+    return { messageId };
+  });
 }

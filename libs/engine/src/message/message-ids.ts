@@ -1,22 +1,43 @@
-import { v7 as uuidv7 } from "uuid";
-
-/** Of the 32 random bits at its end, the first id of a call leaves this many free to count up without carry. */
-const COUNTER_MASK = 0x7fff_ffff;
+import { randomBytes } from "node:crypto";
 
 /**
- * The id of a call's first message: UUIDv7 (RFC 9562). The ids of one call count up from it (section 6.2, method 2), so
- * that an idempotency key needs to remember only this one.
+ * What the ids of one call share: 48 bits of time in milliseconds and 20 random bits, as the hex digits
+ * `tttttttttttt` `rrr` `rr`.
  */
-export function firstMessageId(): string {
-  const id = uuidv7();
-  return id.slice(0, 28) + hex(Number.parseInt(id.slice(28), 16) & COUNTER_MASK);
+export type CallStamp = string;
+
+/** Where a message is stored. */
+export interface MessagePlace {
+  /** Decimal, below 2^48. */
+  batchId: string;
+  /** 0-62 */
+  bit: number;
 }
 
-/** The id of the message at `index` in the call whose first id is `first`. */
-export function messageIdAt(first: string, index: number): string {
-  return first.slice(0, 28) + hex(Number.parseInt(first.slice(28), 16) + index);
+/** The stamp of a new call. The time of this process only makes ids sortable; it decides nothing. */
+export function newCallStamp(): CallStamp {
+  return Date.now().toString(16).padStart(12, "0") + randomBytes(3).toString("hex").slice(1);
 }
 
-function hex(value: number): string {
-  return value.toString(16).padStart(8, "0");
+/**
+ * The id of a message: a UUIDv7 (RFC 9562) whose last 62 bits are not random but say where the message is stored, so
+ * that an id is enough to find it.
+ *
+ *     tttttttt-tttt-7rrr-[10bb][bbbb]rr-BBBBBBBBBBBB     t time   r random   b bit   B batch
+ */
+export function messageIdOf(stamp: CallStamp, { batchId, bit }: MessagePlace): string {
+  const place = (0x80 | bit).toString(16);
+  const batch = Number(batchId).toString(16).padStart(12, "0");
+  return `${stamp.slice(0, 8)}-${stamp.slice(8, 12)}-7${stamp.slice(12, 15)}-${place}${stamp.slice(15, 17)}-${batch}`;
+}
+
+const MESSAGE_ID =
+  /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-([89ab][0-9a-f])[0-9a-f]{2}-([0-9a-f]{12})$/;
+
+/** Where the message of an id would be stored; undefined for what cannot be an id of ours. */
+export function placeOf(messageId: string): MessagePlace | undefined {
+  const match = MESSAGE_ID.exec(messageId);
+  if (!match) return undefined;
+  const bit = Number.parseInt(match[1] ?? "", 16) & 0x3f;
+  return bit > 62 ? undefined : { batchId: String(Number.parseInt(match[2] ?? "", 16)), bit };
 }

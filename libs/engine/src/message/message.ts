@@ -86,9 +86,9 @@ function badAttribute(message: string): EntryError {
  * (`{"receiptHandle":…,` + line + `}`) and no body is ever parsed on its way through. JSON escapes control
  * characters, so a line has neither a line break nor the record separator that parts the payloads of one write.
  */
-export function serializeMessage(messageId: string, message: MessageInput): string {
+export function serializeMessage(message: MessageInput): string {
   const attributes = message.attributes ? JSON.stringify(message.attributes) : "{}";
-  let line = `"messageId":"${messageId}","body":${JSON.stringify(message.body)},"attributes":${attributes}`;
+  let line = `"body":${JSON.stringify(message.body)},"attributes":${attributes}`;
   if (message.subject !== undefined) line += `,"subject":${JSON.stringify(message.subject)}`;
   if (message.groupId !== undefined) line += `,"groupId":${JSON.stringify(message.groupId)}`;
   return line;

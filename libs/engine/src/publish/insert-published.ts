@@ -1,6 +1,6 @@
 import { numbers, texts, type Sql } from "@sluice/database";
 
-import type { IdempotencyKey, NewBatch, StoredBatch } from "../write/batch-writer.ts";
+import type { IdempotencyKey, NewBatch } from "../write/batch-writer.ts";
 
 /** Never part of a serialised message: JSON escapes it. */
 export const RECORD_SEPARATOR = "\u001e";
@@ -15,17 +15,18 @@ export async function insertPublished(
   sql: Sql,
   batches: NewBatch[],
   keys: IdempotencyKey[],
-): Promise<StoredBatch[]> {
-  return await sql<StoredBatch[]>`
+): Promise<string[]> {
+  const stored = await sql<{ id: string }[]>`
     WITH input AS MATERIALIZED (
-      SELECT i.position::int, i.account, i.topic_id, i.message_count, i.payload,
-             nextval('batch_ids') AS id, clock_timestamp() AS sent_at
+      SELECT i.account, i.topic_id, i.message_count, i.payload,
+             i.id, clock_timestamp() AS sent_at
       FROM unnest(
         ${numbers(batches.map((batch) => batch.account))}::bigint[],
         ${numbers(batches.map((batch) => batch.targetId))}::bigint[],
         ${numbers(batches.map((batch) => batch.lines.length))}::smallint[],
+        ${numbers(batches.map((batch) => batch.id))}::bigint[],
         string_to_array(${batches.map((batch) => batch.lines.join("\n")).join(RECORD_SEPARATOR)}, ${RECORD_SEPARATOR})
-      ) WITH ORDINALITY AS i(account, topic_id, message_count, payload, position)
+      ) AS i(account, topic_id, message_count, id, payload)
       JOIN topics t ON t.id = i.topic_id AND t.account = i.account
     ), stored AS (
       INSERT INTO batches (id, account, sent_at, message_count, payload)
@@ -34,16 +35,17 @@ export async function insertPublished(
       INSERT INTO outbox (batch_id, account, topic_id, sent_at, message_count)
       SELECT id, account, topic_id, sent_at, message_count FROM input
     ), keys AS (
-      INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, first_message_id)
-      SELECT k.account, k.key, 'topic', k.topic_id, k.message_count, k.first_message_id
+      INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
+      SELECT k.account, k.key, 'topic', k.topic_id, k.message_count, k.stored_call
       FROM unnest(
         ${numbers(keys.map((key) => key.account))}::bigint[],
         ${texts(keys.map((key) => key.key))}::text[],
         ${numbers(keys.map((key) => key.targetId))}::bigint[],
         ${numbers(keys.map((key) => key.messageCount))}::int[],
-        ${texts(keys.map((key) => key.firstMessageId))}::uuid[]
-      ) AS k(account, key, topic_id, message_count, first_message_id)
+        ${texts(keys.map((key) => key.storedCall))}::text[]
+      ) AS k(account, key, topic_id, message_count, stored_call)
       JOIN topics t ON t.id = k.topic_id AND t.account = k.account
     )
-    SELECT position, id FROM input`;
+    SELECT id FROM input`;
+  return stored.map(({ id }) => id);
 }

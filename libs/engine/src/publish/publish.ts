@@ -7,7 +7,9 @@ import { acceptMessages, resultsOf, type MessageInput } from "../message/accept-
 import type { Observer } from "../observer.ts";
 import type { Payloads } from "../receive/payloads.ts";
 import type { Topic } from "../topics/topics.ts";
+import type { BatchIds } from "../write/batch-ids.ts";
 import { BatchWriter } from "../write/batch-writer.ts";
+import { messageIdsOf } from "../write/stored-call.ts";
 import { insertPublished } from "./insert-published.ts";
 
 export interface WriteOptions {
@@ -31,19 +33,21 @@ export class Publisher {
     sql: Sql;
     bus: Bus;
     payloads: Payloads;
+    batchIds: BatchIds;
     topics: Directory<Topic>;
     observer: Observer;
   }) {
-    const { sql, bus, payloads, topics, observer } = options;
+    const { sql, bus, payloads, batchIds, topics, observer } = options;
     this.#topics = topics;
     this.#observer = observer;
     this.#writer = new BatchWriter({
       sql,
       kind: "topic",
       payloads,
+      batchIds,
       insert: (batches, keys) => insertPublished(sql, batches, keys),
-      committed: (stored) => {
-        bus.announceBatches(stored.map((batch) => batch.id));
+      committed: (batches) => {
+        bus.announceBatches(batches.map((batch) => batch.id));
       },
       notFound: (name) => topicNotFound(name),
     });
@@ -60,21 +64,20 @@ export class Publisher {
     { idempotencyKey }: WriteOptions = {},
   ): Promise<WriteResult[]> {
     return await this.#topics.use(account, topic, async (row) => {
-      const accepted = acceptMessages(messages, MAX_TOPIC_MESSAGE_BYTES);
-      if (accepted.lines.length === 0) return resultsOf(accepted);
-      const firstId = await this.#writer.write({
+      const { messages: accepted, refusals } = acceptMessages(messages, MAX_TOPIC_MESSAGE_BYTES);
+      if (accepted.length === 0) return resultsOf(refusals, []);
+      const outcome = await this.#writer.write({
         account,
         targetId: row.id,
         targetName: topic,
-        ...accepted,
+        messages: accepted,
         idempotency:
           idempotencyKey === undefined
             ? undefined
             : { key: idempotencyKey, messageCount: messages.length },
       });
-      // A repeat answers the first call's ids and stored nothing.
-      if (firstId === accepted.firstMessageId) this.#observer.published(accepted.lines.length);
-      return resultsOf({ ...accepted, firstMessageId: firstId });
+      if (!outcome.repeated) this.#observer.published(accepted.length);
+      return resultsOf(refusals, messageIdsOf(outcome));
     });
   }
 

@@ -1,7 +1,7 @@
 import { numbers, texts, type Sql } from "@sluice/database";
 
 import { RECORD_SEPARATOR } from "../publish/insert-published.ts";
-import type { IdempotencyKey, NewBatch, StoredBatch } from "../write/batch-writer.ts";
+import type { IdempotencyKey, NewBatch } from "../write/batch-writer.ts";
 
 /**
  * Stores batches together with the slices that make them deliveries of their queue: a send needs no fan-out.
@@ -13,7 +13,7 @@ export async function insertSent(
   sql: Sql,
   batches: NewBatch[],
   keys: IdempotencyKey[],
-): Promise<StoredBatch[]> {
+): Promise<string[]> {
   const slices = batches.flatMap((batch, index) =>
     [...slicesByDelay(batch.delays)].map(([delay, pending]) => ({
       position: index + 1,
@@ -21,16 +21,17 @@ export async function insertSent(
       pending,
     })),
   );
-  return await sql<StoredBatch[]>`
+  const stored = await sql<{ id: string }[]>`
     WITH input AS MATERIALIZED (
       SELECT i.position::int, i.account, i.queue_id, i.message_count, i.payload, q.delay AS queue_delay,
-             nextval('batch_ids') AS id, clock_timestamp() AS sent_at
+             i.id, clock_timestamp() AS sent_at
       FROM unnest(
         ${numbers(batches.map((batch) => batch.account))}::bigint[],
         ${numbers(batches.map((batch) => batch.targetId))}::bigint[],
         ${numbers(batches.map((batch) => batch.lines.length))}::smallint[],
+        ${numbers(batches.map((batch) => batch.id))}::bigint[],
         string_to_array(${batches.map((batch) => batch.lines.join("\n")).join(RECORD_SEPARATOR)}, ${RECORD_SEPARATOR})
-      ) WITH ORDINALITY AS i(account, queue_id, message_count, payload, position)
+      ) WITH ORDINALITY AS i(account, queue_id, message_count, id, payload, position)
       JOIN queues q ON q.id = i.queue_id AND q.account = i.account
     ), stored AS (
       INSERT INTO batches (id, account, sent_at, message_count, payload)
@@ -47,18 +48,19 @@ export async function insertSent(
       ) AS s(position, pending, delay)
       JOIN input i ON i.position = s.position
     ), keys AS (
-      INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, first_message_id)
-      SELECT k.account, k.key, 'queue', k.queue_id, k.message_count, k.first_message_id
+      INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
+      SELECT k.account, k.key, 'queue', k.queue_id, k.message_count, k.stored_call
       FROM unnest(
         ${numbers(keys.map((key) => key.account))}::bigint[],
         ${texts(keys.map((key) => key.key))}::text[],
         ${numbers(keys.map((key) => key.targetId))}::bigint[],
         ${numbers(keys.map((key) => key.messageCount))}::int[],
-        ${texts(keys.map((key) => key.firstMessageId))}::uuid[]
-      ) AS k(account, key, queue_id, message_count, first_message_id)
+        ${texts(keys.map((key) => key.storedCall))}::text[]
+      ) AS k(account, key, queue_id, message_count, stored_call)
       JOIN queues q ON q.id = k.queue_id AND q.account = k.account
     )
-    SELECT position, id FROM input`;
+    SELECT id FROM input`;
+  return stored.map(({ id }) => id);
 }
 
 /** Which messages of a batch share a delay, as sets of bits. */

@@ -8,7 +8,9 @@ import type { Observer } from "../observer.ts";
 import type { WriteOptions, WriteResult } from "../publish/publish.ts";
 import type { Queue } from "../queues/queues.ts";
 import type { Payloads } from "../receive/payloads.ts";
+import type { BatchIds } from "../write/batch-ids.ts";
 import { BatchWriter } from "../write/batch-writer.ts";
+import { messageIdsOf } from "../write/stored-call.ts";
 import { insertSent } from "./insert-sent.ts";
 
 /** Sends straight to a queue: batch and deliveries in one transaction, answered after its commit. */
@@ -21,20 +23,21 @@ export class Sender {
     sql: Sql;
     bus: Bus;
     payloads: Payloads;
+    batchIds: BatchIds;
     queues: Directory<Queue>;
     observer: Observer;
   }) {
-    const { sql, bus, payloads, queues, observer } = options;
+    const { sql, bus, payloads, batchIds, queues, observer } = options;
     this.#queues = queues;
     this.#observer = observer;
     this.#writer = new BatchWriter({
       sql,
       kind: "queue",
       payloads,
+      batchIds,
       insert: (batches, keys) => insertSent(sql, batches, keys),
-      committed: (stored, batches) => {
-        const queueIds = stored.map(({ position }) => batches[position - 1]?.targetId ?? "");
-        bus.signalQueues([...new Set(queueIds)]);
+      committed: (batches) => {
+        bus.signalQueues([...new Set(batches.map((batch) => batch.targetId))]);
       },
       notFound: (name) => queueNotFound(name),
     });
@@ -51,20 +54,20 @@ export class Sender {
     { idempotencyKey }: WriteOptions = {},
   ): Promise<WriteResult[]> {
     return await this.#queues.use(account, queue, async (row) => {
-      const accepted = acceptMessages(messages, row.maxMessageSize);
-      if (accepted.lines.length === 0) return resultsOf(accepted);
-      const firstId = await this.#writer.write({
+      const { messages: accepted, refusals } = acceptMessages(messages, row.maxMessageSize);
+      if (accepted.length === 0) return resultsOf(refusals, []);
+      const outcome = await this.#writer.write({
         account,
         targetId: row.id,
         targetName: queue,
-        ...accepted,
+        messages: accepted,
         idempotency:
           idempotencyKey === undefined
             ? undefined
             : { key: idempotencyKey, messageCount: messages.length },
       });
-      if (firstId === accepted.firstMessageId) this.#observer.sent(accepted.lines.length);
-      return resultsOf({ ...accepted, firstMessageId: firstId });
+      if (!outcome.repeated) this.#observer.sent(accepted.length);
+      return resultsOf(refusals, messageIdsOf(outcome));
     });
   }
 

@@ -1,29 +1,32 @@
 import { classifyFailure, numbers, texts, type Sql } from "@sluice/database";
 
 import { SluiceError } from "../errors.ts";
+import type { AcceptedMessage } from "../message/accept-messages.ts";
+import { messageIdOf, newCallStamp, type CallStamp } from "../message/message-ids.ts";
 import type { Payloads } from "../receive/payloads.ts";
+import { BatchIds } from "./batch-ids.ts";
+import { cutIntoBatches } from "./cut-into-batches.ts";
 import { GroupCommit } from "./group-commit.ts";
+import { decodeStoredCall, encodeStoredCall, type StoredCall } from "./stored-call.ts";
 
 /** One call's accepted messages, on their way into a topic or queue. */
 export interface WriteRequest {
   account: string;
   targetId: string;
   targetName: string;
-  /** Serialised messages; see serializeMessage. At least one. */
-  lines: readonly string[];
-  /** UTF-8 bytes of all lines. */
-  bytes: number;
-  /** Seconds of delay for each line, -1 for the queue's own; queues only. */
-  delays?: readonly number[] | undefined;
-  firstMessageId: string;
+  /** At least one. */
+  messages: readonly AcceptedMessage[];
   idempotency?: { key: string; messageCount: number } | undefined;
 }
 
-/** Up to 63 messages that become one row of `batches`. */
+/** A batch as it is stored. */
 export interface NewBatch {
+  id: string;
   account: string;
   targetId: string;
+  /** Serialised messages with their ids. */
   lines: string[];
+  /** Seconds, -1 for the queue's own; one for each line. */
   delays: number[];
 }
 
@@ -32,30 +35,29 @@ export interface IdempotencyKey {
   key: string;
   targetId: string;
   messageCount: number;
-  firstMessageId: string;
+  storedCall: string;
 }
 
-/** A batch that the statement stored: `position` counts the batches handed to it from 1. */
-export interface StoredBatch {
-  position: number;
-  id: string;
+/** What became of a call. */
+export interface WriteOutcome extends StoredCall {
+  /** Whether an earlier call with the same key stored the messages; this one then stored nothing. */
+  repeated: boolean;
 }
 
 export interface BatchWriterOptions {
   sql: Sql;
   kind: "topic" | "queue";
   payloads: Payloads;
-  /** Stores batches and keys in one statement; batches whose topic or queue is gone are left out of the answer. */
-  insert: (batches: NewBatch[], keys: IdempotencyKey[]) => Promise<StoredBatch[]>;
+  batchIds: BatchIds;
+  /** Stores batches and keys in one statement, and answers the ids of the batches whose topic or queue still exists. */
+  insert: (batches: NewBatch[], keys: IdempotencyKey[]) => Promise<string[]>;
   /** Told after the commit; hints only. */
-  committed: (stored: StoredBatch[], batches: NewBatch[]) => void;
+  committed: (batches: NewBatch[]) => void;
   notFound: (name: string) => SluiceError;
 }
 
-/** A set of a batch's messages is one non-negative bigint, so a batch has at most 63. */
-export const MAX_BATCH_MESSAGES = 63;
-/** A bigger message gets a batch of its own: reading one message must not mean reading megabytes. */
-const MAX_BATCH_BYTES = 256 * 1024;
+type Outcomes = Map<WriteRequest, WriteOutcome | Error>;
+
 const MAX_ROUND_BYTES = 4 * 1024 * 1024;
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 
@@ -65,20 +67,20 @@ const MAX_WAITING_BYTES = 64 * 1024 * 1024;
  */
 export class BatchWriter {
   readonly #options: BatchWriterOptions;
-  readonly #commits: GroupCommit<WriteRequest, string>;
+  readonly #commits: GroupCommit<WriteRequest, WriteOutcome>;
 
   constructor(options: BatchWriterOptions) {
     this.#options = options;
     this.#commits = new GroupCommit({
       write: (requests) => this.#writeRound(requests),
-      weigh: (request) => request.bytes,
+      weigh: ({ messages }) => messages.reduce((sum, message) => sum + message.bytes, 0),
       maxRound: MAX_ROUND_BYTES,
       maxWaiting: MAX_WAITING_BYTES,
     });
   }
 
-  /** Resolves after the commit with the id of the call's first message (an earlier call's for a repeated key). */
-  write(request: WriteRequest): Promise<string> {
+  /** Resolves after the commit with where the call's messages are stored. */
+  write(request: WriteRequest): Promise<WriteOutcome> {
     return this.#commits.add(request);
   }
 
@@ -86,93 +88,112 @@ export class BatchWriter {
     return this.#commits.idle();
   }
 
-  async #writeRound(requests: WriteRequest[]): Promise<(string | Error)[]> {
-    const outcome = new Map<WriteRequest, string | Error>();
+  async #writeRound(requests: WriteRequest[]): Promise<(WriteOutcome | Error)[]> {
+    const outcomes: Outcomes = new Map();
     let left = requests;
     while (left.length > 0) {
       // Two calls with one key cannot go down together: the second one waits and then finds the first one's answer.
       const { first, repeated } = partByKey(left);
-      left = [...(await this.#writeOnce(first, outcome)), ...repeated];
+      left = [...(await this.#writeOnce(first, outcomes)), ...repeated];
     }
     return requests.map(
-      (request) => outcome.get(request) ?? new Error("a request was lost from its round"),
+      (request) => outcomes.get(request) ?? new Error("a request was lost from its round"),
     );
   }
 
   /** Writes the requests and notes their outcomes; returns those that have to be tried again. */
-  async #writeOnce(
-    requests: WriteRequest[],
-    outcome: Map<WriteRequest, string | Error>,
-  ): Promise<WriteRequest[]> {
+  async #writeOnce(requests: WriteRequest[], outcomes: Outcomes): Promise<WriteRequest[]> {
     try {
-      const batches = cutIntoBatches(requests);
-      const stored = await this.#options.insert(batches, keysOf(requests));
-      this.#settle(requests, batches, stored, outcome);
+      const { batches, calls } = await this.#place(requests);
+      const stored = new Set(await this.#options.insert(batches, keysOf(calls)));
+      this.#settle(
+        calls,
+        batches.filter((batch) => stored.has(batch.id)),
+        outcomes,
+      );
       return [];
     } catch (error) {
       const failure = classifyFailure(error);
-      if (failure === "unique-violation") return await this.#answerRepeats(requests, outcome);
+      if (failure === "unique-violation") return await this.#answerRepeats(requests, outcomes);
       // Postgres refused the statement, so nothing was stored: find the request that it refuses.
       if (failure === "refused" && requests.length > 1) {
-        for (const request of requests) await this.#writeOnce([request], outcome);
+        for (const request of requests) await this.#writeOnce([request], outcomes);
         return [];
       }
-      for (const request of requests) outcome.set(request, error as Error);
+      for (const request of requests) outcomes.set(request, error as Error);
       return [];
     }
   }
 
+  /** Gives each message its place, and so its id. */
+  async #place(requests: readonly WriteRequest[]): Promise<{
+    batches: NewBatch[];
+    calls: Map<WriteRequest, StoredCall>;
+  }> {
+    const drafts = cutIntoBatches(requests);
+    const ids = await this.#options.batchIds.take(drafts.length);
+    const calls = new Map<WriteRequest, StoredCall>(
+      requests.map((request) => [request, { stamp: newCallStamp(), runs: [] }]),
+    );
+    const batches = drafts.map((draft, index): NewBatch => {
+      const batchId = ids[index] ?? "";
+      const { account, targetId } = draft;
+      const lines = draft.messages.map((message, bit) => {
+        const call = calls.get(draft.requests[bit] as WriteRequest) as StoredCall;
+        extendRuns(call, batchId, bit);
+        return lineOf(call.stamp, { batchId, bit, line: message.line });
+      });
+      return {
+        id: batchId,
+        account,
+        targetId,
+        lines,
+        delays: draft.messages.map(({ delay }) => delay),
+      };
+    });
+    return { batches, calls };
+  }
+
   #settle(
-    requests: WriteRequest[],
-    batches: NewBatch[],
-    stored: StoredBatch[],
-    outcome: Map<WriteRequest, string | Error>,
+    calls: Map<WriteRequest, StoredCall>,
+    stored: readonly NewBatch[],
+    outcomes: Outcomes,
   ): void {
-    const found = new Set<string>();
-    for (const { position, id } of stored) {
-      const batch = batches[position - 1];
-      if (!batch) continue;
-      found.add(batch.targetId);
-      this.#options.payloads.put(id, batch.lines);
-    }
-    if (stored.length > 0) this.#options.committed(stored, batches);
-    for (const request of requests) {
-      outcome.set(
+    const found = new Set(stored.map((batch) => batch.targetId));
+    for (const { id, lines } of stored) this.#options.payloads.put(id, lines);
+    if (stored.length > 0) this.#options.committed([...stored]);
+    for (const [request, call] of calls) {
+      outcomes.set(
         request,
         found.has(request.targetId)
-          ? request.firstMessageId
+          ? { ...call, repeated: false }
           : this.#options.notFound(request.targetName),
       );
     }
   }
 
   /** Some keys of the round are known already: answers those requests, returns the others. */
-  async #answerRepeats(
-    requests: WriteRequest[],
-    outcome: Map<WriteRequest, string | Error>,
-  ): Promise<WriteRequest[]> {
-    const keys = keysOf(requests);
-    const known = await this.#options.sql<KnownKey[]>`
-      SELECT k.account, k.key, k.target_kind, k.target_id, k.message_count, k.first_message_id
-      FROM unnest(${numbers(keys.map((key) => key.account))}::bigint[], ${texts(keys.map((key) => key.key))}::text[])
-        AS wanted(account, key)
+  async #answerRepeats(requests: WriteRequest[], outcomes: Outcomes): Promise<WriteRequest[]> {
+    const { sql, kind } = this.#options;
+    const keyed = requests.filter((request) => request.idempotency);
+    const known = await sql<KnownKey[]>`
+      SELECT k.account, k.key, k.target_kind, k.target_id, k.message_count, k.stored_call
+      FROM unnest(${numbers(keyed.map(({ account }) => account))}::bigint[],
+                  ${texts(keyed.map(({ idempotency }) => idempotency?.key ?? ""))}::text[]) AS wanted(account, key)
       JOIN idempotency_keys k ON k.account = wanted.account AND k.key = wanted.key`;
     const byKey = new Map(known.map((row) => [identity(row.account, row.key), row]));
     return requests.filter((request) => {
-      if (!request.idempotency) return true;
-      const row = byKey.get(identity(request.account, request.idempotency.key));
+      const row =
+        request.idempotency && byKey.get(identity(request.account, request.idempotency.key));
       if (!row) return true;
-      outcome.set(request, this.#isSameCall(row, request) ? row.first_message_id : keyReused());
+      outcomes.set(
+        request,
+        row.target_kind === kind && isSameCall(row, request)
+          ? { ...decodeStoredCall(row.stored_call), repeated: true }
+          : keyReused(),
+      );
       return false;
     });
-  }
-
-  #isSameCall(row: KnownKey, request: WriteRequest): boolean {
-    return (
-      row.target_kind === this.#options.kind &&
-      row.target_id === request.targetId &&
-      row.message_count === request.idempotency?.messageCount
-    );
   }
 }
 
@@ -182,7 +203,7 @@ interface KnownKey {
   target_kind: "topic" | "queue";
   target_id: string;
   message_count: number;
-  first_message_id: string;
+  stored_call: string;
 }
 
 function partByKey(requests: WriteRequest[]): { first: WriteRequest[]; repeated: WriteRequest[] } {
@@ -198,41 +219,28 @@ function partByKey(requests: WriteRequest[]): { first: WriteRequest[]; repeated:
   return { first, repeated };
 }
 
-/** Merges the messages of each topic or queue, in order of arrival, into as few batches as the bounds allow. */
-export function cutIntoBatches(requests: readonly WriteRequest[]): NewBatch[] {
-  const batches: NewBatch[] = [];
-  const open = new Map<string, { batch: NewBatch; bytes: number }>();
-  for (const request of requests) {
-    // A call's lines are about alike; their mean saves measuring each one again.
-    const lineBytes = request.bytes / request.lines.length;
-    request.lines.forEach((line, index) => {
-      let current = open.get(request.targetId);
-      if (
-        !current ||
-        current.batch.lines.length === MAX_BATCH_MESSAGES ||
-        current.bytes + lineBytes > MAX_BATCH_BYTES
-      ) {
-        const batch = {
-          account: request.account,
-          targetId: request.targetId,
-          lines: [],
-          delays: [],
-        };
-        current = { batch, bytes: 0 };
-        open.set(request.targetId, current);
-        batches.push(batch);
-      }
-      current.batch.lines.push(line);
-      current.batch.delays.push(request.delays?.[index] ?? -1);
-      current.bytes += lineBytes;
-    });
-  }
-  return batches;
+function extendRuns({ runs }: StoredCall, batchId: string, bit: number): void {
+  const last = runs.at(-1);
+  if (last?.batchId === batchId && last.firstBit + last.count === bit) last.count += 1;
+  else runs.push({ batchId, firstBit: bit, count: 1 });
 }
 
-function keysOf(requests: readonly WriteRequest[]): IdempotencyKey[] {
-  return requests.flatMap(({ account, targetId, firstMessageId, idempotency }) =>
-    idempotency ? [{ account, targetId, firstMessageId, ...idempotency }] : [],
+function lineOf(
+  stamp: CallStamp,
+  { batchId, bit, line }: { batchId: string; bit: number; line: string },
+): string {
+  return `"messageId":"${messageIdOf(stamp, { batchId, bit })}",${line}`;
+}
+
+function keysOf(calls: ReadonlyMap<WriteRequest, StoredCall>): IdempotencyKey[] {
+  return [...calls].flatMap(([{ account, targetId, idempotency }, call]) =>
+    idempotency ? [{ account, targetId, ...idempotency, storedCall: encodeStoredCall(call) }] : [],
+  );
+}
+
+function isSameCall(row: KnownKey, request: WriteRequest): boolean {
+  return (
+    row.target_id === request.targetId && row.message_count === request.idempotency?.messageCount
   );
 }
 

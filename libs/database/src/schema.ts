@@ -14,6 +14,7 @@ import {
   text,
   timestamp,
   unique,
+  uniqueIndex,
   uuid,
 } from "drizzle-orm/pg-core";
 
@@ -55,10 +56,25 @@ export const queues = pgTable(
     retention: integer("retention").notNull().default(345_600),
     maxMessageSize: integer("max_message_size").notNull().default(1_048_576),
     receiveWait: integer("receive_wait").notNull().default(0),
+    /** Where a delivery goes instead of being received once more than `maxReceiveCount`; both or neither. */
+    deadLetterQueueId: id("dead_letter_queue_id"),
+    maxReceiveCount: integer("max_receive_count"),
+    /** Which queues may name this one as their dead-letter queue. */
+    redriveAllow: jsonb("redrive_allow")
+      .$type<{ permission: "allowAll" | "denyAll" | "byQueue"; queues?: string[] }>()
+      .notNull()
+      .default({ permission: "allowAll" }),
+    /** Whether receives get nothing; sends and fan-out go on. */
+    paused: boolean("paused").notNull().default(false),
     tags: jsonb("tags").$type<Record<string, string>>().notNull().default({}),
     createdAt: time("created_at").notNull().default(fromDatabaseClock),
   },
   (t) => [
+    index("queues_dead_letter").on(t.deadLetterQueueId),
+    check(
+      "queues_redrive",
+      sql`(${t.deadLetterQueueId} IS NULL) = (${t.maxReceiveCount} IS NULL) AND ${t.maxReceiveCount} BETWEEN 1 AND 1000`,
+    ),
     unique("queues_name").on(t.account, t.name),
     check("queues_name_form", sql`${t.name} ~ '^[A-Za-z0-9_-]{1,80}$'`),
     check("queues_visibility_timeout", sql`${t.visibilityTimeout} BETWEEN 0 AND 43200`),
@@ -144,6 +160,10 @@ export const slices = pgTable(
     firstReceivedAt: time("first_received_at"),
     receiveCount: integer("receive_count").notNull().default(0),
     moved: boolean("moved").notNull().default(false),
+    /** Of a dead letter: the queue that it came from. */
+    sourceQueueId: id("source_queue_id"),
+    /** Why it failed last, in the words of the consumer that gave it back. */
+    failureReason: text("failure_reason"),
   },
   (t) => [
     index("slices_visible").on(t.queueId, t.visibleAt, t.batchId),
@@ -151,6 +171,7 @@ export const slices = pgTable(
       .on(t.queueId, t.batchId)
       .where(sql`${t.moved}`),
     check("slices_pending", sql`${t.pending} > 0`),
+    check("slices_failure_reason", sql`length(${t.failureReason}) <= 1024`),
   ],
 );
 
@@ -186,3 +207,35 @@ export const secrets = pgTable("secrets", {
   name: text("name").primaryKey(),
   value: bytea("value").notNull(),
 });
+
+/** A move of dead letters, back to where they came from or to one named queue; carried on by any dispatcher. */
+export const redriveTasks = pgTable(
+  "redrive_tasks",
+  {
+    id: uuid("id").primaryKey(),
+    account: account(),
+    sourceQueueId: id("source_queue_id").notNull(),
+    /** Absent: each message goes back to the queue that it came from. */
+    destinationQueueId: id("destination_queue_id"),
+    /** Messages a second; absent: as fast as it goes. */
+    rate: integer("rate"),
+    status: text("status")
+      .$type<"running" | "completed" | "cancelled">()
+      .notNull()
+      .default("running"),
+    moved: id("moved")
+      .notNull()
+      .default(sql`0`),
+    /** Messages that were there to be moved when it started. */
+    total: id("total").notNull(),
+    createdAt: time("created_at").notNull().default(fromDatabaseClock),
+    finishedAt: time("finished_at"),
+  },
+  (t) => [
+    uniqueIndex("redrive_tasks_running")
+      .on(t.sourceQueueId)
+      .where(sql`${t.status} = 'running'`),
+    index("redrive_tasks_source").on(t.sourceQueueId, t.createdAt),
+    check("redrive_tasks_rate", sql`${t.rate} > 0`),
+  ],
+);

@@ -1,9 +1,13 @@
 import type { Bus, BusSubscription, Change } from "@sluice/bus";
 import type { Database } from "@sluice/database";
 
+import { cancelDelayed } from "./cancel/cancel-delayed.ts";
+import { peek, type Peeked, type PeekRequest } from "./peek/peek.ts";
+import { purge } from "./purge/purge.ts";
+import { RedriveTasks } from "./redrive/redrive-tasks.ts";
 import { Acknowledger } from "./acknowledge/acknowledge.ts";
 import { Directory } from "./directory/directory.ts";
-import { queueNotFound, topicNotFound } from "./errors.ts";
+import { queueNotFound, SluiceError, topicNotFound } from "./errors.ts";
 import type { Observer } from "./observer.ts";
 import { Publisher } from "./publish/publish.ts";
 import { Queues, type Queue } from "./queues/queues.ts";
@@ -40,9 +44,11 @@ export class Engine implements AsyncDisposable {
   readonly receiver: Receiver;
   readonly acknowledger: Acknowledger;
   readonly visibility: VisibilityChanger;
+  readonly redrives: RedriveTasks;
   readonly handles: ReceiptHandles;
   readonly database: Database;
   readonly bus: Bus;
+  readonly #payloads: Payloads;
   readonly #observer: Observer;
   #subscriptions: BusSubscription[] = [];
 
@@ -54,6 +60,7 @@ export class Engine implements AsyncDisposable {
     this.topics = new Topics(control);
     this.queues = new Queues(control);
     this.subscriptions = new Subscriptions(control);
+    this.redrives = new RedriveTasks(control);
     this.topicDirectory = new Directory({
       find: (account, name) => this.topics.find(account, name),
       notFound: topicNotFound,
@@ -63,6 +70,7 @@ export class Engine implements AsyncDisposable {
       notFound: queueNotFound,
     });
     const payloads = new Payloads(sql);
+    this.#payloads = payloads;
     const batchIds = new BatchIds(sql);
     this.handles = new ReceiptHandles(secret);
     this.publisher = new Publisher({
@@ -126,6 +134,35 @@ export class Engine implements AsyncDisposable {
     if (!topic) throw topicNotFound(topicName);
     if (!queue) throw queueNotFound(queueName);
     return await this.subscriptions.create(account, topic, queue);
+  }
+
+  /** Deletes every message of a queue, and tells how many. @throws {SluiceError} `queue_not_found` */
+  async purge(account: string, queueName: string): Promise<number> {
+    const queue = await this.#queue(account, queueName);
+    return await purge(this.database.maintenance, queue);
+  }
+
+  /** Looks at messages without receiving them. @throws {SluiceError} `queue_not_found` */
+  async peek(account: string, queueName: string, request: PeekRequest): Promise<Peeked> {
+    return await peek(this.database.sql, await this.#queue(account, queueName), request);
+  }
+
+  /** Takes a delayed message back. @throws {SluiceError} `queue_not_found`, `message_not_found` */
+  async cancelDelayed(account: string, queueName: string, messageId: string): Promise<void> {
+    const queue = await this.#queue(account, queueName);
+    const context = { sql: this.database.sql, payloads: this.#payloads };
+    if (!(await cancelDelayed(context, queue, messageId))) {
+      throw new SluiceError(
+        "message_not_found",
+        `no message "${messageId}" is delayed in queue "${queueName}"`,
+      );
+    }
+  }
+
+  async #queue(account: string, name: string): Promise<Queue> {
+    const queue = await this.queues.find(account, name);
+    if (!queue) throw queueNotFound(name);
+    return queue;
   }
 
   /** Tells this and all other processes that a topic or queue is not what it was. */

@@ -5,6 +5,8 @@ export interface Observer {
   fannedOut(batches: number, deliveries: number): void;
   received(messages: number): void;
   acknowledged(messages: number): void;
+  /** Moved to a dead-letter queue. */
+  deadLettered(messages: number): void;
   /** Handed back at once, since the client that asked for them had gone. */
   released(messages: number): void;
   /** Something in the background failed and will be tried again. */

@@ -9,6 +9,9 @@ import type { ApiEnv } from "./environment.ts";
 import { errorResponse, toSluiceError } from "./errors.ts";
 import { addWriteEndpoints } from "./messages/write.ts";
 import { addQueueEndpoints } from "./queues/queues.ts";
+import { addPeekEndpoint } from "./peek/peek.ts";
+import { addPurgeEndpoints } from "./purge/purge.ts";
+import { addRedriveEndpoints } from "./redrive/redrive.ts";
 import { addReceiveEndpoint } from "./receive/receive.ts";
 import { addReference } from "./reference/reference.ts";
 import { addSubscriptionEndpoints } from "./subscriptions/subscriptions.ts";
@@ -54,6 +57,9 @@ export function createApi({ engine, account, logger, health, onRequest }: ApiOpt
   addReceiveEndpoint(api);
   addAcknowledgeEndpoint(api);
   addVisibilityEndpoint(api);
+  addPurgeEndpoints(api);
+  addPeekEndpoint(api);
+  addRedriveEndpoints(api);
   addReference(api);
   api.route("/", health);
 

@@ -18,6 +18,10 @@ export function messageMetrics(registry: Registry, logger: Logger): Observer {
     "Messages handed to consumers, repeats included.",
   );
   const acknowledged = counter("sluice_messages_acknowledged_total", "Messages acknowledged.");
+  const deadLettered = counter(
+    "sluice_messages_dead_lettered_total",
+    "Messages moved to a dead-letter queue.",
+  );
   const released = counter(
     "sluice_messages_released_total",
     "Messages given back because their client had gone.",
@@ -44,6 +48,9 @@ export function messageMetrics(registry: Registry, logger: Logger): Observer {
     },
     acknowledged: (messages) => {
       acknowledged.inc(messages);
+    },
+    deadLettered: (messages) => {
+      deadLettered.inc(messages);
     },
     released: (messages) => {
       released.inc(messages);

@@ -25,9 +25,9 @@ export async function fanOut(sql: Sql, batchIds: readonly string[]): Promise<Fan
       DELETE FROM outbox o USING waiting w WHERE o.batch_id = w.batch_id
       RETURNING o.batch_id, o.account, o.topic_id, o.sent_at, o.message_count
     ), sliced AS (
-      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at)
+      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, moved)
       SELECT q.id, clock_timestamp() + make_interval(secs => q.delay), t.batch_id,
-             9223372036854775807 >> (63 - t.message_count), t.account, t.sent_at
+             9223372036854775807 >> (63 - t.message_count), t.account, t.sent_at, q.delay > 0
       FROM taken t
       JOIN subscriptions s ON s.topic_id = t.topic_id AND s.account = t.account
       JOIN queues q ON q.id = s.queue_id AND q.account = t.account

@@ -4,6 +4,7 @@ import { createDuty, type Logger } from "@sluice/runtime";
 
 import { cleanUp } from "../clean-up/clean-up.ts";
 import type { Observer } from "../observer.ts";
+import { carryOnRedrives } from "../redrive/carry-on-redrives.ts";
 import { Dispatcher } from "./dispatcher.ts";
 
 export interface RunningDispatcher {
@@ -13,6 +14,8 @@ export interface RunningDispatcher {
 
 /** How long a forgotten batch waits at most for the next look, in ms. */
 const SWEEP_EVERY = 1_000;
+/** How often a redrive that is bound by its rate goes on, in ms; also how long a new one waits for its start. */
+const REDRIVE_EVERY = 1_000;
 const CLEAN_UP_EVERY = 30_000;
 
 /** Starts everything a dispatcher does: fan-out on announcement, the sweeper behind it, and the clean-up. */
@@ -29,6 +32,12 @@ export async function startDispatcher(options: {
       name: "sweeper",
       intervalMs: SWEEP_EVERY,
       runOnce: (signal) => dispatcher.sweep(signal),
+      logger,
+    }),
+    createDuty({
+      name: "redrive",
+      intervalMs: REDRIVE_EVERY,
+      runOnce: async (signal) => await carryOnRedrives({ sql: database.sql, bus, signal }),
       logger,
     }),
     createDuty({

@@ -45,6 +45,8 @@ export async function insertPublished(
         ${texts(keys.map((key) => key.storedCall))}::text[]
       ) AS k(account, key, topic_id, message_count, stored_call)
       JOIN topics t ON t.id = k.topic_id AND t.account = k.account
+      -- Two processes that write the same keys wait for each other, never in a circle.
+      ORDER BY k.account, k.key
     )
     SELECT id FROM input`;
   return stored.map(({ id }) => id);

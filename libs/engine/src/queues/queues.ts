@@ -1,5 +1,8 @@
 import { schema, type ControlPlane } from "@sluice/database";
+import { isDeepStrictEqual } from "node:util";
+
 import { and, asc, eq, gt, like, sql } from "drizzle-orm";
+import { alias } from "drizzle-orm/pg-core";
 
 import { accountOf } from "../directory/account.ts";
 import {
@@ -10,7 +13,11 @@ import {
   type Page,
   type PageRequest,
 } from "../directory/pages.ts";
-import { sameTags } from "../directory/tags.ts";
+import {
+  checkRedrive,
+  type RedriveAllowPolicy,
+  type RedrivePolicy,
+} from "../dead-letter/redrive-policy.ts";
 import { queueNotFound, SluiceError } from "../errors.ts";
 
 /** What can be set on a queue; durations in seconds, size in bytes (LIMITS: queues). */
@@ -20,6 +27,11 @@ export interface QueueSettings {
   retention: number;
   maxMessageSize: number;
   receiveWait: number;
+  /** Null: messages are received until they are acknowledged or expire. */
+  redrive: RedrivePolicy | null;
+  redriveAllow: RedriveAllowPolicy;
+  /** Whether receives get nothing; sends and fan-out go on. */
+  paused: boolean;
   tags: Record<string, string>;
 }
 
@@ -36,10 +48,14 @@ export const queueDefaults: QueueSettings = {
   retention: 345_600,
   maxMessageSize: 1_048_576,
   receiveWait: 0,
+  redrive: null,
+  redriveAllow: { permission: "allowAll" },
+  paused: false,
   tags: {},
 };
 
 const { queues, deletedQueues } = schema;
+const deadLetterQueues = alias(queues, "dead_letter_queues");
 
 /** Queues in Postgres: create, look up, list, change, delete. */
 export class Queues {
@@ -56,15 +72,16 @@ export class Queues {
     some: Partial<QueueSettings>,
   ): Promise<{ queue: Queue; created: boolean }> {
     const settings = { ...queueDefaults, ...withoutUndefined(some) };
-    const [row] = await this.#db
+    const columns = await this.#columnsOf(account, name, settings);
+    const rows = await this.#db
       .insert(queues)
-      .values({ ...settings, account: BigInt(account), name })
+      .values({ ...columns, account: BigInt(account), name })
       .onConflictDoNothing()
-      .returning();
-    if (row) return { queue: queueOf(row), created: true };
+      .returning({ id: queues.id });
     const existing = await this.find(account, name);
     // Deleted between the two statements: it is free again.
     if (!existing) return await this.create(account, name, some);
+    if (rows.length > 0) return { queue: existing, created: true };
     const differing = differences(existing, settings);
     if (differing.length > 0) {
       throw new SluiceError(
@@ -76,7 +93,7 @@ export class Queues {
   }
 
   async find(account: string, name: string): Promise<Queue | undefined> {
-    const [row] = await this.#db.select().from(queues).where(named(account, name));
+    const [row] = await this.#select().where(named(account, name));
     return row && queueOf(row);
   }
 
@@ -86,9 +103,7 @@ export class Queues {
     { prefix, cursor, limit = DEFAULT_PAGE }: PageRequest,
   ): Promise<Page<Queue>> {
     const after = afterCursor(cursor);
-    const rows = await this.#db
-      .select()
-      .from(queues)
+    const rows = await this.#select()
       .where(
         and(
           eq(queues.account, BigInt(account)),
@@ -103,26 +118,67 @@ export class Queues {
 
   /** @throws {SluiceError} `queue_not_found` */
   async update(account: string, name: string, change: Partial<QueueSettings>): Promise<Queue> {
-    const [row] = await this.#db
+    await this.#db
       .update(queues)
-      .set(withoutUndefined(change))
-      .where(named(account, name))
-      .returning();
-    if (!row) throw queueNotFound(name);
-    return queueOf(row);
+      .set(await this.#columnsOf(account, name, withoutUndefined(change)))
+      .where(named(account, name));
+    const queue = await this.find(account, name);
+    if (!queue) throw queueNotFound(name);
+    return queue;
+  }
+
+  /** Names of the queues whose dead letters come to this one. */
+  async deadLetterSources(queue: Queue): Promise<string[]> {
+    const rows = await this.#db
+      .select({ name: queues.name })
+      .from(queues)
+      .where(eq(queues.deadLetterQueueId, BigInt(queue.id)))
+      .orderBy(asc(queues.name));
+    return rows.map((row) => row.name);
   }
 
   /**
    * Deletes a queue with its subscriptions. Its messages are out of reach at once; the clean-up removes them.
    * @throws {SluiceError} `queue_not_found`
    */
-  async delete(account: string, name: string): Promise<Queue> {
-    return await this.#db.transaction(async (tx) => {
-      const [row] = await tx.delete(queues).where(named(account, name)).returning();
+  async delete(account: string, name: string): Promise<void> {
+    await this.#db.transaction(async (tx) => {
+      const [row] = await tx
+        .delete(queues)
+        .where(named(account, name))
+        .returning({ id: queues.id, account: queues.account });
       if (!row) throw queueNotFound(name);
+      await tx
+        .update(queues)
+        .set({ deadLetterQueueId: null, maxReceiveCount: null })
+        .where(eq(queues.deadLetterQueueId, row.id));
       await tx.insert(deletedQueues).values({ queueId: row.id, account: row.account });
-      return queueOf(row);
     });
+  }
+
+  #select() {
+    return this.#db
+      .select({ queue: queues, deadLetterQueue: deadLetterQueues.name })
+      .from(queues)
+      .leftJoin(deadLetterQueues, eq(deadLetterQueues.id, queues.deadLetterQueueId))
+      .$dynamic();
+  }
+
+  /** Settings as columns: the policy's queue by its id, once it is known to be allowed. */
+  async #columnsOf<Settings extends Partial<QueueSettings>>(
+    account: string,
+    name: string,
+    { redrive, ...columns }: Settings,
+  ) {
+    if (redrive === undefined) return columns;
+    if (redrive === null) return { ...columns, deadLetterQueueId: null, maxReceiveCount: null };
+    const deadLetterQueue = await this.find(account, redrive.deadLetterQueue);
+    checkRedrive(name, redrive, deadLetterQueue);
+    return {
+      ...columns,
+      deadLetterQueueId: deadLetterQueue && BigInt(deadLetterQueue.id),
+      maxReceiveCount: redrive.maxReceiveCount,
+    };
   }
 
   /** How many messages rest in the queue. Reads the whole queue's slices: proportional to its backlog. */
@@ -157,15 +213,27 @@ function named(account: string, name: string) {
   return and(eq(queues.account, BigInt(account)), eq(queues.name, name));
 }
 
-function queueOf(row: typeof queues.$inferSelect): Queue {
-  return { ...row, id: String(row.id), account: accountOf(row.account) };
+function queueOf({ queue: row, deadLetterQueue }: SelectedQueue): Queue {
+  const { deadLetterQueueId: _id, maxReceiveCount, ...columns } = row;
+  return {
+    ...columns,
+    id: String(row.id),
+    account: accountOf(row.account),
+    redrive:
+      deadLetterQueue === null || maxReceiveCount === null
+        ? null
+        : { deadLetterQueue, maxReceiveCount },
+  };
+}
+
+interface SelectedQueue {
+  queue: typeof queues.$inferSelect;
+  deadLetterQueue: string | null;
 }
 
 function differences(existing: Queue, wanted: QueueSettings): string[] {
-  const { tags, ...settings } = wanted;
-  const names = Object.keys(settings) as (keyof typeof settings)[];
-  const differing: string[] = names.filter((name) => existing[name] !== wanted[name]);
-  return sameTags(existing.tags, tags) ? differing : [...differing, "tags"];
+  const names = Object.keys(queueDefaults) as (keyof QueueSettings)[];
+  return names.filter((name) => !isDeepStrictEqual(existing[name], wanted[name]));
 }
 
 function withoutUndefined<T extends object>(object: T): Partial<T> {

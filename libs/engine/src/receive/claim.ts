@@ -11,10 +11,14 @@ export interface ClaimedSlice {
   sentAt: number;
   firstReceivedAt: number;
   receiveCount: number;
+  /** Of a dead letter: where it came from and why. */
+  deadLetter: { sourceQueueId: string; reason: string } | undefined;
 }
 
 export interface Claim {
   slices: ClaimedSlice[];
+  /** Messages that had been received too often, and went to this dead-letter queue instead. */
+  deadLetters: { queueId: string; messages: number } | undefined;
   /** Where nothing was claimed: milliseconds until the first message will be visible, undefined when the queue is empty. */
   dueIn: number | undefined;
 }
@@ -38,29 +42,42 @@ export interface ClaimRequest {
  * - A slice that does not fit is split only when less than half of what was asked for fits whole: a split is a row more
  *   to write and to acknowledge, and receives of 1,000 out of slices of 63 would otherwise split every time.
  * - Messages past the queue's retention are not handed out, whenever the clean-up gets to them.
+ * - A slice whose receive count would pass the queue's `maxReceiveCount` goes to the dead-letter queue instead, whole, in
+ *   this same statement: one update of one row, so it is never in both or in neither.
  * - A claim that finds nothing says when there will be something, so that whoever waits needs no second query.
  */
 export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
   const { queueId, account, max, slices, visibilityTimeout } = request;
-  const rows = await sql<(ClaimRow | DueRow)[]>`
+  const rows = await sql<(ClaimRow | DeadRow | DueRow)[]>`
     WITH queue AS MATERIALIZED (
-      SELECT clock_timestamp() AS now, retention, nextval('lease_ids') AS lease,
+      SELECT clock_timestamp() AS now, retention, paused, dead_letter_queue_id, nextval('lease_ids') AS lease,
+             coalesce(max_receive_count, 2147483647) AS max_receive_count,
              date_trunc('milliseconds', clock_timestamp()) + interval '1 millisecond'
                + make_interval(secs => coalesce(${visibilityTimeout ?? null}::int, visibility_timeout)) AS deadline
       FROM queues WHERE id = ${queueId}::bigint AND account = ${account}::bigint
     ), visible AS (
-      SELECT ctid AS row, pending, visible_at, batch_id
+      SELECT ctid AS row, pending, visible_at, batch_id,
+             receive_count >= (SELECT max_receive_count FROM queue) AS exhausted
       FROM slices
       WHERE queue_id = ${queueId}::bigint AND account = ${account}::bigint
         AND visible_at <= (SELECT now FROM queue)
         AND sent_at > (SELECT now - make_interval(secs => retention) FROM queue)
+        AND NOT (SELECT paused FROM queue)
       ORDER BY visible_at, batch_id
       LIMIT ${slices}::int
       FOR UPDATE SKIP LOCKED
     ), counted AS (
       SELECT row, pending, bit_count(pending::bit(64)) AS messages,
              sum(bit_count(pending::bit(64))) OVER (ORDER BY visible_at, batch_id ROWS UNBOUNDED PRECEDING) AS upto
-      FROM visible
+      FROM visible WHERE NOT exhausted
+    ), dead AS (
+      UPDATE slices s
+      SET queue_id = queue.dead_letter_queue_id, visible_at = queue.now, lease = 0, receive_count = 0, moved = false,
+          first_received_at = NULL, source_queue_id = s.queue_id,
+          failure_reason = coalesce(failure_reason, 'received ' || receive_count || ' times without being acknowledged')
+      FROM visible, queue
+      WHERE visible.exhausted AND s.ctid = visible.row
+      RETURNING s.queue_id, s.pending
     ), split AS MATERIALIZED (
       SELECT row, (SELECT bit_or(1::bigint << bit) FROM (
                SELECT bit FROM generate_series(0, 62) bit WHERE pending >> bit & 1 = 1
@@ -78,31 +95,40 @@ export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
       UPDATE slices s SET pending = pending & ~split.taken FROM split WHERE s.ctid = split.row
       RETURNING s.*, split.taken
     ), part AS (
-      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, lease, sent_at, first_received_at, receive_count)
+      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, lease, sent_at, first_received_at,
+                          receive_count, source_queue_id, failure_reason)
       SELECT queue_id, queue.deadline, batch_id, taken, account, queue.lease, sent_at,
-             coalesce(first_received_at, queue.now), receive_count + 1
+             coalesce(first_received_at, queue.now), receive_count + 1, source_queue_id, failure_reason
       FROM rest, queue
       RETURNING *
     ), claimed AS (
       SELECT * FROM whole UNION ALL SELECT * FROM part
     )
-    SELECT batch_id, pending, lease, receive_count,
+    SELECT batch_id, pending, lease, receive_count, source_queue_id, failure_reason,
            extract(epoch FROM visible_at)::float8 * 1000 AS visible_at, extract(epoch FROM sent_at)::float8 * 1000 AS sent_at,
            extract(epoch FROM first_received_at)::float8 * 1000 AS first_received_at, NULL::float8 AS due_in
     FROM claimed
     UNION ALL
-    (SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, extract(epoch FROM s.visible_at - queue.now)::float8 * 1000
+    SELECT NULL, NULL, NULL, sum(bit_count(pending::bit(64)))::int, queue_id, NULL, NULL, NULL, NULL, NULL
+    FROM dead GROUP BY queue_id
+    UNION ALL
+    (SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, extract(epoch FROM s.visible_at - queue.now)::float8 * 1000
      FROM slices s, queue
-     WHERE NOT EXISTS (SELECT FROM claimed) AND s.queue_id = ${queueId}::bigint AND s.account = ${account}::bigint
+     WHERE NOT EXISTS (SELECT FROM claimed) AND NOT queue.paused AND s.queue_id = ${queueId}::bigint AND s.account = ${account}::bigint
        AND s.sent_at > queue.now - make_interval(secs => queue.retention)
      ORDER BY s.visible_at, s.batch_id LIMIT 1)`;
-  return {
-    slices: rows
-      .filter((row) => row.batch_id !== null)
-      .map(claimedSlice)
-      .sort(bySendingTime),
-    dueIn: rows.find((row) => row.batch_id === null)?.due_in,
-  };
+  const claimed: Claim = { slices: [], deadLetters: undefined, dueIn: undefined };
+  for (const row of rows) {
+    if (isClaimed(row)) claimed.slices.push(claimedSlice(row));
+    else if (row.due_in !== null) claimed.dueIn = row.due_in;
+    else claimed.deadLetters = { queueId: row.source_queue_id, messages: row.receive_count };
+  }
+  claimed.slices.sort(bySendingTime);
+  return claimed;
+}
+
+function isClaimed(row: ClaimRow | DeadRow | DueRow): row is ClaimRow {
+  return row.batch_id !== null;
 }
 
 function claimedSlice(row: ClaimRow): ClaimedSlice {
@@ -114,11 +140,23 @@ function claimedSlice(row: ClaimRow): ClaimedSlice {
     sentAt: Math.floor(row.sent_at),
     firstReceivedAt: Math.floor(row.first_received_at),
     receiveCount: row.receive_count,
+    deadLetter:
+      row.source_queue_id === null
+        ? undefined
+        : { sourceQueueId: row.source_queue_id, reason: row.failure_reason ?? "" },
   };
 }
 
 function bySendingTime(a: ClaimedSlice, b: ClaimedSlice): number {
   return a.sentAt - b.sentAt || Number(a.batchId) - Number(b.batchId);
+}
+
+/** In the columns of a claimed slice: where dead letters went, and how many. */
+interface DeadRow {
+  batch_id: null;
+  source_queue_id: string;
+  receive_count: number;
+  due_in: null;
 }
 
 interface DueRow {
@@ -131,6 +169,8 @@ interface ClaimRow {
   pending: string;
   lease: string;
   receive_count: number;
+  source_queue_id: string | null;
+  failure_reason: string | null;
   visible_at: number;
   sent_at: number;
   first_received_at: number;

@@ -1,6 +1,6 @@
 import type { Sql } from "@sluice/database";
 
-import { claim, type Claim, type ClaimedSlice } from "./claim.ts";
+import { claim, type Claim, type ClaimedSlice, type ClaimRequest } from "./claim.ts";
 
 /** A receive that waits for messages of one queue. */
 export interface Waiter {
@@ -21,6 +21,8 @@ export interface QueueClaimerOptions {
   release: (slices: ClaimedSlice[]) => void;
   /** Told by a claim that found nothing in how many milliseconds there will be something. */
   due: (ms: number) => void;
+  /** Told of messages that a claim moved to the dead-letter queue. */
+  deadLettered: (letters: { queueId: string; messages: number }) => void;
 }
 
 /** Most messages one statement claims, however many receives it serves. */
@@ -155,7 +157,7 @@ export class QueueClaimer {
   }
 
   async #claim(wanted: number, visibilityTimeout: number | undefined): Promise<Claim> {
-    const { sql, queueId, account } = this.#options;
+    const { queueId, account } = this.#options;
     const claimed: ClaimedSlice[] = [];
     let dueIn: number | undefined;
     let got = 0;
@@ -163,20 +165,32 @@ export class QueueClaimer {
     while (got < wanted) {
       const max = wanted - got;
       const slices = Math.min(MAX_SLICES, Math.ceil(max / this.#density) + 1);
-      const request = { queueId, account, max, slices, visibilityTimeout };
-      const { slices: found, dueIn: due } = await claim(sql, request).catch((error: unknown) => {
-        // What the statements before it claimed is handed out all the same.
-        if (got === 0) throw error;
-        return { slices: [], dueIn: undefined };
-      });
-      if (got === 0) dueIn = due;
-      const messages = messagesIn(found);
-      claimed.push(...found);
+      const found = await this.#claimOnce(
+        { queueId, account, max, slices, visibilityTimeout },
+        got > 0,
+      );
+      if (got === 0) dueIn = found.dueIn;
+      const messages = messagesIn(found.slices);
+      claimed.push(...found.slices);
       got += messages;
-      if (found.length > 0) this.#density = messages / found.length;
-      if (found.length < slices - 1 || got * 2 >= wanted) break;
+      if (found.slices.length > 0) this.#density = messages / found.slices.length;
+      // Dead letters took the places of slices that are still to be looked at.
+      if (found.deadLetters) continue;
+      if (found.slices.length < slices - 1 || got * 2 >= wanted) break;
     }
-    return { slices: claimed, dueIn };
+    return { slices: claimed, deadLetters: undefined, dueIn };
+  }
+
+  async #claimOnce(request: ClaimRequest, isContinued: boolean): Promise<Claim> {
+    try {
+      const found = await claim(this.#options.sql, request);
+      if (found.deadLetters) this.#options.deadLettered(found.deadLetters);
+      return found;
+    } catch (error) {
+      // What the statements before it claimed is handed out all the same.
+      if (!isContinued) throw error;
+      return { slices: [], deadLetters: undefined, dueIn: undefined };
+    }
   }
 
   #distribute(

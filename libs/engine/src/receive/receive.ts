@@ -32,6 +32,8 @@ export interface ReceivedSlice {
   /** Milliseconds since the epoch. */
   sentAt: number;
   firstReceivedAt: number;
+  /** Of dead letters: where they came from and why. */
+  deadLetter: { sourceQueueId: string; reason: string } | undefined;
 }
 
 export interface Received {
@@ -72,6 +74,10 @@ export class Receiver {
           // Nothing is lost: the messages are visible again when their timeout ends.
           this.#observer.failed("release", error);
         });
+      },
+      deadLettered: ({ queueId, messages }) => {
+        this.#observer.deadLettered(messages);
+        this.#bus.signalQueues([queueId]);
       },
       onError: (error) => {
         this.#observer.failed("safety poll", error);
@@ -136,6 +142,7 @@ export class Receiver {
           receiveCount: slice.receiveCount,
           sentAt: slice.sentAt,
           firstReceivedAt: slice.firstReceivedAt,
+          deadLetter: slice.deadLetter,
         },
       ];
     });

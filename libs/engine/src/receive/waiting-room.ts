@@ -7,6 +7,8 @@ import { QueueClaimer, type Waiter } from "./queue-claimer.ts";
 export interface WaitingRoomOptions {
   sql: Sql;
   release: (queueId: string, slices: ClaimedSlice[]) => void;
+  /** Told of messages that went to a dead-letter queue. */
+  deadLettered: (letters: { queueId: string; messages: number }) => void;
   /** Told when the safety poll fails; it goes on. */
   onError: (error: unknown) => void;
 }
@@ -119,7 +121,8 @@ export class WaitingRoom {
       const due = (ms: number) => {
         this.#signalIn(queueId, Math.max(ms, CLAIMED_ELSEWHERE));
       };
-      claimer = new QueueClaimer({ sql: this.#options.sql, queueId, account, name, release, due });
+      const { sql, deadLettered } = this.#options;
+      claimer = new QueueClaimer({ sql, queueId, account, name, release, due, deadLettered });
       this.#claimers.set(queueId, claimer);
     }
     return claimer;

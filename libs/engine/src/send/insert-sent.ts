@@ -37,10 +37,12 @@ export async function insertSent(
       INSERT INTO batches (id, account, sent_at, message_count, payload)
       SELECT id, account, sent_at, message_count, payload FROM input
     ), sliced AS (
-      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at)
+      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, moved)
       SELECT i.queue_id,
              i.sent_at + make_interval(secs => CASE WHEN s.delay < 0 THEN i.queue_delay ELSE s.delay END),
-             i.id, s.pending, i.account, i.sent_at
+             i.id, s.pending, i.account, i.sent_at,
+             -- A delayed message can be cancelled, so it can be found by its batch.
+             CASE WHEN s.delay < 0 THEN i.queue_delay ELSE s.delay END > 0
       FROM unnest(
         ${numbers(slices.map((slice) => slice.position))}::int[],
         ${numbers(slices.map((slice) => slice.pending))}::bigint[],
@@ -58,6 +60,8 @@ export async function insertSent(
         ${texts(keys.map((key) => key.storedCall))}::text[]
       ) AS k(account, key, queue_id, message_count, stored_call)
       JOIN queues q ON q.id = k.queue_id AND q.account = k.account
+      -- Two processes that write the same keys wait for each other, never in a circle.
+      ORDER BY k.account, k.key
     )
     SELECT id FROM input`;
   return stored.map(({ id }) => id);

@@ -117,8 +117,9 @@ export class BatchWriter {
       if (failure === "unique-violation") return await this.#answerRepeats(requests, outcomes);
       // Postgres refused the statement, so nothing was stored: find the request that it refuses.
       if (failure === "refused" && requests.length > 1) {
-        for (const request of requests) await this.#writeOnce([request], outcomes);
-        return [];
+        const again: WriteRequest[] = [];
+        for (const request of requests) again.push(...(await this.#writeOnce([request], outcomes)));
+        return again;
       }
       for (const request of requests) outcomes.set(request, error as Error);
       return [];

@@ -18,6 +18,27 @@ const settings = {
     .max(1_048_576, "at most 1048576 bytes")
     .openapi({ default: queueDefaults.maxMessageSize }),
   receiveWait: seconds(0, 20).openapi({ default: queueDefaults.receiveWait }),
+  redrive: z
+    .strictObject({
+      deadLetterQueue: queueName,
+      maxReceiveCount: z.number().int().min(1, "at least 1").max(1_000, "at most 1000"),
+    })
+    .nullable()
+    .openapi({
+      description: "Where a message goes instead of being received more often; null for nowhere",
+    }),
+  redriveAllow: z
+    .discriminatedUnion("permission", [
+      z.strictObject({ permission: z.enum(["allowAll", "denyAll"]) }),
+      z.strictObject({
+        permission: z.literal("byQueue"),
+        queues: z.array(queueName).min(1).max(10, "at most 10 queues"),
+      }),
+    ])
+    .openapi({ description: "Which queues may name this one as their dead-letter queue" }),
+  paused: z
+    .boolean()
+    .openapi({ default: false, description: "Receives get nothing; sends and fan-out go on" }),
   tags,
 };
 
@@ -122,6 +143,8 @@ export function addQueueEndpoints(api: Api): void {
     async ({ c, params, body }) => {
       const queue = await c.var.engine.queues.update(c.var.account, params.queue, body);
       c.var.engine.changed({ kind: "queue", account: c.var.account, name: params.queue });
+      // Whoever waits for it asks again: it may go on after a pause, or expire later than it did.
+      c.var.engine.bus.signalQueues([queue.id]);
       return c.json(shown(queue));
     },
   );
@@ -147,7 +170,7 @@ export function addQueueEndpoints(api: Api): void {
 
 function shown(queue: Queue) {
   const { name, visibilityTimeout, delay, retention, maxMessageSize, receiveWait } = queue;
-  const { tags: of, createdAt } = queue;
+  const { redrive, redriveAllow, paused, tags: of, createdAt } = queue;
   return {
     name,
     visibilityTimeout,
@@ -155,6 +178,9 @@ function shown(queue: Queue) {
     retention,
     maxMessageSize,
     receiveWait,
+    redrive,
+    redriveAllow,
+    paused,
     tags: of,
     createdAt,
   };

@@ -1,0 +1,46 @@
+import type { Sql } from "@sluice/database";
+
+import { placeOf } from "../message/message-ids.ts";
+import type { Payloads } from "../receive/payloads.ts";
+
+/** Each try that finds the row changed under its hands is followed by one that sees the change. */
+const MAX_TRIES = 5;
+
+/**
+ * Takes a message back that is still delayed: it was never received, and never will be.
+ *
+ * @returns Whether it was there to be taken back.
+ */
+export async function cancelDelayed(
+  { sql, payloads }: { sql: Sql; payloads: Payloads },
+  queue: { id: string; account: string },
+  messageId: string,
+): Promise<boolean> {
+  const place = placeOf(messageId);
+  if (!place) return false;
+  const lines = (await payloads.get([place.batchId])).get(place.batchId);
+  // The place alone can be made up; the id cannot.
+  if (!lines?.[place.bit]?.startsWith(`"messageId":"${messageId}"`)) return false;
+  const bit = String(1n << BigInt(place.bit));
+  for (let tries = 0; tries < MAX_TRIES; tries += 1) {
+    const [found] = await sql<{ applied: boolean }[]>`
+      WITH found AS MATERIALIZED (
+        SELECT ctid AS row, pending & ~${bit}::bigint AS rest FROM slices
+        WHERE queue_id = ${queue.id}::bigint AND account = ${queue.account}::bigint
+          AND batch_id = ${place.batchId}::bigint AND moved AND pending & ${bit}::bigint <> 0
+          AND lease = 0 AND visible_at > clock_timestamp()
+      ), emptied AS (
+        DELETE FROM slices s USING found f
+        WHERE f.rest = 0 AND s.ctid = f.row AND s.lease = 0 AND s.pending = ${bit}::bigint
+        RETURNING f.row
+      ), reduced AS (
+        UPDATE slices s SET pending = s.pending & ~${bit}::bigint FROM found f
+        WHERE f.rest <> 0 AND s.ctid = f.row AND s.lease = 0 AND s.pending & ~${bit}::bigint <> 0
+        RETURNING f.row
+      )
+      SELECT row IN (SELECT row FROM emptied UNION ALL SELECT row FROM reduced) AS applied FROM found`;
+    if (!found) return false;
+    if (found.applied) return true;
+  }
+  return false;
+}

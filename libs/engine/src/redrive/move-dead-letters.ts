@@ -1,0 +1,76 @@
+import type { Sql } from "@sluice/database";
+
+export interface MoveResult {
+  /** Messages moved by this step. */
+  messages: number;
+  /** Queues that have them now. */
+  queueIds: string[];
+  /** More to move at once: the step was cut off by its size, not by the rate or the end. */
+  more: boolean;
+}
+
+/** Slices moved by one statement. */
+const STEP = 1_000;
+
+/** The redrives that are under way. */
+export async function runningRedrives(sql: Sql): Promise<string[]> {
+  const rows = await sql<
+    { id: string }[]
+  >`SELECT id FROM redrive_tasks WHERE status = 'running' ORDER BY id`;
+  return rows.map(({ id }) => id);
+}
+
+/**
+ * Carries a redrive on by one step, in one statement: the messages change their queue, and the task counts them, or
+ * neither. Another dispatcher that is at the same task makes this one do nothing.
+ *
+ * - Only what was visible when the task started is moved: a message that fails again comes back later than that, so a
+ *   task ends.
+ * - A message goes back to where it came from, or to the task's destination. One that has nowhere to go (it was sent to
+ *   the dead-letter queue, or its queue was deleted) stays.
+ * - The rate bounds what has been moved since the start; slices go whole, as soon as the rate has made room for them.
+ */
+export async function moveDeadLetters(sql: Sql, taskId: string): Promise<MoveResult> {
+  const rows = await sql<{ queue_id: string | null; messages: number; slices: number }[]>`
+    WITH task AS MATERIALIZED (
+      SELECT id, account, source_queue_id, destination_queue_id, created_at, moved,
+             clock_timestamp() AS now,
+             coalesce(rate * extract(epoch FROM clock_timestamp() - created_at), 9e15)::float8 - moved AS budget
+      FROM redrive_tasks WHERE id = ${taskId}::uuid AND status = 'running'
+      FOR UPDATE SKIP LOCKED
+    ), movable AS (
+      SELECT s.ctid AS row, s.pending, s.visible_at, s.batch_id, q.id AS target, q.delay
+      FROM task
+      JOIN slices s ON s.queue_id = task.source_queue_id AND s.account = task.account AND s.visible_at <= task.created_at
+      JOIN queues q ON q.id = coalesce(task.destination_queue_id, s.source_queue_id) AND q.account = task.account
+      ORDER BY s.visible_at, s.batch_id
+      LIMIT ${STEP}::int
+      FOR UPDATE OF s SKIP LOCKED
+    ), counted AS (
+      SELECT *, sum(bit_count(pending::bit(64))) OVER (ORDER BY visible_at, batch_id ROWS UNBOUNDED PRECEDING) AS upto
+      FROM movable
+    ), moved AS (
+      UPDATE slices s
+      SET queue_id = c.target, visible_at = task.now, receive_count = 0, lease = 0, moved = false,
+          first_received_at = NULL, source_queue_id = NULL, failure_reason = NULL
+      FROM counted c, task
+      WHERE s.ctid = c.row AND c.upto <= task.budget
+      RETURNING s.queue_id, s.pending
+    ), recorded AS (
+      UPDATE redrive_tasks t
+      SET moved = t.moved + (SELECT coalesce(sum(bit_count(pending::bit(64))), 0) FROM moved),
+          status = CASE WHEN EXISTS (SELECT FROM movable) THEN t.status ELSE 'completed' END,
+          finished_at = CASE WHEN EXISTS (SELECT FROM movable) THEN NULL ELSE task.now END
+      FROM task WHERE t.id = task.id
+      RETURNING t.id
+    )
+    SELECT queue_id, sum(bit_count(pending::bit(64)))::int AS messages, count(*)::int AS slices FROM moved GROUP BY queue_id
+    UNION ALL
+    SELECT NULL, 0, count(*)::int FROM recorded`;
+  const moved = rows.filter((row) => row.queue_id !== null);
+  return {
+    messages: moved.reduce((sum, row) => sum + row.messages, 0),
+    queueIds: moved.map((row) => row.queue_id ?? ""),
+    more: moved.reduce((sum, row) => sum + row.slices, 0) === STEP,
+  };
+}

@@ -1,0 +1,124 @@
+import { schema, type ControlPlane } from "@sluice/database";
+import { and, asc, desc, eq, sql } from "drizzle-orm";
+import { alias } from "drizzle-orm/pg-core";
+import { v7 as uuidv7 } from "uuid";
+
+import { SluiceError } from "../errors.ts";
+import type { Queue } from "../queues/queues.ts";
+
+export interface RedriveTask {
+  id: string;
+  /** Name of the dead-letter queue; absent when it was deleted since. */
+  queue?: string | undefined;
+  /** Where everything goes; absent: each message to the queue that it came from. */
+  destination?: string | undefined;
+  /** Messages a second; absent: as fast as it goes. */
+  rate?: number | undefined;
+  status: "running" | "completed" | "cancelled";
+  moved: number;
+  /** Messages that were there when it started. */
+  total: number;
+  createdAt: Date;
+  finishedAt?: Date | undefined;
+}
+
+export interface NewRedriveTask {
+  destination?: Queue | undefined;
+  rate?: number | undefined;
+}
+
+const { redriveTasks, queues } = schema;
+const destinations = alias(queues, "destinations");
+
+/** Moves of dead letters: start, look at, list, cancel. A dispatcher does the work; see moveDeadLetters. */
+export class RedriveTasks {
+  readonly #db: ControlPlane;
+
+  constructor(db: ControlPlane) {
+    this.#db = db;
+  }
+
+  /** @throws {SluiceError} `redrive_running` when one is running for this queue already */
+  async start(queue: Queue, { destination, rate }: NewRedriveTask): Promise<RedriveTask> {
+    const id = uuidv7();
+    const rows = await this.#db
+      .insert(redriveTasks)
+      .values({
+        id,
+        account: BigInt(queue.account),
+        sourceQueueId: BigInt(queue.id),
+        destinationQueueId: destination && BigInt(destination.id),
+        rate,
+        total: sql`(SELECT coalesce(sum(bit_count(pending::bit(64))), 0) FROM slices WHERE queue_id = ${queue.id}::bigint
+                    AND account = ${queue.account}::bigint AND visible_at <= clock_timestamp())`,
+      })
+      .onConflictDoNothing()
+      .returning({ id: redriveTasks.id });
+    if (rows.length === 0) {
+      throw new SluiceError(
+        "redrive_running",
+        `a redrive of "${queue.name}" is running; cancel it or wait for its end`,
+      );
+    }
+    return (await this.find(queue, id)) as RedriveTask;
+  }
+
+  async find(queue: Queue, id: string): Promise<RedriveTask | undefined> {
+    const [row] = await this.#select().where(and(of(queue), eq(redriveTasks.id, id)));
+    return row && taskOf(row);
+  }
+
+  /** The newest first. */
+  async list(queue: Queue, limit: number): Promise<RedriveTask[]> {
+    const rows = await this.#select()
+      .where(of(queue))
+      .orderBy(desc(redriveTasks.createdAt), asc(redriveTasks.id))
+      .limit(limit);
+    return rows.map(taskOf);
+  }
+
+  /** Ends a running task; what it has moved stays moved. Undefined when it is not running. */
+  async cancel(queue: Queue, id: string): Promise<RedriveTask | undefined> {
+    const rows = await this.#db
+      .update(redriveTasks)
+      .set({ status: "cancelled", finishedAt: sql`clock_timestamp()` })
+      .where(and(of(queue), eq(redriveTasks.id, id), eq(redriveTasks.status, "running")))
+      .returning({ id: redriveTasks.id });
+    return rows.length > 0 ? await this.find(queue, id) : undefined;
+  }
+
+  #select() {
+    return this.#db
+      .select({ task: redriveTasks, queue: queues.name, destination: destinations.name })
+      .from(redriveTasks)
+      .leftJoin(queues, eq(queues.id, redriveTasks.sourceQueueId))
+      .leftJoin(destinations, eq(destinations.id, redriveTasks.destinationQueueId))
+      .$dynamic();
+  }
+}
+
+function of(queue: Queue) {
+  return and(
+    eq(redriveTasks.account, BigInt(queue.account)),
+    eq(redriveTasks.sourceQueueId, BigInt(queue.id)),
+  );
+}
+
+function taskOf(row: {
+  task: typeof redriveTasks.$inferSelect;
+  queue: string | null;
+  destination: string | null;
+}): RedriveTask {
+  const { id, rate, status, moved, total, createdAt, finishedAt } = row.task;
+  return {
+    id,
+    queue: row.queue ?? undefined,
+    destination: row.destination ?? undefined,
+    rate: rate ?? undefined,
+    status,
+    moved: Number(moved),
+    total: Number(total),
+    createdAt,
+    finishedAt: finishedAt ?? undefined,
+  };
+}

@@ -15,7 +15,13 @@ runProcess({
     });
     const bus = await untilAvailable(
       "NATS",
-      () => connectNatsBus({ servers: config.natsServers, name: "sluice-api", logger }),
+      () =>
+        connectNatsBus({
+          servers: config.natsServers,
+          name: "sluice-api",
+          logger,
+          prefix: config.natsPrefix,
+        }),
       { logger, signal },
     );
     const database = connectDatabase({

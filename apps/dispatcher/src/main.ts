@@ -16,7 +16,13 @@ runProcess({
     });
     const bus = await untilAvailable(
       "NATS",
-      () => connectNatsBus({ servers: config.natsServers, name: "sluice-dispatcher", logger }),
+      () =>
+        connectNatsBus({
+          servers: config.natsServers,
+          name: "sluice-dispatcher",
+          logger,
+          prefix: config.natsPrefix,
+        }),
       { logger, signal },
     );
     const database = connectDatabase({

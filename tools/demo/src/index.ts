@@ -1,1 +1,8 @@
-export {}
+export type {
+  DemoResult,
+  Incident,
+  Left,
+  PublishedResult,
+  QueueResult,
+  ServiceName,
+} from "./measure/result.ts";

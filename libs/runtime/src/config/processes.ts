@@ -19,6 +19,7 @@ const storage = {
 export const apiConfig = {
   ...storage,
   natsServers: variables.natsServers,
+  natsPrefix: variables.natsPrefix,
   host: variables.host,
   port: variables.port,
   ...processConfig,
@@ -28,6 +29,7 @@ export const apiConfig = {
 export const dispatcherConfig = {
   ...storage,
   natsServers: variables.natsServers,
+  natsPrefix: variables.natsPrefix,
   host: variables.host,
   healthPort: variables.healthPort,
   ...processConfig,

@@ -23,6 +23,7 @@ describe("a right environment", () => {
       databaseUrl: complete.DATABASE_URL,
       databasePool: 8,
       natsServers: ["nats://nats:4222"],
+      natsPrefix: "sluice",
       host: "127.0.0.1",
       port: 4566,
       region: "us-east-1",

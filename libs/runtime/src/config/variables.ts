@@ -28,6 +28,15 @@ export const natsServers = define({
   secret: true,
 });
 
+export const natsPrefix = define({
+  name: "NATS_PREFIX",
+  schema: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/),
+  expected: "1 to 64 of A-Z a-z 0-9 _ -",
+  description:
+    "First part of the NATS subjects; the same for all processes of an installation, another for each one that shares a NATS.",
+  default: "sluice",
+});
+
 export const host = define({
   name: "HOST",
   schema: z.string().regex(/^[A-Za-z0-9.:_-]{1,255}$/),

@@ -52,7 +52,14 @@ function startApp(app: App, options: ServiceOptions): Promise<ServiceProcess> {
   return startProcess({
     name: app.name,
     script: join(PROJECT_FOLDER, "apps", app.folder, "dist", "main.js"),
-    env: { DATABASE_URL: options.databaseUrl, ...app.env, ...options.env, LOG_FORMAT: "json" },
+    env: {
+      DATABASE_URL: options.databaseUrl,
+      ...app.env,
+      ...options.env,
+      // Its ready line is awaited: an information, in JSON.
+      LOG_LEVEL: (options.env ?? process.env)["LOG_LEVEL"] === "debug" ? "debug" : "info",
+      LOG_FORMAT: "json",
+    },
     ready: readyLine(app.event),
     onLine: options.onLine,
     signal: options.signal,

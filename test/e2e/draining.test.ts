@@ -1,0 +1,78 @@
+import { connect } from "node:net";
+import { once } from "node:events";
+import { startApi, startDispatcher, type ServiceProcess } from "@sluice/stack";
+import { afterAll, expect, test } from "vitest";
+import { Client } from "./http.ts";
+import { install } from "./installation.ts";
+
+const installation = await install();
+afterAll(() => installation[Symbol.asyncDispose]());
+const [survivor] = installation.apis.map(({ url }) => new Client(url)) as [Client];
+
+async function anotherApi() {
+  const api = installation.own(await startApi(installation.settings));
+  return { api, client: new Client(api.url) };
+}
+
+/** Tells the process to end and resolves when it has said that it will. */
+async function beginDraining(child: ServiceProcess): Promise<void> {
+  child.signal("SIGTERM");
+  await child.waitFor((line) => line.includes('"process.stopping"') || undefined, 10_000);
+}
+
+test("a request that was accepted is answered, and what it wrote is there", async () => {
+  const { api, client } = await anotherApi();
+  const queue = await client.subscribedQueue();
+  const publish = await client.begin(`/v1/topics/${queue}/messages`, {
+    messages: [{ body: "last" }],
+  });
+  await beginDraining(api);
+  await expect(client.call("GET", "/healthz")).rejects.toThrow("fetch failed");
+
+  const { status, body } = await publish.finish();
+  const { results } = body as { results: { messageId: string }[] };
+  expect(status).toBe(200);
+  expect(await api.exited).toEqual({ code: 0, signal: null });
+  expect(await survivor.receive(queue, { wait: 20 })).toMatchObject([
+    { messageId: results[0]?.messageId, body: "last", receiveCount: 1 },
+  ]);
+});
+
+test("a long poll is answered with no messages instead of being waited for", async () => {
+  const { api, client } = await anotherApi();
+  const queue = await client.subscribedQueue();
+  const poll = await client.begin(`/v1/queues/${queue}/receive`, { wait: 20 });
+  const answer = poll.finish();
+  // The answer to a later call: by then the poll is waiting.
+  await client.receive(queue);
+  api.signal("SIGTERM");
+  expect(await answer).toEqual({ status: 200, body: { messages: [] } });
+  expect(await api.exited).toEqual({ code: 0, signal: null });
+});
+
+test("a connection that brings no request does not keep the process", async () => {
+  const { api } = await anotherApi();
+  const silent = connect(Number(new URL(api.url).port), "127.0.0.1");
+  await once(silent, "connect");
+  api.signal("SIGTERM");
+  await once(silent.resume(), "close");
+  expect(await api.exited).toEqual({ code: 0, signal: null });
+});
+
+test("a dispatcher finishes what it has begun, and another goes on", async () => {
+  const dispatcher = installation.own(await startDispatcher(installation.settings));
+  const queue = await survivor.subscribedQueue();
+  const bodies = Array.from({ length: 200 }, (_, index) => `${index}`);
+  const publishing = Promise.all(bodies.map((body) => survivor.publish(queue, body)));
+  dispatcher.signal("SIGTERM");
+  await publishing;
+  expect(await dispatcher.exited).toEqual({ code: 0, signal: null });
+
+  const received: string[] = [];
+  while (received.length < bodies.length) {
+    const messages = await survivor.receive(queue, { maxMessages: 1_000, wait: 20 });
+    received.push(...messages.map(({ body }) => body));
+  }
+  expect(received).toHaveLength(bodies.length);
+  expect(new Set(received)).toEqual(new Set(bodies));
+});

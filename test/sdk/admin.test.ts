@@ -1,0 +1,128 @@
+import { connect, createAdmin, queue, topic } from "@sluice/client";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { startSluice, unique } from "./sluice.ts";
+import type { Sluice } from "./sluice.ts";
+
+let sluice: Sluice;
+let admin: ReturnType<typeof createAdmin>;
+
+beforeAll(async () => {
+  sluice = await startSluice();
+  admin = createAdmin(connect({ url: sluice.url }));
+});
+afterAll(() => sluice[Symbol.asyncDispose]());
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+test("a topic is created once, read, changed and deleted", async () => {
+  const orders = topic(unique("orders"));
+  const created = await admin.topics.create(orders, { tags: { team: "shop" } });
+  expect(created).toEqual({
+    name: orders.name,
+    tags: { team: "shop" },
+    createdAt: expect.any(Date),
+  });
+  await expect(admin.topics.create(orders, { tags: { team: "shop" } })).resolves.toEqual(created);
+  await expect(admin.topics.create(orders)).rejects.toMatchObject({
+    code: "topic_exists",
+    status: 409,
+  });
+  await admin.topics.update(orders, { tags: { team: "billing" } });
+  await expect(admin.topics.get(orders.name)).resolves.toMatchObject({ tags: { team: "billing" } });
+  await admin.topics.delete(orders);
+  await expect(admin.topics.get(orders)).rejects.toMatchObject({
+    code: "topic_not_found",
+    status: 404,
+  });
+  await expect(admin.topics.delete(orders)).rejects.toMatchObject({ code: "topic_not_found" });
+});
+
+test("a queue is created once, read with its counts, changed and deleted", async () => {
+  const billing = queue(unique("billing"));
+  const created = await admin.queues.create(billing, { visibilityTimeout: 45 });
+  expect(created).toMatchObject({
+    name: billing.name,
+    visibilityTimeout: 45,
+    delay: 0,
+    retention: 345_600,
+  });
+  await expect(admin.queues.create(billing, { visibilityTimeout: 46 })).rejects.toMatchObject({
+    code: "queue_exists",
+  });
+  const changed = await admin.queues.update(billing, { delay: 5, receiveWait: 3 });
+  expect(changed).toMatchObject({ visibilityTimeout: 45, delay: 5, receiveWait: 3 });
+  const { counts } = await admin.queues.get(billing);
+  expect(counts).toEqual({ visible: 0, inFlight: 0, delayed: 0, oldestMessageAge: null });
+  await admin.queues.delete(billing);
+  await expect(admin.queues.get(billing)).rejects.toMatchObject({ code: "queue_not_found" });
+});
+
+test("lists are walked page by page, by prefix", async () => {
+  const prefix = unique("page");
+  const names = ["a", "b", "c", "d", "e"].map((letter) => `${prefix}-${letter}`);
+  for (const name of names) {
+    await admin.queues.create(name);
+    await admin.topics.create(name);
+  }
+  const queues = await collect(admin.queues.list({ prefix, pageSize: 2 }));
+  expect(queues.map(({ name }) => name)).toEqual(names);
+  expect(queues[0]?.createdAt).toBeInstanceOf(Date);
+  const topics = await collect(admin.topics.list({ prefix, pageSize: 5 }));
+  expect(topics.map(({ name }) => name)).toEqual(names);
+  await expect(collect(admin.queues.list({ prefix: unique("none") }))).resolves.toEqual([]);
+});
+
+test("a queue is subscribed once and unsubscribed by id", async () => {
+  const orders = topic(unique("orders"));
+  const billing = queue(unique("billing"), orders);
+  const audit = queue(unique("audit"), orders);
+  await admin.topics.create(orders);
+  await admin.queues.create(billing);
+  await admin.queues.create(audit);
+  const subscription = await admin.subscribe(orders, billing);
+  expect(subscription).toMatchObject({
+    topic: orders.name,
+    queue: billing.name,
+    createdAt: expect.any(Date),
+  });
+  await expect(admin.subscriptions.create(orders, billing)).resolves.toEqual(subscription);
+  await expect(admin.subscriptions.get(subscription.id)).resolves.toEqual(subscription);
+  const second = await admin.subscribe(orders, audit);
+  const ofTopic = await collect(admin.subscriptions.list({ topic: orders, pageSize: 1 }));
+  expect(new Set(ofTopic.map(({ id }) => id))).toEqual(new Set([subscription.id, second.id]));
+  const all = await collect(admin.subscriptions.list());
+  expect(all.map(({ id }) => id)).toEqual(expect.arrayContaining([subscription.id, second.id]));
+  await admin.subscriptions.delete(subscription.id);
+  await expect(admin.subscriptions.get(subscription.id)).rejects.toMatchObject({
+    code: "subscription_not_found",
+  });
+});
+
+test("subscribing what is not there says which", async () => {
+  const there = unique("there");
+  await admin.topics.create(there);
+  await admin.queues.create(there);
+  await expect(admin.subscribe(there, unique("gone"))).rejects.toMatchObject({
+    code: "queue_not_found",
+  });
+  await expect(admin.subscribe(unique("gone"), there)).rejects.toMatchObject({
+    code: "topic_not_found",
+  });
+});
+
+test("a setting out of range is refused with its path, a bad name before the network", async () => {
+  await expect(
+    admin.queues.create(unique("q"), { visibilityTimeout: 99_999 }),
+  ).rejects.toMatchObject({
+    code: "invalid_request",
+    details: [{ path: "visibilityTimeout", message: expect.any(String) }],
+  });
+  await expect(admin.queues.create("no spaces")).rejects.toMatchObject({
+    code: "invalid_name",
+    status: undefined,
+  });
+});

@@ -1,0 +1,233 @@
+import { connect, createAdmin, queue } from "@sluice/client";
+import type { Connection } from "@sluice/client";
+import { createConsumer } from "@sluice/consumer";
+import type { ConsumerState, ReceivedMessage } from "@sluice/consumer";
+import { createProducer } from "@sluice/producer";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import {
+  codeOf,
+  countsOf,
+  empty,
+  eventually,
+  gate,
+  noting,
+  queueOf,
+  range,
+} from "./consumer-setup.ts";
+import { faultyProxy } from "./faulty-proxy.ts";
+import { startSluice, unique } from "./sluice.ts";
+import type { Sluice } from "./sluice.ts";
+
+let sluice: Sluice;
+let connection: Connection;
+
+beforeAll(async () => {
+  sluice = await startSluice();
+  connection = connect({ url: sluice.url });
+});
+afterAll(() => sluice[Symbol.asyncDispose]());
+
+describe("stopping", () => {
+  test("lets running handlers finish, gives back what was fetched, and resolves when the server knows", async () => {
+    const numbers = await queueOf(connection, 20);
+    const consumer = createConsumer(connection, numbers, { concurrency: 2, prefetch: 8 });
+    const { open, opened } = gate();
+    let handled = 0;
+    const run = consumer.run(async () => {
+      await opened;
+      handled++;
+    });
+    await eventually(async () => expect((await countsOf(connection, numbers)).inFlight).toBe(10));
+    const stopped = consumer.stop();
+    expect(consumer.state).toBe("draining");
+    await eventually(async () =>
+      expect(await countsOf(connection, numbers)).toEqual({ visible: 18, inFlight: 2, delayed: 0 }),
+    );
+    open();
+    await stopped;
+    await run;
+    expect(handled).toBe(2);
+    expect(await countsOf(connection, numbers)).toEqual({ visible: 18, inFlight: 0, delayed: 0 });
+  });
+
+  test("a handler that outlives the drain is told, and its message given back", async () => {
+    const numbers = await queueOf(connection, 1);
+    const { failures, options } = noting({ drainTimeoutMs: 50 });
+    const consumer = createConsumer(connection, numbers, options);
+    let message: ReceivedMessage<number> | undefined;
+    const { open, opened } = gate();
+    const run = consumer.run(async (received) => {
+      message = received;
+      expect(received.signal.aborted).toBe(false);
+      await opened;
+    });
+    await eventually(() => expect(message).toBeDefined());
+    await consumer.stop();
+    await run;
+    expect(message?.signal.reason).toMatchObject({ code: "aborted" });
+    expect(await countsOf(connection, numbers)).toEqual({ visible: 1, inFlight: 0, delayed: 0 });
+    open();
+    await message?.ack();
+    expect(await countsOf(connection, numbers)).toEqual({ visible: 1, inFlight: 0, delayed: 0 });
+    expect(failures).toEqual([]);
+  });
+
+  test("ends an open long poll at once, and what is sent then goes to the next consumer", async () => {
+    const numbers = await queueOf(connection, 0);
+    await using proxy = await faultyProxy(sluice.url);
+    const consumer = createConsumer(connect({ url: proxy.url }), numbers);
+    const run = consumer.run(() => {});
+    await eventually(() => expect(proxy.count("/receive")).toBe(1));
+    const started = performance.now();
+    await consumer.stop();
+    await run;
+    expect(performance.now() - started).toBeLessThan(2_000);
+    await createProducer(connection).send(numbers, 7);
+    const next = createConsumer(connection, numbers);
+    const seen: number[] = [];
+    await next.run(({ payload }) => {
+      seen.push(payload);
+      void next.stop();
+    });
+    expect(seen).toEqual([7]);
+  });
+
+  test("an AbortSignal stops like stop(), also before the start", async () => {
+    const numbers = await queueOf(connection, 1);
+    const stopping = new AbortController();
+    const states: ConsumerState[] = [];
+    const onStateChange = (state: ConsumerState) => states.push(state);
+    const consumer = createConsumer(connection, numbers, {
+      signal: stopping.signal,
+      onStateChange,
+    });
+    await consumer.run(() => stopping.abort());
+    expect(states).toEqual(["receiving", "draining", "stopped"]);
+    expect(await countsOf(connection, numbers)).toEqual(empty);
+    const handler = vi.fn();
+    await createConsumer(connection, numbers, { signal: stopping.signal }).run(handler);
+    expect(handler).not.toHaveBeenCalled();
+  });
+
+  test("a consumer runs once", async () => {
+    const consumer = createConsumer(connection, await queueOf(connection, 0));
+    const run = consumer.run(() => {});
+    await expect(consumer.run(() => {})).rejects.toMatchObject({ code: "closed" });
+    await expect(consumer[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: "closed" });
+    expect(consumer.state).toBe("receiving");
+    await consumer.stop();
+    await run;
+    await expect(consumer.runBatches(() => {})).rejects.toMatchObject({ code: "closed" });
+  });
+});
+
+describe("when the server fails", () => {
+  test("an outage is waited out and told as a state", async () => {
+    const numbers = await queueOf(connection, 3);
+    await using proxy = await faultyProxy(sluice.url);
+    const states: ConsumerState[] = [];
+    const { failures, options } = noting({ onStateChange: (state) => states.push(state) });
+    const consumer = createConsumer(connect({ url: proxy.url }), numbers, options);
+    const seen: number[] = [];
+    proxy.down();
+    const run = consumer.run(({ payload }) => seen.push(payload));
+    await eventually(() => expect(failures.length).toBeGreaterThan(1));
+    proxy.up();
+    await eventually(() => expect(seen).toHaveLength(3));
+    proxy.down();
+    await eventually(() =>
+      expect(states.filter((state) => state === "reconnecting")).toHaveLength(2),
+    );
+    proxy.up();
+    await createProducer(connection).send(numbers, 3);
+    await eventually(() => expect(seen).toHaveLength(4));
+    await consumer.stop();
+    await run;
+    expect(seen.sort()).toEqual(range(4));
+    expect(new Set(failures.map(({ stage }) => stage))).toEqual(new Set(["receive"]));
+    expect(new Set(failures.map(codeOf))).toEqual(new Set(["network"]));
+    const expected = [
+      "receiving",
+      "reconnecting",
+      "receiving",
+      "reconnecting",
+      "receiving",
+      "draining",
+      "stopped",
+    ];
+    expect(states).toEqual(expected);
+    expect(await countsOf(connection, numbers)).toEqual(empty);
+  });
+
+  test.each(["cut", "unavailable", "lose answer"] as const)(
+    "an acknowledgement is repeated until it is there: %s",
+    async (fault) => {
+      const numbers = await queueOf(connection, 50);
+      await using proxy = await faultyProxy(sluice.url);
+      proxy.fail("/ack", fault, fault);
+      const { failures, options } = noting();
+      const consumer = createConsumer(
+        connect({ url: proxy.url, retry: { baseDelayMs: 1 } }),
+        numbers,
+        options,
+      );
+      let seen = 0;
+      await consumer.run(() => {
+        if (++seen === 50) void consumer.stop();
+      });
+      expect(failures).toEqual([]);
+      expect(await countsOf(connection, numbers)).toEqual(empty);
+    },
+  );
+
+  test("messages whose receive was lost come again", async () => {
+    const numbers = await queueOf(connection, 2, 1);
+    await using proxy = await faultyProxy(sluice.url);
+    proxy.fail("/receive", "lose answer");
+    const { failures, options } = noting();
+    const consumer = createConsumer(connect({ url: proxy.url }), numbers, options);
+    const seen: number[] = [];
+    await consumer.run(({ payload }) => {
+      if (seen.push(payload) === 2) void consumer.stop();
+    });
+    expect(seen.sort()).toEqual([0, 1]);
+    expect(failures.map(({ stage }) => stage)).toEqual(["receive"]);
+    expect(await countsOf(connection, numbers)).toEqual(empty);
+  });
+
+  test("a queue that is not there rejects the run; so does one that is deleted, after draining", async () => {
+    const gone = createConsumer(connection, queue(unique("gone")));
+    await expect(gone.run(() => {})).rejects.toMatchObject({ code: "queue_not_found" });
+    expect(gone.state).toBe("stopped");
+
+    const numbers = await queueOf(connection, 1);
+    const { options } = noting();
+    const consumer = createConsumer(connection, numbers, { ...options, receivers: 2, wait: 1 });
+    const run = consumer.run(() => createAdmin(connection).queues.delete(numbers));
+    await expect(run).rejects.toMatchObject({ code: "queue_not_found" });
+    expect(consumer.state).toBe("stopped");
+    await consumer.stop();
+  });
+
+  test("callbacks that throw do no harm", async () => {
+    const console = vi.spyOn(globalThis.console, "error").mockImplementation(() => {});
+    const numbers = await queueOf(connection, 1);
+    const bad = () => {
+      throw new Error("callback");
+    };
+    const consumer = createConsumer(connection, numbers, {
+      onError: bad,
+      onStateChange: bad,
+      backoff: bad,
+    });
+    let received = 0;
+    await consumer.run(({ receiveCount }) => {
+      received = receiveCount;
+      if (receiveCount === 1) throw new Error("handler");
+      void consumer.stop();
+    });
+    expect(received).toBe(2);
+    expect(console).toHaveBeenCalled();
+    console.mockRestore();
+  });
+});

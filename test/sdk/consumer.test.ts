@@ -1,0 +1,390 @@
+import { connect, createAdmin, queue } from "@sluice/client";
+import type { Connection, SluiceError } from "@sluice/client";
+import { createConsumer } from "@sluice/consumer";
+import { createProducer } from "@sluice/producer";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { z } from "zod";
+import {
+  codeOf,
+  countsOf,
+  empty,
+  eventually,
+  gate,
+  noting,
+  queueOf,
+  range,
+} from "./consumer-setup.ts";
+import { faultyProxy } from "./faulty-proxy.ts";
+import { startSluice, unique } from "./sluice.ts";
+import type { Sluice } from "./sluice.ts";
+
+let sluice: Sluice;
+let connection: Connection;
+
+beforeAll(async () => {
+  sluice = await startSluice();
+  connection = connect({ url: sluice.url });
+});
+afterAll(() => sluice[Symbol.asyncDispose]());
+
+describe("with a handler", () => {
+  test("each message is handled once with its parsed payload, and acknowledged", async () => {
+    const orders = queue(unique("orders"), z.object({ id: z.int(), at: z.coerce.date() }));
+    await createAdmin(connection).queues.create(orders);
+    const at = new Date("2026-11-23T10:00:00Z");
+    await createProducer(connection).sendAll(
+      orders,
+      range(500).map((id) => ({ id, at })),
+    );
+    const { failures, options } = noting({ concurrency: 20, batchSize: 50 });
+    await using consumer = createConsumer(connection, orders, options);
+    const seen: { id: number; at: Date }[] = [];
+    void consumer.run(({ payload }) => seen.push(payload));
+    await eventually(() => expect(seen).toHaveLength(500));
+    await consumer.stop();
+    expect(seen.map(({ id }) => id).sort((a, b) => a - b)).toEqual(range(500));
+    expect(seen[0]?.at).toEqual(at);
+    expect(failures).toEqual([]);
+    expect(await countsOf(connection, orders)).toEqual(empty);
+    expect(consumer.state).toBe("stopped");
+  });
+
+  test("no more than `concurrency` are handled and no more than `prefetch` wait", async () => {
+    const numbers = await queueOf(connection, 40);
+    const consumer = createConsumer(connection, numbers, {
+      concurrency: 4,
+      prefetch: 3,
+      receivers: 2,
+    });
+    const { open, opened } = gate();
+    let running = 0;
+    let most = 0;
+    const done: number[] = [];
+    const run = consumer.run(async ({ payload }) => {
+      most = Math.max(most, ++running);
+      await opened;
+      running--;
+      done.push(payload);
+    });
+    await eventually(async () =>
+      expect(await countsOf(connection, numbers)).toEqual({ visible: 33, inFlight: 7, delayed: 0 }),
+    );
+    expect(running).toBe(4);
+    open();
+    await eventually(() => expect(done).toHaveLength(40));
+    await consumer.stop();
+    await run;
+    expect(most).toBe(4);
+    expect(await countsOf(connection, numbers)).toEqual(empty);
+  });
+
+  test("with one at a time and no prefetch, messages come in order", async () => {
+    const numbers = await queueOf(connection, 20);
+    const consumer = createConsumer(connection, numbers, { concurrency: 1, prefetch: 0 });
+    const seen: number[] = [];
+    await consumer.run(({ payload }) => {
+      if (seen.push(payload) === 20) void consumer.stop();
+    });
+    expect(seen).toEqual(range(20));
+  });
+
+  test("a failed message is reported and comes back after the back-off", async () => {
+    const numbers = await queueOf(connection, 1);
+    const { failures, options } = noting({ backoff: () => 0 });
+    const consumer = createConsumer(connection, numbers, options);
+    const counts: number[] = [];
+    await consumer.run(({ receiveCount }) => {
+      counts.push(receiveCount);
+      if (receiveCount < 3) throw new Error(`no luck ${receiveCount}`);
+      void consumer.stop();
+    });
+    expect(counts).toEqual([1, 2, 3]);
+    expect(failures.map(({ stage, error }) => [stage, (error as Error).message])).toEqual([
+      ["handle", "no luck 1"],
+      ["handle", "no luck 2"],
+    ]);
+    expect(await countsOf(connection, numbers)).toEqual(empty);
+  });
+
+  test("the back-off is asked with the receive count and kept", async () => {
+    const numbers = await queueOf(connection, 1);
+    const backoff = vi.fn(() => 60);
+    const { failures, options } = noting({ backoff });
+    const consumer = createConsumer(connection, numbers, options);
+    await consumer.run(() => {
+      void consumer.stop();
+      throw new Error("later");
+    });
+    expect(backoff).toHaveBeenCalledExactlyOnceWith(1);
+    expect(failures).toHaveLength(1);
+    expect((await countsOf(connection, numbers)).visible).toBe(0);
+  });
+
+  test("a body that does not match is not handled, reported with its path and comes back", async () => {
+    const name = unique("typed");
+    await createAdmin(connection).queues.create(name);
+    await createProducer(connection).sendAll(queue(name), ["{oops", '{"id":"x"}', '{"id":1}']);
+    const { failures, options } = noting({ backoff: () => 60 });
+    const consumer = createConsumer(connection, queue(name, z.object({ id: z.number() })), options);
+    const handled: unknown[] = [];
+    void consumer.run(({ payload }) => handled.push(payload));
+    await eventually(() => expect(failures.length + handled.length).toBe(3));
+    await consumer.stop();
+    expect(handled).toEqual([{ id: 1 }]);
+    expect(failures.map(({ stage }) => stage)).toEqual(["decode", "decode"]);
+    expect(failures.map(codeOf)).toEqual(["schema_mismatch", "schema_mismatch"]);
+    const paths = failures.map(({ error }) => (error as SluiceError).details[0]?.path);
+    expect(new Set(paths)).toEqual(new Set(["payload", "payload.id"]));
+    expect(failures.map(({ messages }) => messages[0]?.body).sort()).toEqual([
+      '{"id":"x"}',
+      "{oops",
+    ]);
+    const { visible, inFlight, delayed } = await countsOf(connection, { name });
+    expect([visible, inFlight + delayed]).toEqual([0, 2]);
+  });
+
+  test("a message is hidden for as long as its handler runs", async () => {
+    const numbers = await queueOf(connection, 3, 1);
+    await using proxy = await faultyProxy(sluice.url);
+    const { failures, options } = noting({ concurrency: 3 });
+    const consumer = createConsumer(connect({ url: proxy.url }), numbers, options);
+    const { open, opened } = gate();
+    const handled: number[] = [];
+    const run = consumer.run(async ({ payload }) => {
+      await opened;
+      handled.push(payload);
+    });
+    const other = vi.fn();
+    await eventually(async () => expect((await countsOf(connection, numbers)).inFlight).toBe(3));
+    await using rival = createConsumer(connection, numbers, { wait: 1 });
+    void rival.run(other);
+    // Each extension comes half a timeout after the last: six are three timeouts. One call extends all three.
+    await eventually(() => expect(proxy.count("/visibility")).toBeGreaterThanOrEqual(6));
+    open();
+    await consumer.stop();
+    await run;
+    expect(other).not.toHaveBeenCalled();
+    expect(handled).toHaveLength(3);
+    expect(failures).toEqual([]);
+    expect(await countsOf(connection, numbers)).toEqual(empty);
+  });
+
+  test("an extension that fails is tried again in time", async () => {
+    const numbers = await queueOf(connection, 1, 4);
+    await using proxy = await faultyProxy(sluice.url);
+    proxy.fail("/visibility", "unavailable");
+    const { failures, options } = noting();
+    const consumer = createConsumer(connect({ url: proxy.url }), numbers, options);
+    const { open, opened } = gate();
+    const run = consumer.run(() => opened);
+    await eventually(() => expect(proxy.count("/visibility")).toBe(2));
+    open();
+    await consumer.stop();
+    await run;
+    expect(failures.map((failure) => [failure.stage, codeOf(failure)])).toEqual([
+      ["extend", "unavailable"],
+    ]);
+    expect(await countsOf(connection, numbers)).toEqual(empty);
+  });
+
+  test("an acknowledgement that comes too late is reported and takes nothing from the new holder", async () => {
+    const numbers = await queueOf(connection, 1, 1);
+    const { failures, options } = noting({ autoExtend: false, concurrency: 1, prefetch: 0 });
+    const late = createConsumer(connection, numbers, options);
+    const { open, opened } = gate();
+    const first = late.run(() => opened);
+    await eventually(async () => expect((await countsOf(connection, numbers)).inFlight).toBe(1));
+    const next = createConsumer(connection, numbers, { visibilityTimeout: 30 });
+    const again = gate();
+    const taken = gate();
+    const second = next.run(async ({ receiveCount }) => {
+      expect(receiveCount).toBe(2);
+      taken.open();
+      await again.opened;
+    });
+    await taken.opened;
+    open();
+    await late.stop();
+    await first;
+    expect(failures.map((failure) => [failure.stage, codeOf(failure)])).toEqual([
+      ["acknowledge", "receipt_handle_expired"],
+    ]);
+    expect(failures[0]?.messages).toHaveLength(1);
+    expect((await countsOf(connection, numbers)).inFlight).toBe(1);
+    again.open();
+    await next.stop();
+    await second;
+    expect(await countsOf(connection, numbers)).toEqual(empty);
+  });
+
+  test("a handler is told when an outage has made its message visible to others", async () => {
+    const numbers = await queueOf(connection, 1, 2);
+    await using proxy = await faultyProxy(sluice.url);
+    const { failures, options } = noting();
+    const consumer = createConsumer(connect({ url: proxy.url }), numbers, options);
+    const cutOff = gate();
+    const told = gate();
+    let reason: unknown;
+    const run = consumer.run(async ({ signal }) => {
+      signal.addEventListener("abort", () => {
+        reason = signal.reason;
+        told.open();
+      });
+      proxy.down();
+      cutOff.open();
+      await told.opened;
+    });
+    await cutOff.opened;
+    const rival = createConsumer(connection, numbers, { visibilityTimeout: 30 });
+    const taken = gate();
+    const finish = gate();
+    const second = rival.run(() => {
+      taken.open();
+      return finish.opened;
+    });
+    await taken.opened;
+    proxy.up();
+    await consumer.stop();
+    await run;
+    expect(reason).toMatchObject({ code: "message_not_in_flight" });
+    const refused = failures.filter(({ error }) => !(error as SluiceError).retryable);
+    expect(refused.map((failure) => [failure.stage, codeOf(failure)])).toEqual([
+      ["extend", "message_not_in_flight"],
+      ["acknowledge", "receipt_handle_expired"],
+    ]);
+    expect(await countsOf(connection, numbers)).toEqual({ visible: 0, inFlight: 1, delayed: 0 });
+    finish.open();
+    await rival.stop();
+    await second;
+    expect(await countsOf(connection, numbers)).toEqual(empty);
+  });
+
+  test("a handler can acknowledge, release and extend by itself", async () => {
+    const numbers = await queueOf(connection, 3);
+    const { failures, options } = noting();
+    const consumer = createConsumer(connection, numbers, options);
+    let settled = 0;
+    await consumer.run(async (message) => {
+      if (message.payload === 0) {
+        await message.ack();
+        await message.ack();
+        settled++;
+        if (settled === 3) void consumer.stop();
+        throw new Error("after the acknowledgement");
+      }
+      if (message.payload === 1) await message.release(60);
+      if (message.payload === 2) await message.extend(120);
+      settled++;
+      if (settled === 3) void consumer.stop();
+    });
+    expect(failures.map(({ stage }) => stage)).toEqual(["handle"]);
+    const { visible, inFlight, delayed } = await countsOf(connection, numbers);
+    expect([visible, inFlight + delayed]).toEqual([0, 1]);
+  });
+});
+
+describe("with a handler of batches", () => {
+  test("batches hold up to batchSize, are handled by several receivers and acknowledged by one call each", async () => {
+    const numbers = await queueOf(connection, 5_000);
+    await using proxy = await faultyProxy(sluice.url);
+    const { failures, options } = noting({ batchSize: 1_000, receivers: 3 });
+    const consumer = createConsumer(connect({ url: proxy.url }), numbers, options);
+    const seen: number[] = [];
+    let batches = 0;
+    await consumer.runBatches((messages) => {
+      expect(messages.length).toBeLessThanOrEqual(1_000);
+      batches++;
+      seen.push(...messages.map(({ payload }) => payload));
+      if (seen.length === 5_000) void consumer.stop();
+    });
+    expect(seen.sort((a, b) => a - b)).toEqual(range(5_000));
+    expect(failures).toEqual([]);
+    expect(proxy.count("/ack")).toBe(batches);
+    expect(await countsOf(connection, numbers)).toEqual(empty);
+  });
+
+  test("a batch that fails comes back, but for what its handler has settled", async () => {
+    const numbers = await queueOf(connection, 10);
+    const { failures, options } = noting({ batchSize: 10, backoff: () => 0 });
+    const consumer = createConsumer(connection, numbers, options);
+    const received: number[] = [];
+    await consumer.runBatches(async (messages) => {
+      received.push(...messages.map(({ payload }) => payload));
+      if (messages[0]?.receiveCount === 1) {
+        await Promise.all(messages.slice(0, 4).map((message) => message.ack()));
+        throw new Error("the rest did not go in");
+      }
+      if (received.length === 16) void consumer.stop();
+    });
+    expect(received.slice(10).sort((a, b) => a - b)).toEqual(range(10).slice(4));
+    expect(failures.map(({ stage, messages }) => [stage, messages.length])).toEqual([
+      ["handle", 10],
+    ]);
+    expect(await countsOf(connection, numbers)).toEqual(empty);
+  });
+
+  test("what does not match is kept out of the batch", async () => {
+    const name = unique("typed");
+    await createAdmin(connection).queues.create(name);
+    await createProducer(connection).sendAll(queue(name), ["1", "x", "3", '"4"', "5"]);
+    const { failures, options } = noting({ backoff: () => 60 });
+    const checked = z.number().refine(async (n) => n > 0);
+    const consumer = createConsumer(connection, queue(name, checked), options);
+    const handled: number[] = [];
+    await consumer.runBatches((messages) => {
+      handled.push(...messages.map(({ payload }) => payload));
+      if (handled.length === 3) void consumer.stop();
+    });
+    expect(handled.sort()).toEqual([1, 3, 5]);
+    expect(
+      failures.map((failure) => [failure.stage, codeOf(failure), failure.messages.length]),
+    ).toEqual([["decode", "schema_mismatch", 2]]);
+  });
+});
+
+describe("as an iterator", () => {
+  test("asking for the next message acknowledges the one before; leaving releases the current one", async () => {
+    const numbers = await queueOf(connection, 5);
+    const consumer = createConsumer(connection, numbers, { concurrency: 1, prefetch: 2 });
+    const seen: number[] = [];
+    for await (const { payload } of consumer) {
+      seen.push(payload);
+      if (seen.length === 3) break;
+    }
+    expect(seen).toEqual([0, 1, 2]);
+    expect(consumer.state).toBe("stopped");
+    expect(await countsOf(connection, numbers)).toEqual({ visible: 3, inFlight: 0, delayed: 0 });
+  });
+
+  test("an acknowledged message stays so when the loop is left, by an error too", async () => {
+    const numbers = await queueOf(connection, 2);
+    const loop = async () => {
+      for await (const message of createConsumer(connection, numbers)) {
+        await message.ack();
+        throw new Error("enough");
+      }
+    };
+    await expect(loop()).rejects.toThrow("enough");
+    expect(await countsOf(connection, numbers)).toEqual({ visible: 1, inFlight: 0, delayed: 0 });
+  });
+
+  test("stop() ends the loop after the current message", async () => {
+    const numbers = await queueOf(connection, 3);
+    const consumer = createConsumer(connection, numbers);
+    let seen = 0;
+    for await (const _ of consumer) {
+      seen++;
+      void consumer.stop();
+    }
+    expect(seen).toBe(1);
+    expect(await countsOf(connection, numbers)).toEqual({ visible: 2, inFlight: 0, delayed: 0 });
+  });
+
+  test("what run() would reject with is thrown", async () => {
+    const loop = async () => {
+      for await (const _ of createConsumer(connection, queue(unique("gone"))))
+        throw new Error("a message of no queue");
+    };
+    await expect(loop()).rejects.toMatchObject({ code: "queue_not_found" });
+  });
+});

@@ -1,0 +1,229 @@
+import { connect, createAdmin, json, queue, topic } from "@sluice/client";
+import type { Connection } from "@sluice/client";
+import { createConsumer } from "@sluice/consumer";
+import type { ReceivedMessage } from "@sluice/consumer";
+import { PublishError, createProducer } from "@sluice/producer";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { faultyProxy } from "./faulty-proxy.ts";
+import { startSluice, unique } from "./sluice.ts";
+import type { Sluice } from "./sluice.ts";
+
+let sluice: Sluice;
+let connection: Connection;
+
+beforeAll(async () => {
+  sluice = await startSluice();
+  connection = connect({ url: sluice.url });
+});
+afterAll(() => sluice[Symbol.asyncDispose]());
+
+async function newQueue(settings?: { maxMessageSize?: number }) {
+  const numbers = queue(unique("numbers"), json<number>());
+  await createAdmin(connection).queues.create(numbers, settings);
+  return numbers;
+}
+
+/** Takes that many messages, in the order received. */
+async function drain<P>(
+  from: Parameters<typeof createConsumer<P>>[1],
+  count: number,
+): Promise<ReceivedMessage<P>[]> {
+  const consumer = createConsumer(connection, from, { batchSize: 1_000 });
+  const all: ReceivedMessage<P>[] = [];
+  if (count === 0) return all;
+  await consumer.runBatches((messages) => {
+    all.push(...messages);
+    if (all.length >= count) void consumer.stop();
+  });
+  return all;
+}
+
+const visible = async (name: string) =>
+  (await createAdmin(connection).queues.get(name)).counts.visible;
+
+test("a published message reaches the subscribed queue with all that it carries", async () => {
+  const admin = createAdmin(connection);
+  const orders = topic(unique("orders"), json<{ id: string }>());
+  const billing = queue(unique("billing"), orders);
+  await admin.topics.create(orders);
+  await admin.queues.create(billing);
+  await admin.subscribe(orders, billing);
+  await using producer = createProducer(connection);
+  const { messageId } = await producer.publish(
+    orders,
+    { id: "o-1 ✓" },
+    {
+      subject: "placed",
+      groupId: "customer-7",
+      attributes: {
+        type: "order",
+        size: 3,
+        raw: new Uint8Array([1, 255]),
+        price: { type: "Number.eur", value: "1.50" },
+      },
+    },
+  );
+  const [message] = await drain(billing, 1);
+  expect(message).toMatchObject({
+    id: messageId,
+    payload: { id: "o-1 ✓" },
+    body: '{"id":"o-1 ✓"}',
+    subject: "placed",
+    groupId: "customer-7",
+    receiveCount: 1,
+    attributes: { type: "order", size: 3, raw: new Uint8Array([1, 255]), price: 1.5 },
+  });
+  expect(message?.rawAttributes.price).toEqual({ type: "Number.eur", value: "1.50" });
+  expect(Math.abs(Date.now() - message!.sentAt.getTime())).toBeLessThan(60_000);
+  expect(message!.firstReceivedAt.getTime()).toBeGreaterThanOrEqual(message!.sentAt.getTime());
+});
+
+test("any number is sent in calls of a thousand and answered in the order given", async () => {
+  const numbers = await newQueue();
+  await using proxy = await faultyProxy(sluice.url);
+  const producer = createProducer(connect({ url: proxy.url }));
+  const payloads = Array.from({ length: 2_500 }, (_, index) => index);
+  const sent = await producer.sendAll(numbers, payloads, { each: (n) => ({ attributes: { n } }) });
+  expect(proxy.count("/messages")).toBe(3);
+  const received = await drain(numbers, 2_500);
+  const idOf = new Map(received.map(({ id, payload }) => [payload, id]));
+  expect(sent.map(({ messageId }) => messageId)).toEqual(
+    payloads.map((payload) => idOf.get(payload)),
+  );
+  expect(received.every(({ payload, attributes }) => attributes.n === payload)).toBe(true);
+});
+
+test("large messages are split by bytes", async () => {
+  const texts = queue(unique("texts"));
+  await createAdmin(connection).queues.create(texts);
+  const payloads = Array.from({ length: 9 }, (_, index) => `${index}${"€".repeat(300_000)}`);
+  await createProducer(connection).sendAll(texts, payloads);
+  const received = await drain(texts, 9);
+  expect(received.map(({ payload }) => payload).sort()).toEqual(payloads);
+});
+
+test.each(["cut", "unavailable", "lose answer"] as const)(
+  "a message is stored once when the network fails it: %s",
+  async (fault) => {
+    const numbers = await newQueue();
+    await using proxy = await faultyProxy(sluice.url);
+    proxy.fail("/messages", fault, fault);
+    const producer = createProducer(connect({ url: proxy.url, retry: { baseDelayMs: 1 } }));
+    const sent = await producer.sendAll(numbers, [1, 2, 3]);
+    expect(proxy.count("/messages")).toBe(3);
+    expect(await visible(numbers.name)).toBe(3);
+    const received = await drain(numbers, 3);
+    expect(new Set(received.map(({ id }) => id))).toEqual(
+      new Set(sent.map(({ messageId }) => messageId)),
+    );
+  },
+);
+
+test("a key of one's own makes a call repeatable by another process", async () => {
+  const numbers = await newQueue();
+  const idempotencyKey = unique("outbox-row");
+  const payloads = Array.from({ length: 1_500 }, (_, index) => index);
+  const first = await createProducer(connection).sendAll(numbers, payloads, { idempotencyKey });
+  const second = await createProducer(connection).sendAll(numbers, payloads, { idempotencyKey });
+  expect(second).toEqual(first);
+  expect(await visible(numbers.name)).toBe(1_500);
+  const other = createProducer(connection).sendAll(numbers, [1], { idempotencyKey });
+  await expect(other).rejects.toMatchObject({ code: "idempotency_key_reused" });
+});
+
+test("messages that are refused do not keep the others from being stored, and each has its result", async () => {
+  const numbers = await newQueue();
+  const texts = queue(numbers.name);
+  const error = await createProducer(connection)
+    .sendAll(texts, ["1", "\u0000", "3", "x".repeat(1_048_577)])
+    .catch((reason: unknown) => reason as PublishError);
+  expect(error).toBeInstanceOf(PublishError);
+  expect((error as PublishError).results).toEqual([
+    { messageId: expect.any(String) },
+    { error: expect.objectContaining({ code: "invalid_message" }) },
+    { messageId: expect.any(String) },
+    { error: expect.objectContaining({ code: "message_too_large" }) },
+  ]);
+  expect(await visible(numbers.name)).toBe(2);
+  await expect(createProducer(connection).send(texts, "\u0000")).rejects.toMatchObject({
+    code: "invalid_message",
+  });
+});
+
+test("a call that fails between others tells the stored messages from the rest", async () => {
+  const numbers = await newQueue();
+  await using proxy = await faultyProxy(sluice.url);
+  const impatient = connect({ url: proxy.url, retry: false });
+  const payloads = Array.from({ length: 2_500 }, (_, index) => index);
+  proxy.fail("/messages", "cut");
+  await expect(createProducer(impatient).sendAll(numbers, payloads)).rejects.toMatchObject({
+    code: "network",
+  });
+
+  proxy.fail("/messages", "pass", "cut");
+  const failed = await createProducer(impatient)
+    .sendAll(numbers, payloads)
+    .catch((reason: unknown) => reason as PublishError);
+  const { code, cause, results } = failed as PublishError;
+  expect({ code, cause }).toEqual({
+    code: "publish_failed",
+    cause: expect.objectContaining({ code: "network" }),
+  });
+  expect(results.slice(0, 1_000).every(({ messageId }) => messageId !== undefined)).toBe(true);
+  expect(results.slice(1_000).every(({ error }) => error?.code === "network")).toBe(true);
+  expect(await visible(numbers.name)).toBe(1_000);
+});
+
+test("a destination that is not there is named", async () => {
+  const producer = createProducer(connection);
+  await expect(producer.publish(topic(unique("gone")), "x")).rejects.toMatchObject({
+    code: "topic_not_found",
+  });
+  await expect(producer.sendAll(queue(unique("gone")), ["x"])).rejects.toMatchObject({
+    code: "queue_not_found",
+  });
+});
+
+test("a delayed message is not visible yet", async () => {
+  const numbers = await newQueue();
+  await createProducer(connection).send(numbers, 1, { delay: 60 });
+  const { counts } = await createAdmin(connection).queues.get(numbers);
+  expect(counts).toMatchObject({ visible: 0, delayed: 1 });
+});
+
+test("with batching, single sends share calls and keep their order", async () => {
+  const numbers = await newQueue();
+  await using proxy = await faultyProxy(sluice.url);
+  const producer = createProducer(connect({ url: proxy.url }), { batching: true });
+  const payloads = Array.from({ length: 300 }, (_, index) => index);
+  const burst = payloads.map((n) => producer.send(numbers, n));
+  const later = Promise.all(burst).then(() => producer.send(numbers, 300));
+  const sent = [...(await Promise.all(burst)), await later];
+  await producer.close();
+  expect(proxy.count("/messages")).toBe(2);
+  const received = await drain(numbers, 301);
+  expect(received.map(({ payload }) => payload)).toEqual([...payloads, 300]);
+  expect(received.map(({ id }) => id)).toEqual(sent.map(({ messageId }) => messageId));
+});
+
+test("with batching, a refused message fails alone", async () => {
+  const numbers = await newQueue();
+  const texts = queue(numbers.name);
+  await using producer = createProducer(connection, {
+    batching: { maxMessages: 2, maxDelayMs: 5 },
+  });
+  const outcomes = await Promise.allSettled(
+    ["1", "\u0000", "3"].map((text) => producer.send(texts, text)),
+  );
+  expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+  expect(await visible(numbers.name)).toBe(2);
+});
+
+test("closing sends what still waits and resolves when it is answered", async () => {
+  const numbers = await newQueue();
+  const producer = createProducer(connection, { batching: { maxDelayMs: 60_000 } });
+  const sent = [1, 2, 3].map((n) => producer.send(numbers, n));
+  await producer.close();
+  expect(await visible(numbers.name)).toBe(3);
+  await expect(Promise.all(sent)).resolves.toHaveLength(3);
+});

@@ -26,4 +26,5 @@ export type { RedriveTask } from "./redrive/redrive-tasks.ts";
 export type { Received, ReceivedSlice } from "./receive/receive.ts";
 export { bitCharacter } from "./receipt-handle/receipt-handle.ts";
 export { startDispatcher, type RunningDispatcher } from "./fan-out/start-dispatcher.ts";
+export { carryOnRedrives } from "./redrive/carry-on-redrives.ts";
 export { cleanUp, type CleanUpResult } from "./clean-up/clean-up.ts";

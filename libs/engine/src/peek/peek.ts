@@ -49,22 +49,26 @@ export async function peek(
   const { limit = DEFAULT_LIMIT, order = "oldest" } = request;
   const start = readCursor(request.cursor);
   const rows = await selectSlices(sql, queue, { order, state: request.state, start });
+  const groups = groupsOf(rows);
+  // The last slices may be cut off from others at the same place: the next page begins with that place.
+  const cutOff = rows.length === MAX_SLICES ? groups.pop() : undefined;
   const messages: PeekedMessage[] = [];
-  for (const row of rows) {
-    const lines = row.payload.split("\n");
-    for (const bit of bitsInOrder(row, order)) {
-      if (isBefore(row, bit, start, order)) continue;
-      if (messages.length === limit) return { messages, nextCursor: writeCursor(row, bit) };
-      const message = messageOf(row, lines[bit] ?? "");
+  for (const group of groups) {
+    for (const entry of inOrder(group, order)) {
+      if (isBefore(entry, start, order)) continue;
+      if (messages.length === limit) return { messages, nextCursor: writeCursor(entry) };
+      const message = messageOf(entry);
       if (matches(message, request.search)) messages.push(message);
     }
   }
-  const last = rows.length === MAX_SLICES ? rows.at(-1) : undefined;
-  return last ? { messages, nextCursor: writeCursor(last, PAST_END[order]) } : { messages };
+  const next = cutOff && inOrder(cutOff, order)[0];
+  return next
+    ? { messages, nextCursor: writeCursor({ ...next, bit: FIRST_BIT[order], copy: 0 }) }
+    : { messages };
 }
 
-/** In a cursor instead of a bit: the slice was looked at to its end. */
-const PAST_END = { oldest: 63, newest: -1 };
+/** In a cursor instead of a bit: everything at that place is still to be looked at. */
+const FIRST_BIT = { oldest: 0, newest: 62 };
 
 interface SliceRow {
   batch_id: string;
@@ -82,6 +86,7 @@ interface Cursor {
   visibleUs: string;
   batchId: string;
   bit: number;
+  copy: number;
 }
 
 async function selectSlices(
@@ -119,22 +124,56 @@ async function selectSlices(
     ORDER BY ${oldest ? sql`s.visible_us, s.batch_id` : sql`s.visible_us DESC, s.batch_id DESC`}`;
 }
 
-function bitsInOrder(row: SliceRow, order: "oldest" | "newest"): number[] {
-  const bits = bitsOf(BigInt(row.pending));
-  return order === "oldest" ? bits : bits.toReversed();
+/** One message of a slice. */
+interface Entry {
+  row: SliceRow;
+  line: string;
+  bit: number;
+  /** Counts from 0 what is the same message: two queues of a topic may have sent it to one dead-letter queue. */
+  copy: number;
 }
 
+/**
+ * Slices at the same place: parts of one batch that become visible in the same instant, as dead letters that were moved
+ * together do. A cursor names a place and a bit, so their messages are put in order together.
+ */
+function groupsOf(rows: readonly SliceRow[]): SliceRow[][] {
+  const groups: SliceRow[][] = [];
+  for (const row of rows) {
+    const last = groups.at(-1);
+    if (last?.[0]?.visible_us === row.visible_us && last[0].batch_id === row.batch_id)
+      last.push(row);
+    else groups.push([row]);
+  }
+  return groups;
+}
+
+function inOrder(group: readonly SliceRow[], order: "oldest" | "newest"): Entry[] {
+  const copies = new Map<number, number>();
+  const entries = group.flatMap((row) => {
+    const lines = row.payload.split("\n");
+    return bitsOf(BigInt(row.pending)).map((bit): Entry => {
+      const copy = copies.get(bit) ?? 0;
+      copies.set(bit, copy + 1);
+      return { row, line: lines[bit] ?? "", bit, copy };
+    });
+  });
+  const direction = DIRECTION[order];
+  return entries.sort((a, b) => direction * (a.bit - b.bit) || a.copy - b.copy);
+}
+
+const DIRECTION = { oldest: 1, newest: -1 };
+
 function isBefore(
-  row: SliceRow,
-  bit: number,
+  { row, bit, copy }: Entry,
   start: Cursor | undefined,
   order: "oldest" | "newest",
 ): boolean {
   if (start?.visibleUs !== row.visible_us || start.batchId !== row.batch_id) return false;
-  return order === "oldest" ? bit < start.bit : bit > start.bit;
+  return (DIRECTION[order] * (bit - start.bit) || copy - start.copy) < 0;
 }
 
-function messageOf(row: SliceRow, line: string): PeekedMessage {
+function messageOf({ row, line }: Entry): PeekedMessage {
   const stored = JSON.parse(`{${line}}`) as Pick<
     PeekedMessage,
     "messageId" | "body" | "attributes" | "subject" | "groupId"
@@ -158,13 +197,13 @@ function matches(message: PeekedMessage, search: string | undefined): boolean {
   ].some((text) => text.toLowerCase().includes(wanted));
 }
 
-function writeCursor(row: SliceRow, bit: number): string {
-  return Buffer.from(`${row.visible_us}:${row.batch_id}:${bit}`).toString("base64url");
+function writeCursor({ row, bit, copy }: Omit<Entry, "line">): string {
+  return Buffer.from(`${row.visible_us}:${row.batch_id}:${bit}:${copy}`).toString("base64url");
 }
 
 function readCursor(cursor: string | undefined): Cursor | undefined {
   if (cursor === undefined) return undefined;
-  const match = /^(\d{1,18}):(\d{1,15}):(-1|\d{1,2})$/.exec(
+  const match = /^(\d{1,18}):(\d{1,15}):(\d{1,2}):(\d{1,6})$/.exec(
     Buffer.from(cursor, "base64url").toString(),
   );
   if (!match) {
@@ -172,5 +211,6 @@ function readCursor(cursor: string | undefined): Cursor | undefined {
       details: [{ path: "query.cursor", message: "pass nextCursor of the page before, unchanged" }],
     });
   }
-  return { visibleUs: match[1] ?? "", batchId: match[2] ?? "", bit: Number(match[3]) };
+  const [, visibleUs = "", batchId = "", bit, copy] = match;
+  return { visibleUs, batchId, bit: Number(bit), copy: Number(copy) };
 }

@@ -43,7 +43,11 @@ export interface ClaimRequest {
  *   to write and to acknowledge, and receives of 1,000 out of slices of 63 would otherwise split every time.
  * - Messages past the queue's retention are not handed out, whenever the clean-up gets to them.
  * - A slice whose receive count would pass the queue's `maxReceiveCount` goes to the dead-letter queue instead, whole, in
- *   this same statement: one update of one row, so it is never in both or in neither.
+ *   this same statement: one update of one row, so it is never in both or in neither. The dead-letter queue is locked
+ *   against deletion while that happens: a slice moved into a queue that is being deleted would be lost. Where it is gone,
+ *   messages are received again.
+ * - Each slice has a lease of its own: a dead-letter queue that two queues of one topic share holds the same batch twice,
+ *   and the handles of the two must differ.
  * - A claim that finds nothing says when there will be something, so that whoever waits needs no second query.
  */
 export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
@@ -51,7 +55,8 @@ export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
   const rows = await sql<(ClaimRow | DeadRow | DueRow)[]>`
     WITH queue AS MATERIALIZED (
       SELECT clock_timestamp() AS now, retention, paused, dead_letter_queue_id, nextval('lease_ids') AS lease,
-             coalesce(max_receive_count, 2147483647) AS max_receive_count,
+             CASE WHEN EXISTS (SELECT FROM queues d WHERE d.id = queues.dead_letter_queue_id)
+               THEN max_receive_count ELSE 2147483647 END AS max_receive_count,
              date_trunc('milliseconds', clock_timestamp()) + interval '1 millisecond'
                + make_interval(secs => coalesce(${visibilityTimeout ?? null}::int, visibility_timeout)) AS deadline
       FROM queues WHERE id = ${queueId}::bigint AND account = ${account}::bigint
@@ -70,12 +75,16 @@ export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
       SELECT row, pending, bit_count(pending::bit(64)) AS messages,
              sum(bit_count(pending::bit(64))) OVER (ORDER BY visible_at, batch_id ROWS UNBOUNDED PRECEDING) AS upto
       FROM visible WHERE NOT exhausted
+    ), dead_letter_queue AS MATERIALIZED (
+      SELECT id FROM queues
+      WHERE id = (SELECT dead_letter_queue_id FROM queue) AND EXISTS (SELECT FROM visible WHERE exhausted)
+      FOR KEY SHARE
     ), dead AS (
       UPDATE slices s
-      SET queue_id = queue.dead_letter_queue_id, visible_at = queue.now, lease = 0, receive_count = 0, moved = false,
+      SET queue_id = dead_letter_queue.id, visible_at = queue.now, lease = 0, receive_count = 0, moved = false,
           first_received_at = NULL, source_queue_id = s.queue_id,
           failure_reason = coalesce(failure_reason, 'received ' || receive_count || ' times without being acknowledged')
-      FROM visible, queue
+      FROM visible, queue, dead_letter_queue
       WHERE visible.exhausted AND s.ctid = visible.row
       RETURNING s.queue_id, s.pending
     ), split AS MATERIALIZED (
@@ -86,7 +95,7 @@ export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
       WHERE upto > ${max}::int AND upto - messages < ${max}::int AND (upto - messages) * 2 < ${max}::int
     ), whole AS (
       UPDATE slices s
-      SET visible_at = queue.deadline, lease = queue.lease, receive_count = receive_count + 1, moved = false,
+      SET visible_at = queue.deadline, lease = nextval('lease_ids'), receive_count = receive_count + 1, moved = false,
           first_received_at = coalesce(first_received_at, queue.now)
       FROM counted, queue
       WHERE s.ctid = counted.row AND counted.upto <= ${max}::int

@@ -26,8 +26,9 @@ export async function runningRedrives(sql: Sql): Promise<string[]> {
  *
  * - Only what was visible when the task started is moved: a message that fails again comes back later than that, so a
  *   task ends.
- * - A message goes back to where it came from, or to the task's destination. One that has nowhere to go (it was sent to
- *   the dead-letter queue, or its queue was deleted) stays.
+ * - A message goes back to where it came from, or to the task's destination, which is locked against deletion meanwhile.
+ *   One that has nowhere to go (it was sent to the dead-letter queue, or its queue was deleted) stays.
+ * - The task is over when nothing is left to be moved, also nothing that a receive or a deletion has locked just now.
  * - The rate bounds what has been moved since the start; slices go whole, as soon as the rate has made room for them.
  */
 export async function moveDeadLetters(sql: Sql, taskId: string): Promise<MoveResult> {
@@ -39,13 +40,24 @@ export async function moveDeadLetters(sql: Sql, taskId: string): Promise<MoveRes
       FROM redrive_tasks WHERE id = ${taskId}::uuid AND status = 'running'
       FOR UPDATE SKIP LOCKED
     ), movable AS (
-      SELECT s.ctid AS row, s.pending, s.visible_at, s.batch_id, q.id AS target, q.delay
+      SELECT s.ctid AS row, s.pending, s.visible_at, s.batch_id, q.id AS target
       FROM task
-      JOIN slices s ON s.queue_id = task.source_queue_id AND s.account = task.account AND s.visible_at <= task.created_at
+      JOIN queues dlq ON dlq.id = task.source_queue_id AND dlq.account = task.account
+      JOIN slices s ON s.queue_id = dlq.id AND s.account = dlq.account AND s.visible_at <= task.created_at
+        AND s.sent_at > task.now - make_interval(secs => dlq.retention)
       JOIN queues q ON q.id = coalesce(task.destination_queue_id, s.source_queue_id) AND q.account = task.account
       ORDER BY s.visible_at, s.batch_id
       LIMIT ${STEP}::int
       FOR UPDATE OF s SKIP LOCKED
+      FOR KEY SHARE OF q SKIP LOCKED
+    ), unfinished AS MATERIALIZED (
+      SELECT EXISTS (
+        SELECT FROM task
+        JOIN queues dlq ON dlq.id = task.source_queue_id AND dlq.account = task.account
+        JOIN slices s ON s.queue_id = dlq.id AND s.account = dlq.account AND s.visible_at <= task.created_at
+          AND s.sent_at > task.now - make_interval(secs => dlq.retention)
+        JOIN queues q ON q.id = coalesce(task.destination_queue_id, s.source_queue_id) AND q.account = task.account
+      ) AS more
     ), counted AS (
       SELECT *, sum(bit_count(pending::bit(64))) OVER (ORDER BY visible_at, batch_id ROWS UNBOUNDED PRECEDING) AS upto
       FROM movable
@@ -59,9 +71,9 @@ export async function moveDeadLetters(sql: Sql, taskId: string): Promise<MoveRes
     ), recorded AS (
       UPDATE redrive_tasks t
       SET moved = t.moved + (SELECT coalesce(sum(bit_count(pending::bit(64))), 0) FROM moved),
-          status = CASE WHEN EXISTS (SELECT FROM movable) THEN t.status ELSE 'completed' END,
-          finished_at = CASE WHEN EXISTS (SELECT FROM movable) THEN NULL ELSE task.now END
-      FROM task WHERE t.id = task.id
+          status = CASE WHEN unfinished.more THEN t.status ELSE 'completed' END,
+          finished_at = CASE WHEN unfinished.more THEN NULL ELSE task.now END
+      FROM task, unfinished WHERE t.id = task.id
       RETURNING t.id
     )
     SELECT queue_id, sum(bit_count(pending::bit(64)))::int AS messages, count(*)::int AS slices FROM moved GROUP BY queue_id

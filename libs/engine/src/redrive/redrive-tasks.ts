@@ -38,8 +38,12 @@ export class RedriveTasks {
     this.#db = db;
   }
 
-  /** @throws {SluiceError} `redrive_running` when one is running for this queue already */
+  /**
+   * @throws {SluiceError} `redrive_running` when one is running for this queue already; `invalid_request` when it would
+   * move messages to where they are
+   */
   async start(queue: Queue, { destination, rate }: NewRedriveTask): Promise<RedriveTask> {
+    if (destination?.id === queue.id) refuseItself();
     const id = uuidv7();
     const rows = await this.#db
       .insert(redriveTasks)
@@ -50,7 +54,8 @@ export class RedriveTasks {
         destinationQueueId: destination && BigInt(destination.id),
         rate,
         total: sql`(SELECT coalesce(sum(bit_count(pending::bit(64))), 0) FROM slices WHERE queue_id = ${queue.id}::bigint
-                    AND account = ${queue.account}::bigint AND visible_at <= clock_timestamp())`,
+                    AND account = ${queue.account}::bigint AND visible_at <= clock_timestamp()
+                    AND sent_at > clock_timestamp() - make_interval(secs => ${queue.retention}::int))`,
       })
       .onConflictDoNothing()
       .returning({ id: redriveTasks.id });
@@ -95,6 +100,13 @@ export class RedriveTasks {
       .leftJoin(destinations, eq(destinations.id, redriveTasks.destinationQueueId))
       .$dynamic();
   }
+}
+
+function refuseItself(): never {
+  const message = "the messages are in this queue already; name another one";
+  throw new SluiceError("invalid_request", `destination: ${message}`, {
+    details: [{ path: "destination", message }],
+  });
 }
 
 function of(queue: Queue) {

@@ -29,7 +29,11 @@ export type {
   QueueInfo,
   QueueInfoWithCounts,
   QueueSettings,
+  RedriveAllowPolicy,
+  RedrivePolicy,
 } from "./admin/queues.ts";
+export type { MessageState, PeekedMessage, PeekOptions } from "./admin/peek.ts";
+export type { Redrive, RedriveAdmin, RedriveOptions } from "./admin/redrives.ts";
 export type {
   SubscriptionAdmin,
   SubscriptionInfo,

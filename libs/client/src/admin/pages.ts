@@ -12,12 +12,18 @@ export interface ListOptions {
 /** Walks the pages of a list, asking for the next one only when the loop gets there. */
 export async function* pages<Info>(
   connection: Connection,
-  list: { path: string; field: string; options: ListOptions; read: (wire: unknown) => Info },
+  list: {
+    path: string;
+    field: string;
+    query?: Readonly<Record<string, string | undefined>>;
+    options: ListOptions;
+    read: (wire: unknown) => Info;
+  },
 ): AsyncGenerator<Info, void, undefined> {
   const { prefix, pageSize, signal } = list.options;
   let cursor: string | undefined;
   do {
-    const query = { prefix, limit: pageSize, cursor };
+    const query = { ...list.query, prefix, limit: pageSize, cursor };
     const page = await connection.request({ method: "GET", path: list.path, query, signal });
     yield* listOf(page, list.field).map(list.read);
     cursor = (page as { nextCursor?: string }).nextCursor;

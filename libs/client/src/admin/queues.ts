@@ -1,10 +1,31 @@
 import type { Connection } from "../connection.ts";
 import { queueName } from "../declarations.ts";
 import type { QueueReference } from "../declarations.ts";
+import { queuePath } from "./paths.ts";
 import { pages } from "./pages.ts";
 import type { ListOptions } from "./pages.ts";
+import { peek } from "./peek.ts";
+import type { PeekedMessage, PeekOptions } from "./peek.ts";
+import { RedriveAdmin } from "./redrives.ts";
 import { remove } from "./remove.ts";
 import type { Tags } from "./topics.ts";
+
+/** After how many receives a message goes to which queue. */
+export interface RedrivePolicy {
+  /** Where it goes instead of being received once more: the name of a queue that is there. */
+  readonly deadLetterQueue: string;
+  /** 1 to 1,000. */
+  readonly maxReceiveCount: number;
+}
+
+/** Which queues may name this one as their dead-letter queue. */
+export type RedriveAllowPolicy =
+  | { readonly permission: "allowAll" | "denyAll" }
+  | {
+      readonly permission: "byQueue";
+      /** Up to 10 names. */
+      readonly queues: readonly string[];
+    };
 
 export interface QueueSettings {
   /** How long a received message stays hidden from other consumers: 0 to 43,200 seconds. Default 30. */
@@ -17,6 +38,12 @@ export interface QueueSettings {
   readonly maxMessageSize?: number;
   /** How long a receive that says nothing else waits for a message: 0 to 20 seconds. Default 0. */
   readonly receiveWait?: number;
+  /** Where messages go that fail too often; null (the default): they are received until they expire. */
+  readonly redrive?: RedrivePolicy | null;
+  /** Default: any queue. */
+  readonly redriveAllow?: RedriveAllowPolicy;
+  /** Whether receives get nothing, while sends and publishes go on. Default false. */
+  readonly paused?: boolean;
   /** Up to 50; keys up to 128 characters, values up to 256. */
   readonly tags?: Tags;
 }
@@ -43,10 +70,13 @@ export interface QueueInfoWithCounts extends QueueInfo {
 
 /** Creates, reads and removes queues. Every method takes a declaration or a name. */
 export class QueueAdmin {
+  /** Moves of dead letters back to where they came from, or to a named queue. */
+  readonly redrives: RedriveAdmin;
   readonly #connection: Connection;
 
   constructor(connection: Connection) {
     this.#connection = connection;
+    this.redrives = new RedriveAdmin(connection);
   }
 
   /** Creates the queue, or returns it when it exists with the same settings. Throws `queue_exists` when they differ. */
@@ -84,10 +114,45 @@ export class QueueAdmin {
   delete(queue: QueueReference): Promise<void> {
     return remove(this.#connection, queuePath(queue));
   }
-}
 
-export function queuePath(queue: QueueReference): string {
-  return `/v1/queues/${encodeURIComponent(queueName(queue))}`;
+  /** Stops handing out messages; what is in flight can still be acknowledged. Throws `queue_not_found`. */
+  pause(queue: QueueReference): Promise<QueueInfo> {
+    return this.update(queue, { paused: true });
+  }
+
+  /** Goes on handing out messages, also to receives that wait already. Throws `queue_not_found`. */
+  resume(queue: QueueReference): Promise<QueueInfo> {
+    return this.update(queue, { paused: false });
+  }
+
+  /**
+   * Deletes every message of the queue, in flight or not, and returns how many. What is sent afterwards survives.
+   *
+   * Not repeated when its answer is lost, since a repeat would delete what came since. Throws `queue_not_found`.
+   */
+  async purge(queue: QueueReference): Promise<number> {
+    const request = { method: "POST", path: `${queuePath(queue)}/purge` } as const;
+    const { purged } = (await this.#connection.request(request)) as { purged: number };
+    return purged;
+  }
+
+  /**
+   * Iterates over messages without receiving them: nothing about them changes. Throws `queue_not_found`.
+   *
+   * @example
+   * ```ts
+   * for await (const { body } of admin.queues.peek("billing", { state: "visible", search: "o-17" })) console.log(body);
+   * ```
+   */
+  peek(queue: QueueReference, options: PeekOptions = {}): AsyncIterableIterator<PeekedMessage> {
+    return peek(this.#connection, `${queuePath(queue)}/peek`, options);
+  }
+
+  /** Takes a delayed message back, by its id. Throws `message_not_found` when it is no longer delayed, `queue_not_found`. */
+  cancelDelayed(queue: QueueReference, messageId: string): Promise<void> {
+    const path = `${queuePath(queue)}/messages/${encodeURIComponent(messageId)}`;
+    return remove(this.#connection, path);
+  }
 }
 
 function queueInfo(wire: unknown): QueueInfo {

@@ -83,7 +83,8 @@ export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
       UPDATE slices s
       SET queue_id = dead_letter_queue.id, visible_at = queue.now, lease = 0, receive_count = 0, moved = false,
           first_received_at = NULL, source_queue_id = s.queue_id,
-          failure_reason = coalesce(failure_reason, 'received ' || receive_count || ' times without being acknowledged')
+          failure_reason = coalesce(failure_reason, 'received ' || receive_count
+            || CASE receive_count WHEN 1 THEN ' time' ELSE ' times' END || ' without being acknowledged')
       FROM visible, queue, dead_letter_queue
       WHERE visible.exhausted AND s.ctid = visible.row
       RETURNING s.queue_id, s.pending

@@ -4,7 +4,7 @@ import { SluiceError } from "../errors.ts";
 import type { AcceptedMessage } from "../message/accept-messages.ts";
 import { messageIdOf, newCallStamp, type CallStamp } from "../message/message-ids.ts";
 import type { Payloads } from "../receive/payloads.ts";
-import { BatchIds } from "./batch-ids.ts";
+import type { BatchIds } from "./batch-ids.ts";
 import { cutIntoBatches } from "./cut-into-batches.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { decodeStoredCall, encodeStoredCall, type StoredCall } from "./stored-call.ts";

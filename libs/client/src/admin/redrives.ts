@@ -1,0 +1,99 @@
+import { listOf } from "../answer.ts";
+import type { Connection } from "../connection.ts";
+import { queueName } from "../declarations.ts";
+import type { QueueReference } from "../declarations.ts";
+import { queuePath } from "./paths.ts";
+
+export interface RedriveOptions {
+  /** Where everything goes. Default: each message to the queue that it came from. */
+  readonly destination?: QueueReference;
+  /** Messages a second, 1 to 1,000,000. Default: as fast as it goes. */
+  readonly rate?: number;
+}
+
+/** A move of the messages of one dead-letter queue. */
+export interface Redrive {
+  readonly id: string;
+  /** The dead-letter queue. */
+  readonly queue?: string;
+  /** Absent: each message goes to the queue that it came from. */
+  readonly destination?: string;
+  /** Messages a second; absent: as fast as it goes. */
+  readonly rate?: number;
+  readonly status: "running" | "completed" | "cancelled";
+  /** Messages moved until now. */
+  readonly moved: number;
+  /** Messages that were there when it started; what has nowhere to go stays. */
+  readonly total: number;
+  readonly createdAt: Date;
+  readonly finishedAt?: Date;
+}
+
+/** Starts, watches and cancels moves of dead letters. The server carries them on, also after a restart. */
+export class RedriveAdmin {
+  readonly #connection: Connection;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  /**
+   * Starts to move what is visible in a dead-letter queue now; receive counts start again.
+   *
+   * Not repeated when its answer is lost; `list` then tells whether it runs. Throws `redrive_running` when one does
+   * already, `queue_not_found`, and `invalid_request` when the destination is the queue itself.
+   *
+   * @example
+   * ```ts
+   * const { id } = await admin.queues.redrives.start("billing-dead", { rate: 100 });
+   * const { status, moved, total } = await admin.queues.redrives.get("billing-dead", id);
+   * ```
+   */
+  async start(queue: QueueReference, { destination, rate }: RedriveOptions = {}): Promise<Redrive> {
+    const body = {
+      destination: destination === undefined ? undefined : queueName(destination),
+      rate,
+    };
+    const path = redrivesPath(queue);
+    return redriveOf(await this.#connection.request({ method: "POST", path, body }));
+  }
+
+  /** Throws `redrive_not_found`, `queue_not_found`. */
+  async get(queue: QueueReference, id: string): Promise<Redrive> {
+    const path = redrivePath(queue, id);
+    return redriveOf(await this.#connection.request({ method: "GET", path }));
+  }
+
+  /** The newest 100, newest first. Throws `queue_not_found`. */
+  async list(queue: QueueReference): Promise<Redrive[]> {
+    const path = redrivesPath(queue);
+    const answer = await this.#connection.request({ method: "GET", path });
+    return listOf(answer, "redrives").map(redriveOf);
+  }
+
+  /** Ends a running one; what it has moved stays moved. Throws `redrive_not_found` when it does not run, `queue_not_found`. */
+  async cancel(queue: QueueReference, id: string): Promise<Redrive> {
+    const path = redrivePath(queue, id);
+    return redriveOf(await this.#connection.request({ method: "DELETE", path, retry: false }));
+  }
+}
+
+function redrivesPath(queue: QueueReference): string {
+  return `${queuePath(queue)}/redrive`;
+}
+
+function redrivePath(queue: QueueReference, id: string): string {
+  return `${redrivesPath(queue)}/${encodeURIComponent(id)}`;
+}
+
+function redriveOf(wire: unknown): Redrive {
+  const { createdAt, finishedAt, ...rest } = wire as Omit<Redrive, "createdAt" | "finishedAt"> & {
+    createdAt: string;
+    finishedAt?: string;
+  };
+  return {
+    ...rest,
+    createdAt: new Date(createdAt),
+    ...(finishedAt !== undefined && { finishedAt: new Date(finishedAt) }),
+  };
+}

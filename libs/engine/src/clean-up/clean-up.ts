@@ -5,10 +5,13 @@ export interface CleanUpResult {
   deletedQueueSlices: number;
   payloads: number;
   idempotencyKeys: number;
+  redriveTasks: number;
 }
 
 /** What a repeat of a call with an Idempotency-Key can rely on, in seconds. */
 export const IDEMPOTENCY_WINDOW = 600;
+/** How long an ended redrive can be looked at, in seconds: as long as a message can be kept. */
+const REDRIVE_KEPT = 1_209_600;
 /** A write that was under way when its queue was deleted has long ended by then. */
 const DELETED_QUEUE_GRACE = 3_600;
 /** A batch younger than this may belong to a statement that has not committed its slices, or to a receive that reads it. */
@@ -17,8 +20,8 @@ const CHUNK = 10_000;
 const CLEAN_UP_LOCK = 7_583_402_002;
 
 /**
- * Removes what nobody can reach any more: expired messages, slices of deleted queues, payloads without slices and old
- * idempotency keys. One dispatcher at a time; undefined when another one is at it.
+ * Removes what nobody can reach any more: expired messages, slices of deleted queues, payloads without slices, old
+ * idempotency keys and redrives that ended long ago. One dispatcher at a time; undefined when another one is at it.
  *
  * Each step deletes at most a chunk and repeats while chunks are full, so no statement holds locks for long.
  */
@@ -33,6 +36,7 @@ export async function cleanUp(sql: Sql): Promise<CleanUpResult | undefined> {
       deletedQueueSlices: await deleteOfDeletedQueues(sql),
       payloads: await inChunks(() => deletePayloads(sql)),
       idempotencyKeys: await inChunks(() => deleteIdempotencyKeys(sql)),
+      redriveTasks: await inChunks(() => deleteRedriveTasks(sql)),
     };
   } finally {
     await sql`SELECT pg_advisory_unlock(${CLEAN_UP_LOCK}::bigint)`;
@@ -90,6 +94,15 @@ async function deleteIdempotencyKeys(sql: Sql): Promise<number> {
     DELETE FROM idempotency_keys WHERE ctid IN (
       SELECT ctid FROM idempotency_keys
       WHERE created_at < clock_timestamp() - make_interval(secs => ${IDEMPOTENCY_WINDOW}::int)
+      LIMIT ${CHUNK}::int)`;
+  return result.count;
+}
+
+async function deleteRedriveTasks(sql: Sql): Promise<number> {
+  const result = await sql`
+    DELETE FROM redrive_tasks WHERE id IN (
+      SELECT id FROM redrive_tasks
+      WHERE finished_at < clock_timestamp() - make_interval(secs => ${REDRIVE_KEPT}::int)
       LIMIT ${CHUNK}::int)`;
   return result.count;
 }

@@ -38,6 +38,8 @@ export interface Peeked {
 
 /** Slices one call looks at: a search that finds nothing must end, and goes on with the next page. */
 const MAX_SLICES = 200;
+/** More parts than a batch falls into, so that a page always gets past the first place that it looks at. */
+const MAX_PARTS = 64;
 const DEFAULT_LIMIT = 10;
 
 /** Looks at messages without receiving them: nothing about them changes. */
@@ -48,10 +50,11 @@ export async function peek(
 ): Promise<Peeked> {
   const { limit = DEFAULT_LIMIT, order = "oldest" } = request;
   const start = readCursor(request.cursor);
-  const rows = await selectSlices(sql, queue, { order, state: request.state, start });
+  const slices = request.search === undefined ? limit + MAX_PARTS : MAX_SLICES;
+  const rows = await selectSlices(sql, queue, { order, state: request.state, start, slices });
   const groups = groupsOf(rows);
   // The last slices may be cut off from others at the same place: the next page begins with that place.
-  const cutOff = rows.length === MAX_SLICES ? groups.pop() : undefined;
+  const cutOff = rows.length === slices && groups.length > 1 ? groups.pop() : undefined;
   const messages: PeekedMessage[] = [];
   for (const group of groups) {
     for (const entry of inOrder(group, order)) {
@@ -89,14 +92,17 @@ interface Cursor {
   copy: number;
 }
 
+interface Look {
+  order: "oldest" | "newest";
+  state: MessageState | undefined;
+  start: Cursor | undefined;
+  slices: number;
+}
+
 async function selectSlices(
   sql: Sql,
   queue: { id: string; account: string; retention: number },
-  {
-    order,
-    state,
-    start,
-  }: { order: "oldest" | "newest"; state?: MessageState | undefined; start?: Cursor | undefined },
+  { order, state, start, slices }: Look,
 ): Promise<SliceRow[]> {
   const visibleUs = start?.visibleUs ?? null;
   const batchId = start?.batchId ?? null;
@@ -119,7 +125,7 @@ async function selectSlices(
             : sql``
         }
       ORDER BY ${oldest ? sql`slices.visible_at, slices.batch_id` : sql`slices.visible_at DESC, slices.batch_id DESC`}
-      LIMIT ${MAX_SLICES}::int
+      LIMIT ${slices}::int
     ) s JOIN batches b ON b.id = s.batch_id
     ORDER BY ${oldest ? sql`s.visible_us, s.batch_id` : sql`s.visible_us DESC, s.batch_id DESC`}`;
 }

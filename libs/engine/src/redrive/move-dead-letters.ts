@@ -34,30 +34,22 @@ export async function runningRedrives(sql: Sql): Promise<string[]> {
 export async function moveDeadLetters(sql: Sql, taskId: string): Promise<MoveResult> {
   const rows = await sql<{ queue_id: string | null; messages: number; slices: number }[]>`
     WITH task AS MATERIALIZED (
-      SELECT id, account, source_queue_id, destination_queue_id, created_at, moved,
-             clock_timestamp() AS now,
-             coalesce(rate * extract(epoch FROM clock_timestamp() - created_at), 9e15)::float8 - moved AS budget
-      FROM redrive_tasks WHERE id = ${taskId}::uuid AND status = 'running'
-      FOR UPDATE SKIP LOCKED
+      SELECT t.id, t.account, t.source_queue_id, t.destination_queue_id, t.created_at, t.moved, clock_timestamp() AS now,
+             clock_timestamp() - make_interval(secs => dlq.retention) AS expired,
+             coalesce(t.rate * extract(epoch FROM clock_timestamp() - t.created_at), 9e15)::float8 - t.moved AS budget
+      FROM redrive_tasks t LEFT JOIN queues dlq ON dlq.id = t.source_queue_id AND dlq.account = t.account
+      WHERE t.id = ${taskId}::uuid AND t.status = 'running'
+      FOR UPDATE OF t SKIP LOCKED
     ), movable AS (
-      SELECT s.ctid AS row, s.pending, s.visible_at, s.batch_id, q.id AS target
-      FROM task
-      JOIN queues dlq ON dlq.id = task.source_queue_id AND dlq.account = task.account
-      JOIN slices s ON s.queue_id = dlq.id AND s.account = dlq.account AND s.visible_at <= task.created_at
-        AND s.sent_at > task.now - make_interval(secs => dlq.retention)
-      JOIN queues q ON q.id = coalesce(task.destination_queue_id, s.source_queue_id) AND q.account = task.account
+      SELECT s.ctid AS row, s.pending, s.visible_at, s.batch_id, ${target(sql)} AS target
+      FROM slices s WHERE ${isLeftToMove(sql)}
       ORDER BY s.visible_at, s.batch_id
       LIMIT ${STEP}::int
-      FOR UPDATE OF s SKIP LOCKED
-      FOR KEY SHARE OF q SKIP LOCKED
+      FOR UPDATE SKIP LOCKED
+    ), targets AS MATERIALIZED (
+      SELECT id FROM queues WHERE id IN (SELECT target FROM movable) FOR KEY SHARE SKIP LOCKED
     ), unfinished AS MATERIALIZED (
-      SELECT EXISTS (
-        SELECT FROM task
-        JOIN queues dlq ON dlq.id = task.source_queue_id AND dlq.account = task.account
-        JOIN slices s ON s.queue_id = dlq.id AND s.account = dlq.account AND s.visible_at <= task.created_at
-          AND s.sent_at > task.now - make_interval(secs => dlq.retention)
-        JOIN queues q ON q.id = coalesce(task.destination_queue_id, s.source_queue_id) AND q.account = task.account
-      ) AS more
+      SELECT EXISTS (SELECT FROM slices s WHERE ${isLeftToMove(sql)}) AS more
     ), counted AS (
       SELECT *, sum(bit_count(pending::bit(64))) OVER (ORDER BY visible_at, batch_id ROWS UNBOUNDED PRECEDING) AS upto
       FROM movable
@@ -66,7 +58,7 @@ export async function moveDeadLetters(sql: Sql, taskId: string): Promise<MoveRes
       SET queue_id = c.target, visible_at = task.now, receive_count = 0, lease = 0, moved = false,
           first_received_at = NULL, source_queue_id = NULL, failure_reason = NULL
       FROM counted c, task
-      WHERE s.ctid = c.row AND c.upto <= task.budget
+      WHERE s.ctid = c.row AND c.upto <= task.budget AND c.target IN (SELECT id FROM targets)
       RETURNING s.queue_id, s.pending
     ), recorded AS (
       UPDATE redrive_tasks t
@@ -85,4 +77,19 @@ export async function moveDeadLetters(sql: Sql, taskId: string): Promise<MoveRes
     queueIds: moved.map((row) => row.queue_id ?? ""),
     more: moved.reduce((sum, row) => sum + row.slices, 0) === STEP,
   };
+}
+
+/**
+ * SQL: whether a redrive has still to move the slice `s`. Task and queue are asked value by value: joined, they would keep
+ * the planner from reading the slices in the order of their index, and a step would read and sort the whole queue.
+ */
+function isLeftToMove(sql: Sql) {
+  return sql`s.queue_id = (SELECT source_queue_id FROM task) AND s.account = (SELECT account FROM task)
+        AND s.visible_at <= (SELECT created_at FROM task) AND s.sent_at > (SELECT expired FROM task)
+        AND (SELECT q.account FROM queues q WHERE q.id = ${target(sql)}) = s.account`;
+}
+
+/** SQL: the id of the queue that the slice `s` goes to. */
+function target(sql: Sql) {
+  return sql`coalesce((SELECT destination_queue_id FROM task), s.source_queue_id)`;
 }

@@ -54,8 +54,8 @@ export class RedriveTasks {
         destinationQueueId: destination && BigInt(destination.id),
         rate,
         total: sql`(SELECT coalesce(sum(bit_count(pending::bit(64))), 0) FROM slices WHERE queue_id = ${queue.id}::bigint
-                    AND account = ${queue.account}::bigint AND visible_at <= clock_timestamp()
-                    AND sent_at > clock_timestamp() - make_interval(secs => ${queue.retention}::int))`,
+                    AND account = ${queue.account}::bigint AND visible_at <= (SELECT clock_timestamp())
+                    AND sent_at > (SELECT clock_timestamp() - make_interval(secs => ${queue.retention}::int)))`,
       })
       .onConflictDoNothing()
       .returning({ id: redriveTasks.id });

@@ -1,5 +1,11 @@
 import { z } from "@hono/zod-openapi";
-import { queueDefaults, queueNotFound, type Queue } from "@sluice/engine";
+import {
+  queueDefaults,
+  queueNotFound,
+  type Engine,
+  type Queue,
+  type QueueSettings,
+} from "@sluice/engine";
 
 import { endpoint, type Api } from "../endpoint.ts";
 import { pageQuery, queueName, queuePath, seconds, tags, timestamp } from "../fields.ts";
@@ -136,16 +142,13 @@ export function addQueueEndpoints(api: Api): void {
       body: z
         .strictObject(settings)
         .partial()
-        .refine((change) => Object.keys(change).length > 0, "name at least one setting to change"),
+        .refine((some) => Object.keys(some).length > 0, "name at least one setting to change"),
       responses: { 200: { description: "As it is now", schema: queueSchema } },
       errors: ["queue_not_found"],
     },
     async ({ c, params, body }) => {
-      const queue = await c.var.engine.queues.update(c.var.account, params.queue, body);
-      c.var.engine.changed({ kind: "queue", account: c.var.account, name: params.queue });
-      // Whoever waits for it asks again: it may go on after a pause, or expire later than it did.
-      c.var.engine.bus.signalQueues([queue.id]);
-      return c.json(shown(queue));
+      const { engine, account } = c.var;
+      return c.json(shown(await change(engine, { account, name: params.queue }, body)));
     },
   );
 
@@ -166,6 +169,18 @@ export function addQueueEndpoints(api: Api): void {
       return c.body(null, 204);
     },
   );
+}
+
+async function change(
+  engine: Engine,
+  { account, name }: { account: string; name: string },
+  settingsToChange: Partial<QueueSettings>,
+): Promise<Queue> {
+  const queue = await engine.queues.update(account, name, settingsToChange);
+  engine.changed({ kind: "queue", account, name });
+  // Whoever waits for it asks again: it may go on after a pause, or expire later than it did.
+  engine.bus.signalQueues([queue.id]);
+  return queue;
 }
 
 function shown(queue: Queue) {

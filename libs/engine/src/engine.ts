@@ -1,5 +1,5 @@
 import type { Bus, BusSubscription, Change } from "@sluice/bus";
-import type { Database } from "@sluice/database";
+import { classifyFailure, type Database } from "@sluice/database";
 
 import { Acknowledger } from "./acknowledge/acknowledge.ts";
 import { Directory } from "./directory/directory.ts";
@@ -60,6 +60,8 @@ export class Engine implements AsyncDisposable {
     this.queueDirectory = new Directory({
       find: (account, name) => this.queues.find(account, name),
       notFound: queueNotFound,
+      // The handle may be one of a new queue of that name.
+      doubts: ["receipt_handle_invalid"],
     });
     const payloads = new Payloads(sql);
     this.handles = new ReceiptHandles(secret);
@@ -109,7 +111,13 @@ export class Engine implements AsyncDisposable {
     ]);
     if (!topic) throw topicNotFound(topicName);
     if (!queue) throw queueNotFound(queueName);
-    return await this.subscriptions.create(account, topic, queue);
+    try {
+      return await this.subscriptions.create(account, topic, queue);
+    } catch (error) {
+      if (classifyFailure(error) !== "missing-reference") throw error;
+      // Topic or queue was deleted since we found it; who has its name now, if anybody?
+      return await this.subscribe(account, topicName, queueName);
+    }
   }
 
   /** Tells this and all other processes that a topic or queue is not what it was. */

@@ -44,6 +44,8 @@ export async function insertPublished(
         ${texts(keys.map((key) => key.firstMessageId))}::uuid[]
       ) AS k(account, key, topic_id, message_count, first_message_id)
       JOIN topics t ON t.id = k.topic_id AND t.account = k.account
+      -- Two processes that write the same keys wait for each other, never in a circle.
+      ORDER BY k.account, k.key
     )
     SELECT position, id FROM input`;
 }

@@ -57,6 +57,8 @@ export async function insertSent(
         ${texts(keys.map((key) => key.firstMessageId))}::uuid[]
       ) AS k(account, key, queue_id, message_count, first_message_id)
       JOIN queues q ON q.id = k.queue_id AND q.account = k.account
+      -- Two processes that write the same keys wait for each other, never in a circle.
+      ORDER BY k.account, k.key
     )
     SELECT position, id FROM input`;
 }

@@ -78,7 +78,7 @@ export class Subscriptions {
     request: PageRequest,
   ): Promise<Page<Subscription>> {
     const limit = request.limit ?? DEFAULT_PAGE;
-    const after = afterCursor(request.cursor);
+    const after = afterCursor(request.cursor, UUID);
     const rows = await this.#select()
       .where(
         and(

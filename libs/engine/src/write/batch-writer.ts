@@ -55,7 +55,7 @@ export interface BatchWriterOptions {
 /** A set of a batch's messages is one non-negative bigint, so a batch has at most 63. */
 export const MAX_BATCH_MESSAGES = 63;
 /** A bigger message gets a batch of its own: reading one message must not mean reading megabytes. */
-const MAX_BATCH_BYTES = 256 * 1024;
+const MAX_BATCH_SIZE = 256 * 1024;
 const MAX_ROUND_BYTES = 4 * 1024 * 1024;
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 
@@ -114,8 +114,9 @@ export class BatchWriter {
       if (failure === "unique-violation") return await this.#answerRepeats(requests, outcome);
       // Postgres refused the statement, so nothing was stored: find the request that it refuses.
       if (failure === "refused" && requests.length > 1) {
-        for (const request of requests) await this.#writeOnce([request], outcome);
-        return [];
+        const again: WriteRequest[] = [];
+        for (const request of requests) again.push(...(await this.#writeOnce([request], outcome)));
+        return again;
       }
       for (const request of requests) outcome.set(request, error as Error);
       return [];
@@ -201,16 +202,16 @@ function partByKey(requests: WriteRequest[]): { first: WriteRequest[]; repeated:
 /** Merges the messages of each topic or queue, in order of arrival, into as few batches as the bounds allow. */
 export function cutIntoBatches(requests: readonly WriteRequest[]): NewBatch[] {
   const batches: NewBatch[] = [];
-  const open = new Map<string, { batch: NewBatch; bytes: number }>();
+  const open = new Map<string, { batch: NewBatch; size: number }>();
   for (const request of requests) {
-    // A call's lines are about alike; their mean saves measuring each one again.
-    const lineBytes = request.bytes / request.lines.length;
     request.lines.forEach((line, index) => {
+      // Characters: near enough to bytes for this bound, and there is nothing to count.
+      const size = line.length;
       let current = open.get(request.targetId);
       if (
         !current ||
         current.batch.lines.length === MAX_BATCH_MESSAGES ||
-        current.bytes + lineBytes > MAX_BATCH_BYTES
+        current.size + size > MAX_BATCH_SIZE
       ) {
         const batch = {
           account: request.account,
@@ -218,13 +219,13 @@ export function cutIntoBatches(requests: readonly WriteRequest[]): NewBatch[] {
           lines: [],
           delays: [],
         };
-        current = { batch, bytes: 0 };
+        current = { batch, size: 0 };
         open.set(request.targetId, current);
         batches.push(batch);
       }
       current.batch.lines.push(line);
       current.batch.delays.push(request.delays?.[index] ?? -1);
-      current.bytes += lineBytes;
+      current.size += size;
     });
   }
   return batches;

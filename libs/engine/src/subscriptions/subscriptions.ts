@@ -8,6 +8,7 @@ import {
   pageOf,
   type Page,
   type PageRequest,
+  UUID,
 } from "../directory/pages.ts";
 import { SluiceError } from "../errors.ts";
 

@@ -1,23 +1,15 @@
 import { createInProcessBus, InProcessHub, type Bus } from "@sluice/bus";
 import { connectDatabase, migrate, type Database, type Sql } from "@sluice/database";
-import {
-  Engine,
-  startDispatcher,
-  type MessageInput,
-  type Observer,
-  type QueueSettings,
-} from "@sluice/engine";
+import { Engine, startDispatcher, type Observer, type QueueSettings } from "@sluice/engine";
 import { createLogger } from "@sluice/runtime";
 import { createTestDatabase } from "@sluice/stack/testing";
 import { expect, inject } from "vitest";
 
 import { Client } from "./client.ts";
+import { ACCOUNT } from "./content.ts";
 import { installClock, testClock, type TestClock } from "./clock.ts";
 
-export const ACCOUNT = "000000000000";
-
-/** A body, or a whole message. */
-export type Content = string | MessageInput;
+export { ACCOUNT } from "./content.ts";
 
 export interface BrokerOptions {
   /** What API processes have, as many as there would be processes. Default 1. */

@@ -1,6 +1,6 @@
 import { bitCharacter, type Engine, type MessageAttribute, type Received } from "@sluice/engine";
 
-import { ACCOUNT, type Content } from "./broker.ts";
+import { ACCOUNT, type Content } from "./content.ts";
 
 /** A received message as a client sees it. */
 export interface ReceivedMessage {

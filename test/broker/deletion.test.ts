@@ -7,7 +7,6 @@ import { holdWith, until, untilBlocked } from "./interleaving.ts";
 const broker = await Broker.start({ engines: 2 });
 afterAll(() => broker[Symbol.asyncDispose]());
 const client = broker.client();
-const otherProcess = broker.client(1);
 
 async function deleteQueue(name: string) {
   await broker.engine.queues.delete(ACCOUNT, name);

@@ -85,9 +85,9 @@ describe("repeats at the same instant", () => {
     const send = async (key: string, by: typeof client) => await by.send(queue, [key], key);
     const [forth, back] = await Promise.all([
       Promise.all(many.map((key) => send(key, client))),
-      Promise.all([...many].reverse().map((key) => send(key, otherProcess))),
+      Promise.all(many.toReversed().map((key) => send(key, otherProcess))),
     ]);
-    expect([...back].reverse()).toEqual(forth);
+    expect(back.toReversed()).toEqual(forth);
     expect(bodiesOf(await client.drain(queue)).sort()).toEqual(many.sort());
   });
 

@@ -1,3 +1,4 @@
+import type { Database } from "@sluice/database";
 import { createApi, healthEndpoints } from "@sluice/http-api";
 import { createLogger, createMetrics } from "@sluice/runtime";
 import { expect } from "vitest";
@@ -45,8 +46,15 @@ export class TestApi implements AsyncDisposable {
     });
   }
 
-  static async start(options?: BrokerOptions): Promise<TestApi> {
-    return new TestApi(await Broker.start(options));
+  /** @param connect - The connections of its engine to the database of this URL; default: as any process has them. */
+  static async start(
+    options: BrokerOptions = {},
+    connect?: (url: string) => Promise<Database>,
+  ): Promise<TestApi> {
+    if (!connect) return new TestApi(await Broker.start(options));
+    const broker = await Broker.start({ ...options, engines: 0 });
+    await broker.startEngine(await connect(broker.databaseUrl));
+    return new TestApi(broker);
   }
 
   /** `POST /v1/topics`, say. */

@@ -20,7 +20,9 @@ test("the migrations are in step with schema.ts", async () => {
   const journal = JSON.parse(await readMigration("meta/_journal.json")) as Journal;
   const last = String(journal.entries.at(-1)?.idx).padStart(4, "0");
   const recorded = JSON.parse(await readMigration(`meta/${last}_snapshot.json`)) as Snapshot;
-  expect(await generateMigration(recorded, generateDrizzleJson(schema, recorded.id))).toEqual([]);
+  expect(
+    await generateMigration(recorded, generateDrizzleJson(schema, (recorded as { id: string }).id)),
+  ).toEqual([]);
 });
 
 type Snapshot = ReturnType<typeof generateDrizzleJson>;

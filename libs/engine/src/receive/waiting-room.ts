@@ -47,7 +47,7 @@ export class WaitingRoom {
   }
 
   receive(request: ReceiveRequest): Promise<ClaimedSlice[]> {
-    const { queueId, maxMessages, visibilityTimeout, wait, signal } = request;
+    const { maxMessages, visibilityTimeout, wait, signal } = request;
     if (signal?.aborted) return Promise.resolve([]);
     const claimer = this.#claimer(request);
     return new Promise((resolve, reject) => {

@@ -119,7 +119,7 @@ export function addWriteEndpoints(api: Api): void {
 }
 
 function checkBytes(messages: readonly MessageInput[]): void {
-  const bytes = messages.reduce((sum, message) => sum + messageBytes(message), 0);
+  const bytes = messages.reduce((sum, one) => sum + messageBytes(one), 0);
   if (bytes > MAX_BYTES) {
     throw new SluiceError(
       "request_too_large",

@@ -143,7 +143,7 @@ describe.each(Object.entries(adapters))("the %s bus", (kind, adapter) => {
     ];
     await left.taking.stop();
     for (const id of ids(1, 100)) sender.announceBatches([id]);
-    await vi.waitFor(() => expect(right.sets.flat()).toHaveLength(100));
+    await vi.waitFor(() => expect(right.sets.flat()).toHaveLength(100), 5_000);
     expect(left.sets).toEqual([]);
   });
 

@@ -18,13 +18,15 @@ const DISCONNECTED = new Set([
   "ENETUNREACH",
 ]);
 
-export type DatabaseFailure = "unavailable" | "unique-violation" | "refused" | "unknown";
+export type DatabaseFailure =
+  "unavailable" | "unique-violation" | "missing-reference" | "refused" | "unknown";
 
 /**
  * What a rejected query means.
  *
  * - `unavailable`: Postgres is away or overloaded. If it was a write, its outcome may be unknown.
  * - `unique-violation`: refused by a unique key; nothing was written.
+ * - `missing-reference`: refused by a foreign key: what it refers to is gone; nothing was written.
  * - `refused`: Postgres answered with another error; nothing was written.
  * - `unknown`: not an error of the database.
  */
@@ -32,6 +34,7 @@ export function classifyFailure(error: unknown): DatabaseFailure {
   const cause = databaseError(error);
   if (cause instanceof postgres.PostgresError) {
     if (cause.code === "23505") return "unique-violation";
+    if (cause.code === "23503") return "missing-reference";
     return UNAVAILABLE.test(cause.code) ? "unavailable" : "refused";
   }
   const code = (cause as { code?: unknown } | undefined)?.code;

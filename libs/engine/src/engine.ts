@@ -1,5 +1,5 @@
 import type { Bus, BusSubscription, Change } from "@sluice/bus";
-import type { Database } from "@sluice/database";
+import { classifyFailure, type Database } from "@sluice/database";
 
 import { cancelDelayed } from "./cancel/cancel-delayed.ts";
 import { peek, type Peeked, type PeekRequest } from "./peek/peek.ts";
@@ -68,6 +68,8 @@ export class Engine implements AsyncDisposable {
     this.queueDirectory = new Directory({
       find: (account, name) => this.queues.find(account, name),
       notFound: queueNotFound,
+      // The handle may be one of a new queue of that name.
+      doubts: ["receipt_handle_invalid"],
     });
     const payloads = new Payloads(sql);
     this.#payloads = payloads;
@@ -133,7 +135,13 @@ export class Engine implements AsyncDisposable {
     ]);
     if (!topic) throw topicNotFound(topicName);
     if (!queue) throw queueNotFound(queueName);
-    return await this.subscriptions.create(account, topic, queue);
+    try {
+      return await this.subscriptions.create(account, topic, queue);
+    } catch (error) {
+      if (classifyFailure(error) !== "missing-reference") throw error;
+      // Topic or queue was deleted since we found it; who has its name now, if anybody?
+      return await this.subscribe(account, topicName, queueName);
+    }
   }
 
   /** Deletes every message of a queue, and tells how many. @throws {SluiceError} `queue_not_found` */

@@ -10,7 +10,7 @@ export {
   type ErrorCode,
   type ErrorDetail,
 } from "./errors.ts";
-export type { MessageAttribute, MessageInput } from "./message/message.ts";
+export { messageBytes, type MessageAttribute, type MessageInput } from "./message/message.ts";
 export type { WriteResult } from "./publish/publish.ts";
 export type { Page, PageRequest } from "./directory/pages.ts";
 export type { Topic } from "./topics/topics.ts";

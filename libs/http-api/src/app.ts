@@ -1,7 +1,7 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { SluiceError, type Engine } from "@sluice/engine";
 import type { Logger } from "@sluice/runtime";
-import type { Hono } from "hono";
+import type { Context, Hono } from "hono";
 
 import { addAcknowledgeEndpoint } from "./acknowledge/acknowledge.ts";
 import type { Api } from "./endpoint.ts";
@@ -63,7 +63,7 @@ export function createApi({ engine, account, logger, health, onRequest }: ApiOpt
   addReference(api);
   api.route("/", health);
 
-  api.notFound((c) => errorResponse(c, unknownRoute(c.req.method, c.req.path, api)));
+  api.notFound((c) => noSuchRoute(c, api));
   api.onError((error, c) => {
     const known = toSluiceError(error);
     if (known.code === "internal") report(error);
@@ -77,15 +77,17 @@ function routeOf(matched: readonly { path: string }[]): string {
   return matched.findLast(({ path }) => !path.includes("*"))?.path ?? "unknown";
 }
 
-function unknownRoute(method: string, path: string, api: Api): SluiceError {
+function noSuchRoute(c: Context, api: Api): Response {
+  const { method, path } = c.req;
   const allowed = methodsOf(path, api);
-  if (allowed.length > 0) {
-    return new SluiceError(
-      "method_not_allowed",
-      `${method} is not possible here; use ${allowed.join(" or ")}`,
-    );
+  if (allowed.length === 0 || allowed.includes(method)) {
+    const message = "there is no such route; /docs lists them all";
+    return errorResponse(c, new SluiceError("route_not_found", message));
   }
-  return new SluiceError("route_not_found", "there is no such route; /docs lists them all");
+  const message = `${method} is not possible here; use ${allowed.join(" or ")}`;
+  const response = errorResponse(c, new SluiceError("method_not_allowed", message));
+  response.headers.set("allow", allowed.join(", "));
+  return response;
 }
 
 function methodsOf(path: string, api: Api): string[] {
@@ -99,6 +101,8 @@ function methodsOf(path: string, api: Api): string[] {
 function fits(pattern: readonly string[], parts: readonly string[]): boolean {
   return (
     pattern.length === parts.length &&
-    pattern.every((part, index) => part.startsWith(":") || part === parts[index])
+    pattern.every((part, index) =>
+      part.startsWith(":") ? parts[index] !== "" : part === parts[index],
+    )
   );
 }

@@ -94,11 +94,13 @@ function document(api: Api, definition: EndpointDefinition<z.ZodType, z.ZodType,
           { description: text, ...(schema && { content: { "application/json": { schema } } }) },
         ]),
       ),
-      ...errorResponses(
-        body
-          ? [...errors, "malformed_json", "unsupported_media_type", "request_too_large"]
-          : errors,
-      ),
+      ...errorResponses([
+        ...errors,
+        ...(params ? (["invalid_name"] as const) : []),
+        ...(body
+          ? (["malformed_json", "unsupported_media_type", "request_too_large"] as const)
+          : []),
+      ]),
     },
   });
 }
@@ -112,8 +114,10 @@ function check<Schema extends z.ZodType>(
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const details: ErrorDetail[] = result.error.issues.slice(0, 10).map((issue) => ({
-    path: [...(where === "query" ? ["query"] : []), ...issue.path.map(String)].join(".") || "body",
-    message: issue.message,
+    path: shortened(
+      [...(where === "query" ? ["query"] : []), ...issue.path.map(String)].join(".") || "body",
+    ),
+    message: shortened(issue.message),
   }));
   const nameOnly = result.error.issues.every(
     (issue) => issue.code === "invalid_format" && isNamePath(issue.path),
@@ -124,6 +128,11 @@ function check<Schema extends z.ZodType>(
     first ? `${first.path}: ${first.message}` : "the request does not fit its schema",
     { details },
   );
+}
+
+/** Paths and messages quote keys of the request, which may be of any length. */
+function shortened(text: string): string {
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
 }
 
 function isNamePath(path: readonly PropertyKey[]): boolean {

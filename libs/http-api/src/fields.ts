@@ -24,20 +24,27 @@ export const seconds = (min: number, max: number) =>
 
 const MAX_TAGS = 50;
 
+// Not `regex`: the document would show the flags of a pattern as part of it.
+const tagText = (min: number, max: number) =>
+  z
+    .string()
+    .min(min)
+    .max(max)
+    .refine((text) => !/[\p{Cc}\p{Cs}]/u.test(text), "no control characters in tags");
+
 export const tags = z
   .record(
-    z
-      .string()
-      .min(1)
-      .max(128)
-      .regex(/^(?!aws:)/i, "a tag key does not start with aws:"),
-    z.string().max(256),
+    tagText(1, 128).refine((key) => !/^aws:/i.test(key), "a tag key does not start with aws:"),
+    tagText(0, 256),
   )
   .refine((value) => Object.keys(value).length <= MAX_TAGS, `at most ${MAX_TAGS} tags`)
   .openapi({ example: { team: "checkout" } });
 
 export const pageQuery = z.strictObject({
-  prefix: z.string().max(256).optional(),
+  prefix: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{0,256}$/, "the beginning of a name: up to 256 of A-Z a-z 0-9 _ -")
+    .optional(),
   cursor: z.string().max(512).optional(),
   limit: z
     .string()

@@ -46,6 +46,8 @@ export class Taker {
     this.#options.link.off("down", this.#interrupt);
     await this.#loop;
     this.#leaveGroup();
+    // Until the server has read that nobody pulls here any more, it gives this pull its share.
+    await this.#options.link.flush();
     await this.#options.sets.settled();
   }
 

@@ -51,12 +51,8 @@ export class Acknowledger {
     queueName: string,
     handles: readonly string[],
   ): Promise<(EntryError | undefined)[]> {
-    const queue = await this.#queues.get(account, queueName);
-    const read = readHandles(
-      this.#handles,
-      queue.id,
-      handles,
-      (index) => `receiptHandles.${index}`,
+    const read = await this.#queues.use(account, queueName, (queue) =>
+      readHandles(this.#handles, queue.id, handles, (index) => `receiptHandles.${index}`),
     );
     const { marks, markOf } = markSlices(read);
     const done = await this.#commits.add(marks);

@@ -1,11 +1,13 @@
 import { LRUCache } from "lru-cache";
 
-import { SluiceError } from "../errors.ts";
+import { SluiceError, type ErrorCode } from "../errors.ts";
 
 export interface DirectoryOptions<Row extends { id: string }> {
   /** Reads the row of a name from Postgres; undefined when there is none. */
   find: (account: string, name: string) => Promise<Row | undefined>;
   notFound: (name: string) => SluiceError;
+  /** Codes of errors that, beside that of `notFound`, may be due to an outdated row; see {@link Directory.use}. */
+  doubts?: readonly ErrorCode[];
 }
 
 /** How long a row may be out of date when the hint of its change was lost, in ms. */
@@ -32,18 +34,17 @@ export class Directory<Row extends { id: string }> {
     return this.#rows.get(keyOf(account, name)) ?? this.#lookUp(account, name);
   }
 
-  /** Runs a call with the row of a name; when that row turns out to be gone, once more with a fresh one. */
+  /** Runs a call with the row of a name; when that row turns out to be outdated, once more with a fresh one. */
   async use<Result>(
     account: string,
     name: string,
-    call: (row: Row) => Promise<Result>,
+    call: (row: Row) => Result | Promise<Result>,
   ): Promise<Result> {
     const row = await this.get(account, name);
     try {
       return await call(row);
     } catch (error) {
-      if (!(error instanceof SluiceError) || error.code !== this.#options.notFound(name).code)
-        throw error;
+      if (!this.#mayBeOutdated(error, name)) throw error;
       this.forget(account, name);
       const fresh = await this.#lookUp(account, name);
       if (fresh.id === row.id) throw error;
@@ -60,6 +61,12 @@ export class Directory<Row extends { id: string }> {
   forgetAll(): void {
     this.#rows.clear();
     this.#lookups.clear();
+  }
+
+  #mayBeOutdated(error: unknown, name: string): boolean {
+    if (!(error instanceof SluiceError)) return false;
+    const { notFound, doubts = [] } = this.#options;
+    return error.code === notFound(name).code || doubts.includes(error.code);
   }
 
   #lookUp(account: string, name: string): Promise<Row> {

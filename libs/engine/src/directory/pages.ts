@@ -28,11 +28,18 @@ export function pageOf<Item>(
     : { items };
 }
 
-/** @throws {SluiceError} `invalid_request` when the cursor is not one that a list returned. */
-export function afterCursor(cursor: string | undefined): string | undefined {
+const NAME = /^[A-Za-z0-9_.-]{1,256}$/;
+export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/**
+ * What the cursor of a list names: its last item.
+ * @param form - of what the list is ordered by
+ * @throws {SluiceError} `invalid_request` when the cursor is not one that such a list returned.
+ */
+export function afterCursor(cursor: string | undefined, form = NAME): string | undefined {
   if (cursor === undefined) return undefined;
   const name = Buffer.from(cursor, "base64url").toString();
-  if (!/^[A-Za-z0-9_.-]{1,256}$/.test(name)) {
+  if (!form.test(name)) {
     throw new SluiceError("invalid_request", "the cursor is not one that a list returned", {
       details: [{ path: "cursor", message: "pass nextCursor of the page before, unchanged" }],
     });

@@ -21,7 +21,8 @@ export interface MessageInput {
 const FORBIDDEN = /[^\u0009\u000A\u000D\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/u;
 const ATTRIBUTE_NAME = /^(?!aws\.|amazon\.)(?!\.)(?!.*\.\.)(?!.*\.$)[A-Za-z0-9_.-]{1,256}$/i;
 const ATTRIBUTE_TYPE = /^(String|Number|Binary)(\.[^\s]{1,245})?$/;
-const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$/;
+// One way only to match any run of digits: two would cost the square of its length.
+const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$/;
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 const MAX_ATTRIBUTES = 10;
 
@@ -29,37 +30,46 @@ const MAX_ATTRIBUTES = 10;
 export function checkMessage(message: MessageInput, maxBytes: number): EntryError | undefined {
   if (message.body.length === 0)
     return invalid("the body is empty; it must have at least 1 character");
-  if (FORBIDDEN.test(message.body)) {
-    return invalid(
-      "the body has a character that XML 1.0 forbids (allowed: #x9 #xA #xD #x20-#xD7FF #xE000-#xFFFD and above #xFFFF)",
-    );
-  }
   const attributes = message.attributes ? Object.entries(message.attributes) : [];
   if (attributes.length > MAX_ATTRIBUTES) {
     return badAttribute(
       `a message has at most ${MAX_ATTRIBUTES} attributes; this one has ${attributes.length}`,
     );
   }
-  let bytes = Buffer.byteLength(message.body);
-  for (const [name, attribute] of attributes) {
-    const problem = checkAttribute(name, attribute);
-    if (problem) return badAttribute(`attribute "${name.slice(0, 64)}": ${problem}`);
-    bytes += Buffer.byteLength(name) + Buffer.byteLength(attribute.type) + valueBytes(attribute);
-  }
+  // Before anything looks at the characters: no pattern meets more of them than a message may have.
+  const bytes = messageBytes(message);
   if (bytes > maxBytes) {
     return {
       code: "message_too_large",
       message: `body and attributes are ${bytes} bytes; the limit here is ${maxBytes}`,
     };
   }
+  if (FORBIDDEN.test(message.body)) {
+    return invalid(
+      "the body has a character that XML 1.0 forbids (allowed: #x9 #xA #xD #x20-#xD7FF #xE000-#xFFFD and above #xFFFF)",
+    );
+  }
+  for (const [name, attribute] of attributes) {
+    const problem = checkAttribute(name, attribute);
+    if (problem) return badAttribute(`attribute "${name.slice(0, 64)}": ${problem}`);
+  }
   return undefined;
+}
+
+/** Bytes of body and attributes (name, type and value; a Binary by what it decodes to), which is what limits count. */
+export function messageBytes({ body, attributes = {} }: MessageInput): number {
+  let bytes = Buffer.byteLength(body);
+  for (const [name, attribute] of Object.entries(attributes)) {
+    bytes += Buffer.byteLength(name) + Buffer.byteLength(attribute.type) + valueBytes(attribute);
+  }
+  return bytes;
 }
 
 function checkAttribute(name: string, { type, value }: MessageAttribute): string | undefined {
   if (!ATTRIBUTE_NAME.test(name)) {
     return "names have 1-256 of A-Z a-z 0-9 _ . -, no dot at either end or twice in a row, and do not start with AWS. or Amazon.";
   }
-  if (!ATTRIBUTE_TYPE.test(type))
+  if (!ATTRIBUTE_TYPE.test(type) || FORBIDDEN.test(type))
     return `the type is String, Number or Binary with an optional .label, not "${type.slice(0, 64)}"`;
   if (value.length === 0) return "the value is empty";
   if (type.startsWith("Number") && !NUMBER.test(value)) return "the value is not a number";

@@ -8,6 +8,7 @@ import {
   pageOf,
   type Page,
   type PageRequest,
+  UUID,
 } from "../directory/pages.ts";
 import { SluiceError } from "../errors.ts";
 
@@ -78,7 +79,7 @@ export class Subscriptions {
     request: PageRequest,
   ): Promise<Page<Subscription>> {
     const limit = request.limit ?? DEFAULT_PAGE;
-    const after = afterCursor(request.cursor);
+    const after = afterCursor(request.cursor, UUID);
     const rows = await this.#select()
       .where(
         and(

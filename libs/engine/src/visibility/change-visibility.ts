@@ -31,7 +31,8 @@ export class VisibilityChanger {
   }
 
   /**
-   * One result an entry, in order: undefined when done, else why not.
+   * One result an entry, in order: undefined when done, else why not. Of several entries for one message the last
+   * one counts for all of them.
    * @throws {SluiceError} `queue_not_found`, `receipt_handle_invalid`, `unavailable`
    */
   async change(
@@ -39,18 +40,17 @@ export class VisibilityChanger {
     queueName: string,
     entries: readonly VisibilityEntry[],
   ): Promise<(EntryError | undefined)[]> {
-    const queue = await this.#queues.get(account, queueName);
     const tokens = entries.map((entry) => entry.receiptHandle);
-    const handles = readHandles(
-      this.#handles,
-      queue.id,
-      tokens,
-      (index) => `entries.${index}.receiptHandle`,
+    const handles = await this.#queues.use(account, queueName, (queue) =>
+      readHandles(this.#handles, queue.id, tokens, (index) => `entries.${index}.receiptHandle`),
     );
 
+    const timeouts = new Map(
+      entries.map((entry) => [entry.receiptHandle, entry.visibilityTimeout]),
+    );
     const marks = new Map<string, DeadlineMark>();
     const markOf = handles.map(({ bit, ...slice }, index) => {
-      const timeout = entries[index]?.visibilityTimeout ?? 0;
+      const timeout = timeouts.get(tokens[index] ?? "") ?? 0;
       const key = `${sliceKey(slice)}/${timeout}`;
       const mark = marks.get(key) ?? { ...slice, timeout, mask: 0n };
       mark.mask |= 1n << BigInt(bit);
@@ -60,7 +60,8 @@ export class VisibilityChanger {
     const list = [...marks.values()];
     const done = await moveDeadlines(this.#sql, list);
     const doneByKey = new Map([...marks.keys()].map((key, index) => [key, done[index] ?? 0n]));
-    if (list.some((mark) => mark.timeout === 0)) this.#bus.signalQueues([queue.id]);
+    const givenBack = list.find((mark) => mark.timeout === 0);
+    if (givenBack) this.#bus.signalQueues([givenBack.queueId]);
     return handles.map(({ bit }, index) =>
       ((doneByKey.get(markOf[index] ?? "") ?? 0n) >> BigInt(bit)) & 1n ? undefined : notInFlight(),
     );

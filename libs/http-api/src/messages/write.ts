@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { SluiceError, type MessageInput } from "@sluice/engine";
+import { messageBytes, SluiceError, type MessageInput } from "@sluice/engine";
 
 import { endpoint, type Api } from "../endpoint.ts";
 import { entryErrorSchema } from "../errors.ts";
@@ -20,8 +20,14 @@ const publishedMessage = z
     ...message,
     subject: z
       .string()
-      .regex(/^[\x20-\x7e]{1,99}$/, "1 to 99 printable ASCII characters")
-      .optional(),
+      .min(1)
+      .max(99)
+      .refine(
+        (text) => !/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\ufffe\uffff]/u.test(text),
+        "no line breaks or control characters in a subject",
+      )
+      .optional()
+      .openapi({ example: "Order created" }),
   })
   .openapi("PublishedMessage");
 
@@ -113,11 +119,11 @@ export function addWriteEndpoints(api: Api): void {
 }
 
 function checkBytes(messages: readonly MessageInput[]): void {
-  const bytes = messages.reduce((sum, { body }) => sum + Buffer.byteLength(body), 0);
+  const bytes = messages.reduce((sum, one) => sum + messageBytes(one), 0);
   if (bytes > MAX_BYTES) {
     throw new SluiceError(
       "request_too_large",
-      `the bodies are ${bytes} bytes together; a call takes up to ${MAX_BYTES}`,
+      `the messages are ${bytes} bytes together; a call takes up to ${MAX_BYTES}`,
     );
   }
 }

@@ -69,13 +69,19 @@ export function addReceiveEndpoint(api: Api): void {
   );
 }
 
-/** Aborted when the client hangs up before it was answered. */
+/** Aborted when the client hangs up before the whole answer was handed to the network. */
 function goneSignal(c: Context<ApiEnv>): AbortSignal {
   const outgoing = c.env?.outgoing;
   if (!outgoing) return c.req.raw.signal;
+  const { socket } = outgoing;
   const gone = new AbortController();
+  let written = false;
+  outgoing.once("finish", () => {
+    // Node says so also of an answer that was still in its buffers when the connection broke.
+    written = socket !== null && !socket.destroyed && socket.errored === null;
+  });
   outgoing.once("close", () => {
-    if (!outgoing.writableFinished) gone.abort();
+    if (!written) gone.abort();
   });
   return gone.signal;
 }

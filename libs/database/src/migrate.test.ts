@@ -1,0 +1,106 @@
+import { readFile } from "node:fs/promises";
+
+import { createTestDatabase } from "@sluice/stack/testing";
+import { generateDrizzleJson, generateMigration } from "drizzle-kit/api";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+
+import { connectDatabase } from "./connect.ts";
+import { describeSchema } from "./describe-schema.ts";
+import { migrate } from "./migrate.ts";
+import * as schema from "./schema.ts";
+
+test("a migrated database has the schema that is on record", async () => {
+  await using migrated = await migratedDatabase();
+  // After a migration: npx vitest run --project libs/database --update, and review what changed.
+  await expect(await describeSchema(migrated.database.sql)).toMatchFileSnapshot("../schema.txt");
+});
+
+test("the migrations are in step with schema.ts", async () => {
+  type Journal = { entries: { idx: number }[] };
+  const journal = JSON.parse(await readMigration("meta/_journal.json")) as Journal;
+  const last = String(journal.entries.at(-1)?.idx).padStart(4, "0");
+  const recorded = JSON.parse(await readMigration(`meta/${last}_snapshot.json`)) as Snapshot;
+  expect(
+    await generateMigration(recorded, generateDrizzleJson(schema, (recorded as { id: string }).id)),
+  ).toEqual([]);
+});
+
+type Snapshot = ReturnType<typeof generateDrizzleJson>;
+
+test("any number of processes migrate at once; the work is done once", async () => {
+  await using testDatabase = await createTestDatabase(inject("databaseUrl"));
+  await Promise.all(Array.from({ length: 5 }, () => migrate(testDatabase.url)));
+  await using database = connectDatabase({ url: testDatabase.url, pool: 1 });
+  const applied = await database.sql`SELECT FROM drizzle.__drizzle_migrations`;
+  const journal = JSON.parse(await readMigration("meta/_journal.json")) as { entries: unknown[] };
+  expect(applied).toHaveLength(journal.entries.length);
+});
+
+test("migrating again changes nothing", async () => {
+  await using migrated = await migratedDatabase();
+  const { sql } = migrated.database;
+  await sql`INSERT INTO topics (account, name) VALUES (0, 'kept')`;
+  const before = await describeSchema(sql);
+  await migrate(migrated.url);
+  expect(await describeSchema(sql)).toBe(before);
+  expect(await sql`SELECT name FROM topics`).toEqual([{ name: "kept" }]);
+});
+
+test("a database with another encoding is refused, with what to do about it", async () => {
+  const admin = connectDatabase({ url: inject("databaseUrl"), pool: 1 });
+  const name = `latin1_${process.pid}`;
+  await admin.sql.unsafe(
+    `CREATE DATABASE ${name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C'`,
+  );
+  const url = new URL(inject("databaseUrl"));
+  url.pathname = `/${name}`;
+  await expect(migrate(url.href)).rejects.toThrow(/encoding LATIN1.*ENCODING 'UTF8'/);
+  await admin.sql.unsafe(`DROP DATABASE ${name} WITH (FORCE)`);
+  await admin.close();
+});
+
+describe("the schema itself refuses", () => {
+  let migrated: Awaited<ReturnType<typeof migratedDatabase>>;
+  beforeAll(async () => {
+    migrated = await migratedDatabase();
+  });
+  afterAll(() => migrated[Symbol.asyncDispose]());
+
+  test.each([
+    ["an empty batch", `INSERT INTO batches VALUES (1, 0, now(), 0, '')`],
+    ["a batch of 64", `INSERT INTO batches VALUES (1, 0, now(), 64, '')`],
+    ["an empty slice", `INSERT INTO slices VALUES (1, now(), 1, 0, 0, 0, now())`],
+    ["a slice with the sign bit", `INSERT INTO slices VALUES (1, now(), 1, -1, 0, 0, now())`],
+    ["a queue name out of rule", `INSERT INTO queues (account, name) VALUES (0, 'a.b')`],
+    [
+      "a queue name that is too long",
+      `INSERT INTO queues (account, name) VALUES (0, repeat('a', 81))`,
+    ],
+    ["a topic name with a line break", `INSERT INTO topics (account, name) VALUES (0, E'a\\n')`],
+    [
+      "a topic name that is too long",
+      `INSERT INTO topics (account, name) VALUES (0, repeat('a', 257))`,
+    ],
+    ["a retention of a second", `INSERT INTO queues (account, name, retention) VALUES (0, 'a', 1)`],
+  ])("%s", async (_, statement) => {
+    await expect(migrated.database.sql.unsafe(statement)).rejects.toMatchObject({ code: "23514" });
+  });
+});
+
+async function migratedDatabase() {
+  const testDatabase = await createTestDatabase(inject("databaseUrl"));
+  await migrate(testDatabase.url);
+  const database = connectDatabase({ url: testDatabase.url, pool: 1 });
+  return {
+    url: testDatabase.url,
+    database,
+    async [Symbol.asyncDispose]() {
+      await database.close();
+      await testDatabase[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function readMigration(file: string): Promise<string> {
+  return await readFile(new URL(`../migrations/${file}`, import.meta.url), "utf8");
+}

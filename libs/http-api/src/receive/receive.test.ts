@@ -1,0 +1,39 @@
+import type { ReceivedSlice } from "@sluice/engine";
+import { expect, test } from "vitest";
+
+import { messagesJson } from "./receive.ts";
+
+const slice: ReceivedSlice = {
+  lines: [
+    '"messageId":"1","body":"a","attributes":{}',
+    '"messageId":"2","body":"b \\" }","attributes":{}',
+  ],
+  bits: [0, 62],
+  handlePrefix: "prefix-",
+  receiveCount: 3,
+  sentAt: Date.UTC(2026, 10, 23),
+  firstReceivedAt: Date.UTC(2026, 10, 24),
+};
+
+test("nothing received is an empty list", () => {
+  expect(messagesJson([])).toBe('{"messages":[]}');
+});
+
+test("each line becomes a message with what its slice shares and a handle of its own", () => {
+  const shared = {
+    receiveCount: 3,
+    sentAt: "2026-11-23T00:00:00.000Z",
+    firstReceivedAt: "2026-11-24T00:00:00.000Z",
+    attributes: {},
+  };
+  expect(
+    JSON.parse(messagesJson([slice, { ...slice, bits: [1, 2], handlePrefix: "other-" }])),
+  ).toEqual({
+    messages: [
+      { ...shared, receiptHandle: "prefix-A", messageId: "1", body: "a" },
+      { ...shared, receiptHandle: "prefix--", messageId: "2", body: 'b " }' },
+      { ...shared, receiptHandle: "other-B", messageId: "1", body: "a" },
+      { ...shared, receiptHandle: "other-C", messageId: "2", body: 'b " }' },
+    ],
+  });
+});

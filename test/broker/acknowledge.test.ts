@@ -1,0 +1,199 @@
+import { afterAll, describe, expect, test } from "vitest";
+
+import { Broker } from "./broker.ts";
+import { bodiesOf, numbered } from "./client.ts";
+import { holdClaimsWithLocks, holdSlices, untilBlocked } from "./interleaving.ts";
+
+const broker = await Broker.start({ engines: 2, dispatchers: 0 });
+afterAll(() => broker[Symbol.asyncDispose]());
+const client = broker.client();
+const otherProcess = broker.client(1);
+
+/** A queue with one batch of so many messages, all of them received in one call. */
+async function received(count: number, visibilityTimeout = 60) {
+  const queue = await broker.newQueue({ visibilityTimeout });
+  await client.send(queue, numbered(count));
+  const messages = await client.receive(queue, { maxMessages: count });
+  expect(messages).toHaveLength(count);
+  return { queue, messages };
+}
+
+test("an acknowledged message never comes back", async () => {
+  const { queue, messages } = await received(1);
+  expect(await client.acknowledge(queue, messages)).toEqual(["ok"]);
+  expect(await broker.counts(queue)).toEqual({ visible: 0, inFlight: 0, delayed: 0 });
+  await broker.clock.advance(100_000);
+  expect(await client.receive(queue)).toEqual([]);
+});
+
+test("acknowledging again says that it is no longer held", async () => {
+  const { queue, messages } = await received(1);
+  await client.acknowledge(queue, messages);
+  expect(await client.acknowledge(queue, messages)).toEqual(["receipt_handle_expired"]);
+});
+
+test("the same handle twice in one call is done twice", async () => {
+  const { queue, messages } = await received(2);
+  const outcomes = await client.acknowledge(queue, [messages[0]!, messages[1]!, messages[0]!]);
+  expect(outcomes).toEqual(["ok", "ok", "ok"]);
+});
+
+test("any process acknowledges what another one handed out", async () => {
+  const { queue, messages } = await received(5);
+  expect(await otherProcess.acknowledge(queue, messages)).toEqual(messages.map(() => "ok"));
+  expect(await broker.counts(queue)).toMatchObject({ inFlight: 0 });
+});
+
+test("some messages of a batch go, the others come back", async () => {
+  const { queue, messages } = await received(63);
+  const odd = messages.filter((_, index) => index % 2 === 1);
+  const even = messages.filter((_, index) => index % 2 === 0);
+  expect(await client.acknowledge(queue, odd)).toEqual(odd.map(() => "ok"));
+  expect(await broker.counts(queue)).toMatchObject({ inFlight: even.length });
+  await broker.clock.advance(60);
+  const back = await client.drain(queue);
+  expect(bodiesOf(back)).toEqual(bodiesOf(even));
+  expect(await client.acknowledge(queue, back)).toEqual(even.map(() => "ok"));
+  expect(await client.acknowledge(queue, messages)).toEqual(
+    messages.map(() => "receipt_handle_expired"),
+  );
+});
+
+test("handles of several batches and receives go in one call, each with its own answer", async () => {
+  const { queue, messages: gone } = await received(3);
+  await client.acknowledge(queue, gone);
+  await client.send(queue, ["a", "b"]);
+  await client.send(queue, ["c"]);
+  const held = [
+    ...(await client.receive(queue)),
+    ...(await client.receive(queue, { maxMessages: 9 })),
+  ];
+  const outcomes = await client.acknowledge(queue, [gone[0]!, ...held, gone[2]!]);
+  expect(outcomes).toEqual(["receipt_handle_expired", "ok", "ok", "ok", "receipt_handle_expired"]);
+});
+
+describe("a late acknowledge with an old receipt handle", () => {
+  /** Received by one worker, timed out, received by another one. */
+  async function receivedAgain(count = 1) {
+    const { queue, messages: old } = await received(count);
+    await broker.clock.advance(60);
+    const current = await otherProcess.receive(queue, { maxMessages: count });
+    expect(bodiesOf(current)).toEqual(bodiesOf(old));
+    return { queue, old, current };
+  }
+
+  test("is refused and changes nothing", async () => {
+    const { queue, old, current } = await receivedAgain(5);
+    expect(await client.acknowledge(queue, old)).toEqual(old.map(() => "receipt_handle_expired"));
+    expect(await broker.counts(queue)).toMatchObject({ inFlight: 5 });
+    expect(await client.acknowledge(queue, current)).toEqual(current.map(() => "ok"));
+  });
+
+  test("is refused also when the new holder has changed the visibility", async () => {
+    const { queue, old, current } = await receivedAgain(5);
+    await otherProcess.hide(queue, current.slice(0, 2), 600);
+    expect(await client.acknowledge(queue, old)).toEqual(old.map(() => "receipt_handle_expired"));
+    expect(await client.acknowledge(queue, current)).toEqual(current.map(() => "ok"));
+  });
+
+  test("is refused also when the old holder had changed the visibility", async () => {
+    const { queue, messages: old } = await received(3);
+    await client.hide(queue, old, 0);
+    const current = await otherProcess.receive(queue, { maxMessages: 3 });
+    expect(await client.acknowledge(queue, old)).toEqual(old.map(() => "receipt_handle_expired"));
+    expect(await otherProcess.acknowledge(queue, current)).toEqual(current.map(() => "ok"));
+  });
+
+  test("is refused for the part of a batch that somebody else has, and done for the rest", async () => {
+    const { queue, messages: old } = await received(10);
+    await broker.clock.advance(60);
+    const current = await otherProcess.receive(queue, { maxMessages: 3 });
+    const outcomes = await client.acknowledge(queue, old);
+    expect(outcomes.filter((outcome) => outcome === "ok")).toHaveLength(7);
+    expect(await otherProcess.acknowledge(queue, current)).toEqual(["ok", "ok", "ok"]);
+    await broker.clock.advance(1_000);
+    expect(await client.receive(queue)).toEqual([]);
+  });
+
+  test("is done while nobody else has received the message", async () => {
+    const { queue, messages } = await received(2);
+    await broker.clock.advance(600);
+    expect(await client.acknowledge(queue, messages)).toEqual(["ok", "ok"]);
+    expect(await client.receive(queue)).toEqual([]);
+  });
+});
+
+describe("at the same instant", () => {
+  test("one by one from two processes, all messages of a batch are acknowledged", async () => {
+    for (let round = 0; round < 5; round += 1) {
+      const { queue, messages } = await received(63);
+      const outcomes = await Promise.all(
+        messages.map((message, index) =>
+          (index % 2 === 0 ? client : otherProcess).acknowledge(queue, [message]),
+        ),
+      );
+      expect(outcomes.flat()).toEqual(messages.map(() => "ok"));
+      expect(
+        await broker.sql`SELECT FROM slices WHERE queue_id = ${await broker.idOf(queue)}`,
+      ).toEqual([]);
+    }
+  });
+
+  test("the same message from two processes goes once, and the call that was second may say so", async () => {
+    const { queue, messages } = await received(20);
+    const [one, other] = await Promise.all([
+      client.acknowledge(queue, messages),
+      otherProcess.acknowledge(queue, messages),
+    ]);
+    for (let index = 0; index < 20; index += 1) {
+      expect([one[index], other[index]]).toContain("ok");
+      expect(["ok", "receipt_handle_expired"]).toEqual(
+        expect.arrayContaining([one[index], other[index]]),
+      );
+    }
+    await broker.clock.advance(1_000);
+    expect(await client.receive(queue)).toEqual([]);
+  });
+
+  test("an acknowledge that waits for a visibility change acknowledges what that change split off", async () => {
+    const { queue, messages } = await received(3);
+    const slices = await holdSlices(broker.sql, await broker.idOf(queue));
+    const hiding = client.hide(queue, messages.slice(0, 1), 600);
+    await untilBlocked(broker.sql, 1);
+    const acknowledging = otherProcess.acknowledge(queue, messages);
+    await untilBlocked(broker.sql, 2);
+    await slices.letGo();
+    expect(await hiding).toEqual(["ok"]);
+    expect(await acknowledging).toEqual(["ok", "ok", "ok"]);
+    expect(
+      await broker.sql`SELECT FROM slices WHERE queue_id = ${await broker.idOf(queue)}`,
+    ).toEqual([]);
+  });
+
+  test("a visibility change that waits for an acknowledge brings nothing back", async () => {
+    const { queue, messages } = await received(3);
+    const slices = await holdSlices(broker.sql, await broker.idOf(queue));
+    const acknowledging = otherProcess.acknowledge(queue, messages.slice(0, 1));
+    await untilBlocked(broker.sql, 1);
+    const hiding = client.hide(queue, messages, 0);
+    await untilBlocked(broker.sql, 2);
+    await slices.letGo();
+    expect(await acknowledging).toEqual(["ok"]);
+    expect(await hiding).toEqual(["message_not_in_flight", "ok", "ok"]);
+    expect(bodiesOf(await client.drain(queue))).toEqual(["m1", "m2"]);
+  });
+
+  test("a late acknowledge that waits for a claim is refused", async () => {
+    const { queue, messages } = await received(3);
+    await broker.clock.advance(60);
+    const claims = await holdClaimsWithLocks(broker.sql);
+    const receiving = otherProcess.receive(queue, { maxMessages: 10 });
+    await untilBlocked(broker.sql, 1);
+    const acknowledging = client.acknowledge(queue, messages);
+    await untilBlocked(broker.sql, 2);
+    await claims.letGo();
+    const current = await receiving;
+    expect(await acknowledging).toEqual(messages.map(() => "receipt_handle_expired"));
+    expect(await otherProcess.acknowledge(queue, current)).toEqual(["ok", "ok", "ok"]);
+  });
+});

@@ -1,0 +1,108 @@
+import { cleanUp } from "@sluice/engine";
+import { afterAll, expect, test } from "vitest";
+
+import { ACCOUNT, Broker } from "./broker.ts";
+import { bodiesOf, numbered } from "./client.ts";
+import { holdWith } from "./interleaving.ts";
+
+const broker = await Broker.start({ dispatchers: 0 });
+afterAll(() => broker[Symbol.asyncDispose]());
+const client = broker.client();
+
+async function run() {
+  const result = await cleanUp(broker.database.maintenance);
+  if (!result) throw new Error("somebody else cleans up");
+  return result;
+}
+
+async function payloads(): Promise<number> {
+  return (await broker.sql`SELECT FROM batches`).length;
+}
+
+test("a payload goes a minute after nobody can receive it any more, and not before", async () => {
+  const [one, other] = [await broker.newQueue(), await broker.newQueue()];
+  await client.send(one, ["m"]);
+  await broker.sql`
+    INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at)
+    SELECT ${await broker.idOf(other)}::bigint, visible_at, batch_id, pending, account, sent_at FROM slices`;
+  await client.finish(one);
+  await broker.clock.advance(100);
+  expect(await run()).toMatchObject({ payloads: 0 });
+  expect(await client.finish(other)).toEqual(["m"]);
+  await client.send(one, ["young"]);
+  await client.finish(one);
+  expect(await run()).toMatchObject({ payloads: 1 });
+  expect(await payloads()).toBe(1);
+  await broker.clock.advance(61);
+  expect(await run()).toMatchObject({ payloads: 1 });
+});
+
+test("a payload that waits for its fan-out stays", async () => {
+  const topic = await broker.newTopic();
+  await client.publish(topic, ["m"]);
+  await broker.clock.advance(1_000);
+  expect(await run()).toMatchObject({ payloads: 0 });
+  expect(await broker.waitingBatches()).toHaveLength(1);
+  await broker.sql`DELETE FROM outbox`;
+  expect(await run()).toMatchObject({ payloads: 1 });
+});
+
+test("messages past the retention of their queue go, visible, delayed or in flight; others stay", async () => {
+  const [short, long] = [await broker.newQueue({ retention: 600 }), await broker.newQueue()];
+  await client.send(short, ["visible", { body: "delayed", delay: 10_000 }]);
+  await client.send(short, ["in flight"]);
+  await client.receive(short, { visibilityTimeout: 40_000 });
+  await client.send(long, ["kept"]);
+  await broker.clock.advance(590);
+  await client.send(short, ["young"]);
+  await broker.clock.advance(20);
+  expect(await run()).toMatchObject({ expiredSlices: 3 });
+  expect(await client.finish(short)).toEqual(["young"]);
+  expect(await client.finish(long)).toEqual(["kept"]);
+});
+
+test("the messages of a deleted queue go, and so does the note of it an hour later", async () => {
+  const queue = await broker.newQueue();
+  await client.send(queue, numbered(100));
+  await broker.engine.queues.delete(ACCOUNT, queue);
+  expect(await run()).toMatchObject({ deletedQueueSlices: 2 });
+  expect(await broker.sql`SELECT FROM deleted_queues`).toHaveLength(1);
+  await broker.clock.advance(3_601);
+  await run();
+  expect(await broker.sql`SELECT FROM deleted_queues`).toHaveLength(0);
+});
+
+test("what is in the middle of a change is left for the next time", async () => {
+  const queue = await broker.newQueue({ retention: 60 });
+  await client.send(queue, ["m"]);
+  await broker.clock.advance(61);
+  const slices = await holdWith(broker.sql, "SELECT FROM slices FOR UPDATE");
+  expect(await run()).toMatchObject({ expiredSlices: 0 });
+  await slices.letGo();
+  expect(await run()).toMatchObject({ expiredSlices: 1 });
+});
+
+test("a large backlog goes in pieces, whole", async () => {
+  const queue = await broker.newQueue({ retention: 60 });
+  await broker.sql`
+    INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at)
+    SELECT ${await broker.idOf(queue)}::bigint, now(), n, 1, 0, now() - interval '1 hour'
+    FROM generate_series(1, 25000) n`;
+  expect(await run()).toMatchObject({ expiredSlices: 25_000 });
+});
+
+test("one at a time cleans up; the others are told so", async () => {
+  const lock = await holdWith(broker.sql, "SELECT pg_advisory_xact_lock(7583402002)");
+  expect(await cleanUp(broker.database.maintenance)).toBeUndefined();
+  await lock.letGo();
+  expect(await cleanUp(broker.database.maintenance)).toBeDefined();
+});
+
+test("a receive whose payload was removed in its middle hands out the rest", async () => {
+  const queue = await broker.newQueue();
+  await client.send(queue, ["gone"]);
+  await client.send(queue, ["here"]);
+  await broker.sql`DELETE FROM batches WHERE payload LIKE '%gone%'`;
+  await broker.startEngine();
+  expect(bodiesOf(await broker.client(1).receive(queue, { maxMessages: 2 }))).toEqual(["here"]);
+});

@@ -1,0 +1,177 @@
+import { cleanUp } from "@sluice/engine";
+import { afterAll, beforeEach, describe, expect, test } from "vitest";
+
+import { ACCOUNT, Broker } from "./broker.ts";
+import { bodiesOf, numbered } from "./client.ts";
+import { until } from "./interleaving.ts";
+
+const broker = await Broker.start({ engines: 2 });
+afterAll(() => broker[Symbol.asyncDispose]());
+const client = broker.client();
+const otherProcess = broker.client(1);
+
+let queue: string;
+let topic: string;
+beforeEach(async () => {
+  queue = await broker.newQueue();
+  topic = await broker.newTopic([queue]);
+});
+
+async function untilFannedOut() {
+  await until(async () => (await broker.waitingBatches()).length === 0);
+}
+
+/** Any characters that a header may have. */
+const keys = [
+  "plain",
+  `"quoted"`,
+  String.raw`back\slash`,
+  "{brace,comma}",
+  " ~!@#$%^&*() ",
+  "NULL",
+  "'",
+];
+
+test.each(keys)(
+  "a repeated publish with the key %j stores nothing and answers the same ids",
+  async (key) => {
+    const ids = await client.publish(topic, ["a", "b"], key);
+    expect(await client.publish(topic, ["a", "b"], key)).toEqual(ids);
+    expect(await otherProcess.publish(topic, ["a", "b"], key)).toEqual(ids);
+    await untilFannedOut();
+    const messages = await client.drain(queue);
+    expect(messages.map((message) => message.messageId)).toEqual(ids);
+  },
+);
+
+test("a repeated send stores nothing and answers the same ids", async () => {
+  const ids = await client.send(queue, ["a", "b"], "send");
+  expect(await otherProcess.send(queue, ["a", "b"], "send")).toEqual(ids);
+  expect(bodiesOf(await client.drain(queue))).toEqual(["a", "b"]);
+});
+
+test("calls without a key are never taken for repeats", async () => {
+  await Promise.all([client.send(queue, ["m"]), client.send(queue, ["m"])]);
+  expect(await client.drain(queue)).toHaveLength(2);
+});
+
+test("what was acknowledged meanwhile does not come back with a repeat", async () => {
+  const ids = await client.send(queue, ["m"], "acknowledged");
+  await client.finish(queue);
+  expect(await client.send(queue, ["m"], "acknowledged")).toEqual(ids);
+  expect(await client.drain(queue)).toEqual([]);
+});
+
+describe("repeats at the same instant", () => {
+  test("in one process store one", async () => {
+    const calls = Array.from({ length: 20 }, () => client.send(queue, ["a", "b"], "same-process"));
+    const answers = await Promise.all(calls);
+    expect(new Set(answers.map(String)).size).toBe(1);
+    expect(bodiesOf(await client.drain(queue))).toEqual(["a", "b"]);
+  });
+
+  test("in two processes store one", async () => {
+    const calls = Array.from({ length: 20 }, (_, index) =>
+      (index % 2 ? client : otherProcess).publish(topic, ["a", "b"], "two-processes"),
+    );
+    const answers = await Promise.all(calls);
+    expect(new Set(answers.map(String)).size).toBe(1);
+    await untilFannedOut();
+    expect(bodiesOf(await client.drain(queue))).toEqual(["a", "b"]);
+  });
+
+  test("of many keys, in another order in each process, store one of each", async () => {
+    const many = numbered(40, "crossing-");
+    const send = async (key: string, by: typeof client) => await by.send(queue, [key], key);
+    const [forth, back] = await Promise.all([
+      Promise.all(many.map((key) => send(key, client))),
+      Promise.all(many.toReversed().map((key) => send(key, otherProcess))),
+    ]);
+    expect(back.toReversed()).toEqual(forth);
+    expect(bodiesOf(await client.drain(queue)).sort()).toEqual(many.sort());
+  });
+
+  test("take nobody along who shares their write", async () => {
+    await client.send(queue, ["first"], "shared-write");
+    const answers = await Promise.all([
+      client.send(queue, ["a"]),
+      client.send(queue, ["first"], "shared-write"),
+      client.send(queue, ["b"], "another"),
+      client.send(queue, ["c"]),
+    ]);
+    expect(answers).toHaveLength(4);
+    expect(bodiesOf(await client.drain(queue)).sort()).toEqual(["a", "b", "c", "first"]);
+  });
+});
+
+describe("a key that was used", () => {
+  const reused = { code: "idempotency_key_reused" };
+
+  test("for another topic or queue is refused, and stores nothing", async () => {
+    const elsewhere = await broker.newTopic([queue]);
+    await client.publish(topic, ["m"], "elsewhere");
+    await expect(client.publish(elsewhere, ["m"], "elsewhere")).rejects.toMatchObject(reused);
+    await expect(client.send(queue, ["m"], "elsewhere")).rejects.toMatchObject(reused);
+    await untilFannedOut();
+    expect(bodiesOf(await client.drain(queue))).toEqual(["m"]);
+  });
+
+  test("for a queue is refused for the topic of the same number", async () => {
+    const [{ id } = { id: "" }] = await broker.sql<{ id: string }[]>`
+      SELECT id FROM queues WHERE name = ${queue}`;
+    await client.send(queue, ["m"], "same-number");
+    await broker.sql`UPDATE idempotency_keys SET target_kind = 'topic' WHERE key = 'same-number'`;
+    await expect(client.send(queue, ["m"], "same-number")).rejects.toMatchObject(reused);
+    expect(id).not.toBe("");
+  });
+
+  test("with another number of messages is refused, and stores nothing", async () => {
+    await client.send(queue, ["a", "b"], "count");
+    await expect(client.send(queue, ["a"], "count")).rejects.toMatchObject(reused);
+    await expect(client.send(queue, ["a", "b", "c"], "count")).rejects.toMatchObject(reused);
+    expect(bodiesOf(await client.drain(queue))).toEqual(["a", "b"]);
+  });
+
+  test("in another account is another key", async () => {
+    const account = "000000000007";
+    await broker.engine.queues.create(account, queue, {});
+    const [id] = await client.send(queue, ["m"], "account");
+    const [theirs] = await broker.engine.sender.send(account, queue, [{ body: "m" }], {
+      idempotencyKey: "account",
+    });
+    expect(theirs).not.toEqual({ messageId: id });
+  });
+
+  test("in a call that failed is free", async () => {
+    await expect(client.send("nowhere", ["m"], "failed")).rejects.toMatchObject({
+      code: "queue_not_found",
+    });
+    expect(await client.send(queue, ["m"], "failed")).toHaveLength(1);
+  });
+});
+
+test("messages refused alone keep the ids of the others stable", async () => {
+  const call = async (engine = broker.engine) =>
+    await engine.sender.send(
+      ACCOUNT,
+      queue,
+      [{ body: "a" }, { body: "" }, { body: "b" }, { body: "\u0000" }, { body: "c" }],
+      { idempotencyKey: "partial" },
+    );
+  const first = await call();
+  expect(await call(otherProcess.engine)).toEqual(first);
+  const ids = first.flatMap((result) => ("messageId" in result ? [result.messageId] : []));
+  const messages = await client.drain(queue);
+  expect(messages.map((message) => message.messageId)).toEqual(ids);
+  expect(bodiesOf(messages)).toEqual(["a", "b", "c"]);
+});
+
+test("a key is remembered for ten minutes, and free some time after that", async () => {
+  const ids = await client.send(queue, ["m"], "window");
+  await broker.clock.advance(595);
+  await cleanUp(broker.database.maintenance);
+  expect(await client.send(queue, ["m"], "window")).toEqual(ids);
+  await broker.clock.advance(10);
+  await cleanUp(broker.database.maintenance);
+  expect(await client.send(queue, ["m"], "window")).not.toEqual(ids);
+});

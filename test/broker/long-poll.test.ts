@@ -1,0 +1,326 @@
+import { createInProcessBus } from "@sluice/bus";
+import { Engine } from "@sluice/engine";
+import { afterAll, describe, expect, test, vi } from "vitest";
+
+import { ACCOUNT, Broker } from "./broker.ts";
+import { bodiesOf, Client, numbered } from "./client.ts";
+import { connectAll, holdClaims, until, untilBlocked } from "./interleaving.ts";
+import { claimsOf, connectTraced, type Statement } from "./statements.ts";
+
+const broker = await Broker.start({ engines: 0 });
+afterAll(async () => {
+  vi.useRealTimers();
+  await broker[Symbol.asyncDispose]();
+});
+const statements = await startTracedEngine();
+await startTracedEngine();
+await Promise.all(broker.databases.map(connectAll));
+const client = broker.client();
+const otherProcess = broker.client(1);
+
+async function startTracedEngine(): Promise<Statement[]> {
+  const database = await connectTraced(broker.databaseUrl);
+  await broker.startEngine(database);
+  return database.statements;
+}
+
+// Time in this process goes on only when a test says so: no safety poll, no end of a wait. The database has its own.
+vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+
+/** Lets time pass here and in the database. */
+async function pass(seconds: number): Promise<void> {
+  await broker.clock.advance(seconds);
+  await vi.advanceTimersByTimeAsync(seconds * 1_000);
+}
+
+/** Lets second after second pass until there is an answer. */
+async function passUntil<Answer>(answer: Promise<Answer>): Promise<Answer> {
+  let answered = false;
+  const settled = answer.finally(() => (answered = true));
+  await until(async () => {
+    if (!answered) await pass(1);
+    return answered;
+  });
+  return await settled;
+}
+
+/** A receive by the first process that waits: its claim has found nothing. */
+async function parked(queue: string, signal?: AbortSignal) {
+  const messages = client.receive(queue, { wait: 20, maxMessages: 10, ...(signal && { signal }) });
+  const id = await broker.idOf(queue);
+  await until(async () => claimsOf(statements, id) > 0 && (await activeClaims()) === 0);
+  // A promise that is returned would be awaited.
+  return { messages };
+}
+
+async function activeClaims(): Promise<number> {
+  const rows = await broker.sql`
+    SELECT FROM pg_stat_activity
+    WHERE datname = current_database() AND state = 'active' AND query LIKE '%lease_ids%' AND pid <> pg_backend_pid()`;
+  return rows.length;
+}
+
+describe("a waiting receive is answered as soon as", () => {
+  test("a message is sent, by its own process or another one", async () => {
+    for (const sender of [client, otherProcess]) {
+      const queue = await broker.newQueue();
+      const waiting = await parked(queue);
+      await sender.send(queue, ["m"]);
+      expect(bodiesOf(await waiting.messages)).toEqual(["m"]);
+    }
+  });
+
+  test("a publish was fanned out", async () => {
+    const queue = await broker.newQueue();
+    const topic = await broker.newTopic([queue]);
+    const waiting = await parked(queue);
+    await otherProcess.publish(topic, ["m"]);
+    expect(bodiesOf(await waiting.messages)).toEqual(["m"]);
+  });
+
+  test("a delay is over", async () => {
+    const queue = await broker.newQueue();
+    await client.send(queue, [{ body: "m", delay: 10 }]);
+    const waiting = await parked(queue);
+    expect(bodiesOf(await passUntil(waiting.messages))).toEqual(["m"]);
+  });
+
+  test("a delay is over that began after it", async () => {
+    const queue = await broker.newQueue();
+    const waiting = await parked(queue);
+    await client.send(queue, [{ body: "m", delay: 0.9 }]);
+    const [message] = await passUntil(waiting.messages);
+    expect(message!.firstReceivedAt - message!.sentAt).toBeGreaterThanOrEqual(899);
+  });
+
+  test("a visibility timeout has run out", async () => {
+    const queue = await broker.newQueue();
+    await client.send(queue, ["m"]);
+    await otherProcess.receive(queue, { visibilityTimeout: 10 });
+    const waiting = await parked(queue);
+    expect(await passUntil(waiting.messages)).toMatchObject([{ body: "m", receiveCount: 2 }]);
+  });
+
+  test("another receiver gives a message back", async () => {
+    const queue = await broker.newQueue();
+    await client.send(queue, ["m"]);
+    const held = await otherProcess.receive(queue);
+    const waiting = await parked(queue);
+    await otherProcess.hide(queue, held, 0);
+    expect(await waiting.messages).toMatchObject([{ body: "m", receiveCount: 2 }]);
+  });
+
+  test("the safety poll finds a message whose signal was lost", async () => {
+    const queue = await broker.newQueue();
+    const waiting = await parked(queue);
+    await storeUnannounced(queue, "m");
+    expect(bodiesOf(await passUntil(waiting.messages))).toEqual(["m"]);
+  });
+
+  test("a message is committed whose signal came while the claim was under way", async () => {
+    const queue = await broker.newQueue();
+    const claims = await holdClaims(broker.sql);
+    const waiting = client.receive(queue, { wait: 20 });
+    await untilBlocked(broker.sql);
+    await otherProcess.send(queue, ["m"]);
+    await claims.letGo();
+    expect(bodiesOf(await waiting)).toEqual(["m"]);
+  });
+
+  test("the safety poll comes round, also when its claim took longer than the poll before", async () => {
+    const queue = await broker.newQueue();
+    const claims = await holdClaims(broker.sql);
+    const waiting = client.receive(queue, { wait: 20 });
+    await untilBlocked(broker.sql);
+    await vi.advanceTimersByTimeAsync(900);
+    await claims.letGo();
+    await broker.counts(queue);
+    await storeUnannounced(queue, "unannounced");
+    expect(bodiesOf(await passUntil(waiting))).toEqual(["unannounced"]);
+  });
+});
+
+describe("many waiting receives", () => {
+  test("get a message once, and the others wait on", async () => {
+    const queue = await broker.newQueue();
+    const answers: string[][] = [];
+    const waiting = Array.from({ length: 50 }, async (_, index) => {
+      const messages = await (index % 2 ? client : otherProcess).receive(queue, { wait: 20 });
+      answers.push(bodiesOf(messages));
+    });
+    await until(async () => claimsOf(statements, await broker.idOf(queue)) > 0);
+    await client.send(queue, ["a", "b", "c"]);
+    await vi.waitFor(() => {
+      expect(answers.flat()).toHaveLength(3);
+    });
+    expect(answers.flat().sort()).toEqual(["a", "b", "c"]);
+    await vi.advanceTimersByTimeAsync(20_000);
+    await Promise.all(waiting);
+    expect(answers.flat()).toHaveLength(3);
+    expect(answers).toHaveLength(50);
+  });
+
+  test("cost one claim together when a message comes, and one more at most", async () => {
+    const queue = await broker.newQueue();
+    const id = await broker.idOf(queue);
+    const answers: string[] = [];
+    const waiting = Array.from({ length: 100 }, async () => {
+      const [message] = await client.receive(queue, { wait: 20 });
+      if (message) answers.push(message.body);
+    });
+    await until(async () => claimsOf(statements, id) > 0 && (await activeClaims()) === 0);
+    const before = claimsOf(statements, id);
+    await client.send(queue, ["m"]);
+    await until(async () => answers.length > 0 && (await activeClaims()) === 0);
+    expect(claimsOf(statements, id) - before).toBeLessThanOrEqual(2);
+    await vi.advanceTimersByTimeAsync(20_000);
+    await Promise.all(waiting);
+    expect(answers).toEqual(["m"]);
+  });
+
+  test("share a batch, each within what it asked for", async () => {
+    const queue = await broker.newQueue();
+    const waiting = [3, 1, 10, 7].map((maxMessages) =>
+      client.receive(queue, { wait: 20, maxMessages }),
+    );
+    await until(async () => claimsOf(statements, await broker.idOf(queue)) > 0);
+    await client.send(queue, numbered(21));
+    const answers = await Promise.all(waiting);
+    expect(answers.map((messages) => messages.length)).toEqual([3, 1, 10, 7]);
+    expect(new Set(answers.flat().map((message) => message.messageId)).size).toBe(21);
+  });
+});
+
+describe("when the wait is over", () => {
+  test("it is answered with nothing", async () => {
+    const queue = await broker.newQueue();
+    const waiting = await parked(queue);
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(await waiting.messages).toEqual([]);
+  });
+
+  test("the queue's own wait counts where the call has none", async () => {
+    const queue = await broker.newQueue({ receiveWait: 5 });
+    const waiting = client.receive(queue);
+    const impatient = client.receive(queue, { wait: 0 });
+    expect(await impatient).toEqual([]);
+    await client.send(queue, ["m"]);
+    expect(bodiesOf(await waiting)).toEqual(["m"]);
+  });
+
+  test("while its claim is under way, it still gets what that claim finds", async () => {
+    const queue = await broker.newQueue();
+    await client.send(queue, ["m"]);
+    const claims = await holdClaims(broker.sql);
+    const waiting = client.receive(queue, { wait: 1 });
+    await untilBlocked(broker.sql);
+    await vi.advanceTimersByTimeAsync(1_000);
+    await claims.letGo();
+    expect(bodiesOf(await waiting)).toEqual(["m"]);
+  });
+});
+
+describe("a client that has gone away", () => {
+  test("before a message came takes none", async () => {
+    const queue = await broker.newQueue();
+    const gone = new AbortController();
+    const waiting = await parked(queue, gone.signal);
+    gone.abort();
+    expect(await waiting.messages).toEqual([]);
+    await client.send(queue, ["m"]);
+    expect(await client.receive(queue)).toMatchObject([{ body: "m", receiveCount: 1 }]);
+  });
+
+  test("before it asked is not served at all", async () => {
+    const queue = await broker.newQueue();
+    await client.send(queue, ["m"]);
+    expect(await client.receive(queue, { signal: AbortSignal.abort() })).toEqual([]);
+    expect(await client.receive(queue)).toMatchObject([{ receiveCount: 1 }]);
+  });
+
+  test("while messages were claimed for it leaves them visible, and hands them to who waits", async () => {
+    const queue = await broker.newQueue();
+    await client.send(queue, ["a", "b"]);
+    const claims = await holdClaims(broker.sql);
+    const gone = new AbortController();
+    const leaving = client.receive(queue, { wait: 20, maxMessages: 2, signal: gone.signal });
+    await untilBlocked(broker.sql);
+    gone.abort();
+    expect(await leaving).toEqual([]);
+    const staying = otherProcess.receive(queue, { wait: 20, maxMessages: 2 });
+    await untilBlocked(broker.sql, 2);
+    await claims.letGo();
+    expect(bodiesOf(await staying)).toEqual(["a", "b"]);
+  });
+
+  test("with what it was answered gives all of it back at once", async () => {
+    const queue = await broker.newQueue();
+    await client.send(queue, ["a", "b", "c"]);
+    const received = await broker.engine.receiver.receive(ACCOUNT, queue, { maxMessages: 2 });
+    const released = broker.counted.released;
+    await received.release();
+    expect(broker.counted.released - released).toBe(2);
+    expect(await broker.counts(queue)).toEqual({ visible: 3, inFlight: 0, delayed: 0 });
+    expect(bodiesOf(await client.drain(queue)).sort()).toEqual(["a", "b", "c"]);
+  });
+
+  test("gives back nothing that somebody else has received since", async () => {
+    const queue = await broker.newQueue();
+    await client.send(queue, ["m"]);
+    const received = await broker.engine.receiver.receive(ACCOUNT, queue, {
+      visibilityTimeout: 60,
+    });
+    await broker.clock.advance(60);
+    const current = await otherProcess.receive(queue);
+    await received.release();
+    expect(await broker.counts(queue)).toEqual({ visible: 0, inFlight: 1, delayed: 0 });
+    expect(await otherProcess.acknowledge(queue, current)).toEqual(["ok"]);
+  });
+});
+
+describe("whoever waits for a queue that is deleted is told so", () => {
+  test.each([
+    ["by its own process", client],
+    ["by another process", otherProcess],
+  ])("%s", async (_, deleter) => {
+    const queue = await broker.newQueue();
+    const waiting = await parked(queue);
+    const told = expect(waiting.messages).rejects.toMatchObject({ code: "queue_not_found" });
+    await deleter.engine.queues.delete(ACCOUNT, queue);
+    deleter.engine.changed({ kind: "queue", account: ACCOUNT, name: queue });
+    await told;
+  });
+
+  test("also after a change of the queue, which is no reason to end the wait", async () => {
+    const queue = await broker.newQueue();
+    const waiting = await parked(queue);
+    const change = { kind: "queue", account: ACCOUNT, name: queue } as const;
+    await otherProcess.engine.queues.update(ACCOUNT, queue, { visibilityTimeout: 5 });
+    otherProcess.engine.changed(change);
+    const told = expect(waiting.messages).rejects.toMatchObject({ code: "queue_not_found" });
+    await otherProcess.engine.queues.delete(ACCOUNT, queue);
+    otherProcess.engine.changed(change);
+    await told;
+  });
+
+  test("also when a new one has its name already, which whoever comes now waits for", async () => {
+    const queue = await broker.newQueue();
+    const waiting = await parked(queue);
+    const told = expect(waiting.messages).rejects.toMatchObject({ code: "queue_not_found" });
+    await otherProcess.engine.queues.delete(ACCOUNT, queue);
+    await otherProcess.engine.queues.create(ACCOUNT, queue, {});
+    otherProcess.engine.changed({ kind: "queue", account: ACCOUNT, name: queue });
+    await told;
+    const next = await parked(queue);
+    await otherProcess.send(queue, ["m"]);
+    expect(bodiesOf(await next.messages)).toEqual(["m"]);
+  });
+});
+
+/** What a send leaves when its process dies between the commit and the signal. */
+async function storeUnannounced(queue: string, body: string): Promise<void> {
+  const bus = createInProcessBus();
+  const { database } = broker;
+  await using dying = await Engine.open({ database, bus, observer: broker.observer });
+  await new Client(dying).send(queue, [body]);
+}

@@ -1,0 +1,92 @@
+import { randomUUID } from "node:crypto";
+
+import { connectNatsBus, type Bus } from "@sluice/bus";
+import { afterAll, expect, inject, test } from "vitest";
+
+import { ACCOUNT, Broker } from "./broker.ts";
+import { bodiesOf, numbered } from "./client.ts";
+import { until } from "./interleaving.ts";
+
+/** Members that meet on NATS, as processes do. */
+function natsMeetingPlace(): () => Promise<Bus> {
+  const prefix = `test-${randomUUID()}`;
+  const servers = [inject("natsUrl")];
+  return () => connectNatsBus({ servers, name: "test", prefix });
+}
+
+const broker = await Broker.start({
+  engines: 2,
+  dispatchers: 2,
+  connectBus: natsMeetingPlace(),
+});
+afterAll(() => broker[Symbol.asyncDispose]());
+const client = broker.client();
+const otherProcess = broker.client(1);
+
+test("a publish in one process wakes who waits in another, through a dispatcher", async () => {
+  const queues = [await broker.newQueue(), await broker.newQueue()];
+  const topic = await broker.newTopic(queues);
+  const waiting = queues.map((queue) => otherProcess.receive(queue, { wait: 20, maxMessages: 10 }));
+  await client.publish(topic, ["m"]);
+  expect((await Promise.all(waiting)).map(bodiesOf)).toEqual([["m"], ["m"]]);
+});
+
+test("a send in one process wakes who waits in another", async () => {
+  const queue = await broker.newQueue();
+  const waiting = otherProcess.receive(queue, { wait: 20 });
+  await client.send(queue, ["m"]);
+  expect(bodiesOf(await waiting)).toEqual(["m"]);
+});
+
+test("two dispatchers share what is announced, each batch to one of them", async () => {
+  const queues = [await broker.newQueue(), await broker.newQueue(), await broker.newQueue()];
+  const topic = await broker.newTopic(queues);
+  const before = { ...broker.counted };
+  const calls = Array.from({ length: 50 }, async (_, call) => {
+    const by = call % 2 ? client : otherProcess;
+    await by.publish(topic, numbered(100, `${call}/`));
+  });
+  await Promise.all(calls);
+  await until(async () => (await broker.waitingBatches()).length === 0);
+  for (const queue of queues) {
+    const bodies = bodiesOf(await client.drain(queue));
+    expect(bodies).toHaveLength(5_000);
+    expect(new Set(bodies).size).toBe(5_000);
+  }
+  expect(broker.counted.deliveries - before.deliveries).toBe(15_000);
+});
+
+test("announcements that come twice change nothing", async () => {
+  const queue = await broker.newQueue();
+  const topic = await broker.newTopic([queue]);
+  await client.publish(topic, numbered(50));
+  const ids = (await broker.sql<{ id: string }[]>`SELECT id FROM batches`).map((row) => row.id);
+  for (let repeat = 0; repeat < 20; repeat += 1) otherProcess.engine.bus.announceBatches(ids);
+  const marker = await broker.newQueue();
+  const markerTopic = await broker.newTopic([marker]);
+  const waiting = client.receive(marker, { wait: 20 });
+  await client.publish(markerTopic, ["after the repeats"]);
+  await waiting;
+  expect(bodiesOf(await client.drain(queue))).toEqual(numbered(50));
+});
+
+test("whoever waits for a queue that another process deletes is told so", async () => {
+  const queue = await broker.newQueue();
+  const waiting = otherProcess.receive(queue, { wait: 20 });
+  const told = expect(waiting).rejects.toMatchObject({ code: "queue_not_found" });
+  await otherProcess.receive(queue);
+  await client.engine.queues.delete(ACCOUNT, queue);
+  client.engine.changed({ kind: "queue", account: ACCOUNT, name: queue });
+  await told;
+});
+
+test("without NATS a publish is accepted, and delivered by the sweeper", async () => {
+  await using cut = await Broker.start({ dispatchers: 1, connectBus: natsMeetingPlace() });
+  const queue = await cut.newQueue();
+  const topic = await cut.newTopic([queue]);
+  await cut.engine.bus.close();
+  await cut.client().publish(topic, numbered(10));
+  await cut.clock.advance(1);
+  const messages = await cut.client().receive(queue, { wait: 20, maxMessages: 10 });
+  expect(bodiesOf(messages)).toEqual(numbered(10));
+});

@@ -1,0 +1,226 @@
+import type { Sql } from "@sluice/database";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { ACCOUNT, Broker } from "./broker.ts";
+import { numbered } from "./client.ts";
+import { until } from "./interleaving.ts";
+import { connectTraced, type Statement, type TracedDatabase } from "./statements.ts";
+
+/** The part of a plan that says which rows were looked at, and how. */
+interface Plan {
+  "Node Type": string;
+  "Relation Name"?: string;
+  "Index Name"?: string;
+  "Actual Rows": number;
+  "Actual Loops": number;
+  "Rows Removed by Filter"?: number;
+  Plans?: Plan[];
+}
+
+const SLICES = 200_000;
+const HOT_TABLES = ["slices", "batches", "outbox"];
+
+const broker = await Broker.start({ engines: 0, dispatchers: 0 });
+afterAll(() => broker[Symbol.asyncDispose]());
+const api = await connectTraced(broker.databaseUrl);
+await broker.startEngine(api);
+const dispatcher = await connectTraced(broker.databaseUrl);
+await broker.startDispatcher(dispatcher);
+const client = broker.client();
+
+let queue: string;
+let topic: string;
+
+/** A backlog of 200,000 slices in twenty queues, half of them in flight, and 20,000 batches that wait for their fan-out. */
+beforeAll(async () => {
+  queue = await broker.newQueue();
+  const queues = [queue];
+  for (let more = 1; more < 20; more += 1) queues.push(await broker.newQueue());
+  topic = await broker.newTopic(queues);
+  await broker.sql`
+    INSERT INTO batches (id, account, sent_at, message_count, payload)
+    SELECT 1e9 + n, 0, clock_timestamp(), 63, rtrim(repeat(E'"body":"m"\\n', 63), E'\\n') FROM generate_series(1, ${SLICES / 20}::int) n`;
+  await broker.sql`
+    INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, lease, receive_count, moved)
+    SELECT q.id, clock_timestamp() + (n % 2) * interval '1 hour', 1e9 + n, 9223372036854775807, 0,
+           clock_timestamp(), n % 2, n % 2, n % 100 = 1
+    FROM generate_series(1, ${SLICES / 20}::int) n, queues q`;
+  await broker.sql`
+    INSERT INTO outbox (batch_id, account, topic_id, sent_at, message_count)
+    SELECT 2e9 + n, 0, 1e9, clock_timestamp() + interval '1 hour', 1 FROM generate_series(1, 20000) n`;
+  await broker.sql`ANALYZE`;
+});
+
+async function statementsOf(database: TracedDatabase, call: () => Promise<unknown>) {
+  database.statements.length = 0;
+  await call();
+  return [...database.statements];
+}
+
+function named(statements: readonly Statement[], part: string): Statement {
+  const found = statements.find(({ text }) => text.includes(part));
+  if (!found) throw new Error(`no statement with ${part}`);
+  return found;
+}
+
+/** The plan that the hot path's own connections run it with. Nothing is changed. */
+async function planOf(sql: Sql, { text, parameters }: Statement): Promise<Plan> {
+  let plan: Plan | undefined;
+  const undo = new Error("undo");
+  await sql
+    .begin(async (tx) => {
+      await tx.unsafe(`PREPARE hot AS ${text}`);
+      const values = parameters.map((value) => (value === null ? "NULL" : `'${quoted(value)}'`));
+      const rows = await tx.unsafe<{ "QUERY PLAN": { Plan: Plan }[] }[]>(
+        `EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE hot${values.length > 0 ? `(${values.join()})` : ""}`,
+      );
+      plan = rows[0]?.["QUERY PLAN"][0]?.Plan;
+      await tx.unsafe("DEALLOCATE hot");
+      throw undo;
+    })
+    .catch((error: unknown) => {
+      if (error !== undo) throw error;
+    });
+  if (!plan) throw new Error("no plan");
+  return plan;
+}
+
+function quoted(value: unknown): string {
+  return String(value).replaceAll("'", "''");
+}
+
+function nodesOf(plan: Plan): Plan[] {
+  return [plan, ...(plan.Plans ?? []).flatMap(nodesOf)];
+}
+
+/** Index → rows that were read through it, kept or not. */
+function rowsByIndex(plan: Plan): Record<string, number> {
+  const rows: Record<string, number> = {};
+  for (const node of nodesOf(plan)) {
+    const index = node["Index Name"];
+    if (index === undefined) continue;
+    const perLoop = node["Actual Rows"] + (node["Rows Removed by Filter"] ?? 0);
+    rows[index] = (rows[index] ?? 0) + perLoop * node["Actual Loops"];
+  }
+  return rows;
+}
+
+function expectNoScanOfHotTables(plan: Plan) {
+  const scanned = nodesOf(plan).filter(
+    (node) => node["Node Type"] === "Seq Scan" && HOT_TABLES.includes(node["Relation Name"] ?? ""),
+  );
+  expect(scanned).toEqual([]);
+}
+
+describe(`with ${SLICES.toLocaleString("en")} slices`, () => {
+  test("a claim reads as many index entries as it takes slices", async () => {
+    // The first one finds out how many messages a slice holds here.
+    await client.receive(queue, { maxMessages: 1_000 });
+    const statements = await statementsOf(api, () => client.receive(queue, { maxMessages: 1_000 }));
+    const plan = await planOf(api.sql, named(statements, "SKIP LOCKED"));
+    expectNoScanOfHotTables(plan);
+    expect(rowsByIndex(plan)["slices_visible"]).toBeLessThanOrEqual(20);
+  });
+
+  test("an acknowledge finds each slice by one index entry", async () => {
+    const messages = await client.receive(queue, { maxMessages: 630 });
+    const statements = await statementsOf(api, () => client.acknowledge(queue, messages.slice(1)));
+    const exact = named(statements, "NOT s.moved");
+    const plan = await planOf(api.sql, exact);
+    expectNoScanOfHotTables(plan);
+    expect(rowsByIndex(plan)).toEqual({ slices_visible: expect.any(Number) });
+    expect(rowsByIndex(plan)["slices_visible"]).toBeLessThanOrEqual(20);
+  });
+
+  test("an acknowledge of a slice whose visibility was changed reads the moved ones of its batch", async () => {
+    const messages = await client.receive(queue, { maxMessages: 1 });
+    await client.hide(queue, messages, 600);
+    const statements = await statementsOf(api, () => client.acknowledge(queue, messages));
+    const plan = await planOf(api.sql, named(statements, "AND s.moved"));
+    expectNoScanOfHotTables(plan);
+    expect(Object.keys(rowsByIndex(plan))).toEqual(["slices_moved"]);
+    expect(rowsByIndex(plan)["slices_moved"]).toBeLessThanOrEqual(5);
+  });
+
+  test("a visibility change finds each slice by one index entry, moved before or not", async () => {
+    const messages = await client.receive(queue, { maxMessages: 63 });
+    const exact = await statementsOf(api, () => client.hide(queue, messages.slice(5), 600));
+    const exactPlan = await planOf(api.sql, named(exact, "NOT s.moved"));
+    expectNoScanOfHotTables(exactPlan);
+    expect(rowsByIndex(exactPlan)["slices_visible"]).toBeLessThanOrEqual(10);
+    const moved = await statementsOf(api, () => client.hide(queue, messages.slice(5), 900));
+    const movedPlan = await planOf(api.sql, named(moved, "AND s.moved"));
+    expectNoScanOfHotTables(movedPlan);
+    expect(Object.keys(rowsByIndex(movedPlan))).toEqual(["slices_moved"]);
+  });
+
+  test("a waiting room asks each queue for one index entry", async () => {
+    const empty = await broker.newQueue();
+    const statements = await statementsOf(api, () => client.receive(empty, { wait: 1 }));
+    const plan = await planOf(api.sql, named(statements, "waited_for"));
+    expectNoScanOfHotTables(plan);
+    expect(rowsByIndex(plan)["slices_visible"]).toBeLessThanOrEqual(1);
+  });
+
+  test("a publish reads no hot table", async () => {
+    const statements = await statementsOf(api, () =>
+      client.publish(topic, numbered(100), "planned"),
+    );
+    const plan = await planOf(api.sql, withNewKey(named(statements, "INSERT INTO outbox")));
+    expectNoScanOfHotTables(plan);
+    expect(Object.keys(rowsByIndex(plan)).filter((name) => name.startsWith("slices"))).toEqual([]);
+  });
+
+  test("a send reads no hot table", async () => {
+    const statements = await statementsOf(api, () => client.send(queue, numbered(100), "sent"));
+    const plan = await planOf(api.sql, withNewKey(named(statements, "INSERT INTO slices")));
+    expectNoScanOfHotTables(plan);
+    expect(Object.keys(rowsByIndex(plan)).filter((name) => name.startsWith("slices"))).toEqual([]);
+  });
+
+  test("a fan-out reads the outbox rows of its batches and the subscriptions of their topics", async () => {
+    const statements = await statementsOf(dispatcher, async () => {
+      await client.publish(topic, ["m"]);
+      await until(async () => (await broker.waitingBatches()).length === 20_000);
+    });
+    const plan = await planOf(
+      dispatcher.sql,
+      await withWaitingBatches(named(statements, "UNION ALL")),
+    );
+    expectNoScanOfHotTables(plan);
+    expect(rowsByIndex(plan)["outbox_pkey"]).toBeLessThanOrEqual(30);
+  });
+
+  test("a look for forgotten batches ends with the first ones", async () => {
+    const id = await broker.engine.topics.find(ACCOUNT, topic);
+    await broker.sql`
+      INSERT INTO outbox (batch_id, account, topic_id, sent_at, message_count)
+      SELECT 1e8 + n, 0, ${id!.id}::bigint, clock_timestamp() - interval '1 hour', 1 FROM generate_series(1, 200) n`;
+    const statements = await statementsOf(dispatcher, () =>
+      until(async () => (await broker.waitingBatches()).length === 20_000),
+    );
+    const plan = await planOf(dispatcher.sql, named(statements, "LIMIT"));
+    expectNoScanOfHotTables(plan);
+  });
+});
+
+/** The same publish or send, with a key that is not taken. */
+function withNewKey({ text, parameters }: Statement): Statement {
+  const key = /^\{"(planned|sent)"\}$/;
+  // Batch ids begin at 1,024: no account, topic, queue or count of this test is that large.
+  const batchIds = /^\{\d{4,9}(,\d{4,9})*\}$/;
+  return {
+    text,
+    parameters: parameters.map((value) => {
+      if (typeof value !== "string") return value;
+      if (batchIds.test(value)) return value.replaceAll(/\d+/g, (id) => String(Number(id) + 1e9));
+      return key.test(value) ? '{"another"}' : value;
+    }),
+  };
+}
+
+/** The same fan-out, of ten batches that wait. */
+async function withWaitingBatches({ text }: Statement): Promise<Statement> {
+  const ids = (await broker.waitingBatches()).slice(0, 10);
+  return { text, parameters: [`{${ids.join()}}`] };
+}

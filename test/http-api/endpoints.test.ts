@@ -1,0 +1,298 @@
+import { afterAll, beforeEach, describe, expect, test } from "vitest";
+
+import { until } from "../broker/interleaving.ts";
+import { TestApi } from "./api.ts";
+
+const api = await TestApi.start();
+afterAll(() => api[Symbol.asyncDispose]());
+
+interface Message {
+  messageId: string;
+  receiptHandle: string;
+  body: string;
+  receiveCount: number;
+}
+interface Results {
+  results: { messageId?: string; ok?: true; error?: { code: string } }[];
+}
+
+let names = 0;
+let topic: string;
+let queue: string;
+beforeEach(async () => {
+  names += 1;
+  topic = `topic-${names}`;
+  queue = `queue-${names}`;
+  await api.ok("POST /v1/topics", { body: { name: topic } });
+  await api.ok("POST /v1/queues", { body: { name: queue } });
+});
+
+async function receive(body: object = {}): Promise<Message[]> {
+  const route = `POST /v1/queues/${queue}/receive`;
+  return (await api.ok<{ messages: Message[] }>(route, { body })).messages;
+}
+
+async function counts(): Promise<unknown> {
+  return (await api.ok<{ counts: unknown }>(`GET /v1/queues/${queue}`)).counts;
+}
+
+test("a message goes from publish to acknowledge", async () => {
+  await api.ok(`POST /v1/topics/${topic}/subscriptions`, { body: { queue } });
+  const message = {
+    body: 'an "order" 😀',
+    subject: "Ordre passé",
+    groupId: "tenant-1",
+    attributes: { kind: { type: "String", value: "created" } },
+  };
+  const published = await api.call(`POST /v1/topics/${topic}/messages`, {
+    body: { messages: [message] },
+  });
+  expect(published.status).toBe(200);
+  const [received] = await receive({ wait: 20 });
+  expect(received).toEqual({
+    ...message,
+    messageId: (published.body as Results).results[0]?.messageId,
+    receiptHandle: expect.stringMatching(/^[\w-]{49}$/),
+    receiveCount: 1,
+    sentAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+    firstReceivedAt: expect.stringMatching(/Z$/),
+  });
+  expect(await counts()).toMatchObject({ visible: 0, inFlight: 1, delayed: 0 });
+  const acknowledged = await api.ok(`POST /v1/queues/${queue}/ack`, {
+    body: { receiptHandles: [received!.receiptHandle] },
+  });
+  expect(acknowledged).toEqual({ results: [{ ok: true }] });
+  expect(await counts()).toEqual({ visible: 0, inFlight: 0, delayed: 0, oldestMessageAge: null });
+});
+
+test("a message is sent, hidden for longer, given back and received again", async () => {
+  const sent = await api.ok<Results>(`POST /v1/queues/${queue}/messages`, {
+    body: { messages: [{ body: "now" }, { body: "later", delay: 0.5e3 }] },
+  });
+  expect(sent.results.map(({ messageId }) => typeof messageId)).toEqual(["string", "string"]);
+  expect(await counts()).toMatchObject({ visible: 1, delayed: 1 });
+  const [first] = await receive({ visibilityTimeout: 60 });
+  const visibility = `POST /v1/queues/${queue}/visibility`;
+  const entry = (visibilityTimeout: number) => ({
+    body: { entries: [{ receiptHandle: first!.receiptHandle, visibilityTimeout }] },
+  });
+  expect(await api.ok(visibility, entry(600))).toEqual({ results: [{ ok: true }] });
+  expect(await api.ok(visibility, entry(0))).toEqual({ results: [{ ok: true }] });
+  const [second] = await receive();
+  expect(second).toMatchObject({ messageId: first!.messageId, receiveCount: 2 });
+  const late = await api.ok<Results>(`POST /v1/queues/${queue}/ack`, {
+    body: { receiptHandles: [first!.receiptHandle, second!.receiptHandle] },
+  });
+  expect(late.results).toMatchObject([{ error: { code: "receipt_handle_expired" } }, { ok: true }]);
+});
+
+test("repeats under an Idempotency-Key answer the same, other calls under it 409", async () => {
+  const call = {
+    body: { messages: [{ body: "m" }] },
+    headers: { "idempotency-key": `key of ${queue}` },
+  };
+  const route = `POST /v1/queues/${queue}/messages`;
+  const first = await api.ok(route, call);
+  expect(await api.ok(route, call)).toEqual(first);
+  const more = { ...call, body: { messages: [{ body: "m" }, { body: "n" }] } };
+  expect(await api.refusal(route, more)).toBe("409 idempotency_key_reused");
+  expect(await receive({ maxMessages: 10 })).toHaveLength(1);
+});
+
+test("a message that breaks a rule is refused alone, with what to mend", async () => {
+  const messages = [{ body: "good" }, { body: "bad \u0001" }];
+  const { results } = await api.ok<Results>(`POST /v1/queues/${queue}/messages`, {
+    body: { messages },
+  });
+  expect(results).toEqual([
+    { messageId: expect.any(String) },
+    { error: { code: "invalid_message", message: expect.stringContaining("#x20") } },
+  ]);
+});
+
+test("4 MiB go in one call, a thousand messages, and come out", async () => {
+  const body = "x".repeat(4_194);
+  const messages = Array.from({ length: 1_000 }, () => ({ body }));
+  const { results } = await api.ok<Results>(`POST /v1/queues/${queue}/messages`, {
+    body: { messages },
+  });
+  expect(results).toHaveLength(1_000);
+  const received: Message[] = [];
+  await until(async () => {
+    received.push(...(await receive({ maxMessages: 1_000 })));
+    return received.length >= 1_000;
+  });
+  expect(new Set(received.map(({ messageId }) => messageId)).size).toBe(1_000);
+});
+
+describe("topics", () => {
+  test("are created once, and found again with the same attributes", async () => {
+    const body = { name: `${topic}-more`, tags: { team: "a" } };
+    const created = await api.call("POST /v1/topics", { body });
+    expect(created).toMatchObject({
+      status: 201,
+      body: { ...body, createdAt: expect.any(String) },
+    });
+    expect(await api.call("POST /v1/topics", { body })).toMatchObject({
+      status: 200,
+      body: created.body,
+    });
+    expect(await api.ok(`GET /v1/topics/${body.name}`)).toEqual(created.body);
+  });
+
+  test("change their tags and are deleted", async () => {
+    const changed = await api.ok(`PATCH /v1/topics/${topic}`, { body: { tags: { a: "b" } } });
+    expect(changed).toMatchObject({ name: topic, tags: { a: "b" } });
+    expect(await api.call(`DELETE /v1/topics/${topic}`)).toMatchObject({
+      status: 204,
+      body: undefined,
+    });
+    expect(await api.refusal(`GET /v1/topics/${topic}`)).toBe("404 topic_not_found");
+    expect(await api.refusal(`DELETE /v1/topics/${topic}`)).toBe("404 topic_not_found");
+  });
+});
+
+describe("queues", () => {
+  test("have SQS' defaults", async () => {
+    expect(await api.ok(`GET /v1/queues/${queue}`)).toEqual({
+      name: queue,
+      visibilityTimeout: 30,
+      delay: 0,
+      retention: 345_600,
+      maxMessageSize: 1_048_576,
+      receiveWait: 0,
+      tags: {},
+      createdAt: expect.any(String),
+      counts: { visible: 0, inFlight: 0, delayed: 0, oldestMessageAge: null },
+    });
+  });
+
+  test("keep what they were created with, to the limits", async () => {
+    const body = {
+      name: "q".repeat(79 - queue.length) + queue,
+      visibilityTimeout: 43_200,
+      delay: 315_360_000,
+      retention: 1_209_600,
+      maxMessageSize: 1_024,
+      receiveWait: 20,
+      tags: { [`k${"é".repeat(127)}`]: "v".repeat(256) },
+    };
+    const created = await api.call("POST /v1/queues", { body });
+    expect(created).toMatchObject({ status: 201, body });
+    expect(await api.call("POST /v1/queues", { body })).toMatchObject({ status: 200, body });
+  });
+
+  test("change one thing at a time and are deleted", async () => {
+    await api.ok(`PATCH /v1/queues/${queue}`, { body: { delay: 5 } });
+    const changed = await api.ok(`PATCH /v1/queues/${queue}`, { body: { receiveWait: 1 } });
+    expect(changed).toMatchObject({ delay: 5, receiveWait: 1, visibilityTimeout: 30 });
+    expect((await api.call(`DELETE /v1/queues/${queue}`)).status).toBe(204);
+    const receiving = api.refusal(`POST /v1/queues/${queue}/receive`, { body: {} });
+    expect(await receiving).toBe("404 queue_not_found");
+  });
+
+  test("refuse messages above the size they were set to", async () => {
+    await api.ok(`PATCH /v1/queues/${queue}`, { body: { maxMessageSize: 1_024 } });
+    const messages = [{ body: "x".repeat(1_024) }, { body: "x".repeat(1_025) }];
+    const { results } = await api.ok<Results>(`POST /v1/queues/${queue}/messages`, {
+      body: { messages },
+    });
+    expect(results).toMatchObject([{}, { error: { code: "message_too_large" } }]);
+  });
+});
+
+describe("subscriptions", () => {
+  test("are made once, shown, listed and ended", async () => {
+    const route = `POST /v1/topics/${topic}/subscriptions`;
+    const created = await api.call(route, { body: { queue } });
+    expect(created).toMatchObject({ status: 201, body: { topic, queue } });
+    expect(await api.call(route, { body: { queue } })).toMatchObject({
+      status: 200,
+      body: created.body,
+    });
+    const { id } = created.body as { id: string };
+    expect(await api.ok(`GET /v1/subscriptions/${id}`)).toEqual(created.body);
+    expect(await api.ok(`GET /v1/topics/${topic}/subscriptions`)).toEqual({
+      subscriptions: [created.body],
+    });
+    expect((await api.call(`DELETE /v1/subscriptions/${id}`)).status).toBe(204);
+    expect(await api.refusal(`GET /v1/subscriptions/${id}`)).toBe("404 subscription_not_found");
+    expect(await api.refusal(`DELETE /v1/subscriptions/${id}`)).toBe("404 subscription_not_found");
+  });
+});
+
+describe("lists", () => {
+  test("go page by page, each item once, and end", async () => {
+    const all = Array.from({ length: 7 }, (_, index) => `page${names}-${index}`);
+    for (const name of all) {
+      await api.ok("POST /v1/topics", { body: { name } });
+      await api.ok("POST /v1/queues", { body: { name } });
+      await api.ok(`POST /v1/topics/${topic}/subscriptions`, { body: { queue: name } });
+    }
+    const prefix = `prefix=page${names}-`;
+    expect(await listed(`/v1/topics?${prefix}`, "topics", "name")).toEqual(all);
+    expect(await listed(`/v1/queues?${prefix}`, "queues", "name")).toEqual(all);
+    const subscriptions = `/v1/topics/${topic}/subscriptions?`;
+    expect(await listed(subscriptions, "subscriptions", "queue")).toEqual(all);
+  });
+
+  test("take an underscore in a prefix for what it is", async () => {
+    await api.ok("POST /v1/topics", { body: { name: `a_b${names}` } });
+    await api.ok("POST /v1/topics", { body: { name: `axb${names}` } });
+    expect(await listed("/v1/topics?prefix=a_b", "topics", "name")).toEqual([`a_b${names}`]);
+  });
+
+  async function listed(path: string, list: string, field: string): Promise<string[]> {
+    const found: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const next = cursor === undefined ? "" : `&cursor=${cursor}`;
+      const page = await api.ok<Record<string, unknown>>(`GET ${path}&limit=3${next}`);
+      const items = page[list] as Record<string, string>[];
+      expect(items.length).toBeLessThanOrEqual(3);
+      found.push(...items.map((item) => item[field] ?? ""));
+      cursor = page["nextCursor"] as string | undefined;
+    } while (cursor !== undefined);
+    return found;
+  }
+});
+
+describe("a client that goes away", () => {
+  test("while it waits takes no message", async () => {
+    const gone = new AbortController();
+    const waiting = api.call(`POST /v1/queues/${queue}/receive`, {
+      body: { wait: 20 },
+      signal: gone.signal,
+    });
+    await counts();
+    gone.abort();
+    expect(await waiting).toMatchObject({ body: { messages: [] } });
+    await api.ok(`POST /v1/queues/${queue}/messages`, { body: { messages: [{ body: "m" }] } });
+    expect(await receive()).toMatchObject([{ receiveCount: 1 }]);
+  });
+});
+
+describe("around the API", () => {
+  test("the process says that it lives, is ready, and what it counts", async () => {
+    expect(await api.call("GET /healthz")).toMatchObject({ status: 200, body: { status: "live" } });
+    expect(await api.call("GET /readyz")).toMatchObject({ status: 200, body: { status: "ready" } });
+    const metrics = await api.app.request("/metrics");
+    expect(metrics.headers.get("content-type")).toContain("text/plain");
+  });
+
+  test("the reference is served from here", async () => {
+    const page = await api.app.request("/docs");
+    expect(page.headers.get("content-type")).toContain("text/html");
+    for (const asset of ["swagger-ui.css", "swagger-ui-bundle.js"]) {
+      expect(await page.clone().text()).toContain(`/docs/${asset}`);
+      const response = await api.app.request(`/docs/${asset}`);
+      expect(response.status).toBe(200);
+      expect((await response.text()).length).toBeGreaterThan(10_000);
+    }
+  });
+
+  test("HEAD answers as GET does, without a body", async () => {
+    const response = await api.app.request(`/v1/queues/${queue}`, { method: "HEAD" });
+    expect([response.status, await response.text()]).toEqual([200, ""]);
+  });
+});

@@ -1,0 +1,311 @@
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+
+import { serve } from "@sluice/http-api";
+import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
+
+import { holdClaims, until, untilBlocked } from "../broker/interleaving.ts";
+import { TestApi } from "./api.ts";
+
+const MIB = 1024 * 1024;
+
+const api = await TestApi.start({ dispatchers: 0 });
+const server = await serve({ fetch: api.app.fetch, host: "127.0.0.1", port: 0 });
+const port = Number(new URL(server.url).port);
+afterAll(async () => {
+  await server.close(() => {
+    api.broker.engine.receiver.close();
+  });
+  await api[Symbol.asyncDispose]();
+});
+
+let names = 0;
+let queue: string;
+beforeEach(async () => {
+  names += 1;
+  queue = `queue-${names}`;
+  await api.ok("POST /v1/queues", { body: { name: queue } });
+});
+
+// Whatever a client did, the process goes on to serve.
+afterEach(async () => {
+  const response = await fetch(`${server.url}/v1/queues/${queue}`);
+  expect(response.status).toBe(200);
+});
+
+async function open(): Promise<Socket> {
+  const socket = connect(port, "127.0.0.1");
+  await once(socket, "connect");
+  return socket;
+}
+
+/** What the server says until it closes the connection. A reset while we still write is no answer, but no failure. */
+async function answerOf(socket: Socket): Promise<string> {
+  const chunks: Buffer[] = [];
+  socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+  socket.on("error", () => undefined);
+  await new Promise((resolve) => socket.once("close", resolve));
+  return Buffer.concat(chunks).toString("latin1");
+}
+
+async function answerTo(...parts: (string | Uint8Array)[]): Promise<string> {
+  const socket = await open();
+  const answer = answerOf(socket);
+  for (const part of parts) socket.write(part);
+  return await answer;
+}
+
+function head(lines: string[], path = `/v1/queues/${queue}/messages`): string {
+  return `${[`POST ${path} HTTP/1.1`, "Host: test", ...lines].join("\r\n")}\r\n\r\n`;
+}
+
+const json = "Content-Type: application/json";
+const close = "Connection: close";
+const good = '{"messages":[{"body":"m"}]}';
+
+async function rests(): Promise<number> {
+  const { visible, inFlight, delayed } = await api.broker.counts(queue);
+  return visible + inFlight + delayed;
+}
+
+test("a request is answered", async () => {
+  const answer = await answerTo(head([json, close, `Content-Length: ${good.length}`]), good);
+  expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+  expect(await rests()).toBe(1);
+});
+
+describe("a body", () => {
+  test("in chunks is put together", async () => {
+    const chunks = [...good].map((byte) => `1;extension=value\r\n${byte}\r\n`);
+    const answer = await answerTo(
+      head([json, close, "Transfer-Encoding: chunked"]),
+      ...chunks,
+      "0\r\n\r\n",
+    );
+    expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  test("in chunks that never end is refused when it is too large", async () => {
+    const socket = await open();
+    const answer = answerOf(socket);
+    socket.write(head([json, "Transfer-Encoding: chunked"]));
+    const chunk = Buffer.concat([
+      Buffer.from("100000\r\n"),
+      Buffer.alloc(MIB, " "),
+      Buffer.from("\r\n"),
+    ]);
+    const feed = () => {
+      while (!socket.destroyed && socket.write(chunk));
+    };
+    socket.on("drain", feed);
+    feed();
+    expect(await answer).toMatch(/^HTTP\/1\.1 413 [^]*"request_too_large"/);
+  });
+
+  test("that says that it is too large is refused unread", async () => {
+    const answer = await answerTo(head([json, `Content-Length: ${16 * MIB + 1}`]), "x");
+    expect(answer).toMatch(/^HTTP\/1\.1 413 [^]*"request_too_large"/);
+  });
+
+  test("that is longer than it says is cut there, and the rest is no request", async () => {
+    const answer = await answerTo(head([json, `Content-Length: ${good.length - 2}`]), good);
+    expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+    expect(answer).not.toContain(" 200 ");
+    expect(await rests()).toBe(0);
+  });
+
+  test("that ends before it says changes nothing", async () => {
+    const socket = await open();
+    const answer = answerOf(socket);
+    socket.write(head([json, `Content-Length: ${good.length + 10}`]));
+    socket.write(good);
+    socket.end();
+    await answer;
+    expect(await rests()).toBe(0);
+  });
+
+  test.each([
+    ["two lengths", ["Content-Length: 5", "Content-Length: 6"]],
+    ["a length and chunks", ["Content-Length: 5", "Transfer-Encoding: chunked"]],
+    ["a negative length", ["Content-Length: -1"]],
+    ["a length that is no number", ["Content-Length: 1e3"]],
+    ["a length beyond all numbers", ["Content-Length: 99999999999999999999"]],
+    ["an encoding that is not chunked", ["Transfer-Encoding: gzip"]],
+    ["a header with NUL", ["X-Test: a\0b"]],
+    ["a header with a bare line break", ["X-Test: a\nb: c\nTransfer-Encoding : x"]],
+    ["a header name with a blank", ["X Test: a"]],
+  ])("with %s is refused", async (_, lines) => {
+    expect(await answerTo(head([json, close, ...lines]), good)).toMatch(/^HTTP\/1\.1 400 /);
+    expect(await rests()).toBe(0);
+  });
+
+  test.each([
+    ["a size that is no number", "xyz\r\n"],
+    ["a negative size", "-5\r\n"],
+    ["a size beyond all numbers", `${"f".repeat(40)}\r\n`],
+    ["an end where there is none", "5\r\nabcdefgh\r\n"],
+  ])("in chunks with %s is refused", async (_, chunk) => {
+    const answer = await answerTo(head([json, "Transfer-Encoding: chunked"]), chunk);
+    expect(answer === "" || answer.startsWith("HTTP/1.1 400 ")).toBe(true);
+    expect(await rests()).toBe(0);
+  });
+
+  test("is asked for when the client waits to be", async () => {
+    const socket = await open();
+    const answer = answerOf(socket);
+    socket.write(head([json, close, "Expect: 100-continue", `Content-Length: ${good.length}`]));
+    const [first] = (await once(socket, "data")) as [Buffer];
+    expect(String(first)).toMatch(/^HTTP\/1\.1 100 /);
+    socket.write(good);
+    expect(await answer).toMatch(/HTTP\/1\.1 200 /);
+  });
+});
+
+describe("a request", () => {
+  test.each([
+    ["words", "hello\r\n\r\n"],
+    ["TLS", Buffer.from("160301020001000001fc0303", "hex")],
+    ["HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
+    ["no host", "GET /healthz HTTP/1.1\r\n\r\n"],
+    ["a host that is none", "GET /healthz HTTP/1.1\r\nHost: a b/c?\r\nConnection: close\r\n\r\n"],
+    ["a method nobody knows", "BREW /healthz HTTP/1.1\r\nHost: a\r\n\r\n"],
+  ])("of %s is refused", async (_, text) => {
+    expect(await answerTo(text)).toMatch(/^(HTTP\/1\.1 [45]\d\d |$)/);
+  });
+
+  test("with headers that are too large is refused", async () => {
+    const answer = await answerTo(head([`X-Large: ${"x".repeat(20_000)}`]));
+    expect(answer).toMatch(/^HTTP\/1\.1 431 /);
+  });
+
+  test.each([
+    "/v1/topics/%00",
+    "/v1/topics/%",
+    "/v1/topics/%ff%fe",
+    "/%2e%2e/%2e%2e/etc/passwd",
+    "/docs/..%2f..%2fpackage.json",
+    "//evil.example/v1/topics",
+    "/v1/topics?limit=%",
+    "/v1/topics?prefix=%ff",
+    "/v1/topics?limit[]=1&limit[__proto__]=2",
+    "/\\v1\\topics",
+    "/v1/topics;jsessionid=1",
+    "http://[bad/v1/topics",
+    "*",
+  ])("for %s is refused", async (path) => {
+    const answer = await answerTo(`GET ${path} HTTP/1.1\r\nHost: test\r\n${close}\r\n\r\n`);
+    expect(answer).toMatch(/^HTTP\/1\.1 4\d\d /);
+  });
+
+  test("with a header named __proto__ is served", async () => {
+    const lines = [json, close, "__proto__: x", "constructor: y", `Content-Length: ${good.length}`];
+    expect(await answerTo(head(lines), good)).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  test("after another one on the same connection is answered after it", async () => {
+    const one = head([json, `Content-Length: ${good.length}`]) + good;
+    const bad = head([json, "Content-Length: 1"]) + "x";
+    const last = head([json, close, `Content-Length: ${good.length}`]) + good;
+    const answer = await answerTo(one + bad + last);
+    const statuses = [...answer.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status);
+    expect(statuses).toEqual(["200", "400", "200"]);
+    expect(await rests()).toBe(2);
+  });
+
+  test("that failed leaves its connection usable", async () => {
+    const refused = head([json, "Content-Encoding: gzip", `Content-Length: ${good.length}`]) + good;
+    const served = head([json, close, `Content-Length: ${good.length}`]) + good;
+    const answer = await answerTo(refused + served);
+    expect(answer).toMatch(/^HTTP\/1\.1 415 [^]*HTTP\/1\.1 200 /);
+  });
+});
+
+describe("a client that hangs up", () => {
+  function receive(body: object): string {
+    const text = JSON.stringify(body);
+    return head([json, `Content-Length: ${text.length}`], `/v1/queues/${queue}/receive`) + text;
+  }
+
+  test("while it waits takes no message", async () => {
+    const socket = await open();
+    const ended = answerOf(socket);
+    socket.write(receive({ wait: 20 }));
+    const waiting = () => api.broker.engine.receiver.isWaitedFor("000000000000", queue);
+    await until(() => Promise.resolve(waiting()));
+    socket.destroy();
+    await ended;
+    await until(() => Promise.resolve(!waiting()));
+    await api.broker.client().send(queue, ["m"]);
+    expect(await api.broker.client().receive(queue)).toMatchObject([{ receiveCount: 1 }]);
+  });
+
+  test("while messages are claimed for it gives them back at once", async () => {
+    await api.broker.client().send(queue, ["a", "b"]);
+    const claims = await holdClaims(api.broker.sql);
+    const socket = await open();
+    const ended = answerOf(socket);
+    socket.write(receive({ maxMessages: 10 }));
+    await untilBlocked(api.broker.sql);
+    socket.destroy();
+    await ended;
+    await claims.letGo();
+    await until(async () => (await api.broker.counts(queue)).visible === 2);
+    expect(await api.broker.client().receive(queue, { maxMessages: 2 })).toHaveLength(2);
+  });
+
+  test("while its answer is on its way gives the messages back", async () => {
+    const bodies = Array.from({ length: 40 }, () => "x".repeat(MIB));
+    for (const body of bodies) await api.broker.client().send(queue, [body]);
+    const socket = await open();
+    const ended = answerOf(socket);
+    socket.write(receive({ maxMessages: 40, visibilityTimeout: 43_200 }));
+    // It reads the beginning and nothing more.
+    await once(socket, "data");
+    socket.pause();
+    socket.destroy();
+    await ended;
+    await until(async () => (await api.broker.counts(queue)).visible === 40);
+  });
+
+  test("while it sends leaves nothing behind, and is no failure of ours", async () => {
+    const socket = await open();
+    const ended = answerOf(socket);
+    socket.write(head([json, "Content-Length: 1000"]));
+    socket.write('{"messages":[');
+    socket.destroy();
+    await ended;
+    expect(await rests()).toBe(0);
+  });
+});
+
+test("a server that closes answers who waits and whom it accepted, and takes nobody new", async () => {
+  const closing = await serve({ fetch: api.app.fetch, host: "127.0.0.1", port: 0 });
+  const call = (path: string, body: object) =>
+    fetch(`${closing.url}/v1/queues/${queue}/${path}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+  const waiting = call("receive", { wait: 20 });
+  const waitedFor = () => api.broker.engine.receiver.isWaitedFor("000000000000", queue);
+  await until(() => Promise.resolve(waitedFor()));
+  const claims = await holdClaims(api.broker.sql);
+  const accepted = call("receive", { maxMessages: 2 });
+  await untilBlocked(api.broker.sql);
+  const closed = closing.close(() => {
+    api.broker.engine.bus.signalQueues([]);
+  });
+  await claims.letGo();
+  const answer = await accepted;
+  expect(await answer.json()).toEqual({ messages: [] });
+  await expect(call("receive", {})).rejects.toThrow("fetch failed");
+  await api.broker.client().send(queue, ["m"]);
+  expect(await (await waiting).json()).toMatchObject({ messages: [{ body: "m" }] });
+  await closed;
+});
+
+test("a port that is taken is an error", async () => {
+  await expect(serve({ fetch: api.app.fetch, host: "127.0.0.1", port })).rejects.toMatchObject({
+    code: "EADDRINUSE",
+  });
+});

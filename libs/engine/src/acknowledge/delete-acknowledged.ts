@@ -7,7 +7,8 @@ import type { SliceMark } from "../receipt-handle/slice-marks.ts";
  * Clears the bits of slices that their receives still hold; a slice with none left goes.
  *
  * The lease is checked again where the row is written: a claim that got in between has changed it, and then nothing
- * happens here.
+ * happens here. So are the bits: part of them may have been split off meanwhile, and servers older than November 2025
+ * (without "Add missing EPQ recheck for TID Scan") do not notice that the row they waited for is not the one they found.
  */
 export async function deleteAcknowledged(
   sql: Sql,
@@ -20,11 +21,12 @@ export async function deleteAcknowledged(
       FROM ${heldSlices(sql, marks, lookup)}
     ), emptied AS (
       DELETE FROM slices s USING found f
-      WHERE f.rest = 0 AND s.ctid = f.row AND s.lease = f.lease AND s.pending & ~f.done = 0
+      WHERE f.rest = 0 AND s.ctid = f.row AND s.lease = f.lease AND s.pending = f.done
       RETURNING f.row
     ), reduced AS (
       UPDATE slices s SET pending = s.pending & ~f.done FROM found f
-      WHERE f.rest <> 0 AND s.ctid = f.row AND s.lease = f.lease AND s.pending & ~f.done <> 0
+      WHERE f.rest <> 0 AND s.ctid = f.row AND s.lease = f.lease
+        AND s.pending & f.done = f.done AND s.pending & ~f.done <> 0
       RETURNING f.row
     )
     SELECT position::int, done, row IN (SELECT row FROM emptied UNION ALL SELECT row FROM reduced) AS applied FROM found`;

@@ -13,6 +13,7 @@ const slice: ReceivedSlice = {
   receiveCount: 3,
   sentAt: Date.UTC(2026, 10, 23),
   firstReceivedAt: Date.UTC(2026, 10, 24),
+  deadLetter: undefined,
 };
 
 test("nothing received is an empty list", () => {

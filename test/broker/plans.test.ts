@@ -208,7 +208,7 @@ describe(`with ${SLICES.toLocaleString("en")} slices`, () => {
 function withNewKey({ text, parameters }: Statement): Statement {
   const key = /^\{"(planned|sent)"\}$/;
   // Batch ids begin at 1,024: no account, topic, queue or count of this test is that large.
-  const batchIds = /^\{\d{4,9}(,\d{4,9})*\}$/;
+  const batchIds = /^\{\d{4,15}(,\d{4,15})*\}$/;
   return {
     text,
     parameters: parameters.map((value) => {

@@ -1,5 +1,5 @@
 import type { AddressInfo, Socket } from "node:net";
-import type { Server } from "node:http";
+import type { Server, ServerResponse } from "node:http";
 
 import { createAdaptorServer } from "@hono/node-server";
 
@@ -35,6 +35,7 @@ export async function serve({ fetch, host, port }: ServeOptions): Promise<HttpSe
     },
   }) as Server;
   const unused = unusedConnections(server);
+  const open = openAnswers(server);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(port, host, resolve);
@@ -42,7 +43,7 @@ export async function serve({ fetch, host, port }: ServeOptions): Promise<HttpSe
   const { address, port: actual, family } = server.address() as AddressInfo;
   return {
     url: `http://${family === "IPv6" ? `[${address}]` : address}:${actual}`,
-    close: (endWaiting) => close(server, { unused, endWaiting }),
+    close: (endWaiting) => close(server, { unused, open, endWaiting }),
   };
 }
 
@@ -60,13 +61,30 @@ function unusedConnections(server: Server): Set<Socket> {
   return unused;
 }
 
-async function close(
-  server: Server,
-  { unused, endWaiting }: { unused: Set<Socket>; endWaiting?: (() => void) | undefined },
-): Promise<void> {
+/** Answers that are still to be sent. */
+function openAnswers(server: Server): Set<ServerResponse> {
+  const open = new Set<ServerResponse>();
+  server.prependListener("request", (_, response: ServerResponse) => {
+    open.add(response);
+    response.once("close", () => open.delete(response));
+  });
+  return open;
+}
+
+interface Closing {
+  unused: Set<Socket>;
+  open: Set<ServerResponse>;
+  endWaiting?: (() => void) | undefined;
+}
+
+async function close(server: Server, { unused, open, endWaiting }: Closing): Promise<void> {
   // Answers from now on tell their clients to connect anew, elsewhere.
-  server.on("request", (_, response) => {
+  const announceClosing = (response: ServerResponse) => {
     if (!response.headersSent) response.setHeader("connection", "close");
+  };
+  for (const response of open) announceClosing(response);
+  server.prependListener("request", (_, response: ServerResponse) => {
+    announceClosing(response);
   });
   const closed = new Promise<void>((resolve) => {
     server.close(() => {

@@ -39,9 +39,27 @@ async function passUntil<Answer>(answer: Promise<Answer>): Promise<Answer> {
   const settled = answer.finally(() => (answered = true));
   await until(async () => {
     if (!answered) await pass(1);
+    await untilQuiet();
     return answered;
   });
   return await settled;
+}
+
+/** What a timer has set off is done: a wait of seconds here is over before Postgres has answered once. */
+async function untilQuiet(): Promise<void> {
+  let seen = -1;
+  await until(async () => {
+    const isQuiet = seen === statements.length && (await activeStatements()) === 0;
+    seen = statements.length;
+    return isQuiet;
+  });
+}
+
+async function activeStatements(): Promise<number> {
+  const rows = await broker.sql`
+    SELECT FROM pg_stat_activity
+    WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()`;
+  return rows.length;
 }
 
 /** A receive by the first process that waits: its claim has found nothing. */

@@ -66,6 +66,8 @@ export const queues = pgTable(
       .default({ permission: "allowAll" }),
     /** Whether receives get nothing; sends and fan-out go on. */
     paused: boolean("paused").notNull().default(false),
+    /** When it was purged last, for whoever wants a while between two purges. */
+    purgedAt: time("purged_at"),
     tags: jsonb("tags").$type<Record<string, string>>().notNull().default({}),
     createdAt: time("created_at").notNull().default(fromDatabaseClock),
   },
@@ -127,20 +129,28 @@ export const batches = pgTable(
 );
 
 /** Batches that wait for their fan-out. Deleting the row is the mark 'fanned out', in the transaction that fans out. */
-export const outbox = pgTable("outbox", {
-  batchId: id("batch_id").primaryKey(),
-  account: account(),
-  topicId: id("topic_id").notNull(),
-  sentAt: time("sent_at").notNull(),
-  messageCount: smallint("message_count").notNull(),
-});
+export const outbox = pgTable(
+  "outbox",
+  {
+    batchId: id("batch_id").primaryKey(),
+    account: account(),
+    topicId: id("topic_id").notNull(),
+    sentAt: time("sent_at").notNull(),
+    messageCount: smallint("message_count").notNull(),
+    /** The groups of its messages, and which messages are in each; null where none has a group. */
+    groupIds: text("group_ids").array(),
+    groupMasks: id("group_masks").array(),
+  },
+  // The sweeper begins where it was a while ago: batch ids are handed out in blocks, so they are in no order of time.
+  (t) => [index("outbox_sent").on(t.sentAt)],
+);
 
 /**
  * The undelivered part of one batch in one queue: a bit a message.
  *
  * A delivery is (queue, batch, bit). Several slices of one batch may rest in one queue; their bits are disjoint, since
  * whatever applies to some messages only splits a slice. There is one index, and it is not unique: two parts of a
- * batch may become visible at the same instant. A receipt handle names the row through that index (a claim writes
+ * batch may become visible at the same instant. (A second one is for messages with a group only.) A receipt handle names the row through that index (a claim writes
  * `visible_at` in whole milliseconds so that it survives the journey) and is fenced by `lease`; only a slice whose
  * visibility its holder has changed since (`moved`) is found through the small partial index instead.
  */
@@ -158,15 +168,22 @@ export const slices = pgTable(
       .default(sql`0`),
     sentAt: time("sent_at").notNull(),
     firstReceivedAt: time("first_received_at"),
+    /** The last receive: no visibility change goes further than 12 hours from here. */
+    receivedAt: time("received_at"),
     receiveCount: integer("receive_count").notNull().default(0),
     moved: boolean("moved").notNull().default(false),
     /** Of a dead letter: the queue that it came from. */
     sourceQueueId: id("source_queue_id"),
     /** Why it failed last, in the words of the consumer that gave it back. */
     failureReason: text("failure_reason"),
+    /** The group (tenant) that all its messages belong to; null where they have none. */
+    groupId: text("group_id"),
   },
   (t) => [
     index("slices_visible").on(t.queueId, t.visibleAt, t.batchId),
+    index("slices_groups")
+      .on(t.queueId, t.groupId, t.visibleAt)
+      .where(sql`${t.groupId} IS NOT NULL`),
     index("slices_moved")
       .on(t.queueId, t.batchId)
       .where(sql`${t.moved}`),
@@ -199,6 +216,8 @@ export const idempotencyKeys = pgTable(
 export const deletedQueues = pgTable("deleted_queues", {
   queueId: id("queue_id").primaryKey(),
   account: account(),
+  /** Null for those deleted before names were kept. */
+  name: text("name"),
   deletedAt: time("deleted_at").notNull().default(fromDatabaseClock),
 });
 
@@ -228,6 +247,8 @@ export const redriveTasks = pgTable(
       .default(sql`0`),
     /** Messages that were there to be moved when it started. */
     total: id("total").notNull(),
+    /** No message that was visible before is left to be moved, as far as it is known; null before the first step. */
+    scannedTo: time("scanned_to"),
     createdAt: time("created_at").notNull().default(fromDatabaseClock),
     finishedAt: time("finished_at"),
   },

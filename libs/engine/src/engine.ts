@@ -102,6 +102,9 @@ export class Engine implements AsyncDisposable {
     this.acknowledger = new Acknowledger({
       sql,
       observer,
+      acknowledged: (queueId, messages) => {
+        this.receiver.acknowledged(queueId, messages);
+      },
       queues: this.queueDirectory,
       handles: this.handles,
     });
@@ -210,6 +213,7 @@ export class Engine implements AsyncDisposable {
     if (kind === "topic") this.topicDirectory.forget(account, name);
     if (kind !== "queue") return;
     this.queueDirectory.forget(account, name);
+    this.receiver.queueChanged(account, name);
     if (this.receiver.isWaitedFor(account, name)) void this.#endWaitingIfDeleted(account, name);
   }
 

@@ -23,6 +23,7 @@ export class Acknowledger {
   readonly #queues: Directory<Queue>;
   readonly #handles: ReceiptHandles;
   readonly #observer: Observer;
+  readonly #acknowledged: (queueId: string, messages: number) => void;
   readonly #commits: GroupCommit<readonly SliceMark[], bigint[]>;
 
   constructor(options: {
@@ -30,10 +31,13 @@ export class Acknowledger {
     queues: Directory<Queue>;
     handles: ReceiptHandles;
     observer: Observer;
+    /** Told how many messages of which queue are no longer in flight. */
+    acknowledged: (queueId: string, messages: number) => void;
   }) {
     this.#queues = options.queues;
     this.#handles = options.handles;
     this.#observer = options.observer;
+    this.#acknowledged = options.acknowledged;
     this.#commits = new GroupCommit({
       write: (calls) => writeTogether(options.sql, calls),
       weigh: (marks) => marks.length,
@@ -59,7 +63,9 @@ export class Acknowledger {
     const results = read.map(({ bit }, index) =>
       ((done[markOf[index] ?? 0] ?? 0n) >> BigInt(bit)) & 1n ? undefined : noLongerHeld(),
     );
-    this.#observer.acknowledged(results.filter((result) => result === undefined).length);
+    const count = results.filter((result) => result === undefined).length;
+    this.#observer.acknowledged(count);
+    this.#acknowledged(read[0]?.queueId ?? "", count);
     return results;
   }
 

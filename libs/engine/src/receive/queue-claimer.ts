@@ -1,6 +1,10 @@
 import type { Sql } from "@sluice/database";
 
+import { overLimit } from "../errors.ts";
 import { claim, type Claim, type ClaimedSlice, type ClaimRequest } from "./claim.ts";
+import { countInFlight } from "./count-in-flight.ts";
+import { InFlight, MAX_IN_FLIGHT } from "./in-flight.ts";
+import { ScanFloor } from "./scan-floor.ts";
 
 /** A receive that waits for messages of one queue. */
 export interface Waiter {
@@ -28,6 +32,8 @@ export interface QueueClaimerOptions {
 /** Most messages one statement claims, however many receives it serves. */
 const MAX_CLAIM = 2_000;
 const MAX_SLICES = 1_000;
+/** How long quiet tenants are taken to have nothing after a look at all of them found nothing, in ms. */
+const ALL_QUIET = 20;
 
 /**
  * The one claimer of a queue in this process: its statement serves every receive that is waiting.
@@ -45,9 +51,25 @@ export class QueueClaimer {
   #signals = 0;
   /** Messages a slice held lately: how many slices to look at for a given number of messages. */
   #density = 1;
+  /** Where claims start; the waiting room looks for what is left behind it. */
+  readonly floor = new ScanFloor();
+  readonly #inFlight: InFlight;
+  /** The group after which to go on looking for quiet tenants, and from when on that is worth it. */
+  #quiet = { after: "", from: 0 };
+  #lastAskedAt = performance.now();
 
   constructor(options: QueueClaimerOptions) {
     this.#options = options;
+    this.#inFlight = new InFlight(() => countInFlight(options.sql, options));
+  }
+
+  get queueId(): string {
+    return this.#options.queueId;
+  }
+
+  /** Since when nobody has asked for anything, by the clock of this process in ms. */
+  get idleSince(): number {
+    return this.idle ? this.#lastAskedAt : Infinity;
   }
 
   /** Whether this is, or was, the queue of that name. */
@@ -63,7 +85,13 @@ export class QueueClaimer {
     return this.#parked.size > 0;
   }
 
+  /** This many messages of the queue were acknowledged here. */
+  acknowledged(messages: number): void {
+    this.#inFlight.acknowledged(messages);
+  }
+
   add(waiter: Waiter): void {
+    this.#lastAskedAt = performance.now();
     this.#hungry.push(waiter);
     this.#start();
   }
@@ -157,34 +185,77 @@ export class QueueClaimer {
   }
 
   async #claim(wanted: number, visibilityTimeout: number | undefined): Promise<Claim> {
-    const { queueId, account } = this.#options;
-    const claimed: ClaimedSlice[] = [];
+    const { queueId, account, name } = this.#options;
+    const room = Math.min(wanted, await this.#inFlight.room());
+    if (room === 0) throw overLimit(name, MAX_IN_FLIGHT);
+    const claimed = await this.#claimQuiet(room, visibilityTimeout);
     let dueIn: number | undefined;
-    let got = 0;
+    let got = messagesIn(claimed);
     // Where slices are sparser than expected, the next statement looks at more of them.
-    while (got < wanted) {
-      const max = wanted - got;
-      const slices = Math.min(MAX_SLICES, Math.ceil(max / this.#density) + 1);
+    while (got === 0 || got * 2 < room) {
+      const max = room - got;
+      const slices = this.#slicesFor(max);
       const found = await this.#claimOnce(
-        { queueId, account, max, slices, visibilityTimeout },
+        { queueId, account, max, slices, visibilityTimeout, from: this.floor.start },
         got > 0,
       );
       if (got === 0) dueIn = found.dueIn;
-      const messages = messagesIn(found.slices);
       claimed.push(...found.slices);
-      got += messages;
-      if (found.slices.length > 0) this.#density = messages / found.slices.length;
+      got += messagesIn(found.slices);
+      if (found.scan) this.floor.advance(found.scan, found.slices.length);
       // Dead letters took the places of slices that are still to be looked at.
       if (found.deadLetters) continue;
-      if (found.slices.length < slices - 1 || got * 2 >= wanted) break;
+      if (found.slices.length < slices - 1) break;
     }
     return { slices: claimed, deadLetters: undefined, dueIn };
+  }
+
+  /**
+   * While a tenant is noisy, all others go first. What this leaves of the room is filled in the order of the queue, so
+   * a noisy tenant is not held back where nobody else waits.
+   */
+  async #claimQuiet(max: number, visibilityTimeout: number | undefined): Promise<ClaimedSlice[]> {
+    const { noisy } = this.#inFlight;
+    if (noisy.length === 0 || performance.now() < this.#quiet.from) return [];
+    const { queueId, account } = this.#options;
+    const { after } = this.#quiet;
+    const found = await this.#claimOnce(
+      {
+        queueId,
+        account,
+        max,
+        slices: this.#slicesFor(max),
+        visibilityTimeout,
+        from: this.floor.start,
+        quiet: { noisy, after },
+      },
+      false,
+    );
+    const sawAll = after === "" && found.nextAfter === "";
+    const nothing = found.slices.length === 0 && !found.deadLetters;
+    this.#quiet = {
+      after: found.nextAfter ?? "",
+      from: sawAll && nothing ? performance.now() + ALL_QUIET : 0,
+    };
+    return found.slices;
+  }
+
+  #slicesFor(messages: number): number {
+    return Math.min(MAX_SLICES, Math.ceil(messages / this.#density) + 1);
   }
 
   async #claimOnce(request: ClaimRequest, isContinued: boolean): Promise<Claim> {
     try {
       const found = await claim(this.#options.sql, request);
       if (found.deadLetters) this.#options.deadLettered(found.deadLetters);
+      const messages = messagesIn(found.slices);
+      if (messages > 0) {
+        this.#density = messages / found.slices.length;
+        this.#inFlight.claimed(
+          messages,
+          found.slices.some((slice) => slice.groupId !== undefined),
+        );
+      }
       return found;
     } catch (error) {
       // What the statements before it claimed is handed out all the same.

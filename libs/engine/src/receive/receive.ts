@@ -85,7 +85,7 @@ export class Receiver {
     });
   }
 
-  /** @throws {SluiceError} `queue_not_found`, `unavailable` */
+  /** @throws {SluiceError} `queue_not_found`, `over_limit`, `unavailable` */
   async receive(account: string, queueName: string, options: ReceiveOptions): Promise<Received> {
     const queue = await this.#queues.get(account, queueName);
     const claimed = await this.#room.receive({
@@ -121,6 +121,16 @@ export class Receiver {
     this.#room.queueIsNow(account, queueName, queueId);
   }
 
+  /** A queue was changed: paused, or kept for another while. */
+  queueChanged(account: string, queueName: string): void {
+    this.#room.queueChanged(account, queueName);
+  }
+
+  /** Messages of a queue were acknowledged by this process. */
+  acknowledged(queueId: string, messages: number): void {
+    this.#room.acknowledged(queueId, messages);
+  }
+
   /** Ends all waiting. */
   close(): void {
     this.#room.close();
@@ -152,7 +162,7 @@ export class Receiver {
     if (slices.length === 0) return;
     await moveDeadlines(
       this.#sql,
-      slices.map((slice) => ({ queueId, ...slice, timeout: 0 })),
+      slices.map((slice) => ({ queueId, ...slice, timeout: 0, reason: "" })),
     );
     this.#observer.released(slices.reduce((sum, slice) => sum + bitCount(slice.mask), 0));
     this.#room.signal([queueId]);

@@ -15,6 +15,11 @@ export class Pace {
     return performance.now() >= this.#nextAt;
   }
 
+  /** The next run is due at once. */
+  reset(): void {
+    this.#nextAt = 0;
+  }
+
   async run<Result>(call: () => Promise<Result>): Promise<Result> {
     const start = performance.now();
     try {

@@ -11,6 +11,8 @@ export interface AcceptedMessage {
   bytes: number;
   /** Seconds, -1 for the queue's own. */
   delay: number;
+  /** "" where it has none. */
+  groupId: string;
 }
 
 /** A call's messages after the check. */
@@ -30,7 +32,12 @@ export function acceptMessages(
     const refusal = checkMessage(input, maxBytes);
     if (refusal) return refusal;
     const line = serializeMessage(input);
-    messages.push({ line, bytes: Buffer.byteLength(line), delay: input.delay ?? -1 });
+    messages.push({
+      line,
+      bytes: Buffer.byteLength(line),
+      delay: input.delay ?? -1,
+      groupId: input.groupId ?? "",
+    });
     return undefined;
   });
   return { messages, refusals };

@@ -28,6 +28,8 @@ export interface NewBatch {
   lines: string[];
   /** Seconds, -1 for the queue's own; one for each line. */
   delays: number[];
+  /** "" for none; one for each line. */
+  groupIds: string[];
 }
 
 export interface IdempotencyKey {
@@ -150,6 +152,7 @@ export class BatchWriter {
         targetId,
         lines,
         delays: draft.messages.map(({ delay }) => delay),
+        groupIds: draft.messages.map(({ groupId }) => groupId),
       };
     });
     return { batches, calls };

@@ -3,12 +3,12 @@ import { SluiceError } from "@sluice/client";
 import { decodeAttributes } from "@sluice/client/internal";
 import type { Lease } from "./leases.ts";
 import type { WireMessage } from "./queue-calls.ts";
-import type { ReceivedMessage } from "./received-message.ts";
+import type { ReceivedMessage, ReleaseOptions } from "./received-message.ts";
 
 /** What a message can ask of the consumer that holds it. */
 export interface Holder {
   acknowledge(message: HeldMessage): Promise<void>;
-  release(message: HeldMessage, delaySeconds: number): Promise<void>;
+  release(message: HeldMessage, options: ReleaseOptions): Promise<void>;
   extend(message: HeldMessage, seconds: number): Promise<void>;
 }
 
@@ -84,6 +84,10 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     return new Date(this.#wire.firstReceivedAt);
   }
 
+  get failureReason(): string | undefined {
+    return this.#wire.failureReason;
+  }
+
   get signal(): AbortSignal {
     const seldom = (this.#seldom ??= {});
     seldom.abort ??= new AbortController();
@@ -104,8 +108,9 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     if (this.settle()) await this.#lease.holder.acknowledge(this);
   }
 
-  async release(delaySeconds = 0): Promise<void> {
-    if (this.settle()) await this.#lease.holder.release(this, delaySeconds);
+  async release(options: number | ReleaseOptions = {}): Promise<void> {
+    const given = typeof options === "number" ? { delay: options } : options;
+    if (this.settle()) await this.#lease.holder.release(this, given);
   }
 
   async extend(seconds: number): Promise<void> {

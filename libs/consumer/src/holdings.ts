@@ -5,6 +5,7 @@ import type { Holder } from "./held-message.ts";
 import { Leases } from "./leases.ts";
 import { maxEntries } from "./queue-calls.ts";
 import type { QueueCalls, WireMessage } from "./queue-calls.ts";
+import type { ReleaseOptions } from "./received-message.ts";
 import type { Settlements } from "./settlements.ts";
 
 export interface HoldingsOptions {
@@ -55,8 +56,8 @@ export class Holdings implements Holder {
     return this.#options.settlements.ackNow(message);
   }
 
-  release(message: HeldMessage, delaySeconds: number): Promise<void> {
-    return this.#options.settlements.releaseNow(message, delaySeconds);
+  release(message: HeldMessage, options: ReleaseOptions): Promise<void> {
+    return this.#options.settlements.releaseNow(message, options);
   }
 
   async extend(message: HeldMessage, visibilityTimeout: number): Promise<void> {

@@ -12,6 +12,7 @@ export interface WireMessage {
   readonly receiveCount: number;
   readonly sentAt: string;
   readonly firstReceivedAt: string;
+  readonly failureReason?: string;
 }
 
 export interface ReceiveRequest {
@@ -26,6 +27,8 @@ export interface VisibilityEntry {
   readonly receiptHandle: string;
   /** In seconds; 0 makes the message visible at once. */
   readonly visibilityTimeout: number;
+  /** Why it is given back. */
+  readonly reason?: string | undefined;
 }
 
 type EntryResult = { readonly ok: true } | { readonly error: { code: string; message: string } };

@@ -25,6 +25,8 @@ export interface EngineOptions {
   database: Database;
   bus: Bus;
   observer: Observer;
+  /** Seconds for which a thing cannot be done again; default 0, which is never. */
+  guards?: { deletedQueueName?: number; purge?: number } | undefined;
 }
 
 /**
@@ -50,15 +52,17 @@ export class Engine implements AsyncDisposable {
   readonly bus: Bus;
   readonly #payloads: Payloads;
   readonly #observer: Observer;
+  readonly #purgeGuard: number;
   #subscriptions: BusSubscription[] = [];
 
-  private constructor({ database, bus, observer }: EngineOptions, secret: Uint8Array) {
+  private constructor({ database, bus, observer, guards }: EngineOptions, secret: Uint8Array) {
     const { sql, control } = database;
     this.database = database;
     this.#observer = observer;
     this.bus = bus;
     this.topics = new Topics(control);
-    this.queues = new Queues(control);
+    this.queues = new Queues(control, guards?.deletedQueueName ?? 0);
+    this.#purgeGuard = guards?.purge ?? 0;
     this.subscriptions = new Subscriptions(control);
     this.redrives = new RedriveTasks(control);
     this.topicDirectory = new Directory({
@@ -147,9 +151,20 @@ export class Engine implements AsyncDisposable {
     }
   }
 
-  /** Deletes every message of a queue, and tells how many. @throws {SluiceError} `queue_not_found` */
-  async purge(account: string, queueName: string): Promise<number> {
+  /**
+   * Deletes every message of a queue, and tells how many.
+   *
+   * @param guard - Seconds that must have passed since the last purge; default as configured.
+   * @throws {SluiceError} `queue_not_found`, `purge_in_progress`
+   */
+  async purge(account: string, queueName: string, guard = this.#purgeGuard): Promise<number> {
     const queue = await this.#queue(account, queueName);
+    if (!(await this.queues.notePurge(queue, guard))) {
+      throw new SluiceError(
+        "purge_in_progress",
+        `queue "${queueName}" was purged less than ${guard} seconds ago; wait before you purge it again`,
+      );
+    }
     return await purge(this.database.maintenance, queue);
   }
 

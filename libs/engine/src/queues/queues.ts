@@ -60,12 +60,18 @@ const deadLetterQueues = alias(queues, "dead_letter_queues");
 /** Queues in Postgres: create, look up, list, change, delete. */
 export class Queues {
   readonly #db: ControlPlane;
+  readonly #nameGuard: number;
 
-  constructor(db: ControlPlane) {
+  /** @param nameGuard - Seconds for which the name of a deleted queue cannot be used again. */
+  constructor(db: ControlPlane, nameGuard: number) {
     this.#db = db;
+    this.#nameGuard = nameGuard;
   }
 
-  /** Creates a queue, or finds the one that is there with the same settings. @throws {SluiceError} `queue_exists` */
+  /**
+   * Creates a queue, or finds the one that is there with the same settings.
+   * @throws {SluiceError} `queue_exists`, `queue_deleted_recently`
+   */
   async create(
     account: string,
     name: string,
@@ -73,6 +79,15 @@ export class Queues {
   ): Promise<{ queue: Queue; created: boolean }> {
     const settings = { ...queueDefaults, ...withoutUndefined(some) };
     const columns = await this.#columnsOf(account, name, settings);
+    if (
+      (await this.deletedWithin(account, name, this.#nameGuard)) &&
+      !(await this.find(account, name))
+    ) {
+      throw new SluiceError(
+        "queue_deleted_recently",
+        `queue "${name}" was deleted less than ${this.#nameGuard} seconds ago; wait, or take another name`,
+      );
+    }
     const rows = await this.#db
       .insert(queues)
       .values({ ...columns, account: BigInt(account), name })
@@ -146,14 +161,48 @@ export class Queues {
       const [row] = await tx
         .delete(queues)
         .where(named(account, name))
-        .returning({ id: queues.id, account: queues.account });
+        .returning({ id: queues.id, account: queues.account, name: queues.name });
       if (!row) throw queueNotFound(name);
       await tx
         .update(queues)
         .set({ deadLetterQueueId: null, maxReceiveCount: null })
         .where(eq(queues.deadLetterQueueId, row.id));
-      await tx.insert(deletedQueues).values({ queueId: row.id, account: row.account });
+      await tx
+        .insert(deletedQueues)
+        .values({ queueId: row.id, account: row.account, name: row.name });
     });
+  }
+
+  /** Whether a queue of that name was deleted in the last so many seconds (up to 3,600). */
+  async deletedWithin(account: string, name: string, seconds: number): Promise<boolean> {
+    if (seconds === 0) return false;
+    const rows = await this.#db
+      .select({ id: deletedQueues.queueId })
+      .from(deletedQueues)
+      .where(
+        and(
+          eq(deletedQueues.account, BigInt(account)),
+          eq(deletedQueues.name, name),
+          gt(deletedQueues.deletedAt, sql`clock_timestamp() - make_interval(secs => ${seconds})`),
+        ),
+      )
+      .limit(1);
+    return rows.length > 0;
+  }
+
+  /** Notes that the queue is being purged; false when it was in the last so many seconds. */
+  async notePurge(queue: Queue, guard: number): Promise<boolean> {
+    const rows = await this.#db
+      .update(queues)
+      .set({ purgedAt: sql`clock_timestamp()` })
+      .where(
+        and(
+          eq(queues.id, BigInt(queue.id)),
+          sql`coalesce(${queues.purgedAt} <= clock_timestamp() - make_interval(secs => ${guard}), true)`,
+        ),
+      )
+      .returning({ id: queues.id });
+    return rows.length > 0;
   }
 
   #select() {
@@ -214,7 +263,7 @@ function named(account: string, name: string) {
 }
 
 function queueOf({ queue: row, deadLetterQueue }: SelectedQueue): Queue {
-  const { deadLetterQueueId: _id, maxReceiveCount, ...columns } = row;
+  const { deadLetterQueueId: _id, maxReceiveCount, purgedAt: _purgedAt, ...columns } = row;
   return {
     ...columns,
     id: String(row.id),

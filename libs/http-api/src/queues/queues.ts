@@ -82,7 +82,7 @@ export function addQueueEndpoints(api: Api): void {
         201: { description: "Created", schema: queueSchema },
         200: { description: "It was there, with the same settings", schema: queueSchema },
       },
-      errors: ["invalid_name", "queue_exists"],
+      errors: ["invalid_name", "queue_exists", "queue_deleted_recently"],
     },
     async ({ c, body: { name, ...some } }) => {
       const { queue, created } = await c.var.engine.queues.create(c.var.account, name, some);

@@ -19,6 +19,10 @@ const receivedMessage = z
     attributes,
     subject: z.string().optional(),
     groupId: groupId.optional(),
+    failureReason: z
+      .string()
+      .optional()
+      .openapi({ description: "Of a dead letter: why it is one" }),
   })
   .openapi("ReceivedMessage");
 
@@ -53,7 +57,7 @@ export function addReceiveEndpoint(api: Api): void {
           schema: z.object({ messages: z.array(receivedMessage) }),
         },
       },
-      errors: ["queue_not_found"],
+      errors: ["queue_not_found", "over_limit"],
     },
     async ({ c, params, body }) => {
       const signal = goneSignal(c);
@@ -107,7 +111,8 @@ export function messagesJson(slices: readonly ReceivedSlice[]): string {
   for (const slice of slices) {
     const shared =
       `","receiveCount":${slice.receiveCount},"sentAt":"${new Date(slice.sentAt).toISOString()}",` +
-      `"firstReceivedAt":"${new Date(slice.firstReceivedAt).toISOString()}",`;
+      `"firstReceivedAt":"${new Date(slice.firstReceivedAt).toISOString()}",` +
+      (slice.deadLetter ? `"failureReason":${JSON.stringify(slice.deadLetter.reason)},` : "");
     slice.lines.forEach((line, index) => {
       json += `${separator}{"receiptHandle":"${slice.handlePrefix}${bitCharacter(slice.bits[index] ?? 0)}${shared}${line}}`;
       separator = ",";

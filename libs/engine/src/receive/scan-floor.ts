@@ -23,6 +23,8 @@ const LEAST_SLACK = 100;
 const MARK = 25;
 /** Longer than a hot statement can run (statement_timeout), in ms: whatever was in its hands when a scan passed is settled. */
 const SETTLED_AFTER = 30_000;
+/** How far below the first claim of a queue `near` begins, in ms. */
+const NEAR_AT_FIRST = 60_000;
 
 /**
  * Where the scan of a queue starts: a lower bound of `visible_at` below which hardly anything can be visible.
@@ -41,7 +43,7 @@ export class ScanFloor {
   /** Oldest first. */
   #marks: Mark[] = [];
   /** Where the scan started, second by second; `at` by the clock of this process, in ms. */
-  #passed: { at: number; start: number }[] = [{ at: performance.now(), start: -Infinity }];
+  #passed: { at: number; start: number }[] = [];
 
   /** Where a claim starts; -Infinity as long as nothing is known. */
   get start(): number {
@@ -60,7 +62,7 @@ export class ScanFloor {
     // The clock of the database was put back: what is written now lies below everything that is known.
     if (now < (this.#marks.at(-1)?.at ?? now) - SLACK) this.forget();
     const last = this.#marks.at(-1);
-    if (!last) this.#marks.push({ at: now, position: position - SLACK, slices });
+    if (!last) this.#begin({ at: now, position: position - SLACK, slices });
     else if (now - last.at < MARK) {
       last.position = Math.min(last.position, position);
       last.slices += slices;
@@ -77,14 +79,20 @@ export class ScanFloor {
   /** Everything may be visible again: it was paused, or is kept longer. */
   forget(): void {
     this.#marks = [];
-    this.#passed = [{ at: performance.now(), start: -Infinity }];
+    this.#passed = [];
   }
 
   /** To be called once a second: notes where the scan starts, for `near`. */
   note(): void {
+    if (this.#marks.length === 0) return;
     const at = performance.now();
     this.#passed.push({ at, start: this.start });
     while (at - (this.#passed[1]?.at ?? at) > SETTLED_AFTER) this.#passed.shift();
+  }
+
+  #begin(mark: Mark): void {
+    this.#marks.push(mark);
+    this.#passed.push({ at: performance.now(), start: mark.position - NEAR_AT_FIRST });
   }
 
   /** Drops marks whose slack is over. */

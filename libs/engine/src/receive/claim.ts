@@ -137,7 +137,7 @@ export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
     UNION ALL
     SELECT NULL, NULL, NULL, (SELECT sum(bit_count(pending::bit(64)))::int FROM dead), (SELECT min(queue_id) FROM dead), NULL,
            ${quiet ? sql`(SELECT min(group_id) FROM last_tenant)` : sql`NULL`},
-           extract(epoch FROM coalesce((SELECT min(visible_at) FROM visible), ${quiet ? sql`NULL` : nextSlice(sql, request)}))::float8 * 1000,
+           extract(epoch FROM ${quiet ? sql`NULL::timestamptz` : firstSlice(sql, request)})::float8 * 1000,
            extract(epoch FROM now)::float8 * 1000, NULL
     FROM queue WHERE NOT paused`;
   const claimed: Claim = { slices: [], deadLetters: undefined, dueIn: undefined };
@@ -165,11 +165,14 @@ function oldestSlices(sql: Sql, { queueId, account, slices }: ClaimRequest) {
     )`;
 }
 
-/** SQL, where the claim found nothing: the time of the first slice that is visible soon, or is visible and locked just now. */
-function nextSlice(sql: Sql, { queueId, account }: ClaimRequest) {
+/**
+ * SQL: the time of the first slice from the floor on that is visible now or soon, locked by somebody else or not: what
+ * another claim has locked it may leave where it is, and then the next one has to begin there.
+ */
+function firstSlice(sql: Sql, { queueId, account }: ClaimRequest) {
   return sql`(
       SELECT s.visible_at FROM slices s
-      WHERE NOT EXISTS (SELECT FROM visible) AND s.queue_id = ${queueId}::bigint AND s.account = ${account}::bigint
+      WHERE s.queue_id = ${queueId}::bigint AND s.account = ${account}::bigint
         AND s.visible_at >= (SELECT floor FROM queue)
         AND s.visible_at < (SELECT now + ${LOOK_AHEAD}::int * interval '1 millisecond' FROM queue)
         AND s.sent_at > (SELECT now - make_interval(secs => retention) FROM queue)

@@ -33,9 +33,9 @@ const NEAR_AT_FIRST = 60_000;
  * transaction holds the xmin horizon, neither vacuum nor a scan may remove them, so a claim that began at the front would
  * walk every entry since that transaction began. It starts at the floor instead.
  *
- * New slices never become visible before the statement that writes them started, so two kinds only can turn up below: those
- * whose commit took longer than the slack, and those that somebody had locked when the scan passed and then left as they
- * were. The waiting room looks for such stragglers once a second ({@link near}) and, at its leisure, from the very front.
+ * New slices never become visible before the statement that writes them started, and one that somebody has locked keeps the
+ * floor where it is, so what can turn up below are those whose commit took longer than the slack. The waiting room looks for
+ * such stragglers once a second ({@link near}) and, at its leisure, from the very front.
  *
  *     -infinity ───── full look ───── near ───── once a second ───── start ── claims ──▶ now
  */

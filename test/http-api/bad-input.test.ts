@@ -297,6 +297,23 @@ describe("numbers out of range", () => {
     }
   });
 
+  test("of a reason", async () => {
+    for (const value of [
+      "1",
+      "null",
+      '""',
+      String.raw`"a\nb"`,
+      String.raw`"\u0000"`,
+      `"${"r".repeat(1_025)}"`,
+    ]) {
+      const entry = `{"receiptHandle":"${handle}","visibilityTimeout":0,"reason":${value}}`;
+      const call = { body: `{"entries":[${entry}]}` };
+      expect(await api.refusal("POST /v1/queues/billing/visibility", call), value).toBe(
+        "400 invalid_request",
+      );
+    }
+  });
+
   test("of a message's delay", async () => {
     for (const value of ["null", '"5"', "true", "-1", "-0.5", "1e400", "315360001"]) {
       const call = { body: `{"messages":[{"body":"m","delay":${value}}]}` };

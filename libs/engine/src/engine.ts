@@ -201,7 +201,8 @@ export class Engine implements AsyncDisposable {
   async close(): Promise<void> {
     this.receiver.close();
     await Promise.all(this.#subscriptions.map((subscription) => subscription.stop()));
-    await Promise.all([this.publisher.idle(), this.sender.idle(), this.acknowledger.idle()]);
+    const { publisher, sender, acknowledger, receiver } = this;
+    await Promise.all([publisher.idle(), sender.idle(), acknowledger.idle(), receiver.idle()]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,5 +1,5 @@
 /** The share of its time that something paced may take. */
-const SHARE = 0.04;
+const SHARE = 0.02;
 
 /** Keeps something whose cost grows with what it has to look at to a small share of the time. */
 export class Pace {

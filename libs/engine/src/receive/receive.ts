@@ -27,6 +27,8 @@ export interface ReceivedSlice {
   /** Serialised messages (see serializeMessage); the handle of `lines[i]` is `handlePrefix + bitCharacter(bits[i])`. */
   lines: string[];
   bits: number[];
+  /** The same messages as JSON objects with commas between them, where it is at hand: for the messages of a whole batch. */
+  json: Buffer | undefined;
   handlePrefix: string;
   receiveCount: number;
   /** Milliseconds since the epoch. */
@@ -136,6 +138,11 @@ export class Receiver {
     this.#room.close();
   }
 
+  /** Resolves when nothing of it runs in the background any more; after the close. */
+  idle(): Promise<void> {
+    return this.#room.idle();
+  }
+
   async #withLines(queueId: string, claimed: readonly ClaimedSlice[]): Promise<ReceivedSlice[]> {
     if (claimed.length === 0) return [];
     const payloads = await this.#payloads.get(claimed.map((slice) => slice.batchId));
@@ -148,6 +155,7 @@ export class Receiver {
         {
           lines: bits.map((bit) => stored[bit] ?? ""),
           bits,
+          json: bits.length === stored.length ? this.#payloads.jsonOf(stored) : undefined,
           handlePrefix: this.#handles.prefix({ queueId, ...slice }),
           receiveCount: slice.receiveCount,
           sentAt: slice.sentAt,

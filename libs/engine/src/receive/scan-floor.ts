@@ -21,10 +21,8 @@ const ENOUGH_SLICES = 250;
 const LEAST_SLACK = 100;
 /** Claims that share a mark, in ms. */
 const MARK = 25;
-/** Longer than a hot statement can run (statement_timeout), in ms: whatever was in its hands when a scan passed is settled. */
-const SETTLED_AFTER = 30_000;
-/** How far below the first claim of a queue `near` begins, in ms. */
-const NEAR_AT_FIRST = 60_000;
+/** What takes longer than this to commit, in ms, is left to the full look. */
+const NEARLY_ALL = 10_000;
 
 /**
  * Where the scan of a queue starts: a lower bound of `visible_at` below which hardly anything can be visible.
@@ -51,7 +49,7 @@ export class ScanFloor {
     return Math.min(...this.#marks.map((mark) => mark.position));
   }
 
-  /** Where the scan started so long ago that whatever was under way then has ended. */
+  /** Where the scan started so long ago that nearly everything that was under way then has ended. */
   get near(): number {
     return this.#passed[0]?.start ?? -Infinity;
   }
@@ -87,12 +85,12 @@ export class ScanFloor {
     if (this.#marks.length === 0) return;
     const at = performance.now();
     this.#passed.push({ at, start: this.start });
-    while (at - (this.#passed[1]?.at ?? at) > SETTLED_AFTER) this.#passed.shift();
+    while (at - (this.#passed[1]?.at ?? at) > NEARLY_ALL) this.#passed.shift();
   }
 
   #begin(mark: Mark): void {
     this.#marks.push(mark);
-    this.#passed.push({ at: performance.now(), start: mark.position - NEAR_AT_FIRST });
+    this.#passed.push({ at: performance.now(), start: mark.position - NEARLY_ALL });
   }
 
   /** Drops marks whose slack is over. */

@@ -47,6 +47,7 @@ export class WaitingRoom {
   readonly #claimers = new Map<string, QueueClaimer>();
   readonly #stragglers: StragglerSearch;
   #poll: NodeJS.Timeout | undefined;
+  #polling: Promise<void> = Promise.resolve();
   /** Queues whose next message becomes visible before the next poll. */
   readonly #due = new Map<string, { at: number; timer: NodeJS.Timeout }>();
   #closed = false;
@@ -83,9 +84,7 @@ export class WaitingRoom {
       };
       signal?.addEventListener("abort", leave, { once: true });
       claimer.add(waiter);
-      this.#poll ??= setTimeout(() => {
-        void this.#safetyPoll();
-      }, SAFETY_POLL);
+      this.#poll ??= this.#pollLater();
     });
   }
 
@@ -132,6 +131,17 @@ export class WaitingRoom {
     for (const claimer of this.#claimers.values()) claimer.endWaiting();
   }
 
+  /** Resolves when the safety poll that was under way at the close has ended. */
+  idle(): Promise<void> {
+    return this.#polling;
+  }
+
+  #pollLater(): NodeJS.Timeout {
+    return setTimeout(() => {
+      this.#polling = this.#safetyPoll();
+    }, SAFETY_POLL);
+  }
+
   #claimer({ queueId, account, queueName: name }: ReceiveRequest): QueueClaimer {
     let claimer = this.#claimers.get(queueId);
     if (!claimer) {
@@ -152,15 +162,11 @@ export class WaitingRoom {
     this.#forgetUnused();
     try {
       await this.#signalVisible();
-      await this.#signalStragglers();
+      if (!this.#closed) await this.#signalStragglers();
     } catch (error) {
       this.#options.onError(error);
     }
-    this.#poll = undefined;
-    if (this.#claimers.size === 0 || this.#closed) return;
-    this.#poll = setTimeout(() => {
-      void this.#safetyPoll();
-    }, SAFETY_POLL);
+    this.#poll = this.#claimers.size === 0 || this.#closed ? undefined : this.#pollLater();
   }
 
   /** Signals those of the queues waited for whose next message is visible, and sets a timer where it soon will be. */

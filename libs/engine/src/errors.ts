@@ -34,7 +34,8 @@ export type EntryErrorCode =
   | "invalid_message"
   | "invalid_attribute"
   | "receipt_handle_expired"
-  | "message_not_in_flight";
+  | "message_not_in_flight"
+  | "visibility_beyond_limit";
 
 export interface EntryError {
   code: EntryErrorCode;

@@ -5,6 +5,7 @@ import type { Directory } from "../directory/directory.ts";
 import type { Observer } from "../observer.ts";
 import type { Queue } from "../queues/queues.ts";
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
+import { changeFifo } from "../visibility/change-fifo.ts";
 import { moveDeadlines } from "../visibility/change-visibility.ts";
 import type { ClaimedSlice } from "./claim.ts";
 import type { Payloads } from "./payloads.ts";
@@ -18,6 +19,11 @@ export interface ReceiveOptions {
   wait?: number | undefined;
   /** Seconds, 0-43,200; default the queue's. */
   visibilityTimeout?: number | undefined;
+  /**
+   * FIFO only: 1-128 printable ASCII characters. The same id again within 5 minutes, while the messages are still held by that
+   * receive, gets the same messages with the same handles, and their visibility timeout begins anew.
+   */
+  attemptId?: string | undefined;
   /** Aborted when the client goes away. */
   signal?: AbortSignal | undefined;
 }
@@ -34,6 +40,9 @@ export interface ReceivedSlice {
   firstReceivedAt: number;
   /** Of dead letters: where they came from and why. */
   deadLetter: { sourceQueueId: string; reason: string } | undefined;
+  /** Of a FIFO queue: the group of all of them, and one number for each line; see `fifoSlices`. */
+  groupId?: string | undefined;
+  sequenceNumbers?: string[] | undefined;
 }
 
 export interface Received {
@@ -92,6 +101,8 @@ export class Receiver {
       queueId: queue.id,
       account,
       queueName,
+      fifo: queue.fifo,
+      attemptId: queue.fifo ? options.attemptId : undefined,
       maxMessages: options.maxMessages ?? 1,
       wait: options.wait ?? queue.receiveWait,
       visibilityTimeout: options.visibilityTimeout,
@@ -143,6 +154,10 @@ export class Receiver {
           sentAt: slice.sentAt,
           firstReceivedAt: slice.firstReceivedAt,
           deadLetter: slice.deadLetter,
+          ...(slice.group && {
+            groupId: slice.group.id,
+            sequenceNumbers: sequenceNumbersOf(slice.group.sequence, bits),
+          }),
         },
       ];
     });
@@ -150,12 +165,17 @@ export class Receiver {
 
   async #release(queueId: string, slices: readonly ClaimedSlice[]): Promise<void> {
     if (slices.length === 0) return;
-    await moveDeadlines(
-      this.#sql,
-      slices.map((slice) => ({ queueId, ...slice, timeout: 0 })),
-    );
+    const marks = slices.map((slice) => ({ queueId, ...slice, timeout: 0 }));
+    if (slices[0]?.group) await changeFifo(this.#sql, marks);
+    else await moveDeadlines(this.#sql, marks);
     this.#observer.released(slices.reduce((sum, slice) => sum + bitCount(slice.mask), 0));
     this.#room.signal([queueId]);
     this.#bus.signalQueues([queueId]);
   }
+}
+
+/** 64 numbers belong to each slice, one to each bit. */
+function sequenceNumbersOf(sequence: string, bits: readonly number[]): string[] {
+  const first = BigInt(sequence) * 64n;
+  return bits.map((bit) => String(first + BigInt(bit)).padStart(20, "0"));
 }

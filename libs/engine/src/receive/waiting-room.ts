@@ -17,6 +17,9 @@ export interface ReceiveRequest {
   queueId: string;
   account: string;
   queueName: string;
+  fifo: boolean;
+  /** Of a FIFO queue: a repeat of the receive with this id gets the same messages. */
+  attemptId?: string | undefined;
   /** 1-1,000 */
   maxMessages: number;
   /** Seconds to wait when nothing is visible; 0 answers at once. */
@@ -49,7 +52,7 @@ export class WaitingRoom {
   }
 
   receive(request: ReceiveRequest): Promise<ClaimedSlice[]> {
-    const { maxMessages, visibilityTimeout, wait, signal } = request;
+    const { maxMessages, attemptId, visibilityTimeout, wait, signal } = request;
     if (signal?.aborted) return Promise.resolve([]);
     const claimer = this.#claimer(request);
     return new Promise((resolve, reject) => {
@@ -64,6 +67,7 @@ export class WaitingRoom {
           : undefined;
       const waiter: Waiter = {
         max: maxMessages,
+        attemptId,
         visibilityTimeout,
         parked: timer !== undefined,
         settle: (result) => {
@@ -112,7 +116,7 @@ export class WaitingRoom {
     for (const claimer of this.#claimers.values()) claimer.endWaiting();
   }
 
-  #claimer({ queueId, account, queueName: name }: ReceiveRequest): QueueClaimer {
+  #claimer({ queueId, account, queueName: name, fifo }: ReceiveRequest): QueueClaimer {
     let claimer = this.#claimers.get(queueId);
     if (!claimer) {
       const release = (slices: ClaimedSlice[]) => {
@@ -122,7 +126,7 @@ export class WaitingRoom {
         this.#signalIn(queueId, Math.max(ms, CLAIMED_ELSEWHERE));
       };
       const { sql, deadLettered } = this.#options;
-      claimer = new QueueClaimer({ sql, queueId, account, name, release, due, deadLettered });
+      claimer = new QueueClaimer({ sql, fifo, queueId, account, name, release, due, deadLettered });
       this.#claimers.set(queueId, claimer);
     }
     return claimer;
@@ -172,13 +176,15 @@ export class WaitingRoom {
     return waitedFor;
   }
 
-  /** Milliseconds until the first message of each queue is visible, where that is soon; one index entry read a queue. */
+  /** Milliseconds until the first message of each queue is visible, where that is soon; an index entry of each kind read a queue. */
   #nextVisible(queueIds: readonly string[]): Promise<{ queue_id: string; due_in: number }[]> {
     return this.#options.sql<{ queue_id: string; due_in: number }[]>`
       SELECT waited_for.queue_id, extract(epoch FROM first.visible_at - clock.now)::float8 * 1000 AS due_in
       FROM unnest(${numbers(queueIds)}::bigint[]) AS waited_for(queue_id)
       CROSS JOIN LATERAL (
-        SELECT visible_at FROM slices s WHERE s.queue_id = waited_for.queue_id ORDER BY visible_at, batch_id LIMIT 1
+        (SELECT visible_at FROM slices s WHERE s.queue_id = waited_for.queue_id ORDER BY visible_at, batch_id LIMIT 1)
+        UNION ALL
+        (SELECT available_at FROM fifo_groups g WHERE g.queue_id = waited_for.queue_id ORDER BY queue_id, available_at LIMIT 1)
       ) first
       CROSS JOIN (SELECT clock_timestamp() AS now) clock
       WHERE first.visible_at < clock.now + ${2 * SAFETY_POLL}::int * interval '1 millisecond'`;

@@ -8,6 +8,7 @@ import { applyMarks } from "../receipt-handle/apply-marks.ts";
 import { readHandles } from "../receipt-handle/read-handles.ts";
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
 import { sliceKey } from "../receipt-handle/slice-marks.ts";
+import { changeFifo } from "./change-fifo.ts";
 import { moveDeadline, type DeadlineMark } from "./move-deadline.ts";
 
 /** A new visibility timeout for one received message, in seconds from now, 0-43,200; 0 makes it visible at once. */
@@ -41,9 +42,15 @@ export class VisibilityChanger {
     entries: readonly VisibilityEntry[],
   ): Promise<(EntryError | undefined)[]> {
     const tokens = entries.map((entry) => entry.receiptHandle);
-    const handles = await this.#queues.use(account, queueName, (queue) =>
-      readHandles(this.#handles, queue.id, tokens, (index) => `entries.${index}.receiptHandle`),
-    );
+    const { fifo, handles } = await this.#queues.use(account, queueName, (queue) => ({
+      fifo: queue.fifo,
+      handles: readHandles(
+        this.#handles,
+        queue.id,
+        tokens,
+        (index) => `entries.${index}.receiptHandle`,
+      ),
+    }));
 
     const timeouts = new Map(
       entries.map((entry) => [entry.receiptHandle, entry.visibilityTimeout]),
@@ -58,6 +65,11 @@ export class VisibilityChanger {
       return key;
     });
     const list = [...marks.values()];
+    if (fifo) {
+      const errors = await this.#changeFifo(list);
+      const errorsByKey = new Map([...marks.keys()].map((key, index) => [key, errors[index]]));
+      return handles.map(({ bit }, index) => errorsByKey.get(markOf[index] ?? "")?.(bit));
+    }
     const done = await moveDeadlines(this.#sql, list);
     const doneByKey = new Map([...marks.keys()].map((key, index) => [key, done[index] ?? 0n]));
     const givenBack = list.find((mark) => mark.timeout === 0);
@@ -66,7 +78,19 @@ export class VisibilityChanger {
       ((doneByKey.get(markOf[index] ?? "") ?? 0n) >> BigInt(bit)) & 1n ? undefined : notInFlight(),
     );
   }
+
+  async #changeFifo(marks: readonly DeadlineMark[]): Promise<ErrorOfBit[]> {
+    const { moved, available } = await changeFifo(this.#sql, marks);
+    if (available.length > 0) this.#bus.signalQueues(available);
+    return moved.map(({ done, beyond }) => (bit) => {
+      if ((done >> BigInt(bit)) & 1n) return undefined;
+      return (beyond >> BigInt(bit)) & 1n ? beyondLimit() : notInFlight();
+    });
+  }
 }
+
+/** Of one mark: what kept the message at a bit from being changed, if anything did. */
+type ErrorOfBit = (bit: number) => EntryError | undefined;
 
 /**
  * Moves deadlines, and returns the bits done for each mark.
@@ -97,6 +121,14 @@ export async function moveDeadlines(sql: Sql, marks: readonly DeadlineMark[]): P
     left = later;
   }
   return done;
+}
+
+function beyondLimit(): EntryError {
+  return {
+    code: "visibility_beyond_limit",
+    message:
+      "a message is hidden for 12 hours from its receive at most; acknowledge it, or give it back and receive it again",
+  };
 }
 
 function notInFlight(): EntryError {

@@ -4,7 +4,15 @@ import type { Context } from "hono";
 
 import { endpoint, type Api } from "../endpoint.ts";
 import type { ApiEnv } from "../environment.ts";
-import { attributes, groupId, queuePath, seconds, timestamp } from "../fields.ts";
+import {
+  attributes,
+  groupId,
+  queuePath,
+  seconds,
+  sequenceNumber,
+  timestamp,
+  token,
+} from "../fields.ts";
 
 const receivedMessage = z
   .object({
@@ -19,6 +27,8 @@ const receivedMessage = z
     attributes,
     subject: z.string().optional(),
     groupId: groupId.optional(),
+    deduplicationId: token.optional(),
+    sequenceNumber: sequenceNumber.optional(),
   })
   .openapi("ReceivedMessage");
 
@@ -33,7 +43,8 @@ export function addReceiveEndpoint(api: Api): void {
       description:
         "Hides what it hands out for the visibility timeout; acknowledge within it, or the messages are seen again. " +
         "With `wait` it answers as soon as there is a message, or with none when the wait is over. " +
-        "It may answer fewer than maxMessages although more are visible.",
+        "It may answer fewer than maxMessages although more are visible. A FIFO queue hands out the messages of a group in order, " +
+        "and none while another one of the group is in flight.",
       tag: "Messages",
       params: queuePath,
       body: z.strictObject({
@@ -46,19 +57,24 @@ export function addReceiveEndpoint(api: Api): void {
           .openapi({ default: 1 }),
         wait: seconds(0, 20).optional(),
         visibilityTimeout: seconds(0, 43_200).optional(),
+        receiveAttemptId: token.optional().openapi({
+          description:
+            "FIFO queues: repeated with the same id within 5 minutes, a receive whose answer was lost gets the same messages",
+        }),
       }),
       responses: {
         200: {
-          description: "Messages, oldest first",
+          description: "Messages, oldest first; those of a group in order",
           schema: z.object({ messages: z.array(receivedMessage) }),
         },
       },
       errors: ["queue_not_found"],
     },
-    async ({ c, params, body }) => {
+    async ({ c, params, body: { receiveAttemptId: attemptId, ...options } }) => {
       const signal = goneSignal(c);
       const received = await c.var.engine.receiver.receive(c.var.account, params.queue, {
-        ...body,
+        ...options,
+        attemptId,
         signal,
       });
       if (received.messages > 0) releaseUnlessRead(c, received, signal);
@@ -109,7 +125,9 @@ export function messagesJson(slices: readonly ReceivedSlice[]): string {
       `","receiveCount":${slice.receiveCount},"sentAt":"${new Date(slice.sentAt).toISOString()}",` +
       `"firstReceivedAt":"${new Date(slice.firstReceivedAt).toISOString()}",`;
     slice.lines.forEach((line, index) => {
-      json += `${separator}{"receiptHandle":"${slice.handlePrefix}${bitCharacter(slice.bits[index] ?? 0)}${shared}${line}}`;
+      const number = slice.sequenceNumbers?.[index];
+      const own = number === undefined ? line : `"sequenceNumber":"${number}",${line}`;
+      json += `${separator}{"receiptHandle":"${slice.handlePrefix}${bitCharacter(slice.bits[index] ?? 0)}${shared}${own}}`;
       separator = ",";
     });
   }

@@ -1,4 +1,4 @@
-import { numbers, type Sql } from "@sluice/database";
+import { numbers, type Sql, type Transaction } from "@sluice/database";
 
 import { lockGroupsAt, type FifoPlace } from "../message-group/locks.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
@@ -22,30 +22,35 @@ export async function acknowledgeFifo(
   const { rows, available } = await sql.begin(async (tx) => {
     const groups = await lockGroupsAt(tx, marks.map(placeOfMark));
     if (groups.length === 0) return { rows: [], available: [] };
-    const [deleted, settled] = await Promise.all([
-      tx<{ position: number; done: string }[]>`
-        WITH found AS MATERIALIZED (
-          SELECT m.position, s.ctid AS row, s.pending & m.mask AS done, s.pending & ~m.mask AS rest
-          FROM unnest(
-            ${numbers(marks.map((mark) => mark.queueId))}::bigint[],
-            ${numbers(marks.map((mark) => mark.visibleAt))}::bigint[],
-            ${numbers(marks.map((mark) => mark.batchId))}::bigint[],
-            ${numbers(marks.map((mark) => mark.lease))}::bigint[],
-            ${numbers(marks.map((mark) => mark.mask))}::bigint[]
-          ) WITH ORDINALITY AS m(queue_id, sequence, batch_id, lease, mask, position)
-          JOIN fifo_slices s ON s.queue_id = m.queue_id AND s.sequence = m.sequence AND s.batch_id = m.batch_id
-            AND s.lease = m.lease AND s.pending & m.mask <> 0
-        ), emptied AS (
-          DELETE FROM fifo_slices s USING found f WHERE f.rest = 0 AND s.ctid = f.row
-        ), reduced AS (
-          UPDATE fifo_slices s SET pending = f.rest FROM found f WHERE f.rest <> 0 AND s.ctid = f.row
-        )
-        SELECT position::int, bit_or(done) AS done FROM found GROUP BY position`,
-      settleGroups(tx, groups),
-    ]);
+    // Sent together, run one after the other.
+    const [deleted, settled] = await Promise.all([deleteHeld(tx, marks), settleGroups(tx, groups)]);
     return { rows: deleted, available: settled };
   });
   const done = marks.map(() => 0n);
   for (const row of rows) done[row.position - 1] = BigInt(row.done);
   return { done, available };
+}
+
+async function deleteHeld(
+  tx: Transaction,
+  marks: readonly SliceMark[],
+): Promise<{ position: number; done: string }[]> {
+  return await tx`
+    WITH found AS MATERIALIZED (
+      SELECT m.position, s.ctid AS row, s.pending & m.mask AS done, s.pending & ~m.mask AS rest
+      FROM unnest(
+        ${numbers(marks.map((mark) => mark.queueId))}::bigint[],
+        ${numbers(marks.map((mark) => mark.visibleAt))}::bigint[],
+        ${numbers(marks.map((mark) => mark.batchId))}::bigint[],
+        ${numbers(marks.map((mark) => mark.lease))}::bigint[],
+        ${numbers(marks.map((mark) => mark.mask))}::bigint[]
+      ) WITH ORDINALITY AS m(queue_id, sequence, batch_id, lease, mask, position)
+      JOIN fifo_slices s ON s.queue_id = m.queue_id AND s.sequence = m.sequence AND s.batch_id = m.batch_id
+        AND s.lease = m.lease AND s.pending & m.mask <> 0
+    ), emptied AS (
+      DELETE FROM fifo_slices s USING found f WHERE f.rest = 0 AND s.ctid = f.row
+    ), reduced AS (
+      UPDATE fifo_slices s SET pending = f.rest FROM found f WHERE f.rest <> 0 AND s.ctid = f.row
+    )
+    SELECT position::int, bit_or(done) AS done FROM found GROUP BY position`;
 }

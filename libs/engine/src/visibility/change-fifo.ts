@@ -1,4 +1,4 @@
-import { numbers, type Sql } from "@sluice/database";
+import { numbers, type Sql, type Transaction } from "@sluice/database";
 
 import { placeOfMark } from "../acknowledge/acknowledge-fifo.ts";
 import { lockGroupsAt } from "../message-group/locks.ts";
@@ -30,50 +30,8 @@ export async function changeFifo(
   const { rows, available } = await sql.begin(async (tx) => {
     const groups = await lockGroupsAt(tx, marks.map(placeOfMark));
     if (groups.length === 0) return { rows: [], available: [] };
-    const [changed, settled] = await Promise.all([
-      tx<{ position: number; done: string; beyond: boolean }[]>`
-        WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
-        found AS MATERIALIZED (
-          SELECT m.position, s.ctid AS row, s.pending, s.pending & m.mask AS done, clock.now + make_interval(secs => m.timeout) AS deadline,
-                 clock.now + make_interval(secs => m.timeout) > s.received_at + make_interval(secs => ${MAX_HELD}::int) AS beyond
-          FROM unnest(
-            ${numbers(marks.map((mark) => mark.queueId))}::bigint[],
-            ${numbers(marks.map((mark) => mark.visibleAt))}::bigint[],
-            ${numbers(marks.map((mark) => mark.batchId))}::bigint[],
-            ${numbers(marks.map((mark) => mark.lease))}::bigint[],
-            ${numbers(marks.map((mark) => mark.mask))}::bigint[],
-            ${numbers(marks.map((mark) => mark.timeout))}::float8[]
-          ) WITH ORDINALITY AS m(queue_id, sequence, batch_id, lease, mask, timeout, position)
-          JOIN fifo_slices s ON s.queue_id = m.queue_id AND s.sequence = m.sequence AND s.batch_id = m.batch_id
-            AND s.lease = m.lease AND s.pending & m.mask <> 0
-          CROSS JOIN clock WHERE s.visible_at > clock.now
-        ), bits AS (
-          SELECT row, bit, deadline FROM found, generate_series(0, 62) bit WHERE NOT beyond AND done >> bit & 1 = 1
-          UNION ALL
-          SELECT row, bit, NULL FROM (SELECT row, pending & ~bit_or(done) AS kept FROM found WHERE NOT beyond GROUP BY row, pending) k,
-            generate_series(0, 62) bit WHERE kept >> bit & 1 = 1
-        ), compared AS (
-          SELECT *, deadline IS DISTINCT FROM lag(deadline) OVER (PARTITION BY row ORDER BY bit) AS differs FROM bits
-        ), in_runs AS (
-          SELECT *, count(*) FILTER (WHERE differs) OVER (PARTITION BY row ORDER BY bit) AS run FROM compared
-        ), runs AS MATERIALIZED (
-          SELECT row, deadline, bit_or(1::bigint << bit) AS pending, count(*) OVER (PARTITION BY row) AS runs
-          FROM in_runs GROUP BY row, run, deadline
-        ), whole AS (
-          UPDATE fifo_slices s SET visible_at = r.deadline FROM runs r WHERE r.runs = 1 AND s.ctid = r.row
-        ), parted AS (
-          DELETE FROM fifo_slices s USING (SELECT DISTINCT row FROM runs WHERE runs > 1) r WHERE s.ctid = r.row
-          RETURNING r.row, s.*
-        ), parts AS (
-          INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, lease, sent_at, received_at,
-                                   first_received_at, receive_count, source_queue_id, failure_reason, envelope)
-          SELECT p.queue_id, p.group_id, p.sequence, p.batch_id, r.pending, p.account, coalesce(r.deadline, p.visible_at), p.lease,
-                 p.sent_at, p.received_at, p.first_received_at, p.receive_count, p.source_queue_id, p.failure_reason, p.envelope
-          FROM parted p JOIN runs r ON r.row = p.row
-        )
-        SELECT position::int, beyond, bit_or(done) AS done FROM found GROUP BY position, beyond`,
-      settleGroups(tx, groups),
-    ]);
+    // Sent together, run one after the other.
+    const [changed, settled] = await Promise.all([moveHeld(tx, marks), settleGroups(tx, groups)]);
     return { rows: changed, available: settled };
   });
   const moved = marks.map((): MovedFifo => ({ done: 0n, beyond: 0n }));
@@ -82,4 +40,51 @@ export async function changeFifo(
     if (of) of[beyond ? "beyond" : "done"] |= BigInt(done);
   }
   return { moved, available };
+}
+
+async function moveHeld(
+  tx: Transaction,
+  marks: readonly DeadlineMark[],
+): Promise<{ position: number; done: string; beyond: boolean }[]> {
+  return await tx`
+    WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+    found AS MATERIALIZED (
+      SELECT m.position, s.ctid AS row, s.pending, s.pending & m.mask AS done, clock.now + make_interval(secs => m.timeout) AS deadline,
+             clock.now + make_interval(secs => m.timeout) > s.received_at + make_interval(secs => ${MAX_HELD}::int) AS beyond
+      FROM unnest(
+        ${numbers(marks.map((mark) => mark.queueId))}::bigint[],
+        ${numbers(marks.map((mark) => mark.visibleAt))}::bigint[],
+        ${numbers(marks.map((mark) => mark.batchId))}::bigint[],
+        ${numbers(marks.map((mark) => mark.lease))}::bigint[],
+        ${numbers(marks.map((mark) => mark.mask))}::bigint[],
+        ${numbers(marks.map((mark) => mark.timeout))}::float8[]
+      ) WITH ORDINALITY AS m(queue_id, sequence, batch_id, lease, mask, timeout, position)
+      JOIN fifo_slices s ON s.queue_id = m.queue_id AND s.sequence = m.sequence AND s.batch_id = m.batch_id
+        AND s.lease = m.lease AND s.pending & m.mask <> 0
+      CROSS JOIN clock WHERE s.visible_at > clock.now
+    ), bits AS (
+      SELECT row, bit, deadline FROM found, generate_series(0, 62) bit WHERE NOT beyond AND done >> bit & 1 = 1
+      UNION ALL
+      SELECT row, bit, NULL FROM (SELECT row, pending & ~bit_or(done) AS kept FROM found WHERE NOT beyond GROUP BY row, pending) k,
+        generate_series(0, 62) bit WHERE kept >> bit & 1 = 1
+    ), compared AS (
+      SELECT *, deadline IS DISTINCT FROM lag(deadline) OVER (PARTITION BY row ORDER BY bit) AS differs FROM bits
+    ), in_runs AS (
+      SELECT *, count(*) FILTER (WHERE differs) OVER (PARTITION BY row ORDER BY bit) AS run FROM compared
+    ), runs AS MATERIALIZED (
+      SELECT row, deadline, bit_or(1::bigint << bit) AS pending, count(*) OVER (PARTITION BY row) AS runs
+      FROM in_runs GROUP BY row, run, deadline
+    ), whole AS (
+      UPDATE fifo_slices s SET visible_at = r.deadline FROM runs r WHERE r.runs = 1 AND s.ctid = r.row
+    ), parted AS (
+      DELETE FROM fifo_slices s USING (SELECT DISTINCT row FROM runs WHERE runs > 1) r WHERE s.ctid = r.row
+      RETURNING r.row, s.*
+    ), parts AS (
+      INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, lease, sent_at, received_at,
+                               first_received_at, receive_count, source_queue_id, failure_reason, envelope)
+      SELECT p.queue_id, p.group_id, p.sequence, p.batch_id, r.pending, p.account, coalesce(r.deadline, p.visible_at), p.lease,
+             p.sent_at, p.received_at, p.first_received_at, p.receive_count, p.source_queue_id, p.failure_reason, p.envelope
+      FROM parted p JOIN runs r ON r.row = p.row
+    )
+    SELECT position::int, beyond, bit_or(done) AS done FROM found GROUP BY position, beyond`;
 }

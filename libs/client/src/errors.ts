@@ -31,6 +31,7 @@ export const errorCodes = {
   invalid_attribute: { retryable: false },
   receipt_handle_expired: { retryable: false },
   message_not_in_flight: { retryable: false },
+  visibility_beyond_limit: { retryable: false },
   // Found on this side of the wire.
   schema_mismatch: { retryable: false },
   publish_failed: { retryable: false },

@@ -17,6 +17,7 @@ interface Seldom {
   attributes?: Record<string, AttributeValue>;
   abort?: AbortController;
   lostBy?: SluiceError;
+  released?: boolean;
 }
 
 /**
@@ -59,6 +60,19 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     return this.#wire.groupId;
   }
 
+  get deduplicationId(): string | undefined {
+    return this.#wire.deduplicationId;
+  }
+
+  get sequenceNumber(): string | undefined {
+    return this.#wire.sequenceNumber;
+  }
+
+  /** Of FIFO queues: the group whose messages are handled one after the other. */
+  get lane(): string | undefined {
+    return this.#wire.sequenceNumber === undefined ? undefined : this.#wire.groupId;
+  }
+
   get receiveCount(): number {
     return this.#wire.receiveCount;
   }
@@ -95,6 +109,11 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     return this.#state === "held";
   }
 
+  /** Given back by its handler. */
+  get released(): boolean {
+    return this.#seldom?.released ?? false;
+  }
+
   /** Visible to others before it was settled. */
   get lost(): boolean {
     return this.#seldom?.lostBy !== undefined;
@@ -105,7 +124,9 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
   }
 
   async release(delaySeconds = 0): Promise<void> {
-    if (this.settle()) await this.#lease.holder.release(this, delaySeconds);
+    if (!this.settle()) return;
+    (this.#seldom ??= {}).released = true;
+    await this.#lease.holder.release(this, delaySeconds);
   }
 
   async extend(seconds: number): Promise<void> {

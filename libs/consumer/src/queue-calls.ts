@@ -9,6 +9,8 @@ export interface WireMessage {
   readonly attributes: WireAttributes;
   readonly subject?: string;
   readonly groupId?: string;
+  readonly deduplicationId?: string;
+  readonly sequenceNumber?: string;
   readonly receiveCount: number;
   readonly sentAt: string;
   readonly firstReceivedAt: string;

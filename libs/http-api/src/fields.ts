@@ -46,7 +46,10 @@ export const tags = z
 export const pageQuery = z.strictObject({
   prefix: z
     .string()
-    .regex(/^[A-Za-z0-9_.-]{0,256}$/, "the beginning of a name: up to 256 of A-Z a-z 0-9 _ - .")
+    .regex(
+      /^[A-Za-z0-9_-]{0,256}(\.|\.f|\.fi|\.fif|\.fifo)?$/,
+      "the beginning of a name: up to 256 of A-Z a-z 0-9 _ -, and of .fifo",
+    )
     .optional(),
   cursor: z.string().max(512).optional(),
   limit: z

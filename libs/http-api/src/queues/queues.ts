@@ -46,12 +46,10 @@ const settings = {
     default: false,
     description: "FIFO queues: a message without a deduplicationId gets the SHA-256 of its body",
   }),
-  deduplicationScope: z
-    .enum(["queue", "messageGroup"])
-    .openapi({
-      default: "queue",
-      description: "FIFO queues: within what a deduplicationId counts",
-    }),
+  deduplicationScope: z.enum(["queue", "messageGroup"]).openapi({
+    default: "queue",
+    description: "FIFO queues: within what a deduplicationId counts",
+  }),
   fifoThroughputLimit: z.enum(["perQueue", "perMessageGroupId"]).openapi({
     default: "perQueue",
     description: "FIFO queues: as SQS has it; perMessageGroupId needs the scope messageGroup",

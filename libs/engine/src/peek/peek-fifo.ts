@@ -1,5 +1,6 @@
 import type { Sql } from "@sluice/database";
 
+import { sequenceNumberOf } from "../message-group/sequence-number.ts";
 import { bitsOf } from "../receive/queue-claimer.ts";
 import {
   matches,
@@ -51,7 +52,7 @@ export async function peekFifo(
       if (messages.length === limit)
         return { messages, nextCursor: writeCursor(row.sequence, bit) };
       const message = messageOf({ row, line: lines[bit] ?? "" });
-      const sequenceNumber = String(BigInt(row.sequence) * 64n + BigInt(bit)).padStart(20, "0");
+      const sequenceNumber = sequenceNumberOf(row.sequence, bit);
       if (matches(message, request.search)) messages.push({ ...message, sequenceNumber });
     }
   }

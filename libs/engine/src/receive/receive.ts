@@ -2,6 +2,7 @@ import type { Bus } from "@sluice/bus";
 import type { Sql } from "@sluice/database";
 
 import type { Directory } from "../directory/directory.ts";
+import { sequenceNumberOf } from "../message-group/sequence-number.ts";
 import type { Observer } from "../observer.ts";
 import type { Queue } from "../queues/queues.ts";
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
@@ -33,6 +34,8 @@ export interface ReceivedSlice {
   /** Serialised messages (see serializeMessage); the handle of `lines[i]` is `handlePrefix + bitCharacter(bits[i])`. */
   lines: string[];
   bits: number[];
+  /** The same messages as JSON objects with commas between them, where it is at hand: for the messages of a whole batch. */
+  json: Buffer | undefined;
   handlePrefix: string;
   receiveCount: number;
   /** Milliseconds since the epoch. */
@@ -40,8 +43,9 @@ export interface ReceivedSlice {
   firstReceivedAt: number;
   /** Of dead letters: where they came from and why. */
   deadLetter: { sourceQueueId: string; reason: string } | undefined;
-  /** Of a FIFO queue: the group of all of them, and one number for each line; see `fifoSlices`. */
+  /** Of a FIFO queue: the group of all of them, the number that bit 0 has, and one number for each line. */
   groupId?: string | undefined;
+  firstSequenceNumber?: string | undefined;
   sequenceNumbers?: string[] | undefined;
 }
 
@@ -144,19 +148,22 @@ export class Receiver {
       const stored = payloads.get(slice.batchId);
       // Expired and cleaned up between the claim and this moment.
       if (!stored) return [];
+      const { group } = slice;
       const bits = bitsOf(slice.mask);
       return [
         {
           lines: bits.map((bit) => stored[bit] ?? ""),
           bits,
+          json: bits.length === stored.length ? this.#payloads.jsonOf(stored) : undefined,
           handlePrefix: this.#handles.prefix({ queueId, ...slice }),
           receiveCount: slice.receiveCount,
           sentAt: slice.sentAt,
           firstReceivedAt: slice.firstReceivedAt,
           deadLetter: slice.deadLetter,
-          ...(slice.group && {
-            groupId: slice.group.id,
-            sequenceNumbers: sequenceNumbersOf(slice.group.sequence, bits),
+          ...(group && {
+            groupId: group.id,
+            firstSequenceNumber: sequenceNumberOf(group.sequence, 0),
+            sequenceNumbers: bits.map((bit) => sequenceNumberOf(group.sequence, bit)),
           }),
         },
       ];
@@ -172,10 +179,4 @@ export class Receiver {
     this.#room.signal([queueId]);
     this.#bus.signalQueues([queueId]);
   }
-}
-
-/** 64 numbers belong to each slice, one to each bit. */
-function sequenceNumbersOf(sequence: string, bits: readonly number[]): string[] {
-  const first = BigInt(sequence) * 64n;
-  return bits.map((bit) => String(first + BigInt(bit)).padStart(20, "0"));
 }

@@ -197,6 +197,10 @@ describe("queues", () => {
   test("have SQS' defaults", async () => {
     expect(await api.ok(`GET /v1/queues/${queue}`)).toEqual({
       name: queue,
+      fifo: false,
+      contentBasedDeduplication: false,
+      deduplicationScope: "queue",
+      fifoThroughputLimit: "perQueue",
       visibilityTimeout: 30,
       delay: 0,
       retention: 345_600,

@@ -17,6 +17,7 @@ interface Seldom {
   attributes?: Record<string, AttributeValue>;
   abort?: AbortController;
   lostBy?: SluiceError;
+  released?: boolean;
 }
 
 /**
@@ -64,6 +65,21 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     return this.#wire.groupId;
   }
 
+  get deduplicationId(): string | undefined {
+    return this.#wire.deduplicationId;
+  }
+
+  get sequenceNumber(): string | undefined {
+    const { firstSequenceNumber } = this.receipt;
+    if (firstSequenceNumber === undefined) return undefined;
+    return String(BigInt(firstSequenceNumber) + BigInt(this.bit)).padStart(20, "0");
+  }
+
+  /** Of FIFO queues: the group whose messages are handled one after the other. */
+  get lane(): string | undefined {
+    return this.receipt.firstSequenceNumber === undefined ? undefined : this.#wire.groupId;
+  }
+
   get receiveCount(): number {
     return this.receipt.receiveCount;
   }
@@ -104,6 +120,11 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     return this.#state === "held";
   }
 
+  /** Given back by its handler. */
+  get released(): boolean {
+    return this.#seldom?.released ?? false;
+  }
+
   /** Visible to others before it was settled. */
   get lost(): boolean {
     return this.#seldom?.lostBy !== undefined;
@@ -115,7 +136,9 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
 
   async release(options: number | ReleaseOptions = {}): Promise<void> {
     const given = typeof options === "number" ? { delay: options } : options;
-    if (this.settle()) await this.#lease.holder.release(this, given);
+    if (!this.settle()) return;
+    (this.#seldom ??= {}).released = true;
+    await this.#lease.holder.release(this, given);
   }
 
   async extend(seconds: number): Promise<void> {

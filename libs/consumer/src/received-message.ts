@@ -21,6 +21,10 @@ export interface ReceivedMessage<Payload> {
   readonly rawAttributes: WireAttributes;
   readonly subject: string | undefined;
   readonly groupId: string | undefined;
+  /** Of FIFO queues: what duplicates are known by. */
+  readonly deduplicationId: string | undefined;
+  /** Of FIFO queues: the order within the group, 20 digits. */
+  readonly sequenceNumber: string | undefined;
   /** How often the message has been received, this time included. */
   readonly receiveCount: number;
   readonly sentAt: Date;

@@ -4,6 +4,8 @@ import postgres from "postgres";
 import * as schema from "./schema.ts";
 
 export type Sql = postgres.Sql;
+/** The connection that a transaction runs on. */
+export type Transaction = postgres.TransactionSql;
 export type ControlPlane = PostgresJsDatabase<typeof schema>;
 
 /** The two ways into Postgres; see {@link connectDatabase}. */

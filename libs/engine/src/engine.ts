@@ -3,7 +3,9 @@ import { classifyFailure, type Database } from "@sluice/database";
 
 import { cancelDelayed } from "./cancel/cancel-delayed.ts";
 import { peek, type Peeked, type PeekRequest } from "./peek/peek.ts";
+import { peekFifo } from "./peek/peek-fifo.ts";
 import { purge } from "./purge/purge.ts";
+import { purgeFifo } from "./purge/purge-fifo.ts";
 import { RedriveTasks } from "./redrive/redrive-tasks.ts";
 import { Acknowledger } from "./acknowledge/acknowledge.ts";
 import { Directory } from "./directory/directory.ts";
@@ -105,6 +107,7 @@ export class Engine implements AsyncDisposable {
     });
     this.acknowledger = new Acknowledger({
       sql,
+      bus,
       observer,
       acknowledged: (queueId, messages) => {
         this.receiver.acknowledged(queueId, messages);
@@ -129,7 +132,7 @@ export class Engine implements AsyncDisposable {
 
   /**
    * Subscribes a queue to a topic: every publish answered after this resolves reaches the queue.
-   * @throws {SluiceError} `topic_not_found`, `queue_not_found`
+   * @throws {SluiceError} `topic_not_found`, `queue_not_found`; `invalid_request` for a FIFO queue
    */
   async subscribe(
     account: string,
@@ -142,6 +145,7 @@ export class Engine implements AsyncDisposable {
     ]);
     if (!topic) throw topicNotFound(topicName);
     if (!queue) throw queueNotFound(queueName);
+    if (queue.fifo) throw notSubscribable(queueName);
     try {
       return await this.subscriptions.create(account, topic, queue);
     } catch (error) {
@@ -165,12 +169,15 @@ export class Engine implements AsyncDisposable {
         `queue "${queueName}" was purged less than ${guard} seconds ago; wait before you purge it again`,
       );
     }
-    return await purge(this.database.maintenance, queue);
+    const { maintenance } = this.database;
+    return queue.fifo ? await purgeFifo(maintenance, queue) : await purge(maintenance, queue);
   }
 
   /** Looks at messages without receiving them. @throws {SluiceError} `queue_not_found` */
   async peek(account: string, queueName: string, request: PeekRequest): Promise<Peeked> {
-    return await peek(this.database.sql, await this.#queue(account, queueName), request);
+    const { sql } = this.database;
+    const queue = await this.#queue(account, queueName);
+    return queue.fifo ? await peekFifo(sql, queue, request) : await peek(sql, queue, request);
   }
 
   /** Takes a delayed message back. @throws {SluiceError} `queue_not_found`, `message_not_found` */
@@ -242,4 +249,10 @@ export class Engine implements AsyncDisposable {
       this.#observer.failed("cache invalidation", error);
     }
   }
+}
+
+/** A topic fans out in no order. */
+function notSubscribable(queueName: string): SluiceError {
+  const message = `"${queueName}" is a FIFO queue, and a standard topic has no order; subscribe a standard queue`;
+  return new SluiceError("invalid_request", message, { details: [{ path: "queue", message }] });
 }

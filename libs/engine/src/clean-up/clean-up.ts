@@ -1,10 +1,16 @@
 import type { Sql } from "@sluice/database";
 
+import { ATTEMPT_INTERVAL } from "../receive/repeat-attempt.ts";
+import { DEDUPLICATION_INTERVAL } from "../send/insert-fifo.ts";
+import { deleteExpiredFifo } from "./delete-expired-fifo.ts";
+
 export interface CleanUpResult {
   expiredSlices: number;
   deletedQueueSlices: number;
   payloads: number;
   idempotencyKeys: number;
+  deduplicationIds: number;
+  receiveAttempts: number;
   redriveTasks: number;
 }
 
@@ -32,10 +38,14 @@ export async function cleanUp(sql: Sql): Promise<CleanUpResult | undefined> {
   if (!lock?.mine) return undefined;
   try {
     return {
-      expiredSlices: await inChunks(() => deleteExpired(sql)),
+      expiredSlices:
+        (await inChunks(() => deleteExpired(sql))) +
+        (await inChunks(() => deleteExpiredFifo(sql, CHUNK))),
       deletedQueueSlices: await deleteOfDeletedQueues(sql),
       payloads: await inChunks(() => deletePayloads(sql)),
       idempotencyKeys: await inChunks(() => deleteIdempotencyKeys(sql)),
+      deduplicationIds: await inChunks(() => deleteDeduplicationIds(sql)),
+      receiveAttempts: await inChunks(() => deleteReceiveAttempts(sql)),
       redriveTasks: await inChunks(() => deleteRedriveTasks(sql)),
     };
   } finally {
@@ -70,6 +80,15 @@ async function deleteOfDeletedQueues(sql: Sql): Promise<number> {
         LIMIT ${CHUNK}::int FOR UPDATE OF s SKIP LOCKED)`;
     return result.count;
   });
+  for (const table of ["fifo_slices", "fifo_groups", "deduplication_ids", "receive_attempts"]) {
+    await inChunks(async () => {
+      const result = await sql`
+        DELETE FROM ${sql(table)} WHERE ctid IN (
+          SELECT t.ctid FROM deleted_queues d JOIN ${sql(table)} t ON t.queue_id = d.queue_id
+          LIMIT ${CHUNK}::int FOR UPDATE OF t SKIP LOCKED)`;
+      return result.count;
+    });
+  }
   await sql`DELETE FROM deleted_queues WHERE deleted_at < clock_timestamp() - make_interval(secs => ${DELETED_QUEUE_GRACE}::int)`;
   return total;
 }
@@ -84,6 +103,7 @@ async function deletePayloads(sql: Sql): Promise<number> {
       SELECT b.id FROM batches b
       WHERE b.sent_at < clock_timestamp() - make_interval(secs => ${PAYLOAD_GRACE}::int)
         AND NOT EXISTS (SELECT FROM slices s WHERE s.batch_id = b.id)
+        AND NOT EXISTS (SELECT FROM fifo_slices f WHERE f.batch_id = b.id)
         AND NOT EXISTS (SELECT FROM outbox o WHERE o.batch_id = b.id)
       LIMIT ${CHUNK}::int)`;
   return result.count;
@@ -95,6 +115,24 @@ async function deleteIdempotencyKeys(sql: Sql): Promise<number> {
       SELECT ctid FROM idempotency_keys
       WHERE created_at < clock_timestamp() - make_interval(secs => ${IDEMPOTENCY_WINDOW}::int)
       LIMIT ${CHUNK}::int)`;
+  return result.count;
+}
+
+async function deleteDeduplicationIds(sql: Sql): Promise<number> {
+  const result = await sql`
+    DELETE FROM deduplication_ids WHERE ctid IN (
+      SELECT ctid FROM deduplication_ids
+      WHERE accepted_at < clock_timestamp() - make_interval(secs => ${DEDUPLICATION_INTERVAL}::int)
+      LIMIT ${CHUNK}::int FOR UPDATE SKIP LOCKED)`;
+  return result.count;
+}
+
+async function deleteReceiveAttempts(sql: Sql): Promise<number> {
+  const result = await sql`
+    DELETE FROM receive_attempts WHERE ctid IN (
+      SELECT ctid FROM receive_attempts
+      WHERE received_at < clock_timestamp() - make_interval(secs => ${ATTEMPT_INTERVAL}::int)
+      LIMIT ${CHUNK}::int FOR UPDATE SKIP LOCKED)`;
   return result.count;
 }
 

@@ -19,6 +19,8 @@ import {
   type RedrivePolicy,
 } from "../dead-letter/redrive-policy.ts";
 import { queueNotFound, SluiceError } from "../errors.ts";
+import { checkFifoSettings } from "./check-fifo-settings.ts";
+import { countFifo } from "./count-fifo.ts";
 
 /** What can be set on a queue; durations in seconds, size in bytes (LIMITS: queues). */
 export interface QueueSettings {
@@ -30,6 +32,14 @@ export interface QueueSettings {
   /** Null: messages are received until they are acknowledged or expire. */
   redrive: RedrivePolicy | null;
   redriveAllow: RedriveAllowPolicy;
+  /** Whether messages of a group come in order, and duplicates not at all; its name ends in `.fifo` then. Cannot be changed. */
+  fifo: boolean;
+  /** Of a FIFO queue: whether a message without a deduplication id gets the SHA-256 of its body. */
+  contentBasedDeduplication: boolean;
+  /** Of a FIFO queue: within what a deduplication id counts. */
+  deduplicationScope: "queue" | "messageGroup";
+  /** Of a FIFO queue; `perMessageGroupId` needs the scope `messageGroup`. Groups never share a limit here. */
+  fifoThroughputLimit: "perQueue" | "perMessageGroupId";
   /** Whether receives get nothing; sends and fan-out go on. */
   paused: boolean;
   tags: Record<string, string>;
@@ -50,6 +60,10 @@ export const queueDefaults: QueueSettings = {
   receiveWait: 0,
   redrive: null,
   redriveAllow: { permission: "allowAll" },
+  fifo: false,
+  contentBasedDeduplication: false,
+  deduplicationScope: "queue",
+  fifoThroughputLimit: "perQueue",
   paused: false,
   tags: {},
 };
@@ -78,7 +92,8 @@ export class Queues {
     some: Partial<QueueSettings>,
   ): Promise<{ queue: Queue; created: boolean }> {
     const settings = { ...queueDefaults, ...withoutUndefined(some) };
-    const columns = await this.#columnsOf(account, name, settings);
+    checkFifoSettings(name, settings);
+    const columns = await this.#columnsOf(account, { name, fifo: settings.fifo }, settings);
     if (
       (await this.deletedWithin(account, name, this.#nameGuard)) &&
       !(await this.find(account, name))
@@ -131,11 +146,15 @@ export class Queues {
     return pageOf(rows.map(queueOf), limit, (queue) => queue.name);
   }
 
-  /** @throws {SluiceError} `queue_not_found` */
+  /** @throws {SluiceError} `queue_not_found`; `invalid_request` for what does not fit the kind of the queue */
   async update(account: string, name: string, change: Partial<QueueSettings>): Promise<Queue> {
+    const settings = withoutUndefined(change);
+    const before = await this.find(account, name);
+    if (!before) throw queueNotFound(name);
+    checkFifoSettings(name, { ...before, ...settings });
     await this.#db
       .update(queues)
-      .set(await this.#columnsOf(account, name, withoutUndefined(change)))
+      .set(await this.#columnsOf(account, before, settings))
       .where(named(account, name));
     const queue = await this.find(account, name);
     if (!queue) throw queueNotFound(name);
@@ -216,13 +235,13 @@ export class Queues {
   /** Settings as columns: the policy's queue by its id, once it is known to be allowed. */
   async #columnsOf<Settings extends Partial<QueueSettings>>(
     account: string,
-    name: string,
+    queue: { name: string; fifo: boolean },
     { redrive, ...columns }: Settings,
   ) {
     if (redrive === undefined) return columns;
     if (redrive === null) return { ...columns, deadLetterQueueId: null, maxReceiveCount: null };
     const deadLetterQueue = await this.find(account, redrive.deadLetterQueue);
-    checkRedrive(name, redrive, deadLetterQueue);
+    checkRedrive(queue, redrive, deadLetterQueue);
     return {
       ...columns,
       deadLetterQueueId: deadLetterQueue && BigInt(deadLetterQueue.id),
@@ -232,6 +251,7 @@ export class Queues {
 
   /** How many messages rest in the queue. Reads the whole queue's slices: proportional to its backlog. */
   async counts(queue: Queue): Promise<QueueCounts> {
+    if (queue.fifo) return await countFifo(this.#db, queue);
     const rows = await this.#db.execute<Record<keyof QueueCounts, number | null>>(sql`
       SELECT coalesce(sum(bit_count(pending::bit(64))) FILTER (WHERE visible_at <= now), 0)::float8 AS "visible",
              coalesce(sum(bit_count(pending::bit(64))) FILTER (WHERE visible_at > now AND receive_count > 0), 0)::float8 AS "inFlight",

@@ -10,7 +10,7 @@ export interface ClaimedSlice {
   /** The messages claimed, a bit each. */
   mask: bigint;
   lease: string;
-  /** When it becomes visible again, in ms since the epoch by the database clock. */
+  /** When it becomes visible again, in ms since the epoch by the database clock; what a handle has there, see SliceHandle. */
   visibleAt: number;
   sentAt: number;
   firstReceivedAt: number;
@@ -19,6 +19,8 @@ export interface ClaimedSlice {
   groupId?: string | undefined;
   /** Of a dead letter: where it came from and why. */
   deadLetter: { sourceQueueId: string; reason: string } | undefined;
+  /** Of a FIFO queue: the group, and its place there. */
+  group?: { id: string; sequence: string } | undefined;
 }
 
 export interface Claim {

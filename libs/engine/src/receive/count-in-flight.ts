@@ -34,3 +34,19 @@ export async function countInFlight(
     noisy: rows.flatMap((row) => row.group_id ?? []),
   };
 }
+
+/** The same for a FIFO queue: of the groups that are held, those messages that their receives hold. */
+export async function countInFlightFifo(
+  sql: Sql,
+  queue: { queueId: string; account: string },
+): Promise<InFlightCount> {
+  const [row] = await sql<{ messages: number }[]>`
+    SELECT coalesce(sum(bit_count(s.pending::bit(64))), 0)::float8 AS messages
+    FROM (SELECT clock_timestamp() AS now) clock
+    JOIN fifo_groups g ON g.queue_id = ${queue.queueId}::bigint AND g.account = ${queue.account}::bigint
+      AND g.available_at > clock.now AND g.available_at <= clock.now + interval '43201 seconds'
+    JOIN fifo_slices s ON s.queue_id = g.queue_id AND s.group_id = g.group_id AND s.account = g.account
+      AND s.sequence BETWEEN g.head_sequence AND g.received_upto
+    WHERE s.visible_at > clock.now AND s.receive_count > 0`;
+  return { messages: row?.messages ?? 0, noisy: [] };
+}

@@ -30,7 +30,7 @@ export async function findStragglers(sql: Sql, stretches: readonly Stretch[]): P
 }
 
 /**
- * One index entry read a queue, and the dead ones before it. What nobody can receive is not found: it would be looked
+ * One index entry of each kind read a queue, and the dead ones before it. What nobody can receive is not found: it would be looked
  * for again and again.
  */
 async function find(
@@ -49,14 +49,20 @@ async function find(
     ) AS waited_for(queue_id, since, until)
     JOIN queues q ON q.id = waited_for.queue_id AND NOT q.paused
     CROSS JOIN LATERAL (
-      SELECT visible_at FROM slices s
+      (SELECT visible_at FROM slices s
       WHERE s.queue_id = waited_for.queue_id AND s.account = q.account
         AND s.visible_at >= timestamptz 'epoch' + waited_for.since * interval '1 millisecond'
         -- least() takes no notice of a NULL.
         AND s.visible_at < least(clock.now + ${aheadMs}::int * interval '1 millisecond',
                                  timestamptz 'epoch' + waited_for.until * interval '1 millisecond')
         AND s.sent_at > clock.now - make_interval(secs => q.retention)
-      ORDER BY s.visible_at, s.batch_id LIMIT 1
+      ORDER BY s.visible_at, s.batch_id LIMIT 1)
+      UNION ALL
+      (SELECT available_at FROM fifo_groups g
+      WHERE g.queue_id = waited_for.queue_id AND g.account = q.account
+        AND g.available_at < least(clock.now + ${aheadMs}::int * interval '1 millisecond',
+                                   timestamptz 'epoch' + waited_for.until * interval '1 millisecond')
+      ORDER BY g.queue_id, g.available_at LIMIT 1)
     ) first`;
 }
 

@@ -1,14 +1,17 @@
 import type { Sql } from "@sluice/database";
 
 import { overLimit } from "../errors.ts";
+import { claimFifo, type FifoClaim } from "./claim-fifo.ts";
 import { claim, type Claim, type ClaimedSlice, type ClaimRequest } from "./claim.ts";
-import { countInFlight } from "./count-in-flight.ts";
+import { countInFlight, countInFlightFifo } from "./count-in-flight.ts";
 import { InFlight, MAX_IN_FLIGHT } from "./in-flight.ts";
 import { ScanFloor } from "./scan-floor.ts";
 
 /** A receive that waits for messages of one queue. */
 export interface Waiter {
   max: number;
+  /** Of a FIFO queue: it is claimed for alone, under this id. */
+  attemptId?: string | undefined;
   visibilityTimeout: number | undefined;
   /** Called once: with what it got, with nothing when its wait is over, or with an error. */
   settle: (result: ClaimedSlice[] | Error) => void;
@@ -18,6 +21,7 @@ export interface Waiter {
 
 export interface QueueClaimerOptions {
   sql: Sql;
+  fifo: boolean;
   queueId: string;
   account: string;
   name: string;
@@ -29,6 +33,7 @@ export interface QueueClaimerOptions {
   deadLettered: (letters: { queueId: string; messages: number }) => void;
 }
 
+const NOTHING: FifoClaim = { slices: [], deadLetters: undefined, dueIn: undefined, more: false };
 /** Most messages one statement claims, however many receives it serves. */
 const MAX_CLAIM = 2_000;
 const MAX_SLICES = 1_000;
@@ -60,7 +65,9 @@ export class QueueClaimer {
 
   constructor(options: QueueClaimerOptions) {
     this.#options = options;
-    this.#inFlight = new InFlight(() => countInFlight(options.sql, options));
+    this.#inFlight = new InFlight(() =>
+      options.fifo ? countInFlightFifo(options.sql, options) : countInFlight(options.sql, options),
+    );
   }
 
   get queueId(): string {
@@ -156,11 +163,16 @@ export class QueueClaimer {
       );
       const signals = this.#signals;
       try {
-        const { slices: claimed, dueIn } = await this.#claim(wanted, group[0]?.visibilityTimeout);
+        const {
+          slices: claimed,
+          dueIn,
+          // A claim is content with half of what was wanted: more may be visible for whoever it leaves out.
+          more = 2 * messagesIn(claimed) >= wanted,
+        } = this.#options.fifo
+          ? await this.#claimFifo(group)
+          : await this.#claim(wanted, group[0]?.visibilityTimeout);
         if (dueIn !== undefined) this.#options.due(dueIn);
         const signalled = signals !== this.#signals;
-        // A claim is content with half of what was wanted: more may be visible for whoever it leaves out.
-        const more = 2 * messagesIn(claimed) >= wanted;
         this.#distribute(claimed, group, (waiter) => more || (signalled && waiter.parked));
         // Nothing was there for these, so there is nothing for the others that asked before the claim either.
         if (claimed.length === 0 && !signalled) this.#distribute([], asking, () => false);
@@ -170,13 +182,15 @@ export class QueueClaimer {
     }
   }
 
-  /** Hungry waiters that one statement can serve: with the same visibility timeout as the first one. */
+  /** Hungry waiters that one statement can serve: with the same visibility timeout as the first one, and no attempt id. */
   #nextGroup(): Waiter[] {
-    const timeout = this.#hungry[0]?.visibilityTimeout;
+    const first = this.#hungry[0];
+    if (first?.attemptId !== undefined) return [first];
+    const timeout = first?.visibilityTimeout;
     const group: Waiter[] = [];
     let wanted = 0;
     for (const waiter of this.#hungry) {
-      if (waiter.visibilityTimeout !== timeout) continue;
+      if (waiter.visibilityTimeout !== timeout || waiter.attemptId !== undefined) continue;
       group.push(waiter);
       wanted += waiter.max;
       if (wanted >= MAX_CLAIM) break;
@@ -184,7 +198,26 @@ export class QueueClaimer {
     return group;
   }
 
-  async #claim(wanted: number, visibilityTimeout: number | undefined): Promise<Claim> {
+  async #claimFifo(group: readonly Waiter[]): Promise<FifoClaim> {
+    const { sql, queueId, account, deadLettered } = this.#options;
+    // SQS answers a FIFO queue at its limit with nothing, not with an error.
+    if ((await this.#inFlight.room()) === 0) return NOTHING;
+    const claim = await claimFifo(sql, {
+      queueId,
+      account,
+      maxes: group.map((waiter) => waiter.max),
+      visibilityTimeout: group[0]?.visibilityTimeout,
+      attemptId: group[0]?.attemptId,
+    });
+    if (claim.deadLetters) deadLettered(claim.deadLetters);
+    this.#inFlight.claimed(messagesIn(claim.slices), false);
+    return claim;
+  }
+
+  async #claim(
+    wanted: number,
+    visibilityTimeout: number | undefined,
+  ): Promise<Claim & { more?: undefined }> {
     const { queueId, account, name } = this.#options;
     const room = Math.min(wanted, await this.#inFlight.room());
     if (room === 0) throw overLimit(name, MAX_IN_FLIGHT);
@@ -270,12 +303,14 @@ export class QueueClaimer {
     asksAgain: (waiter: Waiter) => boolean,
   ): void {
     const stock = [...claimed];
+    const take = this.#options.fifo ? takeGroups : takeMessages;
     for (const waiter of group) {
       // It keeps its place for the next claim.
       if (stock.length === 0 && asksAgain(waiter)) continue;
       // It may have gone away while the claim was under way.
       if (!this.remove(waiter)) continue;
-      if (stock.length > 0) waiter.settle(takeMessages(stock, waiter.max));
+      const taken = take(stock, waiter.max);
+      if (taken.length > 0) waiter.settle(taken);
       else if (waiter.parked) this.#parked.add(waiter);
       else waiter.settle([]);
     }
@@ -303,6 +338,35 @@ export function takeMessages(stock: ClaimedSlice[], max: number): ClaimedSlice[]
     room = 0;
   }
   return taken;
+}
+
+/** Takes the messages of whole groups off the stock, up to `max`: a group is in one hand at a time. */
+export function takeGroups(stock: ClaimedSlice[], max: number): ClaimedSlice[] {
+  const taken: ClaimedSlice[] = [];
+  const left: ClaimedSlice[] = [];
+  let room = max;
+  for (const slices of byGroup(stock)) {
+    const messages = messagesIn(slices);
+    if (messages > room) {
+      left.push(...slices);
+      continue;
+    }
+    taken.push(...slices);
+    room -= messages;
+  }
+  stock.splice(0, stock.length, ...left);
+  return taken;
+}
+
+/** The slices of a group, together and in order; that is how a claim returns them. */
+export function byGroup(slices: readonly ClaimedSlice[]): ClaimedSlice[][] {
+  const groups = new Map<string | undefined, ClaimedSlice[]>();
+  for (const slice of slices) {
+    const group = groups.get(slice.group?.id);
+    if (group) group.push(slice);
+    else groups.set(slice.group?.id, [slice]);
+  }
+  return [...groups.values()];
 }
 
 function messagesIn(slices: readonly ClaimedSlice[]): number {

@@ -19,6 +19,9 @@ export interface ReceiveRequest {
   queueId: string;
   account: string;
   queueName: string;
+  fifo: boolean;
+  /** Of a FIFO queue: a repeat of the receive with this id gets the same messages. */
+  attemptId?: string | undefined;
   /** 1-1,000 */
   maxMessages: number;
   /** Seconds to wait when nothing is visible; 0 answers at once. */
@@ -58,7 +61,7 @@ export class WaitingRoom {
   }
 
   receive(request: ReceiveRequest): Promise<ClaimedSlice[]> {
-    const { maxMessages, visibilityTimeout, wait, signal } = request;
+    const { maxMessages, attemptId, visibilityTimeout, wait, signal } = request;
     if (signal?.aborted) return Promise.resolve([]);
     const claimer = this.#claimer(request);
     return new Promise((resolve, reject) => {
@@ -73,6 +76,7 @@ export class WaitingRoom {
           : undefined;
       const waiter: Waiter = {
         max: maxMessages,
+        attemptId,
         visibilityTimeout,
         parked: timer !== undefined,
         settle: (result) => {
@@ -142,7 +146,7 @@ export class WaitingRoom {
     }, SAFETY_POLL);
   }
 
-  #claimer({ queueId, account, queueName: name }: ReceiveRequest): QueueClaimer {
+  #claimer({ queueId, account, queueName: name, fifo }: ReceiveRequest): QueueClaimer {
     let claimer = this.#claimers.get(queueId);
     if (!claimer) {
       const release = (slices: ClaimedSlice[]) => {
@@ -152,7 +156,7 @@ export class WaitingRoom {
         this.#signalIn(queueId, Math.max(ms, CLAIMED_ELSEWHERE));
       };
       const { sql, deadLettered } = this.#options;
-      claimer = new QueueClaimer({ sql, queueId, account, name, release, due, deadLettered });
+      claimer = new QueueClaimer({ sql, fifo, queueId, account, name, release, due, deadLettered });
       this.#claimers.set(queueId, claimer);
     }
     return claimer;

@@ -2,6 +2,7 @@ import type { Bus } from "@sluice/bus";
 import type { Sql } from "@sluice/database";
 
 import { moveDeadLetters, runningRedrives } from "./move-dead-letters.ts";
+import { moveFifo } from "./move-fifo.ts";
 
 /** One step of every redrive that is under way; "again" while one of them has more to move at once. */
 export async function carryOnRedrives(options: {
@@ -11,9 +12,9 @@ export async function carryOnRedrives(options: {
 }): Promise<"again" | undefined> {
   const { sql, bus, signal } = options;
   let again = false;
-  for (const id of await runningRedrives(sql)) {
+  for (const { id, fifo } of await runningRedrives(sql)) {
     if (signal.aborted) return undefined;
-    const { queueIds, more } = await moveDeadLetters(sql, id);
+    const { queueIds, more } = fifo ? await moveFifo(sql, id) : await moveDeadLetters(sql, id);
     if (queueIds.length > 0) bus.signalQueues(queueIds);
     again ||= more;
   }

@@ -13,11 +13,11 @@ export interface MoveResult {
 const STEP = 1_000;
 
 /** The redrives that are under way. */
-export async function runningRedrives(sql: Sql): Promise<string[]> {
-  const rows = await sql<
-    { id: string }[]
-  >`SELECT id FROM redrive_tasks WHERE status = 'running' ORDER BY id`;
-  return rows.map(({ id }) => id);
+export async function runningRedrives(sql: Sql): Promise<{ id: string; fifo: boolean }[]> {
+  return await sql<{ id: string; fifo: boolean }[]>`
+    SELECT t.id, coalesce(q.fifo, false) AS fifo FROM redrive_tasks t
+    LEFT JOIN queues q ON q.id = t.source_queue_id AND q.account = t.account
+    WHERE t.status = 'running' ORDER BY t.id`;
 }
 
 /**

@@ -8,6 +8,7 @@ import { applyMarks } from "../receipt-handle/apply-marks.ts";
 import { readHandles } from "../receipt-handle/read-handles.ts";
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
 import { sliceKey } from "../receipt-handle/slice-marks.ts";
+import { changeFifo } from "./change-fifo.ts";
 import { MAX_HELD, moveDeadline, type DeadlineMark } from "./move-deadline.ts";
 
 /** A new visibility timeout for one received message, in seconds from now, 0-43,200; 0 makes it visible at once. */
@@ -50,9 +51,15 @@ export class VisibilityChanger {
     entries: readonly VisibilityEntry[],
   ): Promise<(EntryError | undefined)[]> {
     const tokens = entries.map((entry) => entry.receiptHandle);
-    const handles = await this.#queues.use(account, queueName, (queue) =>
-      readHandles(this.#handles, queue.id, tokens, (index) => `entries.${index}.receiptHandle`),
-    );
+    const { fifo, handles } = await this.#queues.use(account, queueName, (queue) => ({
+      fifo: queue.fifo,
+      handles: readHandles(
+        this.#handles,
+        queue.id,
+        tokens,
+        (index) => `entries.${index}.receiptHandle`,
+      ),
+    }));
 
     const last = new Map(entries.map((entry) => [entry.receiptHandle, entry]));
     const marks = new Map<string, DeadlineMark>();
@@ -65,6 +72,11 @@ export class VisibilityChanger {
       return key;
     });
     const list = [...marks.values()];
+    if (fifo) {
+      const errors = await this.#changeFifo(list);
+      const errorsByKey = new Map([...marks.keys()].map((key, index) => [key, errors[index]]));
+      return handles.map(({ bit }, index) => errorsByKey.get(markOf[index] ?? "")?.(bit));
+    }
     const moved = await moveDeadlines(this.#sql, list);
     const movedByKey = new Map([...marks.keys()].map((key, index) => [key, moved[index]]));
     const givenBack = list.find((mark) => mark.timeout === 0);
@@ -73,7 +85,19 @@ export class VisibilityChanger {
       outcomeOf(1n << BigInt(bit), movedByKey.get(markOf[index] ?? "")),
     );
   }
+
+  async #changeFifo(marks: readonly DeadlineMark[]): Promise<ErrorOfBit[]> {
+    const { moved, available } = await changeFifo(this.#sql, marks);
+    if (available.length > 0) this.#bus.signalQueues(available);
+    return moved.map(({ done, beyond }) => (bit) => {
+      if ((done >> BigInt(bit)) & 1n) return undefined;
+      return (beyond >> BigInt(bit)) & 1n ? beyondLimit() : notInFlight();
+    });
+  }
 }
+
+/** Of one mark: what kept the message at a bit from being changed, if anything did. */
+type ErrorOfBit = (bit: number) => EntryError | undefined;
 
 function outcomeOf(bit: bigint, moved: MovedDeadline | undefined): EntryError | undefined {
   if (!moved || (moved.done & bit) === 0n) return notInFlight();

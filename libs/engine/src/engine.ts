@@ -58,7 +58,7 @@ export class Engine implements AsyncDisposable {
     this.#observer = observer;
     this.bus = bus;
     this.topics = new Topics(control);
-    this.queues = new Queues(control);
+    this.queues = new Queues(control, sql);
     this.subscriptions = new Subscriptions(control);
     this.redrives = new RedriveTasks(control);
     this.topicDirectory = new Directory({
@@ -147,7 +147,9 @@ export class Engine implements AsyncDisposable {
   /** Deletes every message of a queue, and tells how many. @throws {SluiceError} `queue_not_found` */
   async purge(account: string, queueName: string): Promise<number> {
     const queue = await this.#queue(account, queueName);
-    return await purge(this.database.maintenance, queue);
+    const messages = await purge(this.database.maintenance, queue);
+    this.#observer.purged(messages);
+    return messages;
   }
 
   /** Looks at messages without receiving them. @throws {SluiceError} `queue_not_found` */
@@ -165,6 +167,7 @@ export class Engine implements AsyncDisposable {
         `no message "${messageId}" is delayed in queue "${queueName}"`,
       );
     }
+    this.#observer.cancelled(1);
   }
 
   async #queue(account: string, name: string): Promise<Queue> {

@@ -87,7 +87,15 @@ export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
             || CASE receive_count WHEN 1 THEN ' time' ELSE ' times' END || ' without being acknowledged')
       FROM visible, queue, dead_letter_queue
       WHERE visible.exhausted AND s.ctid = visible.row
-      RETURNING s.queue_id, s.pending
+      RETURNING s.account, s.queue_id, s.source_queue_id, s.pending
+    ), dead_counted AS (
+      SELECT account, queue_id, source_queue_id, sum(bit_count(pending::bit(64)))::int AS messages
+      FROM dead GROUP BY account, queue_id, source_queue_id
+    ), ledger AS (
+      INSERT INTO queue_ledger (account, queue_id, kind, messages)
+      SELECT account, source_queue_id, 'deadLettered', messages FROM dead_counted
+      UNION ALL
+      SELECT account, queue_id, 'deadLettersIn', messages FROM dead_counted
     ), split AS MATERIALIZED (
       SELECT row, (SELECT bit_or(1::bigint << bit) FROM (
                SELECT bit FROM generate_series(0, 62) bit WHERE pending >> bit & 1 = 1
@@ -119,8 +127,7 @@ export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
            extract(epoch FROM first_received_at)::float8 * 1000 AS first_received_at, NULL::float8 AS due_in
     FROM claimed
     UNION ALL
-    SELECT NULL, NULL, NULL, sum(bit_count(pending::bit(64)))::int, queue_id, NULL, NULL, NULL, NULL, NULL
-    FROM dead GROUP BY queue_id
+    SELECT NULL, NULL, NULL, messages, queue_id, NULL, NULL, NULL, NULL, NULL FROM dead_counted
     UNION ALL
     (SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, extract(epoch FROM s.visible_at - queue.now)::float8 * 1000
      FROM slices s, queue

@@ -131,9 +131,9 @@ export class Receiver {
     const payloads = await this.#payloads.get(claimed.map((slice) => slice.batchId));
     return claimed.flatMap((slice) => {
       const stored = payloads.get(slice.batchId);
-      // Expired and cleaned up between the claim and this moment.
-      if (!stored) return [];
-      const bits = bitsOf(slice.mask);
+      // Expired, or acknowledged by another holder, and cleaned up between the claim and this moment.
+      const bits = bitsOf(slice.mask).filter((bit) => stored?.[bit]);
+      if (!stored || bits.length === 0) return [];
       return [
         {
           lines: bits.map((bit) => stored[bit] ?? ""),

@@ -32,6 +32,7 @@ export const dispatcherConfig = {
   natsPrefix: variables.natsPrefix,
   host: variables.host,
   healthPort: variables.healthPort,
+  queueMetrics: variables.queueMetrics,
   ...processConfig,
 } satisfies ConfigSchema;
 
@@ -40,6 +41,7 @@ export const standaloneConfig = {
   ...storage,
   host: variables.host,
   port: variables.port,
+  queueMetrics: variables.queueMetrics,
   ...processConfig,
 } satisfies ConfigSchema;
 

@@ -60,7 +60,7 @@ export class Engine implements AsyncDisposable {
     this.topics = new Topics(control);
     this.queues = new Queues(control, sql);
     this.subscriptions = new Subscriptions(control);
-    this.redrives = new RedriveTasks(control);
+    this.redrives = new RedriveTasks(control, this.queues);
     this.topicDirectory = new Directory({
       find: (account, name) => this.topics.find(account, name),
       notFound: topicNotFound,

@@ -32,14 +32,16 @@ async function purgeChunk(
   { sentUntil, from }: { sentUntil: string; from: string },
 ): Promise<{ messages: number; last: string | null }> {
   const [row] = await sql<{ messages: number; last: string | null }[]>`
-    WITH chunk AS MATERIALIZED (
+    WITH clock AS MATERIALIZED (
+      SELECT clock_timestamp() AS now
+    ), chunk AS MATERIALIZED (
       SELECT ctid AS row, visible_at FROM slices
       WHERE queue_id = ${id}::bigint AND account = ${account}::bigint AND sent_at <= ${sentUntil}::text::timestamptz
         AND visible_at >= ${from}::text::timestamptz
       ORDER BY visible_at, batch_id LIMIT ${CHUNK}::int FOR UPDATE
     ), purged AS (
-      DELETE FROM slices s USING chunk WHERE s.ctid = chunk.row
-      RETURNING s.pending, s.receive_count, s.visible_at
+      DELETE FROM slices WHERE ctid = ANY(ARRAY(SELECT row FROM chunk))
+      RETURNING pending, receive_count, visible_at
     ), counted AS (
       SELECT coalesce(sum(bit_count(pending::bit(64))), 0)::int AS messages FROM purged
     ), ledger AS (
@@ -47,7 +49,7 @@ async function purgeChunk(
       SELECT ${account}::bigint, ${id}::bigint, 'purged', messages, NULL FROM counted WHERE messages > 0
       UNION ALL
       SELECT ${account}::bigint, ${id}::bigint, 'delayed', -sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
-      FROM purged WHERE receive_count = 0 AND visible_at > clock_timestamp() GROUP BY date_trunc('minute', visible_at)
+      FROM purged, clock WHERE receive_count = 0 AND visible_at > now GROUP BY date_trunc('minute', visible_at)
     )
     SELECT messages, (SELECT max(visible_at) FROM chunk)::text AS last FROM counted`;
   return row ?? { messages: 0, last: null };

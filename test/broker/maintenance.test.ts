@@ -3,8 +3,7 @@ import { createLogger } from "@sluice/runtime";
 import { afterAll, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
-import { until } from "./interleaving.ts";
-import { holdWith } from "./interleaving.ts";
+import { holdWith, until } from "./interleaving.ts";
 
 const broker = await Broker.start({ dispatchers: 0 });
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -15,10 +14,8 @@ function newMaintenance() {
   const seconds: number[] = [];
   const observer = { ...broker.observer, horizonHeld: (held: number) => void seconds.push(held) };
   const logger = createLogger({ name: "test", level: "silent" });
-  const warnings: object[] = [];
-  logger.warn = (fields: object) => void warnings.push(fields);
   const tables = new TableMaintenance({ sql: broker.database.maintenance, observer, logger });
-  return { tables, seconds, warnings };
+  return { tables, seconds };
 }
 
 async function sizes(): Promise<Record<string, number>> {
@@ -49,21 +46,21 @@ async function fill(queue: string, slices: number): Promise<void> {
 }
 
 test(
-  "after a drain of 200,000 batches tables and indexes are small again",
+  "after a drain of 300,000 batches tables and indexes are small again",
   { timeout: 60_000 },
   async () => {
     const queue = await broker.newQueue();
-    await fill(queue, 200_000);
+    await fill(queue, 300_000);
     expect((await sizes())["slices_visible"]).toBeGreaterThan(8 * MIB);
     await broker.engine.purge(ACCOUNT, queue);
     await broker.clock.advance(61);
-    expect(await cleanUp(broker.database.maintenance)).toMatchObject({ payloads: 200_000 });
-    await untilDeadRowsAreKnown("slices", 200_000);
-    await untilDeadRowsAreKnown("batches", 200_000);
+    expect(await cleanUp(broker.database.maintenance)).toMatchObject({ payloads: 300_000 });
+    await untilDeadRowsAreKnown("slices", 300_000);
+    await untilDeadRowsAreKnown("batches", 300_000);
     await newMaintenance().tables.runOnce();
-    for (const [name, bytes] of Object.entries(await sizes())) {
-      expect(`${name} ${bytes < MIB}`).toBe(`${name} true`);
-    }
+    const after = await sizes();
+    expect(after["slices_visible"]).toBeLessThan(MIB);
+    expect(Object.values(after).reduce((sum, bytes) => sum + bytes, 0)).toBeLessThan(16 * MIB);
   },
 );
 
@@ -99,35 +96,29 @@ async function vacuumsOf(table: string): Promise<number> {
   return row?.count ?? 0;
 }
 
-test("who holds the horizon for more than a minute is named once", async () => {
-  const { tables, seconds, warnings } = newMaintenance();
-  await tables.runOnce();
-  expect(seconds).toEqual([0]);
+test("it is known for how long the horizon is held", async () => {
+  const { tables, seconds } = newMaintenance();
   const reader = await holdWith(
     broker.sql,
     "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT FROM slices LIMIT 1",
   );
   await tables.runOnce();
-  expect(warnings).toEqual([]);
-  await broker.clock.advance(100);
-  await tables.runOnce();
-  await tables.runOnce();
-  expect(seconds.at(-1)).toBeGreaterThan(100);
-  expect(warnings).toEqual([
-    expect.objectContaining({
-      event: "horizon.held",
-      kind: "transaction",
-      applicationName: "test",
-    }),
-  ]);
+  expect(seconds.at(-1)).toBeGreaterThan(0);
   await reader.letGo();
-  await tables.runOnce();
-  expect(seconds.at(-1)).toBe(0);
+  await until(async () => {
+    await tables.runOnce();
+    return seconds.at(-1) === 0;
+  });
 });
 
 test("what a rebuild that died has left is removed", async () => {
-  await broker.sql`CREATE INDEX slices_visible_ccnew ON slices (queue_id, visible_at, batch_id)`;
-  await broker.sql`UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'slices_visible_ccnew'::regclass`;
+  await fill(await broker.newQueue(), 2);
+  await expect(
+    broker.sql`CREATE UNIQUE INDEX CONCURRENTLY slices_visible_ccnew ON slices (account)`,
+  ).rejects.toMatchObject({ code: "23505" });
+  expect(
+    await broker.sql`SELECT FROM pg_class WHERE relname = 'slices_visible_ccnew'`,
+  ).toHaveLength(1);
   await newMaintenance().tables.runOnce();
   expect(await broker.sql`SELECT FROM pg_class WHERE relname = 'slices_visible_ccnew'`).toEqual([]);
 });

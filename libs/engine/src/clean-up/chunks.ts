@@ -1,5 +1,3 @@
-import { performance } from "node:perf_hooks";
-
 /** No statement of the clean-up is meant to take longer than this, ms; its time-out is 120 s. */
 const LONG = 10_000;
 const SHORT = 2_000;

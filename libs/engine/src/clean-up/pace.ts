@@ -1,5 +1,3 @@
-import { performance } from "node:perf_hooks";
-
 /** Says when costly work is due again: seldom enough to take no more than a share of the time, however long it takes. */
 export class Pace {
   readonly #everyMs: number;

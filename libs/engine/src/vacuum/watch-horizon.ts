@@ -1,5 +1,3 @@
-import { performance } from "node:perf_hooks";
-
 import type { Logger } from "@sluice/runtime";
 
 import type { Observer } from "../observer.ts";

@@ -39,23 +39,6 @@ export function messageMetrics(registry: Registry, logger: Logger): Observer {
     "sluice_messages_released_total",
     "Messages given back because their client had gone.",
   );
-  const holds = new Gauge({
-    name: "sluice_queue_messages",
-    help: "Messages in a queue.",
-    labelNames: ["account", "queue", "state"],
-    registers: [registry],
-  });
-  const oldest = new Gauge({
-    name: "sluice_queue_oldest_message_age_seconds",
-    help: "Age of the oldest message of a queue, in seconds; 0 when it is empty.",
-    labelNames: ["account", "queue"],
-    registers: [registry],
-  });
-  const horizon = new Gauge({
-    name: "sluice_xmin_age_seconds",
-    help: "For how long something has kept dead rows from being removed, in seconds.",
-    registers: [registry],
-  });
   const failures = new Counter({
     name: "sluice_background_failures_total",
     help: "Failures in the background, each of which is tried again.",
@@ -94,6 +77,40 @@ export function messageMetrics(registry: Registry, logger: Logger): Observer {
     redriven: (messages) => {
       redriven.inc(messages);
     },
+    ...stateMetrics(registry),
+    released: (messages) => {
+      released.inc(messages);
+    },
+    failed: (duty, err) => {
+      failures.inc({ duty });
+      logger.warn(
+        { event: "background.failed", duty, err },
+        `${duty} failed; it will be tried again`,
+      );
+    },
+  };
+}
+
+/** What is so at this moment, as it was looked at last. */
+function stateMetrics(registry: Registry): Pick<Observer, "queuesHold" | "horizonHeld"> {
+  const holds = new Gauge({
+    name: "sluice_queue_messages",
+    help: "Messages in a queue.",
+    labelNames: ["account", "queue", "state"],
+    registers: [registry],
+  });
+  const oldest = new Gauge({
+    name: "sluice_queue_oldest_message_age_seconds",
+    help: "Age of the oldest message of a queue, in seconds; 0 when it is empty.",
+    labelNames: ["account", "queue"],
+    registers: [registry],
+  });
+  const horizon = new Gauge({
+    name: "sluice_xmin_age_seconds",
+    help: "For how long something has kept dead rows from being removed, in seconds.",
+    registers: [registry],
+  });
+  return {
     queuesHold: (queues) => {
       holds.reset();
       oldest.reset();
@@ -106,16 +123,6 @@ export function messageMetrics(registry: Registry, logger: Logger): Observer {
     },
     horizonHeld: (seconds) => {
       horizon.set(seconds);
-    },
-    released: (messages) => {
-      released.inc(messages);
-    },
-    failed: (duty, err) => {
-      failures.inc({ duty });
-      logger.warn(
-        { event: "background.failed", duty, err },
-        `${duty} failed; it will be tried again`,
-      );
     },
   };
 }

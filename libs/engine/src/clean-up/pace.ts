@@ -14,13 +14,21 @@ export class Pace {
     return performance.now() >= this.#dueAt;
   }
 
-  async run<Result>(work: () => Promise<Result>): Promise<Result> {
+  /** @param usefulMs - How much of the time went into what had to be done anyhow, whenever: it is not counted. */
+  async run<Result>(
+    work: () => Promise<Result>,
+    usefulMs: (result: Result) => number = () => 0,
+  ): Promise<Result> {
     const startedAt = performance.now();
+    let useful = 0;
     try {
-      return await work();
+      const result = await work();
+      useful = usefulMs(result);
+      return result;
     } finally {
       const endedAt = performance.now();
-      this.#dueAt = endedAt + Math.max(this.#everyMs, (endedAt - startedAt) / this.#share);
+      const counted = Math.max(0, endedAt - startedAt - useful);
+      this.#dueAt = endedAt + Math.max(this.#everyMs, counted / this.#share);
     }
   }
 }

@@ -2,7 +2,7 @@ import type { Bus } from "@sluice/bus";
 import type { Database } from "@sluice/database";
 import { createDuty, type Logger } from "@sluice/runtime";
 
-import { cleanUp, cleanUpChunks } from "../clean-up/clean-up.ts";
+import { cleanUp, cleanUpChunks, type CleanUpResult } from "../clean-up/clean-up.ts";
 import { Pace } from "../clean-up/pace.ts";
 import { foldLedger } from "../ledger/fold-ledger.ts";
 import { watchQueues } from "../ledger/watch-queues.ts";
@@ -28,6 +28,11 @@ const FOLD_EVERY = 5_000;
 const MAINTAIN_EVERY = 15_000;
 const COUNT_EVERY = 15_000;
 const COUNT_SHARE = 0.05;
+
+/** How long the removal itself takes, about: the share is meant for looking. 0.1 ms a row, measured. */
+function removalMs(removed: CleanUpResult | undefined): number {
+  return removed ? (removed.expiredSlices + removed.payloads) / 10 : 0;
+}
 
 /** Starts everything a dispatcher does: fan-out on announcement, the sweeper behind it, and the clean-up. */
 export async function startDispatcher(options: {
@@ -64,7 +69,9 @@ export async function startDispatcher(options: {
       runOnce: async (signal) => {
         const run = (whole: boolean) =>
           cleanUp(database.maintenance, { thorough: whole, signal, chunks });
-        const removed = await (thorough.isDue ? thorough.run(() => run(true)) : run(false));
+        const removed = await (thorough.isDue
+          ? thorough.run(() => run(true), removalMs)
+          : run(false));
         if (!removed) return;
         if (removed.expiredMessages > 0) observer.expired(removed.expiredMessages);
         logger.debug(

@@ -10,12 +10,12 @@ const REPEATED_AFTER = 600_000;
 
 /** Reports how long something has held the xmin horizon, and says who it is when that is long. */
 export class HorizonWatch {
-  readonly #observer: Observer;
+  readonly #observer: Pick<Observer, "horizonHeld">;
   readonly #logger: Logger;
   /** A slot does not tell since when: it is as old as this process has known it at the same place. */
   #known: { key: string; since: number; warnedAt: number } | undefined;
 
-  constructor({ observer, logger }: { observer: Observer; logger: Logger }) {
+  constructor({ observer, logger }: { observer: Pick<Observer, "horizonHeld">; logger: Logger }) {
     this.#observer = observer;
     this.#logger = logger;
   }

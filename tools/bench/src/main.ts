@@ -13,6 +13,7 @@ npm run bench -- drain [options]   size of the tables after a long backlog, and 
 
 Drain:
   --backlog N           messages that wait, each a batch of its own (1000000)
+  --purge               empty the queue by a purge instead of receiving and acknowledging
 Idle:
   --long-polls N        waiting receives, each on a queue of its own (100)
   --seconds N           how long to watch (30)
@@ -35,6 +36,7 @@ const { values, positionals } = parseArgs({
   options: {
     "long-polls": { type: "string" },
     backlog: { type: "string" },
+    purge: { type: "boolean", default: false },
     seconds: { type: "string" },
     url: { type: "string" },
     rounds: { type: "string", default: "3" },
@@ -89,6 +91,7 @@ async function drain(): Promise<void> {
     messages,
     seconds: 300,
     small: 100 * 1024 * 1024,
+    purge: values.purge,
     say,
   });
   process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);

@@ -12,6 +12,8 @@ export interface DrainOptions {
   seconds: number;
   /** Bytes that count as small, of all tables with their indexes and what they store out of line. */
   small: number;
+  /** Empty the queue by a purge instead of receiving and acknowledging. */
+  purge: boolean;
   say: (line: string) => void;
 }
 
@@ -40,11 +42,10 @@ export async function measureDrain(options: DrainOptions): Promise<DrainResult> 
     await fill(sql, name, messages);
     const fullBytes = await bytesOf(sql);
     const countMs = await medianMs(20, () => fetchJson(`${url}/v1/queues/${name}`));
-    say(
-      `${mebibytes(fullBytes)}; counted in ${countMs.toFixed(1)} ms; receiving and acknowledging`,
-    );
+    say(`${mebibytes(fullBytes)}; counted in ${countMs.toFixed(1)} ms; emptying the queue`);
     const started = performance.now();
-    await Promise.all(Array.from({ length: RECEIVERS }, () => drain(url, name)));
+    if (options.purge) await fetchJson(`${url}/v1/queues/${name}/purge`, {});
+    else await Promise.all(Array.from({ length: RECEIVERS }, () => drain(url, name)));
     const drained = performance.now();
     const drainSeconds = (drained - started) / 1_000;
     say(`drained in ${drainSeconds.toFixed(0)} s; ${mebibytes(await bytesOf(sql))}`);

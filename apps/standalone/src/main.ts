@@ -22,7 +22,13 @@ runProcess({
     });
     const metrics = createMetrics();
     const observer = messageMetrics(metrics, logger);
-    const dispatcher = await startDispatcher({ database, bus, observer, logger });
+    const dispatcher = await startDispatcher({
+      database,
+      bus,
+      observer,
+      logger,
+      watchedQueues: config.queueMetrics,
+    });
     const { account, host, port } = config;
     const guards = { deletedQueueName: config.deletedQueueNameGuard, purge: config.purgeGuard };
     const api = await startApi({

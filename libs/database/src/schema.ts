@@ -139,7 +139,8 @@ export const batchIds = pgSequence("batch_ids");
 export const leaseIds = pgSequence("lease_ids", { cache: 32 });
 
 /**
- * The messages of one write, stored once and never changed: one serialised message a line.
+ * The messages of one write, stored once: one serialised message a line. A line that somebody may still receive never
+ * changes; see compactBatches.
  *
  * At most 63 of them, so that any set of them is a non-negative `bigint`. No foreign keys: hot rows that refer to
  * hot rows lock them for share, and many sharers of one row are a MultiXact each (docs: ARCHITECTURE.md).
@@ -152,6 +153,10 @@ export const batches = pgTable(
     sentAt: time("sent_at").notNull(),
     messageCount: smallint("message_count").notNull(),
     payload: text("payload").notNull(),
+    /** The messages whose lines are still there, a bit each: compaction empties the lines that no slice refers to. */
+    kept: id("kept")
+      .notNull()
+      .default(sql`9223372036854775807`),
   },
   (t) => [check("batches_message_count", sql`${t.messageCount} BETWEEN 1 AND 63`)],
 );
@@ -330,6 +335,42 @@ export const receiveAttempts = pgTable(
   (t) => [
     primaryKey({ name: "receive_attempts_pkey", columns: [t.queueId, t.attemptId] }),
     index("receive_attempts_received").on(t.receivedAt),
+  ],
+);
+
+/**
+ * How many messages came to a queue and left it, by kind, since it was created: what was folded out of `queue_ledger`.
+ *
+ * The ledger itself is a table that Drizzle has no words for (0003_ledger.sql): partitioned, filled by each statement that
+ * changes what rests in a queue, emptied by TRUNCATE.
+ */
+export const queueTotals = pgTable(
+  "queue_totals",
+  {
+    queueId: id("queue_id")
+      .notNull()
+      .references(() => queues.id, { onDelete: "cascade" }),
+    kind: text("kind").notNull(),
+    account: account(),
+    messages: id("messages").notNull(),
+  },
+  (t) => [primaryKey({ name: "queue_totals_pkey", columns: [t.queueId, t.kind] })],
+);
+
+/** How many messages of a queue were delayed until that minute, for the minutes that are still to come. */
+export const queueDelays = pgTable(
+  "queue_delays",
+  {
+    queueId: id("queue_id")
+      .notNull()
+      .references(() => queues.id, { onDelete: "cascade" }),
+    dueAt: time("due_at").notNull(),
+    account: account(),
+    messages: id("messages").notNull(),
+  },
+  (t) => [
+    primaryKey({ name: "queue_delays_pkey", columns: [t.queueId, t.dueAt] }),
+    index("queue_delays_due").on(t.dueAt),
   ],
 );
 

@@ -63,10 +63,10 @@ export class Engine implements AsyncDisposable {
     this.#observer = observer;
     this.bus = bus;
     this.topics = new Topics(control);
-    this.queues = new Queues(control, guards?.deletedQueueName ?? 0);
+    this.queues = new Queues({ control, hot: sql }, guards?.deletedQueueName ?? 0);
     this.#purgeGuard = guards?.purge ?? 0;
     this.subscriptions = new Subscriptions(control);
-    this.redrives = new RedriveTasks(control);
+    this.redrives = new RedriveTasks(control, this.queues);
     this.topicDirectory = new Directory({
       find: (account, name) => this.topics.find(account, name),
       notFound: topicNotFound,
@@ -170,7 +170,11 @@ export class Engine implements AsyncDisposable {
       );
     }
     const { maintenance } = this.database;
-    return queue.fifo ? await purgeFifo(maintenance, queue) : await purge(maintenance, queue);
+    const messages = queue.fifo
+      ? await purgeFifo(maintenance, queue)
+      : await purge(maintenance, queue);
+    this.#observer.purged(messages);
+    return messages;
   }
 
   /** Looks at messages without receiving them. @throws {SluiceError} `queue_not_found` */
@@ -190,6 +194,7 @@ export class Engine implements AsyncDisposable {
         `no message "${messageId}" is delayed in queue "${queueName}"`,
       );
     }
+    this.#observer.cancelled(1);
   }
 
   async #queue(account: string, name: string): Promise<Queue> {

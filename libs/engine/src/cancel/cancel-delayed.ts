@@ -27,20 +27,27 @@ export async function cancelDelayed(
   for (let tries = 0; tries < MAX_TRIES; tries += 1) {
     const [found] = await sql<{ applied: boolean }[]>`
       WITH found AS MATERIALIZED (
-        SELECT ctid AS row, pending & ~${bit}::bigint AS rest FROM slices
+        SELECT ctid AS row, visible_at, pending & ~${bit}::bigint AS rest FROM slices
         WHERE queue_id = ${queue.id}::bigint AND account = ${queue.account}::bigint
           AND batch_id = ${place.batchId}::bigint AND moved AND pending & ${bit}::bigint <> 0
           AND lease = 0 AND visible_at > clock_timestamp()
       ), emptied AS (
         DELETE FROM slices s USING found f
         WHERE f.rest = 0 AND s.ctid = f.row AND s.lease = 0 AND s.pending = ${bit}::bigint
-        RETURNING f.row
+        RETURNING f.row, f.visible_at
       ), reduced AS (
         UPDATE slices s SET pending = s.pending & ~${bit}::bigint FROM found f
         WHERE f.rest <> 0 AND s.ctid = f.row AND s.lease = 0 AND s.pending & ~${bit}::bigint <> 0
-        RETURNING f.row
+        RETURNING f.row, f.visible_at
+      ), applied AS (
+        SELECT * FROM emptied UNION ALL SELECT * FROM reduced
+      ), ledger AS (
+        INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
+        SELECT ${queue.account}::bigint, ${queue.id}::bigint, 'cancelled', 1, NULL FROM applied
+        UNION ALL
+        SELECT ${queue.account}::bigint, ${queue.id}::bigint, 'delayed', -1, date_trunc('minute', visible_at) FROM applied
       )
-      SELECT row IN (SELECT row FROM emptied UNION ALL SELECT row FROM reduced) AS applied FROM found`;
+      SELECT row IN (SELECT row FROM applied) AS applied FROM found`;
     if (!found) return false;
     if (found.applied) return true;
   }

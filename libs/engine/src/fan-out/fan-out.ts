@@ -36,9 +36,17 @@ export async function fanOut(sql: Sql, batchIds: readonly string[]): Promise<Fan
       JOIN subscriptions s ON s.topic_id = t.topic_id AND s.account = t.account
       JOIN queues q ON q.id = s.queue_id AND q.account = t.account
       ORDER BY q.id, t.batch_id
-      RETURNING queue_id, pending
+      RETURNING account, queue_id, pending, visible_at, moved
+    ), counted AS (
+      SELECT account, queue_id, sum(bit_count(pending::bit(64)))::int AS count FROM sliced GROUP BY account, queue_id
+    ), ledger AS (
+      INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
+      SELECT account, queue_id, 'sent', count, NULL FROM counted
+      UNION ALL
+      SELECT account, queue_id, 'delayed', sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
+      FROM sliced WHERE moved GROUP BY account, queue_id, date_trunc('minute', visible_at)
     )
-    SELECT queue_id, sum(bit_count(pending::bit(64)))::int AS count FROM sliced GROUP BY queue_id
+    SELECT queue_id, count FROM counted
     UNION ALL
     SELECT NULL, count(*)::int FROM taken`;
   const result: FanOutResult = { batches: 0, deliveries: 0, queueIds: [] };

@@ -1,7 +1,8 @@
 import type { ControlPlane } from "@sluice/database";
 import { sql } from "drizzle-orm";
 
-import type { Queue, QueueCounts } from "./queues.ts";
+import type { QueueCounts } from "../ledger/count-messages.ts";
+import type { Queue } from "./queues.ts";
 
 /** How many messages rest in a FIFO queue. Reads the whole queue's slices: proportional to its backlog. */
 export async function countFifo(db: ControlPlane, queue: Queue): Promise<QueueCounts> {

@@ -1,4 +1,4 @@
-import { schema, type ControlPlane } from "@sluice/database";
+import { schema, type ControlPlane, type Sql } from "@sluice/database";
 import { isDeepStrictEqual } from "node:util";
 
 import { and, asc, eq, gt, like, sql } from "drizzle-orm";
@@ -19,6 +19,7 @@ import {
   type RedrivePolicy,
 } from "../dead-letter/redrive-policy.ts";
 import { queueNotFound, SluiceError } from "../errors.ts";
+import { countMessages, type QueueCounts, type QueueTotals } from "../ledger/count-messages.ts";
 import { checkFifoSettings } from "./check-fifo-settings.ts";
 import { countFifo } from "./count-fifo.ts";
 
@@ -74,11 +75,16 @@ const deadLetterQueues = alias(queues, "dead_letter_queues");
 /** Queues in Postgres: create, look up, list, change, delete. */
 export class Queues {
   readonly #db: ControlPlane;
+  readonly #sql: Sql;
   readonly #nameGuard: number;
 
-  /** @param nameGuard - Seconds for which the name of a deleted queue cannot be used again. */
-  constructor(db: ControlPlane, nameGuard: number) {
-    this.#db = db;
+  /**
+   * @param database - `hot`: connections with the plans of the hot path, to count on.
+   * @param nameGuard - Seconds for which the name of a deleted queue cannot be used again.
+   */
+  constructor({ control, hot }: { control: ControlPlane; hot: Sql }, nameGuard: number) {
+    this.#db = control;
+    this.#sql = hot;
     this.#nameGuard = nameGuard;
   }
 
@@ -249,33 +255,11 @@ export class Queues {
     };
   }
 
-  /** How many messages rest in the queue. Reads the whole queue's slices: proportional to its backlog. */
-  async counts(queue: Queue): Promise<QueueCounts> {
-    if (queue.fifo) return await countFifo(this.#db, queue);
-    const rows = await this.#db.execute<Record<keyof QueueCounts, number | null>>(sql`
-      SELECT coalesce(sum(bit_count(pending::bit(64))) FILTER (WHERE visible_at <= now), 0)::float8 AS "visible",
-             coalesce(sum(bit_count(pending::bit(64))) FILTER (WHERE visible_at > now AND receive_count > 0), 0)::float8 AS "inFlight",
-             coalesce(sum(bit_count(pending::bit(64))) FILTER (WHERE visible_at > now AND receive_count = 0), 0)::float8 AS "delayed",
-             floor(extract(epoch FROM max(now) - min(sent_at)))::float8 AS "oldestMessageAge"
-      FROM slices, (SELECT clock_timestamp() AS now) clock
-      WHERE queue_id = ${queue.id}::bigint AND account = ${queue.account}::bigint
-        AND sent_at > now - make_interval(secs => ${queue.retention}::int)`);
-    const row = rows[0];
-    return {
-      visible: row?.visible ?? 0,
-      inFlight: row?.inFlight ?? 0,
-      delayed: row?.delayed ?? 0,
-      oldestMessageAge: row?.oldestMessageAge ?? null,
-    };
+  /** How many messages the queue holds, and how many came and went; see {@link countMessages}. */
+  async counts(queue: Queue): Promise<QueueCounts & { totals: QueueTotals }> {
+    const counted = await countMessages(this.#sql, queue);
+    return queue.fifo ? { ...counted, ...(await countFifo(this.#db, queue)) } : counted;
   }
-}
-
-export interface QueueCounts {
-  visible: number;
-  inFlight: number;
-  delayed: number;
-  /** Seconds since the oldest message was sent; null when the queue is empty. */
-  oldestMessageAge: number | null;
 }
 
 function named(account: string, name: string) {

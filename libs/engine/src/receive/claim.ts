@@ -105,7 +105,15 @@ export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
             || CASE receive_count WHEN 1 THEN ' time' ELSE ' times' END || ' without being acknowledged')
       FROM visible, queue, dead_letter_queue
       WHERE visible.exhausted AND s.ctid = visible.row
-      RETURNING s.queue_id, s.pending
+      RETURNING s.account, s.queue_id, s.source_queue_id, s.pending
+    ), dead_counted AS (
+      SELECT account, queue_id, source_queue_id, sum(bit_count(pending::bit(64)))::int AS messages
+      FROM dead GROUP BY account, queue_id, source_queue_id
+    ), ledger AS (
+      INSERT INTO queue_ledger (account, queue_id, kind, messages)
+      SELECT account, source_queue_id, 'deadLettered', messages FROM dead_counted
+      UNION ALL
+      SELECT account, queue_id, 'deadLettersIn', messages FROM dead_counted
     ), split AS MATERIALIZED (
       SELECT row, (SELECT bit_or(1::bigint << bit) FROM (
                SELECT bit FROM generate_series(0, 62) bit WHERE pending >> bit & 1 = 1
@@ -137,7 +145,7 @@ export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
            extract(epoch FROM first_received_at)::float8 * 1000 AS first_received_at
     FROM claimed
     UNION ALL
-    SELECT NULL, NULL, NULL, (SELECT sum(bit_count(pending::bit(64)))::int FROM dead), (SELECT min(queue_id) FROM dead), NULL,
+    SELECT NULL, NULL, NULL, (SELECT sum(messages)::int FROM dead_counted), (SELECT min(queue_id) FROM dead_counted), NULL,
            ${quiet ? sql`(SELECT min(group_id) FROM last_tenant)` : sql`NULL`},
            extract(epoch FROM ${quiet ? sql`NULL::timestamptz` : firstSlice(sql, request)})::float8 * 1000,
            extract(epoch FROM now)::float8 * 1000, NULL

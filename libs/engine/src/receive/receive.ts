@@ -161,10 +161,10 @@ export class Receiver {
     const payloads = await this.#payloads.get(claimed.map((slice) => slice.batchId));
     return claimed.flatMap((slice) => {
       const stored = payloads.get(slice.batchId);
-      // Expired and cleaned up between the claim and this moment.
-      if (!stored) return [];
+      // Expired, or acknowledged by another holder, and cleaned up between the claim and this moment.
+      const bits = bitsOf(slice.mask).filter((bit) => stored?.[bit]);
+      if (!stored || bits.length === 0) return [];
       const { group } = slice;
-      const bits = bitsOf(slice.mask);
       return [
         {
           lines: bits.map((bit) => stored[bit] ?? ""),

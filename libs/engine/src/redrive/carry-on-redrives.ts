@@ -1,6 +1,7 @@
 import type { Bus } from "@sluice/bus";
 import type { Sql } from "@sluice/database";
 
+import type { Observer } from "../observer.ts";
 import { moveDeadLetters, runningRedrives } from "./move-dead-letters.ts";
 import { moveFifo } from "./move-fifo.ts";
 
@@ -8,13 +9,17 @@ import { moveFifo } from "./move-fifo.ts";
 export async function carryOnRedrives(options: {
   sql: Sql;
   bus: Bus;
+  observer: Pick<Observer, "redriven">;
   signal: AbortSignal;
 }): Promise<"again" | undefined> {
-  const { sql, bus, signal } = options;
+  const { sql, bus, observer, signal } = options;
   let again = false;
   for (const { id, fifo } of await runningRedrives(sql)) {
     if (signal.aborted) return undefined;
-    const { queueIds, more } = fifo ? await moveFifo(sql, id) : await moveDeadLetters(sql, id);
+    const { messages, queueIds, more } = fifo
+      ? await moveFifo(sql, id)
+      : await moveDeadLetters(sql, id);
+    if (messages > 0) observer.redriven(messages);
     if (queueIds.length > 0) bus.signalQueues(queueIds);
     again ||= more;
   }

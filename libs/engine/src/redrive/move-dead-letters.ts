@@ -63,7 +63,13 @@ export async function moveDeadLetters(sql: Sql, taskId: string): Promise<MoveRes
           first_received_at = NULL, source_queue_id = NULL, failure_reason = NULL
       FROM counted c, task
       WHERE s.ctid = c.row AND c.upto <= task.budget AND c.target IN (SELECT id FROM targets)
-      RETURNING s.queue_id, s.pending
+      RETURNING s.account, s.queue_id, s.pending
+    ), ledger AS (
+      INSERT INTO queue_ledger (account, queue_id, kind, messages)
+      SELECT account, queue_id, 'redrivenIn', sum(bit_count(pending::bit(64))) FROM moved GROUP BY account, queue_id
+      UNION ALL
+      SELECT moved.account, task.source_queue_id, 'redriven', sum(bit_count(pending::bit(64)))
+      FROM moved, task GROUP BY moved.account, task.source_queue_id
     ), recorded AS (
       UPDATE redrive_tasks t
       SET moved = t.moved + (SELECT coalesce(sum(bit_count(pending::bit(64))), 0) FROM moved),

@@ -4,7 +4,7 @@ import { alias } from "drizzle-orm/pg-core";
 import { v7 as uuidv7 } from "uuid";
 
 import { SluiceError } from "../errors.ts";
-import type { Queue } from "../queues/queues.ts";
+import type { Queue, Queues } from "../queues/queues.ts";
 
 export interface RedriveTask {
   id: string;
@@ -34,8 +34,11 @@ const destinations = alias(queues, "destinations");
 export class RedriveTasks {
   readonly #db: ControlPlane;
 
-  constructor(db: ControlPlane) {
+  readonly #queues: Queues;
+
+  constructor(db: ControlPlane, queueCounter: Queues) {
     this.#db = db;
+    this.#queues = queueCounter;
   }
 
   /**
@@ -53,6 +56,7 @@ export class RedriveTasks {
       );
     }
     const id = uuidv7();
+    const { visible } = await this.#queues.counts(queue);
     const rows = await this.#db
       .insert(redriveTasks)
       .values({
@@ -61,9 +65,7 @@ export class RedriveTasks {
         sourceQueueId: BigInt(queue.id),
         destinationQueueId: destination && BigInt(destination.id),
         rate,
-        total: sql`(SELECT coalesce(sum(bit_count(pending::bit(64))), 0) FROM ${queue.fifo ? schema.fifoSlices : schema.slices} WHERE queue_id = ${queue.id}::bigint
-                    AND account = ${queue.account}::bigint AND visible_at <= (SELECT clock_timestamp())
-                    AND sent_at > (SELECT clock_timestamp() - make_interval(secs => ${queue.retention}::int)))`,
+        total: BigInt(visible),
       })
       .onConflictDoNothing()
       .returning({ id: redriveTasks.id });

@@ -75,11 +75,27 @@ const countedQueueSchema = queueSchema
       visible: z.int(),
       inFlight: z.int(),
       delayed: z.int(),
-      oldestMessageAge: z
-        .int()
-        .nullable()
-        .openapi({ description: "Seconds; null when the queue is empty" }),
+      oldestMessageAge: z.int().nullable().openapi({
+        description:
+          "Seconds; null when the queue is empty. In a backlog of more than 1,000 batches: of those that have been visible for longest",
+      }),
     }),
+    totals: z
+      .object({
+        sent: z.int().openapi({ description: "Sent or fanned out to it" }),
+        deadLettersIn: z.int().openapi({ description: "Came as dead letters of other queues" }),
+        redrivenIn: z.int().openapi({ description: "Came by a redrive" }),
+        acknowledged: z.int(),
+        deadLettered: z.int().openapi({ description: "Went to its dead-letter queue" }),
+        redriven: z.int().openapi({ description: "Went by a redrive" }),
+        expired: z.int(),
+        purged: z.int(),
+        cancelled: z.int(),
+      })
+      .openapi({
+        description:
+          "Messages since the queue was created. What came, less what went, is what it holds.",
+      }),
   })
   .openapi("QueueWithCounts");
 const TAG = "Queues";
@@ -146,7 +162,8 @@ export function addQueueEndpoints(api: Api): void {
     async ({ c, params }) => {
       const queue = await c.var.engine.queues.find(c.var.account, params.queue);
       if (!queue) throw queueNotFound(params.queue);
-      return c.json({ ...shown(queue), counts: await c.var.engine.queues.counts(queue) });
+      const { totals, ...counts } = await c.var.engine.queues.counts(queue);
+      return c.json({ ...shown(queue), counts, totals });
     },
   );
 

@@ -38,6 +38,7 @@ export const dispatcherConfig = {
   natsPrefix: variables.natsPrefix,
   host: variables.host,
   healthPort: variables.healthPort,
+  queueMetrics: variables.queueMetrics,
   ...processConfig,
 } satisfies ConfigSchema;
 
@@ -47,6 +48,7 @@ export const standaloneConfig = {
   host: variables.host,
   port: variables.port,
   ...guards,
+  queueMetrics: variables.queueMetrics,
   ...processConfig,
 } satisfies ConfigSchema;
 

@@ -88,6 +88,16 @@ export const shutdownTimeout = define({
   default: "25",
 });
 
+export const queueMetrics = define({
+  name: "QUEUE_METRICS",
+  schema: wholeNumber(0, 10_000),
+  expected: "a whole number, 0 to 10000",
+  description:
+    "Most queues whose messages are shown as metrics, one by one; with more queues than that none are.",
+  unit: "queues",
+  default: "200",
+});
+
 export const region = define({
   name: "SLUICE_REGION",
   schema: z.string().regex(/^[a-z0-9-]{1,32}$/),

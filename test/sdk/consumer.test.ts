@@ -292,9 +292,9 @@ describe("with a handler", () => {
       if (seen === 5) void consumer.stop();
       if (message.payload === 0) await message.release({ delay: 60, reason: "by hand" });
       if (message.payload === 1) throw new Error(`line\nbreak ${"x".repeat(2_000)}`);
-      // oxlint-disable-next-line no-throw-literal -- a handler may
+      // oxlint-disable-next-line typescript/only-throw-error -- a handler may throw anything
       if (message.payload === 2) throw "a string";
-      // oxlint-disable-next-line no-throw-literal -- a handler may
+      // oxlint-disable-next-line typescript/only-throw-error -- a handler may throw anything
       if (message.payload === 3) throw null;
       if (message.payload === 4) await message.release(60);
     });

@@ -228,14 +228,15 @@ export class QueueClaimer {
     while (got === 0 || got * 2 < room) {
       const max = room - got;
       const slices = this.#slicesFor(max);
+      const from = this.floor.start;
       const found = await this.#claimOnce(
-        { queueId, account, max, slices, visibilityTimeout, from: this.floor.start },
+        { queueId, account, max, slices, visibilityTimeout, from },
         got > 0,
       );
       if (got === 0) dueIn = found.dueIn;
       claimed.push(...found.slices);
       got += messagesIn(found.slices);
-      if (found.scan) this.floor.advance(found.scan, found.slices.length);
+      if (found.scan) this.floor.advance(found.scan, found.slices.length, from);
       // Dead letters took the places of slices that are still to be looked at.
       if (found.deadLetters) continue;
       if (found.slices.length < slices - 1) break;

@@ -45,7 +45,8 @@ test("a straggler lowers it until claims have passed it, whatever a claim that i
   const floor = new ScanFloor();
   for (let ms = 0; ms <= 5_000; ms += 100) floor.advance({ now: T0 + ms, first: undefined }, 0);
   floor.lower(T0 - 60_000, T0 + 5_050);
-  floor.advance({ now: T0 + 5_040, first: undefined }, 300);
+  const before = T0 + 3_500;
+  floor.advance({ now: T0 + 5_040, first: undefined }, 300, before);
   expect(floor.start).toBe(T0 - 60_000);
   for (let ms = 5_100; ms <= 7_000; ms += 100) floor.advance({ now: T0 + ms, first: undefined }, 0);
   expect(floor.start).toBeGreaterThan(T0);
@@ -69,4 +70,13 @@ test("a clock that was put back makes it forget what it knew", () => {
   floor.advance({ now: T0 - 3_600_000, first: undefined }, 0);
   expect(floor.start).toBeLessThan(T0 - 3_600_000);
   expect(floor.near).toBeLessThan(floor.start);
+});
+
+test("a claim that was under way when it was forgotten says nothing", () => {
+  const floor = new ScanFloor();
+  for (let ms = 0; ms <= 5_000; ms += 100) floor.advance({ now: T0 + ms, first: undefined }, 0);
+  const from = floor.start;
+  floor.forget();
+  floor.advance({ now: T0 + 5_100, first: undefined }, 0, from);
+  expect(floor.start).toBe(-Infinity);
 });

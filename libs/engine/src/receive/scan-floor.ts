@@ -54,8 +54,10 @@ export class ScanFloor {
     return this.#passed[0]?.start ?? -Infinity;
   }
 
-  /** A claim has taken so many slices from `start` on. */
-  advance({ now, first }: ScanReport, slices: number): void {
+  /** A claim that began at `from` has taken so many slices. */
+  advance({ now, first }: ScanReport, slices: number, from = this.start): void {
+    // Lowered while the claim was under way, which therefore says nothing of what is below.
+    if (from > this.start) return;
     const position = Math.floor(Math.min(first ?? now, now));
     // The clock of the database was put back: what is written now lies below everything that is known.
     if (now < (this.#marks.at(-1)?.at ?? now) - SLACK) this.forget();

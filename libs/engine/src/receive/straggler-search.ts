@@ -4,8 +4,9 @@ import { Pace } from "../pace.ts";
 import { findStragglers, type Stretch } from "./find-visible.ts";
 import type { QueueClaimer } from "./queue-claimer.ts";
 
-/** How often what claims have passed lately is looked at, in ms. */
+/** How often what claims have passed lately is looked at, in ms, and how seldom at the most: it is bounded. */
 const NEAR_EVERY = 900;
+const NEAR_AT_MOST = 3_000;
 /** How often everything else below is, in ms. */
 const FULL_EVERY = 5_000;
 
@@ -17,7 +18,7 @@ const FULL_EVERY = 5_000;
  */
 export class StragglerSearch {
   readonly #sql: Sql;
-  readonly #nearPace = new Pace(NEAR_EVERY);
+  readonly #nearPace = new Pace(NEAR_EVERY, NEAR_AT_MOST);
   readonly #fullPace = new Pace(FULL_EVERY);
 
   constructor(sql: Sql) {

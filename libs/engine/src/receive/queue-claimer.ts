@@ -1,6 +1,7 @@
 import type { Sql } from "@sluice/database";
 
 import { claimFifo, type FifoClaim } from "./claim-fifo.ts";
+import { byGroup } from "./fifo-slice.ts";
 import { claim, type Claim, type ClaimedSlice, type ClaimRequest } from "./claim.ts";
 
 /** A receive that waits for messages of one queue. */
@@ -169,15 +170,15 @@ export class QueueClaimer {
 
   async #claimFifo(group: readonly Waiter[]): Promise<FifoClaim> {
     const { sql, queueId, account, deadLettered } = this.#options;
-    const claim = await claimFifo(sql, {
+    const found = await claimFifo(sql, {
       queueId,
       account,
       maxes: group.map((waiter) => waiter.max),
       visibilityTimeout: group[0]?.visibilityTimeout,
       attemptId: group[0]?.attemptId,
     });
-    if (claim.deadLetters) deadLettered(claim.deadLetters);
-    return claim;
+    if (found.deadLetters) deadLettered(found.deadLetters);
+    return found;
   }
 
   async #claim(
@@ -279,17 +280,6 @@ export function takeGroups(stock: ClaimedSlice[], max: number): ClaimedSlice[] {
   }
   stock.splice(0, stock.length, ...left);
   return taken;
-}
-
-/** The slices of a group, together and in order; that is how a claim returns them. */
-export function byGroup(slices: readonly ClaimedSlice[]): ClaimedSlice[][] {
-  const groups = new Map<string | undefined, ClaimedSlice[]>();
-  for (const slice of slices) {
-    const group = groups.get(slice.group?.id);
-    if (group) group.push(slice);
-    else groups.set(slice.group?.id, [slice]);
-  }
-  return [...groups.values()];
 }
 
 function messagesIn(slices: readonly ClaimedSlice[]): number {

@@ -1,5 +1,6 @@
 import { numbers, texts, type Sql } from "@sluice/database";
 
+import { fromHead } from "../message-group/from-head.ts";
 import { lockGroups, lockQueues } from "../message-group/locks.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
 
@@ -48,7 +49,7 @@ export async function clearHeads(
         JOIN fifo_groups g ON g.queue_id = k.queue_id AND g.group_id = k.group_id AND g.account = ${account}::bigint
         CROSS JOIN LATERAL (
           SELECT s.ctid AS row, s.group_id, s.sequence, s.pending, s.visible_at, s.sent_at, s.receive_count FROM fifo_slices s
-          WHERE s.queue_id = g.queue_id AND s.group_id = g.group_id AND s.sequence >= g.head_sequence
+          WHERE ${fromHead(tx)}
           ORDER BY s.queue_id, s.group_id, s.sequence, s.pending & -s.pending LIMIT ${MAX_SLICES}::int
         ) s
         WHERE g.available_at <= (SELECT now FROM queue)

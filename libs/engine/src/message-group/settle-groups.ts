@@ -1,5 +1,6 @@
 import { numbers, texts, type Transaction } from "@sluice/database";
 
+import { fromHead } from "./from-head.ts";
 import type { GroupKey } from "./locks.ts";
 
 /**
@@ -27,13 +28,12 @@ export async function settleGroups(
       JOIN fifo_groups g ON g.queue_id = k.queue_id AND g.group_id = k.group_id
       LEFT JOIN LATERAL (
         SELECT s.sequence, s.visible_at FROM fifo_slices s
-        WHERE s.queue_id = g.queue_id AND s.group_id = g.group_id AND s.sequence >= g.head_sequence
+        WHERE ${fromHead(tx)}
         ORDER BY s.queue_id, s.group_id, s.sequence, s.pending & -s.pending LIMIT 1
       ) head ON true
       LEFT JOIN LATERAL (
         SELECT max(s.visible_at) AS until FROM fifo_slices s
-        WHERE s.queue_id = g.queue_id AND s.group_id = g.group_id
-          AND s.sequence BETWEEN g.head_sequence AND g.received_upto
+        WHERE ${fromHead(tx)} AND (s.group_id, s.sequence) <= (g.group_id, g.received_upto)
           AND s.receive_count > 0 AND s.visible_at > (SELECT now FROM clock)
       ) held ON true
     ), gone AS (

@@ -1,8 +1,10 @@
 import { numbers, texts, type Sql, type Transaction } from "@sluice/database";
 
 import { clearHeads } from "../dead-letter/clear-heads.ts";
+import { fromHead } from "../message-group/from-head.ts";
 import { lockAttempt } from "../message-group/locks.ts";
 import type { Claim, ClaimedSlice } from "./claim.ts";
+import { fifoSlice, type TakenRow } from "./fifo-slice.ts";
 import { repeatAttempt, type Attempt } from "./repeat-attempt.ts";
 
 export interface FifoClaimRequest {
@@ -133,7 +135,7 @@ async function lockAvailable(
     SELECT g.group_id AS "groupId", (
         SELECT coalesce(sum(bit_count(front.pending::bit(64))), 0)::int FROM (
           SELECT s.pending FROM fifo_slices s
-          WHERE s.queue_id = g.queue_id AND s.group_id = g.group_id AND s.sequence >= g.head_sequence
+          WHERE ${fromHead(tx)}
           ORDER BY s.queue_id, s.group_id, s.sequence LIMIT ${Math.max(...maxes)}::int
         ) front
       ) AS messages
@@ -220,7 +222,7 @@ async function take(
       JOIN fifo_groups g ON g.queue_id = ${queueId}::bigint AND g.group_id = share.group_id AND g.account = ${account}::bigint
       CROSS JOIN LATERAL (
         SELECT s.ctid AS row, s.group_id, s.sequence, s.pending, s.visible_at, s.sent_at, s.receive_count FROM fifo_slices s
-        WHERE s.queue_id = g.queue_id AND s.group_id = g.group_id AND s.sequence >= g.head_sequence
+        WHERE ${fromHead(tx)}
         ORDER BY s.queue_id, s.group_id, s.sequence, s.pending & -s.pending LIMIT share.room
       ) s
     ), counted AS MATERIALIZED (
@@ -284,20 +286,6 @@ async function take(
   };
 }
 
-/** A row of fifo_slices as a receive gets it. */
-export interface TakenRow {
-  group_id: string;
-  sequence: string;
-  batch_id: string;
-  pending: string;
-  lease: string;
-  receive_count: number;
-  source_queue_id: string | null;
-  failure_reason: string | null;
-  sent_ms: number;
-  first_received_ms: number;
-}
-
 interface StuckRow {
   group_id: string;
   sequence: null;
@@ -305,21 +293,4 @@ interface StuckRow {
 
 function isTaken(row: TakenRow | StuckRow): row is TakenRow {
   return row.sequence !== null;
-}
-
-export function fifoSlice(row: TakenRow): ClaimedSlice {
-  return {
-    batchId: row.batch_id,
-    mask: BigInt(row.pending),
-    lease: row.lease,
-    visibleAt: Number(row.sequence),
-    sentAt: Math.floor(row.sent_ms),
-    firstReceivedAt: Math.floor(row.first_received_ms),
-    receiveCount: row.receive_count,
-    deadLetter:
-      row.source_queue_id === null
-        ? undefined
-        : { sourceQueueId: row.source_queue_id, reason: row.failure_reason ?? "" },
-    group: { id: row.group_id, sequence: row.sequence },
-  };
 }

@@ -2,6 +2,7 @@ import type { Sql } from "@sluice/database";
 
 import { overLimit } from "../errors.ts";
 import { claimFifo, type FifoClaim } from "./claim-fifo.ts";
+import { byGroup } from "./fifo-slice.ts";
 import { claim, type Claim, type ClaimedSlice, type ClaimRequest } from "./claim.ts";
 import { countInFlight, countInFlightFifo } from "./count-in-flight.ts";
 import { InFlight, MAX_IN_FLIGHT } from "./in-flight.ts";
@@ -202,16 +203,16 @@ export class QueueClaimer {
     const { sql, queueId, account, deadLettered } = this.#options;
     // SQS answers a FIFO queue at its limit with nothing, not with an error.
     if ((await this.#inFlight.room()) === 0) return NOTHING;
-    const claim = await claimFifo(sql, {
+    const found = await claimFifo(sql, {
       queueId,
       account,
       maxes: group.map((waiter) => waiter.max),
       visibilityTimeout: group[0]?.visibilityTimeout,
       attemptId: group[0]?.attemptId,
     });
-    if (claim.deadLetters) deadLettered(claim.deadLetters);
-    this.#inFlight.claimed(messagesIn(claim.slices), false);
-    return claim;
+    if (found.deadLetters) deadLettered(found.deadLetters);
+    this.#inFlight.claimed(messagesIn(found.slices), false);
+    return found;
   }
 
   async #claim(
@@ -357,17 +358,6 @@ export function takeGroups(stock: ClaimedSlice[], max: number): ClaimedSlice[] {
   }
   stock.splice(0, stock.length, ...left);
   return taken;
-}
-
-/** The slices of a group, together and in order; that is how a claim returns them. */
-export function byGroup(slices: readonly ClaimedSlice[]): ClaimedSlice[][] {
-  const groups = new Map<string | undefined, ClaimedSlice[]>();
-  for (const slice of slices) {
-    const group = groups.get(slice.group?.id);
-    if (group) group.push(slice);
-    else groups.set(slice.group?.id, [slice]);
-  }
-  return [...groups.values()];
 }
 
 function messagesIn(slices: readonly ClaimedSlice[]): number {

@@ -3,8 +3,7 @@ import type { Sql } from "@sluice/database";
 import { lockAttempt, lockGroupsAt } from "../message-group/locks.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
 import type { ClaimedSlice } from "./claim.ts";
-import { fifoSlice, type TakenRow } from "./claim-fifo.ts";
-import { byGroup } from "./queue-claimer.ts";
+import { byGroup, fifoSlice, type TakenRow } from "./fifo-slice.ts";
 
 /** How long an attempt id counts, in seconds (LIMITS: queues). */
 export const ATTEMPT_INTERVAL = 300;

@@ -1,5 +1,6 @@
 import { numbers, texts, type Sql, type Transaction } from "@sluice/database";
 
+import { fromHead } from "../message-group/from-head.ts";
 import { lockGroups, lockQueues, type GroupKey } from "../message-group/locks.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
 import type { MoveResult } from "./move-dead-letters.ts";
@@ -134,7 +135,7 @@ async function record(tx: Transaction, task: Task, messages: number): Promise<vo
  */
 function movable(sql: Sql | Transaction, task: Task) {
   const isMovable = sql`
-    s.queue_id = g.queue_id AND s.group_id = g.group_id AND s.sequence >= g.head_sequence
+    ${fromHead(sql)}
     AND s.sent_at > clock_timestamp() - make_interval(secs => ${task.retention}::int)
     AND EXISTS (SELECT FROM queues target
                 WHERE target.id = coalesce(${task.destination_queue_id}::bigint, s.source_queue_id)

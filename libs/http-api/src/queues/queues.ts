@@ -66,6 +66,11 @@ const fifo = z.boolean().openapi({
     "Messages of a group come in order, and duplicates not at all; the name ends in .fifo. Cannot be changed",
 });
 
+const newQueue = z.strictObject({
+  name: queueName,
+  ...z.strictObject({ fifo, ...settings }).partial().shape,
+});
+
 const queueSchema = z
   .object({ name: queueName, fifo, ...settings, createdAt: timestamp })
   .openapi("Queue");
@@ -111,10 +116,7 @@ export function addQueueEndpoints(api: Api): void {
       description:
         "Idempotent: the same settings again answer 200, others 409. Durations are in seconds, sizes in bytes.",
       tag: TAG,
-      body: z.strictObject({
-        name: queueName,
-        ...z.strictObject({ fifo, ...settings }).partial().shape,
-      }),
+      body: newQueue,
       responses: {
         201: { description: "Created", schema: queueSchema },
         200: { description: "It was there, with the same settings", schema: queueSchema },

@@ -33,7 +33,12 @@ async function redrive(name: string, destination?: string, rate?: number) {
 }
 
 async function step() {
-  return await carryOnRedrives({ sql: broker.database.sql, bus, signal: NEVER });
+  return await carryOnRedrives({
+    sql: broker.database.sql,
+    bus,
+    observer: broker.observer,
+    signal: NEVER,
+  });
 }
 
 /** Receives the first messages of each group and gives them back. */

@@ -149,7 +149,13 @@ describe(`with ${GROUPS.toLocaleString("en")} groups`, () => {
     );
     const signal = new AbortController().signal;
     await expectBounded(
-      () => carryOnRedrives({ sql: api.sql, bus: createInProcessBus(), signal }),
+      () =>
+        carryOnRedrives({
+          sql: api.sql,
+          bus: createInProcessBus(),
+          observer: broker.observer,
+          signal,
+        }),
       5_000,
     );
   });

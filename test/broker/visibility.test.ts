@@ -297,6 +297,7 @@ describe("a reason", () => {
         (await carryOnRedrives({
           sql,
           bus: broker.engine.bus,
+          observer: broker.observer,
           signal: new AbortController().signal,
         })) === undefined && (await broker.counts(pair.queue)).visible === 1
       );

@@ -16,6 +16,7 @@ import { Payloads } from "./receive/payloads.ts";
 import { Receiver } from "./receive/receive.ts";
 import { sharedSecret } from "./receipt-handle/shared-secret.ts";
 import { Sender } from "./send/send.ts";
+import type { SubscriptionSettings } from "./subscriptions/subscription-settings.ts";
 import { Subscriptions, type Subscription } from "./subscriptions/subscriptions.ts";
 import { Topics, type Topic } from "./topics/topics.ts";
 import { BatchIds } from "./write/batch-ids.ts";
@@ -121,13 +122,14 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Subscribes a queue to a topic: every publish answered after this resolves reaches the queue.
-   * @throws {SluiceError} `topic_not_found`, `queue_not_found`
+   * Subscribes a queue to a topic: every publish answered after this resolves reaches the queue, if its filter accepts it.
+   * @throws {SluiceError} `topic_not_found`, `queue_not_found`, `subscription_exists`, `invalid_filter_policy`
    */
   async subscribe(
     account: string,
     topicName: string,
     queueName: string,
+    settings: Partial<SubscriptionSettings> = {},
   ): Promise<{ subscription: Subscription; created: boolean }> {
     const [topic, queue] = await Promise.all([
       this.topics.find(account, topicName),
@@ -136,11 +138,11 @@ export class Engine implements AsyncDisposable {
     if (!topic) throw topicNotFound(topicName);
     if (!queue) throw queueNotFound(queueName);
     try {
-      return await this.subscriptions.create(account, topic, queue);
+      return await this.subscriptions.create(account, { topic, queue }, settings);
     } catch (error) {
       if (classifyFailure(error) !== "missing-reference") throw error;
-      // Topic or queue was deleted since we found it; who has its name now, if anybody?
-      return await this.subscribe(account, topicName, queueName);
+      // Topic, queue, dead-letter queue or policy was deleted since we found it; who has its name now, if anybody?
+      return await this.subscribe(account, topicName, queueName, settings);
     }
   }
 

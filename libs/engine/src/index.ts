@@ -21,6 +21,10 @@ export {
   type QueueSettings,
 } from "./queues/queues.ts";
 export { subscriptionNotFound, type Subscription } from "./subscriptions/subscriptions.ts";
+export {
+  subscriptionDefaults,
+  type SubscriptionSettings,
+} from "./subscriptions/subscription-settings.ts";
 export type { Peeked, PeekRequest } from "./peek/peek.ts";
 export type { RedriveTask } from "./redrive/redrive-tasks.ts";
 export type { Received, ReceivedSlice } from "./receive/receive.ts";

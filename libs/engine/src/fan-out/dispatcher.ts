@@ -2,7 +2,9 @@ import type { Bus, BusSubscription } from "@sluice/bus";
 import type { Sql } from "@sluice/database";
 
 import type { Observer } from "../observer.ts";
-import { fanOut, findForgotten } from "./fan-out.ts";
+import { Payloads } from "../receive/payloads.ts";
+import { fanOut, findForgotten, type FanOutContext } from "./fan-out.ts";
+import { Filters } from "./filters.ts";
 
 export interface DispatcherOptions {
   sql: Sql;
@@ -21,10 +23,24 @@ const FORGOTTEN_AFTER = 500;
  */
 export class Dispatcher {
   readonly #options: DispatcherOptions;
+  readonly #context: FanOutContext;
   #announcements: BusSubscription | undefined;
 
   constructor(options: DispatcherOptions) {
+    const { sql, bus, observer } = options;
     this.#options = options;
+    this.#context = {
+      sql,
+      observer,
+      payloads: new Payloads(sql),
+      filters: new Filters(sql, (error) => {
+        observer.failed("filter policy", error);
+      }),
+      committed: ({ batches, deliveries, queueIds }) => {
+        if (queueIds.length > 0) bus.signalQueues(queueIds);
+        if (batches > 0) observer.fannedOut(batches, deliveries);
+      },
+    };
   }
 
   async start(): Promise<void> {
@@ -58,10 +74,6 @@ export class Dispatcher {
   }
 
   async #fanOut(batchIds: readonly string[]): Promise<number> {
-    const { sql, bus, observer } = this.#options;
-    const result = await fanOut(sql, batchIds);
-    if (result.queueIds.length > 0) bus.signalQueues(result.queueIds);
-    if (result.batches > 0) observer.fannedOut(result.batches, result.deliveries);
-    return result.batches;
+    return await fanOut(this.#context, batchIds);
   }
 }

@@ -31,8 +31,19 @@ runProcess({
     });
     const metrics = createMetrics();
     const observer = messageMetrics(metrics, logger);
-    const { account, host, port } = config;
-    const api = await startApi({ database, bus, observer, metrics, logger, account, host, port });
+    const { account, host, port, region, publicUrl, signNotifications: signed } = config;
+    const notifications = { region, publicUrl, signed };
+    const api = await startApi({
+      database,
+      bus,
+      observer,
+      metrics,
+      logger,
+      account,
+      notifications,
+      host,
+      port,
+    });
     logger.info({ event: "api.listening", url: api.url }, "the API is ready");
     return async () => {
       await api.stop();

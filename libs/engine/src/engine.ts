@@ -7,7 +7,11 @@ import { purge } from "./purge/purge.ts";
 import { RedriveTasks } from "./redrive/redrive-tasks.ts";
 import { Acknowledger } from "./acknowledge/acknowledge.ts";
 import { Directory } from "./directory/directory.ts";
+import type { Page, PageRequest } from "./directory/pages.ts";
+import { Envelopes, type NotificationOptions } from "./envelope/envelopes.ts";
 import { queueNotFound, SluiceError, topicNotFound } from "./errors.ts";
+import { match, type Match } from "./match/match.ts";
+import type { MessageInput } from "./message/message.ts";
 import type { Observer } from "./observer.ts";
 import { Publisher } from "./publish/publish.ts";
 import { Queues, type Queue } from "./queues/queues.ts";
@@ -26,6 +30,8 @@ export interface EngineOptions {
   database: Database;
   bus: Bus;
   observer: Observer;
+  /** What notifications say of this installation; see notificationDefaults. */
+  notifications?: Partial<NotificationOptions>;
 }
 
 /**
@@ -47,14 +53,19 @@ export class Engine implements AsyncDisposable {
   readonly visibility: VisibilityChanger;
   readonly redrives: RedriveTasks;
   readonly handles: ReceiptHandles;
+  readonly envelopes: Envelopes;
   readonly database: Database;
   readonly bus: Bus;
   readonly #payloads: Payloads;
   readonly #observer: Observer;
   #subscriptions: BusSubscription[] = [];
 
-  private constructor({ database, bus, observer }: EngineOptions, secret: Uint8Array) {
+  private constructor(
+    { database, bus, observer, notifications }: EngineOptions,
+    secret: Uint8Array,
+  ) {
     const { sql, control } = database;
+    this.envelopes = new Envelopes(sql, notifications);
     this.database = database;
     this.#observer = observer;
     this.bus = bus;
@@ -96,6 +107,7 @@ export class Engine implements AsyncDisposable {
       sql,
       bus,
       payloads,
+      envelopes: this.envelopes,
       observer,
       queues: this.queueDirectory,
       handles: this.handles,
@@ -146,6 +158,17 @@ export class Engine implements AsyncDisposable {
     }
   }
 
+  /** Which subscriptions of a topic would get a message. @throws {SluiceError} `topic_not_found`, `invalid_request` */
+  async match(
+    account: string,
+    topicName: string,
+    request: { message: MessageInput } & PageRequest,
+  ): Promise<Page<Match>> {
+    const topic = await this.topics.find(account, topicName);
+    if (!topic) throw topicNotFound(topicName);
+    return await match(this.subscriptions, topic, request);
+  }
+
   /** Deletes every message of a queue, and tells how many. @throws {SluiceError} `queue_not_found` */
   async purge(account: string, queueName: string): Promise<number> {
     const queue = await this.#queue(account, queueName);
@@ -154,7 +177,8 @@ export class Engine implements AsyncDisposable {
 
   /** Looks at messages without receiving them. @throws {SluiceError} `queue_not_found` */
   async peek(account: string, queueName: string, request: PeekRequest): Promise<Peeked> {
-    return await peek(this.database.sql, await this.#queue(account, queueName), request);
+    const context = { sql: this.database.sql, envelopes: this.envelopes };
+    return await peek(context, await this.#queue(account, queueName), request);
   }
 
   /** Takes a delayed message back. @throws {SluiceError} `queue_not_found`, `message_not_found` */

@@ -1,6 +1,6 @@
 import type { Bus } from "@sluice/bus";
 import type { Database } from "@sluice/database";
-import { Engine, type Observer } from "@sluice/engine";
+import { Engine, type NotificationOptions, type Observer } from "@sluice/engine";
 import type { Logger } from "@sluice/runtime";
 import type { Registry } from "prom-client";
 
@@ -17,6 +17,7 @@ export interface StartApiOptions {
   metrics: Registry;
   logger: Logger;
   account: string;
+  notifications?: Partial<NotificationOptions>;
   host: string;
   port: number;
 }
@@ -29,9 +30,14 @@ export interface RunningApi {
 
 /** Starts the API: engine, HTTP server, health. */
 export async function startApi(options: StartApiOptions): Promise<RunningApi> {
-  const { database, bus, observer, metrics, logger, account, host, port } = options;
+  const { database, bus, observer, metrics, logger, account, notifications, host, port } = options;
   let stopping = false;
-  const engine = await Engine.open({ database, bus, observer });
+  const engine = await Engine.open({
+    database,
+    bus,
+    observer,
+    ...(notifications && { notifications }),
+  });
   const health = healthEndpoints({
     metrics,
     isStopping: () => stopping,

@@ -13,6 +13,8 @@ export interface ClaimedSlice {
   receiveCount: number;
   /** Of a dead letter: where it came from and why. */
   deadLetter: { sourceQueueId: string; reason: string } | undefined;
+  /** `<topic>/<subscription>` when it is handed out inside a notification. */
+  envelope: string | undefined;
 }
 
 export interface Claim {
@@ -106,23 +108,23 @@ export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
       RETURNING s.*, split.taken
     ), part AS (
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, lease, sent_at, first_received_at,
-                          receive_count, source_queue_id, failure_reason)
+                          receive_count, source_queue_id, failure_reason, envelope)
       SELECT queue_id, queue.deadline, batch_id, taken, account, queue.lease, sent_at,
-             coalesce(first_received_at, queue.now), receive_count + 1, source_queue_id, failure_reason
+             coalesce(first_received_at, queue.now), receive_count + 1, source_queue_id, failure_reason, envelope
       FROM rest, queue
       RETURNING *
     ), claimed AS (
       SELECT * FROM whole UNION ALL SELECT * FROM part
     )
-    SELECT batch_id, pending, lease, receive_count, source_queue_id, failure_reason,
+    SELECT batch_id, pending, lease, receive_count, source_queue_id, failure_reason, envelope,
            extract(epoch FROM visible_at)::float8 * 1000 AS visible_at, extract(epoch FROM sent_at)::float8 * 1000 AS sent_at,
            extract(epoch FROM first_received_at)::float8 * 1000 AS first_received_at, NULL::float8 AS due_in
     FROM claimed
     UNION ALL
-    SELECT NULL, NULL, NULL, sum(bit_count(pending::bit(64)))::int, queue_id, NULL, NULL, NULL, NULL, NULL
+    SELECT NULL, NULL, NULL, sum(bit_count(pending::bit(64)))::int, queue_id, NULL, NULL, NULL, NULL, NULL, NULL
     FROM dead GROUP BY queue_id
     UNION ALL
-    (SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, extract(epoch FROM s.visible_at - queue.now)::float8 * 1000
+    (SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, extract(epoch FROM s.visible_at - queue.now)::float8 * 1000
      FROM slices s, queue
      WHERE NOT EXISTS (SELECT FROM claimed) AND NOT queue.paused AND s.queue_id = ${queueId}::bigint AND s.account = ${account}::bigint
        AND s.sent_at > queue.now - make_interval(secs => queue.retention)
@@ -154,6 +156,7 @@ function claimedSlice(row: ClaimRow): ClaimedSlice {
       row.source_queue_id === null
         ? undefined
         : { sourceQueueId: row.source_queue_id, reason: row.failure_reason ?? "" },
+    envelope: row.envelope ?? undefined,
   };
 }
 
@@ -181,6 +184,7 @@ interface ClaimRow {
   receive_count: number;
   source_queue_id: string | null;
   failure_reason: string | null;
+  envelope: string | null;
   visible_at: number;
   sent_at: number;
   first_received_at: number;

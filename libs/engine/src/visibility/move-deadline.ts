@@ -38,9 +38,9 @@ export async function moveDeadline(
       RETURNING f.row, f.done, f.deadline, s.*
     ), part AS (
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, lease, sent_at, first_received_at,
-                          receive_count, moved, source_queue_id, failure_reason)
+                          receive_count, moved, source_queue_id, failure_reason, envelope)
       SELECT queue_id, deadline, batch_id, done, account, lease, sent_at, first_received_at, receive_count, true,
-             source_queue_id, failure_reason
+             source_queue_id, failure_reason, envelope
       FROM rest
     )
     SELECT position::int, done, row IN (SELECT row FROM whole UNION ALL SELECT row FROM rest) AS applied FROM found`;

@@ -15,6 +15,11 @@ const storage = {
   account: variables.account,
 } satisfies ConfigSchema;
 
+const notifications = {
+  publicUrl: variables.publicUrl,
+  signNotifications: variables.signNotifications,
+} satisfies ConfigSchema;
+
 /** Environment of `apps/api`. */
 export const apiConfig = {
   ...storage,
@@ -22,6 +27,7 @@ export const apiConfig = {
   natsPrefix: variables.natsPrefix,
   host: variables.host,
   port: variables.port,
+  ...notifications,
   ...processConfig,
 } satisfies ConfigSchema;
 
@@ -40,6 +46,7 @@ export const standaloneConfig = {
   ...storage,
   host: variables.host,
   port: variables.port,
+  ...notifications,
   ...processConfig,
 } satisfies ConfigSchema;
 

@@ -6,6 +6,7 @@ export interface CleanUpResult {
   payloads: number;
   idempotencyKeys: number;
   redriveTasks: number;
+  filterPolicies: number;
 }
 
 /** What a repeat of a call with an Idempotency-Key can rely on, in seconds. */
@@ -16,12 +17,14 @@ const REDRIVE_KEPT = 1_209_600;
 const DELETED_QUEUE_GRACE = 3_600;
 /** A batch younger than this may belong to a statement that has not committed its slices, or to a receive that reads it. */
 const PAYLOAD_GRACE = 60;
+/** Policies younger than this may be about to be given to a subscription. */
+const FILTER_POLICY_GRACE = 3_600;
 const CHUNK = 10_000;
 const CLEAN_UP_LOCK = 7_583_402_002;
 
 /**
  * Removes what nobody can reach any more: expired messages, slices of deleted queues, payloads without slices, old
- * idempotency keys and redrives that ended long ago. One dispatcher at a time; undefined when another one is at it.
+ * idempotency keys, redrives that ended long ago and unused filter policies. One dispatcher at a time; undefined when another one is at it.
  *
  * Each step deletes at most a chunk and repeats while chunks are full, so no statement holds locks for long.
  */
@@ -37,6 +40,7 @@ export async function cleanUp(sql: Sql): Promise<CleanUpResult | undefined> {
       payloads: await inChunks(() => deletePayloads(sql)),
       idempotencyKeys: await inChunks(() => deleteIdempotencyKeys(sql)),
       redriveTasks: await inChunks(() => deleteRedriveTasks(sql)),
+      filterPolicies: await inChunks(() => deleteFilterPolicies(sql)),
     };
   } finally {
     await sql`SELECT pg_advisory_unlock(${CLEAN_UP_LOCK}::bigint)`;
@@ -104,5 +108,16 @@ async function deleteRedriveTasks(sql: Sql): Promise<number> {
       SELECT id FROM redrive_tasks
       WHERE finished_at < clock_timestamp() - make_interval(secs => ${REDRIVE_KEPT}::int)
       LIMIT ${CHUNK}::int)`;
+  return result.count;
+}
+
+/** Filter policies that no subscription has any more. Whoever is just taking one up again is refused by its key, and adds it anew. */
+async function deleteFilterPolicies(sql: Sql): Promise<number> {
+  const result = await sql`
+    DELETE FROM filter_policies WHERE id IN (
+      SELECT f.id FROM filter_policies f
+      WHERE f.created_at < clock_timestamp() - make_interval(secs => ${FILTER_POLICY_GRACE}::int)
+        AND NOT EXISTS (SELECT FROM subscriptions s WHERE s.filter_id = f.id)
+      LIMIT ${CHUNK}::int FOR UPDATE SKIP LOCKED)`;
   return result.count;
 }

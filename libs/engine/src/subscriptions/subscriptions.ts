@@ -1,4 +1,4 @@
-import { schema, type ControlPlane } from "@sluice/database";
+import { classifyFailure, schema, type ControlPlane } from "@sluice/database";
 import { and, asc, eq, gt } from "drizzle-orm";
 import { alias } from "drizzle-orm/pg-core";
 import { v7 as uuidv7 } from "uuid";
@@ -120,25 +120,13 @@ export class Subscriptions {
     id: string,
     change: Partial<SubscriptionSettings>,
   ): Promise<Subscription> {
-    return await this.#db.transaction(async (tx) => {
-      const locked = await tx
-        .select({ id: subscriptions.id })
-        .from(subscriptions)
-        .where(identified(account, id))
-        .for("update");
-      const [row] = await select(tx).where(identified(account, id));
-      if (locked.length === 0 || !row) throw subscriptionNotFound(id);
-      const existing = subscriptionOf(row);
-      const settings = merged(existing, change);
-      if (existing.queueDeleted && settings.redrivePolicy === null)
-        throw new SluiceError(
-          "invalid_request",
-          "redrivePolicy: the queue was deleted, and the dead-letter queue is all that is left; delete the subscription instead",
-        );
-      const columns = await columnsOf(tx, { account, queue: existing.queue }, settings);
-      await tx.update(subscriptions).set(columns).where(identified(account, id));
-      return { ...existing, ...settings };
-    });
+    try {
+      return await this.#db.transaction((tx) => changed(tx, { account, id }, change));
+    } catch (error) {
+      if (classifyFailure(error) !== "missing-reference") throw error;
+      // The dead-letter queue or the policy was deleted since we found it.
+      return await this.update(account, id, change);
+    }
   }
 
   /** @throws {SluiceError} `subscription_not_found` */
@@ -154,6 +142,35 @@ export class Subscriptions {
 interface Named {
   id: string;
   name: string;
+}
+
+/** Under a lock on the row, so that of two changes at once the later one sees what the first one did. */
+async function changed(
+  tx: Pick<ControlPlane, "select" | "insert" | "update">,
+  { account, id }: { account: string; id: string },
+  change: Partial<SubscriptionSettings>,
+): Promise<Subscription> {
+  await tx
+    .select({ id: subscriptions.id })
+    .from(subscriptions)
+    .where(identified(account, id))
+    .for("update");
+  const [row] = await select(tx).where(identified(account, id));
+  if (!row) throw subscriptionNotFound(id);
+  const existing = subscriptionOf(row);
+  const settings = merged(existing, change);
+  if (existing.queueDeleted && settings.redrivePolicy === null) throw onlyDeadLettersLeft();
+  const columns = await columnsOf(tx, { account, queue: existing.queue }, settings);
+  await tx.update(subscriptions).set(columns).where(identified(account, id));
+  return { ...existing, ...settings };
+}
+
+function onlyDeadLettersLeft(): SluiceError {
+  const message =
+    "the queue was deleted and its dead-letter queue is all that is left; delete the subscription instead";
+  return new SluiceError("invalid_request", `redrivePolicy: ${message}`, {
+    details: [{ path: "redrivePolicy", message }],
+  });
 }
 
 type Reader = Pick<ControlPlane, "select">;

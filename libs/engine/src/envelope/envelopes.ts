@@ -69,6 +69,13 @@ export class Envelopes {
     return await this.#key;
   }
 
+  /** The certificate that notifications name by this path, as PEM; undefined when none does. Makes no key. */
+  async certificateAt(path: string): Promise<string | undefined> {
+    const key = this.#key ? await this.#key : await SigningKey.find(this.#sql);
+    if (key) this.#key ??= Promise.resolve(key);
+    return key?.certificatePath === path ? key.certificate : undefined;
+  }
+
   /** A stored line as the line that is handed out: the notification is its body, which has subject and attributes. */
   async wrap(line: string, slice: EnvelopedSlice): Promise<string> {
     const stored = JSON.parse(`{${line}}`) as StoredMessage;

@@ -3,7 +3,7 @@ import { promisify } from "node:util";
 
 import type { Sql } from "@sluice/database";
 
-import { sharedSecret } from "../receipt-handle/shared-secret.ts";
+import { existingSecret, sharedSecret } from "../receipt-handle/shared-secret.ts";
 import { selfSignedCertificate } from "./certificate.ts";
 import type { SignatureVersion } from "./notification.ts";
 
@@ -18,19 +18,23 @@ export class SigningKey {
   /** Where the API serves the certificate, as SNS has it. */
   readonly certificatePath: string;
 
-  private constructor(privateKey: KeyObject) {
-    this.#privateKey = privateKey;
-    this.certificate = selfSignedCertificate(privateKey);
+  private constructor(secret: Uint8Array) {
+    const key = Buffer.from(secret);
+    this.#privateKey = createPrivateKey({ key, format: "der", type: "pkcs8" });
+    this.certificate = selfSignedCertificate(this.#privateKey);
     const id = createHash("sha256").update(this.certificate).digest("hex").slice(0, 32);
     this.certificatePath = `/SimpleNotificationService-${id}.pem`;
   }
 
   /** Whoever asks first makes the key, which takes a moment. */
   static async open(sql: Sql): Promise<SigningKey> {
-    const secret = await sharedSecret(sql, NAME, newPrivateKey);
-    return new SigningKey(
-      createPrivateKey({ key: Buffer.from(secret), format: "der", type: "pkcs8" }),
-    );
+    return new SigningKey(await sharedSecret(sql, NAME, newPrivateKey));
+  }
+
+  /** Undefined when nothing was ever signed. */
+  static async find(sql: Sql): Promise<SigningKey | undefined> {
+    const secret = await existingSecret(sql, NAME);
+    return secret && new SigningKey(secret);
   }
 
   /** Signs on a thread of its own: about a millisecond of a core. Base64. */

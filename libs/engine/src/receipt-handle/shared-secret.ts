@@ -8,15 +8,16 @@ export async function sharedSecret(
   name: string,
   make: () => Uint8Array | Promise<Uint8Array> = () => randomBytes(32),
 ): Promise<Uint8Array> {
-  const existing = await find(sql, name);
+  const existing = await existingSecret(sql, name);
   if (existing) return existing;
   await sql`INSERT INTO secrets (name, value) VALUES (${name}, ${await make()}) ON CONFLICT DO NOTHING`;
-  const made = await find(sql, name);
+  const made = await existingSecret(sql, name);
   if (!made) throw new Error(`the secret "${name}" was deleted while this process started`);
   return made;
 }
 
-async function find(sql: Sql, name: string): Promise<Uint8Array | undefined> {
+/** Undefined when nobody has asked for it yet. */
+export async function existingSecret(sql: Sql, name: string): Promise<Uint8Array | undefined> {
   const [row] = await sql<{ value: Uint8Array }[]>`SELECT value FROM secrets WHERE name = ${name}`;
   return row?.value;
 }

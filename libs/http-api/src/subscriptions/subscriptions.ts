@@ -19,7 +19,7 @@ const filterPolicy = z
   )
   .nullable()
   .openapi({
-    type: "object",
+    type: ["object", "null"],
     description: "SNS' filter policy language; null accepts every message",
     example: { store: ["north"], total: [{ numeric: [">=", 100] }] },
   });

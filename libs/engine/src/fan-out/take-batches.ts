@@ -60,11 +60,14 @@ export async function takeBatches(
       JOIN outbox o ON o.batch_id = g.batch_id
       ORDER BY o.batch_id FOR UPDATE OF o SKIP LOCKED
     ), fan_outs AS MATERIALIZED (
-      SELECT t.account, t.topic_id, greatest(count(s.id), 1) AS width,
-             coalesce(array_agg(DISTINCT s.filter_id) FILTER (WHERE s.filter_id IS NOT NULL), '{}') AS filters
+      SELECT t.account, t.topic_id, of.width, of.filters
       FROM (SELECT DISTINCT account, topic_id FROM waiting) t
-      LEFT JOIN subscriptions s ON s.topic_id = t.topic_id AND s.account = t.account
-      GROUP BY t.account, t.topic_id
+      -- An aggregate for each topic, and not a join: that would be free to read the whole table.
+      CROSS JOIN LATERAL (
+        SELECT greatest(count(*), 1) AS width,
+               coalesce(array_agg(DISTINCT s.filter_id) FILTER (WHERE s.filter_id IS NOT NULL), '{}') AS filters
+        FROM subscriptions s WHERE s.topic_id = t.topic_id AND s.account = t.account
+      ) of
     ), evaluated AS MATERIALIZED (
       SELECT w.*, f.width, sum(f.width) OVER (ORDER BY w.batch_id ROWS UNBOUNDED PRECEDING) AS upto
       FROM waiting w JOIN fan_outs f ON f.topic_id = w.topic_id AND f.account = w.account

@@ -225,10 +225,10 @@ test("concurrent publishes, subscriptions and policy changes: each message goes 
     { accepts: ["red"], from: 0, to: 0 },
   ];
   let clock = 0;
-  let publishing = true;
+  const publishing = new AbortController();
 
   const publish = async (by: number) => {
-    for (let index = 0; publishing; index += 1) {
+    for (let index = 0; !publishing.signal.aborted; index += 1) {
       const color = index % 2 === 0 ? "red" : "blue";
       const body = `${by}/${index}`;
       const from = (clock += 1);
@@ -249,7 +249,7 @@ test("concurrent publishes, subscriptions and policy changes: each message goes 
       const passing = await subscribed(topic, {}, many);
       await many.engine.subscriptions.delete(ACCOUNT, passing.id);
     }
-    publishing = false;
+    publishing.abort();
   };
   await Promise.all([publish(0), publish(1), change()]);
 

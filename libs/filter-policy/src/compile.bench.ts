@@ -14,7 +14,7 @@ const policy = {
 };
 const filter = compile(policy, "MessageAttributes");
 const body = JSON.stringify({
-  order: { total: 250, items: Array(100).fill({ name: "x".repeat(30) }) },
+  order: { total: 250, items: Array.from({ length: 100 }, () => ({ name: "x".repeat(30) })) },
 });
 const message = new FilteredMessage({
   body,

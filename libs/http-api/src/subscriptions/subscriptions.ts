@@ -60,6 +60,12 @@ const TAG = "Subscriptions";
 
 /** Subscribe queues to topics, look at and end subscriptions. */
 export function addSubscriptionEndpoints(api: Api): void {
+  addSubscribeEndpoint(api);
+  addSubscriptionLists(api);
+  addEndpointsOfOne(api);
+}
+
+function addSubscribeEndpoint(api: Api): void {
   endpoint(
     api,
     {
@@ -89,7 +95,9 @@ export function addSubscriptionEndpoints(api: Api): void {
       return c.json(subscription, created ? 201 : 200);
     },
   );
+}
 
+function addSubscriptionLists(api: Api): void {
   endpoint(
     api,
     {
@@ -129,7 +137,9 @@ export function addSubscriptionEndpoints(api: Api): void {
       return c.json({ subscriptions: items, nextCursor });
     },
   );
+}
 
+function addEndpointsOfOne(api: Api): void {
   endpoint(
     api,
     {

@@ -267,6 +267,85 @@ describe("subscriptions", () => {
     expect(await api.refusal(`GET /v1/subscriptions/${id}`)).toBe("404 subscription_not_found");
     expect(await api.refusal(`DELETE /v1/subscriptions/${id}`)).toBe("404 subscription_not_found");
   });
+
+  test("have settings, of which some can be changed and null clears", async () => {
+    const route = `POST /v1/topics/${topic}/subscriptions`;
+    const settings = {
+      filterPolicy: { "order.total": [{ numeric: [">=", 100] }], $or: ["x"], constructor: [null] },
+      filterPolicyScope: "MessageBody",
+      rawDelivery: false,
+      redrivePolicy: null,
+    };
+    const created = await api.ok<{ id: string }>(route, { body: { queue, ...settings } });
+    expect(created).toEqual({
+      id: expect.any(String),
+      topic,
+      queue,
+      queueDeleted: false,
+      ...settings,
+      createdAt: expect.any(String),
+    });
+    expect(await api.refusal(route, { body: { queue } })).toBe("409 subscription_exists");
+    const subscription = `/v1/subscriptions/${created.id}`;
+    expect(await api.ok(`PATCH ${subscription}`, { body: {} })).toEqual(created);
+    const changed = await api.ok(`PATCH ${subscription}`, {
+      body: { filterPolicy: null, rawDelivery: true },
+    });
+    expect(changed).toEqual({ ...created, filterPolicy: null, rawDelivery: true });
+    expect(await api.ok(`GET ${subscription}`)).toEqual(changed);
+  });
+
+  test("are tried with a message, a page at a time, and nothing is published", async () => {
+    const queues = [queue, `${queue}-2`, `${queue}-3`];
+    for (const name of queues.slice(1)) await api.ok("POST /v1/queues", { body: { name } });
+    const ids: string[] = [];
+    for (const [index, name] of queues.entries()) {
+      const filterPolicy = index === 1 ? { store: ["north"] } : null;
+      const body = { queue: name, filterPolicy };
+      ids.push(
+        (await api.ok<{ id: string }>(`POST /v1/topics/${topic}/subscriptions`, { body })).id,
+      );
+    }
+    const attributes = { store: { type: "String", value: "south" } };
+    const body = { message: { body: "m", attributes } };
+    const route = `POST /v1/topics/${topic}/match?limit=2`;
+    const first = await api.ok<{ matches: unknown[]; nextCursor: string }>(route, { body });
+    expect(first.matches).toEqual([
+      { subscription: ids[0], queue, matches: true },
+      {
+        subscription: ids[1],
+        queue: queues[1],
+        matches: false,
+        refusal: { path: "store", message: '["south"] fulfils none of ["north"]' },
+      },
+    ]);
+    expect(await api.ok(`${route}&cursor=${first.nextCursor}`, { body })).toEqual({
+      matches: [{ subscription: ids[2], queue: queues[2], matches: true }],
+    });
+    expect(await counts()).toMatchObject({ visible: 0 });
+  });
+
+  test("without raw delivery hand out notifications, by message and by receipt", async () => {
+    const body = { queue, rawDelivery: false };
+    await api.ok(`POST /v1/topics/${topic}/subscriptions`, { body });
+    const publish = { body: { messages: [{ body: "m" }] } };
+    await api.ok(`POST /v1/topics/${topic}/messages`, publish);
+    const [message] = await receive({ wait: 20 });
+    await api.ok(`POST /v1/topics/${topic}/messages`, publish);
+    const { receipts } = await api.ok<{ receipts: { messages: Message[] }[] }>(
+      `POST /v1/queues/${queue}/receive`,
+      { body: { wait: 20, receipts: true } },
+    );
+    for (const each of [message, receipts[0]?.messages[0]])
+      expect(JSON.parse(each?.body ?? "")).toMatchObject({ Type: "Notification", Message: "m" });
+  });
+
+  test("the certificate of notifications is served", async () => {
+    const { certificate, certificatePath } = await api.broker.engine.envelopes.signingKey();
+    const answer = await api.app.request(certificatePath);
+    expect(answer.status).toBe(200);
+    expect(await answer.text()).toBe(certificate);
+  });
 });
 
 describe("lists", () => {

@@ -31,7 +31,8 @@ runProcess({
     });
     const metrics = createMetrics();
     const observer = messageMetrics(metrics, logger);
-    const { account, host, port } = config;
+    const { account, host, port, region, publicUrl, signNotifications: signed } = config;
+    const notifications = { region, publicUrl, signed };
     const guards = { deletedQueueName: config.deletedQueueNameGuard, purge: config.purgeGuard };
     const api = await startApi({
       database,
@@ -40,6 +41,7 @@ runProcess({
       metrics,
       logger,
       account,
+      notifications,
       host,
       port,
       guards,

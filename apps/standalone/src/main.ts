@@ -29,7 +29,8 @@ runProcess({
       logger,
       watchedQueues: config.queueMetrics,
     });
-    const { account, host, port } = config;
+    const { account, host, port, region, publicUrl, signNotifications: signed } = config;
+    const notifications = { region, publicUrl, signed };
     const guards = { deletedQueueName: config.deletedQueueNameGuard, purge: config.purgeGuard };
     const api = await startApi({
       database,
@@ -38,6 +39,7 @@ runProcess({
       metrics,
       logger,
       account,
+      notifications,
       host,
       port,
       guards,

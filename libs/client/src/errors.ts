@@ -7,6 +7,7 @@ export const errorCodes = {
   malformed_json: { retryable: false },
   invalid_request: { retryable: false },
   invalid_name: { retryable: false },
+  invalid_filter_policy: { retryable: false },
   receipt_handle_invalid: { retryable: false },
   topic_not_found: { retryable: false },
   queue_not_found: { retryable: false },

@@ -35,9 +35,14 @@ export type {
 } from "./admin/queues.ts";
 export type { MessageState, PeekedMessage, PeekOptions } from "./admin/peek.ts";
 export type { Redrive, RedriveAdmin, RedriveOptions } from "./admin/redrives.ts";
+export type { FilterPolicy, FilterRule } from "./admin/filter-policy.ts";
 export type {
+  MatchInfo,
+  MatchInput,
   SubscriptionAdmin,
   SubscriptionInfo,
   SubscriptionListOptions,
+  SubscriptionRedrivePolicy,
+  SubscriptionSettings,
 } from "./admin/subscriptions.ts";
 export type { Tags, TopicAdmin, TopicInfo, TopicSettings } from "./admin/topics.ts";

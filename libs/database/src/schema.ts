@@ -115,6 +115,28 @@ export const queues = pgTable(
   ],
 );
 
+/**
+ * Filter policies, each once for all subscriptions that have it: it is compiled once, and evaluated once a message. A row is
+ * never changed and an id never used again, so what a process remembers of one is right for ever.
+ */
+export const filterPolicies = pgTable(
+  "filter_policies",
+  {
+    id: id("id").primaryKey().generatedAlwaysAsIdentity(),
+    account: account(),
+    scope: text("scope").$type<"MessageAttributes" | "MessageBody">().notNull(),
+    /** JSON as it was given, but for white space. */
+    policy: text("policy").notNull(),
+    /** SHA-256 of scope and policy. */
+    hash: bytea("hash").notNull(),
+    createdAt: time("created_at").notNull().default(fromDatabaseClock),
+  },
+  (t) => [
+    unique("filter_policies_hash").on(t.account, t.hash),
+    check("filter_policies_scope", sql`${t.scope} IN ('MessageAttributes', 'MessageBody')`),
+  ],
+);
+
 /** Topic → queue. Fan-out joins this table, so a subscription counts from the commit that wrote it. */
 export const subscriptions = pgTable(
   "subscriptions",
@@ -124,14 +146,44 @@ export const subscriptions = pgTable(
     topicId: id("topic_id")
       .notNull()
       .references(() => topics.id, { onDelete: "cascade" }),
-    queueId: id("queue_id")
+    /** Null while the queue is deleted: what would go there goes to the dead-letter queue of the subscription. */
+    queueId: id("queue_id").references(() => queues.id, { onDelete: "cascade" }),
+    /** The name of the queue that was deleted; a new queue of that name takes its place. */
+    deletedQueue: text("deleted_queue"),
+    /** Null accepts everything. */
+    filterId: id("filter_id").references(() => filterPolicies.id),
+    filterPolicyScope: text("filter_policy_scope")
+      .$type<"MessageAttributes" | "MessageBody">()
       .notNull()
-      .references(() => queues.id, { onDelete: "cascade" }),
+      .default("MessageAttributes"),
+    /** Whether the queue gets messages as they are, or each inside a notification of SNS. */
+    rawDelivery: boolean("raw_delivery").notNull().default(true),
+    /** Where deliveries go while the queue is deleted. */
+    deadLetterQueueId: id("dead_letter_queue_id").references(() => queues.id, {
+      onDelete: "set null",
+    }),
     createdAt: time("created_at").notNull().default(fromDatabaseClock),
   },
   (t) => [
     unique("subscriptions_topic_queue").on(t.topicId, t.queueId),
     index("subscriptions_queue").on(t.queueId),
+    index("subscriptions_filter")
+      .on(t.filterId)
+      .where(sql`${t.filterId} IS NOT NULL`),
+    index("subscriptions_dead_letter")
+      .on(t.deadLetterQueueId)
+      .where(sql`${t.deadLetterQueueId} IS NOT NULL`),
+    index("subscriptions_deleted_queue")
+      .on(t.account, t.deletedQueue)
+      .where(sql`${t.deletedQueue} IS NOT NULL`),
+    check(
+      "subscriptions_queue_or_deleted",
+      sql`(${t.queueId} IS NULL) = (${t.deletedQueue} IS NOT NULL)`,
+    ),
+    check(
+      "subscriptions_filter_policy_scope",
+      sql`${t.filterPolicyScope} IN ('MessageAttributes', 'MessageBody')`,
+    ),
   ],
 );
 
@@ -211,6 +263,8 @@ export const slices = pgTable(
     failureReason: text("failure_reason"),
     /** The group (tenant) that all its messages belong to; null where they have none. */
     groupId: text("group_id"),
+    /** `<topic>/<subscription>`: handed out inside a notification of SNS. Null: as it is. */
+    envelope: text("envelope"),
   },
   (t) => [
     index("slices_visible").on(t.queueId, t.visibleAt, t.batchId),

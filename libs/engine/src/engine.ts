@@ -9,7 +9,11 @@ import { purgeFifo } from "./purge/purge-fifo.ts";
 import { RedriveTasks } from "./redrive/redrive-tasks.ts";
 import { Acknowledger } from "./acknowledge/acknowledge.ts";
 import { Directory } from "./directory/directory.ts";
+import type { Page, PageRequest } from "./directory/pages.ts";
+import { Envelopes, type NotificationOptions } from "./envelope/envelopes.ts";
 import { queueNotFound, SluiceError, topicNotFound } from "./errors.ts";
+import { match, type Match } from "./match/match.ts";
+import type { MessageInput } from "./message/message.ts";
 import type { Observer } from "./observer.ts";
 import { Publisher } from "./publish/publish.ts";
 import { Queues, type Queue } from "./queues/queues.ts";
@@ -18,6 +22,7 @@ import { Payloads } from "./receive/payloads.ts";
 import { Receiver } from "./receive/receive.ts";
 import { sharedSecret } from "./receipt-handle/shared-secret.ts";
 import { Sender } from "./send/send.ts";
+import type { SubscriptionSettings } from "./subscriptions/subscription-settings.ts";
 import { Subscriptions, type Subscription } from "./subscriptions/subscriptions.ts";
 import { Topics, type Topic } from "./topics/topics.ts";
 import { BatchIds } from "./write/batch-ids.ts";
@@ -29,6 +34,8 @@ export interface EngineOptions {
   observer: Observer;
   /** Seconds for which a thing cannot be done again; default 0, which is never. */
   guards?: { deletedQueueName?: number; purge?: number } | undefined;
+  /** What notifications say of this installation; see notificationDefaults. */
+  notifications?: Partial<NotificationOptions>;
 }
 
 /**
@@ -50,6 +57,7 @@ export class Engine implements AsyncDisposable {
   readonly visibility: VisibilityChanger;
   readonly redrives: RedriveTasks;
   readonly handles: ReceiptHandles;
+  readonly envelopes: Envelopes;
   readonly database: Database;
   readonly bus: Bus;
   readonly #payloads: Payloads;
@@ -57,8 +65,12 @@ export class Engine implements AsyncDisposable {
   readonly #purgeGuard: number;
   #subscriptions: BusSubscription[] = [];
 
-  private constructor({ database, bus, observer, guards }: EngineOptions, secret: Uint8Array) {
+  private constructor(
+    { database, bus, observer, guards, notifications }: EngineOptions,
+    secret: Uint8Array,
+  ) {
     const { sql, control } = database;
+    this.envelopes = new Envelopes(sql, notifications);
     this.database = database;
     this.#observer = observer;
     this.bus = bus;
@@ -101,6 +113,7 @@ export class Engine implements AsyncDisposable {
       sql,
       bus,
       payloads,
+      envelopes: this.envelopes,
       observer,
       queues: this.queueDirectory,
       handles: this.handles,
@@ -131,13 +144,15 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Subscribes a queue to a topic: every publish answered after this resolves reaches the queue.
-   * @throws {SluiceError} `topic_not_found`, `queue_not_found`; `invalid_request` for a FIFO queue
+   * Subscribes a queue to a topic: every publish answered after this resolves reaches the queue, if its filter accepts it.
+   * @throws {SluiceError} `topic_not_found`, `queue_not_found`, `subscription_exists`, `invalid_filter_policy`;
+   * `invalid_request` for a FIFO queue
    */
   async subscribe(
     account: string,
     topicName: string,
     queueName: string,
+    settings: Partial<SubscriptionSettings> = {},
   ): Promise<{ subscription: Subscription; created: boolean }> {
     const [topic, queue] = await Promise.all([
       this.topics.find(account, topicName),
@@ -147,12 +162,23 @@ export class Engine implements AsyncDisposable {
     if (!queue) throw queueNotFound(queueName);
     if (queue.fifo) throw notSubscribable(queueName);
     try {
-      return await this.subscriptions.create(account, topic, queue);
+      return await this.subscriptions.create(account, { topic, queue }, settings);
     } catch (error) {
       if (classifyFailure(error) !== "missing-reference") throw error;
-      // Topic or queue was deleted since we found it; who has its name now, if anybody?
-      return await this.subscribe(account, topicName, queueName);
+      // Topic, queue, dead-letter queue or policy was deleted since we found it; who has its name now, if anybody?
+      return await this.subscribe(account, topicName, queueName, settings);
     }
+  }
+
+  /** Which subscriptions of a topic would get a message. @throws {SluiceError} `topic_not_found`, `invalid_request` */
+  async match(
+    account: string,
+    topicName: string,
+    request: { message: MessageInput } & PageRequest,
+  ): Promise<Page<Match>> {
+    const topic = await this.topics.find(account, topicName);
+    if (!topic) throw topicNotFound(topicName);
+    return await match(this.subscriptions, topic, request);
   }
 
   /**
@@ -179,9 +205,11 @@ export class Engine implements AsyncDisposable {
 
   /** Looks at messages without receiving them. @throws {SluiceError} `queue_not_found` */
   async peek(account: string, queueName: string, request: PeekRequest): Promise<Peeked> {
-    const { sql } = this.database;
+    const context = { sql: this.database.sql, envelopes: this.envelopes };
     const queue = await this.#queue(account, queueName);
-    return queue.fifo ? await peekFifo(sql, queue, request) : await peek(sql, queue, request);
+    return queue.fifo
+      ? await peekFifo(context, queue, request)
+      : await peek(context, queue, request);
   }
 
   /** Takes a delayed message back. @throws {SluiceError} `queue_not_found`, `message_not_found` */

@@ -19,8 +19,14 @@ export { countMessages, type QueueCounts, type QueueTotals } from "./ledger/coun
 export { foldLedger } from "./ledger/fold-ledger.ts";
 export { TableMaintenance } from "./vacuum/maintain-tables.ts";
 export { subscriptionNotFound, type Subscription } from "./subscriptions/subscriptions.ts";
+export {
+  subscriptionDefaults,
+  type SubscriptionSettings,
+} from "./subscriptions/subscription-settings.ts";
+export type { Match } from "./match/match.ts";
 export type { Peeked, PeekRequest } from "./peek/peek.ts";
 export type { RedriveTask } from "./redrive/redrive-tasks.ts";
+export type { NotificationOptions } from "./envelope/envelopes.ts";
 export { noLongerHeld, type MarkedReceipt } from "./receipt-handle/read-handles.ts";
 export type { Received, ReceivedSlice } from "./receive/receive.ts";
 export { bitCharacter } from "./receipt-handle/receipt-handle.ts";

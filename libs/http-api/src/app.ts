@@ -4,9 +4,11 @@ import type { Logger } from "@sluice/runtime";
 import type { Context, Hono } from "hono";
 
 import { addAcknowledgeEndpoint } from "./acknowledge/acknowledge.ts";
+import { addCertificate } from "./certificate/certificate.ts";
 import type { Api } from "./endpoint.ts";
 import type { ApiEnv } from "./environment.ts";
 import { errorResponse, toSluiceError } from "./errors.ts";
+import { addMatchEndpoint } from "./match/match.ts";
 import { addWriteEndpoints } from "./messages/write.ts";
 import { addQueueEndpoints } from "./queues/queues.ts";
 import { addPeekEndpoint } from "./peek/peek.ts";
@@ -60,6 +62,8 @@ export function createApi({ engine, account, logger, health, onRequest }: ApiOpt
   addPurgeEndpoints(api);
   addPeekEndpoint(api);
   addRedriveEndpoints(api);
+  addMatchEndpoint(api);
+  addCertificate(api);
   addReference(api);
   api.route("/", health);
 

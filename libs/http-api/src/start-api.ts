@@ -1,6 +1,11 @@
 import type { Bus } from "@sluice/bus";
 import type { Database } from "@sluice/database";
-import { Engine, type EngineOptions, type Observer } from "@sluice/engine";
+import {
+  Engine,
+  type EngineOptions,
+  type NotificationOptions,
+  type Observer,
+} from "@sluice/engine";
 import type { Logger } from "@sluice/runtime";
 import type { Registry } from "prom-client";
 
@@ -17,6 +22,7 @@ export interface StartApiOptions {
   metrics: Registry;
   logger: Logger;
   account: string;
+  notifications?: Partial<NotificationOptions>;
   host: string;
   port: number;
   guards?: EngineOptions["guards"];
@@ -30,9 +36,15 @@ export interface RunningApi {
 
 /** Starts the API: engine, HTTP server, health. */
 export async function startApi(options: StartApiOptions): Promise<RunningApi> {
-  const { database, bus, observer, metrics, logger, account, host, port, guards } = options;
+  const { database, bus, observer, metrics, logger, account, notifications, host, port } = options;
   let stopping = false;
-  const engine = await Engine.open({ database, bus, observer, guards });
+  const engine = await Engine.open({
+    database,
+    bus,
+    observer,
+    guards: options.guards,
+    ...(notifications && { notifications }),
+  });
   const health = healthEndpoints({
     metrics,
     isStopping: () => stopping,

@@ -18,6 +18,7 @@ export interface CleanUpResult {
   deduplicationIds: number;
   receiveAttempts: number;
   redriveTasks: number;
+  filterPolicies: number;
 }
 
 export interface CleanUpOptions {
@@ -35,6 +36,8 @@ export const IDEMPOTENCY_WINDOW = 600;
 const REDRIVE_KEPT = 1_209_600;
 /** A write that was under way when its queue was deleted has long ended by then. */
 const DELETED_QUEUE_GRACE = 3_600;
+/** Policies younger than this may be about to be given to a subscription. */
+const FILTER_POLICY_GRACE = 3_600;
 const CHUNK = 10_000;
 const CLEAN_UP_LOCK = 7_583_402_002;
 
@@ -45,8 +48,8 @@ export function cleanUpChunks(): Required<CleanUpOptions>["chunks"] {
 
 /**
  * Removes what nobody can reach any more: expired messages, slices of deleted queues, payloads without slices (and, of
- * payloads with few, the lines of the others), old idempotency keys and redrives that ended long ago. One dispatcher at
- * a time; undefined when another one is at it.
+ * payloads with few, the lines of the others), old idempotency keys, redrives that ended long ago and unused filter
+ * policies. One dispatcher at a time; undefined when another one is at it.
  *
  * Each step removes at most a chunk and repeats while chunks are full, so no statement holds locks for long, and one that
  * dies leaves what was done before it.
@@ -82,6 +85,7 @@ export async function cleanUp(
     const deduplicationIds = await inChunks(() => deleteDeduplicationIds(sql));
     const receiveAttempts = await inChunks(() => deleteReceiveAttempts(sql));
     const redriveTasks = await inChunks(() => deleteRedriveTasks(sql));
+    const filterPolicies = await inChunks(() => deleteFilterPolicies(sql));
     await forgetDeletedQueues(sql);
     if (thorough) await expire(deleteExpiredAnywhere);
     return {
@@ -92,6 +96,7 @@ export async function cleanUp(
       deduplicationIds,
       receiveAttempts,
       redriveTasks,
+      filterPolicies,
       payloads: thorough ? await deletePayloads(sql, chunks.payloads, signal) : 0,
       compactedBatches: thorough ? await compactBatches(sql, signal) : 0,
     };
@@ -156,5 +161,16 @@ async function deleteRedriveTasks(sql: Sql): Promise<number> {
       SELECT id FROM redrive_tasks
       WHERE finished_at < clock_timestamp() - make_interval(secs => ${REDRIVE_KEPT}::int)
       LIMIT ${CHUNK}::int)`;
+  return result.count;
+}
+
+/** Filter policies that no subscription has any more. Whoever is just taking one up again is refused by its key, and adds it anew. */
+async function deleteFilterPolicies(sql: Sql): Promise<number> {
+  const result = await sql`
+    DELETE FROM filter_policies WHERE id IN (
+      SELECT f.id FROM filter_policies f
+      WHERE f.created_at < clock_timestamp() - make_interval(secs => ${FILTER_POLICY_GRACE}::int)
+        AND NOT EXISTS (SELECT FROM subscriptions s WHERE s.filter_id = f.id)
+      LIMIT ${CHUNK}::int FOR UPDATE SKIP LOCKED)`;
   return result.count;
 }

@@ -3,7 +3,9 @@ import type { Sql } from "@sluice/database";
 
 import type { Observer } from "../observer.ts";
 import { Pace } from "../pace.ts";
-import { fanOut, findForgotten } from "./fan-out.ts";
+import { Payloads } from "../receive/payloads.ts";
+import { fanOut, findForgotten, type FanOutContext } from "./fan-out.ts";
+import { Filters } from "./filters.ts";
 
 export interface DispatcherOptions {
   sql: Sql;
@@ -27,10 +29,24 @@ const FULL_EVERY = 900;
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #fullPace = new Pace(FULL_EVERY);
+  readonly #context: FanOutContext;
   #announcements: BusSubscription | undefined;
 
   constructor(options: DispatcherOptions) {
+    const { sql, bus, observer } = options;
     this.#options = options;
+    this.#context = {
+      sql,
+      observer,
+      payloads: new Payloads(sql),
+      filters: new Filters(sql, (error) => {
+        observer.failed("filter policy", error);
+      }),
+      committed: ({ batches, deliveries, queueIds }) => {
+        if (queueIds.length > 0) bus.signalQueues(queueIds);
+        if (batches > 0) observer.fannedOut(batches, deliveries);
+      },
+    };
   }
 
   async start(): Promise<void> {
@@ -80,10 +96,6 @@ export class Dispatcher {
   }
 
   async #fanOut(batchIds: readonly string[]): Promise<number> {
-    const { sql, bus, observer } = this.#options;
-    const result = await fanOut(sql, batchIds);
-    if (result.queueIds.length > 0) bus.signalQueues(result.queueIds);
-    if (result.batches > 0) observer.fannedOut(result.batches, result.deliveries);
-    return result.batches;
+    return await fanOut(this.#context, batchIds);
   }
 }

@@ -3,10 +3,12 @@ import type { Sql } from "@sluice/database";
 import { sequenceNumberOf } from "../message-group/sequence-number.ts";
 import { bitsOf } from "../receive/queue-claimer.ts";
 import {
+  asHandedOut,
   matches,
   messageOf,
   refuseCursor,
   type MessageState,
+  type PeekContext,
   type Peeked,
   type PeekRequest,
   type StoredRow,
@@ -31,7 +33,7 @@ interface Cursor {
 
 /** Looks at the messages of a FIFO queue without receiving them, in the order of their commits or against it. */
 export async function peekFifo(
-  sql: Sql,
+  { sql, envelopes }: PeekContext,
   queue: { id: string; account: string; retention: number },
   request: PeekRequest,
 ): Promise<Peeked> {
@@ -51,9 +53,11 @@ export async function peekFifo(
       if (row.sequence === start?.sequence && direction * (bit - start.bit) < 0) continue;
       if (messages.length === limit)
         return { messages, nextCursor: writeCursor(row.sequence, bit) };
-      const message = messageOf({ row, line: lines[bit] ?? "" });
+      const entry = { row, line: lines[bit] ?? "" };
+      if (!matches(messageOf(entry), request.search)) continue;
       const sequenceNumber = sequenceNumberOf(row.sequence, bit);
-      if (matches(message, request.search)) messages.push({ ...message, sequenceNumber });
+      const message = messageOf(await asHandedOut(entry, queue, envelopes));
+      messages.push({ ...message, sequenceNumber });
     }
   }
   return { messages };
@@ -77,7 +81,7 @@ async function selectSlices(
   const oldest = order === "oldest";
   return await sql<FifoRow[]>`
     SELECT s.*, b.payload FROM (
-      SELECT sequence, batch_id, pending, receive_count, failure_reason, pending & -pending AS lowest,
+      SELECT sequence, batch_id, pending, receive_count, failure_reason, envelope, pending & -pending AS lowest,
              extract(epoch FROM visible_at)::float8 * 1000 AS visible_at, extract(epoch FROM sent_at)::float8 * 1000 AS sent_at,
              CASE WHEN visible_at <= now THEN 'visible' WHEN receive_count > 0 THEN 'inFlight' ELSE 'delayed' END AS state
       FROM fifo_slices f, (SELECT clock_timestamp() AS now) clock

@@ -1,5 +1,6 @@
 import type { Sql } from "@sluice/database";
 
+import type { Envelopes } from "../envelope/envelopes.ts";
 import { SluiceError } from "../errors.ts";
 import type { MessageAttribute } from "../message/message.ts";
 import { bitsOf } from "../receive/queue-claimer.ts";
@@ -45,9 +46,14 @@ const MAX_SLICES = 200;
 const MAX_PARTS = 64;
 const DEFAULT_LIMIT = 10;
 
-/** Looks at messages without receiving them: nothing about them changes. */
+export interface PeekContext {
+  sql: Sql;
+  envelopes: Envelopes;
+}
+
+/** Looks at messages without receiving them: nothing about them changes. A search looks at them as they were published. */
 export async function peek(
-  sql: Sql,
+  { sql, envelopes }: PeekContext,
   queue: { id: string; account: string; retention: number },
   request: PeekRequest,
 ): Promise<Peeked> {
@@ -64,7 +70,8 @@ export async function peek(
       if (isBefore(entry, start, order)) continue;
       if (messages.length === limit) return { messages, nextCursor: writeCursor(entry) };
       const message = messageOf(entry);
-      if (matches(message, request.search)) messages.push(message);
+      if (!matches(message, request.search)) continue;
+      messages.push(messageOf(await asHandedOut(entry, queue, envelopes)));
     }
   }
   const next = cutOff && inOrder(cutOff, order)[0];
@@ -82,6 +89,7 @@ export interface StoredRow {
   sent_at: number;
   receive_count: number;
   failure_reason: string | null;
+  envelope: string | null;
   state: MessageState;
 }
 
@@ -116,7 +124,7 @@ async function selectSlices(
   const oldest = order === "oldest";
   return await sql<SliceRow[]>`
     SELECT s.*, b.payload FROM (
-      SELECT batch_id, pending, receive_count, failure_reason,
+      SELECT batch_id, pending, receive_count, failure_reason, envelope,
              (extract(epoch FROM visible_at) * 1000000)::bigint AS visible_us,
              extract(epoch FROM visible_at)::float8 * 1000 AS visible_at, extract(epoch FROM sent_at)::float8 * 1000 AS sent_at,
              CASE WHEN visible_at <= now THEN 'visible' WHEN receive_count > 0 THEN 'inFlight' ELSE 'delayed' END AS state
@@ -184,6 +192,18 @@ function isBefore(
 ): boolean {
   if (start?.visibleUs !== row.visible_us || start.batchId !== row.batch_id) return false;
   return (DIRECTION[order] * (bit - start.bit) || copy - start.copy) < 0;
+}
+
+/** The entry as a receive would hand it out. */
+export async function asHandedOut<Entry extends { row: StoredRow; line: string }>(
+  entry: Entry,
+  { account }: { account: string },
+  envelopes: Envelopes,
+): Promise<Entry> {
+  const { envelope, sent_at } = entry.row;
+  if (envelope === null) return entry;
+  const slice = { account, envelope, sentAt: Math.floor(sent_at) };
+  return { ...entry, line: await envelopes.wrap(entry.line, slice) };
 }
 
 export function messageOf({ row, line }: { row: StoredRow; line: string }): PeekedMessage {

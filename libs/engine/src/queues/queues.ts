@@ -22,6 +22,7 @@ import { queueNotFound, SluiceError } from "../errors.ts";
 import { countMessages, type QueueCounts, type QueueTotals } from "../ledger/count-messages.ts";
 import { checkFifoSettings } from "./check-fifo-settings.ts";
 import { countFifo } from "./count-fifo.ts";
+import { outliveQueue, takeOverSubscriptions } from "../subscriptions/deleted-queues.ts";
 
 /** What can be set on a queue; durations in seconds, size in bytes (LIMITS: queues). */
 export interface QueueSettings {
@@ -109,11 +110,15 @@ export class Queues {
         `queue "${name}" was deleted less than ${this.#nameGuard} seconds ago; wait, or take another name`,
       );
     }
-    const rows = await this.#db
-      .insert(queues)
-      .values({ ...columns, account: BigInt(account), name })
-      .onConflictDoNothing()
-      .returning({ id: queues.id });
+    const rows = await this.#db.transaction(async (tx) => {
+      const inserted = await tx
+        .insert(queues)
+        .values({ ...columns, account: BigInt(account), name })
+        .onConflictDoNothing()
+        .returning({ id: queues.id });
+      for (const { id } of inserted) await takeOverSubscriptions(tx, { id, account, name });
+      return inserted;
+    });
     const existing = await this.find(account, name);
     // Deleted between the two statements: it is free again.
     if (!existing) return await this.create(account, name, some);
@@ -178,16 +183,19 @@ export class Queues {
   }
 
   /**
-   * Deletes a queue with its subscriptions. Its messages are out of reach at once; the clean-up removes them.
+   * Deletes a queue with its subscriptions, but for those that have a dead-letter queue. Its messages are out of reach at once; the clean-up removes them.
    * @throws {SluiceError} `queue_not_found`
    */
   async delete(account: string, name: string): Promise<void> {
     await this.#db.transaction(async (tx) => {
       const [row] = await tx
-        .delete(queues)
+        .select({ id: queues.id, account: queues.account, name: queues.name })
+        .from(queues)
         .where(named(account, name))
-        .returning({ id: queues.id, account: queues.account, name: queues.name });
+        .for("update");
       if (!row) throw queueNotFound(name);
+      await outliveQueue(tx, row);
+      await tx.delete(queues).where(eq(queues.id, row.id));
       await tx
         .update(queues)
         .set({ deadLetterQueueId: null, maxReceiveCount: null })

@@ -255,10 +255,10 @@ async function take(
       FROM rest, queue q
     ), claimed AS (
       SELECT position, group_id, sequence, batch_id, pending, sent_at, first_received_at, receive_count, source_queue_id,
-             failure_reason FROM whole
+             failure_reason, envelope FROM whole
       UNION ALL
       SELECT position, group_id, sequence, batch_id, taken, sent_at, coalesce(first_received_at, q.now), receive_count + 1,
-             source_queue_id, failure_reason
+             source_queue_id, failure_reason, envelope
       FROM rest, queue q
     ), held AS (
       UPDATE fifo_groups g
@@ -278,7 +278,7 @@ async function take(
            extract(epoch FROM c.first_received_at)::float8 * 1000 AS first_received_ms
     FROM claimed c, queue q
     UNION ALL
-    SELECT position, group_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM counted WHERE stuck
+    SELECT position, group_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM counted WHERE stuck
     ORDER BY position, sequence, pending`;
   return {
     slices: rows.filter(isTaken).map(fifoSlice),

@@ -21,6 +21,8 @@ export interface ClaimedSlice {
   deadLetter: { sourceQueueId: string; reason: string } | undefined;
   /** Of a FIFO queue: the group, and its place there. */
   group?: { id: string; sequence: string } | undefined;
+  /** `<topic>/<subscription>` when it is handed out inside a notification. */
+  envelope: string | undefined;
 }
 
 export interface Claim {
@@ -132,21 +134,21 @@ export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
       RETURNING s.*, split.taken
     ), part AS (
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, lease, sent_at, received_at, first_received_at,
-                          receive_count, source_queue_id, failure_reason, group_id)
+                          receive_count, source_queue_id, failure_reason, group_id, envelope)
       SELECT queue_id, queue.deadline, batch_id, taken, account, queue.lease, sent_at, queue.now,
-             coalesce(first_received_at, queue.now), receive_count + 1, source_queue_id, failure_reason, group_id
+             coalesce(first_received_at, queue.now), receive_count + 1, source_queue_id, failure_reason, group_id, envelope
       FROM rest, queue
       RETURNING *
     ), claimed AS (
       SELECT * FROM whole UNION ALL SELECT * FROM part
     )
-    SELECT batch_id, pending, lease, receive_count, source_queue_id, failure_reason, group_id,
+    SELECT batch_id, pending, lease, receive_count, source_queue_id, failure_reason, group_id, envelope,
            extract(epoch FROM visible_at)::float8 * 1000 AS visible_at, extract(epoch FROM sent_at)::float8 * 1000 AS sent_at,
            extract(epoch FROM first_received_at)::float8 * 1000 AS first_received_at
     FROM claimed
     UNION ALL
     SELECT NULL, NULL, NULL, (SELECT sum(messages)::int FROM dead_counted), (SELECT min(queue_id) FROM dead_counted), NULL,
-           ${quiet ? sql`(SELECT min(group_id) FROM last_tenant)` : sql`NULL`},
+           ${quiet ? sql`(SELECT min(group_id) FROM last_tenant)` : sql`NULL`}, NULL,
            extract(epoch FROM ${quiet ? sql`NULL::timestamptz` : firstSlice(sql, request)})::float8 * 1000,
            extract(epoch FROM now)::float8 * 1000, NULL
     FROM queue WHERE NOT paused`;
@@ -222,6 +224,7 @@ function claimedSlice(row: ClaimRow): ClaimedSlice {
       row.source_queue_id === null
         ? undefined
         : { sourceQueueId: row.source_queue_id, reason: row.failure_reason ?? "" },
+    envelope: row.envelope ?? undefined,
   };
 }
 
@@ -251,6 +254,7 @@ interface ClaimRow {
   source_queue_id: string | null;
   failure_reason: string | null;
   group_id: string | null;
+  envelope: string | null;
   visible_at: number;
   sent_at: number;
   first_received_at: number;

@@ -10,6 +10,7 @@ export interface TakenRow {
   receive_count: number;
   source_queue_id: string | null;
   failure_reason: string | null;
+  envelope: string | null;
   sent_ms: number;
   first_received_ms: number;
 }
@@ -27,6 +28,7 @@ export function fifoSlice(row: TakenRow): ClaimedSlice {
       row.source_queue_id === null
         ? undefined
         : { sourceQueueId: row.source_queue_id, reason: row.failure_reason ?? "" },
+    envelope: row.envelope ?? undefined,
     group: { id: row.group_id, sequence: row.sequence },
   };
 }

@@ -2,6 +2,7 @@ import type { Bus } from "@sluice/bus";
 import type { Sql } from "@sluice/database";
 
 import type { Directory } from "../directory/directory.ts";
+import type { Envelopes } from "../envelope/envelopes.ts";
 import { sequenceNumberOf } from "../message-group/sequence-number.ts";
 import type { Observer } from "../observer.ts";
 import type { Queue } from "../queues/queues.ts";
@@ -62,6 +63,7 @@ export class Receiver {
   readonly #bus: Bus;
   readonly #queues: Directory<Queue>;
   readonly #payloads: Payloads;
+  readonly #envelopes: Envelopes;
   readonly #handles: ReceiptHandles;
   readonly #observer: Observer;
   readonly #room: WaitingRoom;
@@ -71,6 +73,7 @@ export class Receiver {
     bus: Bus;
     queues: Directory<Queue>;
     payloads: Payloads;
+    envelopes: Envelopes;
     handles: ReceiptHandles;
     observer: Observer;
   }) {
@@ -78,6 +81,7 @@ export class Receiver {
     this.#bus = options.bus;
     this.#queues = options.queues;
     this.#payloads = options.payloads;
+    this.#envelopes = options.envelopes;
     this.#handles = options.handles;
     this.#observer = options.observer;
     this.#room = new WaitingRoom({
@@ -112,7 +116,7 @@ export class Receiver {
       visibilityTimeout: options.visibilityTimeout,
       signal: options.signal,
     });
-    const slices = await this.#withLines(queue.id, claimed);
+    const slices = await this.#withLines(queue, claimed);
     const messages = slices.reduce((sum, slice) => sum + slice.lines.length, 0);
     this.#observer.received(messages);
     return { slices, messages, release: () => this.#release(queue.id, claimed) };
@@ -156,10 +160,13 @@ export class Receiver {
     return this.#room.idle();
   }
 
-  async #withLines(queueId: string, claimed: readonly ClaimedSlice[]): Promise<ReceivedSlice[]> {
+  async #withLines(
+    { id: queueId, account }: Queue,
+    claimed: readonly ClaimedSlice[],
+  ): Promise<ReceivedSlice[]> {
     if (claimed.length === 0) return [];
     const payloads = await this.#payloads.get(claimed.map((slice) => slice.batchId));
-    return claimed.flatMap((slice) => {
+    const received = claimed.flatMap((slice) => {
       const stored = payloads.get(slice.batchId);
       // Expired, or acknowledged by another holder, and cleaned up between the claim and this moment.
       const bits = bitsOf(slice.mask).filter((bit) => stored?.[bit]);
@@ -168,8 +175,13 @@ export class Receiver {
       return [
         {
           lines: bits.map((bit) => stored[bit] ?? ""),
+          envelope: slice.envelope,
           bits,
-          json: bits.length === stored.length ? this.#payloads.jsonOf(stored) : undefined,
+          // Inside notifications the bytes are others.
+          json:
+            slice.envelope === undefined && bits.length === stored.length
+              ? this.#payloads.jsonOf(stored)
+              : undefined,
           handlePrefix: this.#handles.prefix({ queueId, ...slice }),
           receiveCount: slice.receiveCount,
           sentAt: slice.sentAt,
@@ -183,6 +195,16 @@ export class Receiver {
         },
       ];
     });
+    await Promise.all(
+      received.map(async (slice) => {
+        const { envelope, sentAt } = slice;
+        if (envelope === undefined) return;
+        slice.lines = await Promise.all(
+          slice.lines.map((line) => this.#envelopes.wrap(line, { account, envelope, sentAt })),
+        );
+      }),
+    );
+    return received;
   }
 
   async #release(queueId: string, slices: readonly ClaimedSlice[]): Promise<void> {

@@ -58,7 +58,7 @@ export async function repeatAttempt(
           AND (SELECT sum(bit_count(pending::bit(64))) FROM held) = (SELECT message_count FROM attempt)
         RETURNING s.*
       )
-      SELECT group_id, sequence, batch_id, pending, lease, receive_count, source_queue_id, failure_reason,
+      SELECT group_id, sequence, batch_id, pending, lease, receive_count, source_queue_id, failure_reason, envelope,
              extract(epoch FROM sent_at)::float8 * 1000 AS sent_ms,
              extract(epoch FROM first_received_at)::float8 * 1000 AS first_received_ms
       FROM extended ORDER BY sequence, pending & -pending`;

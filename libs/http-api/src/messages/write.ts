@@ -15,7 +15,7 @@ const message = {
   groupId: groupId.optional(),
 };
 
-const publishedMessage = z
+export const publishedMessage = z
   .strictObject({
     ...message,
     subject: z

@@ -20,6 +20,11 @@ const guards = {
   purgeGuard: variables.purgeGuard,
 } satisfies ConfigSchema;
 
+const notifications = {
+  publicUrl: variables.publicUrl,
+  signNotifications: variables.signNotifications,
+} satisfies ConfigSchema;
+
 /** Environment of `apps/api`. */
 export const apiConfig = {
   ...storage,
@@ -28,6 +33,7 @@ export const apiConfig = {
   host: variables.host,
   port: variables.port,
   ...guards,
+  ...notifications,
   ...processConfig,
 } satisfies ConfigSchema;
 
@@ -49,6 +55,7 @@ export const standaloneConfig = {
   port: variables.port,
   ...guards,
   queueMetrics: variables.queueMetrics,
+  ...notifications,
   ...processConfig,
 } satisfies ConfigSchema;
 

@@ -106,6 +106,25 @@ export const region = define({
   default: "us-east-1",
 });
 
+export const publicUrl = define({
+  name: "SLUICE_PUBLIC_URL",
+  schema: urlOf("http", "https").refine((value) => !value.endsWith("/")),
+  expected: "http://host:port or https://host without a slash at its end",
+  description:
+    "Where clients reach the API: stands in notifications, before the path of their certificate.",
+  default: "http://127.0.0.1:4566",
+});
+
+export const signNotifications = define({
+  name: "SLUICE_SIGN_NOTIFICATIONS",
+  schema: z.enum(["true", "false"]).transform((value) => value === "true"),
+  expected: "true or false",
+  description:
+    "Whether messages of subscriptions without raw delivery are signed, as SNS does it; that takes about a " +
+    "millisecond of a core for each message.",
+  default: "true",
+});
+
 export const account = define({
   name: "SLUICE_ACCOUNT",
   schema: z.string().regex(/^\d{12}$/),

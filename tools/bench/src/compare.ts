@@ -37,7 +37,7 @@ export async function compare<Variant>(
 ): Promise<Report> {
   const { options, say } = bench;
   const notes: string[] = [];
-  const contestants = await start(bench, comparison.systems, notes);
+  const contestants = await startAll(bench, comparison.systems, notes);
   const rows: Row[] = [];
   for (const { label, variant } of comparison.variants) {
     const entries = contestants.map((contestant) => new Entry(contestant, label));
@@ -56,7 +56,7 @@ export async function compare<Variant>(
 }
 
 /** Starts what is to be compared, one after another; what is not installed is left out with a note. */
-async function start(
+async function startAll(
   { options, say, system }: Bench,
   defaults: readonly string[],
   notes: string[],

@@ -24,7 +24,7 @@ export class Crew implements AsyncDisposable {
   async hire(assignment: Assignment): Promise<Hand> {
     const child = fork(script, {
       serialization: "advanced",
-      execArgv: profilingArguments(assignment.role),
+      execArgv: profilingArguments(`${assignment.system}-${assignment.role}`),
     });
     this.#children.push(child);
     const hand = new Hand(child, (error) => this.#fail(error));

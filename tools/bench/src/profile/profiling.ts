@@ -7,6 +7,7 @@ export const profilingPostgres = {
 };
 
 let loadFolder: string | undefined;
+let profiles = 0;
 
 /** From now on the processes of the load write CPU profiles into this folder. */
 export function profileLoad(folder: string | undefined): void {
@@ -14,12 +15,12 @@ export function profileLoad(folder: string | undefined): void {
 }
 
 /** Arguments for node with which a process of the load writes its profile when it ends. */
-export function profilingArguments(role: string): string[] {
+export function profilingArguments(name: string): string[] {
   if (loadFolder === undefined) return [];
   return [
     "--cpu-prof",
     `--cpu-prof-dir=${loadFolder}`,
-    `--cpu-prof-name=${role}-${process.pid}-${Date.now()}.cpuprofile`,
+    `--cpu-prof-name=load-${name}-${(profiles += 1)}.cpuprofile`,
   ];
 }
 

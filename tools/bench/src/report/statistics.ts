@@ -29,7 +29,8 @@ function medianOf(sorted: readonly number[]): number {
 export function percentiles(values: Float64Array, ...percents: number[]): number[] {
   values.sort();
   return percents.map((percent) => {
-    const rank = Math.ceil((percent / 100) * values.length);
+    // 99.9 % of 1,000 is a little more than 999 in floating point.
+    const rank = Math.ceil((percent * values.length) / 100 - 1e-9);
     return values[Math.max(0, rank - 1)] ?? 0;
   });
 }

@@ -16,7 +16,7 @@ const clients: Record<string, (address: Address, load: Load) => Client | Promise
   "rabbitmq-quorum": async (address, load) => RabbitMqClient.open(address, load),
   pgmq: (address) => new PgmqClient(address),
   "pg-boss": async (address) => PgBossClient.open(address),
-  bullmq: async (address) => BullMqClient.open(address),
+  bullmq: (address) => BullMqClient.open(address),
 };
 
 /** Connects to a system by its name. */

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createRequire } from "node:module";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
 
 import { Unavailable } from "./system.ts";
 
@@ -11,12 +11,9 @@ const folder = fileURLToPath(new URL("../../peers/", import.meta.url));
 const require = createRequire(`${folder}package.json`);
 
 /** Loads a client library from the folder of the peers. Fails with {@link Unavailable} where it is not installed. */
-export async function loadPeer<Library>(name: string): Promise<Library> {
+export function loadPeer<Library>(name: string): Library {
   requirePeer(name);
-  const loaded = (await import(pathToFileURL(require.resolve(name)).href)) as {
-    default?: Library;
-  } & Library;
-  return loaded.default ?? loaded;
+  return require(name) as Library;
 }
 
 /** Fails with {@link Unavailable} when the library is not installed. */

@@ -41,8 +41,8 @@ export class BullMqClient implements Client {
     this.#connection = { host: "127.0.0.1", port, maxRetriesPerRequest: null };
   }
 
-  static async open({ port = "" }: Address): Promise<BullMqClient> {
-    return new BullMqClient(await loadPeer<BullMq>("bullmq"), Number(port));
+  static open({ port = "" }: Address): BullMqClient {
+    return new BullMqClient(loadPeer<BullMq>("bullmq"), Number(port));
   }
 
   create({ queues }: Names): Promise<void> {
@@ -73,6 +73,8 @@ export class BullMqClient implements Client {
       {
         connection: this.#connection,
         concurrency: Math.min(load.receiveBatch, maxConcurrency) * load.receivers,
+        // On a busy machine its 30 s run out, and a job is done twice.
+        lockDuration: 300_000,
       },
     );
     worker.on("error", (error) => {

@@ -2,7 +2,6 @@ import type { Address } from "../../load/assignment.ts";
 import { stampOf } from "../../load/bodies.ts";
 import type { Load, Names } from "../../load/load.ts";
 import type { Client, Take } from "../client.ts";
-import { inParts } from "../in-parts.ts";
 import { loadPeer } from "../peers.ts";
 import { poll } from "../poll.ts";
 
@@ -14,6 +13,7 @@ interface PgBoss {
   on(event: "error", listener: (error: Error) => void): void;
   createQueue(name: string): Promise<void>;
   deleteQueue(name: string): Promise<void>;
+  clearStorage(): Promise<void>;
   insert(jobs: Job[]): Promise<unknown>;
   fetch(name: string, options: object): Promise<(Job & { id: string })[]>;
   complete(name: string, ids: string[]): Promise<void>;
@@ -36,7 +36,7 @@ export class PgBossClient implements Client {
   }
 
   static async open({ url = "" }: Address): Promise<PgBossClient> {
-    const Boss = await loadPeer<PgBossClass>("pg-boss");
+    const Boss = loadPeer<PgBossClass>("pg-boss");
     const boss = new Boss({ connectionString: url, max: 16, schedule: false });
     boss.on("error", (error) => {
       console.error("pg-boss", error);
@@ -46,11 +46,14 @@ export class PgBossClient implements Client {
   }
 
   async create({ queues }: Names): Promise<void> {
-    await inParts(queues, async (queue) => this.#boss.createQueue(queue));
+    // One after another: each makes a partition, and two at once deadlock.
+    for (const queue of queues) await this.#boss.createQueue(queue);
   }
 
   async remove({ queues }: Names): Promise<void> {
-    await inParts(queues, async (queue) => this.#boss.deleteQueue(queue));
+    // A queue with jobs, completed ones included, cannot be deleted.
+    await this.#boss.clearStorage();
+    for (const queue of queues) await this.#boss.deleteQueue(queue);
   }
 
   async publish({ queues }: Names, bodies: string[]): Promise<void> {

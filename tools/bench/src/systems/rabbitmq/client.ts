@@ -61,8 +61,7 @@ export class RabbitMqClient implements Client {
     { url = "", queueType = "classic" }: Address,
     load: Load,
   ): Promise<RabbitMqClient> {
-    const { connect } = await loadPeer<Amqplib>("amqplib");
-    const connection = await connect(url);
+    const connection = await loadPeer<Amqplib>("amqplib").connect(url);
     const channel = await connection.createConfirmChannel();
     return new RabbitMqClient(connection, channel, { load, queueType });
   }

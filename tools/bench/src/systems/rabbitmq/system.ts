@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { freePort, startChild } from "@sluice/stack";
 
 import { assemble } from "../assemble.ts";
-import { findProgram, versionOf } from "../find-program.ts";
+import { findProgram } from "../find-program.ts";
 import { requirePeer } from "../peers.ts";
 import type { RunningSystem, System } from "../system.ts";
 
@@ -34,7 +34,6 @@ async function start(queueType: string): Promise<RunningSystem> {
   requirePeer("amqplib");
   const where = { debian: "rabbitmq-server", folders: ["/usr/lib/rabbitmq/bin"] };
   const program = await findProgram("rabbitmq-server", where);
-  const control = await findProgram("rabbitmqctl", where);
   return assemble(async (cleanup, folder) => {
     const [port, distribution, epmd] = [await freePort(), await freePort(), await freePort()];
     const file = join(folder, "rabbitmq.conf");
@@ -69,10 +68,14 @@ async function start(queueType: string): Promise<RunningSystem> {
         graceMs: 30_000,
       }),
     );
-    await server.waitFor((line) => /Server startup complete/.test(line) || undefined, 120_000);
+    const version = await server.waitFor(
+      (line) => /RabbitMQ (\d[\d.]+) on Erlang/.exec(line)?.[1],
+      60_000,
+    );
+    await server.waitFor((line) => line.includes("Server startup complete") || undefined, 60_000);
     return {
       address: { url: `amqp://guest:guest@127.0.0.1:${port}`, queueType },
-      description: `RabbitMQ ${await versionOf(control, ["version"])}`,
+      description: `RabbitMQ ${version}`,
     };
   });
 }

@@ -7,8 +7,8 @@ export interface Bench {
   options: Options;
   /** Progress for whoever waits. */
   say: (line: string) => void;
-  /** A fresh system by its name, one for the whole benchmark. Fails with `Unavailable` where it is not installed. */
-  system: (name: string) => Promise<RunningSystem>;
+  /** Starts a system by its name, with empty disks; disposing it stops it. Fails with `Unavailable` where it is not installed. */
+  start: (name: string) => Promise<RunningSystem>;
 }
 
 /** One line of the table of benchmarks. */

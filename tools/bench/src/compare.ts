@@ -1,4 +1,5 @@
 import type { Bench } from "./bench.ts";
+import { formatted } from "./report/numbers.ts";
 import type { Metric, Report, Row } from "./report/report.ts";
 import { figureOf } from "./report/statistics.ts";
 import { systems as allSystems } from "./systems/systems.ts";
@@ -29,53 +30,58 @@ export interface Contestant {
 
 /**
  * Runs the rounds of all systems in turn, each round beginning with another, so that what disturbs the machine for a while disturbs all of
- * them. A system whose round fails is out for that variant, and the report says why.
+ * them. A system is started for its round, warmed up, measured and stopped: no other runs beside it. One whose round fails is out
+ * for that variant, and the report says why.
  */
 export async function compare<Variant>(
   bench: Bench,
   comparison: Comparison<Variant>,
 ): Promise<Report> {
-  const { options, say } = bench;
-  const notes: string[] = [];
-  const contestants = await startAll(bench, comparison.systems, notes);
-  const rows: Row[] = [];
-  for (const { label, variant } of comparison.variants) {
-    const entries = contestants.map((contestant) => new Entry(contestant, label));
-    for (let round = options.warmUp ? 0 : 1; round <= options.rounds; round += 1) {
-      for (const entry of rotated(entries, round)) {
-        await entry.run(round, async (contestant, name) =>
-          comparison.round(contestant, variant, name),
-        );
-        say(entry.progress(round, comparison.metrics));
-      }
+  const { name, title, workload, metrics, variants } = comparison;
+  const notes = new Map<string, string>();
+  const wanted = chosen(bench.options.systems ?? comparison.systems);
+  const entries = variants.flatMap(({ label, variant }) =>
+    wanted.map((system) => ({ system, variant, entry: new Entry(system, label) })),
+  );
+  for (let round = 1; round <= bench.options.rounds; round += 1) {
+    for (const system of rotated(wanted, round - 1)) {
+      const own = entries.filter((each) => each.system === system);
+      await oneRound(bench, { system, own, round, notes, comparison });
     }
-    rows.push(...entries.map((entry) => entry.row(comparison.metrics)));
   }
-  const { name, title, workload, metrics } = comparison;
-  return { name, title, workload, metrics, rows, notes };
+  const rows = entries.filter(({ entry }) => entry.present).map(({ entry }) => entry.row(metrics));
+  return { name, title, workload, metrics, rows, notes: [...notes.values()] };
 }
 
-/** Starts what is to be compared, one after another; what is not installed is left out with a note. */
-async function startAll(
-  { options, say, system }: Bench,
-  defaults: readonly string[],
-  notes: string[],
-): Promise<(Contestant & { title: string })[]> {
-  const wanted = chosen(options.systems ?? defaults);
-  const started = [];
-  for (const { name, title, settings } of wanted) {
-    try {
-      say(`starting ${title}`);
-      const running = await system(name);
-      notes.push(`${title} (${running.description}): ${settings}`);
-      started.push({ system: name, title, running });
-    } catch (error) {
-      if (!(error instanceof Unavailable)) throw error;
-      notes.push(`skipped ${title}: ${error.message}`);
-      say(notes.at(-1) ?? "");
+interface RoundPlan<Variant> {
+  system: System;
+  own: { variant: Variant; entry: Entry }[];
+  round: number;
+  notes: Map<string, string>;
+  comparison: Comparison<Variant>;
+}
+
+/** One system, all variants; what is not installed is left out with a note. */
+async function oneRound<Variant>(
+  { options, say, start }: Bench,
+  { system, own, round, notes, comparison }: RoundPlan<Variant>,
+): Promise<void> {
+  const { name, title, settings } = system;
+  if (notes.get(name)?.startsWith("skipped") === true) return;
+  try {
+    await using running = await start(name);
+    notes.set(name, `${title} (${running.description}): ${settings}`);
+    for (const { variant, entry } of own) {
+      const work = async (unique: string) =>
+        comparison.round({ system: name, running }, variant, unique);
+      if (options.warmUp) say(await entry.run("warm-up", work));
+      say(await entry.run(round, work));
     }
+  } catch (error) {
+    if (!(error instanceof Unavailable)) throw error;
+    notes.set(name, `skipped ${title}: ${error.message}`);
+    say(notes.get(name) ?? "");
   }
-  return started;
 }
 
 function chosen(names: readonly string[]): System[] {
@@ -91,45 +97,45 @@ let rounds = 0;
 
 /** One system under one variant. */
 class Entry {
-  readonly #contestant: Contestant & { title: string };
+  readonly #title: string;
   readonly #variant: string | undefined;
   readonly #results: Record<string, number>[] = [];
-  #last: Record<string, number> = {};
   #failure: string | undefined;
 
-  constructor(contestant: Contestant & { title: string }, variant: string | undefined) {
-    this.#contestant = contestant;
+  constructor({ title }: System, variant: string | undefined) {
+    this.#title = title;
     this.#variant = variant;
   }
 
-  async run(
-    round: number,
-    work: (contestant: Contestant, name: string) => Promise<Record<string, number>>,
-  ): Promise<void> {
-    if (this.#failure !== undefined) return;
-    rounds += 1;
-    const name = `${Date.now().toString(36)}-${rounds}`;
-    try {
-      this.#last = await work(this.#contestant, name);
-      if (round > 0) this.#results.push(this.#last);
-    } catch (error) {
-      this.#failure = error instanceof Error ? error.message : String(error);
-    }
+  /** False for what is not installed. */
+  get present(): boolean {
+    return this.#results.length > 0 || this.#failure !== undefined;
   }
 
-  progress(round: number, metrics: readonly Metric[]): string {
-    const what = round === 0 ? "warm-up" : `round ${round}`;
-    const outcome =
-      this.#failure === undefined
-        ? metrics.map(({ key, label }) => `${label} ${this.#last[key]?.toFixed(2)}`).join(", ")
-        : `failed: ${this.#failure}`;
-    const variant = this.#variant === undefined ? "" : `, ${this.#variant}`;
-    return `${this.#contestant.title}${variant}, ${what}: ${outcome}`;
+  /** Runs a round, unless one has failed before, and says how it went. */
+  async run(
+    round: number | "warm-up",
+    work: (unique: string) => Promise<Record<string, number>>,
+  ): Promise<string> {
+    const label = [this.#title, ...(this.#variant === undefined ? [] : [this.#variant])].join(", ");
+    const prefix = `${label}, ${round === "warm-up" ? round : `round ${round}`}`;
+    if (this.#failure !== undefined) return `${prefix}: failed before`;
+    rounds += 1;
+    try {
+      const result = await work(`${Date.now().toString(36)}-${rounds}`);
+      if (round !== "warm-up") this.#results.push(result);
+      const figures = Object.entries(result).map(([key, value]) => `${key} ${formatted(value)}`);
+      return `${prefix}: ${figures.join(", ")}`;
+    } catch (error) {
+      if (error instanceof Unavailable) throw error;
+      this.#failure = error instanceof Error ? error.message : String(error);
+      return `${prefix}: failed: ${this.#failure}`;
+    }
   }
 
   row(metrics: readonly Metric[]): Row {
     const base = {
-      label: this.#contestant.title,
+      label: this.#title,
       ...(this.#variant !== undefined && { variant: this.#variant }),
     };
     if (this.#failure !== undefined) return { ...base, figures: {}, failure: this.#failure };
@@ -142,6 +148,6 @@ class Entry {
 }
 
 function rotated<Item>(items: readonly Item[], by: number): Item[] {
-  const start = items.length === 0 ? 0 : by % items.length;
-  return [...items.slice(start), ...items.slice(0, start)];
+  const from = items.length === 0 ? 0 : by % items.length;
+  return [...items.slice(from), ...items.slice(0, from)];
 }

@@ -11,7 +11,7 @@ import { chartOf } from "./report/chart.ts";
 import { describeMachine, thisMachine } from "./report/machine.ts";
 import type { Report } from "./report/report.ts";
 import { tableOf } from "./report/table.ts";
-import { runBenchmark } from "./run-benchmark.ts";
+import { systemStarter } from "./start-system.ts";
 import { installPeers } from "./systems/peers.ts";
 import { Unavailable } from "./systems/system.ts";
 
@@ -36,12 +36,13 @@ async function main(args: string[]): Promise<number> {
   if (commandLine.installPeers) await installPeers();
   if (commandLine.help || (commandLine.installPeers && commandLine.benchmarks.length === 0))
     return 0;
+  const { options } = commandLine;
   const reports: Report[] = [];
   let failed = false;
   for (const benchmark of chosen(commandLine.benchmarks)) {
     try {
       const report = await withProfile(commandLine, async (profileFolder) =>
-        runBenchmark(benchmark, { options: commandLine.options, say, profileFolder }),
+        benchmark.run({ options, say, start: systemStarter({ options, say, profileFolder }) }),
       );
       reports.push(report);
       await show(report, commandLine);

@@ -11,9 +11,9 @@ const folder = fileURLToPath(new URL("../../peers/", import.meta.url));
 const require = createRequire(`${folder}package.json`);
 
 /** Loads a client library from the folder of the peers. Fails with {@link Unavailable} where it is not installed. */
-export function loadPeer<Library>(name: string): Library {
+export function loadPeer(name: string): unknown {
   requirePeer(name);
-  return require(name) as Library;
+  return require(name);
 }
 
 /** Fails with {@link Unavailable} when the library is not installed. */

@@ -15,7 +15,7 @@ export const backlog: Benchmark = {
   help: "receive rate and counts with 10,000 and with 5 million messages waiting",
   run: async (bench) => {
     const sizes = bench.options.backlog ?? [10_000, 5_000_000];
-    const running = await bench.system("sluice");
+    await using running = await bench.start("sluice");
     const url = running.address["url"] ?? "";
     const rows: Row[] = [];
     for (const size of sizes) rows.push(await measure(bench, url, size));

@@ -15,7 +15,7 @@ export const drain: Benchmark = {
   help: "sizes of all tables and indexes after 1 million messages, each a batch of its own, are drained",
   run: async (bench) => {
     const { seconds = 300, messages: total = 1_000_000 } = bench.options;
-    const running = await bench.system("sluice");
+    await using running = await bench.start("sluice");
     const { postgres } = running;
     if (postgres === undefined) throw new Error("drain looks into the database: not with --url");
     // One call under way a queue: calls to one queue that wait for the same commit would share a batch.

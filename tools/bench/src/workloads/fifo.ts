@@ -1,12 +1,12 @@
 import { connect, createAdmin, SluiceError, type QueueSettings } from "@sluice/client";
 
-import type { Bench, Benchmark } from "../bench.ts";
+import type { Benchmark } from "../bench.ts";
 import { compare } from "../compare.ts";
 import type { Load } from "../load/load.ts";
 import { runLoad } from "../load/run-load.ts";
 import type { Report, Row } from "../report/report.ts";
 import { figureOf, percentiles } from "../report/statistics.ts";
-import { Unavailable } from "../systems/system.ts";
+import { Unavailable, type RunningSystem } from "../systems/system.ts";
 import { fill } from "./fill.ts";
 import { receiveTimed } from "./receive-timed.ts";
 import { bulk, loadOf } from "./throughput.ts";
@@ -16,7 +16,6 @@ export const fifo: Benchmark = {
   name: "fifo",
   help: "a FIFO queue with 1, 10, 100 and 1,000 message groups",
   run: async (bench): Promise<Report> => {
-    await requireFifo(bench);
     const groups = bench.options.groups ?? [1, 10, 100, 1_000];
     const base: Load = {
       ...loadOf({ ...bulk, messages: 20_000, consumerProcesses: 1 }, bench),
@@ -42,6 +41,7 @@ export const fifo: Benchmark = {
         variant: { ...base, groups: count },
       })),
       round: async (contestant, load, round) => {
+        await requireFifo(contestant.running);
         const result = await runLoad({ ...contestant, load, round });
         return { perSecond: result.deliveriesPerSecond, sent: result.publishedPerSecond };
       },
@@ -54,10 +54,10 @@ export const fifoBacklog: Benchmark = {
   name: "fifo-backlog",
   help: "a FIFO queue with 10,000 groups and 1 million messages waiting: receive p99",
   run: async (bench): Promise<Report> => {
-    await requireFifo(bench);
     const [groups = 10_000] = bench.options.groups ?? [];
     const [messages = 1_000_000] = bench.options.backlog ?? [];
-    const running = await bench.system("sluice");
+    await using running = await bench.start("sluice");
+    await requireFifo(running);
     const url = running.address["url"] ?? "";
     const queue = `bench-${Date.now().toString(36)}.fifo`;
     bench.say(`loading ${messages} messages`);
@@ -89,8 +89,7 @@ export const fifoBacklog: Benchmark = {
   },
 };
 
-async function requireFifo(bench: Bench): Promise<void> {
-  const running = await bench.system("sluice");
+async function requireFifo(running: RunningSystem): Promise<void> {
   const { queues } = createAdmin(connect({ url: running.address["url"] ?? "" }));
   const name = `probe-${Date.now().toString(36)}.fifo`;
   const settings: QueueSettings & { fifo?: boolean } = { fifo: true };

@@ -21,7 +21,7 @@ export const heldTransaction: Benchmark = {
     const rows: Row[] = [];
     const notes: string[] = [];
     for (const name of names) {
-      const running = await bench.system(name);
+      await using running = await bench.start(name);
       notes.push(running.description);
       bench.say(`${name}: ${seconds} s with a held snapshot`);
       rows.push(

@@ -42,7 +42,7 @@ export class BullMqClient implements Client {
   }
 
   static open({ port = "" }: Address): BullMqClient {
-    return new BullMqClient(loadPeer<BullMq>("bullmq"), Number(port));
+    return new BullMqClient(loadPeer("bullmq") as BullMq, Number(port));
   }
 
   create({ queues }: Names): Promise<void> {

@@ -36,7 +36,7 @@ export class PgBossClient implements Client {
   }
 
   static async open({ url = "" }: Address): Promise<PgBossClient> {
-    const Boss = loadPeer<PgBossClass>("pg-boss");
+    const Boss = loadPeer("pg-boss") as PgBossClass;
     const boss = new Boss({ connectionString: url, max: 16, schedule: false });
     boss.on("error", (error) => {
       console.error("pg-boss", error);

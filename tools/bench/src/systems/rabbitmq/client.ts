@@ -61,7 +61,7 @@ export class RabbitMqClient implements Client {
     { url = "", queueType = "classic" }: Address,
     load: Load,
   ): Promise<RabbitMqClient> {
-    const connection = await loadPeer<Amqplib>("amqplib").connect(url);
+    const connection = await (loadPeer("amqplib") as Amqplib).connect(url);
     const channel = await connection.createConfirmChannel();
     return new RabbitMqClient(connection, channel, { load, queueType });
   }

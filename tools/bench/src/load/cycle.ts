@@ -23,6 +23,8 @@ export async function cycle(
     });
     const start = now();
     for (let elapsed = 0; elapsed < seconds; elapsed = (now() - start) / 1e6) {
+      // The part in which it begins has it, so that none is left out.
+      const part = Math.floor((elapsed / seconds) * parts);
       ledger = new Ledger(load.publishBatch);
       const all = new Promise<void>((resolve) => {
         arrived = resolve;
@@ -30,9 +32,7 @@ export async function cycle(
       const bodies = Array.from({ length: load.publishBatch }, (_, n) => makeBody(n, now()));
       await client.send(queue, bodies, 0);
       await all;
-      const part = Math.floor(((now() - start) / 1e6 / seconds) * parts);
-      // What ends after the time belongs to no part.
-      if (part < parts) counts[part] = (counts[part] ?? 0) + load.publishBatch;
+      counts[part] = (counts[part] ?? 0) + load.publishBatch;
       const complaint = ledger.complaint();
       if (complaint !== undefined) complaints.push(`${queue}: ${complaint}`);
     }

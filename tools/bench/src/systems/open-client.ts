@@ -1,22 +1,25 @@
 import type { Address } from "../load/assignment.ts";
 import type { Load } from "../load/load.ts";
-import { BullMqClient } from "./bullmq/client.ts";
 import type { Client } from "./client.ts";
-import { JetStreamQueues } from "./jetstream/client.ts";
-import { PgBossClient } from "./pg-boss/client.ts";
-import { PgmqClient } from "./pgmq/client.ts";
-import { RabbitMqClient } from "./rabbitmq/client.ts";
-import { SluiceClient } from "./sluice/client.ts";
 
-const clients: Record<string, (address: Address, load: Load) => Client | Promise<Client>> = {
-  sluice: (address, load) => new SluiceClient(address, load),
-  jetstream: async (address, load) => JetStreamQueues.open(address, load),
-  "jetstream-sync": async (address, load) => JetStreamQueues.open(address, load),
-  rabbitmq: async (address, load) => RabbitMqClient.open(address, load),
-  "rabbitmq-quorum": async (address, load) => RabbitMqClient.open(address, load),
-  pgmq: (address) => new PgmqClient(address),
-  "pg-boss": async (address) => PgBossClient.open(address),
-  bullmq: (address) => BullMqClient.open(address),
+type Open = (address: Address, load: Load) => Promise<Client>;
+
+// Loaded when asked for: a process of the load needs one of them.
+const jetstream: Open = async (address, load) =>
+  (await import("./jetstream/client.ts")).JetStreamQueues.open(address, load);
+const rabbitmq: Open = async (address, load) =>
+  (await import("./rabbitmq/client.ts")).RabbitMqClient.open(address, load);
+
+const clients: Record<string, Open> = {
+  sluice: async (address, load) =>
+    new (await import("./sluice/client.ts")).SluiceClient(address, load),
+  jetstream,
+  "jetstream-sync": jetstream,
+  rabbitmq,
+  "rabbitmq-quorum": rabbitmq,
+  pgmq: async (address) => new (await import("./pgmq/client.ts")).PgmqClient(address),
+  "pg-boss": async (address) => (await import("./pg-boss/client.ts")).PgBossClient.open(address),
+  bullmq: async (address) => (await import("./bullmq/client.ts")).BullMqClient.open(address),
 };
 
 /** Connects to a system by its name. */

@@ -19,6 +19,7 @@ const sizes: Record<string, string> = {
   direct: "--queues 5 --messages 50",
   fifo: "--groups 5 --messages 100",
   "fifo-backlog": "--groups 20 --backlog 200",
+  filters: "--messages 100",
   idle: "--long-polls 20 --seconds 1",
   wal: "--messages 200 --queues 2",
   backlog: "--backlog 100,500",

@@ -24,7 +24,10 @@ export const filters: Benchmark = {
         { label: "5 KB, bodies", variant: { filterOn: "bodies", ...large } },
       ],
       round: async ({ running }, workload) => {
-        const { deliveriesPerSecond } = await measureFilters(running.address, workload);
+        const { deliveriesPerSecond } = await measureFilters(
+          running.address["url"] ?? "",
+          workload,
+        );
         return { rate: deliveriesPerSecond };
       },
     });

@@ -8,6 +8,7 @@ export const errorCodes = {
   invalid_request: { retryable: false },
   invalid_name: { retryable: false },
   receipt_handle_invalid: { retryable: false },
+  unauthenticated: { retryable: false },
   topic_not_found: { retryable: false },
   queue_not_found: { retryable: false },
   subscription_not_found: { retryable: false },

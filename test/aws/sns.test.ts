@@ -276,7 +276,8 @@ describe("publishing", () => {
       sluice.sns.send(new PublishCommand({ TopicArn, Message, MessageStructure: "json" }));
     await publish('{"default":"for all","sqs":"for queues"}');
     await publish('{"default":"for all","email":"for mail"}');
-    const bodies = [...(await receive(url)), ...(await receive(url))].map(({ Body }) => Body);
+    const bodies: (string | undefined)[] = [];
+    while (bodies.length < 2) bodies.push(...(await receive(url)).map(({ Body }) => Body));
     expect(bodies).toEqual(["for queues", "for all"]);
     expect(await refusal(publish('{"sqs":"no default"}'))).toBe("InvalidParameterException 400");
     expect(await refusal(publish("no json"))).toBe("InvalidParameterException 400");

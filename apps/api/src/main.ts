@@ -1,12 +1,22 @@
 import { connectNatsBus } from "@sluice/bus";
+import { awsProtocols } from "@sluice/aws-api";
 import { connectDatabase, migrate, UnsuitableDatabaseError } from "@sluice/database";
+import { AccessKeys } from "@sluice/engine";
 import { messageMetrics, startApi } from "@sluice/http-api";
-import { apiConfig, createMetrics, runProcess, untilAvailable } from "@sluice/runtime";
+import {
+  apiConfig,
+  authenticationProblems,
+  createMetrics,
+  runProcess,
+  sealingKeyOf,
+  untilAvailable,
+} from "@sluice/runtime";
 
 /** The API process: HTTP in front of Postgres, woken by NATS. Any number may run side by side. */
 runProcess({
   name: "api",
   config: apiConfig,
+  check: authenticationProblems,
   start: async ({ config, logger, signal }) => {
     await untilAvailable("Postgres", () => migrate(config.databaseUrl), {
       logger,
@@ -31,8 +41,13 @@ runProcess({
     });
     const metrics = createMetrics();
     const observer = messageMetrics(metrics, logger);
-    const { account, host, port } = config;
-    const api = await startApi({ database, bus, observer, metrics, logger, account, host, port });
+    const { account, host, port, region } = config;
+    const sealingKey = sealingKeyOf(config);
+    const accessKeys = sealingKey && new AccessKeys(database.control, sealingKey);
+    const protocols = [awsProtocols({ region, accessKeys })];
+    const address = { host, port };
+    const parts = { database, bus, observer, metrics, logger, account, accessKeys, protocols };
+    const api = await startApi({ ...parts, ...address });
     logger.info({ event: "api.listening", url: api.url }, "the API is ready");
     return async () => {
       await api.stop();

@@ -1,13 +1,22 @@
 import { createInProcessBus } from "@sluice/bus";
+import { awsProtocols } from "@sluice/aws-api";
 import { connectDatabase, migrate, UnsuitableDatabaseError } from "@sluice/database";
-import { startDispatcher } from "@sluice/engine";
+import { AccessKeys, startDispatcher } from "@sluice/engine";
 import { messageMetrics, startApi } from "@sluice/http-api";
-import { createMetrics, runProcess, standaloneConfig, untilAvailable } from "@sluice/runtime";
+import {
+  authenticationProblems,
+  createMetrics,
+  runProcess,
+  sealingKeyOf,
+  standaloneConfig,
+  untilAvailable,
+} from "@sluice/runtime";
 
 /** API and dispatcher in one process, for quick local use: no NATS, and just one such process on a database. */
 runProcess({
   name: "standalone",
   config: standaloneConfig,
+  check: authenticationProblems,
   start: async ({ config, logger, signal }) => {
     await untilAvailable("Postgres", () => migrate(config.databaseUrl), {
       logger,
@@ -23,8 +32,13 @@ runProcess({
     const metrics = createMetrics();
     const observer = messageMetrics(metrics, logger);
     const dispatcher = await startDispatcher({ database, bus, observer, logger });
-    const { account, host, port } = config;
-    const api = await startApi({ database, bus, observer, metrics, logger, account, host, port });
+    const { account, host, port, region } = config;
+    const sealingKey = sealingKeyOf(config);
+    const accessKeys = sealingKey && new AccessKeys(database.control, sealingKey);
+    const protocols = [awsProtocols({ region, accessKeys })];
+    const address = { host, port };
+    const parts = { database, bus, observer, metrics, logger, account, accessKeys, protocols };
+    const api = await startApi({ ...parts, ...address });
     logger.info({ event: "api.listening", url: api.url }, "the API is ready");
     return async () => {
       await api.stop();

@@ -31,26 +31,35 @@ export function actionOfTarget(target: string | undefined, body: Buffer): Reques
   );
 }
 
+/** The parameters of a Query request: in the URL, in the body, or in both. @throws {AwsError} `MalformedInput` */
+export function readForm(url: URL, body: Buffer): FormNode {
+  return parseForm(url.search.slice(1), textOf(body));
+}
+
+/** Which service a Query request is for: by its version, else by what only one of them has. */
+export function serviceOfForm({ children }: FormNode): Service {
+  const version = children.get("Version")?.value;
+  if (version === SNS_VERSION) return "sns";
+  const name = children.get("Action")?.value ?? "";
+  if (!isActionOf(snsActions, name)) return "sqs";
+  return !isActionOf(sqsActions, name) || children.has("TopicArn") ? "sns" : "sqs";
+}
+
 /**
- * The action of a request in the Query protocol: parameters in the URL, in the body, or in both; on the path of a queue
- * its URL need not be among them.
- * @throws {AwsError} `MissingAction`, `InvalidAction`, `MalformedInput`
+ * The action of a request in the Query protocol; on the path of a queue its URL need not be among the parameters.
+ * @throws {AwsError} `MissingAction`, `InvalidAction`
  */
-export function actionOfForm(url: URL, body: Buffer): RequestedAction {
-  const form = parseForm(url.search.slice(1), textOf(body));
+export function actionOfForm(form: FormNode, url: URL): RequestedAction {
   const name = form.children.get("Action")?.value;
   if (name === undefined || name === "")
     throw commonError("MissingAction", "The request must contain the parameter Action.");
-  const isSns =
-    form.children.get("Version")?.value === SNS_VERSION ||
-    !isActionOf(sqsActions, name) ||
-    (isActionOf(snsActions, name) && form.children.has("TopicArn"));
-  if (isSns) {
+  if (serviceOfForm(form) === "sns") {
     if (!isActionOf(snsActions, name)) throw unknownAction(name);
     return requested("sns", name, snsActions[name], (call) =>
       runSns(name, call, inputFromForm("sns", snsActions[name].input, form)),
     );
   }
+  if (!isActionOf(sqsActions, name)) throw unknownAction(name);
   addQueueUrl(form, url);
   return requested("sqs", name, sqsActions[name], (call) =>
     runSqs(name, call, inputFromForm("sqs", sqsActions[name].input, form)),

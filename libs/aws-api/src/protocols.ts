@@ -11,7 +11,13 @@ import {
 } from "@sluice/http-api";
 import type { Context } from "hono";
 
-import { actionOfForm, actionOfTarget, type RequestedAction } from "./action.ts";
+import {
+  actionOfForm,
+  actionOfTarget,
+  readForm,
+  serviceOfForm,
+  type RequestedAction,
+} from "./action.ts";
 import type { Call } from "./call.ts";
 import { AwsError, commonError, type Service } from "./errors.ts";
 import type { AwsSettings } from "./settings.ts";
@@ -63,10 +69,12 @@ async function answer(
     const body = await readBody(c);
     const caller =
       accessKeys && (await verify(accessKeys, settings.region, signedRequest(c, body)));
-    const requested = isJson
-      ? actionOfTarget(c.req.header("x-amz-target"), body)
-      : actionOfForm(new URL(c.req.url), body);
-    service = requested.service;
+    const url = new URL(c.req.url);
+    const form = isJson ? undefined : readForm(url, body);
+    if (form) service = serviceOfForm(form);
+    const requested = form
+      ? actionOfForm(form, url)
+      : actionOfTarget(c.req.header("x-amz-target"), body);
     if (caller && accessKeys) {
       checkService(caller, requested);
       c.set("account", caller.account);

@@ -70,7 +70,6 @@ export function map<const Of extends Shape>(
 
 export function structure<
   const Required extends Record<string, Shape>,
-  // oxlint-disable-next-line typescript/no-empty-object-type -- a structure without optional members
   const Optional extends Record<string, Shape> = {},
 >(required: Required, optional?: Optional): StructureShape<Required, Optional> {
   return { kind: "structure", required, optional: optional ?? ({} as Optional) };

@@ -131,7 +131,7 @@ export const sqsActions = {
   ReceiveMessage: {
     input: structure(onQueue, {
       AttributeNames: list(text, "AttributeName"),
-      MessageSystemAttributeNames: list(text, "MessageSystemAttributeName"),
+      MessageSystemAttributeNames: list(text, "AttributeName"),
       MessageAttributeNames: list(text, "MessageAttributeName"),
       MaxNumberOfMessages: number,
       VisibilityTimeout: number,

@@ -9,7 +9,7 @@ import { readSignature, type Signature, type SignedRequest } from "./read-signat
 const MAX_SKEW = 15 * 60_000;
 const SERVICES = new Set(["sqs", "sns"]);
 /** What a signature is made with for a key that is not there: the answer takes as long as for one that is. */
-const NOBODY = { id: "", account: "", secret: "no such key" };
+const NOBODY = { secret: "no such key" };
 
 export interface Caller {
   keyId: string;
@@ -95,7 +95,12 @@ function checkBodyHash({ headers, body }: SignedRequest): void {
     throw mismatch("The body is not what x-amz-content-sha256 says it is.");
 }
 
-function signatureOf(request: SignedRequest, given: Signature, key: AccessKey): string {
+/** The signature that a request would have had, had the owner of this key signed it. */
+export function signatureOf(
+  request: SignedRequest,
+  given: Signature,
+  key: Pick<AccessKey, "secret">,
+): string {
   const { method, headers, body } = request;
   const signed = new Set(given.signedHeaders);
   const options = {

@@ -30,7 +30,7 @@ export async function createTopic(call: Call, input: SnsInput<"CreateTopic">) {
     throw invalidParameter("Attributes", "FIFO topics are not supported yet");
   const existing = await call.engine.topics.find(call.account, name);
   if (existing) {
-    checkSame(existing, awsAttributes, input.Tags && tags);
+    checkSame(existing, awsAttributes, Object.keys(tags).length > 0 ? tags : undefined);
     return { TopicArn: topicArn(call, name) };
   }
   await call.engine.topics.create(call.account, { name, tags, awsAttributes });

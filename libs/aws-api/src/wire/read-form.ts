@@ -116,8 +116,11 @@ function placesOf(parents: Places, name: string, shape: Shape): Places {
   const names = [name];
   if (typeof shape === "object" && shape.kind !== "structure" && shape.entryName !== undefined)
     names.push(shape.entryName);
+  // Documented, but not in the model: MessageSystemAttributeName.1.
+  if (typeof shape === "object" && shape.kind === "list" && name.endsWith("Names"))
+    names.push(name.slice(0, -1));
   return parents.flatMap((parent) =>
-    names.flatMap((each) => {
+    [...new Set(names)].flatMap((each) => {
       const child = parent.children.get(each);
       return child ? [child] : [];
     }),

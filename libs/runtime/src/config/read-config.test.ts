@@ -27,6 +27,8 @@ describe("a right environment", () => {
       host: "127.0.0.1",
       port: 4566,
       region: "us-east-1",
+      auth: "auto",
+      secretsKey: undefined,
       account: "000000000000",
       logLevel: "info",
       logFormat: "json",

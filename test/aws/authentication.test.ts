@@ -16,7 +16,7 @@ import {
   SQSClient,
 } from "@aws-sdk/client-sqs";
 import type { AccessKey } from "@sluice/engine";
-import { sign } from "aws4";
+import aws4 from "aws4";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 
 import { refusal, REGION, Sluice, textIn } from "./sluice.ts";
@@ -131,7 +131,7 @@ function signedRequest({
   method?: string;
   signQuery?: boolean;
 } = {}): Signed {
-  const request = sign(
+  const request = aws4.sign(
     {
       host: new URL(sluice.url).host,
       method,

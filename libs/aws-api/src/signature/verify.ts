@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 
 import type { AccessKey, AccessKeys } from "@sluice/engine";
-import { RequestSigner } from "aws4";
+import aws4 from "aws4";
 
 import { commonError, type AwsError } from "../errors.ts";
 import { readSignature, type Signature, type SignedRequest } from "./read-signature.ts";
@@ -121,7 +121,7 @@ export function signatureOf(
     ),
   };
   const credentials = { accessKeyId: given.keyId, secretAccessKey: key.secret };
-  const signer = new RequestSigner(options, credentials) as unknown as {
+  const signer = new aws4.RequestSigner(options, credentials) as unknown as {
     signature: () => string;
     datetime?: string;
   };

@@ -43,32 +43,30 @@ test.skipIf(!hasCli)(
   "the AWS command line publishes, receives and deletes",
   { timeout: 120_000 },
   async () => {
-    const aws = async (...args: string[]): Promise<Record<string, never>> => {
+    const aws = async (command: string, ...args: string[]): Promise<Record<string, never>> => {
       const { stdout } = await run(
         "aws",
-        ["--endpoint-url", sluice.url, "--output", "json", ...args],
+        ["--endpoint-url", sluice.url, "--output", "json", ...command.split(" "), ...args],
         { env: environment() },
       );
       return stdout.trim() === "" ? {} : (JSON.parse(stdout) as Record<string, never>);
     };
-    const { QueueUrl } = await aws("sqs", "create-queue", "--queue-name", "cli");
-    const { TopicArn } = await aws("sns", "create-topic", "--name", "cli");
+    const { QueueUrl } = await aws("sqs create-queue --queue-name cli");
+    const { TopicArn } = await aws("sns create-topic --name cli");
+    const queueArn = `arn:aws:sqs:${REGION}:${ACCOUNT}:cli`;
     await aws(
-      ...["sns", "subscribe", "--topic-arn", TopicArn!, "--protocol", "sqs"],
-      ...["--notification-endpoint", `arn:aws:sqs:${REGION}:${ACCOUNT}:cli`],
-      ...["--attributes", "RawMessageDelivery=true"],
+      `sns subscribe --topic-arn ${TopicArn} --protocol sqs --notification-endpoint ${queueArn} --attributes RawMessageDelivery=true`,
     );
-    await aws("sns", "publish", "--topic-arn", TopicArn!, "--message", "from the shell");
+    await aws(`sns publish --topic-arn ${TopicArn} --message`, "from the shell");
     const { Messages } = await aws(
-      ...["sqs", "receive-message", "--queue-url", QueueUrl!, "--wait-time-seconds", "10"],
+      `sqs receive-message --queue-url ${QueueUrl} --wait-time-seconds 10`,
     );
     const [message] = Messages as unknown as { Body: string; ReceiptHandle: string }[];
     expect(message!.Body).toBe("from the shell");
     await aws(
-      ...["sqs", "delete-message", "--queue-url", QueueUrl!],
-      ...["--receipt-handle", message!.ReceiptHandle],
+      `sqs delete-message --queue-url ${QueueUrl} --receipt-handle ${message!.ReceiptHandle}`,
     );
-    const failed = aws("sqs", "get-queue-url", "--queue-name", "absent");
+    const failed = aws("sqs get-queue-url --queue-name absent");
     await expect(failed).rejects.toThrow("AWS.SimpleQueueService.NonExistentQueue");
   },
 );

@@ -423,7 +423,8 @@ function labelled<Row extends [string, object, ...unknown[]]>(row: Row): [string
 }
 
 describe("SQS refuses", () => {
-  test.each(sqsRefusals.map(labelled))("%s", async (_, action, input, code, message) => {
+  test.each(sqsRefusals.map(labelled))("%s", async (_, ...row) => {
+    const [action, input, code, message] = row;
     const whole = WITHOUT_QUEUE.has(action) ? input : { QueueUrl: url, ...input };
     const answer = await json(action, whole);
     expect(answer.queryError).toBe(`${code};Sender`);

@@ -1,4 +1,4 @@
-import { SluiceError, type EntryError, type ErrorCode } from "@sluice/engine";
+import type { EntryError, ErrorCode, SluiceError } from "@sluice/engine";
 
 import type { CodeToCome } from "../contract.ts";
 import { AwsError, invalidParameter, snsError, type SnsErrorName } from "../errors.ts";

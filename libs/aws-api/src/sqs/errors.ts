@@ -1,6 +1,6 @@
-import { SluiceError, type EntryError, type ErrorCode } from "@sluice/engine";
+import type { EntryError, ErrorCode, SluiceError } from "@sluice/engine";
 
-import { AwsError, commonError, sqsError, type SqsErrorName } from "../errors.ts";
+import { AwsError, sqsError, type SqsErrorName } from "../errors.ts";
 import type { CodeToCome } from "../contract.ts";
 
 const names: Partial<Record<ErrorCode | CodeToCome, SqsErrorName>> = {
@@ -43,8 +43,4 @@ export function messageError(error: EntryError, maxBytes: number): AwsError {
 
 export function unsupported(what: string): AwsError {
   return sqsError("UnsupportedOperation", what);
-}
-
-export function denied(message: string): AwsError {
-  return commonError("AccessDenied", message);
 }

@@ -41,8 +41,9 @@ export interface AwsProtocolsOptions {
 export function awsProtocols({ region, accessKeys }: AwsProtocolsOptions): (api: Api) => void {
   const settings: AwsSettings = { region };
   return (api) => {
-    for (const path of ["/", "/:account{[0-9]{12}}/:queue"]) {
-      // Not `post`: for other methods these paths are no routes at all.
+    // Not `post`: for other methods these paths are no routes at all. And not `/:account/:queue`, which Hono's fast router
+    // cannot tell from the routes of the native API: it would leave all of them to the slow one.
+    for (const path of ["/", "*"]) {
       api.all(path, async (c, next) => {
         if (!isForUs(c)) return await next();
         return await answer(c, settings, accessKeys);
@@ -51,10 +52,13 @@ export function awsProtocols({ region, accessKeys }: AwsProtocolsOptions): (api:
   };
 }
 
+const PATH = /^\/(\d{12}\/[^/]+)?$/;
 const JSON_TYPE = /^application\/x-amz-json-1\.[01]\s*(;|$)/i;
 
 function isForUs(c: Context<ApiEnv>): boolean {
-  return c.req.method === "POST" || (c.req.method === "GET" && c.req.query("Action") !== undefined);
+  const { method, path } = c.req;
+  if (!PATH.test(path)) return false;
+  return method === "POST" || (method === "GET" && c.req.query("Action") !== undefined);
 }
 
 async function answer(

@@ -113,4 +113,5 @@ export type CodeToCome =
   | "purge_in_progress"
   | "queue_deleted_recently"
   | "visibility_beyond_limit"
-  | "subscription_exists";
+  | "subscription_exists"
+  | "invalid_filter_policy";

@@ -1,12 +1,13 @@
 import { isDeepStrictEqual } from "node:util";
 
-import { SluiceError, type Subscription } from "@sluice/engine";
+import { SluiceError, type ErrorCode, type Subscription } from "@sluice/engine";
 
 import type { Call } from "../call.ts";
 import {
   subscribe as subscribeQueue,
   subscriptionSettingsOf,
   subscriptionUpdater,
+  type CodeToCome,
   type SubscriptionSettings,
 } from "../contract.ts";
 import { invalidParameter, snsError } from "../errors.ts";
@@ -40,7 +41,11 @@ export async function subscribe(call: Call, input: SnsInput<"Subscribe">) {
     return { SubscriptionArn: subscriptionArn(call, subscription) };
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error;
-    if ((error.code as string) === "subscription_exists") throw existsOtherwise();
+    if (codeOf(error) === "subscription_exists") {
+      const existing = await existingSubscription(call, topic, queue);
+      checkSame(existing, given);
+      return { SubscriptionArn: subscriptionArn(call, existing) };
+    }
     if (error.code === "queue_not_found")
       throw invalidParameter("Endpoint", "the queue does not exist; create it first");
     throw policyRefusal(error);
@@ -64,6 +69,27 @@ function endpointOf(call: Call, protocol: string, endpoint: string | undefined):
   return queue;
 }
 
+function codeOf(error: SluiceError): ErrorCode | CodeToCome {
+  return error.code;
+}
+
+/** Whoever subscribes again and leaves an attribute out does not mind what it is. */
+async function existingSubscription(
+  { engine, account }: Call,
+  topicName: string,
+  queue: string,
+): Promise<Subscription> {
+  const topic = await engine.topicDirectory.get(account, topicName);
+  let cursor: string | undefined;
+  do {
+    const some = await engine.subscriptions.list(account, topic.id, { cursor, limit: 1_000 });
+    const found = some.items.find((subscription) => subscription.queue === queue);
+    if (found) return found;
+    cursor = some.nextCursor;
+  } while (cursor !== undefined);
+  throw existsOtherwise();
+}
+
 function checkSame(existing: Subscription, given: Partial<SubscriptionSettings>): void {
   const settings = subscriptionSettingsOf(existing);
   const differs = (Object.keys(given) as (keyof SubscriptionSettings)[]).some(
@@ -78,7 +104,8 @@ function existsOtherwise() {
 
 /** What is wrong with a policy, in the engine's words: they point into it. */
 function policyRefusal(error: SluiceError) {
-  return error.code === "invalid_request" ? invalidParameter("FilterPolicy", error.message) : error;
+  const isPolicy = ["invalid_request", "invalid_filter_policy"].includes(codeOf(error));
+  return isPolicy ? invalidParameter("FilterPolicy", error.message) : error;
 }
 
 /** Ending a subscription that is not there is no error. */

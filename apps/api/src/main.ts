@@ -42,12 +42,22 @@ runProcess({
     const metrics = createMetrics();
     const observer = messageMetrics(metrics, logger);
     const { account, host, port, region } = config;
+    const guards = { deletedQueueName: config.deletedQueueNameGuard, purge: config.purgeGuard };
     const sealingKey = sealingKeyOf(config);
     const accessKeys = sealingKey && new AccessKeys(database.control, sealingKey);
-    const protocols = [awsProtocols({ region, accessKeys })];
-    const address = { host, port };
-    const parts = { database, bus, observer, metrics, logger, account, accessKeys, protocols };
-    const api = await startApi({ ...parts, ...address });
+    const api = await startApi({
+      database,
+      bus,
+      observer,
+      metrics,
+      logger,
+      account,
+      host,
+      port,
+      guards,
+      accessKeys,
+      protocols: [awsProtocols({ region, accessKeys })],
+    });
     logger.info({ event: "api.listening", url: api.url }, "the API is ready");
     return async () => {
       await api.stop();

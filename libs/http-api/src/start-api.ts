@@ -1,6 +1,6 @@
 import type { Bus } from "@sluice/bus";
 import type { Database } from "@sluice/database";
-import { Engine, type AccessKeys, type Observer } from "@sluice/engine";
+import { Engine, type AccessKeys, type EngineOptions, type Observer } from "@sluice/engine";
 import type { Logger } from "@sluice/runtime";
 import type { Registry } from "prom-client";
 
@@ -21,6 +21,7 @@ export interface StartApiOptions {
   port: number;
   accessKeys?: AccessKeys | undefined;
   protocols?: ApiOptions["protocols"];
+  guards?: EngineOptions["guards"];
 }
 
 export interface RunningApi {
@@ -31,10 +32,10 @@ export interface RunningApi {
 
 /** Starts the API: engine, HTTP server, health. */
 export async function startApi(options: StartApiOptions): Promise<RunningApi> {
-  const { database, bus, observer, metrics, logger, account, host, port } = options;
+  const { database, bus, observer, metrics, logger, account, host, port, guards } = options;
   const { accessKeys, protocols = [] } = options;
   let stopping = false;
-  const engine = await Engine.open({ database, bus, observer });
+  const engine = await Engine.open({ database, bus, observer, guards });
   const health = healthEndpoints({
     metrics,
     isStopping: () => stopping,

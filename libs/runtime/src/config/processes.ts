@@ -29,12 +29,18 @@ export const accessKeyConfig = {
   secretsKey: variables.secretsKey,
 } satisfies ConfigSchema;
 
+const guards = {
+  deletedQueueNameGuard: variables.deletedQueueNameGuard,
+  purgeGuard: variables.purgeGuard,
+} satisfies ConfigSchema;
+
 /** Environment of `apps/api`. */
 export const apiConfig = {
   ...storage,
   natsServers: variables.natsServers,
   natsPrefix: variables.natsPrefix,
   ...frontDoor,
+  ...guards,
   ...processConfig,
 } satisfies ConfigSchema;
 
@@ -45,6 +51,7 @@ export const dispatcherConfig = {
   natsPrefix: variables.natsPrefix,
   host: variables.host,
   healthPort: variables.healthPort,
+  queueMetrics: variables.queueMetrics,
   ...processConfig,
 } satisfies ConfigSchema;
 
@@ -52,6 +59,8 @@ export const dispatcherConfig = {
 export const standaloneConfig = {
   ...storage,
   ...frontDoor,
+  ...guards,
+  queueMetrics: variables.queueMetrics,
   ...processConfig,
 } satisfies ConfigSchema;
 

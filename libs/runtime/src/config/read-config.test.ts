@@ -30,6 +30,8 @@ describe("a right environment", () => {
       auth: "auto",
       secretsKey: undefined,
       account: "000000000000",
+      deletedQueueNameGuard: 0,
+      purgeGuard: 0,
       logLevel: "info",
       logFormat: "json",
       shutdownTimeout: 25,

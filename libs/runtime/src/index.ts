@@ -1,4 +1,6 @@
+export { authenticationProblems, sealingKeyOf } from "./config/authentication.ts";
 export {
+  accessKeyConfig,
   apiConfig,
   dispatcherConfig,
   processConfig,

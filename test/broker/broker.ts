@@ -121,7 +121,7 @@ export class Broker implements AsyncDisposable {
   /** A new queue's name. */
   async newQueue(settings: Partial<QueueSettings> = {}): Promise<string> {
     this.#names += 1;
-    const name = `queue-${this.#names}`;
+    const name = `queue-${this.#names}${settings.fifo ? ".fifo" : ""}`;
     await this.engine.queues.create(ACCOUNT, name, settings);
     return name;
   }

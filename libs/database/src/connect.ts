@@ -4,7 +4,7 @@ import postgres from "postgres";
 import * as schema from "./schema.ts";
 
 export type Sql = postgres.Sql;
-/** What a transaction of {@link Sql} is written with. */
+/** The connection that a transaction runs on. */
 export type Transaction = postgres.TransactionSql;
 export type ControlPlane = PostgresJsDatabase<typeof schema>;
 

@@ -2,6 +2,7 @@ import type { Sql } from "@sluice/database";
 
 import { placeOf } from "../message/message-ids.ts";
 import type { Payloads } from "../receive/payloads.ts";
+import { cancelFifo } from "./cancel-fifo.ts";
 
 /** Each try that finds the row changed under its hands is followed by one that sees the change. */
 const MAX_TRIES = 5;
@@ -13,7 +14,7 @@ const MAX_TRIES = 5;
  */
 export async function cancelDelayed(
   { sql, payloads }: { sql: Sql; payloads: Payloads },
-  queue: { id: string; account: string },
+  queue: { id: string; account: string; fifo: boolean },
   messageId: string,
 ): Promise<boolean> {
   const place = placeOf(messageId);
@@ -21,6 +22,7 @@ export async function cancelDelayed(
   const lines = (await payloads.get([place.batchId])).get(place.batchId);
   // The place alone can be made up; the id cannot.
   if (!lines?.[place.bit]?.startsWith(`"messageId":"${messageId}"`)) return false;
+  if (queue.fifo) return await cancelFifo(sql, queue, place);
   const bit = String(1n << BigInt(place.bit));
   for (let tries = 0; tries < MAX_TRIES; tries += 1) {
     const [found] = await sql<{ applied: boolean }[]>`

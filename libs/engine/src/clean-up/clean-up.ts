@@ -1,5 +1,8 @@
 import type { Sql } from "@sluice/database";
 
+import { ATTEMPT_INTERVAL } from "../receive/repeat-attempt.ts";
+import { DEDUPLICATION_INTERVAL } from "../send/insert-fifo.ts";
+import { deleteExpiredFifo } from "./delete-expired-fifo.ts";
 import { ChunkSize } from "./chunks.ts";
 import { compactBatches } from "./compact-batches.ts";
 import { deleteExpired, deleteExpiredAnywhere } from "./delete-expired.ts";
@@ -12,6 +15,8 @@ export interface CleanUpResult {
   payloads: number;
   compactedBatches: number;
   idempotencyKeys: number;
+  deduplicationIds: number;
+  receiveAttempts: number;
   redriveTasks: number;
 }
 
@@ -66,8 +71,16 @@ export async function cleanUp(
     });
   try {
     await expire(deleteExpired);
+    await inChunks(async () => {
+      const messages = await deleteExpiredFifo(sql, CHUNK);
+      expired.messages += messages;
+      return messages;
+    });
     const deletedQueueSlices = await inChunks(() => deleteOfDeletedQueues(sql));
+    for (const table of OF_FIFO_QUEUES) await inChunks(() => deleteOfDeletedFifoQueues(sql, table));
     const idempotencyKeys = await inChunks(() => deleteIdempotencyKeys(sql));
+    const deduplicationIds = await inChunks(() => deleteDeduplicationIds(sql));
+    const receiveAttempts = await inChunks(() => deleteReceiveAttempts(sql));
     const redriveTasks = await inChunks(() => deleteRedriveTasks(sql));
     await forgetDeletedQueues(sql);
     if (thorough) await expire(deleteExpiredAnywhere);
@@ -76,6 +89,8 @@ export async function cleanUp(
       expiredMessages: expired.messages,
       deletedQueueSlices,
       idempotencyKeys,
+      deduplicationIds,
+      receiveAttempts,
       redriveTasks,
       payloads: thorough ? await deletePayloads(sql, chunks.payloads, signal) : 0,
       compactedBatches: thorough ? await compactBatches(sql, signal) : 0,
@@ -93,6 +108,17 @@ async function deleteOfDeletedQueues(sql: Sql): Promise<number> {
   return result.count;
 }
 
+/** What else belonged to queues that are gone. */
+const OF_FIFO_QUEUES = ["fifo_slices", "fifo_groups", "deduplication_ids", "receive_attempts"];
+
+async function deleteOfDeletedFifoQueues(sql: Sql, table: string): Promise<number> {
+  const result = await sql`
+    DELETE FROM ${sql(table)} WHERE ctid = ANY(ARRAY(
+      SELECT t.ctid FROM deleted_queues d JOIN ${sql(table)} t ON t.queue_id = d.queue_id
+      LIMIT ${CHUNK}::int FOR UPDATE OF t SKIP LOCKED))`;
+  return result.count;
+}
+
 async function forgetDeletedQueues(sql: Sql): Promise<void> {
   await sql`DELETE FROM deleted_queues WHERE deleted_at < clock_timestamp() - make_interval(secs => ${DELETED_QUEUE_GRACE}::int)`;
 }
@@ -103,6 +129,24 @@ async function deleteIdempotencyKeys(sql: Sql): Promise<number> {
       SELECT ctid FROM idempotency_keys
       WHERE created_at < (SELECT clock_timestamp() - make_interval(secs => ${IDEMPOTENCY_WINDOW}::int))
       ORDER BY created_at LIMIT ${CHUNK}::int))`;
+  return result.count;
+}
+
+async function deleteDeduplicationIds(sql: Sql): Promise<number> {
+  const result = await sql`
+    DELETE FROM deduplication_ids WHERE ctid IN (
+      SELECT ctid FROM deduplication_ids
+      WHERE accepted_at < clock_timestamp() - make_interval(secs => ${DEDUPLICATION_INTERVAL}::int)
+      LIMIT ${CHUNK}::int FOR UPDATE SKIP LOCKED)`;
+  return result.count;
+}
+
+async function deleteReceiveAttempts(sql: Sql): Promise<number> {
+  const result = await sql`
+    DELETE FROM receive_attempts WHERE ctid IN (
+      SELECT ctid FROM receive_attempts
+      WHERE received_at < clock_timestamp() - make_interval(secs => ${ATTEMPT_INTERVAL}::int)
+      LIMIT ${CHUNK}::int FOR UPDATE SKIP LOCKED)`;
   return result.count;
 }
 

@@ -40,7 +40,9 @@ interface Compactable {
 async function findCompactable(sql: Sql): Promise<Compactable[]> {
   return await sql<Compactable[]>`
     WITH alive AS (
-      SELECT batch_id, bit_or(pending) AS bits FROM slices GROUP BY batch_id
+      SELECT batch_id, bit_or(pending) AS bits FROM (
+        SELECT batch_id, pending FROM slices UNION ALL SELECT batch_id, pending FROM fifo_slices
+      ) s GROUP BY batch_id
     )
     SELECT b.id, alive.bits AS alive FROM alive JOIN batches b ON b.id = alive.batch_id
     WHERE b.sent_at < (SELECT clock_timestamp() - make_interval(secs => ${COMPACTED_AFTER}::int))

@@ -37,6 +37,7 @@ async function deleteChunk(
         WHERE b.id > ${after}::bigint
           AND b.sent_at < (SELECT clock_timestamp() - make_interval(secs => ${PAYLOAD_GRACE}::int))
           AND NOT EXISTS (SELECT FROM slices s WHERE s.batch_id = b.id)
+          AND NOT EXISTS (SELECT FROM fifo_slices f WHERE f.batch_id = b.id)
           AND NOT EXISTS (SELECT FROM outbox o WHERE o.batch_id = b.id)
         ORDER BY b.id LIMIT ${limit}::int
       ), deleted AS (

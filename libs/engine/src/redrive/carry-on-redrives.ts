@@ -3,6 +3,7 @@ import type { Sql } from "@sluice/database";
 
 import type { Observer } from "../observer.ts";
 import { moveDeadLetters, runningRedrives } from "./move-dead-letters.ts";
+import { moveFifo } from "./move-fifo.ts";
 
 /** One step of every redrive that is under way; "again" while one of them has more to move at once. */
 export async function carryOnRedrives(options: {
@@ -13,9 +14,11 @@ export async function carryOnRedrives(options: {
 }): Promise<"again" | undefined> {
   const { sql, bus, observer, signal } = options;
   let again = false;
-  for (const id of await runningRedrives(sql)) {
+  for (const { id, fifo } of await runningRedrives(sql)) {
     if (signal.aborted) return undefined;
-    const { messages, queueIds, more } = await moveDeadLetters(sql, id);
+    const { messages, queueIds, more } = fifo
+      ? await moveFifo(sql, id)
+      : await moveDeadLetters(sql, id);
     if (messages > 0) observer.redriven(messages);
     if (queueIds.length > 0) bus.signalQueues(queueIds);
     again ||= more;

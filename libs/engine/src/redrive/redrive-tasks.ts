@@ -43,10 +43,18 @@ export class RedriveTasks {
 
   /**
    * @throws {SluiceError} `redrive_running` when one is running for this queue already; `invalid_request` when it would
-   * move messages to where they are
+   * move messages to where they are, or to a queue of another kind
    */
   async start(queue: Queue, { destination, rate }: NewRedriveTask): Promise<RedriveTask> {
-    if (destination?.id === queue.id) refuseItself();
+    if (destination?.id === queue.id)
+      refuseDestination("the messages are in this queue already; name another one");
+    if (destination && destination.fifo !== queue.fifo) {
+      refuseDestination(
+        queue.fifo
+          ? "the dead letters of a FIFO queue go to a FIFO queue; name one that ends in .fifo"
+          : "the dead letters of a standard queue go to a standard queue; name one without .fifo",
+      );
+    }
     const id = uuidv7();
     const { visible } = await this.#queues.counts(queue);
     const rows = await this.#db
@@ -104,8 +112,7 @@ export class RedriveTasks {
   }
 }
 
-function refuseItself(): never {
-  const message = "the messages are in this queue already; name another one";
+function refuseDestination(message: string): never {
   throw new SluiceError("invalid_request", `destination: ${message}`, {
     details: [{ path: "destination", message }],
   });

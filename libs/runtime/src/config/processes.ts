@@ -15,6 +15,11 @@ const storage = {
   account: variables.account,
 } satisfies ConfigSchema;
 
+const guards = {
+  deletedQueueNameGuard: variables.deletedQueueNameGuard,
+  purgeGuard: variables.purgeGuard,
+} satisfies ConfigSchema;
+
 /** Environment of `apps/api`. */
 export const apiConfig = {
   ...storage,
@@ -22,6 +27,7 @@ export const apiConfig = {
   natsPrefix: variables.natsPrefix,
   host: variables.host,
   port: variables.port,
+  ...guards,
   ...processConfig,
 } satisfies ConfigSchema;
 
@@ -41,6 +47,7 @@ export const standaloneConfig = {
   ...storage,
   host: variables.host,
   port: variables.port,
+  ...guards,
   queueMetrics: variables.queueMetrics,
   ...processConfig,
 } satisfies ConfigSchema;

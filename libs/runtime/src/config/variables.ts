@@ -113,3 +113,22 @@ export const account = define({
   description: "Account that owns what is created without a key of another account.",
   default: "000000000000",
 });
+
+export const deletedQueueNameGuard = define({
+  name: "DELETED_QUEUE_NAME_GUARD",
+  schema: wholeNumber(0, 3_600),
+  expected: "a whole number, 0 to 3600",
+  description:
+    "How long the name of a deleted queue cannot be used for a new one, so that a producer of the old one fails and does not fill the new one; 0 allows it at once.",
+  unit: "seconds",
+  default: "0",
+});
+
+export const purgeGuard = define({
+  name: "PURGE_GUARD",
+  schema: wholeNumber(0, 3_600),
+  expected: "a whole number, 0 to 3600",
+  description: "How long a queue that was purged cannot be purged again; 0 allows it at once.",
+  unit: "seconds",
+  default: "0",
+});

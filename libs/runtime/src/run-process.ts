@@ -1,4 +1,5 @@
 import { ConfigError, readConfig, type Config, type ConfigSchema } from "./config/read-config.ts";
+import { armFailpoints } from "./failpoint.ts";
 import type { processConfig, ProcessConfig } from "./config/processes.ts";
 import { messageOf } from "./log/describe-error.ts";
 import { createLogger, type Logger } from "./log/logger.ts";
@@ -91,6 +92,7 @@ function configOrExit<S extends ConfigSchema>({
   config,
 }: ProcessOptions<S>): Config<S> & ProcessConfig {
   try {
+    armFailpoints(process.env);
     return readConfig<S & typeof processConfig>(config, process.env);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;

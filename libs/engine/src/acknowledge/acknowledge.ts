@@ -1,4 +1,5 @@
 import type { Sql } from "@sluice/database";
+import { failpoint } from "@sluice/runtime";
 
 import type { Directory } from "../directory/directory.ts";
 import type { EntryError } from "../errors.ts";
@@ -81,7 +82,9 @@ async function writeTogether(sql: Sql, calls: (readonly SliceMark[])[]): Promise
     else merged.set(key, { ...mark });
   }
   const marks = [...merged.values()].sort(inIndexOrder);
+  failpoint("acknowledge.before-commit");
   const done = await applyMarks(marks, (some, lookup) => deleteAcknowledged(sql, some, lookup));
+  failpoint("acknowledge.committed");
   const doneByKey = new Map(marks.map((mark, index) => [sliceKey(mark), done[index] ?? 0n]));
   return calls.map((call) => call.map((mark) => (doneByKey.get(sliceKey(mark)) ?? 0n) & mark.mask));
 }

@@ -1,5 +1,6 @@
 import type { Bus, BusSubscription } from "@sluice/bus";
 import type { Sql } from "@sluice/database";
+import { failpoint } from "@sluice/runtime";
 
 import type { Observer } from "../observer.ts";
 import { fanOut, findForgotten } from "./fan-out.ts";
@@ -59,7 +60,9 @@ export class Dispatcher {
 
   async #fanOut(batchIds: readonly string[]): Promise<number> {
     const { sql, bus, observer } = this.#options;
+    failpoint("fan-out.announced");
     const result = await fanOut(sql, batchIds);
+    failpoint("fan-out.committed");
     if (result.queueIds.length > 0) bus.signalQueues(result.queueIds);
     if (result.batches > 0) observer.fannedOut(result.batches, result.deliveries);
     return result.batches;

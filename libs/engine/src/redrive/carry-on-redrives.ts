@@ -1,5 +1,6 @@
 import type { Bus } from "@sluice/bus";
 import type { Sql } from "@sluice/database";
+import { failpoint } from "@sluice/runtime";
 
 import { moveDeadLetters, runningRedrives } from "./move-dead-letters.ts";
 
@@ -13,7 +14,9 @@ export async function carryOnRedrives(options: {
   let again = false;
   for (const id of await runningRedrives(sql)) {
     if (signal.aborted) return undefined;
+    failpoint("redrive.before-step");
     const { queueIds, more } = await moveDeadLetters(sql, id);
+    failpoint("redrive.committed");
     if (queueIds.length > 0) bus.signalQueues(queueIds);
     again ||= more;
   }

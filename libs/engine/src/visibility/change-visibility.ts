@@ -1,5 +1,6 @@
 import type { Bus } from "@sluice/bus";
 import type { Sql } from "@sluice/database";
+import { failpoint } from "@sluice/runtime";
 
 import type { Directory } from "../directory/directory.ts";
 import type { EntryError } from "../errors.ts";
@@ -59,6 +60,7 @@ export class VisibilityChanger {
     });
     const list = [...marks.values()];
     const done = await moveDeadlines(this.#sql, list);
+    failpoint("visibility.committed");
     const doneByKey = new Map([...marks.keys()].map((key, index) => [key, done[index] ?? 0n]));
     const givenBack = list.find((mark) => mark.timeout === 0);
     if (givenBack) this.#bus.signalQueues([givenBack.queueId]);

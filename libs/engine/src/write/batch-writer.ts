@@ -1,4 +1,5 @@
 import { classifyFailure, numbers, texts, type Sql } from "@sluice/database";
+import { failpoint } from "@sluice/runtime";
 
 import { SluiceError } from "../errors.ts";
 import type { AcceptedMessage } from "../message/accept-messages.ts";
@@ -105,12 +106,15 @@ export class BatchWriter {
   async #writeOnce(requests: WriteRequest[], outcomes: Outcomes): Promise<WriteRequest[]> {
     try {
       const { batches, calls } = await this.#place(requests);
+      failpoint("write.before-commit");
       const stored = new Set(await this.#options.insert(batches, keysOf(calls)));
+      failpoint("write.committed");
       this.#settle(
         calls,
         batches.filter((batch) => stored.has(batch.id)),
         outcomes,
       );
+      failpoint("write.before-answer");
       return [];
     } catch (error) {
       const failure = classifyFailure(error);

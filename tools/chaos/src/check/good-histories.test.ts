@@ -93,6 +93,15 @@ const good: [string, () => Story][] = [
     },
   ],
   [
+    "an acknowledgement that begins in time and is carried out too late",
+    () => {
+      const story = new Story().send(at(1), "queue", "a");
+      const handles = story.receive(at(2), "queue", { value: "a", firstAt: 2_000 });
+      story.acknowledge(at(6.9, 9), "queue", handles, "receipt_handle_expired");
+      return story.take(at(8), "queue", { value: "a", count: 2, firstAt: 2_000 });
+    },
+  ],
+  [
     "dead after as many receives as allowed, redriven, and received anew",
     () => {
       const story = new Story().send(at(1), "retry", "a");

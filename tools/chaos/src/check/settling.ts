@@ -42,7 +42,8 @@ function checkAccepted(index: Indexed, receive: Receive, use: Use, report: Repor
 
 function checkRefused(index: Indexed, receive: Receive, use: Use, report: Report): void {
   if (use.code !== "receipt_handle_expired") return;
-  if (use.begin >= earliestDeadline(index, receive, use.begin)) return;
+  // It may have been carried out at any time until it was answered.
+  if (use.end >= earliestDeadline(index, receive, use.end)) return;
   const elsewhere = (index.acknowledgements.get(receive.handle) ?? []).some(
     (other) => other !== use && other.outcome !== "refused" && other.begin < use.end,
   );

@@ -32,6 +32,7 @@ const nemeses = [
   "tear-api-postgres",
   "swallow-api-postgres",
   "swallow-clients",
+  "jump-clock",
   "crash-at-write.committed",
   "crash-at-fan-out.committed",
 ];

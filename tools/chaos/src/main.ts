@@ -5,9 +5,8 @@ import { nemeses } from "./nemeses/nemeses.ts";
 import { printed } from "./report/print.ts";
 import { readHistory, runChaos } from "./run.ts";
 
-process.exitCode = await main();
-// Calls that are still being repeated would keep us for a while.
-setTimeout(() => process.exit(), 1_000).unref();
+// At once: connections that the faults have left half open would keep us, and what was written is written.
+process.exit(await main());
 
 /** 0: no anomaly; 1: anomalies, or it could not be finished; 2: the command line cannot be followed. */
 async function main(): Promise<number> {

@@ -144,7 +144,7 @@ describe("the checker has nothing against", () => {
         const { history } = new ImaginedBroker(randomFrom(seed)).play(120);
         expect(check(history)).toEqual([]);
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 
@@ -160,7 +160,7 @@ describe("the checker has nothing against", () => {
         );
         expect(check({ ...history, calls })).toEqual([]);
       }),
-      { numRuns: 200 },
+      { numRuns: 100 },
     );
   });
 });

@@ -299,3 +299,80 @@ describe("around the API", () => {
     expect([response.status, await response.text()]).toEqual([200, ""]);
   });
 });
+
+interface Receipt {
+  receipt: string;
+  bits: string;
+  receiveCount: number;
+  messages: { messageId: string; body: string }[];
+}
+
+describe("messages by receipt", () => {
+  async function receipts(body: object = {}): Promise<Receipt[]> {
+    const answer = await api.ok<{ receipts: Receipt[] }>(`POST /v1/queues/${queue}/receive`, {
+      body: { receipts: true, ...body },
+    });
+    return answer.receipts;
+  }
+
+  async function acknowledge(marked: { receipt: string; bits: string }[]): Promise<unknown> {
+    return await api.ok(`POST /v1/queues/${queue}/ack`, { body: { receipts: marked } });
+  }
+
+  const send = async (count: number) =>
+    await api.ok(`POST /v1/queues/${queue}/messages`, {
+      body: { messages: Array.from({ length: count }, (_, index) => ({ body: `m${index}` })) },
+    });
+
+  test("what was stored together is received and acknowledged together", async () => {
+    await send(63);
+    const [receipt, ...others] = await receipts({ maxMessages: 100 });
+    expect(others).toEqual([]);
+    expect(receipt).toMatchObject({ bits: "7fffffffffffffff", receiveCount: 1 });
+    expect(receipt?.messages.map(({ body }) => body)).toEqual(
+      Array.from({ length: 63 }, (_, index) => `m${index}`),
+    );
+    const { receipt: token = "", bits = "" } = receipt ?? {};
+    expect(await acknowledge([{ receipt: token, bits }])).toEqual({ results: [{ ok: true }] });
+    expect(await counts()).toMatchObject({ visible: 0, inFlight: 0 });
+  });
+
+  test("a part of a receipt can be acknowledged, and what is not held any more is named", async () => {
+    await send(4);
+    const [receipt] = await receipts({ maxMessages: 4, visibilityTimeout: 600 });
+    const token = receipt?.receipt ?? "";
+    expect(await acknowledge([{ receipt: token, bits: "6" }])).toEqual({ results: [{ ok: true }] });
+    expect(await acknowledge([{ receipt: token, bits: "7" }])).toEqual({
+      results: [{ error: expect.objectContaining({ code: "receipt_handle_expired" }), bits: "6" }],
+    });
+    expect(await counts()).toMatchObject({ visible: 0, inFlight: 1 });
+  });
+
+  test("the handle of a message is its receipt with the character of its bit", async () => {
+    await send(2);
+    const [receipt] = await receipts({ maxMessages: 2 });
+    const receiptHandles = ["A", "B"].map((bit) => `${receipt?.receipt}${bit}`);
+    const answer = await api.ok(`POST /v1/queues/${queue}/ack`, { body: { receiptHandles } });
+    expect(answer).toEqual({ results: [{ ok: true }, { ok: true }] });
+  });
+
+  test.each([
+    ["neither handles nor receipts", {}, "invalid_request"],
+    ["both", { receiptHandles: ["h"], receipts: [{ receipt: "r", bits: "1" }] }, "invalid_request"],
+    [
+      "bits that are no hexadecimal number",
+      { receipts: [{ receipt: "r", bits: "x" }] },
+      "invalid_request",
+    ],
+    ["a 64th bit", { receipts: [{ receipt: "r", bits: "8000000000000000" }] }, "invalid_request"],
+    [
+      "a receipt nobody issued",
+      { receipts: [{ receipt: "r", bits: "1" }] },
+      "receipt_handle_invalid",
+    ],
+  ])("an acknowledge with %s is refused", async (_, body, code) => {
+    const answer = await api.call(`POST /v1/queues/${queue}/ack`, { body });
+    expect(answer.body).toMatchObject({ error: { code } });
+    expect(answer.status).toBe(400);
+  });
+});

@@ -2,7 +2,7 @@ import type { AttributeValue, WireAttributes } from "@sluice/client";
 import { SluiceError } from "@sluice/client";
 import { decodeAttributes } from "@sluice/client/internal";
 import type { Lease } from "./leases.ts";
-import type { WireMessage } from "./queue-calls.ts";
+import { receiptHandleOf, type WireMessage, type WireReceipt } from "./queue-calls.ts";
 import type { ReceivedMessage } from "./received-message.ts";
 
 /** What a message can ask of the consumer that holds it. */
@@ -28,18 +28,23 @@ interface Seldom {
  * A lost message is visible to other consumers, or with one. It is not extended any more, but acknowledging it is still
  * worth a try: until somebody has received it again, the server takes it.
  *
- * One is made for every message, 80,000 and more a second, and garbage is half of a bulk consumer's work: it has five
+ * One is made for every message, 80,000 and more a second, and garbage is half of a bulk consumer's work: it has seven
  * fields, and everything else is read from the parsed answer when it is asked for.
  */
 export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> {
   payload!: Payload;
+  readonly receipt: WireReceipt;
+  /** Its place among the messages stored together with it. */
+  readonly bit: number;
   readonly #wire: WireMessage;
   readonly #lease: Lease;
   #state: "held" | "settled" | "lost" = "held";
   #seldom: Seldom | undefined;
 
-  constructor(wire: WireMessage, lease: Lease) {
+  constructor(wire: WireMessage, receipt: WireReceipt, bit: number, lease: Lease) {
     this.#wire = wire;
+    this.receipt = receipt;
+    this.bit = bit;
     this.#lease = lease;
   }
 
@@ -60,11 +65,11 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
   }
 
   get receiveCount(): number {
-    return this.#wire.receiveCount;
+    return this.receipt.receiveCount;
   }
 
   get receiptHandle(): string {
-    return this.#wire.receiptHandle;
+    return receiptHandleOf(this);
   }
 
   get attributes(): Record<string, AttributeValue> {
@@ -77,11 +82,11 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
   }
 
   get sentAt(): Date {
-    return new Date(this.#wire.sentAt);
+    return new Date(this.receipt.sentAt);
   }
 
   get firstReceivedAt(): Date {
-    return new Date(this.#wire.firstReceivedAt);
+    return new Date(this.receipt.firstReceivedAt);
   }
 
   get signal(): AbortSignal {

@@ -101,12 +101,11 @@ export class Settlements {
   }
 
   async #acknowledge(messages: readonly HeldMessage[]): Promise<EntryErrors> {
-    const handles = messages.map(({ receiptHandle }) => receiptHandle);
     const { signal } = this.#giveUp;
     let repeated = false;
     const onRetry = () => (repeated = true);
-    const called = this.#calls.acknowledge(handles, { signal, retry: true, onRetry });
-    const errors = await errorsOf(called, handles.length);
+    const called = this.#calls.acknowledge(messages, { signal, retry: true, onRetry });
+    const errors = await errorsOf(called, messages.length);
     // After a repeat an expired handle most likely means that the first attempt did it and only its answer was lost.
     return repeated ? withoutExpired(errors) : errors;
   }

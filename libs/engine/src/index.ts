@@ -23,6 +23,7 @@ export {
 export { subscriptionNotFound, type Subscription } from "./subscriptions/subscriptions.ts";
 export type { Peeked, PeekRequest } from "./peek/peek.ts";
 export type { RedriveTask } from "./redrive/redrive-tasks.ts";
+export { noLongerHeld, type MarkedReceipt } from "./receipt-handle/read-handles.ts";
 export type { Received, ReceivedSlice } from "./receive/receive.ts";
 export { bitCharacter } from "./receipt-handle/receipt-handle.ts";
 export { startDispatcher, type RunningDispatcher } from "./fan-out/start-dispatcher.ts";

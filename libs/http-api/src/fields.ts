@@ -59,6 +59,13 @@ export const attributes = z
   .record(z.string(), z.strictObject({ type: z.string(), value: z.string() }))
   .openapi({ example: { tenant: { type: "String", value: "acme" } } });
 
+/** A set of up to 63 messages as hexadecimal digits, the first message in the lowest bit. */
+export const bitSet = z
+  .string()
+  .regex(/^0*[0-7]?[0-9a-f]{1,15}$/, "1 to 16 hexadecimal digits, at most 7fffffffffffffff")
+  .max(16)
+  .openapi({ example: "7fffffffffffffff" });
+
 export const groupId = z
   .string()
   .regex(/^[\x21-\x7e]{1,128}$/, "1 to 128 letters, digits and punctuation characters");

@@ -6,9 +6,11 @@ import type { EntryError } from "../errors.ts";
 import type { Observer } from "../observer.ts";
 import type { Queue } from "../queues/queues.ts";
 import { applyMarks } from "../receipt-handle/apply-marks.ts";
-import { noLongerHeld, readHandles } from "../receipt-handle/read-handles.ts";
+import { noLongerHeld, readHandles, readReceipts } from "../receipt-handle/read-handles.ts";
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
+import type { MarkedReceipt } from "../receipt-handle/read-handles.ts";
 import { markSlices, sliceKey, type SliceMark } from "../receipt-handle/slice-marks.ts";
+import { bitCount } from "../receive/queue-claimer.ts";
 import { GroupCommit } from "../write/group-commit.ts";
 import { deleteAcknowledged } from "./delete-acknowledged.ts";
 
@@ -62,6 +64,24 @@ export class Acknowledger {
     );
     this.#observer.acknowledged(results.filter((result) => result === undefined).length);
     return results;
+  }
+
+  /**
+   * The same for messages named by the receipts they came under: the messages of each receipt that are gone, as bits. What
+   * it costs is per receipt.
+   * @throws {SluiceError} `queue_not_found`, `receipt_handle_invalid`, `too_many_requests`, `unavailable`
+   */
+  async acknowledgeReceipts(
+    account: string,
+    queueName: string,
+    receipts: readonly MarkedReceipt[],
+  ): Promise<bigint[]> {
+    const marks = await this.#queues.use(account, queueName, (queue) =>
+      readReceipts(this.#handles, queue.id, receipts),
+    );
+    const done = await this.#commits.add(marks);
+    this.#observer.acknowledged(done.reduce((sum, bits) => sum + bitCount(bits), 0));
+    return done;
   }
 
   idle(): Promise<void> {

@@ -28,6 +28,8 @@ export interface ReceivedSlice {
   /** Serialised messages (see serializeMessage); the handle of `lines[i]` is `handlePrefix + bitCharacter(bits[i])`. */
   lines: string[];
   bits: number[];
+  /** The same messages as JSON objects with commas between them, where it is at hand: for the messages of a whole batch. */
+  json: Buffer | undefined;
   handlePrefix: string;
   receiveCount: number;
   /** Milliseconds since the epoch. */
@@ -140,6 +142,7 @@ export class Receiver {
         {
           lines: bits.map((bit) => stored[bit] ?? ""),
           bits,
+          json: bits.length === stored.length ? this.#payloads.jsonOf(stored) : undefined,
           handlePrefix: this.#handles.prefix({ queueId, ...slice }),
           receiveCount: slice.receiveCount,
           sentAt: slice.sentAt,

@@ -45,10 +45,10 @@ test("every query settles however often connections break under it, and all conn
   const database = connectDatabase({ url: way.url, pool: 4 });
   const { sql } = database;
   let broken = 0;
-  let asking = true;
+  const enough = new AbortController();
   const ask = async () => {
     // As group commit does: the next one at once, whatever became of the last.
-    for (let count = 0; asking; count += 1) {
+    for (let count = 0; !enough.signal.aborted; count += 1) {
       await sql`SELECT ${"x".repeat(count % 3_000)}::text AS text`.catch(() => (broken += 1));
     }
   };
@@ -57,7 +57,7 @@ test("every query settles however often connections break under it, and all conn
     await sql`SELECT pg_sleep(0.02)`.catch(() => {});
     way.reset();
   }
-  asking = false;
+  enough.abort();
   await Promise.all(loops);
   expect(broken).toBeGreaterThan(0);
 

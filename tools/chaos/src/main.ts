@@ -24,13 +24,18 @@ async function main(): Promise<number> {
     if (options.check !== undefined) return await checkOnly(options.check, tell);
     const report = await runChaos({ ...options, tell, signal: interruption.signal });
     for (const line of printed(report)) tell(line);
-    if (options.json) process.stdout.write(`${JSON.stringify(report, undefined, 2)}\n`);
+    if (options.json) await written(`${JSON.stringify(report, undefined, 2)}\n`);
     return report.ok ? 0 : 1;
   } catch (error) {
     if (error instanceof StackError) for (const line of error.output) tell(line);
     tell(error instanceof Error ? (error.stack ?? error.message) : String(error));
     return 1;
   }
+}
+
+/** Resolves when a text has gone to stdout, which may be a pipe that is full. */
+function written(text: string): Promise<void> {
+  return new Promise((resolve) => process.stdout.write(text, () => resolve()));
 }
 
 async function checkOnly(folder: string, tell: (line: string) => void): Promise<number> {

@@ -1,6 +1,6 @@
 import type { CallOf, World } from "../history/history.ts";
 import type { Report } from "./anomaly.ts";
-import { Indexed, type Message, type Receive } from "./indexed.ts";
+import type { Indexed, Message, Receive } from "./indexed.ts";
 
 /** I-1, I-2, I-19: every acknowledged message arrives, as what it was, where it should and nowhere else. */
 export function checkArrivals(index: Indexed, report: Report): void {

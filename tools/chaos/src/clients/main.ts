@@ -23,7 +23,8 @@ switch (settings.role) {
     await administer(client);
     break;
   default:
-    throw new Error(`no such role: ${settings.role satisfies never}`);
+    settings.role satisfies never;
+    throw new Error("no such role");
 }
 if (!client.stopping.signal.aborted) {
   const alive = setInterval(() => {}, 60_000);

@@ -50,7 +50,7 @@ async function strike(options: ScheduleOptions, drawn: readonly string[]): Promi
   const began = performance.now();
   const names = [...new Set(drawn)];
   // A nemesis that finds its victim gone by another one's hand has nothing to do.
-  await Promise.allSettled(names.map((name) => nemeses[name]?.(field)));
+  await Promise.allSettled(names.map(async (name) => await nemeses[name]?.(field)));
   await field.system.heal();
   const lasted = (performance.now() - began) / 1_000;
   const recoveredAfter = await recover();

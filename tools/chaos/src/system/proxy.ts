@@ -79,7 +79,7 @@ export async function startProxy(target: number): Promise<Proxy> {
 
   const reset = () => {
     const open = pairs.size;
-    for (const pair of [...pairs]) end(pair);
+    for (const pair of pairs) end(pair);
     return open;
   };
   return {

@@ -166,7 +166,7 @@ export class System implements AsyncDisposable {
       this.#doomed.add(child);
       child.signal("SIGCONT");
     }
-    await Promise.all(this.slots.map(({ process }) => process?.stop()));
+    await Promise.all(this.slots.map(async ({ process }) => await process?.stop()));
     await (this.nats as NatsServer | undefined)?.stop();
     await (this.postgres as PostgresServer | undefined)?.stop();
     for (const proxy of [...this.links.values()].flat()) await proxy[Symbol.asyncDispose]();

@@ -7,9 +7,3 @@ export async function processTree(pid: number): Promise<number[]> {
   const below = await Promise.all(children.map(processTree));
   return [pid, ...below.flat()];
 }
-
-/** Memory of a process, bytes (Linux; elsewhere 0). */
-export async function residentBytes(pid: number): Promise<number> {
-  const text = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
-  return Number(/VmRSS:\s+(\d+) kB/.exec(text)?.[1] ?? 0) * 1_024;
-}

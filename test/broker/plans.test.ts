@@ -42,7 +42,7 @@ beforeAll(async () => {
     SELECT 1e9 + n, 0, clock_timestamp(), 63, rtrim(repeat(E'"body":"m"\\n', 63), E'\\n') FROM generate_series(1, ${SLICES / 20}::int) n`;
   await broker.sql`
     INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, lease, receive_count, moved)
-    SELECT q.id, clock_timestamp() + (n % 2) * interval '1 hour', 1e9 + n, 9223372036854775807, 0,
+    SELECT q.id, clock_timestamp() + (n % 2) * interval '1 hour', 1e9 + n, CASE n % 2 WHEN 1 THEN 3 ELSE 9223372036854775807 END, 0,
            clock_timestamp(), n % 2, n % 2, n % 100 = 1
     FROM generate_series(1, ${SLICES / 20}::int) n, queues q`;
   await broker.sql`

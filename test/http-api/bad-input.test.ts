@@ -152,13 +152,20 @@ describe.each(Object.keys(bodies))("%s refuses", (route) => {
 });
 
 describe("names out of rule", () => {
-  const outOfRule = ["", "a b", "a.b", "a/b", "ä", "a\u0000", "a\n", "*", ">", "a.fifo", "😀"];
+  const outOfRule = ["", "a b", "a.b", "a/b", "ä", "a\u0000", "a\n", "*", ">", "😀"];
 
-  test.each([...outOfRule, "x".repeat(257)])("topic %j", async (name) => {
+  test.each([...outOfRule, "a.fifo", "x".repeat(257)])("topic %j", async (name) => {
     expect(await api.refusal("POST /v1/topics", { body: { name } })).toBe("400 invalid_name");
   });
 
-  test.each([...outOfRule, "x".repeat(81)])("queue %j", async (name) => {
+  test.each([
+    ...outOfRule,
+    ".fifo",
+    "a.fifo.fifo",
+    "a.FIFO",
+    `${"x".repeat(76)}.fifo`,
+    "x".repeat(81),
+  ])("queue %j", async (name) => {
     expect(await api.refusal("POST /v1/queues", { body: { name } })).toBe("400 invalid_name");
     const subscribing = api.refusal("POST /v1/topics/orders/subscriptions", {
       body: { queue: name },
@@ -291,6 +298,23 @@ describe("numbers out of range", () => {
     for (const value of [...never, "43201", undefined]) {
       const timeout = value === undefined ? "" : `,"visibilityTimeout":${value}`;
       const call = { body: `{"entries":[{"receiptHandle":"${handle}"${timeout}}]}` };
+      expect(await api.refusal("POST /v1/queues/billing/visibility", call), value).toBe(
+        "400 invalid_request",
+      );
+    }
+  });
+
+  test("of a reason", async () => {
+    for (const value of [
+      "1",
+      "null",
+      '""',
+      String.raw`"a\nb"`,
+      String.raw`"\u0000"`,
+      `"${"r".repeat(1_025)}"`,
+    ]) {
+      const entry = `{"receiptHandle":"${handle}","visibilityTimeout":0,"reason":${value}}`;
+      const call = { body: `{"entries":[${entry}]}` };
       expect(await api.refusal("POST /v1/queues/billing/visibility", call), value).toBe(
         "400 invalid_request",
       );

@@ -86,6 +86,47 @@ test("a message is sent, hidden for longer, given back and received again", asyn
   expect(late.results).toMatchObject([{ error: { code: "receipt_handle_expired" } }, { ok: true }]);
 });
 
+test("a reason is shown with a dead letter, and to whoever looks", async () => {
+  const redrive = { deadLetterQueue: queue, maxReceiveCount: 1 };
+  const work = `work-${queue}`;
+  await api.ok("POST /v1/queues", { body: { name: work, redrive } });
+  await api.ok(`POST /v1/queues/${work}/messages`, { body: { messages: [{ body: "m" }] } });
+  const route = `POST /v1/queues/${work}/receive`;
+  const { messages } = await api.ok<{ messages: Message[] }>(route, { body: {} });
+  const reason = 'the "bank" \\ is closed';
+  const entries = [{ receiptHandle: messages[0]!.receiptHandle, visibilityTimeout: 0, reason }];
+  await api.ok(`POST /v1/queues/${work}/visibility`, { body: { entries } });
+  expect(await api.ok(`GET /v1/queues/${work}/peek`)).toMatchObject({
+    messages: [{ body: "m", failureReason: reason }],
+  });
+  await api.ok(route, { body: {} });
+  expect(await receive({ visibilityTimeout: 0 })).toMatchObject([
+    { body: "m", failureReason: reason },
+  ]);
+  const byReceipt = { body: { receipts: true } };
+  expect(await api.ok(`POST /v1/queues/${queue}/receive`, byReceipt)).toMatchObject({
+    receipts: [{ failureReason: reason, messages: [{ body: "m" }] }],
+  });
+});
+
+test("a visibility that passes 12 hours is refused for its entry alone", async () => {
+  await api.ok(`POST /v1/queues/${queue}/messages`, {
+    body: { messages: [{ body: "a" }, { body: "b" }] },
+  });
+  const messages = await receive({ maxMessages: 2 });
+  const received = performance.now();
+  // The receive was a moment ago.
+  await until(() => Promise.resolve(performance.now() - received > 5));
+  const [beyond, within] = messages;
+  const entries = [
+    { receiptHandle: beyond!.receiptHandle, visibilityTimeout: 43_200 },
+    { receiptHandle: within!.receiptHandle, visibilityTimeout: 43_000 },
+  ];
+  expect(await api.ok(`POST /v1/queues/${queue}/visibility`, { body: { entries } })).toMatchObject({
+    results: [{ error: { code: "visibility_beyond_limit" } }, { ok: true }],
+  });
+});
+
 test("repeats under an Idempotency-Key answer the same, other calls under it 409", async () => {
   const call = {
     body: { messages: [{ body: "m" }] },
@@ -156,6 +197,10 @@ describe("queues", () => {
   test("have SQS' defaults", async () => {
     expect(await api.ok(`GET /v1/queues/${queue}`)).toEqual({
       name: queue,
+      fifo: false,
+      contentBasedDeduplication: false,
+      deduplicationScope: "queue",
+      fifoThroughputLimit: "perQueue",
       visibilityTimeout: 30,
       delay: 0,
       retention: 345_600,

@@ -32,7 +32,18 @@ runProcess({
     const metrics = createMetrics();
     const observer = messageMetrics(metrics, logger);
     const { account, host, port } = config;
-    const api = await startApi({ database, bus, observer, metrics, logger, account, host, port });
+    const guards = { deletedQueueName: config.deletedQueueNameGuard, purge: config.purgeGuard };
+    const api = await startApi({
+      database,
+      bus,
+      observer,
+      metrics,
+      logger,
+      account,
+      host,
+      port,
+      guards,
+    });
     logger.info({ event: "api.listening", url: api.url }, "the API is ready");
     return async () => {
       await api.stop();

@@ -22,9 +22,26 @@ runProcess({
     });
     const metrics = createMetrics();
     const observer = messageMetrics(metrics, logger);
-    const dispatcher = await startDispatcher({ database, bus, observer, logger });
+    const dispatcher = await startDispatcher({
+      database,
+      bus,
+      observer,
+      logger,
+      watchedQueues: config.queueMetrics,
+    });
     const { account, host, port } = config;
-    const api = await startApi({ database, bus, observer, metrics, logger, account, host, port });
+    const guards = { deletedQueueName: config.deletedQueueNameGuard, purge: config.purgeGuard };
+    const api = await startApi({
+      database,
+      bus,
+      observer,
+      metrics,
+      logger,
+      account,
+      host,
+      port,
+      guards,
+    });
     logger.info({ event: "api.listening", url: api.url }, "the API is ready");
     return async () => {
       await api.stop();

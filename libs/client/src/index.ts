@@ -28,6 +28,7 @@ export type {
   QueueCounts,
   QueueInfo,
   QueueInfoWithCounts,
+  NewQueueSettings,
   QueueSettings,
   RedriveAllowPolicy,
   RedrivePolicy,

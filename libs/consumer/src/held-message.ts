@@ -3,12 +3,12 @@ import { SluiceError } from "@sluice/client";
 import { decodeAttributes } from "@sluice/client/internal";
 import type { Lease } from "./leases.ts";
 import { receiptHandleOf, type WireMessage, type WireReceipt } from "./queue-calls.ts";
-import type { ReceivedMessage } from "./received-message.ts";
+import type { ReceivedMessage, ReleaseOptions } from "./received-message.ts";
 
 /** What a message can ask of the consumer that holds it. */
 export interface Holder {
   acknowledge(message: HeldMessage): Promise<void>;
-  release(message: HeldMessage, delaySeconds: number): Promise<void>;
+  release(message: HeldMessage, options: ReleaseOptions): Promise<void>;
   extend(message: HeldMessage, seconds: number): Promise<void>;
 }
 
@@ -17,6 +17,7 @@ interface Seldom {
   attributes?: Record<string, AttributeValue>;
   abort?: AbortController;
   lostBy?: SluiceError;
+  released?: boolean;
 }
 
 /**
@@ -64,6 +65,21 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     return this.#wire.groupId;
   }
 
+  get deduplicationId(): string | undefined {
+    return this.#wire.deduplicationId;
+  }
+
+  get sequenceNumber(): string | undefined {
+    const { firstSequenceNumber } = this.receipt;
+    if (firstSequenceNumber === undefined) return undefined;
+    return String(BigInt(firstSequenceNumber) + BigInt(this.bit)).padStart(20, "0");
+  }
+
+  /** Of FIFO queues: the group whose messages are handled one after the other. */
+  get lane(): string | undefined {
+    return this.receipt.firstSequenceNumber === undefined ? undefined : this.#wire.groupId;
+  }
+
   get receiveCount(): number {
     return this.receipt.receiveCount;
   }
@@ -89,6 +105,10 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     return new Date(this.receipt.firstReceivedAt);
   }
 
+  get failureReason(): string | undefined {
+    return this.receipt.failureReason;
+  }
+
   get signal(): AbortSignal {
     const seldom = (this.#seldom ??= {});
     seldom.abort ??= new AbortController();
@@ -100,6 +120,11 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     return this.#state === "held";
   }
 
+  /** Given back by its handler. */
+  get released(): boolean {
+    return this.#seldom?.released ?? false;
+  }
+
   /** Visible to others before it was settled. */
   get lost(): boolean {
     return this.#seldom?.lostBy !== undefined;
@@ -109,8 +134,11 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     if (this.settle()) await this.#lease.holder.acknowledge(this);
   }
 
-  async release(delaySeconds = 0): Promise<void> {
-    if (this.settle()) await this.#lease.holder.release(this, delaySeconds);
+  async release(options: number | ReleaseOptions = {}): Promise<void> {
+    const given = typeof options === "number" ? { delay: options } : options;
+    if (!this.settle()) return;
+    (this.#seldom ??= {}).released = true;
+    await this.#lease.holder.release(this, given);
   }
 
   async extend(seconds: number): Promise<void> {

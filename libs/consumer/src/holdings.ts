@@ -4,6 +4,7 @@ import { HeldMessage } from "./held-message.ts";
 import type { Holder } from "./held-message.ts";
 import { Leases } from "./leases.ts";
 import { bitsOf, maxEntries, type QueueCalls, type WireReceipt } from "./queue-calls.ts";
+import type { ReleaseOptions } from "./received-message.ts";
 import type { Settlements } from "./settlements.ts";
 
 export interface HoldingsOptions {
@@ -59,8 +60,8 @@ export class Holdings implements Holder {
     return this.#options.settlements.ackNow(message);
   }
 
-  release(message: HeldMessage, delaySeconds: number): Promise<void> {
-    return this.#options.settlements.releaseNow(message, delaySeconds);
+  release(message: HeldMessage, options: ReleaseOptions): Promise<void> {
+    return this.#options.settlements.releaseNow(message, options);
   }
 
   async extend(message: HeldMessage, visibilityTimeout: number): Promise<void> {

@@ -8,6 +8,7 @@ export interface WireMessage {
   readonly attributes: WireAttributes;
   readonly subject?: string;
   readonly groupId?: string;
+  readonly deduplicationId?: string;
 }
 
 /** Messages that were stored and received together, with what they have in common. */
@@ -16,9 +17,12 @@ export interface WireReceipt {
   readonly receipt: string;
   /** Which messages they are of those stored together, as hexadecimal digits. */
   readonly bits: string;
+  /** Of a FIFO queue: the sequence number of the message at bit 0, 20 digits; each of the others has its bit more. */
+  readonly firstSequenceNumber?: string;
   readonly receiveCount: number;
   readonly sentAt: string;
   readonly firstReceivedAt: string;
+  readonly failureReason?: string;
   /** In order of their bits. */
   readonly messages: readonly WireMessage[];
 }
@@ -58,6 +62,8 @@ export interface VisibilityEntry {
   readonly receiptHandle: string;
   /** In seconds; 0 makes the message visible at once. */
   readonly visibilityTimeout: number;
+  /** Why it is given back. */
+  readonly reason?: string | undefined;
 }
 
 type EntryResult =

@@ -5,6 +5,8 @@ import { promptSockets, startupPadding } from "./prompt-socket.ts";
 import * as schema from "./schema.ts";
 
 export type Sql = postgres.Sql;
+/** The connection that a transaction runs on. */
+export type Transaction = postgres.TransactionSql;
 export type ControlPlane = PostgresJsDatabase<typeof schema>;
 
 /** The two ways into Postgres; see {@link connectDatabase}. */
@@ -53,6 +55,8 @@ export function connectDatabase({ url, pool = 8, name = "sluice" }: DatabaseOpti
   const maintenance = open(url, 1, {
     application_name: `${name}-maintenance`,
     statement_timeout: "120s",
+    // For joins over millions of rows, and it is one connection.
+    work_mem: "64MB",
   });
 
   // Whoever closes has waited for its statements. The driver, though, waits in vain for a connection that it once lost

@@ -17,10 +17,13 @@ export const errorTable = {
   method_not_allowed: { status: 405, retryable: false },
   topic_exists: { status: 409, retryable: false },
   queue_exists: { status: 409, retryable: false },
+  queue_deleted_recently: { status: 409, retryable: false },
+  purge_in_progress: { status: 409, retryable: false },
   redrive_running: { status: 409, retryable: false },
   idempotency_key_reused: { status: 409, retryable: false },
   request_too_large: { status: 413, retryable: false },
   unsupported_media_type: { status: 415, retryable: false },
+  over_limit: { status: 429, retryable: true },
   too_many_requests: { status: 429, retryable: true },
   internal: { status: 500, retryable: true },
   unavailable: { status: 503, retryable: true },
@@ -34,7 +37,8 @@ export type EntryErrorCode =
   | "invalid_message"
   | "invalid_attribute"
   | "receipt_handle_expired"
-  | "message_not_in_flight";
+  | "message_not_in_flight"
+  | "visibility_beyond_limit";
 
 export interface EntryError {
   code: EntryErrorCode;
@@ -79,5 +83,12 @@ export function queueNotFound(name: string): SluiceError {
   return new SluiceError(
     "queue_not_found",
     `there is no queue "${name}"; create it with POST /v1/queues`,
+  );
+}
+
+export function overLimit(name: string, limit: number): SluiceError {
+  return new SluiceError(
+    "over_limit",
+    `queue "${name}" has ${limit} messages in flight, which is the most there can be; acknowledge some, or give them back`,
   );
 }

@@ -1,5 +1,5 @@
 export { Engine, type EngineOptions } from "./engine.ts";
-export type { Observer } from "./observer.ts";
+export type { Observer, QueueHolds } from "./observer.ts";
 export {
   errorTable,
   SluiceError,
@@ -14,12 +14,10 @@ export { messageBytes, type MessageAttribute, type MessageInput } from "./messag
 export type { WriteResult } from "./publish/publish.ts";
 export type { Page, PageRequest } from "./directory/pages.ts";
 export type { Topic } from "./topics/topics.ts";
-export {
-  queueDefaults,
-  type Queue,
-  type QueueCounts,
-  type QueueSettings,
-} from "./queues/queues.ts";
+export { queueDefaults, type Queue, type QueueSettings } from "./queues/queues.ts";
+export { countMessages, type QueueCounts, type QueueTotals } from "./ledger/count-messages.ts";
+export { foldLedger } from "./ledger/fold-ledger.ts";
+export { TableMaintenance } from "./vacuum/maintain-tables.ts";
 export { subscriptionNotFound, type Subscription } from "./subscriptions/subscriptions.ts";
 export type { Peeked, PeekRequest } from "./peek/peek.ts";
 export type { RedriveTask } from "./redrive/redrive-tasks.ts";
@@ -28,4 +26,4 @@ export type { Received, ReceivedSlice } from "./receive/receive.ts";
 export { bitCharacter } from "./receipt-handle/receipt-handle.ts";
 export { startDispatcher, type RunningDispatcher } from "./fan-out/start-dispatcher.ts";
 export { carryOnRedrives } from "./redrive/carry-on-redrives.ts";
-export { cleanUp, type CleanUpResult } from "./clean-up/clean-up.ts";
+export { cleanUp, type CleanUpOptions, type CleanUpResult } from "./clean-up/clean-up.ts";

@@ -21,6 +21,7 @@ export const entryErrorSchema = z
       "invalid_attribute",
       "receipt_handle_expired",
       "message_not_in_flight",
+      "visibility_beyond_limit",
     ]),
     message: z.string(),
   })

@@ -1,6 +1,6 @@
 import type { Bus } from "@sluice/bus";
 import type { Database } from "@sluice/database";
-import { Engine, type Observer } from "@sluice/engine";
+import { Engine, type EngineOptions, type Observer } from "@sluice/engine";
 import type { Logger } from "@sluice/runtime";
 import type { Registry } from "prom-client";
 
@@ -19,6 +19,7 @@ export interface StartApiOptions {
   account: string;
   host: string;
   port: number;
+  guards?: EngineOptions["guards"];
 }
 
 export interface RunningApi {
@@ -29,9 +30,9 @@ export interface RunningApi {
 
 /** Starts the API: engine, HTTP server, health. */
 export async function startApi(options: StartApiOptions): Promise<RunningApi> {
-  const { database, bus, observer, metrics, logger, account, host, port } = options;
+  const { database, bus, observer, metrics, logger, account, host, port, guards } = options;
   let stopping = false;
-  const engine = await Engine.open({ database, bus, observer });
+  const engine = await Engine.open({ database, bus, observer, guards });
   const health = healthEndpoints({
     metrics,
     isStopping: () => stopping,

@@ -1,6 +1,7 @@
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 
+import { measureDrain } from "./drain/drain.ts";
 import { startEnvironment } from "./environment.ts";
 import { runRound, type RoundResult } from "./fan-out/round.ts";
 import { measureIdle } from "./idle/idle.ts";
@@ -8,7 +9,11 @@ import { defaultWorkload, type Workload } from "./fan-out/workload.ts";
 
 const usage = `npm run bench -- [options]         bulk fan-out: one topic to several queues, everything acknowledged
 npm run bench -- idle [options]    CPU of API and dispatcher while long polls wait and nothing happens
+npm run bench -- drain [options]   size of the tables after a long backlog, and what counting it costs
 
+Drain:
+  --backlog N           messages that wait, each a batch of its own (1000000)
+  --purge               empty the queue by a purge instead of receiving and acknowledging
 Idle:
   --long-polls N        waiting receives, each on a queue of its own (100)
   --seconds N           how long to watch (30)
@@ -30,6 +35,8 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     "long-polls": { type: "string" },
+    backlog: { type: "string" },
+    purge: { type: "boolean", default: false },
     seconds: { type: "string" },
     url: { type: "string" },
     rounds: { type: "string", default: "3" },
@@ -50,6 +57,8 @@ if (values.help) {
   process.stdout.write(usage);
 } else if (positionals[0] === "idle") {
   await idle();
+} else if (positionals[0] === "drain") {
+  await drain();
 } else if (positionals.length > 0) {
   process.stderr.write(`there is no benchmark "${positionals[0]}"\n\n${usage}`);
   process.exitCode = 2;
@@ -72,6 +81,20 @@ async function idle(): Promise<void> {
       `${name.padEnd(12)}${cpuPercent.toFixed(2).padStart(6)} % of a core  ${memoryMiB.toFixed(0).padStart(5)} MiB\n`,
     );
   }
+}
+
+async function drain(): Promise<void> {
+  const messages = wholeNumber("backlog", values.backlog, 1_000_000);
+  await using environment = await startEnvironment();
+  const result = await measureDrain({
+    ...environment,
+    messages,
+    seconds: 300,
+    small: 100 * 1024 * 1024,
+    purge: values.purge,
+    say,
+  });
+  process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
 }
 
 async function fanOut(): Promise<void> {

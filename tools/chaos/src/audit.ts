@@ -10,7 +10,8 @@ export interface Rest {
 /** Slices and batches that are still to be delivered, without those of the probe. */
 export async function countRest(sql: Sql): Promise<Rest> {
   const [row] = await sql<Rest[]>`
-    SELECT (SELECT count(*)::int FROM slices s JOIN queues q ON q.id = s.queue_id WHERE q.name NOT LIKE 'probe-%') AS slices,
+    SELECT (SELECT count(*)::int FROM slices s JOIN queues q ON q.id = s.queue_id WHERE q.name NOT LIKE 'probe-%')
+             + (SELECT count(*)::int FROM fifo_slices) AS slices,
            (SELECT count(*)::int FROM outbox) AS outbox`;
   return row ?? { slices: 0, outbox: 0 };
 }
@@ -20,7 +21,8 @@ export async function audit(sql: Sql): Promise<Anomaly[]> {
   const found: Anomaly[] = [];
   const orphans = await sql<{ queue: string; batch: string }[]>`
     SELECT coalesce(q.name, s.queue_id::text) AS queue, s.batch_id::text AS batch
-    FROM slices s
+    FROM (SELECT queue_id, batch_id, pending FROM slices
+          UNION ALL SELECT queue_id, batch_id, pending FROM fifo_slices) s
     LEFT JOIN batches b ON b.id = s.batch_id
     LEFT JOIN queues q ON q.id = s.queue_id
     WHERE b.id IS NULL OR s.pending >> b.message_count <> 0
@@ -47,12 +49,11 @@ export async function auditCounts(
 ): Promise<Anomaly[]> {
   const rows = await sql<{ name: string; resting: number }[]>`
     SELECT q.name, coalesce(sum(bit_count(s.pending::bit(64))), 0)::int AS resting
-    FROM queues q LEFT JOIN slices s ON s.queue_id = q.id
+    FROM queues q LEFT JOIN (SELECT queue_id, pending FROM slices
+                             UNION ALL SELECT queue_id, pending FROM fifo_slices) s ON s.queue_id = q.id
     WHERE q.name NOT LIKE 'probe-%' GROUP BY q.name`;
   const found: Anomaly[] = [];
   for (const { name, resting } of rows) {
-    // FIFO queues keep their messages in tables of their own.
-    if (name.endsWith(".fifo")) continue;
     const counted = await countOf(name);
     if (counted !== resting)
       found.push({ name: "counts", what: `${name}: ${counted}, not ${resting}` });

@@ -145,7 +145,8 @@ async function undrained(
   if (drainedAfter !== undefined) return [];
   const names = queues.map(({ name }) => name);
   const rows = await sql<{ name: string; slices: number }[]>`
-    SELECT q.name, count(*)::int AS slices FROM slices s JOIN queues q ON q.id = s.queue_id
+    SELECT q.name, count(*)::int AS slices
+    FROM (SELECT queue_id FROM slices UNION ALL SELECT queue_id FROM fifo_slices) s JOIN queues q ON q.id = s.queue_id
     WHERE q.name = ANY(${names}::text[]) GROUP BY q.name`;
   return rows.map(({ name, slices }) => ({
     name: "undrained",

@@ -23,6 +23,9 @@ export interface PeekedMessage {
   attributes: Record<string, MessageAttribute>;
   subject?: string;
   groupId?: string;
+  deduplicationId?: string;
+  /** In FIFO queues. */
+  sequenceNumber?: string;
   state: MessageState;
   receiveCount: number;
   sentAt: Date;
@@ -73,15 +76,19 @@ export async function peek(
 /** In a cursor instead of a bit: everything at that place is still to be looked at. */
 const FIRST_BIT = { oldest: 0, newest: 62 };
 
-interface SliceRow {
-  batch_id: string;
-  pending: string;
-  visible_us: string;
+/** What a message's slice says of it. */
+export interface StoredRow {
   visible_at: number;
   sent_at: number;
   receive_count: number;
   failure_reason: string | null;
   state: MessageState;
+}
+
+interface SliceRow extends StoredRow {
+  batch_id: string;
+  pending: string;
+  visible_us: string;
   payload: string;
 }
 
@@ -179,10 +186,10 @@ function isBefore(
   return (DIRECTION[order] * (bit - start.bit) || copy - start.copy) < 0;
 }
 
-function messageOf({ row, line }: Entry): PeekedMessage {
+export function messageOf({ row, line }: { row: StoredRow; line: string }): PeekedMessage {
   const stored = JSON.parse(`{${line}}`) as Pick<
     PeekedMessage,
-    "messageId" | "body" | "attributes" | "subject" | "groupId"
+    "messageId" | "body" | "attributes" | "subject" | "groupId" | "deduplicationId"
   >;
   return {
     ...stored,
@@ -194,7 +201,7 @@ function messageOf({ row, line }: Entry): PeekedMessage {
   };
 }
 
-function matches(message: PeekedMessage, search: string | undefined): boolean {
+export function matches(message: PeekedMessage, search: string | undefined): boolean {
   if (search === undefined) return true;
   const wanted = search.toLowerCase();
   return [
@@ -212,11 +219,13 @@ function readCursor(cursor: string | undefined): Cursor | undefined {
   const match = /^(\d{1,18}):(\d{1,15}):(\d{1,2}):(\d{1,6})$/.exec(
     Buffer.from(cursor, "base64url").toString(),
   );
-  if (!match) {
-    throw new SluiceError("invalid_request", "the cursor is not one that a peek returned", {
-      details: [{ path: "query.cursor", message: "pass nextCursor of the page before, unchanged" }],
-    });
-  }
+  if (!match) refuseCursor();
   const [, visibleUs = "", batchId = "", bit, copy] = match;
   return { visibleUs, batchId, bit: Number(bit), copy: Number(copy) };
+}
+
+export function refuseCursor(): never {
+  throw new SluiceError("invalid_request", "the cursor is not one that a peek returned", {
+    details: [{ path: "query.cursor", message: "pass nextCursor of the page before, unchanged" }],
+  });
 }

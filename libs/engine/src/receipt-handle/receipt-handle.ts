@@ -6,7 +6,10 @@ export interface SliceHandle {
   batchId: string;
   /** The receive that holds it: the fence against everybody who held it before. */
   lease: string;
-  /** The deadline the receive wrote, in ms since the epoch: where the row stands in the index. */
+  /**
+   * The deadline the receive wrote, in ms since the epoch: where the row stands in the index. Of a FIFO queue, where it
+   * stands by its sequence: that.
+   */
   visibleAt: number;
 }
 

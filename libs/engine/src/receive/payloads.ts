@@ -4,7 +4,7 @@ import { LRUCache } from "lru-cache";
 /**
  * The lines of recently written or read batches.
  *
- * A batch never changes, so a cached one is never wrong. Ten queues that read the same publish through this process read
+ * A line that somebody may still receive never changes, so a cached one is never wrong. Ten queues that read the same publish through this process read
  * its payload from Postgres once, or not at all where this process wrote it.
  */
 export class Payloads {

@@ -3,9 +3,11 @@ import type { Sql } from "@sluice/database";
 import { failpoint } from "@sluice/runtime";
 
 import type { Directory } from "../directory/directory.ts";
+import { sequenceNumberOf } from "../message-group/sequence-number.ts";
 import type { Observer } from "../observer.ts";
 import type { Queue } from "../queues/queues.ts";
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
+import { changeFifo } from "../visibility/change-fifo.ts";
 import { moveDeadlines } from "../visibility/change-visibility.ts";
 import type { ClaimedSlice } from "./claim.ts";
 import type { Payloads } from "./payloads.ts";
@@ -19,6 +21,11 @@ export interface ReceiveOptions {
   wait?: number | undefined;
   /** Seconds, 0-43,200; default the queue's. */
   visibilityTimeout?: number | undefined;
+  /**
+   * FIFO only: 1-128 printable ASCII characters. The same id again within 5 minutes, while the messages are still held by that
+   * receive, gets the same messages with the same handles, and their visibility timeout begins anew.
+   */
+  attemptId?: string | undefined;
   /** Aborted when the client goes away. */
   signal?: AbortSignal | undefined;
 }
@@ -37,6 +44,10 @@ export interface ReceivedSlice {
   firstReceivedAt: number;
   /** Of dead letters: where they came from and why. */
   deadLetter: { sourceQueueId: string; reason: string } | undefined;
+  /** Of a FIFO queue: the group of all of them, the number that bit 0 has, and one number for each line. */
+  groupId?: string | undefined;
+  firstSequenceNumber?: string | undefined;
+  sequenceNumbers?: string[] | undefined;
 }
 
 export interface Received {
@@ -88,13 +99,15 @@ export class Receiver {
     });
   }
 
-  /** @throws {SluiceError} `queue_not_found`, `unavailable` */
+  /** @throws {SluiceError} `queue_not_found`, `over_limit`, `unavailable` */
   async receive(account: string, queueName: string, options: ReceiveOptions): Promise<Received> {
     const queue = await this.#queues.get(account, queueName);
     const claimed = await this.#room.receive({
       queueId: queue.id,
       account,
       queueName,
+      fifo: queue.fifo,
+      attemptId: queue.fifo ? options.attemptId : undefined,
       maxMessages: options.maxMessages ?? 1,
       wait: options.wait ?? queue.receiveWait,
       visibilityTimeout: options.visibilityTimeout,
@@ -125,9 +138,24 @@ export class Receiver {
     this.#room.queueIsNow(account, queueName, queueId);
   }
 
+  /** A queue was changed: paused, or kept for another while. */
+  queueChanged(account: string, queueName: string): void {
+    this.#room.queueChanged(account, queueName);
+  }
+
+  /** Messages of a queue were acknowledged by this process. */
+  acknowledged(queueId: string, messages: number): void {
+    this.#room.acknowledged(queueId, messages);
+  }
+
   /** Ends all waiting. */
   close(): void {
     this.#room.close();
+  }
+
+  /** Resolves when nothing of it runs in the background any more; after the close. */
+  idle(): Promise<void> {
+    return this.#room.idle();
   }
 
   async #withLines(queueId: string, claimed: readonly ClaimedSlice[]): Promise<ReceivedSlice[]> {
@@ -135,9 +163,10 @@ export class Receiver {
     const payloads = await this.#payloads.get(claimed.map((slice) => slice.batchId));
     return claimed.flatMap((slice) => {
       const stored = payloads.get(slice.batchId);
-      // Expired and cleaned up between the claim and this moment.
-      if (!stored) return [];
-      const bits = bitsOf(slice.mask);
+      // Expired, or acknowledged by another holder, and cleaned up between the claim and this moment.
+      const bits = bitsOf(slice.mask).filter((bit) => stored?.[bit]);
+      if (!stored || bits.length === 0) return [];
+      const { group } = slice;
       return [
         {
           lines: bits.map((bit) => stored[bit] ?? ""),
@@ -148,6 +177,11 @@ export class Receiver {
           sentAt: slice.sentAt,
           firstReceivedAt: slice.firstReceivedAt,
           deadLetter: slice.deadLetter,
+          ...(group && {
+            groupId: group.id,
+            firstSequenceNumber: sequenceNumberOf(group.sequence, 0),
+            sequenceNumbers: bits.map((bit) => sequenceNumberOf(group.sequence, bit)),
+          }),
         },
       ];
     });
@@ -155,10 +189,9 @@ export class Receiver {
 
   async #release(queueId: string, slices: readonly ClaimedSlice[]): Promise<void> {
     if (slices.length === 0) return;
-    await moveDeadlines(
-      this.#sql,
-      slices.map((slice) => ({ queueId, ...slice, timeout: 0 })),
-    );
+    const marks = slices.map((slice) => ({ queueId, ...slice, timeout: 0, reason: "" }));
+    if (slices[0]?.group) await changeFifo(this.#sql, marks);
+    else await moveDeadlines(this.#sql, marks);
     this.#observer.released(slices.reduce((sum, slice) => sum + bitCount(slice.mask), 0));
     this.#room.signal([queueId]);
     this.#bus.signalQueues([queueId]);

@@ -4,7 +4,16 @@ import type { Context } from "hono";
 
 import { endpoint, type Api } from "../endpoint.ts";
 import type { ApiEnv } from "../environment.ts";
-import { attributes, bitSet, groupId, queuePath, seconds, timestamp } from "../fields.ts";
+import {
+  attributes,
+  bitSet,
+  groupId,
+  queuePath,
+  seconds,
+  sequenceNumber,
+  timestamp,
+  token,
+} from "../fields.ts";
 
 const storedMessage = z.object({
   messageId: z.uuid(),
@@ -12,7 +21,13 @@ const storedMessage = z.object({
   attributes,
   subject: z.string().optional(),
   groupId: groupId.optional(),
+  deduplicationId: token.optional(),
 });
+
+const failureReason = z
+  .string()
+  .optional()
+  .openapi({ description: "Of a dead letter: why it is one" });
 
 const receivedMessage = z
   .object({
@@ -22,7 +37,9 @@ const receivedMessage = z
     receiveCount: z.int().min(1),
     sentAt: timestamp,
     firstReceivedAt: timestamp,
+    failureReason,
     ...storedMessage.shape,
+    sequenceNumber: sequenceNumber.optional(),
   })
   .openapi("ReceivedMessage");
 
@@ -39,6 +56,11 @@ const receivedReceipt = z
     receiveCount: z.int().min(1),
     sentAt: timestamp,
     firstReceivedAt: timestamp,
+    failureReason,
+    firstSequenceNumber: sequenceNumber.optional().openapi({
+      description:
+        "FIFO queues: the sequence number of the message at bit 0, be it here or not; each of the others has its bit more",
+    }),
     messages: z.array(storedMessage).openapi({ description: "In order of their bits" }),
   })
   .openapi("Receipt");
@@ -54,7 +76,8 @@ export function addReceiveEndpoint(api: Api): void {
       description:
         "Hides what it hands out for the visibility timeout; acknowledge within it, or the messages are seen again. " +
         "With `wait` it answers as soon as there is a message, or with none when the wait is over. " +
-        "It may answer fewer than maxMessages although more are visible. With `receipts` what messages have in common is " +
+        "It may answer fewer than maxMessages although more are visible. A FIFO queue hands out the messages of a group in order, " +
+        "and none while another one of the group is in flight. With `receipts` what messages have in common is " +
         "written once: fewer bytes, for clients that receive many at a time.",
       tag: "Messages",
       params: queuePath,
@@ -68,6 +91,10 @@ export function addReceiveEndpoint(api: Api): void {
           .openapi({ default: 1 }),
         wait: seconds(0, 20).optional(),
         visibilityTimeout: seconds(0, 43_200).optional(),
+        receiveAttemptId: token.optional().openapi({
+          description:
+            "FIFO queues: repeated with the same id within 5 minutes, a receive whose answer was lost gets the same messages",
+        }),
         receipts: z.boolean().optional().openapi({
           default: false,
           description:
@@ -76,19 +103,21 @@ export function addReceiveEndpoint(api: Api): void {
       }),
       responses: {
         200: {
-          description: "Messages, oldest first; in `messages`, or by receipt if asked to",
+          description:
+            "Messages, oldest first, those of a FIFO group in order; in `messages`, or by receipt if asked to",
           schema: z.union([
             z.object({ messages: z.array(receivedMessage) }),
             z.object({ receipts: z.array(receivedReceipt) }),
           ]),
         },
       },
-      errors: ["queue_not_found"],
+      errors: ["queue_not_found", "over_limit"],
     },
-    async ({ c, params, body: { receipts = false, ...options } }) => {
+    async ({ c, params, body: { receipts = false, receiveAttemptId: attemptId, ...options } }) => {
       const signal = goneSignal(c);
       const received = await c.var.engine.receiver.receive(c.var.account, params.queue, {
         ...options,
+        attemptId,
         signal,
       });
       if (received.messages > 0) releaseUnlessRead(c, received, signal);
@@ -140,7 +169,11 @@ export function receiptsJson(slices: readonly ReceivedSlice[]): Buffer {
     const head =
       `${separator}{"receipt":"${slice.handlePrefix}","bits":"${hexOf(slice.bits)}","receiveCount":${slice.receiveCount},` +
       `"sentAt":"${new Date(slice.sentAt).toISOString()}",` +
-      `"firstReceivedAt":"${new Date(slice.firstReceivedAt).toISOString()}","messages":[`;
+      `"firstReceivedAt":"${new Date(slice.firstReceivedAt).toISOString()}",${failureReasonOf(slice)}` +
+      (slice.firstSequenceNumber === undefined
+        ? ""
+        : `"firstSequenceNumber":"${slice.firstSequenceNumber}",`) +
+      `"messages":[`;
     parts.push(Buffer.from(head), slice.json ?? Buffer.from(`{${slice.lines.join("},{")}}`));
     separator = "]},";
   }
@@ -158,13 +191,19 @@ export function messagesJson(slices: readonly ReceivedSlice[]): string {
   for (const slice of slices) {
     const shared =
       `","receiveCount":${slice.receiveCount},"sentAt":"${new Date(slice.sentAt).toISOString()}",` +
-      `"firstReceivedAt":"${new Date(slice.firstReceivedAt).toISOString()}",`;
+      `"firstReceivedAt":"${new Date(slice.firstReceivedAt).toISOString()}",${failureReasonOf(slice)}`;
     slice.lines.forEach((line, index) => {
-      json += `${separator}{"receiptHandle":"${slice.handlePrefix}${bitCharacter(slice.bits[index] ?? 0)}${shared}${line}}`;
+      const number = slice.sequenceNumbers?.[index];
+      const own = number === undefined ? line : `"sequenceNumber":"${number}",${line}`;
+      json += `${separator}{"receiptHandle":"${slice.handlePrefix}${bitCharacter(slice.bits[index] ?? 0)}${shared}${own}}`;
       separator = ",";
     });
   }
   return `${json}]}`;
+}
+
+function failureReasonOf({ deadLetter }: ReceivedSlice): string {
+  return deadLetter ? `"failureReason":${JSON.stringify(deadLetter.reason)},` : "";
 }
 
 /** A set of bits (0-62) as hexadecimal digits. */

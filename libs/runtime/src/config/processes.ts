@@ -15,6 +15,11 @@ const storage = {
   account: variables.account,
 } satisfies ConfigSchema;
 
+const guards = {
+  deletedQueueNameGuard: variables.deletedQueueNameGuard,
+  purgeGuard: variables.purgeGuard,
+} satisfies ConfigSchema;
+
 /** Environment of `apps/api`. */
 export const apiConfig = {
   ...storage,
@@ -22,6 +27,7 @@ export const apiConfig = {
   natsPrefix: variables.natsPrefix,
   host: variables.host,
   port: variables.port,
+  ...guards,
   ...processConfig,
 } satisfies ConfigSchema;
 
@@ -32,6 +38,7 @@ export const dispatcherConfig = {
   natsPrefix: variables.natsPrefix,
   host: variables.host,
   healthPort: variables.healthPort,
+  queueMetrics: variables.queueMetrics,
   ...processConfig,
 } satisfies ConfigSchema;
 
@@ -40,6 +47,8 @@ export const standaloneConfig = {
   ...storage,
   host: variables.host,
   port: variables.port,
+  ...guards,
+  queueMetrics: variables.queueMetrics,
   ...processConfig,
 } satisfies ConfigSchema;
 

@@ -28,6 +28,8 @@ describe("a right environment", () => {
       port: 4566,
       region: "us-east-1",
       account: "000000000000",
+      deletedQueueNameGuard: 0,
+      purgeGuard: 0,
       logLevel: "info",
       logFormat: "json",
       shutdownTimeout: 25,

@@ -88,6 +88,16 @@ export const shutdownTimeout = define({
   default: "25",
 });
 
+export const queueMetrics = define({
+  name: "QUEUE_METRICS",
+  schema: wholeNumber(0, 10_000),
+  expected: "a whole number, 0 to 10000",
+  description:
+    "Most queues whose messages are shown as metrics, one by one; with more queues than that none are.",
+  unit: "queues",
+  default: "200",
+});
+
 export const region = define({
   name: "SLUICE_REGION",
   schema: z.string().regex(/^[a-z0-9-]{1,32}$/),
@@ -102,4 +112,23 @@ export const account = define({
   expected: "12 digits",
   description: "Account that owns what is created without a key of another account.",
   default: "000000000000",
+});
+
+export const deletedQueueNameGuard = define({
+  name: "DELETED_QUEUE_NAME_GUARD",
+  schema: wholeNumber(0, 3_600),
+  expected: "a whole number, 0 to 3600",
+  description:
+    "How long the name of a deleted queue cannot be used for a new one, so that a producer of the old one fails and does not fill the new one; 0 allows it at once.",
+  unit: "seconds",
+  default: "0",
+});
+
+export const purgeGuard = define({
+  name: "PURGE_GUARD",
+  schema: wholeNumber(0, 3_600),
+  expected: "a whole number, 0 to 3600",
+  description: "How long a queue that was purged cannot be purged again; 0 allows it at once.",
+  unit: "seconds",
+  default: "0",
 });

@@ -67,16 +67,21 @@ const routes: [RegExp, (names: string[], body: never, key: string | undefined) =
         queue,
         ...(body.visibilityTimeout !== undefined && { timeout: body.visibilityTimeout }),
       },
-      read: ({ messages }: { messages: WireMessage[] }) => messages.map(delivered),
+      read: ({ messages, receipts }: WireAnswer) =>
+        (messages ?? (receipts ?? []).flatMap(messagesOf)).map(delivered),
     }),
   ],
   [
     /^POST \/v1\/queues\/([^/]+)\/ack$/,
-    ([queue = ""], body: { receiptHandles: string[] }) => ({
-      operation: "acknowledge",
-      request: { queue, handles: body.receiptHandles.map(shortHandle) },
-      read: settled,
-    }),
+    ([queue = ""], body: { receiptHandles?: string[]; receipts?: WireMark[] }) => {
+      const { receiptHandles, receipts = [] } = body;
+      const handles = receiptHandles ?? receipts.flatMap(handlesOf);
+      return {
+        operation: "acknowledge",
+        request: { queue, handles: handles.map(shortHandle) },
+        read: receiptHandles === undefined ? settledBy(receipts) : settled,
+      };
+    },
   ],
   [
     /^POST \/v1\/queues\/([^/]+)\/visibility$/,
@@ -160,6 +165,58 @@ interface WireMessage {
   firstReceivedAt: string;
   groupId?: string;
   sequenceNumber?: string;
+}
+
+/** Messages that were stored and received together: what they share is written once. */
+interface WireReceipt extends Pick<WireMessage, "receiveCount" | "sentAt" | "firstReceivedAt"> {
+  receipt: string;
+  bits: string;
+  firstSequenceNumber?: string;
+  messages: Omit<WireMessage, "receiptHandle">[];
+}
+
+interface WireAnswer {
+  messages?: WireMessage[];
+  receipts?: WireReceipt[];
+}
+
+/** Some of the messages of a receipt. */
+type WireMark = Pick<WireReceipt, "receipt" | "bits">;
+
+function messagesOf({ messages, ...shared }: WireReceipt): WireMessage[] {
+  const handles = handlesOf(shared);
+  const bits = bitsOf(shared);
+  const { firstSequenceNumber: first } = shared;
+  return messages.map((message, index) => ({
+    ...shared,
+    ...message,
+    receiptHandle: handles[index] ?? "",
+    ...(first !== undefined && {
+      sequenceNumber: String(BigInt(first) + BigInt(bits[index] ?? 0)).padStart(20, "0"),
+    }),
+  }));
+}
+
+const bitCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-";
+
+function handlesOf(mark: WireMark): string[] {
+  return bitsOf(mark).map((bit) => mark.receipt + bitCharacters.charAt(bit));
+}
+
+function bitsOf({ bits }: Pick<WireMark, "bits">): number[] {
+  const set = BigInt(`0x${bits}`);
+  return Array.from({ length: 63 }, (_, bit) => bit).filter((bit) => (set >> BigInt(bit)) & 1n);
+}
+
+/** One result a receipt, which names the bits that it does not hold for; turned into one a message. */
+function settledBy(marks: readonly WireMark[]) {
+  return ({ results }: { results: ({ ok: true } | (Refusal & { bits?: string }))[] }): Settled[] =>
+    marks.flatMap((mark, index) => {
+      const result = results[index];
+      if (result === undefined || !("error" in result)) return bitsOf(mark).map(() => "ok");
+      const refused = new Set(bitsOf({ bits: result.bits ?? mark.bits }));
+      return bitsOf(mark).map((bit) => (refused.has(bit) ? result.error.code : "ok"));
+    });
 }
 
 interface WireSent {

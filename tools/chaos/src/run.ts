@@ -219,6 +219,10 @@ function performanceNow(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }
 
-function leftOutOf({ fifo, filters }: Capabilities): string[] {
-  return [...(fifo ? [] : ["FIFO topics and queues"]), ...(filters ? [] : ["filter policies"])];
+function leftOutOf({ fifo, fifoTopics, filters }: Capabilities): string[] {
+  return [
+    ...(fifo ? [] : ["FIFO queues"]),
+    ...(fifoTopics ? [] : ["FIFO topics"]),
+    ...(filters ? [] : ["filter policies"]),
+  ];
 }

@@ -4,6 +4,7 @@ import type { QueueOfWorld, World } from "./history/history.ts";
 /** What the server under test can do beyond standard topics and queues. */
 export interface Capabilities {
   fifo: boolean;
+  fifoTopics: boolean;
   filters: boolean;
 }
 
@@ -48,27 +49,23 @@ const standardSubscriptions: World["subscriptions"] = [
 export const kinds = ["red", "green", "blue"] as const;
 
 /** The world of a run, as far as the server has what it needs. */
-export function worldFor({ fifo, filters }: Capabilities): World {
+export function worldFor({ fifo, fifoTopics, filters }: Capabilities): World {
   return {
     topics: [
       { name: "orders" },
       { name: "events" },
-      ...(fifo ? [{ name: "entries.fifo", fifo }] : []),
+      ...(fifoTopics ? [{ name: "entries.fifo", fifo: true }] : []),
     ],
     queues: [
       ...standardQueues,
       ...(filters ? [{ name: "red", visibilityTimeout: 5 }] : []),
-      ...(fifo
-        ? [
-            { name: "steps.fifo", visibilityTimeout: 4, fifo },
-            { name: "entries.fifo", visibilityTimeout: 4, fifo },
-          ]
-        : []),
+      ...(fifo ? [{ name: "steps.fifo", visibilityTimeout: 4, fifo }] : []),
+      ...(fifoTopics ? [{ name: "entries.fifo", visibilityTimeout: 4, fifo: true }] : []),
     ],
     subscriptions: [
       ...standardSubscriptions,
       ...(filters ? [{ topic: "orders", queue: "red", kinds: ["red"] }] : []),
-      ...(fifo ? [{ topic: "entries.fifo", queue: "entries.fifo" }] : []),
+      ...(fifoTopics ? [{ topic: "entries.fifo", queue: "entries.fifo" }] : []),
     ],
   };
 }
@@ -77,6 +74,8 @@ export function worldFor({ fifo, filters }: Capabilities): World {
 export async function probeCapabilities(url: string): Promise<Capabilities> {
   const connection = connect({ url });
   const fifo = await isAccepted(connection, "/v1/queues", { name: "probe.fifo", fifo: true });
+  const fifoTopics =
+    fifo && (await isAccepted(connection, "/v1/topics", { name: "probe.fifo", fifo: true }));
   await post(connection, "/v1/topics", { name: "probe" });
   await post(connection, "/v1/queues", { name: "probe" });
   const filters = await isAccepted(connection, "/v1/topics/probe/subscriptions", {
@@ -87,9 +86,10 @@ export async function probeCapabilities(url: string): Promise<Capabilities> {
     "/v1/topics/probe",
     "/v1/queues/probe",
     ...(fifo ? ["/v1/queues/probe.fifo"] : []),
+    ...(fifoTopics ? ["/v1/topics/probe.fifo"] : []),
   ])
     await connection.request({ method: "DELETE", path });
-  return { fifo, filters };
+  return { fifo, fifoTopics, filters };
 }
 
 /** Makes everything there is in a world. */

@@ -119,7 +119,11 @@ test("sqs-consumer hands on what it polls, and deletes it", async () => {
       return Promise.resolve(messages);
     },
   });
-  const stopped = new Promise<void>((resolve) => consumer.once("stopped", resolve));
+  const stopped = new Promise<void>((resolve) => {
+    consumer.once("stopped", () => {
+      resolve();
+    });
+  });
   const errors: unknown[] = [];
   consumer.on("error", (error) => errors.push(error));
   consumer.start();

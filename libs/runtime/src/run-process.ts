@@ -1,4 +1,5 @@
 import { ConfigError, readConfig, type Config, type ConfigSchema } from "./config/read-config.ts";
+import { armFailpoints } from "./failpoint.ts";
 import type { processConfig, ProcessConfig } from "./config/processes.ts";
 import { messageOf } from "./log/describe-error.ts";
 import { createLogger, type Logger } from "./log/logger.ts";
@@ -94,6 +95,7 @@ function configOrExit<S extends ConfigSchema>({
   check,
 }: ProcessOptions<S>): Config<S> & ProcessConfig {
   try {
+    armFailpoints(process.env);
     const read = readConfig<S & typeof processConfig>(config, process.env);
     const problems = check?.(read) ?? [];
     if (problems.length > 0) throw new ConfigError(problems);

@@ -30,9 +30,14 @@ async function breakableWay() {
   const reset = () => {
     for (const socket of sockets) socket.resetAndDestroy();
   };
+  const end = () => {
+    for (const socket of sockets) socket.end();
+  };
   return {
     url: url.href,
     reset,
+    /** Closes them in good order, as a server that shuts down does. */
+    end,
     async [Symbol.asyncDispose]() {
       reset();
       await new Promise((resolve) => server.close(resolve));
@@ -67,3 +72,30 @@ test("every query settles however often connections break under it, and all conn
   expect(new Set(pids).size).toBe(4);
   await database.close();
 });
+
+test.each(["reset", "end"] as const)(
+  "a transaction whose connection is lost (%s) fails, and nothing is written to what is gone",
+  async (way) => {
+    await using path = await breakableWay();
+    const database = connectDatabase({ url: path.url, pool: 2 });
+    const { sql } = database;
+    let failed = 0;
+    for (let round = 0; round < 30; round += 1) {
+      const transactions = Array.from({ length: 4 }, (_, index) =>
+        sql
+          .begin(async (tx) => {
+            await tx`SELECT ${index}::int`;
+            await Promise.all([tx`SELECT pg_sleep(0.01)`, tx`SELECT ${"x".repeat(2_000)}::text`]);
+            await tx`SELECT 1`;
+          })
+          .catch(() => (failed += 1)),
+      );
+      await new Promise((resolve) => setTimeout(resolve, round % 12));
+      path[way]();
+      await Promise.all(transactions);
+    }
+    expect(failed).toBeGreaterThan(0);
+    expect(await sql`SELECT 1 AS one`).toEqual([{ one: 1 }]);
+    await database.close();
+  },
+);

@@ -36,25 +36,38 @@ export function promptSockets(): (address: Address) => Socket {
  *
  * - A broken socket says `error` first and `close` a moment later. At the first, the driver rejects the queries that were
  *   under way; at the second, it makes the connection available for reconnecting. A query in between, as group commit makes one
- *   at once, is sent to the dead connection, never settles, and blocks the connection for good. So here both are one.
+ *   at once, is sent to the dead connection, never settles, and blocks the connection for good.
+ * - With the close the driver forgets the socket. A transaction whose query was rejected rolls back, and that is
+ *   written to nothing: an exception that nobody can catch ends the process.
  * - A query that was about to be written when the connection closed stays in the buffer, and the flag that a write is
  *   due stays up: after the next connect nothing small is ever flushed, until 5 s later the attempt times out and the next one
  *   begins in the same way. So the startup message is a large one, and what is left over before it is not sent.
+ *
+ * So the end of a connection comes in an order of our own, whichever way it ended: an `error`, which rejects what was under
+ * way; time for what follows from that to be written to the dead socket; once more an `error`, which rejects that as
+ * well; and in the same instant the `close`.
  *
  * https://github.com/porsager/postgres/issues/1133 and the pull requests 1209 and 1215 tell of the same. Over TLS the driver
  * wraps the socket in one of its own, and keeps these faults.
  */
 class PromptSocket extends Socket {
-  #closed = false;
+  #ended = false;
   #spoken = false;
 
   override emit(event: string | symbol, ...args: unknown[]): boolean {
-    if (event === "close" || event === "error") {
-      if (this.#closed) return false;
-      this.#closed = event === "close";
-    }
-    const heard = super.emit(event, ...args);
-    if (event === "error") this.emit("close", true);
+    if (event !== "close" && event !== "error") return super.emit(event, ...args);
+    if (this.#ended) return false;
+    this.#ended = true;
+    const error = event === "error" ? args[0] : connectionClosed();
+    const reject = () => this.listenerCount("error") > 0 && super.emit("error", error);
+    const heard = reject();
+    // The driver writes small things in an immediate; the second one comes after those that follow from the error.
+    setImmediate(() => {
+      setImmediate(() => {
+        reject();
+        super.emit("close", true);
+      });
+    });
     return heard;
   }
 
@@ -68,6 +81,12 @@ class PromptSocket extends Socket {
     this.#spoken = true;
     super._write(message, encoding, callback);
   }
+}
+
+function connectionClosed(): Error {
+  return Object.assign(new Error("the connection to Postgres was closed"), {
+    code: "CONNECTION_CLOSED",
+  });
 }
 
 /** The first thing on a connection is the startup message; what comes before it was meant for the last connection. */

@@ -126,7 +126,7 @@ describe("a filter policy", () => {
   });
 
   test("that nobody has any more is cleaned up after an hour", async () => {
-    await using tidy = await Broker.start();
+    await using tidy = await Broker.start({ dispatchers: 0 });
     const topic = await tidy.newTopic();
     const { id } = await subscribed(topic, { filterPolicy: { used: ["once"] } }, tidy);
     await subscribed(topic, { filterPolicy: { still: ["used"] } }, tidy);

@@ -48,6 +48,13 @@ beforeAll(async () => {
   await broker.sql`
     INSERT INTO outbox (batch_id, account, topic_id, sent_at, message_count)
     SELECT 2e9 + n, 0, 1e9, clock_timestamp() + interval '1 hour', 1 FROM generate_series(1, 20000) n`;
+  // Subscriptions of other topics, so many that nobody would read them all.
+  await broker.sql`
+    WITH others AS (
+      INSERT INTO topics (account, name) SELECT 0, 'other-' || n FROM generate_series(1, 500) n RETURNING id
+    )
+    INSERT INTO subscriptions (id, account, topic_id, queue_id)
+    SELECT gen_random_uuid(), 0, others.id, q.id FROM others, queues q`;
   await broker.sql`ANALYZE`;
 });
 

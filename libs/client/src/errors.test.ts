@@ -5,7 +5,14 @@ import type { SluiceErrorCode } from "./errors.ts";
 test("whether an error is retryable follows from its code alone", () => {
   const codes = Object.keys(errorCodes) as SluiceErrorCode[];
   const retryable = codes.filter((code) => new SluiceError(code, "x").retryable);
-  expect(retryable).toEqual(["too_many_requests", "internal", "unavailable", "network", "timeout"]);
+  expect(retryable).toEqual([
+    "over_limit",
+    "too_many_requests",
+    "internal",
+    "unavailable",
+    "network",
+    "timeout",
+  ]);
 });
 
 test("the cause is kept and left out when there is none", () => {

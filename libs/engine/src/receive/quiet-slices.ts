@@ -40,10 +40,13 @@ export function quietSlices(
       SELECT * FROM (
         SELECT s.* FROM tenants t CROSS JOIN LATERAL (
           SELECT s.ctid AS row, s.visible_at, s.batch_id FROM slices s
-          WHERE s.queue_id = ${queueId}::bigint AND s.account = ${account}::bigint AND s.group_id = t.group_id
+          WHERE s.queue_id = ${queueId}::bigint AND s.account = ${account}::bigint
+            -- Not \`=\`: then the group would need no place in the order, and the planner could as well walk the queue in its
+            -- order and leave out everybody else.
+            AND s.group_id >= t.group_id AND s.group_id <= t.group_id
             AND s.visible_at <= (SELECT now FROM queue)
             AND s.sent_at > (SELECT now - make_interval(secs => retention) FROM queue)
-          ORDER BY s.visible_at LIMIT ${slices}::int
+          ORDER BY s.group_id, s.visible_at LIMIT ${slices}::int
         ) s
         WHERE t.group_id <> ALL(${texts(noisy)}::text[])
         UNION ALL

@@ -12,10 +12,10 @@ export function cameAndLeft(sql: Sql, { id, account, retention }: CountedQueue) 
       SELECT now, now - make_interval(secs => ${retention}::int) AS expired, date_trunc('minute', now) + interval '1 minute' AS next_minute
       FROM (SELECT clock_timestamp() AS now) t
     ), ledger AS MATERIALIZED (
-      SELECT kind, sum(messages)::float8 AS messages FROM (
-        SELECT kind, messages FROM queue_totals WHERE queue_id = ${id}::bigint AND account = ${account}::bigint
+      SELECT kind, sum(messages) AS messages FROM (
+        SELECT kind, messages::float8 FROM queue_totals WHERE queue_id = ${id}::bigint AND account = ${account}::bigint
         UNION ALL
-        SELECT kind, messages FROM queue_ledger
+        SELECT kind, messages::float8 FROM queue_ledger
         WHERE queue_id = ${id}::bigint AND account = ${account}::bigint AND due_at IS NULL
       ) l GROUP BY kind
     ), resting AS (

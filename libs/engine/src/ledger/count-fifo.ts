@@ -26,7 +26,7 @@ export async function countFifo(sql: Sql, queue: CountedQueue): Promise<CountedR
     WITH ${cameAndLeft(sql, queue)}, held AS MATERIALIZED (
       SELECT coalesce(sum(messages), 0)::float8 AS messages, coalesce(sum(messages) FILTER (WHERE kept), 0)::float8 AS kept
       FROM (
-        SELECT bit_count(s.pending::bit(64)) AS messages, s.sent_at > (SELECT expired FROM clock) AS kept
+        SELECT bit_count(s.pending::bit(64))::int AS messages, s.sent_at > (SELECT expired FROM clock) AS kept
         FROM (
           SELECT queue_id, group_id, account, head_sequence, received_upto FROM fifo_groups
           WHERE queue_id = ${id}::bigint AND account = ${account}::bigint AND available_at > (SELECT now FROM clock)
@@ -41,7 +41,7 @@ export async function countFifo(sql: Sql, queue: CountedQueue): Promise<CountedR
              coalesce(sum(messages) FILTER (WHERE kept AND visible), 0)::float8 AS visible,
              coalesce(sum(messages) FILTER (WHERE visible AND NOT kept), 0)::float8 AS expired
       FROM (
-        SELECT bit_count(pending::bit(64)) AS messages, sent_at, sent_at > (SELECT expired FROM clock) AS kept,
+        SELECT bit_count(pending::bit(64))::int AS messages, sent_at, sent_at > (SELECT expired FROM clock) AS kept,
                visible_at <= (SELECT now FROM clock) AS visible
         ${slicesOfQueue} ORDER BY queue_id, sequence LIMIT ${SLICES}::int
       ) s
@@ -49,7 +49,7 @@ export async function countFifo(sql: Sql, queue: CountedQueue): Promise<CountedR
       SELECT coalesce(sum(messages) FILTER (WHERE delayed AND kept), 0)::float8 AS delayed,
              count(*) = ${SLICES}::int AND bool_and(delayed) AS all_delayed
       FROM (
-        SELECT bit_count(pending::bit(64)) AS messages, sent_at > (SELECT expired FROM clock) AS kept,
+        SELECT bit_count(pending::bit(64))::int AS messages, sent_at > (SELECT expired FROM clock) AS kept,
                receive_count = 0 AND visible_at > (SELECT now FROM clock) AS delayed
         ${slicesOfQueue} ORDER BY queue_id DESC, sequence DESC LIMIT ${SLICES}::int
       ) s

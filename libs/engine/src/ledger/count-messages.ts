@@ -76,7 +76,7 @@ async function countStandard(sql: Sql, queue: CountedQueue): Promise<CountedRow 
              coalesce(sum(messages) FILTER (WHERE kept AND NOT received AND this_minute), 0)::float8 AS due_this_minute,
              coalesce(sum(messages) FILTER (WHERE received), 0)::float8 AS received
       FROM (
-        SELECT bit_count(pending::bit(64)) AS messages, receive_count > 0 AS received, sent_at,
+        SELECT bit_count(pending::bit(64))::int AS messages, receive_count > 0 AS received, sent_at,
                sent_at > (SELECT expired FROM clock) AS kept, visible_at < (SELECT next_minute FROM clock) AS this_minute
         FROM slices
         WHERE queue_id = ${id}::bigint AND account = ${account}::bigint AND visible_at > (SELECT now FROM clock)
@@ -87,7 +87,7 @@ async function countStandard(sql: Sql, queue: CountedQueue): Promise<CountedRow 
              coalesce(sum(messages) FILTER (WHERE kept), 0)::float8 AS messages,
              coalesce(sum(messages) FILTER (WHERE NOT kept), 0)::float8 AS expired
       FROM (
-        SELECT bit_count(pending::bit(64)) AS messages, sent_at, sent_at > (SELECT expired FROM clock) AS kept
+        SELECT bit_count(pending::bit(64))::int AS messages, sent_at, sent_at > (SELECT expired FROM clock) AS kept
         FROM slices
         WHERE queue_id = ${id}::bigint AND account = ${account}::bigint AND visible_at <= (SELECT now FROM clock)
         ORDER BY visible_at, batch_id LIMIT ${FRONT}::int

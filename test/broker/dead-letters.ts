@@ -15,7 +15,10 @@ export async function newPair(
   maxReceiveCount = 1,
   settings: Partial<QueueSettings> = {},
 ): Promise<DeadLetterPair> {
-  const deadLetters = await broker.newQueue({ visibilityTimeout: 60 });
+  const deadLetters = await broker.newQueue({
+    visibilityTimeout: 60,
+    fifo: settings.fifo ?? false,
+  });
   const redrive = { deadLetterQueue: deadLetters, maxReceiveCount };
   const queue = await broker.newQueue({ visibilityTimeout: 60, redrive, ...settings });
   return { queue, deadLetters };

@@ -101,6 +101,18 @@ describe(`with ${GROUPS.toLocaleString("en")} groups`, () => {
     await expectBounded(() => client.receive(queue, { maxMessages: 10 }), 120);
   });
 
+  test("a claim for many receives reads the groups that it locks", async () => {
+    const receives = () =>
+      Promise.all(Array.from({ length: 20 }, () => client.receive(queue, { maxMessages: 10 })));
+    await expectBounded(receives, 2_400);
+  });
+
+  test("counts read the ends of the queue and what is in flight", async () => {
+    await client.receive(queue, { maxMessages: 10 });
+    const row = await broker.engine.queues.find(ACCOUNT, queue);
+    await expectBounded(() => broker.engine.queues.counts(row!), 1_000);
+  });
+
   test("a receive of one message out of a group of thousands reads the first ones", async () => {
     const id = await broker.idOf(queue);
     await broker.sql`

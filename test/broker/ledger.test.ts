@@ -4,7 +4,8 @@ import { afterAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
 import { numbered } from "./client.ts";
-import { newPair } from "./dead-letters.ts";
+import { change, newPair } from "./dead-letters.ts";
+import { grouped } from "./fifo.ts";
 import { holdWith, until, untilBlocked } from "./interleaving.ts";
 
 const broker = await Broker.start({ engines: 2 });
@@ -27,7 +28,8 @@ function resting(totals: QueueTotals): number {
 async function stored(queue: string): Promise<number> {
   const [row] = await broker.sql<{ messages: number }[]>`
     SELECT coalesce(sum(bit_count(pending::bit(64))), 0)::int AS messages
-    FROM slices WHERE queue_id = ${await broker.idOf(queue)}::bigint`;
+    FROM (SELECT queue_id, pending FROM slices UNION ALL SELECT queue_id, pending FROM fifo_slices) s
+    WHERE queue_id = ${await broker.idOf(queue)}::bigint`;
   return row?.messages ?? 0;
 }
 
@@ -85,6 +87,52 @@ test("the totals name each way in and out, before and after they are folded", as
   expect(await countsOf(queue)).toEqual(before);
 });
 
+test("the totals of a FIFO queue name each way in and out, a duplicate in none of them", async () => {
+  const { queue, deadLetters } = await newPair(broker, 1, { fifo: true, delay: 60 });
+  const [cancelled] = await client.send(queue, grouped("later", 1));
+  await broker.engine.cancelDelayed(ACCOUNT, queue, cancelled!);
+  await change(client, queue, { delay: 0 });
+  await client.send(queue, [...grouped("a", 40), ...grouped("b", 40)]);
+  await client.send(queue, [...grouped("a", 40), ...grouped("c", 5)]);
+  await client.acknowledge(queue, await client.receive(queue, { maxMessages: 20 }));
+  await client.hide(queue, await client.receive(queue, { maxMessages: 30 }), 0);
+  await client.drain(queue);
+  await client.drain(queue);
+  const letters = (await countsOf(queue)).totals.deadLettered;
+  expect(letters).toBeGreaterThanOrEqual(30);
+  expect((await countsOf(deadLetters)).totals.deadLettersIn).toBe(letters);
+  const row = await broker.engine.queues.find(ACCOUNT, deadLetters);
+  await broker.engine.redrives.start(row!, {});
+  await carryOnRedrives({
+    sql: broker.sql,
+    bus: createInProcessBus(),
+    observer: broker.observer,
+    signal: new AbortController().signal,
+  });
+  await broker.engine.purge(ACCOUNT, queue);
+  const before = await countsOf(queue);
+  expect(before).toEqual({
+    visible: 0,
+    inFlight: 0,
+    delayed: 0,
+    oldestMessageAge: null,
+    totals: {
+      sent: 86,
+      cancelled: 1,
+      acknowledged: 20,
+      deadLettered: letters,
+      redrivenIn: letters,
+      purged: 65,
+      deadLettersIn: 0,
+      redriven: 0,
+      expired: 0,
+    },
+  });
+  expect((await countsOf(deadLetters)).totals).toMatchObject({ redriven: letters });
+  await foldAll();
+  expect(await countsOf(queue)).toEqual(before);
+});
+
 describe("the ledger equation", () => {
   const seed = Number(process.env["TEST_SEED"] ?? Date.now() % 2 ** 31);
 
@@ -94,10 +142,17 @@ describe("the ledger equation", () => {
     const pairs = [
       await newPair(broker, 1, { retention: 600, visibilityTimeout: 0 }),
       await newPair(broker, 3, { visibilityTimeout: 0 }),
+      await newPair(broker, 2, { visibilityTimeout: 0, retention: 600, fifo: true }),
+      await newPair(broker, 2, { visibilityTimeout: 0, retention: 600, fifo: true, delay: 90 }),
     ];
     const queues = pairs.flatMap(({ queue, deadLetters }) => [queue, deadLetters]);
-    const topic = await broker.newTopic(pairs.map(({ queue }) => queue));
+    const topic = await broker.newTopic(pairs.slice(0, 2).map(({ queue }) => queue));
     const delayed: { queue: string; id: string }[] = [];
+    // Some of what a FIFO queue is sent it was sent before.
+    const contentsFor = (queue: string, count: number) =>
+      queue.endsWith(".fifo")
+        ? grouped(`g${below(10)}`, Math.min(count, 60), below(1_000))
+        : numbered(count);
     const work = async (number: number) => {
       const one = broker.client(number % 2);
       const queue = queues[below(queues.length)]!;
@@ -105,9 +160,11 @@ describe("the ledger equation", () => {
         case 0:
           return void (await one.publish(topic, numbered(1 + below(150))));
         case 1:
-          return void (await one.send(queue, numbered(1 + below(150))));
+          return void (await one.send(queue, contentsFor(queue, 1 + below(150))));
         case 2: {
-          const contents = numbered(5).map((body) => ({ body, delay: below(2) * below(900) }));
+          const contents = queue.endsWith(".fifo")
+            ? contentsFor(queue, 5)
+            : numbered(5).map((body) => ({ body, delay: below(2) * below(900) }));
           const ids = await one.send(queue, contents);
           delayed.push(...ids.map((id) => ({ queue, id })));
           return;
@@ -274,6 +331,40 @@ describe("a backlog too long to be read", () => {
       UNION ALL
       SELECT 0, ${id}::bigint, 'delayed', count(*), date_trunc('minute', visible_at) FROM input WHERE moved GROUP BY 5`;
   }
+
+  /** The same in a FIFO queue, dealt to ten groups in turn. */
+  async function fifoBacklog(queue: string, slices: number, { delay = 0 } = {}): Promise<void> {
+    const id = await broker.idOf(queue);
+    await broker.sql`
+      WITH input AS (
+        INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, sent_at, delayed)
+        SELECT ${id}::bigint, 'g' || n % 10, nextval('fifo_sequences'), n, 1, 0, sent_at + ${delay}::float8 * interval '1 second',
+               sent_at, ${delay}::float8 > 0
+        FROM generate_series(1, ${slices}::int) n, (SELECT clock_timestamp() AS sent_at) t
+        RETURNING *
+      ), grouped AS (
+        INSERT INTO fifo_groups (queue_id, group_id, account, available_at, head_sequence)
+        SELECT queue_id, group_id, account, min(visible_at), min(sequence) FROM input GROUP BY 1, 2, 3
+        ON CONFLICT DO NOTHING
+      )
+      INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
+      SELECT 0, ${id}::bigint, 'sent', count(*), NULL FROM input
+      UNION ALL
+      SELECT 0, ${id}::bigint, 'delayed', count(*), date_trunc('minute', visible_at) FROM input WHERE delayed GROUP BY 5`;
+  }
+
+  test("in a FIFO queue is counted by what came and what left as well", async () => {
+    const queue = await broker.newQueue({ fifo: true });
+    await fifoBacklog(queue, 5_000);
+    await fifoBacklog(queue, 3_000, { delay: 600 });
+    await client.receive(queue, { maxMessages: 7 });
+    const expected = { inFlight: 7, delayed: 3_000, visible: 4_993 };
+    expect(await countsOf(queue)).toMatchObject(expected);
+    await foldAll();
+    const { oldestMessageAge, ...counts } = await countsOf(queue);
+    expect(counts).toMatchObject(expected);
+    expect(oldestMessageAge).toBeGreaterThanOrEqual(20);
+  });
 
   test("is counted by what came and what left", async () => {
     const queue = await broker.newQueue();

@@ -37,7 +37,7 @@ async function deleteHeld(
 ): Promise<{ position: number; done: string }[]> {
   return await tx`
     WITH found AS MATERIALIZED (
-      SELECT m.position, s.ctid AS row, s.pending & m.mask AS done, s.pending & ~m.mask AS rest
+      SELECT m.position, s.ctid AS row, s.account, s.queue_id, s.pending & m.mask AS done, s.pending & ~m.mask AS rest
       FROM unnest(
         ${numbers(marks.map((mark) => mark.queueId))}::bigint[],
         ${numbers(marks.map((mark) => mark.visibleAt))}::bigint[],
@@ -51,6 +51,10 @@ async function deleteHeld(
       DELETE FROM fifo_slices s USING found f WHERE f.rest = 0 AND s.ctid = f.row
     ), reduced AS (
       UPDATE fifo_slices s SET pending = f.rest FROM found f WHERE f.rest <> 0 AND s.ctid = f.row
+    ), ledger AS (
+      -- The groups are locked: what was found is what is deleted.
+      INSERT INTO queue_ledger (account, queue_id, kind, messages)
+      SELECT account, queue_id, 'acknowledged', sum(bit_count(done::bit(64))) FROM found GROUP BY account, queue_id
     )
     SELECT position::int, bit_or(done) AS done FROM found GROUP BY position`;
 }

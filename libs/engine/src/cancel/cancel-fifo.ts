@@ -20,13 +20,18 @@ export async function cancelFifo(
     const groups = await lockGroups(tx, [{ queueId: queue.id, groupId: at.group_id }]);
     const cancelled = await tx`
       WITH found AS MATERIALIZED (
-        SELECT ctid AS row, pending & ~${mask}::bigint AS rest FROM fifo_slices
+        SELECT ctid AS row, visible_at, pending & ~${mask}::bigint AS rest FROM fifo_slices
         WHERE queue_id = ${queue.id}::bigint AND account = ${queue.account}::bigint AND batch_id = ${batchId}::bigint AND delayed
           AND pending & ${mask}::bigint <> 0 AND visible_at > clock_timestamp()
       ), emptied AS (
         DELETE FROM fifo_slices s USING found f WHERE f.rest = 0 AND s.ctid = f.row
       ), reduced AS (
         UPDATE fifo_slices s SET pending = f.rest FROM found f WHERE f.rest <> 0 AND s.ctid = f.row
+      ), ledger AS (
+        INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
+        SELECT ${queue.account}::bigint, ${queue.id}::bigint, 'cancelled', 1, NULL FROM found
+        UNION ALL
+        SELECT ${queue.account}::bigint, ${queue.id}::bigint, 'delayed', -1, date_trunc('minute', visible_at) FROM found
       )
       SELECT FROM found`;
     await settleGroups(tx, groups);

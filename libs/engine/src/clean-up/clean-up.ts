@@ -74,11 +74,7 @@ export async function cleanUp(
     });
   try {
     await expire(deleteExpired);
-    await inChunks(async () => {
-      const messages = await deleteExpiredFifo(sql, CHUNK);
-      expired.messages += messages;
-      return messages;
-    });
+    await expire(deleteExpiredFifo);
     const deletedQueueSlices = await inChunks(() => deleteOfDeletedQueues(sql));
     for (const table of OF_FIFO_QUEUES) await inChunks(() => deleteOfDeletedFifoQueues(sql, table));
     const idempotencyKeys = await inChunks(() => deleteIdempotencyKeys(sql));

@@ -2,30 +2,46 @@ import { numbers, texts, type Sql } from "@sluice/database";
 
 import { lockGroups } from "../message-group/locks.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
+import type { Expired } from "./delete-expired.ts";
 
 /** Messages of FIFO queues past the retention of their queue, up to a chunk; their groups go on with what comes next. */
-export async function deleteExpiredFifo(sql: Sql, chunk: number): Promise<number> {
+export async function deleteExpiredFifo(sql: Sql, chunk: number): Promise<Expired> {
   const found = await sql<{ queue_id: string; group_id: string }[]>`
     SELECT DISTINCT queue_id, group_id FROM (
       SELECT s.queue_id, s.group_id FROM fifo_slices s JOIN queues q ON q.id = s.queue_id
       WHERE s.sent_at <= clock_timestamp() - make_interval(secs => q.retention)
       LIMIT ${chunk}::int) expired`;
-  if (found.length === 0) return 0;
+  if (found.length === 0) return NOTHING;
   return await sql.begin(async (tx) => {
     const groups = await lockGroups(
       tx,
       found.map((row) => ({ queueId: row.queue_id, groupId: row.group_id })),
     );
-    const deleted = await tx`
-      DELETE FROM fifo_slices WHERE ctid IN (
-        SELECT s.ctid FROM unnest(
-          ${numbers(groups.map((group) => group.queueId))}::bigint[], ${texts(groups.map((group) => group.groupId))}::text[]
-        ) AS k(queue_id, group_id)
-        JOIN fifo_slices s ON s.queue_id = k.queue_id AND s.group_id = k.group_id
-        JOIN queues q ON q.id = s.queue_id
-        WHERE s.sent_at <= clock_timestamp() - make_interval(secs => q.retention)
-        LIMIT ${chunk}::int)`;
+    const [deleted] = await tx<Expired[]>`
+      WITH clock AS MATERIALIZED (
+        SELECT clock_timestamp() AS now
+      ), expired AS (
+        DELETE FROM fifo_slices WHERE ctid IN (
+          SELECT s.ctid FROM unnest(
+            ${numbers(groups.map((group) => group.queueId))}::bigint[], ${texts(groups.map((group) => group.groupId))}::text[]
+          ) AS k(queue_id, group_id)
+          JOIN fifo_slices s ON s.queue_id = k.queue_id AND s.group_id = k.group_id
+          JOIN queues q ON q.id = s.queue_id
+          WHERE s.sent_at <= clock_timestamp() - make_interval(secs => q.retention)
+          LIMIT ${chunk}::int)
+        RETURNING account, queue_id, pending, receive_count, visible_at
+      ), ledger AS (
+        INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
+        SELECT account, queue_id, 'expired', sum(bit_count(pending::bit(64))), NULL FROM expired GROUP BY account, queue_id
+        UNION ALL
+        SELECT account, queue_id, 'delayed', -sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
+        FROM expired, clock WHERE receive_count = 0 AND visible_at > now
+        GROUP BY account, queue_id, date_trunc('minute', visible_at)
+      )
+      SELECT count(*)::int AS slices, coalesce(sum(bit_count(pending::bit(64))), 0)::int AS messages FROM expired`;
     await settleGroups(tx, groups);
-    return deleted.count;
+    return deleted ?? NOTHING;
   });
 }
+
+const NOTHING: Expired = { slices: 0, messages: 0 };

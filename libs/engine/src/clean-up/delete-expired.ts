@@ -1,7 +1,7 @@
 import type { Sql, Transaction } from "@sluice/database";
 
 /** What one statement removed. */
-interface Expired {
+export interface Expired {
   slices: number;
   messages: number;
 }

@@ -77,6 +77,14 @@ export async function clearHeads(
         SELECT queue_id, group_id, account, min(visible_at), min(sequence) FROM moved
         GROUP BY queue_id, group_id, account ORDER BY queue_id, group_id
         ON CONFLICT DO NOTHING
+      ), ledger AS (
+        INSERT INTO queue_ledger (account, queue_id, kind, messages)
+        SELECT ${account}::bigint, ${queueId}::bigint, 'expired', sum(bit_count(pending::bit(64)))
+        FROM leaving WHERE is_expired HAVING count(*) > 0
+        UNION ALL
+        SELECT account, unnest(ARRAY[${queueId}::bigint, queue_id]), unnest(ARRAY['deadLettered', 'deadLettersIn']),
+               sum(bit_count(pending::bit(64)))
+        FROM moved GROUP BY account, queue_id
       )
       SELECT coalesce(sum(bit_count(pending::bit(64))), 0)::int AS messages FROM moved`;
     await settleGroups(tx, groups);

@@ -1,5 +1,8 @@
 import type { Sql } from "@sluice/database";
 
+import { cameAndLeft } from "./came-and-left.ts";
+import { countFifo } from "./count-fifo.ts";
+
 /** What came to a queue and what left it, in messages since the queue was created. */
 export interface QueueTotals {
   /** Sent or fanned out to it. */
@@ -30,6 +33,7 @@ export interface QueueCounts {
 export interface CountedQueue {
   id: string;
   account: string;
+  fifo: boolean;
   retention: number;
 }
 
@@ -38,8 +42,18 @@ const FRONT = 1_000;
 /** Hidden slices looked at, from the first that is due on: somewhat more than can be in flight (LIMITS: 120,000). */
 const HIDDEN = 125_000;
 
+/** How many messages a queue holds, at a cost that does not grow with its backlog, and how many came and went. */
+export async function countMessages(
+  sql: Sql,
+  queue: CountedQueue,
+): Promise<QueueCounts & { totals: QueueTotals }> {
+  const row = await (queue.fifo ? countFifo(sql, queue) : countStandard(sql, queue));
+  if (!row) throw new Error("counting returned nothing");
+  return { ...row, totals: { ...NOTHING, ...row.totals } };
+}
+
 /**
- * How many messages a queue holds, at a cost that does not grow with its backlog.
+ * How many messages a standard queue holds.
  *
  * - What is hidden is counted by the range of the index that is not yet due. The part of it that can be without bound is
  *   what is delayed: where the look is cut off, the ledger's sums for each minute to come give the rest. (What is in flight
@@ -52,30 +66,10 @@ const HIDDEN = 125_000;
  *   the hidden ones. In a longer backlog a message that was received and given back stands behind younger ones, and may
  *   be older than that.
  */
-export async function countMessages(
-  sql: Sql,
-  { id, account, retention }: CountedQueue,
-): Promise<QueueCounts & { totals: QueueTotals }> {
+async function countStandard(sql: Sql, queue: CountedQueue): Promise<CountedRow | undefined> {
+  const { id, account } = queue;
   const [row] = await sql<CountedRow[]>`
-    WITH clock AS MATERIALIZED (
-      SELECT now, now - make_interval(secs => ${retention}::int) AS expired, date_trunc('minute', now) + interval '1 minute' AS next_minute
-      FROM (SELECT clock_timestamp() AS now) t
-    ), ledger AS MATERIALIZED (
-      SELECT kind, sum(messages) AS messages FROM (
-        SELECT kind, messages::float8 FROM queue_totals WHERE queue_id = ${id}::bigint AND account = ${account}::bigint
-        UNION ALL
-        SELECT kind, messages::float8 FROM queue_ledger
-        WHERE queue_id = ${id}::bigint AND account = ${account}::bigint AND due_at IS NULL
-      ) l GROUP BY kind
-    ), delays AS MATERIALIZED (
-      SELECT coalesce(sum(messages), 0)::float8 AS messages FROM (
-        SELECT messages FROM queue_delays
-        WHERE queue_id = ${id}::bigint AND account = ${account}::bigint AND due_at >= (SELECT next_minute FROM clock)
-        UNION ALL
-        SELECT messages FROM queue_ledger
-        WHERE queue_id = ${id}::bigint AND account = ${account}::bigint AND due_at >= (SELECT next_minute FROM clock)
-      ) d
-    ), hidden AS MATERIALIZED (
+    WITH ${cameAndLeft(sql, queue)}, hidden AS MATERIALIZED (
       SELECT count(*) AS slices, coalesce(sum(messages), 0)::float8 AS messages, min(sent_at) FILTER (WHERE kept) AS oldest,
              coalesce(sum(messages) FILTER (WHERE kept AND received), 0)::float8 AS in_flight,
              coalesce(sum(messages) FILTER (WHERE kept AND NOT received), 0)::float8 AS delayed,
@@ -98,14 +92,11 @@ export async function countMessages(
         WHERE queue_id = ${id}::bigint AND account = ${account}::bigint AND visible_at <= (SELECT now FROM clock)
         ORDER BY visible_at, batch_id LIMIT ${FRONT}::int
       ) s
-    ), resting AS (
-      SELECT coalesce(sum(CASE WHEN kind IN ('sent', 'deadLettersIn', 'redrivenIn') THEN messages ELSE -messages END), 0)::float8 AS messages
-      FROM ledger
     ), waiting AS (
       SELECT CASE WHEN hidden.slices < ${HIDDEN}::int THEN hidden.delayed
-             ELSE greatest(hidden.delayed, hidden.due_this_minute + delays.messages) END AS delayed,
+             ELSE greatest(hidden.delayed, hidden.due_this_minute + delays.later) END AS delayed,
              CASE WHEN hidden.slices < ${HIDDEN}::int THEN hidden.messages
-             ELSE greatest(hidden.messages, hidden.received + hidden.due_this_minute + delays.messages) END AS hidden
+             ELSE greatest(hidden.messages, hidden.received + hidden.due_this_minute + delays.later) END AS hidden
       FROM hidden, delays
     )
     SELECT CASE WHEN front.slices < ${FRONT}::int THEN front.messages
@@ -114,8 +105,7 @@ export async function countMessages(
            floor(extract(epoch FROM clock.now - least(front.oldest, hidden.oldest)))::float8 AS "oldestMessageAge",
            (SELECT json_object_agg(kind, messages) FROM ledger) AS totals
     FROM front, hidden, waiting, resting, clock`;
-  if (!row) throw new Error("counting returned nothing");
-  return { ...row, totals: { ...NOTHING, ...row.totals } };
+  return row;
 }
 
 const NOTHING: QueueTotals = {
@@ -130,6 +120,6 @@ const NOTHING: QueueTotals = {
   cancelled: 0,
 };
 
-interface CountedRow extends QueueCounts {
+export interface CountedRow extends QueueCounts {
   totals: Partial<QueueTotals> | null;
 }

@@ -9,8 +9,10 @@ export async function watchQueues(
   { sql, observer }: { sql: Sql; observer: Pick<Observer, "queuesHold"> },
   limit: number,
 ): Promise<void> {
-  const queues = await sql<{ id: string; account: string; name: string; retention: number }[]>`
-    SELECT id, account, name, retention FROM queues ORDER BY id LIMIT ${limit + 1}::int`;
+  const queues = await sql<
+    { id: string; account: string; name: string; fifo: boolean; retention: number }[]
+  >`
+    SELECT id, account, name, fifo, retention FROM queues ORDER BY id LIMIT ${limit + 1}::int`;
   const holds = [];
   for (const queue of queues.length > limit ? [] : queues) {
     const { totals: _, ...counts } = await countMessages(sql, queue);

@@ -61,9 +61,18 @@ async function purgeGroups(
           JOIN fifo_slices s ON s.queue_id = ${id}::bigint AND s.group_id = k.group_id AND s.account = ${account}::bigint
           WHERE s.sequence <= ${last}::bigint
           LIMIT ${SLICES}::int)
-        RETURNING pending
+        RETURNING pending, receive_count, visible_at
+      ), counted AS (
+        SELECT count(*)::int AS slices, coalesce(sum(bit_count(pending::bit(64))), 0)::int AS messages FROM purged
+      ), ledger AS (
+        INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
+        SELECT ${account}::bigint, ${id}::bigint, 'purged', messages, NULL FROM counted WHERE messages > 0
+        UNION ALL
+        SELECT ${account}::bigint, ${id}::bigint, 'delayed', -sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
+        FROM purged, (SELECT clock_timestamp() AS now) clock
+        WHERE receive_count = 0 AND visible_at > now GROUP BY date_trunc('minute', visible_at)
       )
-      SELECT count(*)::int AS slices, coalesce(sum(bit_count(pending::bit(64))), 0)::int AS messages FROM purged`;
+      SELECT slices, messages FROM counted`;
     await settleGroups(tx, locked);
     return { groups, slices: gone?.slices ?? 0, messages: gone?.messages ?? 0 };
   });

@@ -21,7 +21,6 @@ import {
 import { queueNotFound, SluiceError } from "../errors.ts";
 import { countMessages, type QueueCounts, type QueueTotals } from "../ledger/count-messages.ts";
 import { checkFifoSettings } from "./check-fifo-settings.ts";
-import { countFifo } from "./count-fifo.ts";
 import { outliveQueue, takeOverSubscriptions } from "../subscriptions/deleted-queues.ts";
 
 /** What can be set on a queue; durations in seconds, size in bytes (LIMITS: queues). */
@@ -277,8 +276,7 @@ export class Queues {
 
   /** How many messages the queue holds, and how many came and went; see {@link countMessages}. */
   async counts(queue: Queue): Promise<QueueCounts & { totals: QueueTotals }> {
-    const counted = await countMessages(this.#sql, queue);
-    return queue.fifo ? { ...counted, ...(await countFifo(this.#db, queue)) } : counted;
+    return await countMessages(this.#sql, queue);
   }
 }
 

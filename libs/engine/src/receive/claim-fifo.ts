@@ -219,7 +219,12 @@ async function take(
         ${texts(shares.map((share) => share.groupId))}::text[],
         ${numbers(shares.map((share) => share.messages))}::int[]
       ) WITH ORDINALITY AS share(group_id, room, position)
-      JOIN fifo_groups g ON g.queue_id = ${queueId}::bigint AND g.group_id = share.group_id AND g.account = ${account}::bigint
+      -- Looked up one by one: joined, a claim for many receives was planned as one that reads every group of the queue
+      -- (of 10,000 groups 42 ms of its 48 ms).
+      CROSS JOIN LATERAL (
+        SELECT g.queue_id, g.group_id, g.head_sequence FROM fifo_groups g
+        WHERE g.queue_id = ${queueId}::bigint AND g.group_id = share.group_id AND g.account = ${account}::bigint LIMIT 1
+      ) g
       CROSS JOIN LATERAL (
         SELECT s.ctid AS row, s.group_id, s.sequence, s.pending, s.visible_at, s.sent_at, s.receive_count FROM fifo_slices s
         WHERE ${fromHead(tx)}

@@ -108,6 +108,11 @@ async function move(
       SELECT queue_id, group_id, account, min(visible_at), min(sequence) FROM moved
       GROUP BY queue_id, group_id, account ORDER BY queue_id, group_id
       ON CONFLICT DO NOTHING
+    ), ledger AS (
+      INSERT INTO queue_ledger (account, queue_id, kind, messages)
+      SELECT account, queue_id, 'redrivenIn', sum(bit_count(pending::bit(64))) FROM moved GROUP BY account, queue_id
+      UNION ALL
+      SELECT account, ${task.source_queue_id}::bigint, 'redriven', sum(bit_count(pending::bit(64))) FROM moved GROUP BY account
     )
     SELECT queue_id, sum(bit_count(pending::bit(64)))::int AS messages, count(*)::int AS slices FROM moved GROUP BY queue_id`;
   const slices = rows.reduce((sum, row) => sum + row.slices, 0);

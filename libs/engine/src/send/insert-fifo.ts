@@ -138,6 +138,13 @@ function fifoDeliveries(sql: Sql | Transaction) {
       SELECT queue_id, group_id, sequence, batch_id, bit_or(1::bigint << bit), account, visible_at, sent_at, delayed
       FROM numbered WHERE fresh
       GROUP BY queue_id, group_id, sequence, batch_id, account, visible_at, sent_at, delayed
+      RETURNING account, queue_id, pending, visible_at, delayed
+    ), ledger AS (
+      INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
+      SELECT account, queue_id, 'sent', sum(bit_count(pending::bit(64))), NULL FROM sliced GROUP BY account, queue_id
+      UNION ALL
+      SELECT account, queue_id, 'delayed', sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
+      FROM sliced WHERE delayed GROUP BY account, queue_id, date_trunc('minute', visible_at)
     ), grouped AS (
       INSERT INTO fifo_groups (queue_id, group_id, account, available_at, head_sequence)
       SELECT queue_id, group_id, account, min(visible_at), min(sequence)

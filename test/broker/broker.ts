@@ -41,6 +41,10 @@ export class Broker implements AsyncDisposable {
     received: 0,
     acknowledged: 0,
     deadLettered: 0,
+    expired: 0,
+    purged: 0,
+    cancelled: 0,
+    redriven: 0,
     released: 0,
   };
   readonly observer: Observer;
@@ -117,7 +121,7 @@ export class Broker implements AsyncDisposable {
   /** A new queue's name. */
   async newQueue(settings: Partial<QueueSettings> = {}): Promise<string> {
     this.#names += 1;
-    const name = `queue-${this.#names}`;
+    const name = `queue-${this.#names}${settings.fifo ? ".fifo" : ""}`;
     await this.engine.queues.create(ACCOUNT, name, settings);
     return name;
   }
@@ -184,6 +188,12 @@ export class Broker implements AsyncDisposable {
       received: (messages) => void (counted.received += messages),
       acknowledged: (messages) => void (counted.acknowledged += messages),
       deadLettered: (messages) => void (counted.deadLettered += messages),
+      expired: (messages) => void (counted.expired += messages),
+      purged: (messages) => void (counted.purged += messages),
+      cancelled: (messages) => void (counted.cancelled += messages),
+      redriven: (messages) => void (counted.redriven += messages),
+      queuesHold: () => undefined,
+      horizonHeld: () => undefined,
       released: (messages) => void (counted.released += messages),
       failed: (what, error) => void failures.push({ what, error }),
     };

@@ -9,6 +9,8 @@ export interface ReceivedMessage {
   attributes: Record<string, MessageAttribute>;
   subject?: string;
   groupId?: string;
+  deduplicationId?: string;
+  sequenceNumber?: string;
   handle: string;
   receiveCount: number;
   sentAt: number;
@@ -19,6 +21,7 @@ export interface ReceiveOptions {
   maxMessages?: number;
   wait?: number;
   visibilityTimeout?: number;
+  attemptId?: string;
   signal?: AbortSignal;
 }
 
@@ -101,13 +104,14 @@ export class Client {
 
 export function messagesOf(received: Received): ReceivedMessage[] {
   return received.slices.flatMap(
-    ({ lines, bits, handlePrefix, receiveCount, sentAt, firstReceivedAt }) =>
+    ({ lines, bits, handlePrefix, receiveCount, sentAt, firstReceivedAt, sequenceNumbers }) =>
       lines.map((line, index) => ({
         ...(JSON.parse(`{${line}}`) as Pick<ReceivedMessage, "messageId" | "body" | "attributes">),
         handle: handlePrefix + bitCharacter(bits[index] ?? -1),
         receiveCount,
         sentAt,
         firstReceivedAt,
+        ...(sequenceNumbers && { sequenceNumber: sequenceNumbers[index] }),
       })),
   );
 }

@@ -31,6 +31,9 @@ async function backlog({ queue, deadLetters }: DeadLetterPair): Promise<void> {
     SELECT ${await broker.idOf(deadLetters)}::bigint, now + (n - ${BACKLOG}::int) * interval '1 millisecond', n, 1, 0, now,
            ${await broker.idOf(queue)}::bigint
     FROM generate_series(1, ${BACKLOG}::int) n, (SELECT clock_timestamp() AS now) clock`;
+  await broker.sql`
+    INSERT INTO queue_ledger (account, queue_id, kind, messages)
+    VALUES (0, ${await broker.idOf(deadLetters)}::bigint, 'deadLettersIn', ${BACKLOG}::int)`;
 }
 
 /** The most rows of slices that one node of the statement's plan read. */
@@ -77,7 +80,8 @@ test("a step of a redrive reads what it moves and not the whole queue", async ()
   const queue = await broker.engine.queues.find(ACCOUNT, pair.deadLetters);
   await broker.engine.redrives.start(queue!, {});
   const signal = new AbortController().signal;
-  await carryOnRedrives({ sql: traced.sql, bus: createInProcessBus(), signal });
+  const { observer } = broker;
+  await carryOnRedrives({ sql: traced.sql, bus: createInProcessBus(), observer, signal });
   const { visible } = await broker.counts(pair.deadLetters);
   expect(visible).toBeGreaterThan(BACKLOG / 2);
   expect(await mostRowsRead(traced.sql, lastWith("redrive_tasks t"))).toBeLessThanOrEqual(1_001);

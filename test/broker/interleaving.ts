@@ -59,7 +59,10 @@ export async function holdSlices(sql: Sql, queueId: string): Promise<Held> {
 }
 
 /** Stops every statement that uses this table. */
-export async function holdTable(sql: Sql, table: "slices" | "topics"): Promise<Held> {
+export async function holdTable(
+  sql: Sql,
+  table: "slices" | "topics" | "filter_policies",
+): Promise<Held> {
   return await holdWith(sql, `LOCK TABLE ${table} IN ACCESS EXCLUSIVE MODE`);
 }
 

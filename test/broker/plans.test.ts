@@ -42,7 +42,7 @@ beforeAll(async () => {
     SELECT 1e9 + n, 0, clock_timestamp(), 63, rtrim(repeat(E'"body":"m"\\n', 63), E'\\n') FROM generate_series(1, ${SLICES / 20}::int) n`;
   await broker.sql`
     INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, lease, receive_count, moved)
-    SELECT q.id, clock_timestamp() + (n % 2) * interval '1 hour', 1e9 + n, 9223372036854775807, 0,
+    SELECT q.id, clock_timestamp() + (n % 2) * interval '1 hour', 1e9 + n, CASE n % 2 WHEN 1 THEN 3 ELSE 9223372036854775807 END, 0,
            clock_timestamp(), n % 2, n % 2, n % 100 = 1
     FROM generate_series(1, ${SLICES / 20}::int) n, queues q`;
   await broker.sql`
@@ -191,6 +191,28 @@ describe(`with ${SLICES.toLocaleString("en")} slices`, () => {
     expect(rowsByIndex(plan)["outbox_pkey"]).toBeLessThanOrEqual(30);
   });
 
+  test("a fan-out with filters reads the subscriptions of its topic twice, and each queue once", async () => {
+    const filtered = await broker.newTopic();
+    for (let count = 0; count < 20; count += 1) {
+      const filterPolicy = { n: [count % 10] };
+      await broker.engine.subscribe(ACCOUNT, filtered, await broker.newQueue(), { filterPolicy });
+    }
+    const statements = await statementsOf(dispatcher, async () => {
+      const attributes = { n: { type: "Number", value: "1" } };
+      await client.publish(filtered, [{ body: "m", attributes }]);
+      await until(async () => (await broker.waitingBatches()).length === 20_000);
+    });
+    const evaluated = statements.find(({ parameters }) => parameters.some(isMasks));
+    await waitAgain(evaluated!, filtered);
+    const plan = await planOf(dispatcher.sql, evaluated!);
+    await broker.sql`DELETE FROM outbox WHERE batch_id = ${batchOf(evaluated!)}::bigint`;
+    expectNoScanOfHotTables(plan);
+    const rows = rowsByIndex(plan);
+    expect(rows["outbox_pkey"]).toBeLessThanOrEqual(3);
+    expect(rows["subscriptions_topic_queue"]).toBe(40);
+    expect(rows["queues_pkey"]).toBeLessThanOrEqual(20);
+  });
+
   test("a look for forgotten batches ends with the first ones", async () => {
     const id = await broker.engine.topics.find(ACCOUNT, topic);
     await broker.sql`
@@ -220,7 +242,26 @@ function withNewKey({ text, parameters }: Statement): Statement {
 }
 
 /** The same fan-out, of ten batches that wait. */
-async function withWaitingBatches({ text }: Statement): Promise<Statement> {
+async function withWaitingBatches({ text, parameters }: Statement): Promise<Statement> {
   const ids = (await broker.waitingBatches()).slice(0, 10);
-  return { text, parameters: [`{${ids.join()}}`] };
+  const of = (each: number) => `{${ids.map(() => each).join()}}`;
+  const [filters, masks, , , , maxSlices] = parameters;
+  return { text, parameters: [filters, masks, `{${ids.join()}}`, of(1), of(0), maxSlices] };
+}
+
+/** What ten filters accept of a batch of one message. */
+function isMasks(value: unknown): boolean {
+  return typeof value === "string" && /^\{[01](,[01]){9}\}$/.test(value) && value.includes("1");
+}
+
+/** The batch of a fan-out, which has just gone, waits once more. */
+async function waitAgain(fanOut: Statement, topicName: string): Promise<void> {
+  const row = await broker.engine.topics.find(ACCOUNT, topicName);
+  await broker.sql`
+    INSERT INTO outbox (batch_id, account, topic_id, sent_at, message_count)
+    VALUES (${batchOf(fanOut)}::bigint, 0, ${row!.id}::bigint, clock_timestamp() + interval '1 hour', 1)`;
+}
+
+function batchOf({ parameters }: Statement): string {
+  return /\d+/.exec(String(parameters[2]))?.[0] ?? "";
 }

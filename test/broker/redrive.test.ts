@@ -17,7 +17,12 @@ const bus = createInProcessBus();
 
 /** What the duty of a dispatcher does in one run. */
 async function step(): Promise<"again" | undefined> {
-  return await carryOnRedrives({ sql: broker.database.sql, bus, signal: NEVER });
+  return await carryOnRedrives({
+    sql: broker.database.sql,
+    bus,
+    observer: broker.observer,
+    signal: NEVER,
+  });
 }
 
 async function queueOf(name: string): Promise<Queue> {

@@ -1,7 +1,10 @@
+import { carryOnRedrives } from "@sluice/engine";
 import { afterAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
+import { newPair } from "./dead-letters.ts";
+import { until } from "./interleaving.ts";
 
 const broker = await Broker.start({ engines: 2, dispatchers: 0 });
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -193,5 +196,112 @@ describe("at the same instant", () => {
     expect(outcomes.flat()).toEqual(messages.map(() => "ok"));
     const odd = bodiesOf(messages).filter((_, index) => index % 2);
     expect((await client.finish(queue)).sort()).toEqual(odd.sort());
+  });
+});
+
+describe("nothing is hidden for more than 12 hours from its receive", () => {
+  const HOURS = 3_600;
+
+  test("a change that would is refused for its entry alone, and changes nothing", async () => {
+    const queue = await broker.newQueue({ visibilityTimeout: 11 * HOURS });
+    await client.send(queue, numbered(3));
+    const messages = await client.receive(queue, { maxMessages: 3 });
+    await broker.clock.advance(10 * HOURS);
+    const entry = (index: number, hours: number) => ({
+      receiptHandle: messages[index]!.handle,
+      visibilityTimeout: hours * HOURS,
+    });
+    const results = await broker.engine.visibility.change(ACCOUNT, queue, [
+      entry(0, 3),
+      entry(1, 1.9),
+    ]);
+    expect(results.map((result) => result?.code)).toEqual(["visibility_beyond_limit", undefined]);
+    await broker.clock.advance(1 * HOURS);
+    expect(bodiesOf(await client.drain(queue)).sort()).toEqual(["m0", "m2"]);
+    await broker.clock.advance(0.9 * HOURS);
+    expect(bodiesOf(await client.drain(queue))).toEqual(["m1"]);
+  });
+
+  test("however often it is changed", async () => {
+    const { queue, messages } = await received(1);
+    expect(await client.hide(queue, messages, 6 * HOURS)).toEqual(["ok"]);
+    await broker.clock.advance(5 * HOURS);
+    expect(await client.hide(queue, messages, 6 * HOURS)).toEqual(["ok"]);
+    await broker.clock.advance(5 * HOURS);
+    expect(await client.hide(queue, messages, 3 * HOURS)).toEqual(["visibility_beyond_limit"]);
+    expect(await client.hide(queue, messages, 1 * HOURS)).toEqual(["ok"]);
+    expect(await client.acknowledge(queue, messages)).toEqual(["ok"]);
+  });
+
+  test("a whole 12 hours may be asked for in the receive, and a new receive counts anew", async () => {
+    const queue = await broker.newQueue();
+    await client.send(queue, ["m"]);
+    for (let time = 0; time < 2; time += 1) {
+      const [message] = await client.receive(queue, { visibilityTimeout: 12 * HOURS });
+      expect(message).toMatchObject({ receiveCount: time + 1 });
+      await broker.clock.advance(12 * HOURS + 1);
+    }
+    const messages = await client.receive(queue, { visibilityTimeout: 60 });
+    expect(await client.hide(queue, messages, 11 * HOURS)).toEqual(["ok"]);
+  });
+});
+
+describe("a reason", () => {
+  const release = async (
+    queue: string,
+    messages: readonly { handle: string }[],
+    reason?: string,
+  ): Promise<void> => {
+    const entries = messages.map(({ handle }) => ({
+      receiptHandle: handle,
+      visibilityTimeout: 0,
+      reason,
+    }));
+    const results = await broker.engine.visibility.change(ACCOUNT, queue, entries);
+    expect(results).toEqual(entries.map(() => undefined));
+  };
+  const reasons = async (queue: string) => {
+    const { messages } = await broker.engine.peek(ACCOUNT, queue, { limit: 100 });
+    return Object.fromEntries(messages.map(({ body, failureReason }) => [body, failureReason]));
+  };
+
+  test("is kept for each message that it was given for, until there is another", async () => {
+    const { queue, messages } = await received(4);
+    await release(queue, messages.slice(0, 1), "no bank");
+    await release(queue, messages.slice(1, 3), 'a "quoted", {braced} \\ reason');
+    await release(queue, messages.slice(3));
+    const quoted = 'a "quoted", {braced} \\ reason';
+    expect(await reasons(queue)).toEqual({ m0: "no bank", m1: quoted, m2: quoted, m3: undefined });
+    const again = await client.receive(queue, { maxMessages: 4 });
+    await release(queue, again.slice(0, 2), "no time");
+    const other = again.slice(2).map((message) => message.body);
+    const kept = await reasons(queue);
+    expect(again.slice(0, 2).map(({ body }) => kept[body])).toEqual(["no time", "no time"]);
+    expect(other.map((body) => kept[body]).every((reason) => reason !== "no time")).toBe(true);
+  });
+
+  test("goes with a message to the dead-letter queue, and a redrive clears it", async () => {
+    const pair = await newPair(broker);
+    await client.send(pair.queue, ["m"]);
+    await release(pair.queue, await client.receive(pair.queue), "poison");
+    expect(await client.receive(pair.queue)).toEqual([]);
+    expect(await reasons(pair.deadLetters)).toEqual({ m: "poison" });
+    const dead = await broker.engine.receiver.receive(ACCOUNT, pair.deadLetters, {});
+    expect(dead.slices.map((slice) => slice.deadLetter?.reason)).toEqual(["poison"]);
+    await dead.release();
+    const queue = await broker.engine.queues.find(ACCOUNT, pair.deadLetters);
+    await broker.engine.redrives.start(queue!, {});
+    await until(async () => {
+      const { sql } = broker;
+      return (
+        (await carryOnRedrives({
+          sql,
+          bus: broker.engine.bus,
+          observer: broker.observer,
+          signal: new AbortController().signal,
+        })) === undefined && (await broker.counts(pair.queue)).visible === 1
+      );
+    });
+    expect(await reasons(pair.queue)).toEqual({ m: undefined });
   });
 });

@@ -25,3 +25,22 @@ test("the quick start publishes, receives and acknowledges", { timeout: 60_000 }
   };
   expect(left.counts).toMatchObject({ visible: 0, inFlight: 0 });
 });
+
+test(
+  "the example of filters tells who gets a message, and who gets it does",
+  { timeout: 60_000 },
+  async () => {
+    await using database = await createTestDatabase(inject("databaseUrl"));
+    await using sluice = await startStandalone({ databaseUrl: database.url });
+    const program = join(root, "examples/dist/filters.js");
+    const env = { ...process.env, SLUICE_URL: sluice.url };
+    const { stdout, stderr } = await run(process.execPath, [program], { env });
+    expect(stderr).toBe("");
+    expect(stdout.split("\n")).toEqual([
+      "large-sales gets it",
+      'refunds does not: sale.kind: ["order"] fulfils none of ["refund"]',
+      'a large sale: {"sale":{"kind":"order"}}',
+      "",
+    ]);
+  },
+);

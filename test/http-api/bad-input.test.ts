@@ -2,6 +2,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 
 import { TestApi } from "./api.ts";
 
+/** The subscription of billing to orders. */
+const SUBSCRIPTION = "01234567-89ab-7def-8123-456789abcdef";
+
 const api = await TestApi.start({ dispatchers: 0 });
 afterAll(() => api[Symbol.asyncDispose]());
 
@@ -14,6 +17,7 @@ beforeAll(async () => {
   await api.ok("POST /v1/queues", { body: { name: "elsewhere" } });
   const subscription = { queue: "billing" };
   await api.ok("POST /v1/topics/orders/subscriptions", { body: subscription });
+  await api.broker.sql`UPDATE subscriptions SET id = ${SUBSCRIPTION}`;
   const messages = [{ body: "held" }, { body: "held too" }];
   await api.ok("POST /v1/queues/billing/messages", { body: { messages } });
   const { messages: received } = await api.ok<{ messages: { receiptHandle: string }[] }>(
@@ -39,6 +43,8 @@ const bodies: Record<string, () => Record<string, unknown>> = {
   "POST /v1/queues": () => ({ name: "new", delay: 1 }),
   "PATCH /v1/queues/billing": () => ({ delay: 1 }),
   "POST /v1/topics/orders/subscriptions": () => ({ queue: "elsewhere" }),
+  [`PATCH /v1/subscriptions/${SUBSCRIPTION}`]: () => ({ rawDelivery: false }),
+  "POST /v1/topics/orders/match": () => ({ message: { body: "m" } }),
   "POST /v1/topics/orders/messages": () => ({ messages: [{ body: "m" }] }),
   "POST /v1/queues/billing/messages": () => ({ messages: [{ body: "m" }] }),
   "POST /v1/queues/billing/receive": () => ({ maxMessages: 1 }),
@@ -152,13 +158,20 @@ describe.each(Object.keys(bodies))("%s refuses", (route) => {
 });
 
 describe("names out of rule", () => {
-  const outOfRule = ["", "a b", "a.b", "a/b", "ä", "a\u0000", "a\n", "*", ">", "a.fifo", "😀"];
+  const outOfRule = ["", "a b", "a.b", "a/b", "ä", "a\u0000", "a\n", "*", ">", "😀"];
 
-  test.each([...outOfRule, "x".repeat(257)])("topic %j", async (name) => {
+  test.each([...outOfRule, "a.fifo", "x".repeat(257)])("topic %j", async (name) => {
     expect(await api.refusal("POST /v1/topics", { body: { name } })).toBe("400 invalid_name");
   });
 
-  test.each([...outOfRule, "x".repeat(81)])("queue %j", async (name) => {
+  test.each([
+    ...outOfRule,
+    ".fifo",
+    "a.fifo.fifo",
+    "a.FIFO",
+    `${"x".repeat(76)}.fifo`,
+    "x".repeat(81),
+  ])("queue %j", async (name) => {
     expect(await api.refusal("POST /v1/queues", { body: { name } })).toBe("400 invalid_name");
     const subscribing = api.refusal("POST /v1/topics/orders/subscriptions", {
       body: { queue: name },
@@ -210,6 +223,9 @@ describe("what is not there", () => {
     ["GET /docs/package.json", "route_not_found"],
     ["GET /docs/%2e%2e%2fpackage.json", "route_not_found"],
     ["GET /v1/topics/", "route_not_found"],
+    ["GET /SimpleNotificationService-0123456789abcdef0123456789abcdef.pem", "route_not_found"],
+    ["DELETE /SimpleNotificationService-0123456789abcdef0123456789abcdef.pem", "route_not_found"],
+    ["GET /SimpleNotificationService-x.pem", "route_not_found"],
     ["GET //v1/topics", "route_not_found"],
   ])("%s is 404 %s", async (route, code) => {
     expect(await api.refusal(route)).toBe(`404 ${code}`);
@@ -217,6 +233,12 @@ describe("what is not there", () => {
 
   test.each([
     ["PATCH /v1/topics/nowhere", { tags: {} }, "topic_not_found"],
+    ["POST /v1/topics/nowhere/match", { message: { body: "m" } }, "topic_not_found"],
+    [
+      "PATCH /v1/subscriptions/00000000-0000-7000-8000-000000000000",
+      { rawDelivery: true },
+      "subscription_not_found",
+    ],
     ["POST /v1/topics/nowhere/subscriptions", { queue: "billing" }, "topic_not_found"],
     ["POST /v1/topics/orders/subscriptions", { queue: "nowhere" }, "queue_not_found"],
     ["POST /v1/topics/nowhere/messages", { messages: [{ body: "m" }] }, "topic_not_found"],
@@ -240,6 +262,48 @@ describe("what is not there", () => {
       expect(await api.refusal(`DELETE /v1/subscriptions/${id}`)).toBe("400 invalid_request");
     },
   );
+});
+
+describe("filter policies", () => {
+  test.each<[unknown, string]>([
+    [{ store: "north" }, "filterPolicy.store"],
+    [{ store: [] }, "filterPolicy.store"],
+    [{ store: [{ like: "n" }] }, "filterPolicy.store.0.like"],
+    [{ store: [{ prefix: 5 }] }, "filterPolicy.store.0.prefix"],
+    [{ total: [{ numeric: [">", 1e10] }] }, "filterPolicy.total.0.numeric.1"],
+    [{ order: { total: [1] } }, "filterPolicy.order"],
+    [{ $or: [{ a: [1] }, { b: [] }] }, "filterPolicy.$or.1.b"],
+    [Object.fromEntries("abcdef".split("").map((key) => [key, [1]])), "filterPolicy"],
+    [{ store: Array(151).fill("x") }, "filterPolicy"],
+    [{ store: ["x".repeat(300_000)] }, "filterPolicy"],
+  ])("%j is refused at %s", async (filterPolicy, path) => {
+    for (const [route, rest] of [
+      ["POST /v1/topics/orders/subscriptions", { queue: "elsewhere" }],
+      [`PATCH /v1/subscriptions/${SUBSCRIPTION}`, {}],
+    ] as const) {
+      const { status, body } = await api.call(route, { body: { ...rest, filterPolicy } });
+      expect(status).toBe(400);
+      expect(body).toMatchObject({ error: { code: "invalid_filter_policy", details: [{ path }] } });
+    }
+  });
+
+  test.each<[string, unknown]>([
+    ["filterPolicy", []],
+    ["filterPolicy", "{}"],
+    ["filterPolicy", 5],
+    ["filterPolicyScope", "Body"],
+    ["rawDelivery", "true"],
+    ["redrivePolicy", "elsewhere"],
+    ["redrivePolicy", { deadLetterQueue: "elsewhere", maxReceiveCount: 3 }],
+    ["redrivePolicy", { deadLetterQueue: "nowhere" }],
+    ["redrivePolicy", { deadLetterQueue: "billing" }],
+    ["queue", "elsewhere"],
+    ["topic", "orders"],
+    ["id", SUBSCRIPTION],
+  ])("a subscription is not changed to %s %j", async (field, value) => {
+    const route = `PATCH /v1/subscriptions/${SUBSCRIPTION}`;
+    expect(await api.refusal(route, { body: { [field]: value } })).toBe("400 invalid_request");
+  });
 });
 
 describe("numbers out of range", () => {
@@ -291,6 +355,23 @@ describe("numbers out of range", () => {
     for (const value of [...never, "43201", undefined]) {
       const timeout = value === undefined ? "" : `,"visibilityTimeout":${value}`;
       const call = { body: `{"entries":[{"receiptHandle":"${handle}"${timeout}}]}` };
+      expect(await api.refusal("POST /v1/queues/billing/visibility", call), value).toBe(
+        "400 invalid_request",
+      );
+    }
+  });
+
+  test("of a reason", async () => {
+    for (const value of [
+      "1",
+      "null",
+      '""',
+      String.raw`"a\nb"`,
+      String.raw`"\u0000"`,
+      `"${"r".repeat(1_025)}"`,
+    ]) {
+      const entry = `{"receiptHandle":"${handle}","visibilityTimeout":0,"reason":${value}}`;
+      const call = { body: `{"entries":[${entry}]}` };
       expect(await api.refusal("POST /v1/queues/billing/visibility", call), value).toBe(
         "400 invalid_request",
       );

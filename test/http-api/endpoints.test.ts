@@ -86,6 +86,47 @@ test("a message is sent, hidden for longer, given back and received again", asyn
   expect(late.results).toMatchObject([{ error: { code: "receipt_handle_expired" } }, { ok: true }]);
 });
 
+test("a reason is shown with a dead letter, and to whoever looks", async () => {
+  const redrive = { deadLetterQueue: queue, maxReceiveCount: 1 };
+  const work = `work-${queue}`;
+  await api.ok("POST /v1/queues", { body: { name: work, redrive } });
+  await api.ok(`POST /v1/queues/${work}/messages`, { body: { messages: [{ body: "m" }] } });
+  const route = `POST /v1/queues/${work}/receive`;
+  const { messages } = await api.ok<{ messages: Message[] }>(route, { body: {} });
+  const reason = 'the "bank" \\ is closed';
+  const entries = [{ receiptHandle: messages[0]!.receiptHandle, visibilityTimeout: 0, reason }];
+  await api.ok(`POST /v1/queues/${work}/visibility`, { body: { entries } });
+  expect(await api.ok(`GET /v1/queues/${work}/peek`)).toMatchObject({
+    messages: [{ body: "m", failureReason: reason }],
+  });
+  await api.ok(route, { body: {} });
+  expect(await receive({ visibilityTimeout: 0 })).toMatchObject([
+    { body: "m", failureReason: reason },
+  ]);
+  const byReceipt = { body: { receipts: true } };
+  expect(await api.ok(`POST /v1/queues/${queue}/receive`, byReceipt)).toMatchObject({
+    receipts: [{ failureReason: reason, messages: [{ body: "m" }] }],
+  });
+});
+
+test("a visibility that passes 12 hours is refused for its entry alone", async () => {
+  await api.ok(`POST /v1/queues/${queue}/messages`, {
+    body: { messages: [{ body: "a" }, { body: "b" }] },
+  });
+  const messages = await receive({ maxMessages: 2 });
+  const received = performance.now();
+  // The receive was a moment ago.
+  await until(() => Promise.resolve(performance.now() - received > 5));
+  const [beyond, within] = messages;
+  const entries = [
+    { receiptHandle: beyond!.receiptHandle, visibilityTimeout: 43_200 },
+    { receiptHandle: within!.receiptHandle, visibilityTimeout: 43_000 },
+  ];
+  expect(await api.ok(`POST /v1/queues/${queue}/visibility`, { body: { entries } })).toMatchObject({
+    results: [{ error: { code: "visibility_beyond_limit" } }, { ok: true }],
+  });
+});
+
 test("repeats under an Idempotency-Key answer the same, other calls under it 409", async () => {
   const call = {
     body: { messages: [{ body: "m" }] },
@@ -156,6 +197,10 @@ describe("queues", () => {
   test("have SQS' defaults", async () => {
     expect(await api.ok(`GET /v1/queues/${queue}`)).toEqual({
       name: queue,
+      fifo: false,
+      contentBasedDeduplication: false,
+      deduplicationScope: "queue",
+      fifoThroughputLimit: "perQueue",
       visibilityTimeout: 30,
       delay: 0,
       retention: 345_600,
@@ -167,6 +212,17 @@ describe("queues", () => {
       tags: {},
       createdAt: expect.any(String),
       counts: { visible: 0, inFlight: 0, delayed: 0, oldestMessageAge: null },
+      totals: {
+        sent: 0,
+        deadLettersIn: 0,
+        redrivenIn: 0,
+        acknowledged: 0,
+        deadLettered: 0,
+        redriven: 0,
+        expired: 0,
+        purged: 0,
+        cancelled: 0,
+      },
     });
   });
 
@@ -221,6 +277,85 @@ describe("subscriptions", () => {
     expect((await api.call(`DELETE /v1/subscriptions/${id}`)).status).toBe(204);
     expect(await api.refusal(`GET /v1/subscriptions/${id}`)).toBe("404 subscription_not_found");
     expect(await api.refusal(`DELETE /v1/subscriptions/${id}`)).toBe("404 subscription_not_found");
+  });
+
+  test("have settings, of which some can be changed and null clears", async () => {
+    const route = `POST /v1/topics/${topic}/subscriptions`;
+    const settings = {
+      filterPolicy: { "order.total": [{ numeric: [">=", 100] }], $or: ["x"], constructor: [null] },
+      filterPolicyScope: "MessageBody",
+      rawDelivery: false,
+      redrivePolicy: null,
+    };
+    const created = await api.ok<{ id: string }>(route, { body: { queue, ...settings } });
+    expect(created).toEqual({
+      id: expect.any(String),
+      topic,
+      queue,
+      queueDeleted: false,
+      ...settings,
+      createdAt: expect.any(String),
+    });
+    expect(await api.refusal(route, { body: { queue } })).toBe("409 subscription_exists");
+    const subscription = `/v1/subscriptions/${created.id}`;
+    expect(await api.ok(`PATCH ${subscription}`, { body: {} })).toEqual(created);
+    const changed = await api.ok(`PATCH ${subscription}`, {
+      body: { filterPolicy: null, rawDelivery: true },
+    });
+    expect(changed).toEqual({ ...created, filterPolicy: null, rawDelivery: true });
+    expect(await api.ok(`GET ${subscription}`)).toEqual(changed);
+  });
+
+  test("are tried with a message, a page at a time, and nothing is published", async () => {
+    const queues = [queue, `${queue}-2`, `${queue}-3`];
+    for (const name of queues.slice(1)) await api.ok("POST /v1/queues", { body: { name } });
+    const ids: string[] = [];
+    for (const [index, name] of queues.entries()) {
+      const filterPolicy = index === 1 ? { store: ["north"] } : null;
+      const body = { queue: name, filterPolicy };
+      ids.push(
+        (await api.ok<{ id: string }>(`POST /v1/topics/${topic}/subscriptions`, { body })).id,
+      );
+    }
+    const attributes = { store: { type: "String", value: "south" } };
+    const body = { message: { body: "m", attributes } };
+    const route = `POST /v1/topics/${topic}/match?limit=2`;
+    const first = await api.ok<{ matches: unknown[]; nextCursor: string }>(route, { body });
+    expect(first.matches).toEqual([
+      { subscription: ids[0], queue, matches: true },
+      {
+        subscription: ids[1],
+        queue: queues[1],
+        matches: false,
+        refusal: { path: "store", message: '["south"] fulfils none of ["north"]' },
+      },
+    ]);
+    expect(await api.ok(`${route}&cursor=${first.nextCursor}`, { body })).toEqual({
+      matches: [{ subscription: ids[2], queue: queues[2], matches: true }],
+    });
+    expect(await counts()).toMatchObject({ visible: 0 });
+  });
+
+  test("without raw delivery hand out notifications, by message and by receipt", async () => {
+    const body = { queue, rawDelivery: false };
+    await api.ok(`POST /v1/topics/${topic}/subscriptions`, { body });
+    const publish = { body: { messages: [{ body: "m" }] } };
+    await api.ok(`POST /v1/topics/${topic}/messages`, publish);
+    const [message] = await receive({ wait: 20 });
+    await api.ok(`POST /v1/topics/${topic}/messages`, publish);
+    const { receipts } = await api.ok<{ receipts: { messages: Message[] }[] }>(
+      `POST /v1/queues/${queue}/receive`,
+      { body: { wait: 20, receipts: true } },
+    );
+    for (const each of [message, receipts[0]?.messages[0]])
+      expect(JSON.parse(each?.body ?? "")).toMatchObject({ Type: "Notification", Message: "m" });
+  });
+
+  test("the certificate of notifications is served", async () => {
+    const { certificate, certificatePath } = await api.broker.engine.envelopes.signingKey();
+    const answer = await api.app.request(certificatePath);
+    expect(answer.status).toBe(200);
+    expect(await answer.text()).toBe(certificate);
   });
 });
 
@@ -297,5 +432,82 @@ describe("around the API", () => {
   test("HEAD answers as GET does, without a body", async () => {
     const response = await api.app.request(`/v1/queues/${queue}`, { method: "HEAD" });
     expect([response.status, await response.text()]).toEqual([200, ""]);
+  });
+});
+
+interface Receipt {
+  receipt: string;
+  bits: string;
+  receiveCount: number;
+  messages: { messageId: string; body: string }[];
+}
+
+describe("messages by receipt", () => {
+  async function receipts(body: object = {}): Promise<Receipt[]> {
+    const answer = await api.ok<{ receipts: Receipt[] }>(`POST /v1/queues/${queue}/receive`, {
+      body: { receipts: true, ...body },
+    });
+    return answer.receipts;
+  }
+
+  async function acknowledge(marked: { receipt: string; bits: string }[]): Promise<unknown> {
+    return await api.ok(`POST /v1/queues/${queue}/ack`, { body: { receipts: marked } });
+  }
+
+  const send = async (count: number) =>
+    await api.ok(`POST /v1/queues/${queue}/messages`, {
+      body: { messages: Array.from({ length: count }, (_, index) => ({ body: `m${index}` })) },
+    });
+
+  test("what was stored together is received and acknowledged together", async () => {
+    await send(63);
+    const [receipt, ...others] = await receipts({ maxMessages: 100 });
+    expect(others).toEqual([]);
+    expect(receipt).toMatchObject({ bits: "7fffffffffffffff", receiveCount: 1 });
+    expect(receipt?.messages.map(({ body }) => body)).toEqual(
+      Array.from({ length: 63 }, (_, index) => `m${index}`),
+    );
+    const { receipt: token = "", bits = "" } = receipt ?? {};
+    expect(await acknowledge([{ receipt: token, bits }])).toEqual({ results: [{ ok: true }] });
+    expect(await counts()).toMatchObject({ visible: 0, inFlight: 0 });
+  });
+
+  test("a part of a receipt can be acknowledged, and what is not held any more is named", async () => {
+    await send(4);
+    const [receipt] = await receipts({ maxMessages: 4, visibilityTimeout: 600 });
+    const token = receipt?.receipt ?? "";
+    expect(await acknowledge([{ receipt: token, bits: "6" }])).toEqual({ results: [{ ok: true }] });
+    expect(await acknowledge([{ receipt: token, bits: "7" }])).toEqual({
+      results: [{ error: expect.objectContaining({ code: "receipt_handle_expired" }), bits: "6" }],
+    });
+    expect(await counts()).toMatchObject({ visible: 0, inFlight: 1 });
+  });
+
+  test("the handle of a message is its receipt with the character of its bit", async () => {
+    await send(2);
+    const [receipt] = await receipts({ maxMessages: 2 });
+    const receiptHandles = ["A", "B"].map((bit) => `${receipt?.receipt}${bit}`);
+    const answer = await api.ok(`POST /v1/queues/${queue}/ack`, { body: { receiptHandles } });
+    expect(answer).toEqual({ results: [{ ok: true }, { ok: true }] });
+  });
+
+  test.each([
+    ["neither handles nor receipts", {}, "invalid_request"],
+    ["both", { receiptHandles: ["h"], receipts: [{ receipt: "r", bits: "1" }] }, "invalid_request"],
+    [
+      "bits that are no hexadecimal number",
+      { receipts: [{ receipt: "r", bits: "x" }] },
+      "invalid_request",
+    ],
+    ["a 64th bit", { receipts: [{ receipt: "r", bits: "8000000000000000" }] }, "invalid_request"],
+    [
+      "a receipt nobody issued",
+      { receipts: [{ receipt: "r", bits: "1" }] },
+      "receipt_handle_invalid",
+    ],
+  ])("an acknowledge with %s is refused", async (_, body, code) => {
+    const answer = await api.call(`POST /v1/queues/${queue}/ack`, { body });
+    expect(answer.body).toMatchObject({ error: { code } });
+    expect(answer.status).toBe(400);
   });
 });

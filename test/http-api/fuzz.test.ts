@@ -57,6 +57,24 @@ const handle = fc.oneof(
 const partly = <Fields>(fields: { [Key in keyof Fields]: fc.Arbitrary<Fields[Key]> }) =>
   fc.record(fields, { requiredKeys: [] });
 
+const rule = mostly(
+  fc.oneof(
+    text,
+    integer,
+    partly({ prefix: mostly(text) }),
+    partly({ wildcard: mostly(text) }),
+    partly({ cidr: mostly(text) }),
+    partly({ numeric: mostly(fc.array(mostly(fc.constantFrom<unknown>("=", ">", "<=", 1, 2)))) }),
+    partly({ "anything-but": mostly(fc.array(mostly(text))) }),
+    partly({ exists: mostly(fc.boolean()) }),
+  ),
+);
+const filterPolicy = fc.dictionary(
+  fc.oneof(fc.constantFrom("a", "$or", "constructor", "a.b", "__proto__"), text),
+  mostly(fc.array(rule, { maxLength: 3 })),
+  { maxKeys: 6 },
+);
+
 const bodies: Record<string, fc.Arbitrary<unknown>> = {
   "POST /v1/topics": partly({ name: mostly(name), tags: mostly(tags), x: odd }),
   "PATCH /v1/topics/:": partly({ tags: mostly(tags), name: odd }),
@@ -75,7 +93,21 @@ const bodies: Record<string, fc.Arbitrary<unknown>> = {
     retention: mostly(integer),
     tags: mostly(tags),
   }),
-  "POST /v1/topics/:/subscriptions": partly({ queue: mostly(name) }),
+  "POST /v1/topics/:/subscriptions": partly({
+    queue: mostly(name),
+    filterPolicy: mostly(filterPolicy),
+    filterPolicyScope: mostly(fc.constantFrom("MessageAttributes", "MessageBody")),
+    rawDelivery: mostly(fc.boolean()),
+    redrivePolicy: mostly(partly({ deadLetterQueue: mostly(name) })),
+  }),
+  "PATCH /v1/subscriptions/:": partly({
+    filterPolicy: mostly(filterPolicy),
+    filterPolicyScope: mostly(fc.constantFrom("MessageAttributes", "MessageBody")),
+    redrivePolicy: mostly(partly({ deadLetterQueue: mostly(name) })),
+  }),
+  "POST /v1/topics/:/match": partly({
+    message: mostly(partly({ body: mostly(text), attributes: mostly(attributes) })),
+  }),
   "POST /v1/topics/:/messages": partly({
     messages: mostly(
       fc.array(

@@ -55,8 +55,9 @@ test("a queue is created once, read with its counts, changed and deleted", async
   });
   const changed = await admin.queues.update(billing, { delay: 5, receiveWait: 3 });
   expect(changed).toMatchObject({ visibilityTimeout: 45, delay: 5, receiveWait: 3 });
-  const { counts } = await admin.queues.get(billing);
+  const { counts, totals } = await admin.queues.get(billing);
   expect(counts).toEqual({ visible: 0, inFlight: 0, delayed: 0, oldestMessageAge: null });
+  expect(totals).toMatchObject({ sent: 0, acknowledged: 0 });
   await admin.queues.delete(billing);
   await expect(admin.queues.get(billing)).rejects.toMatchObject({ code: "queue_not_found" });
 });
@@ -99,6 +100,63 @@ test("a queue is subscribed once and unsubscribed by id", async () => {
   await admin.subscriptions.delete(subscription.id);
   await expect(admin.subscriptions.get(subscription.id)).rejects.toMatchObject({
     code: "subscription_not_found",
+  });
+});
+
+test("a subscription has a filter policy, which can be changed and tried", async () => {
+  const orders = topic(unique("orders"));
+  const north = queue(unique("north"), orders);
+  const all = queue(unique("all"), orders);
+  await Promise.all([
+    admin.topics.create(orders),
+    admin.queues.create(north),
+    admin.queues.create(all),
+  ]);
+  const settings = {
+    filterPolicy: { store: ["north"], total: [{ numeric: [">=", 100] }] },
+  } as const;
+  const subscription = await admin.subscribe(orders, north, settings);
+  expect(subscription).toMatchObject({
+    ...settings,
+    filterPolicyScope: "MessageAttributes",
+    rawDelivery: true,
+    redrivePolicy: null,
+    queueDeleted: false,
+  });
+  await expect(admin.subscribe(orders, north)).rejects.toMatchObject({
+    code: "subscription_exists",
+    status: 409,
+  });
+  await admin.subscribe(orders, all);
+  const message = { body: "{}", attributes: { store: "north", total: 99.5 } };
+  await expect(admin.subscriptions.match(orders, message)).resolves.toEqual([
+    {
+      subscription: subscription.id,
+      queue: north.name,
+      matches: false,
+      refusal: { path: "total", message: expect.stringContaining("99.5") },
+    },
+    { subscription: expect.any(String), queue: all.name, matches: true },
+  ]);
+  const changed = await admin.subscriptions.update(subscription.id, {
+    filterPolicy: null,
+    redrivePolicy: { deadLetterQueue: all.name },
+  });
+  expect(changed).toMatchObject({
+    filterPolicy: null,
+    redrivePolicy: { deadLetterQueue: all.name },
+  });
+  await expect(admin.subscriptions.get(subscription.id)).resolves.toEqual(changed);
+});
+
+test("a filter policy with a mistake is refused with its place in it", async () => {
+  const name = unique("filtered");
+  await Promise.all([admin.topics.create(name), admin.queues.create(name)]);
+  await expect(
+    admin.subscribe(name, name, { filterPolicy: { total: [1, { numeric: [">", 5, "<", 1] }] } }),
+  ).rejects.toMatchObject({
+    code: "invalid_filter_policy",
+    details: [{ path: "filterPolicy.total.1.numeric", message: expect.any(String) }],
   });
 });
 

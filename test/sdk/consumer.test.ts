@@ -281,6 +281,34 @@ describe("with a handler", () => {
     const { visible, inFlight, delayed } = await countsOf(connection, numbers);
     expect([visible, inFlight + delayed]).toEqual([0, 1]);
   });
+
+  test("what a failed handler threw, or a release says, is kept with the message", async () => {
+    const numbers = await queueOf(connection, 5);
+    const { options } = noting({ backoff: () => 60 });
+    const consumer = createConsumer(connection, numbers, options);
+    let seen = 0;
+    await consumer.run(async (message) => {
+      seen++;
+      if (seen === 5) void consumer.stop();
+      if (message.payload === 0) await message.release({ delay: 60, reason: "by hand" });
+      if (message.payload === 1) throw new Error(`line\nbreak ${"x".repeat(2_000)}`);
+      // oxlint-disable-next-line typescript/only-throw-error -- a handler may throw anything
+      if (message.payload === 2) throw "a string";
+      // oxlint-disable-next-line typescript/only-throw-error -- a handler may throw anything
+      if (message.payload === 3) throw null;
+      if (message.payload === 4) await message.release(60);
+    });
+    const reasons: Record<string, string | undefined> = {};
+    for await (const { body, failureReason } of createAdmin(connection).queues.peek(numbers))
+      reasons[body] = failureReason;
+    expect(reasons).toEqual({
+      0: "by hand",
+      1: `line break ${"x".repeat(1_013)}`,
+      2: "a string",
+      3: undefined,
+      4: undefined,
+    });
+  });
 });
 
 describe("with a handler of batches", () => {

@@ -58,7 +58,7 @@ function referenceProblems({ folder, manifest }) {
 
 function importProblems(importer, file, from) {
   const isTest =
-    /\.(test|fixture)\.(ts|mjs)$/.test(file) || !file.startsWith(`${importer.folder}/src/`);
+    /\.(test|fixture|bench)\.(ts|mjs)$/.test(file) || !file.startsWith(`${importer.folder}/src/`);
   if (from.startsWith(".")) return relativeProblems(importer, file, from);
   if (isBuiltin(from)) return builtinProblems(importer, from, isTest);
   const name = from.split("/", from.startsWith("@") ? 2 : 1).join("/");

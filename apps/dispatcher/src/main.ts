@@ -33,7 +33,13 @@ runProcess({
     const metrics = createMetrics();
     const observer = messageMetrics(metrics, logger);
     let stopping = false;
-    const dispatcher = await startDispatcher({ database, bus, observer, logger });
+    const dispatcher = await startDispatcher({
+      database,
+      bus,
+      observer,
+      logger,
+      watchedQueues: config.queueMetrics,
+    });
     const health = healthEndpoints({
       metrics,
       isStopping: () => stopping,

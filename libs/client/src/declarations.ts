@@ -52,7 +52,7 @@ export function topic(name: string, schema?: Any): TopicDeclaration<never, unkno
 }
 
 /**
- * Declares a queue: its name (1 to 80 of `A-Z a-z 0-9 _ -`) and the schema of its messages, or the topic that it is fed by.
+ * Declares a queue: its name (1 to 80 of `A-Z a-z 0-9 _ -`; that of a FIFO queue ends in `.fifo`) and the schema of its messages, or the topic that it is fed by.
  *
  * Throws `invalid_name`.
  *
@@ -84,11 +84,19 @@ export type TopicReference = string | TopicDeclaration;
 export type QueueReference = string | QueueDeclaration;
 
 export function topicName(reference: TopicReference): string {
-  return checkedName("topic", reference, 256);
+  return checkedName(reference, {
+    kind: "topic",
+    form: /^[A-Za-z0-9_-]{1,256}$/,
+    rule: "expected 1 to 256 of A-Z a-z 0-9 _ -",
+  });
 }
 
 export function queueName(reference: QueueReference): string {
-  return checkedName("queue", reference, 80);
+  return checkedName(reference, {
+    kind: "queue",
+    form: /^(?=.{1,80}$)[A-Za-z0-9_-]+(\.fifo)?$/,
+    rule: "expected 1 to 80 of A-Z a-z 0-9 _ -, and .fifo at the end of a FIFO queue's",
+  });
 }
 
 function formatOf(source: Any | TopicDeclaration | undefined): PayloadFormat<never, unknown> {
@@ -97,14 +105,12 @@ function formatOf(source: Any | TopicDeclaration | undefined): PayloadFormat<nev
 }
 
 function checkedName(
-  kind: "topic" | "queue",
   reference: TopicReference | QueueReference,
-  max: number,
+  { kind, form, rule: message }: { kind: "topic" | "queue"; form: RegExp; rule: string },
 ): string {
   const name =
     typeof reference === "string" ? reference : (reference as { name?: string } | undefined)?.name;
-  if (typeof name === "string" && name.length <= max && /^[A-Za-z0-9_-]+$/.test(name)) return name;
-  const message = `expected 1 to ${max} of A-Z a-z 0-9 _ -`;
+  if (typeof name === "string" && form.test(name)) return name;
   throw new SluiceError(
     "invalid_name",
     `The ${kind} name ${JSON.stringify(name)} is out of rule: ${message}.`,

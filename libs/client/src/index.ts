@@ -28,15 +28,22 @@ export type {
   QueueCounts,
   QueueInfo,
   QueueInfoWithCounts,
+  NewQueueSettings,
   QueueSettings,
+  QueueTotals,
   RedriveAllowPolicy,
   RedrivePolicy,
 } from "./admin/queues.ts";
 export type { MessageState, PeekedMessage, PeekOptions } from "./admin/peek.ts";
 export type { Redrive, RedriveAdmin, RedriveOptions } from "./admin/redrives.ts";
+export type { FilterPolicy, FilterRule } from "./admin/filter-policy.ts";
 export type {
+  MatchInfo,
+  MatchInput,
   SubscriptionAdmin,
   SubscriptionInfo,
   SubscriptionListOptions,
+  SubscriptionRedrivePolicy,
+  SubscriptionSettings,
 } from "./admin/subscriptions.ts";
 export type { Tags, TopicAdmin, TopicInfo, TopicSettings } from "./admin/topics.ts";

@@ -85,6 +85,26 @@ export class BatchWorkload<Payload> implements Workload {
     }
     if (refused.length === 0) return messages;
     this.#outcomes.undecodable(refused);
-    return messages.filter((message) => refused.every((entry) => entry.message !== message));
+    return this.#withoutOvertaking(
+      messages,
+      refused.map(({ message }) => message),
+    );
+  }
+
+  /** Leaves out what was refused, and of a FIFO queue what comes after it in its group: that comes again in its order. */
+  #withoutOvertaking(messages: HeldMessage[], refused: readonly HeldMessage[]): HeldMessage[] {
+    const blocked = new Set<string>();
+    const early: HeldMessage[] = [];
+    const accepted = messages.filter((message) => {
+      const { lane } = message;
+      const isRefused = refused.includes(message);
+      if (isRefused && lane !== undefined) blocked.add(lane);
+      if (isRefused) return false;
+      if (lane === undefined || !blocked.has(lane)) return true;
+      early.push(message);
+      return false;
+    });
+    this.#outcomes.unhandled(early);
+    return accepted;
   }
 }

@@ -15,7 +15,12 @@ export interface HandlerLimits {
   readonly receivers: number;
 }
 
-/** Handles up to `concurrency` messages at once and keeps up to `prefetch` more at hand, in the order received. */
+/**
+ * Handles up to `concurrency` messages at once and keeps up to `prefetch` more at hand, in the order received.
+ *
+ * Messages of one group of a FIFO queue are handled one after the other. When one of them fails, or is given back, those
+ * after it are given back as well, unhandled: they come again in their order.
+ */
 export class HandlerWorkload<Payload> implements Workload {
   readonly #handler: Handler<Payload>;
   readonly #format: PayloadFormat<never, unknown>;
@@ -25,6 +30,8 @@ export class HandlerWorkload<Payload> implements Workload {
   readonly #share: number;
   readonly #threshold: number;
   #waiting: HeldMessage[] = [];
+  /** Groups of a FIFO queue that are being handled. */
+  readonly #busy = new Set<string>();
   #running = 0;
   #reserved = 0;
   #stopped = false;
@@ -93,26 +100,49 @@ export class HandlerWorkload<Payload> implements Workload {
   }
 
   #advance(): void {
-    while (this.#running < this.#concurrency && this.#waiting.length > 0) {
+    while (this.#running < this.#concurrency) {
+      const message = this.#next();
+      if (message === undefined) break;
       this.#running++;
-      void this.#handle(this.#waiting.shift()!);
+      void this.#handle(message);
     }
     while (this.#wanting.length > 0 && this.#wanted) this.#wanting.shift()!(this.#reserve());
     if (this.#running === 0) for (const resolve of this.#idle.splice(0)) resolve();
   }
 
+  /** The first message that may be handled now. */
+  #next(): HeldMessage | undefined {
+    const index = this.#waiting.findIndex(
+      ({ lane }) => lane === undefined || !this.#busy.has(lane),
+    );
+    if (index === 0) return this.#waiting.shift();
+    return index < 0 ? undefined : this.#waiting.splice(index, 1)[0];
+  }
+
   async #handle(message: HeldMessage): Promise<void> {
+    const { lane } = message;
+    if (lane !== undefined) this.#busy.add(lane);
+    let succeeded = false;
     try {
       if (await this.#decoded(message)) {
         await this.#handler(message as ReceivedMessage<Payload>);
         this.#outcomes.succeeded(message);
+        succeeded = !message.released;
       }
     } catch (error) {
       this.#outcomes.failed(error, [message]);
     } finally {
+      if (lane !== undefined) this.#leave(lane, succeeded);
       this.#running--;
       this.#advance();
     }
+  }
+
+  #leave(lane: string, succeeded: boolean): void {
+    this.#busy.delete(lane);
+    if (succeeded) return;
+    this.#outcomes.unhandled(this.#waiting.filter((message) => message.lane === lane));
+    this.#waiting = this.#waiting.filter((message) => message.lane !== lane);
   }
 
   async #decoded(message: HeldMessage): Promise<boolean> {

@@ -2,13 +2,13 @@ import type { AttributeValue, WireAttributes } from "@sluice/client";
 import { SluiceError } from "@sluice/client";
 import { decodeAttributes } from "@sluice/client/internal";
 import type { Lease } from "./leases.ts";
-import type { WireMessage } from "./queue-calls.ts";
-import type { ReceivedMessage } from "./received-message.ts";
+import { receiptHandleOf, type WireMessage, type WireReceipt } from "./queue-calls.ts";
+import type { ReceivedMessage, ReleaseOptions } from "./received-message.ts";
 
 /** What a message can ask of the consumer that holds it. */
 export interface Holder {
   acknowledge(message: HeldMessage): Promise<void>;
-  release(message: HeldMessage, delaySeconds: number): Promise<void>;
+  release(message: HeldMessage, options: ReleaseOptions): Promise<void>;
   extend(message: HeldMessage, seconds: number): Promise<void>;
 }
 
@@ -17,6 +17,7 @@ interface Seldom {
   attributes?: Record<string, AttributeValue>;
   abort?: AbortController;
   lostBy?: SluiceError;
+  released?: boolean;
 }
 
 /**
@@ -28,18 +29,23 @@ interface Seldom {
  * A lost message is visible to other consumers, or with one. It is not extended any more, but acknowledging it is still
  * worth a try: until somebody has received it again, the server takes it.
  *
- * One is made for every message, 80,000 and more a second, and garbage is half of a bulk consumer's work: it has five
+ * One is made for every message, 80,000 and more a second, and garbage is half of a bulk consumer's work: it has seven
  * fields, and everything else is read from the parsed answer when it is asked for.
  */
 export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> {
   payload!: Payload;
+  readonly receipt: WireReceipt;
+  /** Its place among the messages stored together with it. */
+  readonly bit: number;
   readonly #wire: WireMessage;
   readonly #lease: Lease;
   #state: "held" | "settled" | "lost" = "held";
   #seldom: Seldom | undefined;
 
-  constructor(wire: WireMessage, lease: Lease) {
+  constructor(wire: WireMessage, receipt: WireReceipt, bit: number, lease: Lease) {
     this.#wire = wire;
+    this.receipt = receipt;
+    this.bit = bit;
     this.#lease = lease;
   }
 
@@ -59,12 +65,27 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     return this.#wire.groupId;
   }
 
+  get deduplicationId(): string | undefined {
+    return this.#wire.deduplicationId;
+  }
+
+  get sequenceNumber(): string | undefined {
+    const { firstSequenceNumber } = this.receipt;
+    if (firstSequenceNumber === undefined) return undefined;
+    return String(BigInt(firstSequenceNumber) + BigInt(this.bit)).padStart(20, "0");
+  }
+
+  /** Of FIFO queues: the group whose messages are handled one after the other. */
+  get lane(): string | undefined {
+    return this.receipt.firstSequenceNumber === undefined ? undefined : this.#wire.groupId;
+  }
+
   get receiveCount(): number {
-    return this.#wire.receiveCount;
+    return this.receipt.receiveCount;
   }
 
   get receiptHandle(): string {
-    return this.#wire.receiptHandle;
+    return receiptHandleOf(this);
   }
 
   get attributes(): Record<string, AttributeValue> {
@@ -77,11 +98,15 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
   }
 
   get sentAt(): Date {
-    return new Date(this.#wire.sentAt);
+    return new Date(this.receipt.sentAt);
   }
 
   get firstReceivedAt(): Date {
-    return new Date(this.#wire.firstReceivedAt);
+    return new Date(this.receipt.firstReceivedAt);
+  }
+
+  get failureReason(): string | undefined {
+    return this.receipt.failureReason;
   }
 
   get signal(): AbortSignal {
@@ -95,6 +120,11 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     return this.#state === "held";
   }
 
+  /** Given back by its handler. */
+  get released(): boolean {
+    return this.#seldom?.released ?? false;
+  }
+
   /** Visible to others before it was settled. */
   get lost(): boolean {
     return this.#seldom?.lostBy !== undefined;
@@ -104,8 +134,11 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     if (this.settle()) await this.#lease.holder.acknowledge(this);
   }
 
-  async release(delaySeconds = 0): Promise<void> {
-    if (this.settle()) await this.#lease.holder.release(this, delaySeconds);
+  async release(options: number | ReleaseOptions = {}): Promise<void> {
+    const given = typeof options === "number" ? { delay: options } : options;
+    if (!this.settle()) return;
+    (this.#seldom ??= {}).released = true;
+    await this.#lease.holder.release(this, given);
   }
 
   async extend(seconds: number): Promise<void> {

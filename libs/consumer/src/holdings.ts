@@ -3,8 +3,8 @@ import type { Failures, Refused } from "./failures.ts";
 import { HeldMessage } from "./held-message.ts";
 import type { Holder } from "./held-message.ts";
 import { Leases } from "./leases.ts";
-import { maxEntries } from "./queue-calls.ts";
-import type { QueueCalls, WireMessage } from "./queue-calls.ts";
+import { bitsOf, maxEntries, type QueueCalls, type WireReceipt } from "./queue-calls.ts";
+import type { ReleaseOptions } from "./received-message.ts";
 import type { Settlements } from "./settlements.ts";
 
 export interface HoldingsOptions {
@@ -32,14 +32,19 @@ export class Holdings implements Holder {
   }
 
   /** Takes over what a receive has just answered. */
-  hold(received: readonly WireMessage[]): HeldMessage[] {
+  hold(received: readonly WireReceipt[]): HeldMessage[] {
     if (received.length === 0) return [];
     const lease = this.#leases.begin(this);
-    return received.map((wire) => {
-      const message = new HeldMessage(wire, lease);
-      lease.add(message);
-      return message;
-    });
+    const held: HeldMessage[] = [];
+    for (const receipt of received) {
+      const bits = bitsOf(receipt);
+      receipt.messages.forEach((wire, index) => {
+        const message = new HeldMessage(wire, receipt, bits[index]!, lease);
+        lease.add(message);
+        held.push(message);
+      });
+    }
+    return held;
   }
 
   held(): HeldMessage[] {
@@ -55,8 +60,8 @@ export class Holdings implements Holder {
     return this.#options.settlements.ackNow(message);
   }
 
-  release(message: HeldMessage, delaySeconds: number): Promise<void> {
-    return this.#options.settlements.releaseNow(message, delaySeconds);
+  release(message: HeldMessage, options: ReleaseOptions): Promise<void> {
+    return this.#options.settlements.releaseNow(message, options);
   }
 
   async extend(message: HeldMessage, visibilityTimeout: number): Promise<void> {

@@ -3,4 +3,4 @@ export type { Consumer } from "./consumer.ts";
 export type { BatchHandler } from "./batch-workload.ts";
 export type { Handler } from "./handler-workload.ts";
 export type { ConsumerFailure, ConsumerOptions, ConsumerState, FailureStage } from "./options.ts";
-export type { ReceivedMessage } from "./received-message.ts";
+export type { ReceivedMessage, ReleaseOptions } from "./received-message.ts";

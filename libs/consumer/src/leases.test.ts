@@ -29,15 +29,9 @@ function setUp({ autoExtend = true } = {}) {
   const receive = (...ids: string[]) => {
     const lease = leases.begin(nobody);
     return ids.map((messageId) => {
-      const common = {
-        body: "",
-        receiptHandle: messageId,
-        attributes: {},
-        receiveCount: 1,
-        sentAt: "",
-        firstReceivedAt: "",
-      };
-      const message = new HeldMessage({ messageId, ...common }, lease);
+      const wire = { messageId, body: "", attributes: {} };
+      const common = { receipt: messageId, receiveCount: 1, sentAt: "", firstReceivedAt: "" };
+      const message = new HeldMessage(wire, { ...common, bits: "1", messages: [wire] }, 0, lease);
       lease.add(message);
       return message;
     });

@@ -32,27 +32,26 @@ export class Outcomes {
 
   failed(error: unknown, messages: readonly HeldMessage[]): void {
     this.#failures.handler(error, messages);
-    this.#retryLater(messages);
+    for (const message of messages) this.#retryLater(message, error);
   }
 
   /** A body that is not what the queue is declared to carry: redelivered, so that it goes the way of every poison message. */
   undecodable(refused: readonly Refused[]): void {
     this.#failures.entries("decode", refused);
-    this.#retryLater(refused.map(({ message }) => message));
+    for (const { message, error } of refused) this.#retryLater(message, error);
   }
 
   /** Gives back what was never handled. */
   unhandled(messages: readonly HeldMessage[]): void {
     for (const message of messages) {
-      if (message.settle()) this.#settlements.release(message, 0);
+      if (message.settle()) this.#settlements.release(message, {});
     }
   }
 
-  #retryLater(messages: readonly HeldMessage[]): void {
-    for (const message of messages) {
-      if (!message.settle() || message.lost) continue; // a lost one is visible already
-      this.#settlements.release(message, this.#delay(message.receiveCount));
-    }
+  #retryLater(message: HeldMessage, error: unknown): void {
+    if (!message.settle() || message.lost) return; // a lost one is visible already
+    const delay = this.#delay(message.receiveCount);
+    this.#settlements.release(message, { delay, reason: reasonOf(error) });
   }
 
   #delay(receiveCount: number): number {
@@ -63,4 +62,10 @@ export class Outcomes {
       return exponentialBackoff(receiveCount);
     }
   }
+}
+
+/** What an error says; a handler may throw anything. */
+function reasonOf(error: unknown): string | undefined {
+  const said: unknown = error instanceof Error ? error.message || error.name : error;
+  return typeof said === "string" ? said : undefined;
 }

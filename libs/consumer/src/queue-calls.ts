@@ -1,17 +1,53 @@
 import type { Connection, QueueDeclaration, SluiceError, WireAttributes } from "@sluice/client";
 import { entryError, listOf, queuePath } from "@sluice/client/internal";
 
-/** A message as a receive answers it. */
+/** A message as a receive answers it, under its receipt. */
 export interface WireMessage {
   readonly messageId: string;
-  readonly receiptHandle: string;
   readonly body: string;
   readonly attributes: WireAttributes;
   readonly subject?: string;
   readonly groupId?: string;
+  readonly deduplicationId?: string;
+}
+
+/** Messages that were stored and received together, with what they have in common. */
+export interface WireReceipt {
+  /** What their receipt handles begin with. */
+  readonly receipt: string;
+  /** Which messages they are of those stored together, as hexadecimal digits. */
+  readonly bits: string;
+  /** Of a FIFO queue: the sequence number of the message at bit 0, 20 digits; each of the others has its bit more. */
+  readonly firstSequenceNumber?: string;
   readonly receiveCount: number;
   readonly sentAt: string;
   readonly firstReceivedAt: string;
+  readonly failureReason?: string;
+  /** In order of their bits. */
+  readonly messages: readonly WireMessage[];
+}
+
+/** Names one message of a receipt. */
+export interface Received {
+  readonly receipt: WireReceipt;
+  readonly bit: number;
+}
+
+const bitCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-";
+
+/** The receipt handle of one message. */
+export function receiptHandleOf({ receipt, bit }: Received): string {
+  return receipt.receipt + bitCharacters.charAt(bit);
+}
+
+/** The bits of the messages of a receipt, lowest first. */
+export function bitsOf({ bits }: WireReceipt): number[] {
+  const positions: number[] = [];
+  for (let digit = bits.length - 1, base = 0; digit >= 0; digit--, base += 4) {
+    const value = Number.parseInt(bits.charAt(digit), 16);
+    for (let bit = 0; bit < 4; bit++) if ((value >> bit) & 1) positions.push(base + bit);
+  }
+  return positions;
 }
 
 export interface ReceiveRequest {
@@ -26,9 +62,13 @@ export interface VisibilityEntry {
   readonly receiptHandle: string;
   /** In seconds; 0 makes the message visible at once. */
   readonly visibilityTimeout: number;
+  /** Why it is given back. */
+  readonly reason?: string | undefined;
 }
 
-type EntryResult = { readonly ok: true } | { readonly error: { code: string; message: string } };
+type EntryResult =
+  | { readonly ok: true }
+  | { readonly error: { code: string; message: string }; readonly bits?: string };
 
 interface CallOptions {
   readonly signal?: AbortSignal | undefined;
@@ -61,33 +101,90 @@ export class QueueCalls {
     return (queue as { visibilityTimeout: number }).visibilityTimeout;
   }
 
-  async receive(body: ReceiveRequest, signal: AbortSignal): Promise<WireMessage[]> {
+  async receive(request: ReceiveRequest, signal: AbortSignal): Promise<WireReceipt[]> {
     const path = `${this.#path}/receive`;
-    const waitMs = body.wait * 1000;
+    const waitMs = request.wait * 1000;
+    const body = { ...request, receipts: true };
     const answer = await this.#connection.request({ method: "POST", path, body, signal, waitMs });
-    return listOf<WireMessage>(answer, "messages");
+    return listOf<WireReceipt>(answer, "receipts");
   }
 
-  acknowledge(receiptHandles: readonly string[], options: CallOptions): Promise<EntryErrors> {
-    return this.#change("ack", { receiptHandles }, { ...options, size: receiptHandles.length });
+  async acknowledge(messages: readonly Received[], options: CallOptions): Promise<EntryErrors> {
+    const marked = byReceipt(messages);
+    const receipts = marked.map(({ receipt, low, high }) => ({
+      receipt: receipt.receipt,
+      bits: hexOf(low, high),
+    }));
+    const results = await this.#change("ack", { receipts }, { ...options, size: receipts.length });
+    return errorsOfReceipts(messages, marked, results);
   }
 
-  changeVisibility(
+  async changeVisibility(
     entries: readonly VisibilityEntry[],
     options: CallOptions,
   ): Promise<EntryErrors> {
-    return this.#change("visibility", { entries }, { ...options, size: entries.length });
+    const size = entries.length;
+    return errorsOf(await this.#change("visibility", { entries }, { ...options, size }));
   }
 
   async #change(
     verb: string,
     body: object,
     { size, ...options }: CallOptions & { size: number },
-  ): Promise<EntryErrors> {
+  ): Promise<EntryResult[]> {
     const path = `${this.#path}/${verb}`;
     const answer = await this.#connection.request({ method: "POST", path, body, ...options });
-    return errorsOf(listOf<EntryResult>(answer, "results", size));
+    return listOf<EntryResult>(answer, "results", size);
   }
+}
+
+/** Some messages of a receipt: the bits below 32, and those above. */
+interface MarkedReceipt {
+  readonly receipt: WireReceipt;
+  low: number;
+  high: number;
+}
+
+/** Merges the messages of each receipt; those of one usually follow each other. */
+function byReceipt(messages: readonly Received[]): MarkedReceipt[] {
+  const marks = new Map<WireReceipt, MarkedReceipt>();
+  let mark: MarkedReceipt | undefined;
+  for (const { receipt, bit } of messages) {
+    if (mark?.receipt !== receipt) {
+      mark = marks.get(receipt) ?? { receipt, low: 0, high: 0 };
+      marks.set(receipt, mark);
+    }
+    if (bit < 32) mark.low |= 1 << bit;
+    else mark.high |= 1 << (bit - 32);
+  }
+  return [...marks.values()];
+}
+
+function hexOf(low: number, high: number): string {
+  const digits = (low >>> 0).toString(16);
+  return high === 0 ? digits : high.toString(16) + digits.padStart(8, "0");
+}
+
+function errorsOfReceipts(
+  messages: readonly Received[],
+  marked: readonly MarkedReceipt[],
+  results: readonly EntryResult[],
+): EntryErrors {
+  const refused = new Map<WireReceipt, { error: SluiceError; bits: Set<number> }>();
+  results.forEach((result, index) => {
+    const mark = marked[index];
+    if (mark === undefined || !("error" in result)) return;
+    const { receipt, low, high } = mark;
+    const bits = new Set(bitsOf({ ...receipt, bits: result.bits ?? hexOf(low, high) }));
+    refused.set(receipt, { error: entryError(result.error), bits });
+  });
+  if (refused.size === 0) return none;
+  const errors = new Map<number, SluiceError>();
+  messages.forEach(({ receipt, bit }, index) => {
+    const entry = refused.get(receipt);
+    if (entry?.bits.has(bit)) errors.set(index, entry.error);
+  });
+  return errors;
 }
 
 /** The errors of the entries that were refused, by their index. Nearly always empty. */

@@ -1,5 +1,12 @@
 import type { AttributeValue, WireAttributes } from "@sluice/client";
 
+export interface ReleaseOptions {
+  /** Seconds until the message is visible again: 0 to 43,200. Default 0. */
+  readonly delay?: number;
+  /** Why it could not be handled: kept with the message, shown by peek and with a dead letter. Shortened to 1,024 characters. */
+  readonly reason?: string;
+}
+
 /** A message that this consumer holds until it is acknowledged, released or its visibility timeout passes. */
 export interface ReceivedMessage<Payload> {
   /** The id that publishing returned, a UUIDv7. */
@@ -14,10 +21,16 @@ export interface ReceivedMessage<Payload> {
   readonly rawAttributes: WireAttributes;
   readonly subject: string | undefined;
   readonly groupId: string | undefined;
+  /** Of FIFO queues: what duplicates are known by. */
+  readonly deduplicationId: string | undefined;
+  /** Of FIFO queues: the order within the group, 20 digits. */
+  readonly sequenceNumber: string | undefined;
   /** How often the message has been received, this time included. */
   readonly receiveCount: number;
   readonly sentAt: Date;
   readonly firstReceivedAt: Date;
+  /** Of a dead letter: why it is one. */
+  readonly failureReason: string | undefined;
   /** The token of this receive. */
   readonly receiptHandle: string;
   /**
@@ -34,8 +47,11 @@ export interface ReceivedMessage<Payload> {
    */
   ack(): Promise<void>;
 
-  /** Makes the message visible again after that many seconds (0 to 43,200, default 0). Throws `message_not_in_flight` when it is so already. */
-  release(delaySeconds?: number): Promise<void>;
+  /**
+   * Makes the message visible again, after that many seconds if told so, with a reason if there is one. Throws `message_not_in_flight`
+   * when it is so already, `visibility_beyond_limit` when that would be more than 12 hours after it was received.
+   */
+  release(options?: number | ReleaseOptions): Promise<void>;
 
   /** Hides the message for that many seconds from now (1 to 43,200). Seldom needed: held messages are extended by themselves. */
   extend(seconds: number): Promise<void>;

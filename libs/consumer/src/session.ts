@@ -6,7 +6,7 @@ import { Holdings } from "./holdings.ts";
 import type { ConsumerState, Settings } from "./options.ts";
 import { Outcomes } from "./outcomes.ts";
 import { QueueCalls } from "./queue-calls.ts";
-import type { WireMessage } from "./queue-calls.ts";
+import type { WireReceipt } from "./queue-calls.ts";
 import { Settlements } from "./settlements.ts";
 import { untilAvailable } from "./until-available.ts";
 import type { Workload } from "./workload.ts";
@@ -121,7 +121,7 @@ export class Session {
     return own === 0 ? fallbackVisibilityTimeout : own;
   }
 
-  async #receive(maxMessages: number, visibilityTimeout: number): Promise<WireMessage[]> {
+  async #receive(maxMessages: number, visibilityTimeout: number): Promise<WireReceipt[]> {
     const { wait } = this.#settings;
     const received = await this.#untilAvailable((signal, failed) => {
       // After a failure a short poll: its answer is what tells that the server is back.

@@ -3,10 +3,13 @@ import { Coalescer } from "@sluice/client/internal";
 import type { Failures, Refused } from "./failures.ts";
 import type { HeldMessage } from "./held-message.ts";
 import { maxEntries } from "./queue-calls.ts";
+import type { ReleaseOptions } from "./received-message.ts";
 import type { EntryErrors, QueueCalls } from "./queue-calls.ts";
 
 /** How long the first of a few outcomes waits for others. */
 const lingerMs = 10;
+/** Characters of a reason that the server keeps. */
+const maxReason = 1_024;
 
 interface Waiter {
   readonly resolve: () => void;
@@ -17,6 +20,8 @@ interface Outcome {
   readonly message: HeldMessage;
   /** Of a release: seconds until the message is visible again. */
   readonly delay: number;
+  /** Of a release: why, where that is known. */
+  readonly reason?: string | undefined;
   /** Whoever awaits the outcome; without one, a refusal is reported. */
   readonly waiter?: Waiter;
 }
@@ -67,14 +72,14 @@ export class Settlements {
   }
 
   /** Releases in the background. */
-  release(message: HeldMessage, delay: number): void {
-    this.#releases.add({ message, delay: seconds(delay) });
+  release(message: HeldMessage, options: ReleaseOptions): void {
+    this.#releases.add(releaseOf(message, options));
   }
 
   /** Releases at once and resolves when the server has. */
-  releaseNow(message: HeldMessage, delay: number): Promise<void> {
+  releaseNow(message: HeldMessage, options: ReleaseOptions): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#releases.add({ message, delay: seconds(delay), waiter: { resolve, reject } }, true);
+      this.#releases.add({ ...releaseOf(message, options), waiter: { resolve, reject } }, true);
     });
   }
 
@@ -91,9 +96,10 @@ export class Settlements {
   }
 
   async #sendReleases(outcomes: readonly Outcome[]): Promise<void> {
-    const entries = outcomes.map(({ message, delay }) => ({
+    const entries = outcomes.map(({ message, delay, reason }) => ({
       receiptHandle: message.receiptHandle,
       visibilityTimeout: delay,
+      reason,
     }));
     const { signal } = this.#giveUp;
     const called = this.#calls.changeVisibility(entries, { signal, retry: true });
@@ -101,12 +107,11 @@ export class Settlements {
   }
 
   async #acknowledge(messages: readonly HeldMessage[]): Promise<EntryErrors> {
-    const handles = messages.map(({ receiptHandle }) => receiptHandle);
     const { signal } = this.#giveUp;
     let repeated = false;
     const onRetry = () => (repeated = true);
-    const called = this.#calls.acknowledge(handles, { signal, retry: true, onRetry });
-    const errors = await errorsOf(called, handles.length);
+    const called = this.#calls.acknowledge(messages, { signal, retry: true, onRetry });
+    const errors = await errorsOf(called, messages.length);
     // After a repeat an expired handle most likely means that the first attempt did it and only its answer was lost.
     return repeated ? withoutExpired(errors) : errors;
   }
@@ -127,6 +132,20 @@ export class Settlements {
     }
     this.#failures.entries(stage, refused);
   }
+}
+
+function releaseOf(message: HeldMessage, { delay = 0, reason }: ReleaseOptions): Outcome {
+  return { message, delay: seconds(delay), reason: reasonOf(reason) };
+}
+
+/** In the server's rule for a reason, whatever an error says. */
+function reasonOf(text: string | undefined): string | undefined {
+  const oneLine = text
+    ?.replaceAll(/[\p{Cc}\p{Cs}]+/gu, " ")
+    .trim()
+    .slice(0, maxReason);
+  // The cut may have gone through a pair.
+  return oneLine?.replace(/\p{Cs}$/u, "") || undefined;
 }
 
 /** A call refused as a whole is every entry's error. */

@@ -7,11 +7,13 @@ import type { Sql } from "./connect.ts";
 export async function describeSchema(sql: Sql): Promise<string> {
   const lines = await sql<{ line: string }[]>`
     WITH tables AS (
-      SELECT c.oid, c.relname, c.reloptions, t.reloptions AS toast_options
+      SELECT c.oid, c.relname, c.reloptions, t.reloptions AS toast_options,
+             CASE WHEN c.relkind = 'p' THEN 'partition by ' || pg_get_partkeydef(c.oid) END AS parted,
+             pg_get_expr(c.relpartbound, c.oid) AS part
       FROM pg_class c LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
-      WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
+      WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
     ), parts AS (
-      SELECT relname, 0 AS kind, 0 AS position, concat_ws(' ', 'table', relname,
+      SELECT relname, 0 AS kind, 0 AS position, concat_ws(' ', 'table', relname, parted, part,
                'with (' || array_to_string(reloptions, ', ') || ')',
                'toast (' || array_to_string(toast_options, ', ') || ')') AS line
       FROM tables

@@ -35,6 +35,8 @@ export const topics = pgTable(
     account: account(),
     name: text("name").notNull(),
     tags: jsonb("tags").$type<Record<string, string>>().notNull().default({}),
+    /** What AWS' protocols set and show although it has no meaning here, such as a Policy, by its name there. */
+    awsAttributes: jsonb("aws_attributes").$type<Record<string, string>>().notNull().default({}),
     createdAt: time("created_at").notNull().default(fromDatabaseClock),
   },
   (t) => [
@@ -64,9 +66,26 @@ export const queues = pgTable(
       .$type<{ permission: "allowAll" | "denyAll" | "byQueue"; queues?: string[] }>()
       .notNull()
       .default({ permission: "allowAll" }),
+    /** Whether messages of a group are delivered in the order of their commits; its name ends in `.fifo` then, and only then. */
+    fifo: boolean("fifo").notNull().default(false),
+    /** Of a FIFO queue: whether a message without a deduplication id gets the SHA-256 of its body. */
+    contentBasedDeduplication: boolean("content_based_deduplication").notNull().default(false),
+    /** Of a FIFO queue: within what a deduplication id tells messages apart. */
+    deduplicationScope: text("deduplication_scope")
+      .$type<"queue" | "messageGroup">()
+      .notNull()
+      .default("queue"),
+    fifoThroughputLimit: text("fifo_throughput_limit")
+      .$type<"perQueue" | "perMessageGroupId">()
+      .notNull()
+      .default("perQueue"),
     /** Whether receives get nothing; sends and fan-out go on. */
     paused: boolean("paused").notNull().default(false),
+    /** When it was purged last, for whoever wants a while between two purges. */
+    purgedAt: time("purged_at"),
     tags: jsonb("tags").$type<Record<string, string>>().notNull().default({}),
+    /** What AWS' protocols set and show although it has no meaning here, such as a Policy, by its name there. */
+    awsAttributes: jsonb("aws_attributes").$type<Record<string, string>>().notNull().default({}),
     createdAt: time("created_at").notNull().default(fromDatabaseClock),
   },
   (t) => [
@@ -76,12 +95,49 @@ export const queues = pgTable(
       sql`(${t.deadLetterQueueId} IS NULL) = (${t.maxReceiveCount} IS NULL) AND ${t.maxReceiveCount} BETWEEN 1 AND 1000`,
     ),
     unique("queues_name").on(t.account, t.name),
-    check("queues_name_form", sql`${t.name} ~ '^[A-Za-z0-9_-]{1,80}$'`),
+    check(
+      "queues_name_form",
+      sql`CASE WHEN ${t.fifo} THEN ${t.name} ~ '^[A-Za-z0-9_-]{1,75}[.]fifo$' ELSE ${t.name} ~ '^[A-Za-z0-9_-]{1,80}$' END`,
+    ),
+    check(
+      "queues_fifo",
+      sql`${t.fifo} OR NOT ${t.contentBasedDeduplication} AND ${t.deduplicationScope} = 'queue' AND ${t.fifoThroughputLimit} = 'perQueue'`,
+    ),
+    check(
+      "queues_fifo_throughput",
+      sql`${t.deduplicationScope} = 'messageGroup' OR ${t.deduplicationScope} = 'queue' AND ${t.fifoThroughputLimit} = 'perQueue'`,
+    ),
+    check(
+      "queues_fifo_throughput_limit",
+      sql`${t.fifoThroughputLimit} IN ('perQueue', 'perMessageGroupId')`,
+    ),
     check("queues_visibility_timeout", sql`${t.visibilityTimeout} BETWEEN 0 AND 43200`),
     check("queues_delay", sql`${t.delay} >= 0`),
     check("queues_retention", sql`${t.retention} BETWEEN 60 AND 1209600`),
     check("queues_max_message_size", sql`${t.maxMessageSize} BETWEEN 1024 AND 1048576`),
     check("queues_receive_wait", sql`${t.receiveWait} BETWEEN 0 AND 20`),
+  ],
+);
+
+/**
+ * Filter policies, each once for all subscriptions that have it: it is compiled once, and evaluated once a message. A row is
+ * never changed and an id never used again, so what a process remembers of one is right for ever.
+ */
+export const filterPolicies = pgTable(
+  "filter_policies",
+  {
+    id: id("id").primaryKey().generatedAlwaysAsIdentity(),
+    account: account(),
+    scope: text("scope").$type<"MessageAttributes" | "MessageBody">().notNull(),
+    /** JSON as it was given, but for white space. */
+    policy: text("policy").notNull(),
+    /** SHA-256 of scope and policy. */
+    hash: bytea("hash").notNull(),
+    createdAt: time("created_at").notNull().default(fromDatabaseClock),
+  },
+  (t) => [
+    unique("filter_policies_hash").on(t.account, t.hash),
+    check("filter_policies_scope", sql`${t.scope} IN ('MessageAttributes', 'MessageBody')`),
   ],
 );
 
@@ -94,14 +150,44 @@ export const subscriptions = pgTable(
     topicId: id("topic_id")
       .notNull()
       .references(() => topics.id, { onDelete: "cascade" }),
-    queueId: id("queue_id")
+    /** Null while the queue is deleted: what would go there goes to the dead-letter queue of the subscription. */
+    queueId: id("queue_id").references(() => queues.id, { onDelete: "cascade" }),
+    /** The name of the queue that was deleted; a new queue of that name takes its place. */
+    deletedQueue: text("deleted_queue"),
+    /** Null accepts everything. */
+    filterId: id("filter_id").references(() => filterPolicies.id),
+    filterPolicyScope: text("filter_policy_scope")
+      .$type<"MessageAttributes" | "MessageBody">()
       .notNull()
-      .references(() => queues.id, { onDelete: "cascade" }),
+      .default("MessageAttributes"),
+    /** Whether the queue gets messages as they are, or each inside a notification of SNS. */
+    rawDelivery: boolean("raw_delivery").notNull().default(true),
+    /** Where deliveries go while the queue is deleted. */
+    deadLetterQueueId: id("dead_letter_queue_id").references(() => queues.id, {
+      onDelete: "set null",
+    }),
     createdAt: time("created_at").notNull().default(fromDatabaseClock),
   },
   (t) => [
     unique("subscriptions_topic_queue").on(t.topicId, t.queueId),
     index("subscriptions_queue").on(t.queueId),
+    index("subscriptions_filter")
+      .on(t.filterId)
+      .where(sql`${t.filterId} IS NOT NULL`),
+    index("subscriptions_dead_letter")
+      .on(t.deadLetterQueueId)
+      .where(sql`${t.deadLetterQueueId} IS NOT NULL`),
+    index("subscriptions_deleted_queue")
+      .on(t.account, t.deletedQueue)
+      .where(sql`${t.deletedQueue} IS NOT NULL`),
+    check(
+      "subscriptions_queue_or_deleted",
+      sql`(${t.queueId} IS NULL) = (${t.deletedQueue} IS NOT NULL)`,
+    ),
+    check(
+      "subscriptions_filter_policy_scope",
+      sql`${t.filterPolicyScope} IN ('MessageAttributes', 'MessageBody')`,
+    ),
   ],
 );
 
@@ -109,7 +195,8 @@ export const batchIds = pgSequence("batch_ids");
 export const leaseIds = pgSequence("lease_ids", { cache: 32 });
 
 /**
- * The messages of one write, stored once and never changed: one serialised message a line.
+ * The messages of one write, stored once: one serialised message a line. A line that somebody may still receive never
+ * changes; see compactBatches.
  *
  * At most 63 of them, so that any set of them is a non-negative `bigint`. No foreign keys: hot rows that refer to
  * hot rows lock them for share, and many sharers of one row are a MultiXact each (docs: ARCHITECTURE.md).
@@ -122,25 +209,37 @@ export const batches = pgTable(
     sentAt: time("sent_at").notNull(),
     messageCount: smallint("message_count").notNull(),
     payload: text("payload").notNull(),
+    /** The messages whose lines are still there, a bit each: compaction empties the lines that no slice refers to. */
+    kept: id("kept")
+      .notNull()
+      .default(sql`9223372036854775807`),
   },
   (t) => [check("batches_message_count", sql`${t.messageCount} BETWEEN 1 AND 63`)],
 );
 
 /** Batches that wait for their fan-out. Deleting the row is the mark 'fanned out', in the transaction that fans out. */
-export const outbox = pgTable("outbox", {
-  batchId: id("batch_id").primaryKey(),
-  account: account(),
-  topicId: id("topic_id").notNull(),
-  sentAt: time("sent_at").notNull(),
-  messageCount: smallint("message_count").notNull(),
-});
+export const outbox = pgTable(
+  "outbox",
+  {
+    batchId: id("batch_id").primaryKey(),
+    account: account(),
+    topicId: id("topic_id").notNull(),
+    sentAt: time("sent_at").notNull(),
+    messageCount: smallint("message_count").notNull(),
+    /** The groups of its messages, and which messages are in each; null where none has a group. */
+    groupIds: text("group_ids").array(),
+    groupMasks: id("group_masks").array(),
+  },
+  // The sweeper begins where it was a while ago: batch ids are handed out in blocks, so they are in no order of time.
+  (t) => [index("outbox_sent").on(t.sentAt)],
+);
 
 /**
  * The undelivered part of one batch in one queue: a bit a message.
  *
  * A delivery is (queue, batch, bit). Several slices of one batch may rest in one queue; their bits are disjoint, since
  * whatever applies to some messages only splits a slice. There is one index, and it is not unique: two parts of a
- * batch may become visible at the same instant. A receipt handle names the row through that index (a claim writes
+ * batch may become visible at the same instant. (A second one is for messages with a group only.) A receipt handle names the row through that index (a claim writes
  * `visible_at` in whole milliseconds so that it survives the journey) and is fenced by `lease`; only a slice whose
  * visibility its holder has changed since (`moved`) is found through the small partial index instead.
  */
@@ -158,20 +257,178 @@ export const slices = pgTable(
       .default(sql`0`),
     sentAt: time("sent_at").notNull(),
     firstReceivedAt: time("first_received_at"),
+    /** The last receive: no visibility change goes further than 12 hours from here. */
+    receivedAt: time("received_at"),
     receiveCount: integer("receive_count").notNull().default(0),
     moved: boolean("moved").notNull().default(false),
     /** Of a dead letter: the queue that it came from. */
     sourceQueueId: id("source_queue_id"),
     /** Why it failed last, in the words of the consumer that gave it back. */
     failureReason: text("failure_reason"),
+    /** The group (tenant) that all its messages belong to; null where they have none. */
+    groupId: text("group_id"),
+    /** `<topic>/<subscription>`: handed out inside a notification of SNS. Null: as it is. */
+    envelope: text("envelope"),
   },
   (t) => [
     index("slices_visible").on(t.queueId, t.visibleAt, t.batchId),
+    index("slices_groups")
+      .on(t.queueId, t.groupId, t.visibleAt)
+      .where(sql`${t.groupId} IS NOT NULL`),
     index("slices_moved")
       .on(t.queueId, t.batchId)
       .where(sql`${t.moved}`),
     check("slices_pending", sql`${t.pending} > 0`),
     check("slices_failure_reason", sql`length(${t.failureReason}) <= 1024`),
+  ],
+);
+
+/** Numbers FIFO slices. Taken under the lock of their queue and without a cache: in a queue its order is that of commits. */
+export const fifoSequences = pgSequence("fifo_sequences");
+
+/**
+ * A message group of a FIFO queue that has messages. Whoever changes anything about the messages of a group holds this row.
+ */
+export const fifoGroups = pgTable(
+  "fifo_groups",
+  {
+    queueId: id("queue_id").notNull(),
+    groupId: text("group_id").notNull(),
+    account: account(),
+    /** When something of it may be handed out: the latest deadline of what is in flight, else when its first message is visible. */
+    availableAt: time("available_at").notNull(),
+    /** Nothing of the group has a lower sequence: where a scan begins, past the rows that are dead. */
+    headSequence: id("head_sequence").notNull(),
+    /** Nothing with a higher sequence was ever received: where a look for what is in flight ends. */
+    receivedUpto: id("received_upto")
+      .notNull()
+      .default(sql`0`),
+  },
+  (t) => [
+    primaryKey({ name: "fifo_groups_pkey", columns: [t.queueId, t.groupId] }),
+    index("fifo_groups_available").on(t.queueId, t.availableAt),
+    check("fifo_groups_group_id", sql`${t.groupId} ~ '^[!-~]{1,128}$'`),
+  ],
+);
+
+/**
+ * The undelivered messages of one group out of one batch in one FIFO queue.
+ *
+ * A delivery is (queue, sequence, bit). What is split off keeps the sequence, and of two parts one has all the lower
+ * bits: the order within a group is (sequence, lowest bit). A message that is moved to another queue gets a new sequence there.
+ */
+export const fifoSlices = pgTable(
+  "fifo_slices",
+  {
+    queueId: id("queue_id").notNull(),
+    groupId: text("group_id").notNull(),
+    sequence: id("sequence").notNull(),
+    batchId: id("batch_id").notNull(),
+    pending: id("pending").notNull(),
+    account: account(),
+    visibleAt: time("visible_at").notNull(),
+    /** The receive that holds it or held it last; 0 before the first one. */
+    lease: id("lease")
+      .notNull()
+      .default(sql`0`),
+    sentAt: time("sent_at").notNull(),
+    /** When the receive that holds it, or held it last, was made. */
+    receivedAt: time("received_at"),
+    firstReceivedAt: time("first_received_at"),
+    receiveCount: integer("receive_count").notNull().default(0),
+    /** Sent with a delay and not received yet: it can be cancelled, so it can be found by its batch. */
+    delayed: boolean("delayed").notNull().default(false),
+    /** Of a dead letter: the queue that it came from. */
+    sourceQueueId: id("source_queue_id"),
+    /** Why it failed last, in the words of the consumer that gave it back. */
+    failureReason: text("failure_reason"),
+    /** As what it was fanned out: `<topic name>/<subscription id>`; null is raw. */
+    envelope: text("envelope"),
+  },
+  (t) => [
+    index("fifo_slices_order").on(t.queueId, t.groupId, t.sequence),
+    index("fifo_slices_sequence").on(t.queueId, t.sequence),
+    index("fifo_slices_delayed")
+      .on(t.queueId, t.batchId)
+      .where(sql`${t.delayed}`),
+    check("fifo_slices_pending", sql`${t.pending} > 0`),
+    check("fifo_slices_failure_reason", sql`length(${t.failureReason}) <= 1024`),
+  ],
+);
+
+/** What FIFO queues accepted lately; the same id again within five minutes is not stored again. */
+export const deduplicationIds = pgTable(
+  "deduplication_ids",
+  {
+    queueId: id("queue_id").notNull(),
+    /** The group within which the id counts, or nothing: the whole queue. */
+    scope: text("scope").notNull(),
+    deduplicationId: text("deduplication_id").notNull(),
+    account: account(),
+    acceptedAt: time("accepted_at").notNull(),
+    messageId: uuid("message_id").notNull(),
+    sequenceNumber: text("sequence_number").notNull(),
+  },
+  (t) => [
+    primaryKey({
+      name: "deduplication_ids_pkey",
+      columns: [t.queueId, t.scope, t.deduplicationId],
+    }),
+    index("deduplication_ids_accepted").on(t.acceptedAt),
+  ],
+);
+
+/** What a receive with an attempt id got from a FIFO queue, so that its repeat gets the same. */
+export const receiveAttempts = pgTable(
+  "receive_attempts",
+  {
+    queueId: id("queue_id").notNull(),
+    attemptId: text("attempt_id").notNull(),
+    account: account(),
+    lease: id("lease").notNull(),
+    sequences: id("sequences").array().notNull(),
+    messageCount: integer("message_count").notNull(),
+    receivedAt: time("received_at").notNull(),
+  },
+  (t) => [
+    primaryKey({ name: "receive_attempts_pkey", columns: [t.queueId, t.attemptId] }),
+    index("receive_attempts_received").on(t.receivedAt),
+  ],
+);
+
+/**
+ * How many messages came to a queue and left it, by kind, since it was created: what was folded out of `queue_ledger`.
+ *
+ * The ledger itself is a table that Drizzle has no words for (0003_ledger.sql): partitioned, filled by each statement that
+ * changes what rests in a queue, emptied by TRUNCATE.
+ */
+export const queueTotals = pgTable(
+  "queue_totals",
+  {
+    queueId: id("queue_id")
+      .notNull()
+      .references(() => queues.id, { onDelete: "cascade" }),
+    kind: text("kind").notNull(),
+    account: account(),
+    messages: id("messages").notNull(),
+  },
+  (t) => [primaryKey({ name: "queue_totals_pkey", columns: [t.queueId, t.kind] })],
+);
+
+/** How many messages of a queue were delayed until that minute, for the minutes that are still to come. */
+export const queueDelays = pgTable(
+  "queue_delays",
+  {
+    queueId: id("queue_id")
+      .notNull()
+      .references(() => queues.id, { onDelete: "cascade" }),
+    dueAt: time("due_at").notNull(),
+    account: account(),
+    messages: id("messages").notNull(),
+  },
+  (t) => [
+    primaryKey({ name: "queue_delays_pkey", columns: [t.queueId, t.dueAt] }),
+    index("queue_delays_due").on(t.dueAt),
   ],
 );
 
@@ -199,6 +456,8 @@ export const idempotencyKeys = pgTable(
 export const deletedQueues = pgTable("deleted_queues", {
   queueId: id("queue_id").primaryKey(),
   account: account(),
+  /** Null for those deleted before names were kept. */
+  name: text("name"),
   deletedAt: time("deleted_at").notNull().default(fromDatabaseClock),
 });
 
@@ -207,6 +466,22 @@ export const secrets = pgTable("secrets", {
   name: text("name").primaryKey(),
   value: bytea("value").notNull(),
 });
+
+/** Who may call, and for which account. Secrets must be recoverable to check a signature: sealed by a key outside Postgres. */
+export const accessKeys = pgTable(
+  "access_keys",
+  {
+    id: text("id").primaryKey(),
+    account: account(),
+    sealedSecret: bytea("sealed_secret").notNull(),
+    createdAt: time("created_at").notNull().default(fromDatabaseClock),
+    disabledAt: time("disabled_at"),
+  },
+  (t) => [
+    index("access_keys_account").on(t.account),
+    check("access_keys_id_form", sql`${t.id} ~ '^[A-Za-z0-9_]{16,128}$'`),
+  ],
+);
 
 /** A move of dead letters, back to where they came from or to one named queue; carried on by any dispatcher. */
 export const redriveTasks = pgTable(
@@ -228,6 +503,8 @@ export const redriveTasks = pgTable(
       .default(sql`0`),
     /** Messages that were there to be moved when it started. */
     total: id("total").notNull(),
+    /** No message that was visible before is left to be moved, as far as it is known; null before the first step. */
+    scannedTo: time("scanned_to"),
     createdAt: time("created_at").notNull().default(fromDatabaseClock),
     finishedAt: time("finished_at"),
   },

@@ -3,11 +3,17 @@ import { classifyFailure, type Database } from "@sluice/database";
 
 import { cancelDelayed } from "./cancel/cancel-delayed.ts";
 import { peek, type Peeked, type PeekRequest } from "./peek/peek.ts";
+import { peekFifo } from "./peek/peek-fifo.ts";
 import { purge } from "./purge/purge.ts";
+import { purgeFifo } from "./purge/purge-fifo.ts";
 import { RedriveTasks } from "./redrive/redrive-tasks.ts";
 import { Acknowledger } from "./acknowledge/acknowledge.ts";
 import { Directory } from "./directory/directory.ts";
+import type { Page, PageRequest } from "./directory/pages.ts";
+import { Envelopes, type NotificationOptions } from "./envelope/envelopes.ts";
 import { queueNotFound, SluiceError, topicNotFound } from "./errors.ts";
+import { match, type Match } from "./match/match.ts";
+import type { MessageInput } from "./message/message.ts";
 import type { Observer } from "./observer.ts";
 import { Publisher } from "./publish/publish.ts";
 import { Queues, type Queue } from "./queues/queues.ts";
@@ -16,6 +22,7 @@ import { Payloads } from "./receive/payloads.ts";
 import { Receiver } from "./receive/receive.ts";
 import { sharedSecret } from "./receipt-handle/shared-secret.ts";
 import { Sender } from "./send/send.ts";
+import type { SubscriptionSettings } from "./subscriptions/subscription-settings.ts";
 import { Subscriptions, type Subscription } from "./subscriptions/subscriptions.ts";
 import { Topics, type Topic } from "./topics/topics.ts";
 import { BatchIds } from "./write/batch-ids.ts";
@@ -25,6 +32,10 @@ export interface EngineOptions {
   database: Database;
   bus: Bus;
   observer: Observer;
+  /** Seconds for which a thing cannot be done again; default 0, which is never. */
+  guards?: { deletedQueueName?: number; purge?: number } | undefined;
+  /** What notifications say of this installation; see notificationDefaults. */
+  notifications?: Partial<NotificationOptions>;
 }
 
 /**
@@ -46,21 +57,28 @@ export class Engine implements AsyncDisposable {
   readonly visibility: VisibilityChanger;
   readonly redrives: RedriveTasks;
   readonly handles: ReceiptHandles;
+  readonly envelopes: Envelopes;
   readonly database: Database;
   readonly bus: Bus;
   readonly #payloads: Payloads;
   readonly #observer: Observer;
+  readonly #purgeGuard: number;
   #subscriptions: BusSubscription[] = [];
 
-  private constructor({ database, bus, observer }: EngineOptions, secret: Uint8Array) {
+  private constructor(
+    { database, bus, observer, guards, notifications }: EngineOptions,
+    secret: Uint8Array,
+  ) {
     const { sql, control } = database;
+    this.envelopes = new Envelopes(sql, notifications);
     this.database = database;
     this.#observer = observer;
     this.bus = bus;
     this.topics = new Topics(control);
-    this.queues = new Queues(control);
+    this.queues = new Queues({ control, hot: sql }, guards?.deletedQueueName ?? 0);
+    this.#purgeGuard = guards?.purge ?? 0;
     this.subscriptions = new Subscriptions(control);
-    this.redrives = new RedriveTasks(control);
+    this.redrives = new RedriveTasks(control, this.queues);
     this.topicDirectory = new Directory({
       find: (account, name) => this.topics.find(account, name),
       notFound: topicNotFound,
@@ -95,13 +113,18 @@ export class Engine implements AsyncDisposable {
       sql,
       bus,
       payloads,
+      envelopes: this.envelopes,
       observer,
       queues: this.queueDirectory,
       handles: this.handles,
     });
     this.acknowledger = new Acknowledger({
       sql,
+      bus,
       observer,
+      acknowledged: (queueId, messages) => {
+        this.receiver.acknowledged(queueId, messages);
+      },
       queues: this.queueDirectory,
       handles: this.handles,
     });
@@ -121,13 +144,15 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Subscribes a queue to a topic: every publish answered after this resolves reaches the queue.
-   * @throws {SluiceError} `topic_not_found`, `queue_not_found`
+   * Subscribes a queue to a topic: every publish answered after this resolves reaches the queue, if its filter accepts it.
+   * @throws {SluiceError} `topic_not_found`, `queue_not_found`, `subscription_exists`, `invalid_filter_policy`;
+   * `invalid_request` for a FIFO queue
    */
   async subscribe(
     account: string,
     topicName: string,
     queueName: string,
+    settings: Partial<SubscriptionSettings> = {},
   ): Promise<{ subscription: Subscription; created: boolean }> {
     const [topic, queue] = await Promise.all([
       this.topics.find(account, topicName),
@@ -135,24 +160,56 @@ export class Engine implements AsyncDisposable {
     ]);
     if (!topic) throw topicNotFound(topicName);
     if (!queue) throw queueNotFound(queueName);
+    if (queue.fifo) throw notSubscribable(queueName);
     try {
-      return await this.subscriptions.create(account, topic, queue);
+      return await this.subscriptions.create(account, { topic, queue }, settings);
     } catch (error) {
       if (classifyFailure(error) !== "missing-reference") throw error;
-      // Topic or queue was deleted since we found it; who has its name now, if anybody?
-      return await this.subscribe(account, topicName, queueName);
+      // Topic, queue, dead-letter queue or policy was deleted since we found it; who has its name now, if anybody?
+      return await this.subscribe(account, topicName, queueName, settings);
     }
   }
 
-  /** Deletes every message of a queue, and tells how many. @throws {SluiceError} `queue_not_found` */
-  async purge(account: string, queueName: string): Promise<number> {
+  /** Which subscriptions of a topic would get a message. @throws {SluiceError} `topic_not_found`, `invalid_request` */
+  async match(
+    account: string,
+    topicName: string,
+    request: { message: MessageInput } & PageRequest,
+  ): Promise<Page<Match>> {
+    const topic = await this.topics.find(account, topicName);
+    if (!topic) throw topicNotFound(topicName);
+    return await match(this.subscriptions, topic, request);
+  }
+
+  /**
+   * Deletes every message of a queue, and tells how many.
+   *
+   * @param guard - Seconds that must have passed since the last purge; default as configured.
+   * @throws {SluiceError} `queue_not_found`, `purge_in_progress`
+   */
+  async purge(account: string, queueName: string, guard = this.#purgeGuard): Promise<number> {
     const queue = await this.#queue(account, queueName);
-    return await purge(this.database.maintenance, queue);
+    if (!(await this.queues.notePurge(queue, guard))) {
+      throw new SluiceError(
+        "purge_in_progress",
+        `queue "${queueName}" was purged less than ${guard} seconds ago; wait before you purge it again`,
+      );
+    }
+    const { maintenance } = this.database;
+    const messages = queue.fifo
+      ? await purgeFifo(maintenance, queue)
+      : await purge(maintenance, queue);
+    this.#observer.purged(messages);
+    return messages;
   }
 
   /** Looks at messages without receiving them. @throws {SluiceError} `queue_not_found` */
   async peek(account: string, queueName: string, request: PeekRequest): Promise<Peeked> {
-    return await peek(this.database.sql, await this.#queue(account, queueName), request);
+    const context = { sql: this.database.sql, envelopes: this.envelopes };
+    const queue = await this.#queue(account, queueName);
+    return queue.fifo
+      ? await peekFifo(context, queue, request)
+      : await peek(context, queue, request);
   }
 
   /** Takes a delayed message back. @throws {SluiceError} `queue_not_found`, `message_not_found` */
@@ -165,6 +222,7 @@ export class Engine implements AsyncDisposable {
         `no message "${messageId}" is delayed in queue "${queueName}"`,
       );
     }
+    this.#observer.cancelled(1);
   }
 
   async #queue(account: string, name: string): Promise<Queue> {
@@ -183,7 +241,8 @@ export class Engine implements AsyncDisposable {
   async close(): Promise<void> {
     this.receiver.close();
     await Promise.all(this.#subscriptions.map((subscription) => subscription.stop()));
-    await Promise.all([this.publisher.idle(), this.sender.idle(), this.acknowledger.idle()]);
+    const { publisher, sender, acknowledger, receiver } = this;
+    await Promise.all([publisher.idle(), sender.idle(), acknowledger.idle(), receiver.idle()]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -210,6 +269,7 @@ export class Engine implements AsyncDisposable {
     if (kind === "topic") this.topicDirectory.forget(account, name);
     if (kind !== "queue") return;
     this.queueDirectory.forget(account, name);
+    this.receiver.queueChanged(account, name);
     if (this.receiver.isWaitedFor(account, name)) void this.#endWaitingIfDeleted(account, name);
   }
 
@@ -222,4 +282,10 @@ export class Engine implements AsyncDisposable {
       this.#observer.failed("cache invalidation", error);
     }
   }
+}
+
+/** A topic fans out in no order. */
+function notSubscribable(queueName: string): SluiceError {
+  const message = `"${queueName}" is a FIFO queue, and a standard topic has no order; subscribe a standard queue`;
+  return new SluiceError("invalid_request", message, { details: [{ path: "queue", message }] });
 }

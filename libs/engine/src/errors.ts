@@ -7,7 +7,9 @@ export const errorTable = {
   malformed_json: { status: 400, retryable: false },
   invalid_request: { status: 400, retryable: false },
   invalid_name: { status: 400, retryable: false },
+  invalid_filter_policy: { status: 400, retryable: false },
   receipt_handle_invalid: { status: 400, retryable: false },
+  unauthenticated: { status: 401, retryable: false },
   topic_not_found: { status: 404, retryable: false },
   queue_not_found: { status: 404, retryable: false },
   subscription_not_found: { status: 404, retryable: false },
@@ -17,10 +19,14 @@ export const errorTable = {
   method_not_allowed: { status: 405, retryable: false },
   topic_exists: { status: 409, retryable: false },
   queue_exists: { status: 409, retryable: false },
+  queue_deleted_recently: { status: 409, retryable: false },
+  purge_in_progress: { status: 409, retryable: false },
+  subscription_exists: { status: 409, retryable: false },
   redrive_running: { status: 409, retryable: false },
   idempotency_key_reused: { status: 409, retryable: false },
   request_too_large: { status: 413, retryable: false },
   unsupported_media_type: { status: 415, retryable: false },
+  over_limit: { status: 429, retryable: true },
   too_many_requests: { status: 429, retryable: true },
   internal: { status: 500, retryable: true },
   unavailable: { status: 503, retryable: true },
@@ -34,7 +40,8 @@ export type EntryErrorCode =
   | "invalid_message"
   | "invalid_attribute"
   | "receipt_handle_expired"
-  | "message_not_in_flight";
+  | "message_not_in_flight"
+  | "visibility_beyond_limit";
 
 export interface EntryError {
   code: EntryErrorCode;
@@ -79,5 +86,12 @@ export function queueNotFound(name: string): SluiceError {
   return new SluiceError(
     "queue_not_found",
     `there is no queue "${name}"; create it with POST /v1/queues`,
+  );
+}
+
+export function overLimit(name: string, limit: number): SluiceError {
+  return new SluiceError(
+    "over_limit",
+    `queue "${name}" has ${limit} messages in flight, which is the most there can be; acknowledge some, or give them back`,
   );
 }

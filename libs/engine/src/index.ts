@@ -1,5 +1,5 @@
 export { Engine, type EngineOptions } from "./engine.ts";
-export type { Observer } from "./observer.ts";
+export type { Observer, QueueHolds } from "./observer.ts";
 export {
   errorTable,
   SluiceError,
@@ -13,18 +13,24 @@ export {
 export { messageBytes, type MessageAttribute, type MessageInput } from "./message/message.ts";
 export type { WriteResult } from "./publish/publish.ts";
 export type { Page, PageRequest } from "./directory/pages.ts";
+export { AccessKeys, type AccessKey, type ListedAccessKey } from "./access-keys/access-keys.ts";
 export type { Topic } from "./topics/topics.ts";
-export {
-  queueDefaults,
-  type Queue,
-  type QueueCounts,
-  type QueueSettings,
-} from "./queues/queues.ts";
+export { queueDefaults, type Queue, type QueueSettings } from "./queues/queues.ts";
+export { countMessages, type QueueCounts, type QueueTotals } from "./ledger/count-messages.ts";
+export { foldLedger } from "./ledger/fold-ledger.ts";
+export { TableMaintenance } from "./vacuum/maintain-tables.ts";
 export { subscriptionNotFound, type Subscription } from "./subscriptions/subscriptions.ts";
+export {
+  subscriptionDefaults,
+  type SubscriptionSettings,
+} from "./subscriptions/subscription-settings.ts";
+export type { Match } from "./match/match.ts";
 export type { Peeked, PeekRequest } from "./peek/peek.ts";
 export type { RedriveTask } from "./redrive/redrive-tasks.ts";
+export type { NotificationOptions } from "./envelope/envelopes.ts";
+export { noLongerHeld, type MarkedReceipt } from "./receipt-handle/read-handles.ts";
 export type { Received, ReceivedSlice } from "./receive/receive.ts";
 export { bitCharacter } from "./receipt-handle/receipt-handle.ts";
 export { startDispatcher, type RunningDispatcher } from "./fan-out/start-dispatcher.ts";
 export { carryOnRedrives } from "./redrive/carry-on-redrives.ts";
-export { cleanUp, type CleanUpResult } from "./clean-up/clean-up.ts";
+export { cleanUp, type CleanUpOptions, type CleanUpResult } from "./clean-up/clean-up.ts";

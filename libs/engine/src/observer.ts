@@ -1,3 +1,11 @@
+import type { QueueCounts } from "./ledger/count-messages.ts";
+
+export interface QueueHolds {
+  account: string;
+  queue: string;
+  counts: QueueCounts;
+}
+
 /** Told what happened, after it was committed; the server turns this into metrics. */
 export interface Observer {
   published(messages: number): void;
@@ -7,8 +15,19 @@ export interface Observer {
   acknowledged(messages: number): void;
   /** Moved to a dead-letter queue. */
   deadLettered(messages: number): void;
+  /** Removed at the end of their retention. */
+  expired(messages: number): void;
+  purged(messages: number): void;
+  /** Taken back while they were delayed. */
+  cancelled(messages: number): void;
+  /** Moved out of a dead-letter queue. */
+  redriven(messages: number): void;
   /** Handed back at once, since the client that asked for them had gone. */
   released(messages: number): void;
+  /** What the queues hold, again and again; none when there are too many of them. */
+  queuesHold(queues: readonly QueueHolds[]): void;
+  /** For how long something has kept dead rows from being removed, in seconds; 0 when nothing does. */
+  horizonHeld(seconds: number): void;
   /** Something in the background failed and will be tried again. */
   failed(what: string, error: unknown): void;
 }

@@ -21,13 +21,14 @@ export const entryErrorSchema = z
       "invalid_attribute",
       "receipt_handle_expired",
       "message_not_in_flight",
+      "visibility_beyond_limit",
     ]),
     message: z.string(),
   })
   .openapi("EntryError");
 
 /** Any endpoint may answer these. */
-const common: ErrorCode[] = ["invalid_request", "internal", "unavailable"];
+const common: ErrorCode[] = ["invalid_request", "unauthenticated", "internal", "unavailable"];
 
 /** OpenAPI: the error answers of an endpoint, by status, naming their codes. */
 export function errorResponses(codes: readonly ErrorCode[]) {

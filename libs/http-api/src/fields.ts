@@ -8,7 +8,10 @@ export const topicName = z
 
 export const queueName = z
   .string()
-  .regex(/^[A-Za-z0-9_-]{1,80}$/, "a queue name has 1 to 80 of A-Z a-z 0-9 _ -")
+  .regex(
+    /^(?=.{1,80}$)[A-Za-z0-9_-]+(\.fifo)?$/,
+    "a queue name has 1 to 80 of A-Z a-z 0-9 _ -; that of a FIFO queue ends in .fifo, which counts",
+  )
   .openapi({ example: "billing" });
 
 export const topicPath = z.object({ topic: topicName });
@@ -43,7 +46,10 @@ export const tags = z
 export const pageQuery = z.strictObject({
   prefix: z
     .string()
-    .regex(/^[A-Za-z0-9_-]{0,256}$/, "the beginning of a name: up to 256 of A-Z a-z 0-9 _ -")
+    .regex(
+      /^[A-Za-z0-9_-]{0,256}(\.|\.f|\.fi|\.fif|\.fifo)?$/,
+      "the beginning of a name: up to 256 of A-Z a-z 0-9 _ -, and of .fifo",
+    )
     .optional(),
   cursor: z.string().max(512).optional(),
   limit: z
@@ -59,8 +65,28 @@ export const attributes = z
   .record(z.string(), z.strictObject({ type: z.string(), value: z.string() }))
   .openapi({ example: { tenant: { type: "String", value: "acme" } } });
 
+/** A set of up to 63 messages as hexadecimal digits, the first message in the lowest bit. */
+export const bitSet = z
+  .string()
+  .regex(/^0*[0-7]?[0-9a-f]{1,15}$/, "1 to 16 hexadecimal digits, at most 7fffffffffffffff")
+  .max(16)
+  .openapi({ example: "7fffffffffffffff" });
+
 export const groupId = z
   .string()
   .regex(/^[\x21-\x7e]{1,128}$/, "1 to 128 letters, digits and punctuation characters");
+
+/** Of a deduplication id or a receive attempt id; a group id has the same rule. */
+export const token = z
+  .string()
+  .regex(/^[\x21-\x7e]{1,128}$/, "1 to 128 letters, digits and punctuation characters");
+
+export const sequenceNumber = z
+  .string()
+  .regex(/^\d{20}$/)
+  .openapi({
+    example: "00000000000000004096",
+    description: "FIFO queues: the order within a group",
+  });
 
 export const timestamp = z.iso.datetime().openapi({ example: "2026-11-23T09:30:00.000Z" });

@@ -1,6 +1,6 @@
 import type { Observer } from "@sluice/engine";
 import type { Logger } from "@sluice/runtime";
-import { Counter, Histogram, type Registry } from "prom-client";
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 
 /** The counters of messages on their way; docs/metrics.md lists them. */
 export function messageMetrics(registry: Registry, logger: Logger): Observer {
@@ -21,6 +21,19 @@ export function messageMetrics(registry: Registry, logger: Logger): Observer {
   const deadLettered = counter(
     "sluice_messages_dead_lettered_total",
     "Messages moved to a dead-letter queue.",
+  );
+  const expired = counter(
+    "sluice_messages_expired_total",
+    "Messages removed at the end of their retention.",
+  );
+  const purged = counter("sluice_messages_purged_total", "Messages purged.");
+  const cancelled = counter(
+    "sluice_messages_cancelled_total",
+    "Messages taken back while they were delayed.",
+  );
+  const redriven = counter(
+    "sluice_messages_redriven_total",
+    "Messages moved out of a dead-letter queue.",
   );
   const released = counter(
     "sluice_messages_released_total",
@@ -52,6 +65,19 @@ export function messageMetrics(registry: Registry, logger: Logger): Observer {
     deadLettered: (messages) => {
       deadLettered.inc(messages);
     },
+    expired: (messages) => {
+      expired.inc(messages);
+    },
+    purged: (messages) => {
+      purged.inc(messages);
+    },
+    cancelled: (messages) => {
+      cancelled.inc(messages);
+    },
+    redriven: (messages) => {
+      redriven.inc(messages);
+    },
+    ...stateMetrics(registry),
     released: (messages) => {
       released.inc(messages);
     },
@@ -61,6 +87,42 @@ export function messageMetrics(registry: Registry, logger: Logger): Observer {
         { event: "background.failed", duty, err },
         `${duty} failed; it will be tried again`,
       );
+    },
+  };
+}
+
+/** What is so at this moment, as it was looked at last. */
+function stateMetrics(registry: Registry): Pick<Observer, "queuesHold" | "horizonHeld"> {
+  const holds = new Gauge({
+    name: "sluice_queue_messages",
+    help: "Messages in a queue.",
+    labelNames: ["account", "queue", "state"],
+    registers: [registry],
+  });
+  const oldest = new Gauge({
+    name: "sluice_queue_oldest_message_age_seconds",
+    help: "Age of the oldest message of a queue, in seconds; 0 when it is empty.",
+    labelNames: ["account", "queue"],
+    registers: [registry],
+  });
+  const horizon = new Gauge({
+    name: "sluice_xmin_age_seconds",
+    help: "For how long something has kept dead rows from being removed, in seconds.",
+    registers: [registry],
+  });
+  return {
+    queuesHold: (queues) => {
+      holds.reset();
+      oldest.reset();
+      for (const { account, queue, counts } of queues) {
+        holds.set({ account, queue, state: "visible" }, counts.visible);
+        holds.set({ account, queue, state: "inFlight" }, counts.inFlight);
+        holds.set({ account, queue, state: "delayed" }, counts.delayed);
+        oldest.set({ account, queue }, counts.oldestMessageAge ?? 0);
+      }
+    },
+    horizonHeld: (seconds) => {
+      horizon.set(seconds);
     },
   };
 }

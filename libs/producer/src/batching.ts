@@ -81,7 +81,7 @@ export class Batching {
       const { results } = await write(this.#connection, destination, { entries, call: {} });
       for (const [index, { resolve, reject }] of waiting.entries()) {
         const result = results[index];
-        if (result?.messageId !== undefined) resolve({ messageId: result.messageId });
+        if (result?.messageId !== undefined) resolve(result);
         else
           reject(
             result?.error ?? new SluiceError("unexpected_response", "The message has no result."),

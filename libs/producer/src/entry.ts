@@ -35,12 +35,13 @@ export function writeEntry<Input>(outgoing: Outgoing<Input>): string | Promise<s
 }
 
 function entryText(body: string, options: EntryOptions): string {
-  const { attributes, subject, groupId, delay } = options;
+  const { attributes, subject, groupId, deduplicationId, delay } = options;
   return JSON.stringify({
     body,
     attributes: attributes && encodeAttributes(attributes),
     subject,
     groupId,
+    deduplicationId,
     delay,
   });
 }

@@ -4,11 +4,13 @@ import { SluiceError } from "@sluice/client";
 export interface PublishedMessage {
   /** The message's id, a UUIDv7; consumers see the same one. */
   readonly messageId: string;
+  /** In FIFO queues: the order within the group, 20 digits. */
+  readonly sequenceNumber?: string;
 }
 
 /** What became of one message. */
 export type PublishResult =
-  | { readonly messageId: string; readonly error?: undefined }
+  | (PublishedMessage & { readonly error?: undefined })
   | { readonly messageId?: undefined; readonly error: SluiceError };
 
 const maxDetails = 10;

@@ -57,12 +57,14 @@ export function messagesPath(destination: Destination<never>): string {
 
 interface WireResult {
   readonly messageId: string;
+  readonly sequenceNumber?: string;
   readonly error?: { readonly code: string; readonly message: string };
 }
 
 function read(result: WireResult): PublishResult {
   if (result.error !== undefined) return { error: entryError(result.error) };
-  return { messageId: result.messageId };
+  const { messageId, sequenceNumber } = result;
+  return sequenceNumber === undefined ? { messageId } : { messageId, sequenceNumber };
 }
 
 /** 128 random bits; not `randomUUID()`, which browsers offer on HTTPS pages only. */

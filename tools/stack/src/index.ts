@@ -1,3 +1,4 @@
+export { locateNats } from "./nats/locate.ts";
 export { startNats, type NatsOptions, type NatsServer } from "./nats/nats.ts";
 export { createTestDatabase, type TestDatabase } from "./postgres/database.ts";
 export { startPostgres, type PostgresOptions, type PostgresServer } from "./postgres/postgres.ts";
@@ -9,7 +10,8 @@ export {
   type BusServiceOptions,
   type ServiceOptions,
 } from "./process/apps.ts";
-export type { Child, ChildExit } from "./process/child.ts";
+export { startChild, type Child, type ChildExit, type ChildOptions } from "./process/child.ts";
+export { Cleanup } from "./process/cleanup.ts";
 export { freePort } from "./process/free-port.ts";
 export {
   readyLine,

@@ -2,7 +2,7 @@ import type { Connection } from "../connection.ts";
 import type { QueueReference, TopicReference } from "../declarations.ts";
 import { QueueAdmin } from "./queues.ts";
 import { SubscriptionAdmin } from "./subscriptions.ts";
-import type { SubscriptionInfo } from "./subscriptions.ts";
+import type { SubscriptionInfo, SubscriptionSettings } from "./subscriptions.ts";
 import { TopicAdmin } from "./topics.ts";
 
 /** Creates, reads, changes and deletes topics, queues and subscriptions. */
@@ -17,9 +17,13 @@ export class Admin {
     this.subscriptions = new SubscriptionAdmin(connection);
   }
 
-  /** Feeds the queue with the topic: short for `subscriptions.create(topic, queue)`. */
-  subscribe(topic: TopicReference, queue: QueueReference): Promise<SubscriptionInfo> {
-    return this.subscriptions.create(topic, queue);
+  /** Feeds the queue with the topic: short for `subscriptions.create(topic, queue, settings)`. */
+  subscribe(
+    topic: TopicReference,
+    queue: QueueReference,
+    settings: SubscriptionSettings = {},
+  ): Promise<SubscriptionInfo> {
+    return this.subscriptions.create(topic, queue, settings);
   }
 }
 

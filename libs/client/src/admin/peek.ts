@@ -6,7 +6,7 @@ import { pages } from "./pages.ts";
 export type MessageState = "visible" | "inFlight" | "delayed";
 
 export interface PeekOptions {
-  /** By the time at which messages become visible. Default "oldest" first. */
+  /** By the time at which messages become visible, in FIFO queues by the order of their sends. Default "oldest" first. */
   readonly order?: "oldest" | "newest";
   /** Only messages in this state. */
   readonly state?: MessageState;
@@ -25,6 +25,9 @@ export interface PeekedMessage {
   readonly attributes: Readonly<Record<string, AttributeValue>>;
   readonly subject?: string;
   readonly groupId?: string;
+  readonly deduplicationId?: string;
+  /** In FIFO queues: the order within a group, 20 digits. */
+  readonly sequenceNumber?: string;
   readonly state: MessageState;
   readonly receiveCount: number;
   readonly sentAt: Date;

@@ -42,13 +42,28 @@ export interface QueueSettings {
   readonly redrive?: RedrivePolicy | null;
   /** Default: any queue. */
   readonly redriveAllow?: RedriveAllowPolicy;
+  /** FIFO queues: whether a message without a deduplication id gets the SHA-256 of its body. Default false. */
+  readonly contentBasedDeduplication?: boolean;
+  /** FIFO queues: within what a deduplication id counts. Default "queue". */
+  readonly deduplicationScope?: "queue" | "messageGroup";
+  /** FIFO queues: as SQS has it; "perMessageGroupId" needs the scope "messageGroup". Default "perQueue". */
+  readonly fifoThroughputLimit?: "perQueue" | "perMessageGroupId";
   /** Whether receives get nothing, while sends and publishes go on. Default false. */
   readonly paused?: boolean;
   /** Up to 50; keys up to 128 characters, values up to 256. */
   readonly tags?: Tags;
 }
 
-export interface QueueInfo extends Required<QueueSettings> {
+/** Settings of a new queue: those that can be changed later, and its kind. */
+export interface NewQueueSettings extends QueueSettings {
+  /**
+   * Whether the messages of a group come in the order in which they were sent, and duplicates not at all. Default: whether the
+   * name ends in `.fifo`, which it does exactly then.
+   */
+  readonly fifo?: boolean;
+}
+
+export interface QueueInfo extends Required<NewQueueSettings> {
   readonly name: string;
   readonly createdAt: Date;
 }
@@ -64,8 +79,27 @@ export interface QueueCounts {
   readonly oldestMessageAge: number | null;
 }
 
+/** Messages since the queue was created. What came, less what went, is what it holds. */
+export interface QueueTotals {
+  /** Sent or fanned out to it. */
+  readonly sent: number;
+  /** Came as dead letters of other queues. */
+  readonly deadLettersIn: number;
+  /** Came by a redrive. */
+  readonly redrivenIn: number;
+  readonly acknowledged: number;
+  /** Went to its dead-letter queue. */
+  readonly deadLettered: number;
+  /** Went by a redrive. */
+  readonly redriven: number;
+  readonly expired: number;
+  readonly purged: number;
+  readonly cancelled: number;
+}
+
 export interface QueueInfoWithCounts extends QueueInfo {
   readonly counts: QueueCounts;
+  readonly totals: QueueTotals;
 }
 
 /** Creates, reads and removes queues. Every method takes a declaration or a name. */
@@ -80,8 +114,9 @@ export class QueueAdmin {
   }
 
   /** Creates the queue, or returns it when it exists with the same settings. Throws `queue_exists` when they differ. */
-  async create(queue: QueueReference, settings: QueueSettings = {}): Promise<QueueInfo> {
-    const body = { name: queueName(queue), ...settings };
+  async create(queue: QueueReference, settings: NewQueueSettings = {}): Promise<QueueInfo> {
+    const name = queueName(queue);
+    const body = { name, ...(name.endsWith(".fifo") && { fifo: true }), ...settings };
     return queueInfo(
       await this.#connection.request({ method: "POST", path: "/v1/queues", body, retry: true }),
     );

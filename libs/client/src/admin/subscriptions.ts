@@ -1,15 +1,40 @@
+import { encodeAttributes } from "../attributes.ts";
+import type { AttributesInput } from "../attributes.ts";
 import type { Connection } from "../connection.ts";
 import { queueName } from "../declarations.ts";
 import type { QueueReference, TopicReference } from "../declarations.ts";
+import type { FilterPolicy } from "./filter-policy.ts";
 import { pages } from "./pages.ts";
 import type { ListOptions } from "./pages.ts";
 import { remove } from "./remove.ts";
 import { topicPath } from "./topics.ts";
 
+/** Where a subscription delivers while its queue is deleted. */
+export interface SubscriptionRedrivePolicy {
+  readonly deadLetterQueue: string;
+}
+
+export interface SubscriptionSettings {
+  /** Which messages the queue gets; null for all, which is the default. */
+  readonly filterPolicy?: FilterPolicy | null;
+  /** What the policy looks at: the attributes, which is the default, or the body, a JSON object. */
+  readonly filterPolicyScope?: "MessageAttributes" | "MessageBody";
+  /** False puts each message inside the JSON of an SNS notification. Default true. */
+  readonly rawDelivery?: boolean;
+  /** Null, which is the default: the subscription ends with its queue. */
+  readonly redrivePolicy?: SubscriptionRedrivePolicy | null;
+}
+
 export interface SubscriptionInfo {
   readonly id: string;
   readonly topic: string;
   readonly queue: string;
+  /** Whether the queue was deleted; deliveries go to the dead-letter queue until there is one of its name again. */
+  readonly queueDeleted: boolean;
+  readonly filterPolicy: FilterPolicy | null;
+  readonly filterPolicyScope: "MessageAttributes" | "MessageBody";
+  readonly rawDelivery: boolean;
+  readonly redrivePolicy: SubscriptionRedrivePolicy | null;
   readonly createdAt: Date;
 }
 
@@ -18,7 +43,23 @@ export interface SubscriptionListOptions extends Omit<ListOptions, "prefix"> {
   readonly topic?: TopicReference;
 }
 
-/** Creates, reads and removes subscriptions. */
+/** A message to try; the body as it would be published. */
+export interface MatchInput {
+  readonly body: string;
+  readonly attributes?: AttributesInput;
+}
+
+/** Whether a subscription would get a message. */
+export interface MatchInfo {
+  /** The subscription's id. */
+  readonly subscription: string;
+  readonly queue: string;
+  readonly matches: boolean;
+  /** The clause of the filter policy that refuses the message. */
+  readonly refusal?: { readonly path: string; readonly message: string };
+}
+
+/** Creates, reads, changes and removes subscriptions. */
 export class SubscriptionAdmin {
   readonly #connection: Connection;
 
@@ -29,11 +70,15 @@ export class SubscriptionAdmin {
   /**
    * Feeds the queue with what is published to the topic from now on, or returns the subscription that already does.
    *
-   * Throws `topic_not_found`, `queue_not_found` and `subscription_exists` (with other settings).
+   * Throws `topic_not_found`, `queue_not_found`, `invalid_filter_policy` and `subscription_exists` (with other settings).
    */
-  async create(topic: TopicReference, queue: QueueReference): Promise<SubscriptionInfo> {
+  async create(
+    topic: TopicReference,
+    queue: QueueReference,
+    settings: SubscriptionSettings = {},
+  ): Promise<SubscriptionInfo> {
     const path = `${topicPath(topic)}/subscriptions`;
-    const body = { queue: queueName(queue) };
+    const body = { queue: queueName(queue), ...settings };
     return subscriptionInfo(
       await this.#connection.request({ method: "POST", path, body, retry: true }),
     );
@@ -58,6 +103,35 @@ export class SubscriptionAdmin {
       options,
       read: subscriptionInfo,
     });
+  }
+
+  /**
+   * Changes the given settings and leaves the others; null clears. Counts for what is published from now on.
+   * Throws `subscription_not_found` and `invalid_filter_policy`.
+   */
+  async update(id: string, settings: SubscriptionSettings): Promise<SubscriptionInfo> {
+    return subscriptionInfo(
+      await this.#connection.request({
+        method: "PATCH",
+        path: subscriptionPath(id),
+        body: settings,
+      }),
+    );
+  }
+
+  /**
+   * Tells which of the first 1,000 subscriptions of a topic would get a message, and for the others which clause of their
+   * filter policy refuses it. Publishes nothing. Throws `topic_not_found`.
+   */
+  async match(topic: TopicReference, { body, attributes = {} }: MatchInput): Promise<MatchInfo[]> {
+    const { matches } = (await this.#connection.request({
+      method: "POST",
+      path: `${topicPath(topic)}/match`,
+      query: { limit: 1_000 },
+      body: { message: { body, attributes: encodeAttributes(attributes) } },
+      retry: true,
+    })) as { matches: MatchInfo[] };
+    return matches;
   }
 
   /** Ends the subscription; what it has delivered stays in the queue. Throws `subscription_not_found`. */

@@ -1,14 +1,19 @@
+import type { Bus } from "@sluice/bus";
 import type { Sql } from "@sluice/database";
+import { failpoint } from "@sluice/runtime";
 
 import type { Directory } from "../directory/directory.ts";
 import type { EntryError } from "../errors.ts";
 import type { Observer } from "../observer.ts";
 import type { Queue } from "../queues/queues.ts";
 import { applyMarks } from "../receipt-handle/apply-marks.ts";
-import { noLongerHeld, readHandles } from "../receipt-handle/read-handles.ts";
+import { noLongerHeld, readHandles, readReceipts } from "../receipt-handle/read-handles.ts";
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
+import type { MarkedReceipt } from "../receipt-handle/read-handles.ts";
 import { markSlices, sliceKey, type SliceMark } from "../receipt-handle/slice-marks.ts";
+import { bitCount } from "../receive/queue-claimer.ts";
 import { GroupCommit } from "../write/group-commit.ts";
+import { acknowledgeFifo } from "./acknowledge-fifo.ts";
 import { deleteAcknowledged } from "./delete-acknowledged.ts";
 
 const MAX_ROUND_MARKS = 2_000;
@@ -23,22 +28,45 @@ export class Acknowledger {
   readonly #queues: Directory<Queue>;
   readonly #handles: ReceiptHandles;
   readonly #observer: Observer;
+  readonly #acknowledged: (queueId: string, messages: number) => void;
   readonly #commits: GroupCommit<readonly SliceMark[], bigint[]>;
+  /** Of FIFO queues: a round of them waits for the locks of its groups. */
+  readonly #fifoCommits: GroupCommit<readonly SliceMark[], bigint[]>;
 
   constructor(options: {
     sql: Sql;
+    bus: Bus;
     queues: Directory<Queue>;
     handles: ReceiptHandles;
     observer: Observer;
+    /** Told how many messages of which queue are no longer in flight. */
+    acknowledged: (queueId: string, messages: number) => void;
   }) {
     this.#queues = options.queues;
     this.#handles = options.handles;
     this.#observer = options.observer;
-    this.#commits = new GroupCommit({
-      write: (calls) => writeTogether(options.sql, calls),
-      weigh: (marks) => marks.length,
+    this.#acknowledged = options.acknowledged;
+    const { sql, bus } = options;
+    const bounds = {
+      weigh: (marks: readonly SliceMark[]) => marks.length,
       maxRound: MAX_ROUND_MARKS,
       maxWaiting: MAX_WAITING_MARKS,
+    };
+    this.#commits = new GroupCommit({
+      ...bounds,
+      write: (calls) =>
+        writeTogether(calls, (marks) =>
+          applyMarks(marks, (some, lookup) => deleteAcknowledged(sql, some, lookup)),
+        ),
+    });
+    this.#fifoCommits = new GroupCommit({
+      ...bounds,
+      write: (calls) =>
+        writeTogether(calls, async (marks) => {
+          const { done, available } = await acknowledgeFifo(sql, marks);
+          if (available.length > 0) bus.signalQueues(available);
+          return done;
+        }),
     });
   }
 
@@ -51,20 +79,48 @@ export class Acknowledger {
     queueName: string,
     handles: readonly string[],
   ): Promise<(EntryError | undefined)[]> {
-    const read = await this.#queues.use(account, queueName, (queue) =>
-      readHandles(this.#handles, queue.id, handles, (index) => `receiptHandles.${index}`),
-    );
+    const { fifo, read } = await this.#queues.use(account, queueName, (queue) => ({
+      fifo: queue.fifo,
+      read: readHandles(this.#handles, queue.id, handles, (index) => `receiptHandles.${index}`),
+    }));
     const { marks, markOf } = markSlices(read);
-    const done = await this.#commits.add(marks);
+    const done = await (fifo ? this.#fifoCommits : this.#commits).add(marks);
     const results = read.map(({ bit }, index) =>
       ((done[markOf[index] ?? 0] ?? 0n) >> BigInt(bit)) & 1n ? undefined : noLongerHeld(),
     );
-    this.#observer.acknowledged(results.filter((result) => result === undefined).length);
+    this.#count(read[0]?.queueId, results.filter((result) => result === undefined).length);
     return results;
   }
 
-  idle(): Promise<void> {
-    return this.#commits.idle();
+  /**
+   * The same for messages named by the receipts they came under: the messages of each receipt that are gone, as bits. What
+   * it costs is per receipt.
+   * @throws {SluiceError} `queue_not_found`, `receipt_handle_invalid`, `too_many_requests`, `unavailable`
+   */
+  async acknowledgeReceipts(
+    account: string,
+    queueName: string,
+    receipts: readonly MarkedReceipt[],
+  ): Promise<bigint[]> {
+    const { fifo, marks } = await this.#queues.use(account, queueName, (queue) => ({
+      fifo: queue.fifo,
+      marks: readReceipts(this.#handles, queue.id, receipts),
+    }));
+    const done = await (fifo ? this.#fifoCommits : this.#commits).add(marks);
+    this.#count(
+      marks[0]?.queueId,
+      done.reduce((sum, bits) => sum + bitCount(bits), 0),
+    );
+    return done;
+  }
+
+  #count(queueId: string | undefined, messages: number): void {
+    this.#observer.acknowledged(messages);
+    if (queueId !== undefined) this.#acknowledged(queueId, messages);
+  }
+
+  async idle(): Promise<void> {
+    await Promise.all([this.#commits.idle(), this.#fifoCommits.idle()]);
   }
 }
 
@@ -72,7 +128,10 @@ export class Acknowledger {
  * Several calls may mark one slice (its messages went to several receivers): their marks become one, and each call is
  * told about its own bits. Rows are taken in index order, so that two processes do not wait for each other in a circle.
  */
-async function writeTogether(sql: Sql, calls: (readonly SliceMark[])[]): Promise<bigint[][]> {
+async function writeTogether(
+  calls: (readonly SliceMark[])[],
+  write: (marks: readonly SliceMark[]) => Promise<bigint[]>,
+): Promise<bigint[][]> {
   const merged = new Map<string, SliceMark>();
   for (const mark of calls.flat()) {
     const key = sliceKey(mark);
@@ -81,7 +140,9 @@ async function writeTogether(sql: Sql, calls: (readonly SliceMark[])[]): Promise
     else merged.set(key, { ...mark });
   }
   const marks = [...merged.values()].sort(inIndexOrder);
-  const done = await applyMarks(marks, (some, lookup) => deleteAcknowledged(sql, some, lookup));
+  failpoint("acknowledge.before-commit");
+  const done = await write(marks);
+  failpoint("acknowledge.committed");
   const doneByKey = new Map(marks.map((mark, index) => [sliceKey(mark), done[index] ?? 0n]));
   return calls.map((call) => call.map((mark) => (doneByKey.get(sliceKey(mark)) ?? 0n) & mark.mask));
 }

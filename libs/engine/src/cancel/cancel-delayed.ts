@@ -2,6 +2,7 @@ import type { Sql } from "@sluice/database";
 
 import { placeOf } from "../message/message-ids.ts";
 import type { Payloads } from "../receive/payloads.ts";
+import { cancelFifo } from "./cancel-fifo.ts";
 
 /** Each try that finds the row changed under its hands is followed by one that sees the change. */
 const MAX_TRIES = 5;
@@ -13,7 +14,7 @@ const MAX_TRIES = 5;
  */
 export async function cancelDelayed(
   { sql, payloads }: { sql: Sql; payloads: Payloads },
-  queue: { id: string; account: string },
+  queue: { id: string; account: string; fifo: boolean },
   messageId: string,
 ): Promise<boolean> {
   const place = placeOf(messageId);
@@ -21,24 +22,32 @@ export async function cancelDelayed(
   const lines = (await payloads.get([place.batchId])).get(place.batchId);
   // The place alone can be made up; the id cannot.
   if (!lines?.[place.bit]?.startsWith(`"messageId":"${messageId}"`)) return false;
+  if (queue.fifo) return await cancelFifo(sql, queue, place);
   const bit = String(1n << BigInt(place.bit));
   for (let tries = 0; tries < MAX_TRIES; tries += 1) {
     const [found] = await sql<{ applied: boolean }[]>`
       WITH found AS MATERIALIZED (
-        SELECT ctid AS row, pending & ~${bit}::bigint AS rest FROM slices
+        SELECT ctid AS row, visible_at, pending & ~${bit}::bigint AS rest FROM slices
         WHERE queue_id = ${queue.id}::bigint AND account = ${queue.account}::bigint
           AND batch_id = ${place.batchId}::bigint AND moved AND pending & ${bit}::bigint <> 0
           AND lease = 0 AND visible_at > clock_timestamp()
       ), emptied AS (
         DELETE FROM slices s USING found f
         WHERE f.rest = 0 AND s.ctid = f.row AND s.lease = 0 AND s.pending = ${bit}::bigint
-        RETURNING f.row
+        RETURNING f.row, f.visible_at
       ), reduced AS (
         UPDATE slices s SET pending = s.pending & ~${bit}::bigint FROM found f
         WHERE f.rest <> 0 AND s.ctid = f.row AND s.lease = 0 AND s.pending & ~${bit}::bigint <> 0
-        RETURNING f.row
+        RETURNING f.row, f.visible_at
+      ), applied AS (
+        SELECT * FROM emptied UNION ALL SELECT * FROM reduced
+      ), ledger AS (
+        INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
+        SELECT ${queue.account}::bigint, ${queue.id}::bigint, 'cancelled', 1, NULL FROM applied
+        UNION ALL
+        SELECT ${queue.account}::bigint, ${queue.id}::bigint, 'delayed', -1, date_trunc('minute', visible_at) FROM applied
       )
-      SELECT row IN (SELECT row FROM emptied UNION ALL SELECT row FROM reduced) AS applied FROM found`;
+      SELECT row IN (SELECT row FROM applied) AS applied FROM found`;
     if (!found) return false;
     if (found.applied) return true;
   }

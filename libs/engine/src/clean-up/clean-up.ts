@@ -1,11 +1,33 @@
 import type { Sql } from "@sluice/database";
 
+import { ATTEMPT_INTERVAL } from "../receive/repeat-attempt.ts";
+import { DEDUPLICATION_INTERVAL } from "../send/insert-fifo.ts";
+import { deleteExpiredFifo } from "./delete-expired-fifo.ts";
+import { ChunkSize } from "./chunks.ts";
+import { compactBatches } from "./compact-batches.ts";
+import { deleteExpired, deleteExpiredAnywhere } from "./delete-expired.ts";
+import { deletePayloads } from "./delete-payloads.ts";
+
 export interface CleanUpResult {
   expiredSlices: number;
+  expiredMessages: number;
   deletedQueueSlices: number;
   payloads: number;
+  compactedBatches: number;
   idempotencyKeys: number;
+  deduplicationIds: number;
+  receiveAttempts: number;
   redriveTasks: number;
+  filterPolicies: number;
+}
+
+export interface CleanUpOptions {
+  /** Also what takes reading whole tables. Default true. */
+  thorough?: boolean;
+  /** Ends it after the statement that runs. */
+  signal?: AbortSignal;
+  /** How much goes at once; keep one for many runs, since it learns. */
+  chunks?: { payloads: ChunkSize };
 }
 
 /** What a repeat of a call with an Idempotency-Key can rely on, in seconds. */
@@ -14,87 +36,122 @@ export const IDEMPOTENCY_WINDOW = 600;
 const REDRIVE_KEPT = 1_209_600;
 /** A write that was under way when its queue was deleted has long ended by then. */
 const DELETED_QUEUE_GRACE = 3_600;
-/** A batch younger than this may belong to a statement that has not committed its slices, or to a receive that reads it. */
-const PAYLOAD_GRACE = 60;
+/** Policies younger than this may be about to be given to a subscription. */
+const FILTER_POLICY_GRACE = 3_600;
 const CHUNK = 10_000;
 const CLEAN_UP_LOCK = 7_583_402_002;
 
+/** For the statements whose size is worth learning; see {@link CleanUpOptions}. */
+export function cleanUpChunks(): Required<CleanUpOptions>["chunks"] {
+  return { payloads: new ChunkSize({ min: CHUNK, max: 320_000 }) };
+}
+
 /**
- * Removes what nobody can reach any more: expired messages, slices of deleted queues, payloads without slices, old
- * idempotency keys and redrives that ended long ago. One dispatcher at a time; undefined when another one is at it.
+ * Removes what nobody can reach any more: expired messages, slices of deleted queues, payloads without slices (and, of
+ * payloads with few, the lines of the others), old idempotency keys, redrives that ended long ago and unused filter
+ * policies. One dispatcher at a time; undefined when another one is at it.
  *
- * Each step deletes at most a chunk and repeats while chunks are full, so no statement holds locks for long.
+ * Each step removes at most a chunk and repeats while chunks are full, so no statement holds locks for long, and one that
+ * dies leaves what was done before it.
  */
-export async function cleanUp(sql: Sql): Promise<CleanUpResult | undefined> {
+export async function cleanUp(
+  sql: Sql,
+  { thorough = true, signal, chunks = cleanUpChunks() }: CleanUpOptions = {},
+): Promise<CleanUpResult | undefined> {
   const [lock] = await sql<
     { mine: boolean }[]
   >`SELECT pg_try_advisory_lock(${CLEAN_UP_LOCK}::bigint) AS mine`;
   if (!lock?.mine) return undefined;
+  const inChunks = (deleteChunk: () => Promise<number>) =>
+    new ChunkSize({ min: CHUNK, max: CHUNK }).removeAll(deleteChunk, signal);
+  const expired = { slices: 0, messages: 0 };
+  const expire = (deleteChunk: typeof deleteExpired) =>
+    inChunks(async () => {
+      const chunk = await deleteChunk(sql, CHUNK);
+      expired.slices += chunk.slices;
+      expired.messages += chunk.messages;
+      return chunk.slices;
+    });
   try {
+    await expire(deleteExpired);
+    await inChunks(async () => {
+      const messages = await deleteExpiredFifo(sql, CHUNK);
+      expired.messages += messages;
+      return messages;
+    });
+    const deletedQueueSlices = await inChunks(() => deleteOfDeletedQueues(sql));
+    for (const table of OF_FIFO_QUEUES) await inChunks(() => deleteOfDeletedFifoQueues(sql, table));
+    const idempotencyKeys = await inChunks(() => deleteIdempotencyKeys(sql));
+    const deduplicationIds = await inChunks(() => deleteDeduplicationIds(sql));
+    const receiveAttempts = await inChunks(() => deleteReceiveAttempts(sql));
+    const redriveTasks = await inChunks(() => deleteRedriveTasks(sql));
+    const filterPolicies = await inChunks(() => deleteFilterPolicies(sql));
+    await forgetDeletedQueues(sql);
+    if (thorough) await expire(deleteExpiredAnywhere);
     return {
-      expiredSlices: await inChunks(() => deleteExpired(sql)),
-      deletedQueueSlices: await deleteOfDeletedQueues(sql),
-      payloads: await inChunks(() => deletePayloads(sql)),
-      idempotencyKeys: await inChunks(() => deleteIdempotencyKeys(sql)),
-      redriveTasks: await inChunks(() => deleteRedriveTasks(sql)),
+      expiredSlices: expired.slices,
+      expiredMessages: expired.messages,
+      deletedQueueSlices,
+      idempotencyKeys,
+      deduplicationIds,
+      receiveAttempts,
+      redriveTasks,
+      filterPolicies,
+      payloads: thorough ? await deletePayloads(sql, chunks.payloads, signal) : 0,
+      compactedBatches: thorough ? await compactBatches(sql, signal) : 0,
     };
   } finally {
     await sql`SELECT pg_advisory_unlock(${CLEAN_UP_LOCK}::bigint)`;
   }
 }
 
-async function inChunks(deleteChunk: () => Promise<number>): Promise<number> {
-  let total = 0;
-  for (;;) {
-    const count = await deleteChunk();
-    total += count;
-    if (count < CHUNK) return total;
-  }
-}
-
-/** Messages past the retention of their queue, counted from when they were first sent. */
-async function deleteExpired(sql: Sql): Promise<number> {
-  const result = await sql`
-    DELETE FROM slices WHERE ctid IN (
-      SELECT s.ctid FROM slices s JOIN queues q ON q.id = s.queue_id
-      WHERE s.sent_at <= clock_timestamp() - make_interval(secs => q.retention)
-      LIMIT ${CHUNK}::int FOR UPDATE OF s SKIP LOCKED)`;
-  return result.count;
-}
-
 async function deleteOfDeletedQueues(sql: Sql): Promise<number> {
-  const total = await inChunks(async () => {
-    const result = await sql`
-      DELETE FROM slices WHERE ctid IN (
-        SELECT s.ctid FROM deleted_queues d JOIN slices s ON s.queue_id = d.queue_id
-        LIMIT ${CHUNK}::int FOR UPDATE OF s SKIP LOCKED)`;
-    return result.count;
-  });
-  await sql`DELETE FROM deleted_queues WHERE deleted_at < clock_timestamp() - make_interval(secs => ${DELETED_QUEUE_GRACE}::int)`;
-  return total;
+  const result = await sql`
+    DELETE FROM slices WHERE ctid = ANY(ARRAY(
+      SELECT s.ctid FROM deleted_queues d JOIN slices s ON s.queue_id = d.queue_id
+      LIMIT ${CHUNK}::int FOR UPDATE OF s SKIP LOCKED))`;
+  return result.count;
 }
 
-/**
- * Payloads that no slice and no waiting fan-out refers to. One anti-join over what is stored now, instead of a counter on
- * each batch that ten queues would update at once, or an index that each delivery would pay for.
- */
-async function deletePayloads(sql: Sql): Promise<number> {
+/** What else belonged to queues that are gone. */
+const OF_FIFO_QUEUES = ["fifo_slices", "fifo_groups", "deduplication_ids", "receive_attempts"];
+
+async function deleteOfDeletedFifoQueues(sql: Sql, table: string): Promise<number> {
   const result = await sql`
-    DELETE FROM batches WHERE id IN (
-      SELECT b.id FROM batches b
-      WHERE b.sent_at < clock_timestamp() - make_interval(secs => ${PAYLOAD_GRACE}::int)
-        AND NOT EXISTS (SELECT FROM slices s WHERE s.batch_id = b.id)
-        AND NOT EXISTS (SELECT FROM outbox o WHERE o.batch_id = b.id)
-      LIMIT ${CHUNK}::int)`;
+    DELETE FROM ${sql(table)} WHERE ctid = ANY(ARRAY(
+      SELECT t.ctid FROM deleted_queues d JOIN ${sql(table)} t ON t.queue_id = d.queue_id
+      LIMIT ${CHUNK}::int FOR UPDATE OF t SKIP LOCKED))`;
   return result.count;
+}
+
+async function forgetDeletedQueues(sql: Sql): Promise<void> {
+  await sql`DELETE FROM deleted_queues WHERE deleted_at < clock_timestamp() - make_interval(secs => ${DELETED_QUEUE_GRACE}::int)`;
 }
 
 async function deleteIdempotencyKeys(sql: Sql): Promise<number> {
   const result = await sql`
-    DELETE FROM idempotency_keys WHERE ctid IN (
+    DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
       SELECT ctid FROM idempotency_keys
-      WHERE created_at < clock_timestamp() - make_interval(secs => ${IDEMPOTENCY_WINDOW}::int)
-      LIMIT ${CHUNK}::int)`;
+      WHERE created_at < (SELECT clock_timestamp() - make_interval(secs => ${IDEMPOTENCY_WINDOW}::int))
+      ORDER BY created_at LIMIT ${CHUNK}::int))`;
+  return result.count;
+}
+
+async function deleteDeduplicationIds(sql: Sql): Promise<number> {
+  const result = await sql`
+    DELETE FROM deduplication_ids WHERE ctid IN (
+      SELECT ctid FROM deduplication_ids
+      WHERE accepted_at < clock_timestamp() - make_interval(secs => ${DEDUPLICATION_INTERVAL}::int)
+      LIMIT ${CHUNK}::int FOR UPDATE SKIP LOCKED)`;
+  return result.count;
+}
+
+async function deleteReceiveAttempts(sql: Sql): Promise<number> {
+  const result = await sql`
+    DELETE FROM receive_attempts WHERE ctid IN (
+      SELECT ctid FROM receive_attempts
+      WHERE received_at < clock_timestamp() - make_interval(secs => ${ATTEMPT_INTERVAL}::int)
+      LIMIT ${CHUNK}::int FOR UPDATE SKIP LOCKED)`;
   return result.count;
 }
 
@@ -104,5 +161,16 @@ async function deleteRedriveTasks(sql: Sql): Promise<number> {
       SELECT id FROM redrive_tasks
       WHERE finished_at < clock_timestamp() - make_interval(secs => ${REDRIVE_KEPT}::int)
       LIMIT ${CHUNK}::int)`;
+  return result.count;
+}
+
+/** Filter policies that no subscription has any more. Whoever is just taking one up again is refused by its key, and adds it anew. */
+async function deleteFilterPolicies(sql: Sql): Promise<number> {
+  const result = await sql`
+    DELETE FROM filter_policies WHERE id IN (
+      SELECT f.id FROM filter_policies f
+      WHERE f.created_at < clock_timestamp() - make_interval(secs => ${FILTER_POLICY_GRACE}::int)
+        AND NOT EXISTS (SELECT FROM subscriptions s WHERE s.filter_id = f.id)
+      LIMIT ${CHUNK}::int FOR UPDATE SKIP LOCKED)`;
   return result.count;
 }

@@ -16,12 +16,19 @@ export interface RedriveAllowPolicy {
 
 /** @throws {SluiceError} `invalid_request` when `source` may not send its dead letters to that queue */
 export function checkRedrive(
-  source: string,
+  { name: source, fifo }: { name: string; fifo: boolean },
   policy: RedrivePolicy,
-  deadLetterQueue: { redriveAllow: RedriveAllowPolicy } | undefined,
+  deadLetterQueue: { redriveAllow: RedriveAllowPolicy; fifo: boolean } | undefined,
 ): void {
   if (policy.deadLetterQueue === source) refuse("a queue cannot be its own dead-letter queue");
   if (!deadLetterQueue) refuse(`there is no queue "${policy.deadLetterQueue}"; create it first`);
+  if (deadLetterQueue && deadLetterQueue.fifo !== fifo) {
+    refuse(
+      fifo
+        ? "the dead-letter queue of a FIFO queue is a FIFO queue; name one that ends in .fifo"
+        : "the dead-letter queue of a standard queue is a standard queue; name one without .fifo",
+    );
+  }
   const { permission, queues = [] } = deadLetterQueue?.redriveAllow ?? { permission: "allowAll" };
   if (permission === "denyAll" || (permission === "byQueue" && !queues.includes(source))) {
     refuse(

@@ -1,8 +1,12 @@
 import type { Bus, BusSubscription } from "@sluice/bus";
 import type { Sql } from "@sluice/database";
+import { failpoint } from "@sluice/runtime";
 
 import type { Observer } from "../observer.ts";
-import { fanOut, findForgotten } from "./fan-out.ts";
+import { Pace } from "../pace.ts";
+import { Payloads } from "../receive/payloads.ts";
+import { fanOut, findForgotten, type FanOutContext } from "./fan-out.ts";
+import { Filters } from "./filters.ts";
 
 export interface DispatcherOptions {
   sql: Sql;
@@ -14,6 +18,10 @@ export interface DispatcherOptions {
 const MAX_SET = 128;
 /** A batch this old, in ms, was announced to nobody who acted on it. */
 const FORGOTTEN_AFTER = 500;
+/** What is older was looked for already, unless its commit took so long; in ms. */
+const LOOKED_FOR = 10_000;
+/** How often everything is looked at, in ms, while that costs little: after a time without a dispatcher there is older. */
+const FULL_EVERY = 900;
 
 /**
  * Turns announcements into fan-outs and tells the API processes which queues have something new. Any number of
@@ -21,10 +29,26 @@ const FORGOTTEN_AFTER = 500;
  */
 export class Dispatcher {
   readonly #options: DispatcherOptions;
+  readonly #fullPace = new Pace(FULL_EVERY);
+  readonly #context: FanOutContext;
   #announcements: BusSubscription | undefined;
 
   constructor(options: DispatcherOptions) {
+    const { sql, bus, observer } = options;
     this.#options = options;
+    this.#context = {
+      sql,
+      observer,
+      payloads: new Payloads(sql),
+      filters: new Filters(sql, (error) => {
+        observer.failed("filter policy", error);
+      }),
+      committed: ({ batches, deliveries, queueIds }) => {
+        if (batches > 0) failpoint("fan-out.committed");
+        if (queueIds.length > 0) bus.signalQueues(queueIds);
+        if (batches > 0) observer.fannedOut(batches, deliveries);
+      },
+    };
   }
 
   async start(): Promise<void> {
@@ -49,7 +73,7 @@ export class Dispatcher {
   /** Fans out whatever was forgotten: lost announcements, and those that a dead dispatcher had taken. */
   async sweep(signal?: AbortSignal): Promise<void> {
     for (;;) {
-      const forgotten = await findForgotten(this.#options.sql, FORGOTTEN_AFTER, MAX_SET);
+      const forgotten = await this.#findForgotten();
       if (forgotten.length === 0) return;
       const batches = await this.#fanOut(forgotten);
       // None taken: another dispatcher has them in hand.
@@ -57,11 +81,24 @@ export class Dispatcher {
     }
   }
 
+  /** Mostly of the last seconds; of any age at the first look, and then as often as it costs little. */
+  async #findForgotten(): Promise<string[]> {
+    const find = (youngerThan: number | undefined) =>
+      findForgotten(this.#options.sql, {
+        olderThan: FORGOTTEN_AFTER,
+        youngerThan,
+        limit: MAX_SET,
+      });
+    const lately = await find(LOOKED_FOR);
+    if (lately.length > 0 || !this.#fullPace.isDue) return lately;
+    const all = await this.#fullPace.run(() => find(undefined));
+    // More of that age may wait.
+    if (all.length > 0) this.#fullPace.reset();
+    return all;
+  }
+
   async #fanOut(batchIds: readonly string[]): Promise<number> {
-    const { sql, bus, observer } = this.#options;
-    const result = await fanOut(sql, batchIds);
-    if (result.queueIds.length > 0) bus.signalQueues(result.queueIds);
-    if (result.batches > 0) observer.fannedOut(result.batches, result.deliveries);
-    return result.batches;
+    failpoint("fan-out.announced");
+    return await fanOut(this.#context, batchIds);
   }
 }

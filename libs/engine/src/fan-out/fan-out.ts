@@ -1,64 +1,124 @@
-import { numbers, type Sql } from "@sluice/database";
+import type { Sql } from "@sluice/database";
 
-export interface FanOutResult {
-  /** Batches that this call fanned out; the others were done before or are in other hands. */
-  batches: number;
-  /** Messages times the queues they went to. */
-  deliveries: number;
-  /** Queues that have new slices. */
-  queueIds: string[];
+import type { Observer } from "../observer.ts";
+import type { Payloads } from "../receive/payloads.ts";
+import { evaluate } from "./evaluate.ts";
+import type { Filters } from "./filters.ts";
+import { takeBatches, type FilteredBatch, type TakenBatches } from "./take-batches.ts";
+
+export interface FanOutContext {
+  sql: Sql;
+  filters: Filters;
+  payloads: Payloads;
+  observer: Observer;
+  /** Told what each statement did, after its commit. */
+  committed: (taken: TakenBatches) => void;
+}
+
+/** Payloads that are looked at by filters at once: 256 KiB each at most. */
+const MAX_PAYLOADS = 32;
+/** Statements in a row that find other filters than those evaluated, before the batch is left to the sweeper. */
+const MAX_ATTEMPTS = 5;
+
+/**
+ * Fans batches out, each once; resolves to how many. Those of topics without filters go with one statement that reads no
+ * payload. It says which ones have filters: for them the payloads are read and the filters evaluated, and then they go.
+ */
+export async function fanOut(context: FanOutContext, batchIds: readonly string[]): Promise<number> {
+  const unfiltered = [...new Set(batchIds)].map((batchId) => ({
+    batchId,
+    filterIds: [],
+    masks: [],
+  }));
+  const { batches, left } = await take(context, unfiltered);
+  let total = batches;
+  for (let start = 0; start < left.length; start += MAX_PAYLOADS)
+    total += await takeFiltered(context, left.slice(start, start + MAX_PAYLOADS));
+  return total;
+}
+
+/** A batch is left by a statement when its topic has other filters by now, or when others filled the statement. */
+async function takeFiltered(context: FanOutContext, some: TakenBatches["left"]): Promise<number> {
+  let total = 0;
+  let left = some;
+  let known: FilteredBatch[] = [];
+  for (let attempt = 0; left.length > 0 && attempt < MAX_ATTEMPTS; attempt += 1) {
+    known = await withMasks(context, left, known);
+    const taken = await take(context, known);
+    total += taken.batches;
+    left = taken.left;
+    if (taken.batches > 0) attempt = -1;
+  }
+  return total;
+}
+
+async function take(
+  { sql, committed }: FanOutContext,
+  batches: readonly FilteredBatch[],
+): Promise<TakenBatches> {
+  const taken = await takeBatches(sql, batches);
+  committed(taken);
+  return taken;
+}
+
+/** Evaluates the filters that the batches need; what is known already is not evaluated again. */
+async function withMasks(
+  { filters, payloads, observer }: FanOutContext,
+  left: TakenBatches["left"],
+  known: readonly FilteredBatch[],
+): Promise<FilteredBatch[]> {
+  const before = new Map(known.map((batch) => [batch.batchId, batch]));
+  const reusable = (batch: TakenBatches["left"][number]) => {
+    const last = before.get(batch.batchId);
+    return last?.filterIds.join() === batch.filterIds.join() ? last : undefined;
+  };
+  const open = left.filter((batch) => batch.filterIds.length > 0 && !reusable(batch));
+  const [compiled, lines] = await Promise.all([
+    filters.get(open.flatMap((batch) => batch.filterIds)),
+    payloads.get(open.map((batch) => batch.batchId)),
+  ]);
+  return left.map((batch) => {
+    const last = reusable(batch);
+    if (last) return last;
+    const present = batch.filterIds.flatMap((id) => {
+      const filter = compiled.get(id);
+      return filter ? [{ id, filter }] : [];
+    });
+    return {
+      batchId: batch.batchId,
+      filterIds: present.map(({ id }) => id),
+      masks: evaluate(
+        lines.get(batch.batchId) ?? [],
+        present.map(({ filter }) => filter),
+        (error) => {
+          observer.failed("filter evaluation", error);
+        },
+      ),
+    };
+  });
+}
+
+/** Ages in ms, by the database clock. */
+export interface Forgotten {
+  /** Batches older than this were announced to nobody who acted on it. */
+  olderThan: number;
+  /** Those older than this are left out: undefined looks at all of them. */
+  youngerThan: number | undefined;
+  limit: number;
 }
 
 /**
- * Fans batches out: one slice for each subscribed queue, and the end of their wait in the outbox, in one transaction.
- *
- * Taking the row out of the outbox is what makes it happen once: a batch announced twice, or taken by two dispatchers, is
- * found by one of them, and a dispatcher that dies leaves the row. Subscriptions are joined here and now: one that was
- * committed before the publish was answered is always seen, and no payload is read.
+ * Batches whose announcement was lost, oldest first. Walks what dead entries the outbox has of the time it looks at, and while
+ * something holds the xmin horizon, those are all that were ever in it.
  */
-export async function fanOut(sql: Sql, batchIds: readonly string[]): Promise<FanOutResult> {
-  const rows = await sql<FanOutRow[]>`
-    WITH waiting AS MATERIALIZED (
-      SELECT batch_id FROM outbox WHERE batch_id = ANY(${numbers(batchIds)}::bigint[])
-      ORDER BY batch_id FOR UPDATE SKIP LOCKED
-    ), taken AS (
-      DELETE FROM outbox o USING waiting w WHERE o.batch_id = w.batch_id
-      RETURNING o.batch_id, o.account, o.topic_id, o.sent_at, o.message_count
-    ), sliced AS (
-      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, moved)
-      SELECT q.id, clock_timestamp() + make_interval(secs => q.delay), t.batch_id,
-             9223372036854775807 >> (63 - t.message_count), t.account, t.sent_at, q.delay > 0
-      FROM taken t
-      JOIN subscriptions s ON s.topic_id = t.topic_id AND s.account = t.account
-      JOIN queues q ON q.id = s.queue_id AND q.account = t.account
-      ORDER BY q.id, t.batch_id
-      RETURNING queue_id, pending
-    )
-    SELECT queue_id, sum(bit_count(pending::bit(64)))::int AS count FROM sliced GROUP BY queue_id
-    UNION ALL
-    SELECT NULL, count(*)::int FROM taken`;
-  const result: FanOutResult = { batches: 0, deliveries: 0, queueIds: [] };
-  for (const { queue_id, count } of rows) {
-    if (queue_id === null) {
-      result.batches = count;
-    } else {
-      result.deliveries += count;
-      result.queueIds.push(queue_id);
-    }
-  }
-  return result;
-}
-
-interface FanOutRow {
-  queue_id: string | null;
-  count: number;
-}
-
-/** Batches whose announcement was lost: older than `ageMs` by the database clock, oldest first. */
-export async function findForgotten(sql: Sql, ageMs: number, limit: number): Promise<string[]> {
+export async function findForgotten(
+  sql: Sql,
+  { olderThan, youngerThan, limit }: Forgotten,
+): Promise<string[]> {
   const rows = await sql<{ batch_id: string }[]>`
     SELECT batch_id FROM outbox
-    WHERE sent_at < (SELECT clock_timestamp() - ${ageMs}::float8 * interval '1 millisecond')
-    ORDER BY batch_id LIMIT ${limit}::int`;
+    WHERE sent_at < (SELECT clock_timestamp() - ${olderThan}::float8 * interval '1 millisecond')
+      AND sent_at > (SELECT coalesce(clock_timestamp() - ${youngerThan ?? null}::float8 * interval '1 millisecond', '-infinity'))
+    ORDER BY sent_at LIMIT ${limit}::int`;
   return rows.map((row) => row.batch_id);
 }

@@ -2,9 +2,13 @@ import type { Bus } from "@sluice/bus";
 import type { Database } from "@sluice/database";
 import { createDuty, type Logger } from "@sluice/runtime";
 
-import { cleanUp } from "../clean-up/clean-up.ts";
+import { cleanUp, cleanUpChunks, type CleanUpResult } from "../clean-up/clean-up.ts";
+import { Pace } from "../clean-up/pace.ts";
+import { foldLedger } from "../ledger/fold-ledger.ts";
+import { watchQueues } from "../ledger/watch-queues.ts";
 import type { Observer } from "../observer.ts";
 import { carryOnRedrives } from "../redrive/carry-on-redrives.ts";
+import { TableMaintenance } from "../vacuum/maintain-tables.ts";
 import { Dispatcher } from "./dispatcher.ts";
 
 export interface RunningDispatcher {
@@ -17,6 +21,18 @@ const SWEEP_EVERY = 1_000;
 /** How often a redrive that is bound by its rate goes on, in ms; also how long a new one waits for its start. */
 const REDRIVE_EVERY = 1_000;
 const CLEAN_UP_EVERY = 30_000;
+/** Most of its time that a clean-up may spend on what takes reading whole tables. */
+const THOROUGH_SHARE = 0.04;
+/** The length of a slot of the ledger. */
+const FOLD_EVERY = 5_000;
+const MAINTAIN_EVERY = 15_000;
+const COUNT_EVERY = 15_000;
+const COUNT_SHARE = 0.05;
+
+/** How long the removal itself takes, about: the share is meant for looking. 0.1 ms a row, measured. */
+function removalMs(removed: CleanUpResult | undefined): number {
+  return removed ? (removed.expiredSlices + removed.payloads) / 10 : 0;
+}
 
 /** Starts everything a dispatcher does: fan-out on announcement, the sweeper behind it, and the clean-up. */
 export async function startDispatcher(options: {
@@ -24,8 +40,14 @@ export async function startDispatcher(options: {
   bus: Bus;
   observer: Observer;
   logger: Logger;
+  /** Most queues whose counts are told to the observer again and again; with more of them, none are. Default 0. */
+  watchedQueues?: number | undefined;
 }): Promise<RunningDispatcher> {
-  const { database, bus, observer, logger } = options;
+  const { database, bus, observer, logger, watchedQueues = 0 } = options;
+  const thorough = new Pace({ everyMs: 0, share: THOROUGH_SHARE });
+  const chunks = cleanUpChunks();
+  const counting = new Pace({ everyMs: 0, share: COUNT_SHARE });
+  const tables = new TableMaintenance({ sql: database.maintenance, observer, logger });
   const dispatcher = new Dispatcher({ sql: database.sql, bus, observer });
   const duties = [
     createDuty({
@@ -37,19 +59,46 @@ export async function startDispatcher(options: {
     createDuty({
       name: "redrive",
       intervalMs: REDRIVE_EVERY,
-      runOnce: async (signal) => await carryOnRedrives({ sql: database.sql, bus, signal }),
+      runOnce: async (signal) =>
+        await carryOnRedrives({ sql: database.sql, bus, observer, signal }),
       logger,
     }),
     createDuty({
       name: "clean-up",
       intervalMs: CLEAN_UP_EVERY,
+      runOnce: async (signal) => {
+        const run = (whole: boolean) =>
+          cleanUp(database.maintenance, { thorough: whole, signal, chunks });
+        const removed = await (thorough.isDue
+          ? thorough.run(() => run(true), removalMs)
+          : run(false));
+        if (!removed) return;
+        if (removed.expiredMessages > 0) observer.expired(removed.expiredMessages);
+        logger.debug(
+          { event: "clean-up.done", ...removed },
+          "removed what nobody can reach any more",
+        );
+      },
+      logger,
+    }),
+    createDuty({
+      name: "ledger",
+      intervalMs: FOLD_EVERY,
+      runOnce: () => foldLedger(database.sql),
+      logger,
+    }),
+    createDuty({
+      name: "maintenance",
+      intervalMs: MAINTAIN_EVERY,
+      runOnce: (signal) => tables.runOnce(signal),
+      logger,
+    }),
+    createDuty({
+      name: "queue metrics",
+      intervalMs: COUNT_EVERY,
       runOnce: async () => {
-        const removed = await cleanUp(database.maintenance);
-        if (removed)
-          logger.debug(
-            { event: "clean-up.done", ...removed },
-            "removed what nobody can reach any more",
-          );
+        if (watchedQueues === 0 || !counting.isDue) return;
+        await counting.run(() => watchQueues({ sql: database.sql, observer }, watchedQueues));
       },
       logger,
     }),

@@ -9,13 +9,13 @@ test("accepted messages become lines with their bytes and delays", () => {
   expect(refusals).toEqual([undefined, undefined]);
 });
 
-test("a refused message has no line, and the ids go to the others in order", () => {
+test("a refused message has no line, and what was stored goes to the others in order", () => {
   const { messages, refusals } = acceptMessages(
     [{ body: "a" }, { body: "" }, { body: "c" }],
     1_024,
   );
   expect(messages).toHaveLength(2);
-  expect(resultsOf(refusals, ["first", "second"])).toMatchObject([
+  expect(resultsOf(refusals, [{ messageId: "first" }, { messageId: "second" }])).toMatchObject([
     { messageId: "first" },
     { error: { code: "invalid_message" } },
     { messageId: "second" },

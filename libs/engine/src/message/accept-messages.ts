@@ -1,4 +1,6 @@
 import type { EntryError } from "../errors.ts";
+import type { StoredMessage } from "../write/stored-call.ts";
+import { standardMessage } from "./fifo-message.ts";
 import { checkMessage, serializeMessage, type MessageInput } from "./message.ts";
 
 export type { MessageInput } from "./message.ts";
@@ -11,6 +13,10 @@ export interface AcceptedMessage {
   bytes: number;
   /** Seconds, -1 for the queue's own. */
   delay: number;
+  /** "" where it has none. */
+  groupId: string;
+  /** Of FIFO queues, where each message has one. */
+  deduplicationId?: string | undefined;
 }
 
 /** A call's messages after the check. */
@@ -20,32 +26,39 @@ export interface AcceptedMessages {
   refusals: (EntryError | undefined)[];
 }
 
+/** Checks what a kind of topic or queue asks of a message, and completes it. */
+export type KindRule = (input: MessageInput) => MessageInput | { refusal: EntryError };
+
 /** Checks and serialises a call's messages; `maxBytes` bounds body and attributes of each one. */
 export function acceptMessages(
   inputs: readonly MessageInput[],
   maxBytes: number,
+  rule: KindRule = standardMessage,
 ): AcceptedMessages {
   const messages: AcceptedMessage[] = [];
   const refusals = inputs.map((input) => {
     const refusal = checkMessage(input, maxBytes);
     if (refusal) return refusal;
-    const line = serializeMessage(input);
-    messages.push({ line, bytes: Buffer.byteLength(line), delay: input.delay ?? -1 });
+    const message = rule(input);
+    if ("refusal" in message) return message.refusal;
+    const { delay = -1, groupId = "", deduplicationId } = message;
+    const line = serializeMessage(message);
+    messages.push({ line, bytes: Buffer.byteLength(line), delay, groupId, deduplicationId });
     return undefined;
   });
   return { messages, refusals };
 }
 
-/** One result a message of the call: the ids go to the accepted ones in order. */
+/** One result a message of the call: what was stored goes to the accepted ones in order. */
 export function resultsOf(
   refusals: readonly (EntryError | undefined)[],
-  messageIds: readonly string[],
-): ({ messageId: string } | { error: EntryError })[] {
+  stored: readonly StoredMessage[],
+): (StoredMessage | { error: EntryError })[] {
   let next = 0;
   return refusals.map((refusal) => {
     if (refusal) return { error: refusal };
-    const messageId = messageIds[next] ?? "";
+    const message = stored[next] ?? { messageId: "" };
     next += 1;
-    return { messageId };
+    return message;
   });
 }

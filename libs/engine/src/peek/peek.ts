@@ -1,5 +1,6 @@
 import type { Sql } from "@sluice/database";
 
+import type { Envelopes } from "../envelope/envelopes.ts";
 import { SluiceError } from "../errors.ts";
 import type { MessageAttribute } from "../message/message.ts";
 import { bitsOf } from "../receive/queue-claimer.ts";
@@ -23,6 +24,9 @@ export interface PeekedMessage {
   attributes: Record<string, MessageAttribute>;
   subject?: string;
   groupId?: string;
+  deduplicationId?: string;
+  /** In FIFO queues. */
+  sequenceNumber?: string;
   state: MessageState;
   receiveCount: number;
   sentAt: Date;
@@ -42,9 +46,14 @@ const MAX_SLICES = 200;
 const MAX_PARTS = 64;
 const DEFAULT_LIMIT = 10;
 
-/** Looks at messages without receiving them: nothing about them changes. */
+export interface PeekContext {
+  sql: Sql;
+  envelopes: Envelopes;
+}
+
+/** Looks at messages without receiving them: nothing about them changes. A search looks at them as they were published. */
 export async function peek(
-  sql: Sql,
+  { sql, envelopes }: PeekContext,
   queue: { id: string; account: string; retention: number },
   request: PeekRequest,
 ): Promise<Peeked> {
@@ -61,7 +70,8 @@ export async function peek(
       if (isBefore(entry, start, order)) continue;
       if (messages.length === limit) return { messages, nextCursor: writeCursor(entry) };
       const message = messageOf(entry);
-      if (matches(message, request.search)) messages.push(message);
+      if (!matches(message, request.search)) continue;
+      messages.push(messageOf(await asHandedOut(entry, queue, envelopes)));
     }
   }
   const next = cutOff && inOrder(cutOff, order)[0];
@@ -73,15 +83,20 @@ export async function peek(
 /** In a cursor instead of a bit: everything at that place is still to be looked at. */
 const FIRST_BIT = { oldest: 0, newest: 62 };
 
-interface SliceRow {
-  batch_id: string;
-  pending: string;
-  visible_us: string;
+/** What a message's slice says of it. */
+export interface StoredRow {
   visible_at: number;
   sent_at: number;
   receive_count: number;
   failure_reason: string | null;
+  envelope: string | null;
   state: MessageState;
+}
+
+interface SliceRow extends StoredRow {
+  batch_id: string;
+  pending: string;
+  visible_us: string;
   payload: string;
 }
 
@@ -109,7 +124,7 @@ async function selectSlices(
   const oldest = order === "oldest";
   return await sql<SliceRow[]>`
     SELECT s.*, b.payload FROM (
-      SELECT batch_id, pending, receive_count, failure_reason,
+      SELECT batch_id, pending, receive_count, failure_reason, envelope,
              (extract(epoch FROM visible_at) * 1000000)::bigint AS visible_us,
              extract(epoch FROM visible_at)::float8 * 1000 AS visible_at, extract(epoch FROM sent_at)::float8 * 1000 AS sent_at,
              CASE WHEN visible_at <= now THEN 'visible' WHEN receive_count > 0 THEN 'inFlight' ELSE 'delayed' END AS state
@@ -179,10 +194,22 @@ function isBefore(
   return (DIRECTION[order] * (bit - start.bit) || copy - start.copy) < 0;
 }
 
-function messageOf({ row, line }: Entry): PeekedMessage {
+/** The entry as a receive would hand it out. */
+export async function asHandedOut<Stored extends { row: StoredRow; line: string }>(
+  entry: Stored,
+  { account }: { account: string },
+  envelopes: Envelopes,
+): Promise<Stored> {
+  const { envelope, sent_at } = entry.row;
+  if (envelope === null) return entry;
+  const slice = { account, envelope, sentAt: Math.floor(sent_at) };
+  return { ...entry, line: await envelopes.wrap(entry.line, slice) };
+}
+
+export function messageOf({ row, line }: { row: StoredRow; line: string }): PeekedMessage {
   const stored = JSON.parse(`{${line}}`) as Pick<
     PeekedMessage,
-    "messageId" | "body" | "attributes" | "subject" | "groupId"
+    "messageId" | "body" | "attributes" | "subject" | "groupId" | "deduplicationId"
   >;
   return {
     ...stored,
@@ -194,7 +221,7 @@ function messageOf({ row, line }: Entry): PeekedMessage {
   };
 }
 
-function matches(message: PeekedMessage, search: string | undefined): boolean {
+export function matches(message: PeekedMessage, search: string | undefined): boolean {
   if (search === undefined) return true;
   const wanted = search.toLowerCase();
   return [
@@ -212,11 +239,13 @@ function readCursor(cursor: string | undefined): Cursor | undefined {
   const match = /^(\d{1,18}):(\d{1,15}):(\d{1,2}):(\d{1,6})$/.exec(
     Buffer.from(cursor, "base64url").toString(),
   );
-  if (!match) {
-    throw new SluiceError("invalid_request", "the cursor is not one that a peek returned", {
-      details: [{ path: "query.cursor", message: "pass nextCursor of the page before, unchanged" }],
-    });
-  }
+  if (!match) refuseCursor();
   const [, visibleUs = "", batchId = "", bit, copy] = match;
   return { visibleUs, batchId, bit: Number(bit), copy: Number(copy) };
+}
+
+export function refuseCursor(): never {
+  throw new SluiceError("invalid_request", "the cursor is not one that a peek returned", {
+    details: [{ path: "query.cursor", message: "pass nextCursor of the page before, unchanged" }],
+  });
 }

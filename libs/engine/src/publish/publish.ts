@@ -9,7 +9,7 @@ import type { Payloads } from "../receive/payloads.ts";
 import type { Topic } from "../topics/topics.ts";
 import type { BatchIds } from "../write/batch-ids.ts";
 import { BatchWriter } from "../write/batch-writer.ts";
-import { messageIdsOf } from "../write/stored-call.ts";
+import type { StoredMessage } from "../write/stored-call.ts";
 import { insertPublished } from "./insert-published.ts";
 
 export interface WriteOptions {
@@ -18,7 +18,7 @@ export interface WriteOptions {
 }
 
 /** What became of one message of a call. */
-export type WriteResult = { messageId: string } | { error: EntryError };
+export type WriteResult = StoredMessage | { error: EntryError };
 
 /** Bytes of body and attributes (LIMITS: topics, MaximumMessageSize default). */
 export const MAX_TOPIC_MESSAGE_BYTES = 262_144;
@@ -77,7 +77,7 @@ export class Publisher {
             : { key: idempotencyKey, messageCount: messages.length },
       });
       if (!outcome.repeated) this.#observer.published(accepted.length);
-      return resultsOf(refusals, messageIdsOf(outcome));
+      return resultsOf(refusals, outcome.messages);
     });
   }
 

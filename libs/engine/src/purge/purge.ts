@@ -1,38 +1,56 @@
 import type { Sql } from "@sluice/database";
 
+/** Slices deleted by one statement. */
+const CHUNK = 10_000;
+
 /**
  * Deletes every message of a queue that was sent up to this moment, in flight or not; what is answered later survives.
  *
- * A plain DELETE waits for a row that a claim is writing and then deletes it all the same, which a chunk of
- * locked-and-skipped rows would not. It cannot see the part that such a claim splits off, so it looks again, with the
- * same moment in mind, until nothing of before is left to be seen.
+ * It goes through the queue in the order of its index, a statement for each chunk: nobody waits for long, and what a
+ * purge that dies has deleted stays deleted. Each one waits for a row that a claim is writing and deletes it all the
+ * same, which rows that are locked and skipped would not be. It cannot see what such a claim moves on or splits off behind
+ * it, so it looks again from the start, with the same moment in mind, until nothing of before is left to be seen.
  *
  * @returns How many messages are gone.
  */
 export async function purge(sql: Sql, queue: { id: string; account: string }): Promise<number> {
   const [clock] = await sql<{ now: string }[]>`SELECT clock_timestamp()::text AS now`;
+  const start = "-infinity";
+  let from = start;
   let purged = 0;
   for (;;) {
-    const pass = await purgeOnce(sql, queue, clock?.now ?? "-infinity");
-    purged += pass.messages;
-    if (!pass.found) return purged;
+    const chunk = await purgeChunk(sql, queue, { sentUntil: clock?.now ?? start, from });
+    purged += chunk.messages;
+    if (chunk.last === null && from === start) return purged;
+    from = chunk.last ?? start;
   }
 }
 
-async function purgeOnce(
+async function purgeChunk(
   sql: Sql,
   { id, account }: { id: string; account: string },
-  sentUntil: string,
-): Promise<{ messages: number; found: boolean }> {
-  const [row] = await sql<{ messages: number; found: boolean }[]>`
-    WITH purged AS (
-      DELETE FROM slices
+  { sentUntil, from }: { sentUntil: string; from: string },
+): Promise<{ messages: number; last: string | null }> {
+  const [row] = await sql<{ messages: number; last: string | null }[]>`
+    WITH clock AS MATERIALIZED (
+      SELECT clock_timestamp() AS now
+    ), chunk AS MATERIALIZED (
+      SELECT ctid AS row, visible_at FROM slices
       WHERE queue_id = ${id}::bigint AND account = ${account}::bigint AND sent_at <= ${sentUntil}::text::timestamptz
-      RETURNING pending
+        AND visible_at >= ${from}::text::timestamptz
+      ORDER BY visible_at, batch_id LIMIT ${CHUNK}::int FOR UPDATE
+    ), purged AS (
+      DELETE FROM slices WHERE ctid = ANY(ARRAY(SELECT row FROM chunk))
+      RETURNING pending, receive_count, visible_at
+    ), counted AS (
+      SELECT coalesce(sum(bit_count(pending::bit(64))), 0)::int AS messages FROM purged
+    ), ledger AS (
+      INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
+      SELECT ${account}::bigint, ${id}::bigint, 'purged', messages, NULL FROM counted WHERE messages > 0
+      UNION ALL
+      SELECT ${account}::bigint, ${id}::bigint, 'delayed', -sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
+      FROM purged, clock WHERE receive_count = 0 AND visible_at > now GROUP BY date_trunc('minute', visible_at)
     )
-    SELECT coalesce(sum(bit_count(pending::bit(64))), 0)::float8 AS messages,
-           EXISTS (SELECT FROM slices WHERE queue_id = ${id}::bigint AND account = ${account}::bigint
-                   AND sent_at <= ${sentUntil}::text::timestamptz) AS found
-    FROM purged`;
-  return row ?? { messages: 0, found: false };
+    SELECT messages, (SELECT max(visible_at) FROM chunk)::text AS last FROM counted`;
+  return row ?? { messages: 0, last: null };
 }

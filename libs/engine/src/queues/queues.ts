@@ -1,4 +1,4 @@
-import { schema, type ControlPlane } from "@sluice/database";
+import { schema, type ControlPlane, type Sql } from "@sluice/database";
 import { isDeepStrictEqual } from "node:util";
 
 import { and, asc, eq, gt, like, sql } from "drizzle-orm";
@@ -19,6 +19,10 @@ import {
   type RedrivePolicy,
 } from "../dead-letter/redrive-policy.ts";
 import { queueNotFound, SluiceError } from "../errors.ts";
+import { countMessages, type QueueCounts, type QueueTotals } from "../ledger/count-messages.ts";
+import { checkFifoSettings } from "./check-fifo-settings.ts";
+import { countFifo } from "./count-fifo.ts";
+import { outliveQueue, takeOverSubscriptions } from "../subscriptions/deleted-queues.ts";
 
 /** What can be set on a queue; durations in seconds, size in bytes (LIMITS: queues). */
 export interface QueueSettings {
@@ -30,15 +34,26 @@ export interface QueueSettings {
   /** Null: messages are received until they are acknowledged or expire. */
   redrive: RedrivePolicy | null;
   redriveAllow: RedriveAllowPolicy;
+  /** Whether messages of a group come in order, and duplicates not at all; its name ends in `.fifo` then. Cannot be changed. */
+  fifo: boolean;
+  /** Of a FIFO queue: whether a message without a deduplication id gets the SHA-256 of its body. */
+  contentBasedDeduplication: boolean;
+  /** Of a FIFO queue: within what a deduplication id counts. */
+  deduplicationScope: "queue" | "messageGroup";
+  /** Of a FIFO queue; `perMessageGroupId` needs the scope `messageGroup`. Groups never share a limit here. */
+  fifoThroughputLimit: "perQueue" | "perMessageGroupId";
   /** Whether receives get nothing; sends and fan-out go on. */
   paused: boolean;
   tags: Record<string, string>;
+  /** What AWS' protocols set and show although it has no meaning here; not what makes two queues differ. */
+  awsAttributes?: Record<string, string>;
 }
 
 export interface Queue extends QueueSettings {
   id: string;
   account: string;
   name: string;
+  awsAttributes: Record<string, string>;
   createdAt: Date;
 }
 
@@ -50,6 +65,10 @@ export const queueDefaults: QueueSettings = {
   receiveWait: 0,
   redrive: null,
   redriveAllow: { permission: "allowAll" },
+  fifo: false,
+  contentBasedDeduplication: false,
+  deduplicationScope: "queue",
+  fifoThroughputLimit: "perQueue",
   paused: false,
   tags: {},
 };
@@ -60,24 +79,49 @@ const deadLetterQueues = alias(queues, "dead_letter_queues");
 /** Queues in Postgres: create, look up, list, change, delete. */
 export class Queues {
   readonly #db: ControlPlane;
+  readonly #sql: Sql;
+  readonly #nameGuard: number;
 
-  constructor(db: ControlPlane) {
-    this.#db = db;
+  /**
+   * @param database - `hot`: connections with the plans of the hot path, to count on.
+   * @param nameGuard - Seconds for which the name of a deleted queue cannot be used again.
+   */
+  constructor({ control, hot }: { control: ControlPlane; hot: Sql }, nameGuard: number) {
+    this.#db = control;
+    this.#sql = hot;
+    this.#nameGuard = nameGuard;
   }
 
-  /** Creates a queue, or finds the one that is there with the same settings. @throws {SluiceError} `queue_exists` */
+  /**
+   * Creates a queue, or finds the one that is there with the same settings.
+   * @throws {SluiceError} `queue_exists`, `queue_deleted_recently`
+   */
   async create(
     account: string,
     name: string,
     some: Partial<QueueSettings>,
   ): Promise<{ queue: Queue; created: boolean }> {
     const settings = { ...queueDefaults, ...withoutUndefined(some) };
-    const columns = await this.#columnsOf(account, name, settings);
-    const rows = await this.#db
-      .insert(queues)
-      .values({ ...columns, account: BigInt(account), name })
-      .onConflictDoNothing()
-      .returning({ id: queues.id });
+    checkFifoSettings(name, settings);
+    const columns = await this.#columnsOf(account, { name, fifo: settings.fifo }, settings);
+    if (
+      (await this.deletedWithin(account, name, this.#nameGuard)) &&
+      !(await this.find(account, name))
+    ) {
+      throw new SluiceError(
+        "queue_deleted_recently",
+        `queue "${name}" was deleted less than ${this.#nameGuard} seconds ago; wait, or take another name`,
+      );
+    }
+    const rows = await this.#db.transaction(async (tx) => {
+      const inserted = await tx
+        .insert(queues)
+        .values({ ...columns, account: BigInt(account), name })
+        .onConflictDoNothing()
+        .returning({ id: queues.id });
+      for (const { id } of inserted) await takeOverSubscriptions(tx, { id, account, name });
+      return inserted;
+    });
     const existing = await this.find(account, name);
     // Deleted between the two statements: it is free again.
     if (!existing) return await this.create(account, name, some);
@@ -95,6 +139,15 @@ export class Queues {
   async find(account: string, name: string): Promise<Queue | undefined> {
     const [row] = await this.#select().where(named(account, name));
     return row && queueOf(row);
+  }
+
+  /** The name of the queue of an id, undefined when it was deleted. */
+  async nameOf(account: string, id: string): Promise<string | undefined> {
+    const [row] = await this.#db
+      .select({ name: queues.name })
+      .from(queues)
+      .where(and(eq(queues.account, BigInt(account)), eq(queues.id, BigInt(id))));
+    return row?.name;
   }
 
   /** By name, in order of names. */
@@ -116,11 +169,15 @@ export class Queues {
     return pageOf(rows.map(queueOf), limit, (queue) => queue.name);
   }
 
-  /** @throws {SluiceError} `queue_not_found` */
+  /** @throws {SluiceError} `queue_not_found`; `invalid_request` for what does not fit the kind of the queue */
   async update(account: string, name: string, change: Partial<QueueSettings>): Promise<Queue> {
+    const settings = withoutUndefined(change);
+    const before = await this.find(account, name);
+    if (!before) throw queueNotFound(name);
+    checkFifoSettings(name, { ...before, ...settings });
     await this.#db
       .update(queues)
-      .set(await this.#columnsOf(account, name, withoutUndefined(change)))
+      .set(await this.#columnsOf(account, before, settings))
       .where(named(account, name));
     const queue = await this.find(account, name);
     if (!queue) throw queueNotFound(name);
@@ -138,22 +195,59 @@ export class Queues {
   }
 
   /**
-   * Deletes a queue with its subscriptions. Its messages are out of reach at once; the clean-up removes them.
+   * Deletes a queue with its subscriptions, but for those that have a dead-letter queue. Its messages are out of reach at once; the clean-up removes them.
    * @throws {SluiceError} `queue_not_found`
    */
   async delete(account: string, name: string): Promise<void> {
     await this.#db.transaction(async (tx) => {
       const [row] = await tx
-        .delete(queues)
+        .select({ id: queues.id, account: queues.account, name: queues.name })
+        .from(queues)
         .where(named(account, name))
-        .returning({ id: queues.id, account: queues.account });
+        .for("update");
       if (!row) throw queueNotFound(name);
+      await outliveQueue(tx, row);
+      await tx.delete(queues).where(eq(queues.id, row.id));
       await tx
         .update(queues)
         .set({ deadLetterQueueId: null, maxReceiveCount: null })
         .where(eq(queues.deadLetterQueueId, row.id));
-      await tx.insert(deletedQueues).values({ queueId: row.id, account: row.account });
+      await tx
+        .insert(deletedQueues)
+        .values({ queueId: row.id, account: row.account, name: row.name });
     });
+  }
+
+  /** Whether a queue of that name was deleted in the last so many seconds (up to 3,600). */
+  async deletedWithin(account: string, name: string, seconds: number): Promise<boolean> {
+    if (seconds === 0) return false;
+    const rows = await this.#db
+      .select({ id: deletedQueues.queueId })
+      .from(deletedQueues)
+      .where(
+        and(
+          eq(deletedQueues.account, BigInt(account)),
+          eq(deletedQueues.name, name),
+          gt(deletedQueues.deletedAt, sql`clock_timestamp() - make_interval(secs => ${seconds})`),
+        ),
+      )
+      .limit(1);
+    return rows.length > 0;
+  }
+
+  /** Notes that the queue is being purged; false when it was in the last so many seconds. */
+  async notePurge(queue: Queue, guard: number): Promise<boolean> {
+    const rows = await this.#db
+      .update(queues)
+      .set({ purgedAt: sql`clock_timestamp()` })
+      .where(
+        and(
+          eq(queues.id, BigInt(queue.id)),
+          sql`coalesce(${queues.purgedAt} <= clock_timestamp() - make_interval(secs => ${guard}), true)`,
+        ),
+      )
+      .returning({ id: queues.id });
+    return rows.length > 0;
   }
 
   #select() {
@@ -167,13 +261,13 @@ export class Queues {
   /** Settings as columns: the policy's queue by its id, once it is known to be allowed. */
   async #columnsOf<Settings extends Partial<QueueSettings>>(
     account: string,
-    name: string,
+    queue: { name: string; fifo: boolean },
     { redrive, ...columns }: Settings,
   ) {
     if (redrive === undefined) return columns;
     if (redrive === null) return { ...columns, deadLetterQueueId: null, maxReceiveCount: null };
     const deadLetterQueue = await this.find(account, redrive.deadLetterQueue);
-    checkRedrive(name, redrive, deadLetterQueue);
+    checkRedrive(queue, redrive, deadLetterQueue);
     return {
       ...columns,
       deadLetterQueueId: deadLetterQueue && BigInt(deadLetterQueue.id),
@@ -181,32 +275,11 @@ export class Queues {
     };
   }
 
-  /** How many messages rest in the queue. Reads the whole queue's slices: proportional to its backlog. */
-  async counts(queue: Queue): Promise<QueueCounts> {
-    const rows = await this.#db.execute<Record<keyof QueueCounts, number | null>>(sql`
-      SELECT coalesce(sum(bit_count(pending::bit(64))) FILTER (WHERE visible_at <= now), 0)::float8 AS "visible",
-             coalesce(sum(bit_count(pending::bit(64))) FILTER (WHERE visible_at > now AND receive_count > 0), 0)::float8 AS "inFlight",
-             coalesce(sum(bit_count(pending::bit(64))) FILTER (WHERE visible_at > now AND receive_count = 0), 0)::float8 AS "delayed",
-             floor(extract(epoch FROM max(now) - min(sent_at)))::float8 AS "oldestMessageAge"
-      FROM slices, (SELECT clock_timestamp() AS now) clock
-      WHERE queue_id = ${queue.id}::bigint AND account = ${queue.account}::bigint
-        AND sent_at > now - make_interval(secs => ${queue.retention}::int)`);
-    const row = rows[0];
-    return {
-      visible: row?.visible ?? 0,
-      inFlight: row?.inFlight ?? 0,
-      delayed: row?.delayed ?? 0,
-      oldestMessageAge: row?.oldestMessageAge ?? null,
-    };
+  /** How many messages the queue holds, and how many came and went; see {@link countMessages}. */
+  async counts(queue: Queue): Promise<QueueCounts & { totals: QueueTotals }> {
+    const counted = await countMessages(this.#sql, queue);
+    return queue.fifo ? { ...counted, ...(await countFifo(this.#db, queue)) } : counted;
   }
-}
-
-export interface QueueCounts {
-  visible: number;
-  inFlight: number;
-  delayed: number;
-  /** Seconds since the oldest message was sent; null when the queue is empty. */
-  oldestMessageAge: number | null;
 }
 
 function named(account: string, name: string) {
@@ -214,7 +287,7 @@ function named(account: string, name: string) {
 }
 
 function queueOf({ queue: row, deadLetterQueue }: SelectedQueue): Queue {
-  const { deadLetterQueueId: _id, maxReceiveCount, ...columns } = row;
+  const { deadLetterQueueId: _id, maxReceiveCount, purgedAt: _purgedAt, ...columns } = row;
   return {
     ...columns,
     id: String(row.id),

@@ -6,7 +6,10 @@ export interface SliceHandle {
   batchId: string;
   /** The receive that holds it: the fence against everybody who held it before. */
   lease: string;
-  /** The deadline the receive wrote, in ms since the epoch: where the row stands in the index. */
+  /**
+   * The deadline the receive wrote, in ms since the epoch: where the row stands in the index. Of a FIFO queue, where it
+   * stands by its sequence: that.
+   */
   visibleAt: number;
 }
 
@@ -21,6 +24,7 @@ const MAC = 12;
 /** 36 bytes are 48 characters without padding, and the bit (0-62) is one more. */
 const PREFIX_LENGTH = ((BODY + MAC) * 4) / 3;
 const HANDLE = /^[A-Za-z0-9_-]{49}$/;
+const PREFIX = /^[A-Za-z0-9_-]{48}$/;
 
 /**
  * Makes and reads receipt handles: opaque tokens, bound to queue, batch and receive by a MAC.
@@ -54,8 +58,14 @@ export class ReceiptHandles {
     if (!HANDLE.test(handle)) return undefined;
     const bit = ALPHABET.indexOf(handle.charAt(PREFIX_LENGTH));
     if (bit > 62) return undefined;
-    const prefix = handle.slice(0, PREFIX_LENGTH);
-    if (this.#last?.prefix === prefix) return { ...this.#last.slice, bit };
+    const slice = this.readPrefix(handle.slice(0, PREFIX_LENGTH));
+    return slice && { ...slice, bit };
+  }
+
+  /** Reads what the handles of one received slice start with; undefined for anything that this installation did not make. */
+  readPrefix(prefix: string): SliceHandle | undefined {
+    if (!PREFIX.test(prefix)) return undefined;
+    if (this.#last?.prefix === prefix) return this.#last.slice;
     const bytes = Buffer.from(prefix, "base64url");
     if (!timingSafeEqual(this.#mac(bytes).subarray(0, MAC), bytes.subarray(BODY))) return undefined;
     const slice = {
@@ -65,7 +75,7 @@ export class ReceiptHandles {
       visibleAt: bytes.readUIntBE(3 * FIELD, FIELD),
     };
     this.#last = { prefix, slice };
-    return { ...slice, bit };
+    return slice;
   }
 
   #mac(bytes: Buffer): Buffer {

@@ -1,26 +1,40 @@
 import type { Sql } from "@sluice/database";
 
+import { millisecond } from "./find-visible.ts";
+import { quietSlices } from "./quiet-slices.ts";
+import type { ScanReport } from "./scan-floor.ts";
+
 /** One slice as a receive got it. */
 export interface ClaimedSlice {
   batchId: string;
   /** The messages claimed, a bit each. */
   mask: bigint;
   lease: string;
-  /** When it becomes visible again, in ms since the epoch by the database clock. */
+  /** When it becomes visible again, in ms since the epoch by the database clock; what a handle has there, see SliceHandle. */
   visibleAt: number;
   sentAt: number;
   firstReceivedAt: number;
   receiveCount: number;
+  /** The group (tenant) of all its messages. */
+  groupId?: string | undefined;
   /** Of a dead letter: where it came from and why. */
   deadLetter: { sourceQueueId: string; reason: string } | undefined;
+  /** Of a FIFO queue: the group, and its place there. */
+  group?: { id: string; sequence: string } | undefined;
+  /** `<topic>/<subscription>` when it is handed out inside a notification. */
+  envelope: string | undefined;
 }
 
 export interface Claim {
   slices: ClaimedSlice[];
   /** Messages that had been received too often, and went to this dead-letter queue instead. */
   deadLetters: { queueId: string; messages: number } | undefined;
-  /** Where nothing was claimed: milliseconds until the first message will be visible, undefined when the queue is empty. */
+  /** Where nothing was claimed: milliseconds until the first message will be visible, where that is soon. */
   dueIn: number | undefined;
+  /** Where the scan stood; undefined when it did not look at the front (paused, or at the groups of some tenants). */
+  scan?: ScanReport | undefined;
+  /** Of a claim for quiet tenants: the group that the next one goes on after. */
+  nextAfter?: string | undefined;
 }
 
 export interface ClaimRequest {
@@ -32,7 +46,21 @@ export interface ClaimRequest {
   slices: number;
   /** Seconds; the queue's own when undefined. */
   visibilityTimeout: number | undefined;
+  /** Where to start, in ms since the epoch; default the front of the queue. See ScanFloor. */
+  from?: number | undefined;
+  /** Only for tenants other than these, and for messages without one; see quietSlices. */
+  quiet?: QuietRequest | undefined;
 }
+
+export interface QuietRequest {
+  /** Groups that are left out. */
+  noisy: readonly string[];
+  /** The group after which to go on looking; "" for the first one. */
+  after: string;
+}
+
+/** How far ahead a claim that found nothing looks, in ms: whoever waits looks again before that. */
+export const LOOK_AHEAD = 2_000;
 
 /**
  * Claims visible slices of a queue, oldest first, whole where they fit; skips those that another claim is taking.
@@ -49,29 +77,21 @@ export interface ClaimRequest {
  * - Each slice has a lease of its own: a dead-letter queue that two queues of one topic share holds the same batch twice,
  *   and the handles of the two must differ.
  * - A claim that finds nothing says when there will be something, so that whoever waits needs no second query.
+ * - It starts at the floor that it is given, and says where it found the first slice, for the next floor.
  */
 export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
-  const { queueId, account, max, slices, visibilityTimeout } = request;
-  const rows = await sql<(ClaimRow | DeadRow | DueRow)[]>`
-    WITH queue AS MATERIALIZED (
+  const { queueId, account, max, visibilityTimeout, quiet } = request;
+  const from = millisecond(request.from ?? -Infinity);
+  const rows = await sql<(ClaimRow | SummaryRow)[]>`
+    WITH RECURSIVE queue AS MATERIALIZED (
       SELECT clock_timestamp() AS now, retention, paused, dead_letter_queue_id, nextval('lease_ids') AS lease,
              CASE WHEN EXISTS (SELECT FROM queues d WHERE d.id = queues.dead_letter_queue_id)
                THEN max_receive_count ELSE 2147483647 END AS max_receive_count,
              date_trunc('milliseconds', clock_timestamp()) + interval '1 millisecond'
-               + make_interval(secs => coalesce(${visibilityTimeout ?? null}::int, visibility_timeout)) AS deadline
+               + make_interval(secs => coalesce(${visibilityTimeout ?? null}::int, visibility_timeout)) AS deadline,
+             timestamptz 'epoch' + ${from}::bigint * interval '1 millisecond' AS floor
       FROM queues WHERE id = ${queueId}::bigint AND account = ${account}::bigint
-    ), visible AS (
-      SELECT ctid AS row, pending, visible_at, batch_id,
-             receive_count >= (SELECT max_receive_count FROM queue) AS exhausted
-      FROM slices
-      WHERE queue_id = ${queueId}::bigint AND account = ${account}::bigint
-        AND visible_at <= (SELECT now FROM queue)
-        AND sent_at > (SELECT now - make_interval(secs => retention) FROM queue)
-        AND NOT (SELECT paused FROM queue)
-      ORDER BY visible_at, batch_id
-      LIMIT ${slices}::int
-      FOR UPDATE SKIP LOCKED
-    ), counted AS (
+    ), ${quiet ? quietSlices(sql, request, quiet) : oldestSlices(sql, request)}, counted AS (
       SELECT row, pending, bit_count(pending::bit(64)) AS messages,
              sum(bit_count(pending::bit(64))) OVER (ORDER BY visible_at, batch_id ROWS UNBOUNDED PRECEDING) AS upto
       FROM visible WHERE NOT exhausted
@@ -87,7 +107,15 @@ export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
             || CASE receive_count WHEN 1 THEN ' time' ELSE ' times' END || ' without being acknowledged')
       FROM visible, queue, dead_letter_queue
       WHERE visible.exhausted AND s.ctid = visible.row
-      RETURNING s.queue_id, s.pending
+      RETURNING s.account, s.queue_id, s.source_queue_id, s.pending
+    ), dead_counted AS (
+      SELECT account, queue_id, source_queue_id, sum(bit_count(pending::bit(64)))::int AS messages
+      FROM dead GROUP BY account, queue_id, source_queue_id
+    ), ledger AS (
+      INSERT INTO queue_ledger (account, queue_id, kind, messages)
+      SELECT account, source_queue_id, 'deadLettered', messages FROM dead_counted
+      UNION ALL
+      SELECT account, queue_id, 'deadLettersIn', messages FROM dead_counted
     ), split AS MATERIALIZED (
       SELECT row, (SELECT bit_or(1::bigint << bit) FROM (
                SELECT bit FROM generate_series(0, 62) bit WHERE pending >> bit & 1 = 1
@@ -97,7 +125,7 @@ export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
     ), whole AS (
       UPDATE slices s
       SET visible_at = queue.deadline, lease = nextval('lease_ids'), receive_count = receive_count + 1, moved = false,
-          first_received_at = coalesce(first_received_at, queue.now)
+          received_at = queue.now, first_received_at = coalesce(first_received_at, queue.now)
       FROM counted, queue
       WHERE s.ctid = counted.row AND counted.upto <= ${max}::int
       RETURNING s.*
@@ -105,39 +133,80 @@ export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
       UPDATE slices s SET pending = pending & ~split.taken FROM split WHERE s.ctid = split.row
       RETURNING s.*, split.taken
     ), part AS (
-      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, lease, sent_at, first_received_at,
-                          receive_count, source_queue_id, failure_reason)
-      SELECT queue_id, queue.deadline, batch_id, taken, account, queue.lease, sent_at,
-             coalesce(first_received_at, queue.now), receive_count + 1, source_queue_id, failure_reason
+      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, lease, sent_at, received_at, first_received_at,
+                          receive_count, source_queue_id, failure_reason, group_id, envelope)
+      SELECT queue_id, queue.deadline, batch_id, taken, account, queue.lease, sent_at, queue.now,
+             coalesce(first_received_at, queue.now), receive_count + 1, source_queue_id, failure_reason, group_id, envelope
       FROM rest, queue
       RETURNING *
     ), claimed AS (
       SELECT * FROM whole UNION ALL SELECT * FROM part
     )
-    SELECT batch_id, pending, lease, receive_count, source_queue_id, failure_reason,
+    SELECT batch_id, pending, lease, receive_count, source_queue_id, failure_reason, group_id, envelope,
            extract(epoch FROM visible_at)::float8 * 1000 AS visible_at, extract(epoch FROM sent_at)::float8 * 1000 AS sent_at,
-           extract(epoch FROM first_received_at)::float8 * 1000 AS first_received_at, NULL::float8 AS due_in
+           extract(epoch FROM first_received_at)::float8 * 1000 AS first_received_at
     FROM claimed
     UNION ALL
-    SELECT NULL, NULL, NULL, sum(bit_count(pending::bit(64)))::int, queue_id, NULL, NULL, NULL, NULL, NULL
-    FROM dead GROUP BY queue_id
-    UNION ALL
-    (SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, extract(epoch FROM s.visible_at - queue.now)::float8 * 1000
-     FROM slices s, queue
-     WHERE NOT EXISTS (SELECT FROM claimed) AND NOT queue.paused AND s.queue_id = ${queueId}::bigint AND s.account = ${account}::bigint
-       AND s.sent_at > queue.now - make_interval(secs => queue.retention)
-     ORDER BY s.visible_at, s.batch_id LIMIT 1)`;
+    SELECT NULL, NULL, NULL, (SELECT sum(messages)::int FROM dead_counted), (SELECT min(queue_id) FROM dead_counted), NULL,
+           ${quiet ? sql`(SELECT min(group_id) FROM last_tenant)` : sql`NULL`}, NULL,
+           extract(epoch FROM ${quiet ? sql`NULL::timestamptz` : firstSlice(sql, request)})::float8 * 1000,
+           extract(epoch FROM now)::float8 * 1000, NULL
+    FROM queue WHERE NOT paused`;
   const claimed: Claim = { slices: [], deadLetters: undefined, dueIn: undefined };
   for (const row of rows) {
     if (isClaimed(row)) claimed.slices.push(claimedSlice(row));
-    else if (row.due_in !== null) claimed.dueIn = row.due_in;
-    else claimed.deadLetters = { queueId: row.source_queue_id, messages: row.receive_count };
+    else summarize(claimed, row, quiet !== undefined);
   }
   claimed.slices.sort(bySendingTime);
   return claimed;
 }
 
-function isClaimed(row: ClaimRow | DeadRow | DueRow): row is ClaimRow {
+/** SQL: the visible slices of the queue from the floor on, in order, locked. */
+function oldestSlices(sql: Sql, { queueId, account, slices }: ClaimRequest) {
+  return sql`visible AS (
+      SELECT ctid AS row, pending, visible_at, batch_id,
+             receive_count >= (SELECT max_receive_count FROM queue) AS exhausted
+      FROM slices
+      WHERE queue_id = ${queueId}::bigint AND account = ${account}::bigint
+        AND visible_at >= (SELECT floor FROM queue) AND visible_at <= (SELECT now FROM queue)
+        AND sent_at > (SELECT now - make_interval(secs => retention) FROM queue)
+        AND NOT (SELECT paused FROM queue)
+      ORDER BY visible_at, batch_id
+      LIMIT ${slices}::int
+      FOR UPDATE SKIP LOCKED
+    )`;
+}
+
+/**
+ * SQL: the time of the first slice from the floor on that is visible now or soon, locked by somebody else or not: what
+ * another claim has locked it may leave where it is, and then the next one has to begin there.
+ */
+function firstSlice(sql: Sql, { queueId, account }: ClaimRequest) {
+  return sql`(
+      SELECT s.visible_at FROM slices s
+      WHERE s.queue_id = ${queueId}::bigint AND s.account = ${account}::bigint
+        AND s.visible_at >= (SELECT floor FROM queue)
+        AND s.visible_at < (SELECT now + ${LOOK_AHEAD}::int * interval '1 millisecond' FROM queue)
+        AND s.sent_at > (SELECT now - make_interval(secs => retention) FROM queue)
+      ORDER BY s.visible_at, s.batch_id LIMIT 1)`;
+}
+
+function summarize(claimed: Claim, row: SummaryRow, quiet: boolean): void {
+  if (row.source_queue_id !== null) {
+    claimed.deadLetters = { queueId: row.source_queue_id, messages: row.receive_count ?? 0 };
+  }
+  if (quiet) {
+    claimed.nextAfter = row.group_id ?? "";
+    return;
+  }
+  const first = row.visible_at ?? undefined;
+  claimed.scan = { now: row.sent_at, first };
+  if (claimed.slices.length === 0 && !claimed.deadLetters && first !== undefined) {
+    claimed.dueIn = first - row.sent_at;
+  }
+}
+
+function isClaimed(row: ClaimRow | SummaryRow): row is ClaimRow {
   return row.batch_id !== null;
 }
 
@@ -150,10 +219,12 @@ function claimedSlice(row: ClaimRow): ClaimedSlice {
     sentAt: Math.floor(row.sent_at),
     firstReceivedAt: Math.floor(row.first_received_at),
     receiveCount: row.receive_count,
+    groupId: row.group_id ?? undefined,
     deadLetter:
       row.source_queue_id === null
         ? undefined
         : { sourceQueueId: row.source_queue_id, reason: row.failure_reason ?? "" },
+    envelope: row.envelope ?? undefined,
   };
 }
 
@@ -161,17 +232,18 @@ function bySendingTime(a: ClaimedSlice, b: ClaimedSlice): number {
   return a.sentAt - b.sentAt || Number(a.batchId) - Number(b.batchId);
 }
 
-/** In the columns of a claimed slice: where dead letters went, and how many. */
-interface DeadRow {
+/** The last row, in the columns of a claimed slice. */
+interface SummaryRow {
   batch_id: null;
-  source_queue_id: string;
-  receive_count: number;
-  due_in: null;
-}
-
-interface DueRow {
-  batch_id: null;
-  due_in: number;
+  /** Where dead letters went, and how many. */
+  source_queue_id: string | null;
+  receive_count: number | null;
+  /** The last group that was looked at, where there are more. */
+  group_id: string | null;
+  /** Of the first slice that was found, or will be soon. */
+  visible_at: number | null;
+  /** When the claim started. */
+  sent_at: number;
 }
 
 interface ClaimRow {
@@ -181,6 +253,8 @@ interface ClaimRow {
   receive_count: number;
   source_queue_id: string | null;
   failure_reason: string | null;
+  group_id: string | null;
+  envelope: string | null;
   visible_at: number;
   sent_at: number;
   first_received_at: number;

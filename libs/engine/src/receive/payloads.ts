@@ -4,24 +4,37 @@ import { LRUCache } from "lru-cache";
 /**
  * The lines of recently written or read batches.
  *
- * A batch never changes, so a cached one is never wrong. Ten queues that read the same publish through this process read
+ * A line that somebody may still receive never changes, so a cached one is never wrong. Ten queues that read the same publish through this process read
  * its payload from Postgres once, or not at all where this process wrote it.
  */
 export class Payloads {
   readonly #sql: Sql;
   readonly #lines: LRUCache<string, readonly string[]>;
+  /** The JSON of whole batches, for as long as their lines are remembered. */
+  readonly #json = new WeakMap<readonly string[], Buffer>();
 
   /** @param maxBytes - Bound of what is kept, counted in characters. Default 64 Mi. */
   constructor(sql: Sql, maxBytes = 64 * 1024 * 1024) {
     this.#sql = sql;
     this.#lines = new LRUCache({
       maxSize: maxBytes,
-      sizeCalculation: (lines) => lines.reduce((sum, line) => sum + line.length, 64),
+      // Once as lines, once as JSON.
+      sizeCalculation: (lines) => lines.reduce((sum, line) => sum + 2 * line.length, 64),
     });
   }
 
   put(batchId: string, lines: readonly string[]): void {
     this.#lines.set(batchId, lines);
+  }
+
+  /**
+   * All messages of a batch as JSON objects with commas between them. Nearly every queue hands out whole batches, so this is
+   * made once and then copied into each answer: what an answer costs is per slice, not per message.
+   */
+  jsonOf(lines: readonly string[]): Buffer {
+    let json = this.#json.get(lines);
+    if (!json) this.#json.set(lines, (json = Buffer.from(`{${lines.join("},{")}}`)));
+    return json;
   }
 
   /** The lines of each of these batches; one query for all that are not at hand. A batch that is gone is left out. */

@@ -16,6 +16,7 @@ function slice(batchId: number, of: bigint): ClaimedSlice {
     firstReceivedAt: 0,
     receiveCount: 1,
     deadLetter: undefined,
+    envelope: undefined,
   };
 }
 

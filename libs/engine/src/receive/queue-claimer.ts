@@ -1,10 +1,18 @@
 import type { Sql } from "@sluice/database";
 
+import { overLimit } from "../errors.ts";
+import { claimFifo, type FifoClaim } from "./claim-fifo.ts";
+import { byGroup } from "./fifo-slice.ts";
 import { claim, type Claim, type ClaimedSlice, type ClaimRequest } from "./claim.ts";
+import { countInFlight, countInFlightFifo } from "./count-in-flight.ts";
+import { InFlight, MAX_IN_FLIGHT } from "./in-flight.ts";
+import { ScanFloor } from "./scan-floor.ts";
 
 /** A receive that waits for messages of one queue. */
 export interface Waiter {
   max: number;
+  /** Of a FIFO queue: it is claimed for alone, under this id. */
+  attemptId?: string | undefined;
   visibilityTimeout: number | undefined;
   /** Called once: with what it got, with nothing when its wait is over, or with an error. */
   settle: (result: ClaimedSlice[] | Error) => void;
@@ -14,6 +22,7 @@ export interface Waiter {
 
 export interface QueueClaimerOptions {
   sql: Sql;
+  fifo: boolean;
   queueId: string;
   account: string;
   name: string;
@@ -25,9 +34,12 @@ export interface QueueClaimerOptions {
   deadLettered: (letters: { queueId: string; messages: number }) => void;
 }
 
+const NOTHING: FifoClaim = { slices: [], deadLetters: undefined, dueIn: undefined, more: false };
 /** Most messages one statement claims, however many receives it serves. */
 const MAX_CLAIM = 2_000;
 const MAX_SLICES = 1_000;
+/** How long quiet tenants are taken to have nothing after a look at all of them found nothing, in ms. */
+const ALL_QUIET = 20;
 
 /**
  * The one claimer of a queue in this process: its statement serves every receive that is waiting.
@@ -45,9 +57,27 @@ export class QueueClaimer {
   #signals = 0;
   /** Messages a slice held lately: how many slices to look at for a given number of messages. */
   #density = 1;
+  /** Where claims start; the waiting room looks for what is left behind it. */
+  readonly floor = new ScanFloor();
+  readonly #inFlight: InFlight;
+  /** The group after which to go on looking for quiet tenants, and from when on that is worth it. */
+  #quiet = { after: "", from: 0 };
+  #lastAskedAt = performance.now();
 
   constructor(options: QueueClaimerOptions) {
     this.#options = options;
+    this.#inFlight = new InFlight(() =>
+      options.fifo ? countInFlightFifo(options.sql, options) : countInFlight(options.sql, options),
+    );
+  }
+
+  get queueId(): string {
+    return this.#options.queueId;
+  }
+
+  /** Since when nobody has asked for anything, by the clock of this process in ms. */
+  get idleSince(): number {
+    return this.idle ? this.#lastAskedAt : Infinity;
   }
 
   /** Whether this is, or was, the queue of that name. */
@@ -63,7 +93,13 @@ export class QueueClaimer {
     return this.#parked.size > 0;
   }
 
+  /** This many messages of the queue were acknowledged here. */
+  acknowledged(messages: number): void {
+    this.#inFlight.acknowledged(messages);
+  }
+
   add(waiter: Waiter): void {
+    this.#lastAskedAt = performance.now();
     this.#hungry.push(waiter);
     this.#start();
   }
@@ -128,11 +164,16 @@ export class QueueClaimer {
       );
       const signals = this.#signals;
       try {
-        const { slices: claimed, dueIn } = await this.#claim(wanted, group[0]?.visibilityTimeout);
+        const {
+          slices: claimed,
+          dueIn,
+          // A claim is content with half of what was wanted: more may be visible for whoever it leaves out.
+          more = 2 * messagesIn(claimed) >= wanted,
+        } = this.#options.fifo
+          ? await this.#claimFifo(group)
+          : await this.#claim(wanted, group[0]?.visibilityTimeout);
         if (dueIn !== undefined) this.#options.due(dueIn);
         const signalled = signals !== this.#signals;
-        // A claim is content with half of what was wanted: more may be visible for whoever it leaves out.
-        const more = 2 * messagesIn(claimed) >= wanted;
         this.#distribute(claimed, group, (waiter) => more || (signalled && waiter.parked));
         // Nothing was there for these, so there is nothing for the others that asked before the claim either.
         if (claimed.length === 0 && !signalled) this.#distribute([], asking, () => false);
@@ -142,13 +183,15 @@ export class QueueClaimer {
     }
   }
 
-  /** Hungry waiters that one statement can serve: with the same visibility timeout as the first one. */
+  /** Hungry waiters that one statement can serve: with the same visibility timeout as the first one, and no attempt id. */
   #nextGroup(): Waiter[] {
-    const timeout = this.#hungry[0]?.visibilityTimeout;
+    const first = this.#hungry[0];
+    if (first?.attemptId !== undefined) return [first];
+    const timeout = first?.visibilityTimeout;
     const group: Waiter[] = [];
     let wanted = 0;
     for (const waiter of this.#hungry) {
-      if (waiter.visibilityTimeout !== timeout) continue;
+      if (waiter.visibilityTimeout !== timeout || waiter.attemptId !== undefined) continue;
       group.push(waiter);
       wanted += waiter.max;
       if (wanted >= MAX_CLAIM) break;
@@ -156,35 +199,98 @@ export class QueueClaimer {
     return group;
   }
 
-  async #claim(wanted: number, visibilityTimeout: number | undefined): Promise<Claim> {
-    const { queueId, account } = this.#options;
-    const claimed: ClaimedSlice[] = [];
+  async #claimFifo(group: readonly Waiter[]): Promise<FifoClaim> {
+    const { sql, queueId, account, deadLettered } = this.#options;
+    // SQS answers a FIFO queue at its limit with nothing, not with an error.
+    if ((await this.#inFlight.room()) === 0) return NOTHING;
+    const found = await claimFifo(sql, {
+      queueId,
+      account,
+      maxes: group.map((waiter) => waiter.max),
+      visibilityTimeout: group[0]?.visibilityTimeout,
+      attemptId: group[0]?.attemptId,
+    });
+    if (found.deadLetters) deadLettered(found.deadLetters);
+    this.#inFlight.claimed(messagesIn(found.slices), false);
+    return found;
+  }
+
+  async #claim(
+    wanted: number,
+    visibilityTimeout: number | undefined,
+  ): Promise<Claim & { more?: undefined }> {
+    const { queueId, account, name } = this.#options;
+    const room = Math.min(wanted, await this.#inFlight.room());
+    if (room === 0) throw overLimit(name, MAX_IN_FLIGHT);
+    const claimed = await this.#claimQuiet(room, visibilityTimeout);
     let dueIn: number | undefined;
-    let got = 0;
+    let got = messagesIn(claimed);
     // Where slices are sparser than expected, the next statement looks at more of them.
-    while (got < wanted) {
-      const max = wanted - got;
-      const slices = Math.min(MAX_SLICES, Math.ceil(max / this.#density) + 1);
+    while (got === 0 || got * 2 < room) {
+      const max = room - got;
+      const slices = this.#slicesFor(max);
+      const from = this.floor.start;
       const found = await this.#claimOnce(
-        { queueId, account, max, slices, visibilityTimeout },
+        { queueId, account, max, slices, visibilityTimeout, from },
         got > 0,
       );
       if (got === 0) dueIn = found.dueIn;
-      const messages = messagesIn(found.slices);
       claimed.push(...found.slices);
-      got += messages;
-      if (found.slices.length > 0) this.#density = messages / found.slices.length;
+      got += messagesIn(found.slices);
+      if (found.scan) this.floor.advance(found.scan, found.slices.length, from);
       // Dead letters took the places of slices that are still to be looked at.
       if (found.deadLetters) continue;
-      if (found.slices.length < slices - 1 || got * 2 >= wanted) break;
+      if (found.slices.length < slices - 1) break;
     }
     return { slices: claimed, deadLetters: undefined, dueIn };
+  }
+
+  /**
+   * While a tenant is noisy, all others go first. What this leaves of the room is filled in the order of the queue, so
+   * a noisy tenant is not held back where nobody else waits.
+   */
+  async #claimQuiet(max: number, visibilityTimeout: number | undefined): Promise<ClaimedSlice[]> {
+    const { noisy } = this.#inFlight;
+    if (noisy.length === 0 || performance.now() < this.#quiet.from) return [];
+    const { queueId, account } = this.#options;
+    const { after } = this.#quiet;
+    const found = await this.#claimOnce(
+      {
+        queueId,
+        account,
+        max,
+        slices: this.#slicesFor(max),
+        visibilityTimeout,
+        from: this.floor.start,
+        quiet: { noisy, after },
+      },
+      false,
+    );
+    const sawAll = after === "" && found.nextAfter === "";
+    const nothing = found.slices.length === 0 && !found.deadLetters;
+    this.#quiet = {
+      after: found.nextAfter ?? "",
+      from: sawAll && nothing ? performance.now() + ALL_QUIET : 0,
+    };
+    return found.slices;
+  }
+
+  #slicesFor(messages: number): number {
+    return Math.min(MAX_SLICES, Math.ceil(messages / this.#density) + 1);
   }
 
   async #claimOnce(request: ClaimRequest, isContinued: boolean): Promise<Claim> {
     try {
       const found = await claim(this.#options.sql, request);
       if (found.deadLetters) this.#options.deadLettered(found.deadLetters);
+      const messages = messagesIn(found.slices);
+      if (messages > 0) {
+        this.#density = messages / found.slices.length;
+        this.#inFlight.claimed(
+          messages,
+          found.slices.some((slice) => slice.groupId !== undefined),
+        );
+      }
       return found;
     } catch (error) {
       // What the statements before it claimed is handed out all the same.
@@ -199,12 +305,14 @@ export class QueueClaimer {
     asksAgain: (waiter: Waiter) => boolean,
   ): void {
     const stock = [...claimed];
+    const take = this.#options.fifo ? takeGroups : takeMessages;
     for (const waiter of group) {
       // It keeps its place for the next claim.
       if (stock.length === 0 && asksAgain(waiter)) continue;
       // It may have gone away while the claim was under way.
       if (!this.remove(waiter)) continue;
-      if (stock.length > 0) waiter.settle(takeMessages(stock, waiter.max));
+      const taken = take(stock, waiter.max);
+      if (taken.length > 0) waiter.settle(taken);
       else if (waiter.parked) this.#parked.add(waiter);
       else waiter.settle([]);
     }
@@ -231,6 +339,24 @@ export function takeMessages(stock: ClaimedSlice[], max: number): ClaimedSlice[]
     stock[0] = { ...slice, mask: slice.mask & ~mask };
     room = 0;
   }
+  return taken;
+}
+
+/** Takes the messages of whole groups off the stock, up to `max`: a group is in one hand at a time. */
+export function takeGroups(stock: ClaimedSlice[], max: number): ClaimedSlice[] {
+  const taken: ClaimedSlice[] = [];
+  const left: ClaimedSlice[] = [];
+  let room = max;
+  for (const slices of byGroup(stock)) {
+    const messages = messagesIn(slices);
+    if (messages > room) {
+      left.push(...slices);
+      continue;
+    }
+    taken.push(...slices);
+    room -= messages;
+  }
+  stock.splice(0, stock.length, ...left);
   return taken;
 }
 

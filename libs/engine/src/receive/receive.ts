@@ -1,10 +1,14 @@
 import type { Bus } from "@sluice/bus";
 import type { Sql } from "@sluice/database";
+import { failpoint } from "@sluice/runtime";
 
 import type { Directory } from "../directory/directory.ts";
+import type { Envelopes } from "../envelope/envelopes.ts";
+import { sequenceNumberOf } from "../message-group/sequence-number.ts";
 import type { Observer } from "../observer.ts";
 import type { Queue } from "../queues/queues.ts";
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
+import { changeFifo } from "../visibility/change-fifo.ts";
 import { moveDeadlines } from "../visibility/change-visibility.ts";
 import type { ClaimedSlice } from "./claim.ts";
 import type { Payloads } from "./payloads.ts";
@@ -18,6 +22,11 @@ export interface ReceiveOptions {
   wait?: number | undefined;
   /** Seconds, 0-43,200; default the queue's. */
   visibilityTimeout?: number | undefined;
+  /**
+   * FIFO only: 1-128 printable ASCII characters. The same id again within 5 minutes, while the messages are still held by that
+   * receive, gets the same messages with the same handles, and their visibility timeout begins anew.
+   */
+  attemptId?: string | undefined;
   /** Aborted when the client goes away. */
   signal?: AbortSignal | undefined;
 }
@@ -27,6 +36,8 @@ export interface ReceivedSlice {
   /** Serialised messages (see serializeMessage); the handle of `lines[i]` is `handlePrefix + bitCharacter(bits[i])`. */
   lines: string[];
   bits: number[];
+  /** The same messages as JSON objects with commas between them, where it is at hand: for the messages of a whole batch. */
+  json: Buffer | undefined;
   handlePrefix: string;
   receiveCount: number;
   /** Milliseconds since the epoch. */
@@ -34,6 +45,10 @@ export interface ReceivedSlice {
   firstReceivedAt: number;
   /** Of dead letters: where they came from and why. */
   deadLetter: { sourceQueueId: string; reason: string } | undefined;
+  /** Of a FIFO queue: the group of all of them, the number that bit 0 has, and one number for each line. */
+  groupId?: string | undefined;
+  firstSequenceNumber?: string | undefined;
+  sequenceNumbers?: string[] | undefined;
 }
 
 export interface Received {
@@ -49,6 +64,7 @@ export class Receiver {
   readonly #bus: Bus;
   readonly #queues: Directory<Queue>;
   readonly #payloads: Payloads;
+  readonly #envelopes: Envelopes;
   readonly #handles: ReceiptHandles;
   readonly #observer: Observer;
   readonly #room: WaitingRoom;
@@ -58,6 +74,7 @@ export class Receiver {
     bus: Bus;
     queues: Directory<Queue>;
     payloads: Payloads;
+    envelopes: Envelopes;
     handles: ReceiptHandles;
     observer: Observer;
   }) {
@@ -65,6 +82,7 @@ export class Receiver {
     this.#bus = options.bus;
     this.#queues = options.queues;
     this.#payloads = options.payloads;
+    this.#envelopes = options.envelopes;
     this.#handles = options.handles;
     this.#observer = options.observer;
     this.#room = new WaitingRoom({
@@ -85,19 +103,22 @@ export class Receiver {
     });
   }
 
-  /** @throws {SluiceError} `queue_not_found`, `unavailable` */
+  /** @throws {SluiceError} `queue_not_found`, `over_limit`, `unavailable` */
   async receive(account: string, queueName: string, options: ReceiveOptions): Promise<Received> {
     const queue = await this.#queues.get(account, queueName);
     const claimed = await this.#room.receive({
       queueId: queue.id,
       account,
       queueName,
+      fifo: queue.fifo,
+      attemptId: queue.fifo ? options.attemptId : undefined,
       maxMessages: options.maxMessages ?? 1,
       wait: options.wait ?? queue.receiveWait,
       visibilityTimeout: options.visibilityTimeout,
       signal: options.signal,
     });
-    const slices = await this.#withLines(queue.id, claimed);
+    if (claimed.length > 0) failpoint("claim.committed");
+    const slices = await this.#withLines(queue, claimed);
     const messages = slices.reduce((sum, slice) => sum + slice.lines.length, 0);
     this.#observer.received(messages);
     return { slices, messages, release: () => this.#release(queue.id, claimed) };
@@ -121,39 +142,78 @@ export class Receiver {
     this.#room.queueIsNow(account, queueName, queueId);
   }
 
+  /** A queue was changed: paused, or kept for another while. */
+  queueChanged(account: string, queueName: string): void {
+    this.#room.queueChanged(account, queueName);
+  }
+
+  /** Messages of a queue were acknowledged by this process. */
+  acknowledged(queueId: string, messages: number): void {
+    this.#room.acknowledged(queueId, messages);
+  }
+
   /** Ends all waiting. */
   close(): void {
     this.#room.close();
   }
 
-  async #withLines(queueId: string, claimed: readonly ClaimedSlice[]): Promise<ReceivedSlice[]> {
+  /** Resolves when nothing of it runs in the background any more; after the close. */
+  idle(): Promise<void> {
+    return this.#room.idle();
+  }
+
+  async #withLines(
+    { id: queueId, account }: Queue,
+    claimed: readonly ClaimedSlice[],
+  ): Promise<ReceivedSlice[]> {
     if (claimed.length === 0) return [];
     const payloads = await this.#payloads.get(claimed.map((slice) => slice.batchId));
-    return claimed.flatMap((slice) => {
+    const received = claimed.flatMap((slice) => {
       const stored = payloads.get(slice.batchId);
-      // Expired and cleaned up between the claim and this moment.
-      if (!stored) return [];
-      const bits = bitsOf(slice.mask);
+      // Expired, or acknowledged by another holder, and cleaned up between the claim and this moment.
+      const bits = bitsOf(slice.mask).filter((bit) => stored?.[bit]);
+      if (!stored || bits.length === 0) return [];
+      const { group } = slice;
       return [
         {
           lines: bits.map((bit) => stored[bit] ?? ""),
+          envelope: slice.envelope,
           bits,
+          // Inside notifications the bytes are others.
+          json:
+            slice.envelope === undefined && bits.length === stored.length
+              ? this.#payloads.jsonOf(stored)
+              : undefined,
           handlePrefix: this.#handles.prefix({ queueId, ...slice }),
           receiveCount: slice.receiveCount,
           sentAt: slice.sentAt,
           firstReceivedAt: slice.firstReceivedAt,
           deadLetter: slice.deadLetter,
+          ...(group && {
+            groupId: group.id,
+            firstSequenceNumber: sequenceNumberOf(group.sequence, 0),
+            sequenceNumbers: bits.map((bit) => sequenceNumberOf(group.sequence, bit)),
+          }),
         },
       ];
     });
+    await Promise.all(
+      received.map(async (slice) => {
+        const { envelope, sentAt } = slice;
+        if (envelope === undefined) return;
+        slice.lines = await Promise.all(
+          slice.lines.map((line) => this.#envelopes.wrap(line, { account, envelope, sentAt })),
+        );
+      }),
+    );
+    return received;
   }
 
   async #release(queueId: string, slices: readonly ClaimedSlice[]): Promise<void> {
     if (slices.length === 0) return;
-    await moveDeadlines(
-      this.#sql,
-      slices.map((slice) => ({ queueId, ...slice, timeout: 0 })),
-    );
+    const marks = slices.map((slice) => ({ queueId, ...slice, timeout: 0, reason: "" }));
+    if (slices[0]?.group) await changeFifo(this.#sql, marks);
+    else await moveDeadlines(this.#sql, marks);
     this.#observer.released(slices.reduce((sum, slice) => sum + bitCount(slice.mask), 0));
     this.#room.signal([queueId]);
     this.#bus.signalQueues([queueId]);

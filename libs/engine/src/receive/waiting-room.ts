@@ -1,7 +1,9 @@
-import { numbers, type Sql } from "@sluice/database";
+import type { Sql } from "@sluice/database";
 
 import { queueNotFound } from "../errors.ts";
-import type { ClaimedSlice } from "./claim.ts";
+import { LOOK_AHEAD, type ClaimedSlice } from "./claim.ts";
+import { nextVisible } from "./find-visible.ts";
+import { StragglerSearch } from "./straggler-search.ts";
 import { QueueClaimer, type Waiter } from "./queue-claimer.ts";
 
 export interface WaitingRoomOptions {
@@ -17,6 +19,9 @@ export interface ReceiveRequest {
   queueId: string;
   account: string;
   queueName: string;
+  fifo: boolean;
+  /** Of a FIFO queue: a repeat of the receive with this id gets the same messages. */
+  attemptId?: string | undefined;
   /** 1-1,000 */
   maxMessages: number;
   /** Seconds to wait when nothing is visible; 0 answers at once. */
@@ -30,26 +35,33 @@ export interface ReceiveRequest {
 const SAFETY_POLL = 1_000;
 /** Pause before asking again for messages that are visible, but in the hands of another process' claim, in ms. */
 const CLAIMED_ELSEWHERE = 20;
+/** How long a queue that nobody asks for is remembered with its scan floor, in ms; then its next claim starts at the front. */
+const REMEMBERED = 60_000;
+const MAX_REMEMBERED = 10_000;
 
 /**
  * Holds the receives of this process that wait. A waiting receive is an entry in a map: no connection, no query of its
  * own. One statement a second looks, for all queues that are waited for, when their next message becomes visible
- * (a delay or a visibility timeout that runs out, or a message whose signal was lost) and sets a timer for it.
+ * (a delay or a visibility timeout that runs out, or a message whose signal was lost) and sets a timer for it. It also
+ * looks for messages that turned up below the place where the claims of a queue start; see {@link ScanFloor}.
  */
 export class WaitingRoom {
   readonly #options: WaitingRoomOptions;
   readonly #claimers = new Map<string, QueueClaimer>();
+  readonly #stragglers: StragglerSearch;
   #poll: NodeJS.Timeout | undefined;
+  #polling: Promise<void> = Promise.resolve();
   /** Queues whose next message becomes visible before the next poll. */
   readonly #due = new Map<string, { at: number; timer: NodeJS.Timeout }>();
   #closed = false;
 
   constructor(options: WaitingRoomOptions) {
     this.#options = options;
+    this.#stragglers = new StragglerSearch(options.sql);
   }
 
   receive(request: ReceiveRequest): Promise<ClaimedSlice[]> {
-    const { maxMessages, visibilityTimeout, wait, signal } = request;
+    const { maxMessages, attemptId, visibilityTimeout, wait, signal } = request;
     if (signal?.aborted) return Promise.resolve([]);
     const claimer = this.#claimer(request);
     return new Promise((resolve, reject) => {
@@ -64,6 +76,7 @@ export class WaitingRoom {
           : undefined;
       const waiter: Waiter = {
         max: maxMessages,
+        attemptId,
         visibilityTimeout,
         parked: timer !== undefined,
         settle: (result) => {
@@ -75,9 +88,7 @@ export class WaitingRoom {
       };
       signal?.addEventListener("abort", leave, { once: true });
       claimer.add(waiter);
-      this.#poll ??= setTimeout(() => {
-        void this.#safetyPoll();
-      }, SAFETY_POLL);
+      this.#poll ??= this.#pollLater();
     });
   }
 
@@ -88,6 +99,18 @@ export class WaitingRoom {
 
   signalAll(): void {
     for (const claimer of this.#claimers.values()) claimer.signal();
+  }
+
+  /** This many messages of a queue were acknowledged by this process. */
+  acknowledged(queueId: string, messages: number): void {
+    this.#claimers.get(queueId)?.acknowledged(messages);
+  }
+
+  /** A queue is not what it was: what could not be received of it may be visible now. */
+  queueChanged(account: string, name: string): void {
+    for (const claimer of this.#claimers.values()) {
+      if (claimer.isNamed(account, name)) claimer.floor.forget();
+    }
   }
 
   /** Whether anybody waits for the queue of a name. */
@@ -112,7 +135,18 @@ export class WaitingRoom {
     for (const claimer of this.#claimers.values()) claimer.endWaiting();
   }
 
-  #claimer({ queueId, account, queueName: name }: ReceiveRequest): QueueClaimer {
+  /** Resolves when the safety poll that was under way at the close has ended. */
+  idle(): Promise<void> {
+    return this.#polling;
+  }
+
+  #pollLater(): NodeJS.Timeout {
+    return setTimeout(() => {
+      this.#polling = this.#safetyPoll();
+    }, SAFETY_POLL);
+  }
+
+  #claimer({ queueId, account, queueName: name, fifo }: ReceiveRequest): QueueClaimer {
     let claimer = this.#claimers.get(queueId);
     if (!claimer) {
       const release = (slices: ClaimedSlice[]) => {
@@ -122,36 +156,42 @@ export class WaitingRoom {
         this.#signalIn(queueId, Math.max(ms, CLAIMED_ELSEWHERE));
       };
       const { sql, deadLettered } = this.#options;
-      claimer = new QueueClaimer({ sql, queueId, account, name, release, due, deadLettered });
+      claimer = new QueueClaimer({ sql, fifo, queueId, account, name, release, due, deadLettered });
       this.#claimers.set(queueId, claimer);
     }
     return claimer;
   }
 
   async #safetyPoll(): Promise<void> {
-    const waitedFor = this.#queuesWaitedFor();
-    await this.#signalVisible(waitedFor);
-    this.#poll = undefined;
-    if (this.#claimers.size === 0 || this.#closed) return;
-    this.#poll = setTimeout(() => {
-      void this.#safetyPoll();
-    }, SAFETY_POLL);
-  }
-
-  /** Signals those of the queues whose next message is visible, and sets a timer for those where it soon will be. */
-  async #signalVisible(queueIds: readonly string[]): Promise<void> {
-    if (queueIds.length === 0) return;
+    this.#forgetUnused();
     try {
-      for (const { queue_id, due_in } of await this.#nextVisible(queueIds))
-        this.#signalIn(queue_id, due_in);
+      await this.#signalVisible();
+      if (!this.#closed) await this.#signalStragglers();
     } catch (error) {
       this.#options.onError(error);
+    }
+    this.#poll = this.#claimers.size === 0 || this.#closed ? undefined : this.#pollLater();
+  }
+
+  /** Signals those of the queues waited for whose next message is visible, and sets a timer where it soon will be. */
+  async #signalVisible(): Promise<void> {
+    const waitedFor = [...this.#claimers.values()].filter((claimer) => claimer.waiting);
+    if (waitedFor.length === 0) return;
+    const queues = waitedFor.map(({ queueId, floor }) => ({ queueId, from: floor.start }));
+    for (const found of await nextVisible(this.#options.sql, queues, LOOK_AHEAD)) {
+      this.#signalIn(found.queueId, found.visibleAt - found.now);
+    }
+  }
+
+  async #signalStragglers(): Promise<void> {
+    for (const claimer of await this.#stragglers.find([...this.#claimers.values()])) {
+      claimer.signal();
     }
   }
 
   #signalIn(queueId: string, ms: number): void {
     // What is further off the safety poll finds in time.
-    if (ms > 2 * SAFETY_POLL || this.#closed) return;
+    if (ms > LOOK_AHEAD || this.#closed) return;
     const at = performance.now() + ms;
     const known = this.#due.get(queueId);
     if (known && known.at <= at) return;
@@ -163,24 +203,12 @@ export class WaitingRoom {
     this.#due.set(queueId, { at, timer });
   }
 
-  #queuesWaitedFor(): string[] {
-    const waitedFor: string[] = [];
+  #forgetUnused(): void {
+    const before = performance.now() - REMEMBERED;
     for (const [queueId, claimer] of this.#claimers) {
-      if (claimer.waiting) waitedFor.push(queueId);
-      else if (claimer.idle) this.#claimers.delete(queueId);
+      if (claimer.idleSince < before || (claimer.idle && this.#claimers.size > MAX_REMEMBERED)) {
+        this.#claimers.delete(queueId);
+      }
     }
-    return waitedFor;
-  }
-
-  /** Milliseconds until the first message of each queue is visible, where that is soon; one index entry read a queue. */
-  #nextVisible(queueIds: readonly string[]): Promise<{ queue_id: string; due_in: number }[]> {
-    return this.#options.sql<{ queue_id: string; due_in: number }[]>`
-      SELECT waited_for.queue_id, extract(epoch FROM first.visible_at - clock.now)::float8 * 1000 AS due_in
-      FROM unnest(${numbers(queueIds)}::bigint[]) AS waited_for(queue_id)
-      CROSS JOIN LATERAL (
-        SELECT visible_at FROM slices s WHERE s.queue_id = waited_for.queue_id ORDER BY visible_at, batch_id LIMIT 1
-      ) first
-      CROSS JOIN (SELECT clock_timestamp() AS now) clock
-      WHERE first.visible_at < clock.now + ${2 * SAFETY_POLL}::int * interval '1 millisecond'`;
   }
 }

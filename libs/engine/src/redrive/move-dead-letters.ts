@@ -13,11 +13,11 @@ export interface MoveResult {
 const STEP = 1_000;
 
 /** The redrives that are under way. */
-export async function runningRedrives(sql: Sql): Promise<string[]> {
-  const rows = await sql<
-    { id: string }[]
-  >`SELECT id FROM redrive_tasks WHERE status = 'running' ORDER BY id`;
-  return rows.map(({ id }) => id);
+export async function runningRedrives(sql: Sql): Promise<{ id: string; fifo: boolean }[]> {
+  return await sql<{ id: string; fifo: boolean }[]>`
+    SELECT t.id, coalesce(q.fifo, false) AS fifo FROM redrive_tasks t
+    LEFT JOIN queues q ON q.id = t.source_queue_id AND q.account = t.account
+    WHERE t.status = 'running' ORDER BY t.id`;
 }
 
 /**
@@ -28,13 +28,16 @@ export async function runningRedrives(sql: Sql): Promise<string[]> {
  *   task ends.
  * - A message goes back to where it came from, or to the task's destination, which is locked against deletion meanwhile.
  *   One that has nowhere to go (it was sent to the dead-letter queue, or its queue was deleted) stays.
- * - The task is over when nothing is left to be moved, also nothing that a receive or a deletion has locked just now.
+ * - A step begins where the last one did, not at the front, where the dead entries of what was moved may still lie. One that
+ *   finds nothing has the next one begin at the front again, and the task is over when nothing is left from there on
+ *   either, also nothing that a receive or a deletion has locked just now.
  * - The rate bounds what has been moved since the start; slices go whole, as soon as the rate has made room for them.
  */
 export async function moveDeadLetters(sql: Sql, taskId: string): Promise<MoveResult> {
   const rows = await sql<{ queue_id: string | null; messages: number; slices: number }[]>`
     WITH task AS MATERIALIZED (
       SELECT t.id, t.account, t.source_queue_id, t.destination_queue_id, t.created_at, t.moved, clock_timestamp() AS now,
+             coalesce(t.scanned_to, '-infinity') AS floor,
              clock_timestamp() - make_interval(secs => dlq.retention) AS expired,
              coalesce(t.rate * extract(epoch FROM clock_timestamp() - t.created_at), 9e15)::float8 - t.moved AS budget
       FROM redrive_tasks t LEFT JOIN queues dlq ON dlq.id = t.source_queue_id AND dlq.account = t.account
@@ -42,14 +45,15 @@ export async function moveDeadLetters(sql: Sql, taskId: string): Promise<MoveRes
       FOR UPDATE OF t SKIP LOCKED
     ), movable AS (
       SELECT s.ctid AS row, s.pending, s.visible_at, s.batch_id, ${target(sql)} AS target
-      FROM slices s WHERE ${isLeftToMove(sql)}
+      FROM slices s WHERE ${isLeftToMove(sql)} AND s.visible_at >= (SELECT floor FROM task)
       ORDER BY s.visible_at, s.batch_id
       LIMIT ${STEP}::int
       FOR UPDATE SKIP LOCKED
     ), targets AS MATERIALIZED (
       SELECT id FROM queues WHERE id IN (SELECT target FROM movable) FOR KEY SHARE SKIP LOCKED
     ), unfinished AS MATERIALIZED (
-      SELECT EXISTS (SELECT FROM slices s WHERE ${isLeftToMove(sql)}) AS more
+      SELECT EXISTS (SELECT FROM movable)
+             OR EXISTS (SELECT FROM slices s WHERE ${isLeftToMove(sql)}) AS more
     ), counted AS (
       SELECT *, sum(bit_count(pending::bit(64))) OVER (ORDER BY visible_at, batch_id ROWS UNBOUNDED PRECEDING) AS upto
       FROM movable
@@ -59,10 +63,17 @@ export async function moveDeadLetters(sql: Sql, taskId: string): Promise<MoveRes
           first_received_at = NULL, source_queue_id = NULL, failure_reason = NULL
       FROM counted c, task
       WHERE s.ctid = c.row AND c.upto <= task.budget AND c.target IN (SELECT id FROM targets)
-      RETURNING s.queue_id, s.pending
+      RETURNING s.account, s.queue_id, s.pending
+    ), ledger AS (
+      INSERT INTO queue_ledger (account, queue_id, kind, messages)
+      SELECT account, queue_id, 'redrivenIn', sum(bit_count(pending::bit(64))) FROM moved GROUP BY account, queue_id
+      UNION ALL
+      SELECT moved.account, task.source_queue_id, 'redriven', sum(bit_count(pending::bit(64)))
+      FROM moved, task GROUP BY moved.account, task.source_queue_id
     ), recorded AS (
       UPDATE redrive_tasks t
       SET moved = t.moved + (SELECT coalesce(sum(bit_count(pending::bit(64))), 0) FROM moved),
+          scanned_to = (SELECT min(visible_at) FROM movable),
           status = CASE WHEN unfinished.more THEN t.status ELSE 'completed' END,
           finished_at = CASE WHEN unfinished.more THEN NULL ELSE task.now END
       FROM task, unfinished WHERE t.id = task.id

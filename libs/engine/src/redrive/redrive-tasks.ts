@@ -4,7 +4,7 @@ import { alias } from "drizzle-orm/pg-core";
 import { v7 as uuidv7 } from "uuid";
 
 import { SluiceError } from "../errors.ts";
-import type { Queue } from "../queues/queues.ts";
+import type { Queue, Queues } from "../queues/queues.ts";
 
 export interface RedriveTask {
   id: string;
@@ -34,17 +34,29 @@ const destinations = alias(queues, "destinations");
 export class RedriveTasks {
   readonly #db: ControlPlane;
 
-  constructor(db: ControlPlane) {
+  readonly #queues: Queues;
+
+  constructor(db: ControlPlane, queueCounter: Queues) {
     this.#db = db;
+    this.#queues = queueCounter;
   }
 
   /**
    * @throws {SluiceError} `redrive_running` when one is running for this queue already; `invalid_request` when it would
-   * move messages to where they are
+   * move messages to where they are, or to a queue of another kind
    */
   async start(queue: Queue, { destination, rate }: NewRedriveTask): Promise<RedriveTask> {
-    if (destination?.id === queue.id) refuseItself();
+    if (destination?.id === queue.id)
+      refuseDestination("the messages are in this queue already; name another one");
+    if (destination && destination.fifo !== queue.fifo) {
+      refuseDestination(
+        queue.fifo
+          ? "the dead letters of a FIFO queue go to a FIFO queue; name one that ends in .fifo"
+          : "the dead letters of a standard queue go to a standard queue; name one without .fifo",
+      );
+    }
     const id = uuidv7();
+    const { visible } = await this.#queues.counts(queue);
     const rows = await this.#db
       .insert(redriveTasks)
       .values({
@@ -53,9 +65,7 @@ export class RedriveTasks {
         sourceQueueId: BigInt(queue.id),
         destinationQueueId: destination && BigInt(destination.id),
         rate,
-        total: sql`(SELECT coalesce(sum(bit_count(pending::bit(64))), 0) FROM slices WHERE queue_id = ${queue.id}::bigint
-                    AND account = ${queue.account}::bigint AND visible_at <= (SELECT clock_timestamp())
-                    AND sent_at > (SELECT clock_timestamp() - make_interval(secs => ${queue.retention}::int)))`,
+        total: BigInt(visible),
       })
       .onConflictDoNothing()
       .returning({ id: redriveTasks.id });
@@ -102,8 +112,7 @@ export class RedriveTasks {
   }
 }
 
-function refuseItself(): never {
-  const message = "the messages are in this queue already; name another one";
+function refuseDestination(message: string): never {
   throw new SluiceError("invalid_request", `destination: ${message}`, {
     details: [{ path: "destination", message }],
   });

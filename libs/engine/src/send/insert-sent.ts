@@ -2,11 +2,12 @@ import { numbers, texts, type Sql } from "@sluice/database";
 
 import { RECORD_SEPARATOR } from "../publish/insert-published.ts";
 import type { IdempotencyKey, NewBatch } from "../write/batch-writer.ts";
+import { partsOf } from "../write/parts.ts";
 
 /**
  * Stores batches together with the slices that make them deliveries of their queue: a send needs no fan-out.
  *
- * A batch gets one slice for each delay among its messages; the queue's own delay is read here, so that a change of it
+ * A batch gets one slice for each delay and group among its messages; the queue's own delay is read here, so that a change of it
  * counts from its commit.
  */
 export async function insertSent(
@@ -15,11 +16,7 @@ export async function insertSent(
   keys: IdempotencyKey[],
 ): Promise<string[]> {
   const slices = batches.flatMap((batch, index) =>
-    [...slicesByDelay(batch.delays)].map(([delay, pending]) => ({
-      position: index + 1,
-      delay,
-      pending,
-    })),
+    partsOf(batch).map((part) => ({ position: index + 1, ...part })),
   );
   const stored = await sql<{ id: string }[]>`
     WITH input AS MATERIALIZED (
@@ -37,18 +34,26 @@ export async function insertSent(
       INSERT INTO batches (id, account, sent_at, message_count, payload)
       SELECT id, account, sent_at, message_count, payload FROM input
     ), sliced AS (
-      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, moved)
+      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, group_id, moved)
       SELECT i.queue_id,
              i.sent_at + make_interval(secs => CASE WHEN s.delay < 0 THEN i.queue_delay ELSE s.delay END),
-             i.id, s.pending, i.account, i.sent_at,
+             i.id, s.pending, i.account, i.sent_at, nullif(s.group_id, ''),
              -- A delayed message can be cancelled, so it can be found by its batch.
              CASE WHEN s.delay < 0 THEN i.queue_delay ELSE s.delay END > 0
       FROM unnest(
         ${numbers(slices.map((slice) => slice.position))}::int[],
         ${numbers(slices.map((slice) => slice.pending))}::bigint[],
-        ${numbers(slices.map((slice) => slice.delay))}::float8[]
-      ) AS s(position, pending, delay)
+        ${numbers(slices.map((slice) => slice.delay))}::float8[],
+        ${texts(slices.map((slice) => slice.groupId))}::text[]
+      ) AS s(position, pending, delay, group_id)
       JOIN input i ON i.position = s.position
+      RETURNING account, queue_id, pending, visible_at, moved
+    ), ledger AS (
+      INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
+      SELECT account, queue_id, 'sent', sum(bit_count(pending::bit(64))), NULL FROM sliced GROUP BY account, queue_id
+      UNION ALL
+      SELECT account, queue_id, 'delayed', sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
+      FROM sliced WHERE moved GROUP BY account, queue_id, date_trunc('minute', visible_at)
     ), keys AS (
       INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
       SELECT k.account, k.key, 'queue', k.queue_id, k.message_count, k.stored_call
@@ -65,13 +70,4 @@ export async function insertSent(
     )
     SELECT id FROM input`;
   return stored.map(({ id }) => id);
-}
-
-/** Which messages of a batch share a delay, as sets of bits. */
-export function slicesByDelay(delays: readonly number[]): Map<number, bigint> {
-  const slices = new Map<number, bigint>();
-  delays.forEach((delay, bit) => {
-    slices.set(delay, (slices.get(delay) ?? 0n) | (1n << BigInt(bit)));
-  });
-  return slices;
 }

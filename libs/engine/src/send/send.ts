@@ -9,14 +9,17 @@ import type { WriteOptions, WriteResult } from "../publish/publish.ts";
 import type { Queue } from "../queues/queues.ts";
 import type { Payloads } from "../receive/payloads.ts";
 import type { BatchIds } from "../write/batch-ids.ts";
-import { BatchWriter } from "../write/batch-writer.ts";
-import { messageIdsOf } from "../write/stored-call.ts";
+import { BatchWriter, type BatchWriterOptions } from "../write/batch-writer.ts";
+import { fifoMessage } from "../message/fifo-message.ts";
+import { insertFifo } from "./insert-fifo.ts";
 import { insertSent } from "./insert-sent.ts";
 
 /** Sends straight to a queue: batch and deliveries in one transaction, answered after its commit. */
 export class Sender {
   readonly #queues: Directory<Queue>;
   readonly #writer: BatchWriter;
+  /** Of FIFO queues: a round of them waits for the locks of its queues. */
+  readonly #fifoWriter: BatchWriter;
   readonly #observer: Observer;
 
   constructor(options: {
@@ -30,16 +33,23 @@ export class Sender {
     const { sql, bus, payloads, batchIds, queues, observer } = options;
     this.#queues = queues;
     this.#observer = observer;
-    this.#writer = new BatchWriter({
+    const common: Omit<BatchWriterOptions, "insert"> = {
       sql,
       kind: "queue",
       payloads,
       batchIds,
-      insert: (batches, keys) => insertSent(sql, batches, keys),
       committed: (batches) => {
         bus.signalQueues([...new Set(batches.map((batch) => batch.targetId))]);
       },
       notFound: (name) => queueNotFound(name),
+    };
+    this.#writer = new BatchWriter({
+      ...common,
+      insert: (batches, keys) => insertSent(sql, batches, keys),
+    });
+    this.#fifoWriter = new BatchWriter({
+      ...common,
+      insert: (batches, keys) => insertFifo(sql, batches, keys),
     });
   }
 
@@ -54,9 +64,13 @@ export class Sender {
     { idempotencyKey }: WriteOptions = {},
   ): Promise<WriteResult[]> {
     return await this.#queues.use(account, queue, async (row) => {
-      const { messages: accepted, refusals } = acceptMessages(messages, row.maxMessageSize);
+      const { messages: accepted, refusals } = acceptMessages(
+        messages,
+        row.maxMessageSize,
+        row.fifo ? (message) => fifoMessage(message, row) : undefined,
+      );
       if (accepted.length === 0) return resultsOf(refusals, []);
-      const outcome = await this.#writer.write({
+      const outcome = await (row.fifo ? this.#fifoWriter : this.#writer).write({
         account,
         targetId: row.id,
         targetName: queue,
@@ -67,11 +81,11 @@ export class Sender {
             : { key: idempotencyKey, messageCount: messages.length },
       });
       if (!outcome.repeated) this.#observer.sent(accepted.length);
-      return resultsOf(refusals, messageIdsOf(outcome));
+      return resultsOf(refusals, outcome.messages);
     });
   }
 
-  idle(): Promise<void> {
-    return this.#writer.idle();
+  async idle(): Promise<void> {
+    await Promise.all([this.#writer.idle(), this.#fifoWriter.idle()]);
   }
 }

@@ -1,5 +1,6 @@
-import { schema, type ControlPlane } from "@sluice/database";
+import { classifyFailure, schema, type ControlPlane } from "@sluice/database";
 import { and, asc, eq, gt } from "drizzle-orm";
+import { alias } from "drizzle-orm/pg-core";
 import { v7 as uuidv7 } from "uuid";
 
 import {
@@ -11,17 +12,28 @@ import {
   UUID,
 } from "../directory/pages.ts";
 import { SluiceError } from "../errors.ts";
+import { filterIdOf } from "./filter-policies.ts";
+import {
+  checkDeadLetterQueue,
+  checkKinds,
+  differingSettings,
+  subscriptionDefaults,
+  type SubscriptionSettings,
+} from "./subscription-settings.ts";
 
-export interface Subscription {
+export interface Subscription extends SubscriptionSettings {
   id: string;
   topic: string;
   queue: string;
+  /** Whether the queue was deleted: deliveries go to the dead-letter queue until there is one of that name again. */
+  queueDeleted: boolean;
   createdAt: Date;
 }
 
-const { subscriptions, topics, queues } = schema;
+const { subscriptions, topics, queues, filterPolicies } = schema;
+const deadLetterQueues = alias(queues, "dead_letter_queues");
 
-/** Which queues a topic fans out to. A subscription counts for every publish that is answered after it was. */
+/** Which queues a topic fans out to. A change counts for every publish that is answered after it was. */
 export class Subscriptions {
   readonly #db: ControlPlane;
 
@@ -29,47 +41,53 @@ export class Subscriptions {
     this.#db = db;
   }
 
-  /** Subscribes a queue to a topic, or finds the subscription that is there. */
+  /**
+   * Subscribes a queue to a topic, or finds the subscription that is there with the same settings.
+   * @throws {SluiceError} `subscription_exists`, `invalid_filter_policy`, `invalid_request`
+   */
   async create(
     account: string,
-    topic: { id: string; name: string },
-    queue: { id: string; name: string },
+    { topic, queue }: { topic: Named; queue: Named },
+    some: Partial<SubscriptionSettings> = {},
   ): Promise<{ subscription: Subscription; created: boolean }> {
+    checkKinds(topic.name, queue.name);
+    const settings = merged(subscriptionDefaults, some);
+    const columns = await columnsOf(this.#db, { account, queue: queue.name }, settings);
     const [row] = await this.#db
       .insert(subscriptions)
       .values({
+        ...columns,
         id: uuidv7(),
         account: BigInt(account),
         topicId: BigInt(topic.id),
         queueId: BigInt(queue.id),
       })
       .onConflictDoNothing()
-      .returning();
-    if (row) {
-      return {
-        subscription: {
-          id: row.id,
-          topic: topic.name,
-          queue: queue.name,
-          createdAt: row.createdAt,
-        },
-        created: true,
-      };
-    }
-    const [existing] = await this.#select().where(
-      and(eq(subscriptions.topicId, BigInt(topic.id)), eq(subscriptions.queueId, BigInt(queue.id))),
+      .returning({ id: subscriptions.id });
+    const [existing] = await select(this.#db).where(
+      and(
+        eq(subscriptions.account, BigInt(account)),
+        eq(subscriptions.topicId, BigInt(topic.id)),
+        eq(subscriptions.queueId, BigInt(queue.id)),
+      ),
     );
     // Ended between the two statements: subscribe anew.
-    return existing
-      ? { subscription: existing, created: false }
-      : await this.create(account, topic, queue);
+    if (!existing) return await this.create(account, { topic, queue }, some);
+    const subscription = subscriptionOf(existing);
+    if (row) return { subscription, created: true };
+    const differing = differingSettings(subscription, settings);
+    if (differing.length > 0) {
+      throw new SluiceError(
+        "subscription_exists",
+        `the queue is subscribed with another ${differing.join(", ")}; change it with PATCH /v1/subscriptions/${subscription.id}`,
+      );
+    }
+    return { subscription, created: false };
   }
 
   async find(account: string, id: string): Promise<Subscription | undefined> {
-    const [row] = await this.#select().where(
-      and(eq(subscriptions.id, id), eq(subscriptions.account, BigInt(account))),
-    );
-    return row;
+    const [row] = await select(this.#db).where(identified(account, id));
+    return row && subscriptionOf(row);
   }
 
   /** All of an account, or those of one topic, in order of their creation. */
@@ -80,7 +98,7 @@ export class Subscriptions {
   ): Promise<Page<Subscription>> {
     const limit = request.limit ?? DEFAULT_PAGE;
     const after = afterCursor(request.cursor, UUID);
-    const rows = await this.#select()
+    const rows = await select(this.#db)
       .where(
         and(
           eq(subscriptions.account, BigInt(account)),
@@ -90,31 +108,159 @@ export class Subscriptions {
       )
       .orderBy(asc(subscriptions.id))
       .limit(limit + 1);
-    return pageOf(rows, limit, (subscription) => subscription.id);
+    return pageOf(rows.map(subscriptionOf), limit, (subscription) => subscription.id);
+  }
+
+  /**
+   * Changes what is named and leaves the rest; of two calls at once both count.
+   * @throws {SluiceError} `subscription_not_found`, `invalid_filter_policy`, `invalid_request`
+   */
+  async update(
+    account: string,
+    id: string,
+    change: Partial<SubscriptionSettings>,
+  ): Promise<Subscription> {
+    try {
+      return await this.#db.transaction((tx) => changed(tx, { account, id }, change));
+    } catch (error) {
+      if (classifyFailure(error) !== "missing-reference") throw error;
+      // The dead-letter queue or the policy was deleted since we found it.
+      return await this.update(account, id, change);
+    }
   }
 
   /** @throws {SluiceError} `subscription_not_found` */
   async delete(account: string, id: string): Promise<void> {
     const rows = await this.#db
       .delete(subscriptions)
-      .where(and(eq(subscriptions.id, id), eq(subscriptions.account, BigInt(account))))
+      .where(identified(account, id))
       .returning({ id: subscriptions.id });
     if (rows.length === 0) throw subscriptionNotFound(id);
   }
+}
 
-  #select() {
-    return this.#db
-      .select({
-        id: subscriptions.id,
-        topic: topics.name,
-        queue: queues.name,
-        createdAt: subscriptions.createdAt,
-      })
-      .from(subscriptions)
-      .innerJoin(topics, eq(topics.id, subscriptions.topicId))
-      .innerJoin(queues, eq(queues.id, subscriptions.queueId))
-      .$dynamic();
-  }
+interface Named {
+  id: string;
+  name: string;
+}
+
+/** Under a lock on the row, so that of two changes at once the later one sees what the first one did. */
+async function changed(
+  tx: Pick<ControlPlane, "select" | "insert" | "update">,
+  { account, id }: { account: string; id: string },
+  change: Partial<SubscriptionSettings>,
+): Promise<Subscription> {
+  await tx
+    .select({ id: subscriptions.id })
+    .from(subscriptions)
+    .where(identified(account, id))
+    .for("update");
+  const [row] = await select(tx).where(identified(account, id));
+  if (!row) throw subscriptionNotFound(id);
+  const existing = subscriptionOf(row);
+  const settings = merged(existing, change);
+  if (existing.queueDeleted && settings.redrivePolicy === null) throw onlyDeadLettersLeft();
+  const columns = await columnsOf(tx, { account, queue: existing.queue }, settings);
+  await tx.update(subscriptions).set(columns).where(identified(account, id));
+  return { ...existing, ...settings };
+}
+
+function onlyDeadLettersLeft(): SluiceError {
+  const message =
+    "the queue was deleted and its dead-letter queue is all that is left; delete the subscription instead";
+  return new SluiceError("invalid_request", `redrivePolicy: ${message}`, {
+    details: [{ path: "redrivePolicy", message }],
+  });
+}
+
+type Reader = Pick<ControlPlane, "select">;
+
+function select(db: Reader) {
+  return db
+    .select({
+      id: subscriptions.id,
+      topic: topics.name,
+      queue: queues.name,
+      deletedQueue: subscriptions.deletedQueue,
+      filterPolicy: filterPolicies.policy,
+      filterPolicyScope: subscriptions.filterPolicyScope,
+      rawDelivery: subscriptions.rawDelivery,
+      deadLetterQueue: deadLetterQueues.name,
+      createdAt: subscriptions.createdAt,
+    })
+    .from(subscriptions)
+    .innerJoin(topics, eq(topics.id, subscriptions.topicId))
+    .leftJoin(queues, eq(queues.id, subscriptions.queueId))
+    .leftJoin(filterPolicies, eq(filterPolicies.id, subscriptions.filterId))
+    .leftJoin(deadLetterQueues, eq(deadLetterQueues.id, subscriptions.deadLetterQueueId))
+    .$dynamic();
+}
+
+type Row = Awaited<ReturnType<typeof select>>[number];
+
+function subscriptionOf({ deletedQueue, deadLetterQueue, ...row }: Row): Subscription {
+  return {
+    id: row.id,
+    topic: row.topic,
+    queue: row.queue ?? deletedQueue ?? "",
+    queueDeleted: deletedQueue !== null,
+    filterPolicy: row.filterPolicy === null ? null : (JSON.parse(row.filterPolicy) as object),
+    filterPolicyScope: row.filterPolicyScope,
+    rawDelivery: row.rawDelivery,
+    redrivePolicy: deadLetterQueue === null ? null : { deadLetterQueue },
+    createdAt: row.createdAt,
+  };
+}
+
+/** Settings as columns: the policy and the dead-letter queue by their ids, once they are known to be right. */
+async function columnsOf(
+  db: Pick<ControlPlane, "select" | "insert">,
+  { account, queue }: { account: string; queue: string },
+  { filterPolicy, filterPolicyScope, rawDelivery, redrivePolicy }: SubscriptionSettings,
+) {
+  return {
+    filterPolicyScope,
+    rawDelivery,
+    filterId:
+      filterPolicy === null
+        ? null
+        : await filterIdOf(db, account, { policy: filterPolicy, scope: filterPolicyScope }),
+    deadLetterQueueId:
+      redrivePolicy === null
+        ? null
+        : await deadLetterQueueId(db, { account, queue }, redrivePolicy.deadLetterQueue),
+  };
+}
+
+async function deadLetterQueueId(
+  db: Reader,
+  { account, queue }: { account: string; queue: string },
+  name: string,
+): Promise<bigint | null> {
+  const [row] = await db
+    .select({ id: queues.id })
+    .from(queues)
+    .where(and(eq(queues.account, BigInt(account)), eq(queues.name, name)));
+  checkDeadLetterQueue(queue, name, row !== undefined);
+  return row?.id ?? null;
+}
+
+function identified(account: string, id: string) {
+  return and(eq(subscriptions.id, id), eq(subscriptions.account, BigInt(account)));
+}
+
+/** An empty policy is none: it accepts everything. */
+function merged(
+  settings: SubscriptionSettings,
+  { filterPolicy, filterPolicyScope, rawDelivery, redrivePolicy }: Partial<SubscriptionSettings>,
+): SubscriptionSettings {
+  const policy = filterPolicy === undefined ? settings.filterPolicy : filterPolicy;
+  return {
+    filterPolicy: policy !== null && Object.keys(policy).length === 0 ? null : policy,
+    filterPolicyScope: filterPolicyScope ?? settings.filterPolicyScope,
+    rawDelivery: rawDelivery ?? settings.rawDelivery,
+    redrivePolicy: redrivePolicy === undefined ? settings.redrivePolicy : redrivePolicy,
+  };
 }
 
 export function subscriptionNotFound(id: string): SluiceError {

@@ -18,12 +18,15 @@ export interface Topic {
   account: string;
   name: string;
   tags: Record<string, string>;
+  /** What AWS' protocols set and show although it has no meaning here. */
+  awsAttributes: Record<string, string>;
   createdAt: Date;
 }
 
 export interface NewTopic {
   name: string;
   tags?: Record<string, string> | undefined;
+  awsAttributes?: Record<string, string> | undefined;
 }
 
 const { topics } = schema;
@@ -39,17 +42,17 @@ export class Topics {
   /** Creates a topic, or finds the one that is there with the same attributes. @throws {SluiceError} `topic_exists` */
   async create(
     account: string,
-    { name, tags = {} }: NewTopic,
+    { name, tags = {}, awsAttributes = {} }: NewTopic,
   ): Promise<{ topic: Topic; created: boolean }> {
     const [row] = await this.#db
       .insert(topics)
-      .values({ account: BigInt(account), name, tags })
+      .values({ account: BigInt(account), name, tags, awsAttributes })
       .onConflictDoNothing()
       .returning();
     if (row) return { topic: topicOf(row), created: true };
     const existing = await this.find(account, name);
     // Deleted between the two statements: it is free again.
-    if (!existing) return await this.create(account, { name, tags });
+    if (!existing) return await this.create(account, { name, tags, awsAttributes });
     if (!sameTags(existing.tags, tags)) {
       throw new SluiceError(
         "topic_exists",
@@ -89,7 +92,7 @@ export class Topics {
   async update(
     account: string,
     name: string,
-    change: { tags: Record<string, string> },
+    change: Partial<Pick<Topic, "tags" | "awsAttributes">>,
   ): Promise<Topic> {
     const [row] = await this.#db.update(topics).set(change).where(named(account, name)).returning();
     if (!row) throw topicNotFound(name);

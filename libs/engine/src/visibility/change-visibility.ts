@@ -1,5 +1,6 @@
 import type { Bus } from "@sluice/bus";
 import type { Sql } from "@sluice/database";
+import { failpoint } from "@sluice/runtime";
 
 import type { Directory } from "../directory/directory.ts";
 import type { EntryError } from "../errors.ts";
@@ -8,12 +9,22 @@ import { applyMarks } from "../receipt-handle/apply-marks.ts";
 import { readHandles } from "../receipt-handle/read-handles.ts";
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
 import { sliceKey } from "../receipt-handle/slice-marks.ts";
-import { moveDeadline, type DeadlineMark } from "./move-deadline.ts";
+import { changeFifo } from "./change-fifo.ts";
+import { MAX_HELD, moveDeadline, type DeadlineMark } from "./move-deadline.ts";
 
 /** A new visibility timeout for one received message, in seconds from now, 0-43,200; 0 makes it visible at once. */
 export interface VisibilityEntry {
   receiptHandle: string;
   visibilityTimeout: number;
+  /** Why the message is given back, 1-1,024 characters: kept until the next reason, and with a dead letter. */
+  reason?: string | undefined;
+}
+
+/** The bits of a mark that are accounted for. */
+export interface MovedDeadline {
+  done: bigint;
+  /** Of those: would have been hidden for longer than allowed, so nothing was changed. */
+  beyond: bigint;
 }
 
 /** Changes how long received messages stay hidden: extends them while work goes on, or gives them back. */
@@ -41,41 +52,71 @@ export class VisibilityChanger {
     entries: readonly VisibilityEntry[],
   ): Promise<(EntryError | undefined)[]> {
     const tokens = entries.map((entry) => entry.receiptHandle);
-    const handles = await this.#queues.use(account, queueName, (queue) =>
-      readHandles(this.#handles, queue.id, tokens, (index) => `entries.${index}.receiptHandle`),
-    );
+    const { fifo, handles } = await this.#queues.use(account, queueName, (queue) => ({
+      fifo: queue.fifo,
+      handles: readHandles(
+        this.#handles,
+        queue.id,
+        tokens,
+        (index) => `entries.${index}.receiptHandle`,
+      ),
+    }));
 
-    const timeouts = new Map(
-      entries.map((entry) => [entry.receiptHandle, entry.visibilityTimeout]),
-    );
+    const last = new Map(entries.map((entry) => [entry.receiptHandle, entry]));
     const marks = new Map<string, DeadlineMark>();
     const markOf = handles.map(({ bit, ...slice }, index) => {
-      const timeout = timeouts.get(tokens[index] ?? "") ?? 0;
-      const key = `${sliceKey(slice)}/${timeout}`;
-      const mark = marks.get(key) ?? { ...slice, timeout, mask: 0n };
+      const { visibilityTimeout: timeout = 0, reason = "" } = last.get(tokens[index] ?? "") ?? {};
+      const key = `${sliceKey(slice)}/${timeout}/${reason}`;
+      const mark = marks.get(key) ?? { ...slice, timeout, reason, mask: 0n };
       mark.mask |= 1n << BigInt(bit);
       marks.set(key, mark);
       return key;
     });
     const list = [...marks.values()];
-    const done = await moveDeadlines(this.#sql, list);
-    const doneByKey = new Map([...marks.keys()].map((key, index) => [key, done[index] ?? 0n]));
+    if (fifo) {
+      const errors = await this.#changeFifo(list);
+      const errorsByKey = new Map([...marks.keys()].map((key, index) => [key, errors[index]]));
+      return handles.map(({ bit }, index) => errorsByKey.get(markOf[index] ?? "")?.(bit));
+    }
+    const moved = await moveDeadlines(this.#sql, list);
+    failpoint("visibility.committed");
+    const movedByKey = new Map([...marks.keys()].map((key, index) => [key, moved[index]]));
     const givenBack = list.find((mark) => mark.timeout === 0);
     if (givenBack) this.#bus.signalQueues([givenBack.queueId]);
     return handles.map(({ bit }, index) =>
-      ((doneByKey.get(markOf[index] ?? "") ?? 0n) >> BigInt(bit)) & 1n ? undefined : notInFlight(),
+      outcomeOf(1n << BigInt(bit), movedByKey.get(markOf[index] ?? "")),
     );
+  }
+
+  async #changeFifo(marks: readonly DeadlineMark[]): Promise<ErrorOfBit[]> {
+    const { moved, available } = await changeFifo(this.#sql, marks);
+    if (available.length > 0) this.#bus.signalQueues(available);
+    return moved.map(({ done, beyond }) => (bit) => {
+      if ((done >> BigInt(bit)) & 1n) return undefined;
+      return (beyond >> BigInt(bit)) & 1n ? beyondLimit() : notInFlight();
+    });
   }
 }
 
+/** Of one mark: what kept the message at a bit from being changed, if anything did. */
+type ErrorOfBit = (bit: number) => EntryError | undefined;
+
+function outcomeOf(bit: bigint, moved: MovedDeadline | undefined): EntryError | undefined {
+  if (!moved || (moved.done & bit) === 0n) return notInFlight();
+  return (moved.beyond & bit) === 0n ? undefined : beyondLimit();
+}
+
 /**
- * Moves deadlines, and returns the bits done for each mark.
+ * Moves deadlines, and tells for each mark what became of its bits.
  *
  * Marks that name the same slice with different timeouts go down one statement after the other: a statement can change a
  * row once only.
  */
-export async function moveDeadlines(sql: Sql, marks: readonly DeadlineMark[]): Promise<bigint[]> {
-  const done = marks.map(() => 0n);
+export async function moveDeadlines(
+  sql: Sql,
+  marks: readonly DeadlineMark[],
+): Promise<MovedDeadline[]> {
+  const moved = marks.map((): MovedDeadline => ({ done: 0n, beyond: 0n }));
   let left = marks.map((mark, index) => ({ mark, index }));
   while (left.length > 0) {
     const slices = new Set<string>();
@@ -87,16 +128,24 @@ export async function moveDeadlines(sql: Sql, marks: readonly DeadlineMark[]): P
       slices.add(slice);
       return !later.includes(entry);
     });
+    const beyond = new Map<string, bigint>();
     const results = await applyMarks(
       round.map((entry) => entry.mark),
-      (some, lookup) => moveDeadline(sql, some as DeadlineMark[], lookup),
+      async (some, lookup) => {
+        const rows = await moveDeadline(sql, some as DeadlineMark[], lookup);
+        for (const row of rows.filter((one) => one.beyond)) {
+          const slice = sliceKey(some[row.position - 1] as DeadlineMark);
+          beyond.set(slice, (beyond.get(slice) ?? 0n) | BigInt(row.done));
+        }
+        return rows;
+      },
     );
-    round.forEach((entry, position) => {
-      done[entry.index] = results[position] ?? 0n;
+    round.forEach(({ mark, index }, position) => {
+      moved[index] = { done: results[position] ?? 0n, beyond: beyond.get(sliceKey(mark)) ?? 0n };
     });
     left = later;
   }
-  return done;
+  return moved;
 }
 
 function notInFlight(): EntryError {
@@ -104,5 +153,12 @@ function notInFlight(): EntryError {
     code: "message_not_in_flight",
     message:
       "this receive no longer holds the message: it was acknowledged, or its visibility timeout ran out",
+  };
+}
+
+function beyondLimit(): EntryError {
+  return {
+    code: "visibility_beyond_limit",
+    message: `the message would stay hidden for more than ${MAX_HELD} seconds since it was received; ask for less, or give it back`,
   };
 }

@@ -1,4 +1,4 @@
-import { numbers, type Sql } from "@sluice/database";
+import { numbers, texts, type Sql } from "@sluice/database";
 
 import { heldSlices, type AppliedMark, type Lookup } from "../receipt-handle/apply-marks.ts";
 import type { SliceMark } from "../receipt-handle/slice-marks.ts";
@@ -6,42 +6,60 @@ import type { SliceMark } from "../receipt-handle/slice-marks.ts";
 /** Marks messages that become visible `timeout` seconds from now, by the database clock. */
 export interface DeadlineMark extends SliceMark {
   timeout: number;
+  /** Why the consumer gives them back; "" says nothing. */
+  reason: string;
 }
+
+export interface MovedMark extends AppliedMark {
+  /** Nothing was changed: it would be hidden for longer than a receive may hold something. */
+  beyond: boolean;
+}
+
+/** Longest that a message stays hidden, in seconds from the receive (LIMITS: visibility timeout). */
+export const MAX_HELD = 43_200;
 
 /**
  * Moves the deadline of messages that their receives still hold: of a whole slice in place, of some of its messages
  * by splitting it. From then on the row is found as `moved`, since its deadline is no longer that of the handle.
+ *
+ * A millisecond more than the limit is allowed: a receive rounds its own deadline up to whole ones.
  */
 export async function moveDeadline(
   sql: Sql,
   marks: readonly DeadlineMark[],
   lookup: Lookup,
-): Promise<AppliedMark[]> {
-  return await sql<AppliedMark[]>`
+): Promise<MovedMark[]> {
+  return await sql<MovedMark[]>`
     WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
     found AS MATERIALIZED (
       SELECT m.position, s.ctid AS row, s.lease, s.pending & m.mask AS done, s.pending & ~m.mask AS rest,
-             now + make_interval(secs => t.timeout) AS deadline
+             now + make_interval(secs => t.timeout) AS deadline, nullif(r.reason, '') AS reason,
+             coalesce(now + make_interval(secs => t.timeout)
+               > s.received_at + ${MAX_HELD}::int * interval '1 second' + interval '1 millisecond', false) AS beyond
       FROM ${heldSlices(sql, marks, lookup)}
       JOIN unnest(${numbers(marks.map((mark) => mark.timeout))}::float8[]) WITH ORDINALITY AS t(timeout, position)
         ON t.position = m.position
+      JOIN unnest(${texts(marks.map((mark) => mark.reason))}::text[]) WITH ORDINALITY AS r(reason, position)
+        ON r.position = m.position
       CROSS JOIN clock
       WHERE s.visible_at > clock.now
     ), whole AS (
-      UPDATE slices s SET visible_at = f.deadline, moved = true FROM found f
-      WHERE f.rest = 0 AND s.ctid = f.row AND s.lease = f.lease AND s.pending = f.done
+      UPDATE slices s SET visible_at = f.deadline, moved = true, failure_reason = coalesce(f.reason, s.failure_reason)
+      FROM found f
+      WHERE NOT f.beyond AND f.rest = 0 AND s.ctid = f.row AND s.lease = f.lease AND s.pending = f.done
       RETURNING f.row
     ), rest AS (
       UPDATE slices s SET pending = s.pending & ~f.done FROM found f
-      WHERE f.rest <> 0 AND s.ctid = f.row AND s.lease = f.lease
+      WHERE NOT f.beyond AND f.rest <> 0 AND s.ctid = f.row AND s.lease = f.lease
         AND s.pending & f.done = f.done AND s.pending & ~f.done <> 0
-      RETURNING f.row, f.done, f.deadline, s.*
+      RETURNING f.row, f.done, f.deadline, f.reason, s.*
     ), part AS (
-      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, lease, sent_at, first_received_at,
-                          receive_count, moved, source_queue_id, failure_reason)
-      SELECT queue_id, deadline, batch_id, done, account, lease, sent_at, first_received_at, receive_count, true,
-             source_queue_id, failure_reason
+      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, lease, sent_at, received_at, first_received_at,
+                          receive_count, moved, source_queue_id, failure_reason, group_id, envelope)
+      SELECT queue_id, deadline, batch_id, done, account, lease, sent_at, received_at, first_received_at, receive_count, true,
+             source_queue_id, coalesce(reason, failure_reason), group_id, envelope
       FROM rest
     )
-    SELECT position::int, done, row IN (SELECT row FROM whole UNION ALL SELECT row FROM rest) AS applied FROM found`;
+    SELECT position::int, done, beyond, beyond OR row IN (SELECT row FROM whole UNION ALL SELECT row FROM rest) AS applied
+    FROM found`;
 }

@@ -1,4 +1,5 @@
 import { classifyFailure, numbers, texts, type Sql } from "@sluice/database";
+import { failpoint } from "@sluice/runtime";
 
 import { SluiceError } from "../errors.ts";
 import type { AcceptedMessage } from "../message/accept-messages.ts";
@@ -7,7 +8,13 @@ import type { Payloads } from "../receive/payloads.ts";
 import type { BatchIds } from "./batch-ids.ts";
 import { cutIntoBatches } from "./cut-into-batches.ts";
 import { GroupCommit } from "./group-commit.ts";
-import { decodeStoredCall, encodeStoredCall, type StoredCall } from "./stored-call.ts";
+import {
+  answerOf,
+  encodeStoredCall,
+  messagesOf,
+  type StoredCall,
+  type StoredMessage,
+} from "./stored-call.ts";
 
 /** One call's accepted messages, on their way into a topic or queue. */
 export interface WriteRequest {
@@ -26,8 +33,12 @@ export interface NewBatch {
   targetId: string;
   /** Serialised messages with their ids. */
   lines: string[];
+  /** What the lines were made of. */
+  messages: readonly AcceptedMessage[];
   /** Seconds, -1 for the queue's own; one for each line. */
   delays: number[];
+  /** "" for none; one for each line. */
+  groupIds: string[];
 }
 
 export interface IdempotencyKey {
@@ -39,7 +50,9 @@ export interface IdempotencyKey {
 }
 
 /** What became of a call. */
-export interface WriteOutcome extends StoredCall {
+export interface WriteOutcome {
+  /** One for each of its messages, in order. */
+  messages: StoredMessage[];
   /** Whether an earlier call with the same key stored the messages; this one then stored nothing. */
   repeated: boolean;
 }
@@ -49,8 +62,14 @@ export interface BatchWriterOptions {
   kind: "topic" | "queue";
   payloads: Payloads;
   batchIds: BatchIds;
-  /** Stores batches and keys in one statement, and answers the ids of the batches whose topic or queue still exists. */
-  insert: (batches: NewBatch[], keys: IdempotencyKey[]) => Promise<string[]>;
+  /**
+   * Stores batches and keys in one transaction, and answers the ids of the batches whose topic or queue still exists. Where
+   * messages may be duplicates of others: what became of each one, by batch and bit.
+   */
+  insert: (
+    batches: NewBatch[],
+    keys: IdempotencyKey[],
+  ) => Promise<string[] | ReadonlyMap<string, readonly StoredMessage[]>>;
   /** Told after the commit; hints only. */
   committed: (batches: NewBatch[]) => void;
   notFound: (name: string) => SluiceError;
@@ -105,12 +124,19 @@ export class BatchWriter {
   async #writeOnce(requests: WriteRequest[], outcomes: Outcomes): Promise<WriteRequest[]> {
     try {
       const { batches, calls } = await this.#place(requests);
-      const stored = new Set(await this.#options.insert(batches, keysOf(calls)));
+      failpoint("write.before-commit");
+      const inserted = await this.#options.insert(batches, keysOf(calls));
+      failpoint("write.committed");
+      const stored = Array.isArray(inserted) ? new Set(inserted) : inserted;
       this.#settle(
-        calls,
-        batches.filter((batch) => stored.has(batch.id)),
+        {
+          calls,
+          stored: batches.filter((batch) => stored.has(batch.id)),
+          answer: inserted instanceof Map ? (call) => answerFrom(inserted, call) : messagesOf,
+        },
         outcomes,
       );
+      failpoint("write.before-answer");
       return [];
     } catch (error) {
       const failure = classifyFailure(error);
@@ -149,15 +175,24 @@ export class BatchWriter {
         account,
         targetId,
         lines,
+        messages: draft.messages,
         delays: draft.messages.map(({ delay }) => delay),
+        groupIds: draft.messages.map(({ groupId }) => groupId),
       };
     });
     return { batches, calls };
   }
 
   #settle(
-    calls: Map<WriteRequest, StoredCall>,
-    stored: readonly NewBatch[],
+    {
+      calls,
+      stored,
+      answer,
+    }: {
+      calls: Map<WriteRequest, StoredCall>;
+      stored: readonly NewBatch[];
+      answer: (call: StoredCall) => StoredMessage[];
+    },
     outcomes: Outcomes,
   ): void {
     const found = new Set(stored.map((batch) => batch.targetId));
@@ -167,7 +202,7 @@ export class BatchWriter {
       outcomes.set(
         request,
         found.has(request.targetId)
-          ? { ...call, repeated: false }
+          ? { messages: answer(call), repeated: false }
           : this.#options.notFound(request.targetName),
       );
     }
@@ -190,7 +225,7 @@ export class BatchWriter {
       outcomes.set(
         request,
         row.target_kind === kind && isSameCall(row, request)
-          ? { ...decodeStoredCall(row.stored_call), repeated: true }
+          ? { messages: answerOf(row.stored_call), repeated: true }
           : keyReused(),
       );
       return false;
@@ -224,6 +259,15 @@ function extendRuns({ runs }: StoredCall, batchId: string, bit: number): void {
   const last = runs.at(-1);
   if (last?.batchId === batchId && last.firstBit + last.count === bit) last.count += 1;
   else runs.push({ batchId, firstBit: bit, count: 1 });
+}
+
+function answerFrom(
+  inserted: ReadonlyMap<string, readonly StoredMessage[]>,
+  { runs }: StoredCall,
+): StoredMessage[] {
+  return runs.flatMap(({ batchId, firstBit, count }) =>
+    (inserted.get(batchId) ?? []).slice(firstBit, firstBit + count),
+  );
 }
 
 function lineOf(

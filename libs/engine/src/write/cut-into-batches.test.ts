@@ -17,6 +17,7 @@ function request(targetId: string, lines: readonly string[], delays?: number[]):
     line,
     bytes: Buffer.byteLength(line),
     delay: delays?.[index] ?? -1,
+    groupId: "",
   }));
   return { account: "000000000000", targetId, messages };
 }

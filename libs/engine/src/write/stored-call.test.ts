@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 
 import { newCallStamp, placeOf } from "../message/message-ids.ts";
-import { decodeStoredCall, encodeStoredCall, messageIdsOf } from "./stored-call.ts";
+import { decodeStoredCall, encodeStoredCall, messagesOf } from "./stored-call.ts";
 
 const run = fc
   .record({
@@ -18,7 +18,7 @@ test("what a key remembers of a call tells the same ids again", () => {
       const call = { stamp: newCallStamp(), runs };
       const again = decodeStoredCall(encodeStoredCall(call));
       expect(again).toEqual(call);
-      expect(messageIdsOf(again)).toEqual(messageIdsOf(call));
+      expect(messagesOf(again)).toEqual(messagesOf(call));
     }),
   );
 });
@@ -28,7 +28,9 @@ test("the ids of a call name its places in order", () => {
     { batchId: "7", firstBit: 61, count: 2 },
     { batchId: "8", firstBit: 0, count: 1 },
   ];
-  expect(messageIdsOf({ stamp: newCallStamp(), runs }).map(placeOf)).toEqual([
+  expect(
+    messagesOf({ stamp: newCallStamp(), runs }).map(({ messageId }) => placeOf(messageId)),
+  ).toEqual([
     { batchId: "7", bit: 61 },
     { batchId: "7", bit: 62 },
     { batchId: "8", bit: 0 },

@@ -13,11 +13,18 @@ export interface StoredCall {
   runs: Run[];
 }
 
-export function messageIdsOf({ stamp, runs }: StoredCall): string[] {
+/** A message as the answer to a call names it. */
+export interface StoredMessage {
+  messageId: string;
+  /** In FIFO queues: its place in the order of its group, 20 digits. */
+  sequenceNumber?: string;
+}
+
+export function messagesOf({ stamp, runs }: StoredCall): StoredMessage[] {
   return runs.flatMap(({ batchId, firstBit, count }) =>
-    Array.from({ length: count }, (_, index) =>
-      messageIdOf(stamp, { batchId, bit: firstBit + index }),
-    ),
+    Array.from({ length: count }, (_, index) => ({
+      messageId: messageIdOf(stamp, { batchId, bit: firstBit + index }),
+    })),
   );
 }
 
@@ -27,6 +34,23 @@ export function encodeStoredCall({ stamp, runs }: StoredCall): string {
     stamp,
     ...runs.map(({ batchId, firstBit, count }) => `${batchId}:${firstBit}:${count}`),
   ].join(" ");
+}
+
+const FIFO = "fifo ";
+
+/**
+ * What an idempotency key remembers, as the answer to its repeat. Of a FIFO queue that is the answer itself, `fifo id/number
+ * id/number …`: a duplicate has the id of another message.
+ */
+export function answerOf(storedCall: string): StoredMessage[] {
+  if (!storedCall.startsWith(FIFO)) return messagesOf(decodeStoredCall(storedCall));
+  return storedCall
+    .slice(FIFO.length)
+    .split(" ")
+    .map((message) => {
+      const [messageId = "", sequenceNumber = ""] = message.split("/");
+      return { messageId, sequenceNumber };
+    });
 }
 
 export function decodeStoredCall(text: string): StoredCall {

@@ -2,7 +2,8 @@ import { z } from "@hono/zod-openapi";
 
 import { endpoint, type Api } from "../endpoint.ts";
 import { queuePath } from "../fields.ts";
-import { doneSchema, doneJson } from "./done.ts";
+import { bitSet } from "../fields.ts";
+import { doneSchema, doneJson, leftOverJson } from "./done.ts";
 
 /** Acknowledge received messages. */
 export function addAcknowledgeEndpoint(api: Api): void {
@@ -13,25 +14,43 @@ export function addAcknowledgeEndpoint(api: Api): void {
       path: "/v1/queues/{queue}/ack",
       summary: "Acknowledge messages",
       description:
-        "They are gone for good. A handle that no longer holds its message is told so, and changes nothing.",
+        "They are gone for good. A handle that no longer holds its message is told so, and changes nothing. Messages are named " +
+        "by their handles, or by receipts with the bits of their messages, as a receive with `receipts` answers them.",
       tag: "Messages",
       params: queuePath,
-      body: z.strictObject({
-        receiptHandles: z
-          .array(z.string().max(1_024))
-          .min(1, "at least 1 handle")
-          .max(1_000, "at most 1000 handles a call"),
-      }),
-      responses: { 200: { description: "What became of each handle", schema: doneSchema } },
+      body: z
+        .strictObject({
+          receiptHandles: z
+            .array(z.string().max(1_024))
+            .min(1, "at least 1 handle")
+            .max(1_000, "at most 1000 handles a call")
+            .optional(),
+          receipts: z
+            .array(z.strictObject({ receipt: z.string().max(1_024), bits: bitSet }))
+            .min(1, "at least 1 receipt")
+            .max(1_000, "at most 1000 receipts a call")
+            .optional(),
+        })
+        .refine(
+          ({ receiptHandles, receipts }) =>
+            (receiptHandles === undefined) !== (receipts === undefined),
+          "name the messages by receiptHandles or by receipts",
+        ),
+      responses: {
+        200: { description: "What became of each handle or receipt", schema: doneSchema },
+      },
       errors: ["queue_not_found", "receipt_handle_invalid", "too_many_requests"],
     },
-    async ({ c, params, body }) =>
-      doneJson(
-        await c.var.engine.acknowledger.acknowledge(
-          c.var.account,
-          params.queue,
-          body.receiptHandles,
-        ),
-      ),
+    async ({ c, params, body: { receiptHandles = [], receipts } }) => {
+      const { engine, account } = c.var;
+      if (receipts === undefined) {
+        return doneJson(
+          await engine.acknowledger.acknowledge(account, params.queue, receiptHandles),
+        );
+      }
+      const marked = receipts.map(({ receipt, bits }) => ({ receipt, bits: BigInt(`0x${bits}`) }));
+      const done = await engine.acknowledger.acknowledgeReceipts(account, params.queue, marked);
+      return leftOverJson(marked.map(({ bits }, index) => bits & ~(done[index] ?? 0n)));
+    },
   );
 }

@@ -3,7 +3,7 @@ import { messageBytes, SluiceError, type MessageInput } from "@sluice/engine";
 
 import { endpoint, type Api } from "../endpoint.ts";
 import { entryErrorSchema } from "../errors.ts";
-import { attributes, groupId, queuePath, topicPath } from "../fields.ts";
+import { attributes, groupId, queuePath, sequenceNumber, token, topicPath } from "../fields.ts";
 import { MAX_DELAY } from "../queues/queues.ts";
 
 const MAX_MESSAGES = 1_000;
@@ -15,7 +15,7 @@ const message = {
   groupId: groupId.optional(),
 };
 
-const publishedMessage = z
+export const publishedMessage = z
   .strictObject({
     ...message,
     subject: z
@@ -34,6 +34,9 @@ const publishedMessage = z
 const sentMessage = z
   .strictObject({
     ...message,
+    deduplicationId: token.optional().openapi({
+      description: "FIFO queues: the same id again within 5 minutes stores nothing again",
+    }),
     delay: z
       .number()
       .min(0, "at least 0 seconds")
@@ -52,7 +55,12 @@ const messagesOf = <Message extends z.ZodType>(schema: Message) =>
 
 const resultsSchema = z.object({
   results: z
-    .array(z.union([z.object({ messageId: z.uuid() }), z.object({ error: entryErrorSchema })]))
+    .array(
+      z.union([
+        z.object({ messageId: z.uuid(), sequenceNumber: sequenceNumber.optional() }),
+        z.object({ error: entryErrorSchema }),
+      ]),
+    )
     .openapi({ description: "One for each message, in order" }),
 });
 
@@ -98,7 +106,8 @@ export function addWriteEndpoints(api: Api): void {
       path: "/v1/queues/{queue}/messages",
       summary: "Send messages to a queue",
       description:
-        "Answered after the messages are committed. A message that breaks a rule is refused alone.",
+        "Answered after the messages are committed. A message that breaks a rule is refused alone. A FIFO queue asks for a " +
+        "groupId, and for a deduplicationId unless it has contentBasedDeduplication; a duplicate is answered with the id of the first.",
       tag: "Messages",
       params: queuePath,
       headers: idempotencyHeader,

@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
 
 import { endpoint, type Api } from "../endpoint.ts";
-import { attributes, groupId, queuePath, timestamp } from "../fields.ts";
+import { attributes, groupId, queuePath, sequenceNumber, timestamp, token } from "../fields.ts";
 
 const state = z.enum(["visible", "inFlight", "delayed"]);
 
@@ -12,6 +12,8 @@ const peekedMessage = z
     attributes,
     subject: z.string().optional(),
     groupId: groupId.optional(),
+    deduplicationId: token.optional(),
+    sequenceNumber: sequenceNumber.optional(),
     state,
     receiveCount: z.int(),
     sentAt: timestamp,

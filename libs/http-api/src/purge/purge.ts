@@ -18,7 +18,7 @@ export function addPurgeEndpoints(api: Api): void {
       responses: {
         200: { description: "How many were deleted", schema: z.object({ purged: z.int() }) },
       },
-      errors: ["queue_not_found"],
+      errors: ["queue_not_found", "purge_in_progress"],
     },
     async ({ c, params }) =>
       c.json({ purged: await c.var.engine.purge(c.var.account, params.queue) }),

@@ -42,14 +42,37 @@ const settings = {
       }),
     ])
     .openapi({ description: "Which queues may name this one as their dead-letter queue" }),
+  contentBasedDeduplication: z.boolean().openapi({
+    default: false,
+    description: "FIFO queues: a message without a deduplicationId gets the SHA-256 of its body",
+  }),
+  deduplicationScope: z.enum(["queue", "messageGroup"]).openapi({
+    default: "queue",
+    description: "FIFO queues: within what a deduplicationId counts",
+  }),
+  fifoThroughputLimit: z.enum(["perQueue", "perMessageGroupId"]).openapi({
+    default: "perQueue",
+    description: "FIFO queues: as SQS has it; perMessageGroupId needs the scope messageGroup",
+  }),
   paused: z
     .boolean()
     .openapi({ default: false, description: "Receives get nothing; sends and fan-out go on" }),
   tags,
 };
 
+const fifo = z.boolean().openapi({
+  default: false,
+  description:
+    "Messages of a group come in order, and duplicates not at all; the name ends in .fifo. Cannot be changed",
+});
+
+const newQueue = z.strictObject({
+  name: queueName,
+  ...z.strictObject({ fifo, ...settings }).partial().shape,
+});
+
 const queueSchema = z
-  .object({ name: queueName, ...settings, createdAt: timestamp })
+  .object({ name: queueName, fifo, ...settings, createdAt: timestamp })
   .openapi("Queue");
 const countedQueueSchema = queueSchema
   .extend({
@@ -57,11 +80,27 @@ const countedQueueSchema = queueSchema
       visible: z.int(),
       inFlight: z.int(),
       delayed: z.int(),
-      oldestMessageAge: z
-        .int()
-        .nullable()
-        .openapi({ description: "Seconds; null when the queue is empty" }),
+      oldestMessageAge: z.int().nullable().openapi({
+        description:
+          "Seconds; null when the queue is empty. In a backlog of more than 1,000 batches: of those that have been visible for longest",
+      }),
     }),
+    totals: z
+      .object({
+        sent: z.int().openapi({ description: "Sent or fanned out to it" }),
+        deadLettersIn: z.int().openapi({ description: "Came as dead letters of other queues" }),
+        redrivenIn: z.int().openapi({ description: "Came by a redrive" }),
+        acknowledged: z.int(),
+        deadLettered: z.int().openapi({ description: "Went to its dead-letter queue" }),
+        redriven: z.int().openapi({ description: "Went by a redrive" }),
+        expired: z.int(),
+        purged: z.int(),
+        cancelled: z.int(),
+      })
+      .openapi({
+        description:
+          "Messages since the queue was created. What came, less what went, is what it holds.",
+      }),
   })
   .openapi("QueueWithCounts");
 const TAG = "Queues";
@@ -77,12 +116,12 @@ export function addQueueEndpoints(api: Api): void {
       description:
         "Idempotent: the same settings again answer 200, others 409. Durations are in seconds, sizes in bytes.",
       tag: TAG,
-      body: z.strictObject({ name: queueName, ...z.strictObject(settings).partial().shape }),
+      body: newQueue,
       responses: {
         201: { description: "Created", schema: queueSchema },
         200: { description: "It was there, with the same settings", schema: queueSchema },
       },
-      errors: ["invalid_name", "queue_exists"],
+      errors: ["invalid_name", "queue_exists", "queue_deleted_recently"],
     },
     async ({ c, body: { name, ...some } }) => {
       const { queue, created } = await c.var.engine.queues.create(c.var.account, name, some);
@@ -125,7 +164,8 @@ export function addQueueEndpoints(api: Api): void {
     async ({ c, params }) => {
       const queue = await c.var.engine.queues.find(c.var.account, params.queue);
       if (!queue) throw queueNotFound(params.queue);
-      return c.json({ ...shown(queue), counts: await c.var.engine.queues.counts(queue) });
+      const { totals, ...counts } = await c.var.engine.queues.counts(queue);
+      return c.json({ ...shown(queue), counts, totals });
     },
   );
 
@@ -186,8 +226,13 @@ async function change(
 function shown(queue: Queue) {
   const { name, visibilityTimeout, delay, retention, maxMessageSize, receiveWait } = queue;
   const { redrive, redriveAllow, paused, tags: of, createdAt } = queue;
+  const { contentBasedDeduplication, deduplicationScope, fifoThroughputLimit } = queue;
   return {
     name,
+    fifo: queue.fifo,
+    contentBasedDeduplication,
+    deduplicationScope,
+    fifoThroughputLimit,
     visibilityTimeout,
     delay,
     retention,

@@ -1,7 +1,7 @@
 import type { ReceivedSlice } from "@sluice/engine";
 import { expect, test } from "vitest";
 
-import { messagesJson } from "./receive.ts";
+import { messagesJson, receiptsJson } from "./receive.ts";
 
 const slice: ReceivedSlice = {
   lines: [
@@ -9,6 +9,7 @@ const slice: ReceivedSlice = {
     '"messageId":"2","body":"b \\" }","attributes":{}',
   ],
   bits: [0, 62],
+  json: undefined,
   handlePrefix: "prefix-",
   receiveCount: 3,
   sentAt: Date.UTC(2026, 10, 23),
@@ -35,6 +36,40 @@ test("each line becomes a message with what its slice shares and a handle of its
       { ...shared, receiptHandle: "prefix--", messageId: "2", body: 'b " }' },
       { ...shared, receiptHandle: "other-B", messageId: "1", body: "a" },
       { ...shared, receiptHandle: "other-C", messageId: "2", body: 'b " }' },
+    ],
+  });
+});
+
+test("nothing received is an empty list of receipts", () => {
+  expect(receiptsJson([]).toString()).toBe('{"receipts":[]}');
+});
+
+test("a receipt has what its messages share once, and says which they are", () => {
+  const shared = {
+    receiveCount: 3,
+    sentAt: "2026-11-23T00:00:00.000Z",
+    firstReceivedAt: "2026-11-24T00:00:00.000Z",
+  };
+  const messages = [
+    { messageId: "1", body: "a", attributes: {} },
+    { messageId: "2", body: 'b " }', attributes: {} },
+  ];
+  const whole = Buffer.from('{"messageId":"1"}');
+  expect(
+    JSON.parse(
+      receiptsJson([
+        slice,
+        { ...slice, bits: [1, 31], handlePrefix: "other-" },
+        { ...slice, bits: [0], json: whole },
+        { ...slice, bits: Array.from({ length: 63 }, (_, bit) => bit) },
+      ]).toString(),
+    ),
+  ).toEqual({
+    receipts: [
+      { ...shared, receipt: "prefix-", bits: "4000000000000001", messages },
+      { ...shared, receipt: "other-", bits: "80000002", messages },
+      { ...shared, receipt: "prefix-", bits: "1", messages: [{ messageId: "1" }] },
+      { ...shared, receipt: "prefix-", bits: "7fffffffffffffff", messages },
     ],
   });
 });

@@ -4,7 +4,30 @@ import type { Context } from "hono";
 
 import { endpoint, type Api } from "../endpoint.ts";
 import type { ApiEnv } from "../environment.ts";
-import { attributes, groupId, queuePath, seconds, timestamp } from "../fields.ts";
+import {
+  attributes,
+  bitSet,
+  groupId,
+  queuePath,
+  seconds,
+  sequenceNumber,
+  timestamp,
+  token,
+} from "../fields.ts";
+
+const storedMessage = z.object({
+  messageId: z.uuid(),
+  body: z.string(),
+  attributes,
+  subject: z.string().optional(),
+  groupId: groupId.optional(),
+  deduplicationId: token.optional(),
+});
+
+const failureReason = z
+  .string()
+  .optional()
+  .openapi({ description: "Of a dead letter: why it is one" });
 
 const receivedMessage = z
   .object({
@@ -14,13 +37,33 @@ const receivedMessage = z
     receiveCount: z.int().min(1),
     sentAt: timestamp,
     firstReceivedAt: timestamp,
-    messageId: z.uuid(),
-    body: z.string(),
-    attributes,
-    subject: z.string().optional(),
-    groupId: groupId.optional(),
+    failureReason,
+    ...storedMessage.shape,
+    sequenceNumber: sequenceNumber.optional(),
   })
   .openapi("ReceivedMessage");
+
+const receivedReceipt = z
+  .object({
+    receipt: z.string().openapi({
+      description: "What the receipt handles of these messages begin with; see `bits`",
+    }),
+    bits: bitSet.openapi({
+      description:
+        "Which messages of those stored together these are: bit 0 the first, as hexadecimal digits. The handle of a " +
+        "message is the receipt with one character for its bit: A-Z a-z 0-9 - stand for 0 to 62",
+    }),
+    receiveCount: z.int().min(1),
+    sentAt: timestamp,
+    firstReceivedAt: timestamp,
+    failureReason,
+    firstSequenceNumber: sequenceNumber.optional().openapi({
+      description:
+        "FIFO queues: the sequence number of the message at bit 0, be it here or not; each of the others has its bit more",
+    }),
+    messages: z.array(storedMessage).openapi({ description: "In order of their bits" }),
+  })
+  .openapi("Receipt");
 
 /** Receive from a queue, waiting for a message if asked to. */
 export function addReceiveEndpoint(api: Api): void {
@@ -33,7 +76,9 @@ export function addReceiveEndpoint(api: Api): void {
       description:
         "Hides what it hands out for the visibility timeout; acknowledge within it, or the messages are seen again. " +
         "With `wait` it answers as soon as there is a message, or with none when the wait is over. " +
-        "It may answer fewer than maxMessages although more are visible.",
+        "It may answer fewer than maxMessages although more are visible. A FIFO queue hands out the messages of a group in order, " +
+        "and none while another one of the group is in flight. With `receipts` what messages have in common is " +
+        "written once: fewer bytes, for clients that receive many at a time.",
       tag: "Messages",
       params: queuePath,
       body: z.strictObject({
@@ -46,31 +91,46 @@ export function addReceiveEndpoint(api: Api): void {
           .openapi({ default: 1 }),
         wait: seconds(0, 20).optional(),
         visibilityTimeout: seconds(0, 43_200).optional(),
+        receiveAttemptId: token.optional().openapi({
+          description:
+            "FIFO queues: repeated with the same id within 5 minutes, a receive whose answer was lost gets the same messages",
+        }),
+        receipts: z.boolean().optional().openapi({
+          default: false,
+          description:
+            "Answer `receipts`, which group messages that were stored and received together",
+        }),
       }),
       responses: {
         200: {
-          description: "Messages, oldest first",
-          schema: z.object({ messages: z.array(receivedMessage) }),
+          description:
+            "Messages, oldest first, those of a FIFO group in order; in `messages`, or by receipt if asked to",
+          schema: z.union([
+            z.object({ messages: z.array(receivedMessage) }),
+            z.object({ receipts: z.array(receivedReceipt) }),
+          ]),
         },
       },
-      errors: ["queue_not_found"],
+      errors: ["queue_not_found", "over_limit"],
     },
-    async ({ c, params, body }) => {
+    async ({ c, params, body: { receipts = false, receiveAttemptId: attemptId, ...options } }) => {
       const signal = goneSignal(c);
       const received = await c.var.engine.receiver.receive(c.var.account, params.queue, {
-        ...body,
+        ...options,
+        attemptId,
         signal,
       });
       if (received.messages > 0) releaseUnlessRead(c, received, signal);
-      return new Response(messagesJson(received.slices), {
+      const { slices } = received;
+      return new Response(receipts ? receiptsJson(slices) : messagesJson(slices), {
         headers: { "content-type": "application/json" },
       });
     },
   );
 }
 
-/** Aborted when the client hangs up before the whole answer was handed to the network. */
-function goneSignal(c: Context<ApiEnv>): AbortSignal {
+/** Aborted when the client hangs up before the whole answer was handed to the network, or when its key is disabled. */
+export function goneSignal(c: Context<ApiEnv>): AbortSignal {
   const outgoing = c.env?.outgoing;
   if (!outgoing) return c.req.raw.signal;
   const { socket } = outgoing;
@@ -80,14 +140,22 @@ function goneSignal(c: Context<ApiEnv>): AbortSignal {
     // Node says so also of an answer that was still in its buffers when the connection broke.
     written = socket !== null && !socket.destroyed && socket.errored === null;
   });
+  const endWatch = c.var.watchKey?.(() => {
+    gone.abort();
+  });
   outgoing.once("close", () => {
+    endWatch?.();
     if (!written) gone.abort();
   });
   return gone.signal;
 }
 
 /** A client that goes away before the answer is written gets nothing: the messages are visible again at once. */
-function releaseUnlessRead(c: Context<ApiEnv>, received: Received, signal: AbortSignal): void {
+export function releaseUnlessRead(
+  c: Context<ApiEnv>,
+  received: Pick<Received, "release">,
+  signal: AbortSignal,
+): void {
   const release = () => {
     received.release().catch((error: unknown) => {
       c.var.report(error);
@@ -95,6 +163,30 @@ function releaseUnlessRead(c: Context<ApiEnv>, received: Received, signal: Abort
   };
   if (signal.aborted) release();
   else signal.addEventListener("abort", release, { once: true });
+}
+
+/**
+ * The response by receipts: each slice is written once, around the bytes of its whole batch where they are at hand, so that
+ * it costs per slice, not per message. Measured with 1,008 messages of 256 bytes out of batches of 63: a third of the time
+ * of {@link messagesJson} (1.3 ms and 4.1 ms), two thirds of its bytes, and half of the time to parse them.
+ */
+export function receiptsJson(slices: readonly ReceivedSlice[]): Buffer {
+  const parts: Buffer[] = [];
+  let separator = '{"receipts":[';
+  for (const slice of slices) {
+    const head =
+      `${separator}{"receipt":"${slice.handlePrefix}","bits":"${hexOf(slice.bits)}","receiveCount":${slice.receiveCount},` +
+      `"sentAt":"${new Date(slice.sentAt).toISOString()}",` +
+      `"firstReceivedAt":"${new Date(slice.firstReceivedAt).toISOString()}",${failureReasonOf(slice)}` +
+      (slice.firstSequenceNumber === undefined
+        ? ""
+        : `"firstSequenceNumber":"${slice.firstSequenceNumber}",`) +
+      `"messages":[`;
+    parts.push(Buffer.from(head), slice.json ?? Buffer.from(`{${slice.lines.join("},{")}}`));
+    separator = "]},";
+  }
+  parts.push(Buffer.from(slices.length > 0 ? "]}]}" : '{"receipts":[]}'));
+  return Buffer.concat(parts);
 }
 
 /**
@@ -107,11 +199,30 @@ export function messagesJson(slices: readonly ReceivedSlice[]): string {
   for (const slice of slices) {
     const shared =
       `","receiveCount":${slice.receiveCount},"sentAt":"${new Date(slice.sentAt).toISOString()}",` +
-      `"firstReceivedAt":"${new Date(slice.firstReceivedAt).toISOString()}",`;
+      `"firstReceivedAt":"${new Date(slice.firstReceivedAt).toISOString()}",${failureReasonOf(slice)}`;
     slice.lines.forEach((line, index) => {
-      json += `${separator}{"receiptHandle":"${slice.handlePrefix}${bitCharacter(slice.bits[index] ?? 0)}${shared}${line}}`;
+      const number = slice.sequenceNumbers?.[index];
+      const own = number === undefined ? line : `"sequenceNumber":"${number}",${line}`;
+      json += `${separator}{"receiptHandle":"${slice.handlePrefix}${bitCharacter(slice.bits[index] ?? 0)}${shared}${own}}`;
       separator = ",";
     });
   }
   return `${json}]}`;
+}
+
+function failureReasonOf({ deadLetter }: ReceivedSlice): string {
+  return deadLetter ? `"failureReason":${JSON.stringify(deadLetter.reason)},` : "";
+}
+
+/** A set of bits (0-62) as hexadecimal digits. */
+function hexOf(bits: readonly number[]): string {
+  let low = 0;
+  let high = 0;
+  for (const bit of bits) {
+    if (bit < 32) low |= 1 << bit;
+    else high |= 1 << (bit - 32);
+  }
+  return high === 0
+    ? (low >>> 0).toString(16)
+    : high.toString(16) + (low >>> 0).toString(16).padStart(8, "0");
 }

@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { subscriptionNotFound } from "@sluice/engine";
+import { subscriptionDefaults, subscriptionNotFound } from "@sluice/engine";
 
 import { endpoint, type Api } from "../endpoint.ts";
 import {
@@ -11,8 +11,45 @@ import {
   topicPath,
 } from "../fields.ts";
 
+/** Checked by the engine, which knows its language; kept as it came, whatever its keys are. */
+const filterPolicy = z
+  .custom<object>(
+    (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+    "a filter policy is a JSON object",
+  )
+  .nullable()
+  .openapi({
+    type: ["object", "null"],
+    description: "SNS' filter policy language; null accepts every message",
+    example: { store: ["north"], total: [{ numeric: [">=", 100] }] },
+  });
+
+const settings = {
+  filterPolicy,
+  filterPolicyScope: z.enum(["MessageAttributes", "MessageBody"]).openapi({
+    default: subscriptionDefaults.filterPolicyScope,
+    description: "What the policy looks at; a body is a JSON object",
+  }),
+  rawDelivery: z.boolean().openapi({
+    default: subscriptionDefaults.rawDelivery,
+    description:
+      "Whether the queue gets messages as they are, or each inside the JSON of an SNS notification",
+  }),
+  redrivePolicy: z.strictObject({ deadLetterQueue: queueName }).nullable().openapi({
+    description:
+      "Where deliveries go while the queue is deleted; null: the subscription ends with the queue",
+  }),
+};
+
 const subscriptionSchema = z
-  .object({ id: z.uuid(), topic: topicName, queue: queueName, createdAt: timestamp })
+  .object({
+    id: z.uuid(),
+    topic: topicName,
+    queue: queueName,
+    queueDeleted: z.boolean(),
+    ...settings,
+    createdAt: timestamp,
+  })
   .openapi("Subscription");
 const pageSchema = z.object({
   subscriptions: z.array(subscriptionSchema),
@@ -23,6 +60,12 @@ const TAG = "Subscriptions";
 
 /** Subscribe queues to topics, look at and end subscriptions. */
 export function addSubscriptionEndpoints(api: Api): void {
+  addSubscribeEndpoint(api);
+  addSubscriptionLists(api);
+  addEndpointsOfOne(api);
+}
+
+function addSubscribeEndpoint(api: Api): void {
   endpoint(
     api,
     {
@@ -30,23 +73,31 @@ export function addSubscriptionEndpoints(api: Api): void {
       path: "/v1/topics/{topic}/subscriptions",
       summary: "Subscribe a queue to a topic",
       description:
-        "Counts for every publish that is answered after this call was. Idempotent: subscribed already answers 200.",
+        "Counts for every publish that is answered after this call was. Idempotent: subscribed already with the same " +
+        "settings answers 200, with others 409.",
       tag: TAG,
       params: topicPath,
-      body: z.strictObject({ queue: queueName }),
+      body: z.strictObject({ queue: queueName, ...z.strictObject(settings).partial().shape }),
       responses: {
         201: { description: "Subscribed", schema: subscriptionSchema },
         200: { description: "It was subscribed already", schema: subscriptionSchema },
       },
-      errors: ["topic_not_found", "queue_not_found"],
+      errors: [
+        "topic_not_found",
+        "queue_not_found",
+        "subscription_exists",
+        "invalid_filter_policy",
+      ],
     },
-    async ({ c, params, body }) => {
+    async ({ c, params, body: { queue, ...some } }) => {
       const { engine, account } = c.var;
-      const { subscription, created } = await engine.subscribe(account, params.topic, body.queue);
+      const { subscription, created } = await engine.subscribe(account, params.topic, queue, some);
       return c.json(subscription, created ? 201 : 200);
     },
   );
+}
 
+function addSubscriptionLists(api: Api): void {
   endpoint(
     api,
     {
@@ -86,7 +137,9 @@ export function addSubscriptionEndpoints(api: Api): void {
       return c.json({ subscriptions: items, nextCursor });
     },
   );
+}
 
+function addEndpointsOfOne(api: Api): void {
   endpoint(
     api,
     {
@@ -103,6 +156,24 @@ export function addSubscriptionEndpoints(api: Api): void {
       if (!subscription) throw subscriptionNotFound(params.id);
       return c.json(subscription);
     },
+  );
+
+  endpoint(
+    api,
+    {
+      method: "patch",
+      path: "/v1/subscriptions/{id}",
+      summary: "Change a subscription",
+      description:
+        "Fields that are absent stay as they are; null clears. Counts for every publish that is answered after this call was.",
+      tag: TAG,
+      params: subscriptionPath,
+      body: z.strictObject(settings).partial(),
+      responses: { 200: { description: "As it is now", schema: subscriptionSchema } },
+      errors: ["subscription_not_found", "invalid_filter_policy"],
+    },
+    async ({ c, params, body }) =>
+      c.json(await c.var.engine.subscriptions.update(c.var.account, params.id, body)),
   );
 
   endpoint(

@@ -13,7 +13,9 @@ export function addVisibilityEndpoint(api: Api): void {
       path: "/v1/queues/{queue}/visibility",
       summary: "Change the visibility of received messages",
       description:
-        "Hides them for so many seconds from now: more while work goes on, 0 to give them back at once.",
+        "Hides them for so many seconds from now: more while work goes on, 0 to give them back at once. " +
+        "Nothing stays hidden for more than 12 hours from its receive. " +
+        "A reason is kept with the message, and shown by peek and with a dead letter.",
       tag: "Messages",
       params: queuePath,
       body: z.strictObject({
@@ -22,6 +24,16 @@ export function addVisibilityEndpoint(api: Api): void {
             z.strictObject({
               receiptHandle: z.string().max(1_024),
               visibilityTimeout: seconds(0, 43_200),
+              reason: z
+                .string()
+                .min(1)
+                .max(1_024)
+                .refine(
+                  (text) => !/[\p{Cc}\p{Cs}]/u.test(text),
+                  "no line breaks or control characters in a reason",
+                )
+                .optional()
+                .openapi({ example: "the bank did not answer" }),
             }),
           )
           .min(1, "at least 1 entry")

@@ -15,13 +15,38 @@ const storage = {
   account: variables.account,
 } satisfies ConfigSchema;
 
+const frontDoor = {
+  host: variables.host,
+  port: variables.port,
+  auth: variables.auth,
+  secretsKey: variables.secretsKey,
+} satisfies ConfigSchema;
+
+/** Environment of the command that makes and disables access keys. */
+export const accessKeyConfig = {
+  databaseUrl: variables.databaseUrl,
+  account: variables.account,
+  secretsKey: variables.secretsKey,
+} satisfies ConfigSchema;
+
+const guards = {
+  deletedQueueNameGuard: variables.deletedQueueNameGuard,
+  purgeGuard: variables.purgeGuard,
+} satisfies ConfigSchema;
+
+const notifications = {
+  publicUrl: variables.publicUrl,
+  signNotifications: variables.signNotifications,
+} satisfies ConfigSchema;
+
 /** Environment of `apps/api`. */
 export const apiConfig = {
   ...storage,
   natsServers: variables.natsServers,
   natsPrefix: variables.natsPrefix,
-  host: variables.host,
-  port: variables.port,
+  ...frontDoor,
+  ...guards,
+  ...notifications,
   ...processConfig,
 } satisfies ConfigSchema;
 
@@ -32,14 +57,17 @@ export const dispatcherConfig = {
   natsPrefix: variables.natsPrefix,
   host: variables.host,
   healthPort: variables.healthPort,
+  queueMetrics: variables.queueMetrics,
   ...processConfig,
 } satisfies ConfigSchema;
 
 /** Environment of `apps/standalone`: API and dispatcher in one process, so no NATS and no second port. */
 export const standaloneConfig = {
   ...storage,
-  host: variables.host,
-  port: variables.port,
+  ...frontDoor,
+  ...guards,
+  queueMetrics: variables.queueMetrics,
+  ...notifications,
   ...processConfig,
 } satisfies ConfigSchema;
 

@@ -26,8 +26,14 @@ describe("a right environment", () => {
       natsPrefix: "sluice",
       host: "127.0.0.1",
       port: 4566,
+      publicUrl: "http://127.0.0.1:4566",
+      signNotifications: true,
       region: "us-east-1",
+      auth: "auto",
+      secretsKey: undefined,
       account: "000000000000",
+      deletedQueueNameGuard: 0,
+      purgeGuard: 0,
       logLevel: "info",
       logFormat: "json",
       shutdownTimeout: 25,
@@ -76,6 +82,8 @@ describe("a wrong environment is refused in one line that", () => {
     ["HOST", "http://here"],
     ["SLUICE_ACCOUNT", "42"],
     ["SLUICE_REGION", "Mars!"],
+    ["SLUICE_PUBLIC_URL", "http://here/"],
+    ["SLUICE_SIGN_NOTIFICATIONS", "yes"],
   ])("quotes what came for %s=%s", (name, value) => {
     const expected = `${name} is wrong, expected `;
     expect(refusal({ ...complete, [name]: value })).toMatch(

@@ -88,6 +88,40 @@ export const shutdownTimeout = define({
   default: "25",
 });
 
+export const auth = define({
+  name: "AUTH",
+  schema: z.enum(["on", "off", "auto"]),
+  expected: "on, off or auto",
+  description:
+    "Whether callers need an access key: a Bearer token for the native API, a signature for the AWS protocols. " +
+    "`auto` is `off` where HOST is this machine's loopback, and refuses to start elsewhere.",
+  default: "auto",
+});
+
+/** Undefined when it is not set. */
+export const secretsKey = define({
+  name: "SECRETS_KEY",
+  schema: z
+    .string()
+    .regex(/^([0-9a-fA-F]{64})?$/)
+    .transform((hex) => (hex === "" ? undefined : Buffer.from(hex, "hex"))),
+  expected: "64 hex digits (openssl rand -hex 32)",
+  description:
+    "Seals the secrets of access keys in Postgres; needed with AUTH=on. Keep it: without it no key works any more.",
+  default: "",
+  secret: true,
+});
+
+export const queueMetrics = define({
+  name: "QUEUE_METRICS",
+  schema: wholeNumber(0, 10_000),
+  expected: "a whole number, 0 to 10000",
+  description:
+    "Most queues whose messages are shown as metrics, one by one; with more queues than that none are.",
+  unit: "queues",
+  default: "200",
+});
+
 export const region = define({
   name: "SLUICE_REGION",
   schema: z.string().regex(/^[a-z0-9-]{1,32}$/),
@@ -96,10 +130,48 @@ export const region = define({
   default: "us-east-1",
 });
 
+export const publicUrl = define({
+  name: "SLUICE_PUBLIC_URL",
+  schema: urlOf("http", "https").refine((value) => !value.endsWith("/")),
+  expected: "http://host:port or https://host without a slash at its end",
+  description:
+    "Where clients reach the API: stands in notifications, before the path of their certificate.",
+  default: "http://127.0.0.1:4566",
+});
+
+export const signNotifications = define({
+  name: "SLUICE_SIGN_NOTIFICATIONS",
+  schema: z.enum(["true", "false"]).transform((value) => value === "true"),
+  expected: "true or false",
+  description:
+    "Whether messages of subscriptions without raw delivery are signed, as SNS does it; that takes about a " +
+    "millisecond of a core for each message.",
+  default: "true",
+});
+
 export const account = define({
   name: "SLUICE_ACCOUNT",
   schema: z.string().regex(/^\d{12}$/),
   expected: "12 digits",
   description: "Account that owns what is created without a key of another account.",
   default: "000000000000",
+});
+
+export const deletedQueueNameGuard = define({
+  name: "DELETED_QUEUE_NAME_GUARD",
+  schema: wholeNumber(0, 3_600),
+  expected: "a whole number, 0 to 3600",
+  description:
+    "How long the name of a deleted queue cannot be used for a new one, so that a producer of the old one fails and does not fill the new one; 0 allows it at once.",
+  unit: "seconds",
+  default: "0",
+});
+
+export const purgeGuard = define({
+  name: "PURGE_GUARD",
+  schema: wholeNumber(0, 3_600),
+  expected: "a whole number, 0 to 3600",
+  description: "How long a queue that was purged cannot be purged again; 0 allows it at once.",
+  unit: "seconds",
+  default: "0",
 });

@@ -1,0 +1,31 @@
+/** A value that is looked for as it is. */
+type FilterValue = string | number | boolean | null;
+
+type TextOperator<Text> =
+  | { readonly prefix: Text }
+  | { readonly suffix: Text }
+  | { readonly "equals-ignore-case": Text }
+  | { readonly wildcard: Text };
+
+type Comparison = "=" | "<" | "<=" | ">" | ">=";
+
+/** One of the rules under a key; that one of them holds is enough. */
+export type FilterRule =
+  | FilterValue
+  | TextOperator<string>
+  | { readonly "anything-but": FilterValue | readonly FilterValue[] }
+  | { readonly "anything-but": TextOperator<string | readonly string[]> }
+  | { readonly exists: boolean }
+  | { readonly cidr: string }
+  | {
+      readonly numeric:
+        readonly [Comparison, number] | readonly [">" | ">=", number, "<" | "<=", number];
+    };
+
+/**
+ * SNS' filter policy language: all keys have to be fulfilled, each by one of its rules; of the policies under `$or` one.
+ * Keys nest in policies on bodies only. See docs/filters.md.
+ */
+export interface FilterPolicy {
+  readonly [key: string]: readonly FilterRule[] | FilterPolicy | readonly FilterPolicy[];
+}

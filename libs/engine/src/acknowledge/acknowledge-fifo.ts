@@ -1,0 +1,56 @@
+import { numbers, type Sql, type Transaction } from "@sluice/database";
+
+import { lockGroupsAt, type FifoPlace } from "../message-group/locks.ts";
+import { settleGroups } from "../message-group/settle-groups.ts";
+import type { SliceMark } from "../receipt-handle/slice-marks.ts";
+
+/** Where a mark's handle says that its messages are. */
+export function placeOfMark({ queueId, visibleAt }: SliceMark): FifoPlace {
+  return { queueId, sequence: String(visibleAt) };
+}
+
+/**
+ * Deletes messages of FIFO queues that their receives still hold, and lets their groups go on: what comes next in a group
+ * may be handed out as soon as nothing of it is in flight.
+ *
+ * @returns The bits done for each mark, and the queues that have something to hand out now.
+ */
+export async function acknowledgeFifo(
+  sql: Sql,
+  marks: readonly SliceMark[],
+): Promise<{ done: bigint[]; available: string[] }> {
+  const { rows, available } = await sql.begin(async (tx) => {
+    const groups = await lockGroupsAt(tx, marks.map(placeOfMark));
+    if (groups.length === 0) return { rows: [], available: [] };
+    // Sent together, run one after the other.
+    const [deleted, settled] = await Promise.all([deleteHeld(tx, marks), settleGroups(tx, groups)]);
+    return { rows: deleted, available: settled };
+  });
+  const done = marks.map(() => 0n);
+  for (const row of rows) done[row.position - 1] = BigInt(row.done);
+  return { done, available };
+}
+
+async function deleteHeld(
+  tx: Transaction,
+  marks: readonly SliceMark[],
+): Promise<{ position: number; done: string }[]> {
+  return await tx`
+    WITH found AS MATERIALIZED (
+      SELECT m.position, s.ctid AS row, s.pending & m.mask AS done, s.pending & ~m.mask AS rest
+      FROM unnest(
+        ${numbers(marks.map((mark) => mark.queueId))}::bigint[],
+        ${numbers(marks.map((mark) => mark.visibleAt))}::bigint[],
+        ${numbers(marks.map((mark) => mark.batchId))}::bigint[],
+        ${numbers(marks.map((mark) => mark.lease))}::bigint[],
+        ${numbers(marks.map((mark) => mark.mask))}::bigint[]
+      ) WITH ORDINALITY AS m(queue_id, sequence, batch_id, lease, mask, position)
+      JOIN fifo_slices s ON s.queue_id = m.queue_id AND s.sequence = m.sequence AND s.batch_id = m.batch_id
+        AND s.lease = m.lease AND s.pending & m.mask <> 0
+    ), emptied AS (
+      DELETE FROM fifo_slices s USING found f WHERE f.rest = 0 AND s.ctid = f.row
+    ), reduced AS (
+      UPDATE fifo_slices s SET pending = f.rest FROM found f WHERE f.rest <> 0 AND s.ctid = f.row
+    )
+    SELECT position::int, bit_or(done) AS done FROM found GROUP BY position`;
+}

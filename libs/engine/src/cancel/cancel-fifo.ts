@@ -1,0 +1,35 @@
+import type { Sql } from "@sluice/database";
+
+import type { MessagePlace } from "../message/message-ids.ts";
+import { lockGroups } from "../message-group/locks.ts";
+import { settleGroups } from "../message-group/settle-groups.ts";
+
+/** Takes a message back that is still delayed in a FIFO queue. @returns Whether it was there to be taken back. */
+export async function cancelFifo(
+  sql: Sql,
+  queue: { id: string; account: string },
+  { batchId, bit }: MessagePlace,
+): Promise<boolean> {
+  const mask = String(1n << BigInt(bit));
+  return await sql.begin(async (tx) => {
+    const [at] = await tx<{ group_id: string }[]>`
+      SELECT group_id FROM fifo_slices
+      WHERE queue_id = ${queue.id}::bigint AND account = ${queue.account}::bigint AND batch_id = ${batchId}::bigint AND delayed
+        AND pending & ${mask}::bigint <> 0`;
+    if (!at) return false;
+    const groups = await lockGroups(tx, [{ queueId: queue.id, groupId: at.group_id }]);
+    const cancelled = await tx`
+      WITH found AS MATERIALIZED (
+        SELECT ctid AS row, pending & ~${mask}::bigint AS rest FROM fifo_slices
+        WHERE queue_id = ${queue.id}::bigint AND account = ${queue.account}::bigint AND batch_id = ${batchId}::bigint AND delayed
+          AND pending & ${mask}::bigint <> 0 AND visible_at > clock_timestamp()
+      ), emptied AS (
+        DELETE FROM fifo_slices s USING found f WHERE f.rest = 0 AND s.ctid = f.row
+      ), reduced AS (
+        UPDATE fifo_slices s SET pending = f.rest FROM found f WHERE f.rest <> 0 AND s.ctid = f.row
+      )
+      SELECT FROM found`;
+    await settleGroups(tx, groups);
+    return cancelled.length > 0;
+  });
+}

@@ -1,0 +1,85 @@
+import { numbers, texts, type Sql } from "@sluice/database";
+
+import { fromHead } from "../message-group/from-head.ts";
+import { lockGroups, lockQueues } from "../message-group/locks.ts";
+import { settleGroups } from "../message-group/settle-groups.ts";
+
+/** Slices of a group that one transaction looks at. */
+const MAX_SLICES = 1_000;
+
+/**
+ * Takes away what stands at the head of groups and is not to be handed out: what was received too often goes to the
+ * dead-letter queue, in its order and with its group, what has expired is deleted. The first message that is neither ends it.
+ *
+ * One transaction that holds both queues and the groups in both: a message is never in both queues or in neither, and the
+ * group goes on with what comes after it, once.
+ *
+ * @returns How many messages went to which dead-letter queue.
+ */
+export async function clearHeads(
+  sql: Sql,
+  { queueId, account }: { queueId: string; account: string },
+  groupIds: readonly string[],
+): Promise<{ queueId: string; messages: number }> {
+  const [queue] = await sql<{ dead_letter_queue_id: string | null }[]>`
+    SELECT dead_letter_queue_id FROM queues WHERE id = ${queueId}::bigint AND account = ${account}::bigint`;
+  const target = queue?.dead_letter_queue_id ?? null;
+  return await sql.begin(async (tx) => {
+    const queueIds = target === null ? [queueId] : [queueId, target];
+    await lockQueues(tx, queueIds);
+    const locked = await lockGroups(
+      tx,
+      queueIds.flatMap((id) => groupIds.map((groupId) => ({ queueId: id, groupId }))),
+    );
+    const groups = locked.filter((group) => group.queueId === queueId);
+    const [moved] = await tx<{ messages: number }[]>`
+      WITH dead_letter_queue AS MATERIALIZED (
+        -- Locked against its deletion: a message moved into a queue that is being deleted would be lost.
+        SELECT id FROM queues WHERE id = ${target}::bigint AND account = ${account}::bigint FOR KEY SHARE
+      ), queue AS MATERIALIZED (
+        SELECT clock_timestamp() AS now, clock_timestamp() - make_interval(secs => retention) AS expired,
+               -- Where the queue has another one by now, or none, nothing is moved by this transaction.
+               CASE WHEN dead_letter_queue_id = (SELECT id FROM dead_letter_queue)
+                 THEN max_receive_count ELSE 2147483647 END AS max_receive_count
+        FROM queues WHERE id = ${queueId}::bigint AND account = ${account}::bigint
+      ), front AS (
+        SELECT s.* FROM unnest(
+          ${numbers(groups.map((group) => group.queueId))}::bigint[], ${texts(groups.map((group) => group.groupId))}::text[]
+        ) AS k(queue_id, group_id)
+        JOIN fifo_groups g ON g.queue_id = k.queue_id AND g.group_id = k.group_id AND g.account = ${account}::bigint
+        CROSS JOIN LATERAL (
+          SELECT s.ctid AS row, s.group_id, s.sequence, s.pending, s.visible_at, s.sent_at, s.receive_count FROM fifo_slices s
+          WHERE ${fromHead(tx)}
+          ORDER BY s.queue_id, s.group_id, s.sequence, s.pending & -s.pending LIMIT ${MAX_SLICES}::int
+        ) s
+        WHERE g.available_at <= (SELECT now FROM queue)
+      ), judged AS (
+        SELECT f.*, f.sent_at <= q.expired AS is_expired,
+               bool_and(f.visible_at <= q.now AND (f.sent_at <= q.expired OR f.receive_count >= q.max_receive_count)) OVER (
+                 PARTITION BY f.group_id ORDER BY f.sequence, f.pending & -f.pending ROWS UNBOUNDED PRECEDING) AS leaves
+        FROM front f CROSS JOIN queue q
+      ), leaving AS MATERIALIZED (
+        SELECT * FROM judged WHERE leaves ORDER BY group_id, sequence, pending & -pending
+      ), expired AS (
+        DELETE FROM fifo_slices s USING leaving l WHERE s.ctid = l.row AND l.is_expired
+      ), numbered AS MATERIALIZED (
+        SELECT row, nextval('fifo_sequences') AS sequence FROM leaving WHERE NOT is_expired
+      ), moved AS (
+        UPDATE fifo_slices s
+        SET queue_id = ${target}::bigint, sequence = n.sequence, visible_at = q.now, lease = 0, receive_count = 0,
+            received_at = NULL, first_received_at = NULL, delayed = false, source_queue_id = s.queue_id,
+            failure_reason = coalesce(s.failure_reason, 'received ' || s.receive_count
+              || CASE s.receive_count WHEN 1 THEN ' time' ELSE ' times' END || ' without being acknowledged')
+        FROM numbered n, queue q WHERE s.ctid = n.row
+        RETURNING s.queue_id, s.group_id, s.account, s.sequence, s.visible_at, s.pending
+      ), arrived AS (
+        INSERT INTO fifo_groups (queue_id, group_id, account, available_at, head_sequence)
+        SELECT queue_id, group_id, account, min(visible_at), min(sequence) FROM moved
+        GROUP BY queue_id, group_id, account ORDER BY queue_id, group_id
+        ON CONFLICT DO NOTHING
+      )
+      SELECT coalesce(sum(bit_count(pending::bit(64))), 0)::int AS messages FROM moved`;
+    await settleGroups(tx, groups);
+    return { queueId: target ?? "", messages: moved?.messages ?? 0 };
+  });
+}

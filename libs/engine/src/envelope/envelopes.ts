@@ -1,0 +1,118 @@
+import type { Sql } from "@sluice/database";
+import { LRUCache } from "lru-cache";
+
+import type { MessageAttribute } from "../message/message.ts";
+import {
+  notificationJson,
+  textToSign,
+  type NotificationFields,
+  type NotificationSignature,
+} from "./notification.ts";
+import { SigningKey } from "./signing-key.ts";
+
+export interface NotificationOptions {
+  /** Of the topic's ARN. */
+  region: string;
+  /** Where clients reach the API: of the certificate and of the link that ends a subscription. Without a slash at its end. */
+  publicUrl: string;
+  /** Whether notifications are signed, as those of SNS are: about a millisecond of a core for each message. */
+  signed: boolean;
+}
+
+export const notificationDefaults: NotificationOptions = {
+  region: "us-east-1",
+  publicUrl: "http://127.0.0.1:4566",
+  signed: true,
+};
+
+/** Of which slice a message is. */
+export interface EnvelopedSlice {
+  account: string;
+  /** `<topic>/<subscription>` */
+  envelope: string;
+  sentAt: number;
+}
+
+/** What stands in a stored line; there may be more, which is left as it is. */
+interface StoredMessage {
+  messageId: string;
+  body: string;
+  attributes: Record<string, MessageAttribute>;
+  subject?: string;
+}
+
+/** Trace context is for whoever carries the message, so it stays outside as well. */
+const OUTSIDE = new Set(["traceparent", "tracestate", "awstraceheader"]);
+const MAX_SIGNATURES = 20_000;
+
+/**
+ * Puts messages into notifications of SNS as they are handed out, so that what is stored is shared with the queues that
+ * get them raw. A signature is about the message and its topic: all queues of the topic share it.
+ */
+export class Envelopes {
+  readonly #sql: Sql;
+  readonly #options: NotificationOptions;
+  readonly #signatures = new LRUCache<string, Promise<string>>({ max: MAX_SIGNATURES });
+  #key: Promise<SigningKey> | undefined;
+
+  constructor(sql: Sql, options: Partial<NotificationOptions> = {}) {
+    this.#sql = sql;
+    this.#options = { ...notificationDefaults, ...options };
+  }
+
+  /** The key is made when it is first needed. */
+  async signingKey(): Promise<SigningKey> {
+    this.#key ??= SigningKey.open(this.#sql).catch((error: unknown) => {
+      this.#key = undefined;
+      throw error;
+    });
+    return await this.#key;
+  }
+
+  /** The certificate that notifications name by this path, as PEM; undefined when none does. Makes no key. */
+  async certificateAt(path: string): Promise<string | undefined> {
+    const key = this.#key ? await this.#key : await SigningKey.find(this.#sql);
+    if (key) this.#key ??= Promise.resolve(key);
+    return key?.certificatePath === path ? key.certificate : undefined;
+  }
+
+  /** A stored line as the line that is handed out: the notification is its body, which has subject and attributes. */
+  async wrap(line: string, slice: EnvelopedSlice): Promise<string> {
+    const stored = JSON.parse(`{${line}}`) as StoredMessage;
+    const { subject: _inside, ...rest } = stored;
+    const delivered = {
+      ...rest,
+      body: await this.#notification(stored, slice),
+      attributes: Object.fromEntries(
+        Object.entries(stored.attributes).filter(([name]) => OUTSIDE.has(name.toLowerCase())),
+      ),
+    };
+    return JSON.stringify(delivered).slice(1, -1);
+  }
+
+  async #notification(
+    { messageId, body, attributes, subject }: StoredMessage,
+    { account, envelope, sentAt }: EnvelopedSlice,
+  ): Promise<string> {
+    const [topic = "", subscriptionId = ""] = envelope.split("/");
+    const topicArn = `arn:aws:sns:${this.#options.region}:${account}:${topic}`;
+    const fields = { messageId, topicArn, subject, message: body, sentAt };
+    return notificationJson(fields, {
+      attributes,
+      signature: this.#options.signed ? await this.#sign(fields) : undefined,
+      unsubscribeUrl: `${this.#options.publicUrl}/?Action=Unsubscribe&SubscriptionArn=${topicArn}:${subscriptionId}`,
+    });
+  }
+
+  async #sign(fields: NotificationFields): Promise<NotificationSignature> {
+    const key = await this.signingKey();
+    const known = this.#signatures.get(fields.messageId);
+    const signing = known ?? key.sign(textToSign(fields), "1");
+    if (!known) this.#signatures.set(fields.messageId, signing);
+    return {
+      version: "1",
+      signature: await signing,
+      certificateUrl: this.#options.publicUrl + key.certificatePath,
+    };
+  }
+}

@@ -1,0 +1,42 @@
+import { compile, FilteredMessage, type Refusal } from "@sluice/filter-policy";
+
+import type { Page, PageRequest } from "../directory/pages.ts";
+import { SluiceError } from "../errors.ts";
+import { checkMessage, type MessageInput } from "../message/message.ts";
+import { MAX_TOPIC_MESSAGE_BYTES } from "../publish/publish.ts";
+import type { Subscription, Subscriptions } from "../subscriptions/subscriptions.ts";
+
+/** Whether a subscription would get a message. */
+export interface Match {
+  subscription: Subscription;
+  /** The clause of the filter policy that refuses the message; undefined when it is accepted. */
+  refusal: Refusal | undefined;
+}
+
+/**
+ * Tries a message on the subscriptions of a topic, a page at a time, and publishes nothing.
+ * @throws {SluiceError} `invalid_request` for a message that could not be published
+ */
+export async function match(
+  subscriptions: Subscriptions,
+  topic: { id: string; account: string },
+  { message, ...request }: { message: MessageInput } & PageRequest,
+): Promise<Page<Match>> {
+  const refused = checkMessage(message, MAX_TOPIC_MESSAGE_BYTES);
+  if (refused) {
+    throw new SluiceError("invalid_request", `message: ${refused.message}`, {
+      details: [{ path: "message", message: refused.message }],
+    });
+  }
+  const page = await subscriptions.list(topic.account, topic.id, request);
+  const { body, attributes = {} } = message;
+  const filtered = new FilteredMessage({ body, attributes });
+  return { ...page, items: page.items.map((item) => matchOf(item, filtered)) };
+}
+
+function matchOf(subscription: Subscription, message: FilteredMessage): Match {
+  const { filterPolicy, filterPolicyScope } = subscription;
+  const refusal =
+    filterPolicy === null ? undefined : compile(filterPolicy, filterPolicyScope).explain(message);
+  return { subscription, refusal };
+}

@@ -1,0 +1,93 @@
+import { numbers, texts, type Transaction } from "@sluice/database";
+
+/** A message group of one FIFO queue. */
+export interface GroupKey {
+  queueId: string;
+  groupId: string;
+}
+
+/** Where messages of a FIFO queue are; see `fifoSlices`. */
+export interface FifoPlace {
+  queueId: string;
+  sequence: string;
+}
+
+/** Locks of queues are the advisory ones from 2^62 on; those of attempts are below, and those of processes far below. */
+const QUEUE_LOCKS = "4611686018427387904";
+const ATTEMPT_LOCKS = "2305843009213693952";
+
+/*
+ * What happens to the messages of a FIFO queue happens in a short transaction: first lock, then act, in statements of
+ * their own. Under READ COMMITTED a statement sees what was committed before it began; one that waits for a lock and
+ * acts then would act on what was there before it waited. The second statement sees everything that the lock protects.
+ *
+ * Everybody locks in this order, so nobody waits in a circle:
+ *
+ *   1. queues, in order of their ids: whoever adds messages to one (sends, moves), since commits give their order
+ *   2. groups, in order of (queue, group): whoever changes anything about their messages
+ *
+ * A claim skips groups that are locked, or waits for a single one while it holds none.
+ */
+
+/** Waits until nobody else adds messages to these queues; their sequences are then taken in the order of commits. */
+export async function lockQueues(tx: Transaction, queueIds: readonly string[]): Promise<void> {
+  const inOrder = [...new Set(queueIds)].sort((a, b) => Number(a) - Number(b));
+  await tx`SELECT pg_advisory_xact_lock(${QUEUE_LOCKS}::bigint + id) FROM unnest(${numbers(inOrder)}::bigint[]) AS id`;
+}
+
+/** Waits until no other receive with this attempt id is under way. Taken before any other lock. */
+export async function lockAttempt(
+  tx: Transaction,
+  { queueId, attemptId }: { queueId: string; attemptId: string },
+): Promise<void> {
+  await tx`
+    SELECT pg_advisory_xact_lock(
+      hashtextextended(${`${queueId}/${attemptId}`}, 0) & (${ATTEMPT_LOCKS}::bigint - 1) | ${ATTEMPT_LOCKS}::bigint)`;
+}
+
+/** Locks those of these groups that have messages, and tells which. */
+export async function lockGroups(
+  tx: Transaction,
+  groups: readonly GroupKey[],
+): Promise<GroupKey[]> {
+  const rows = await tx<GroupRow[]>`
+    SELECT g.queue_id, g.group_id
+    FROM (SELECT DISTINCT * FROM unnest(
+      ${numbers(groups.map((group) => group.queueId))}::bigint[],
+      ${texts(groups.map((group) => group.groupId))}::text[]
+    ) AS k(queue_id, group_id)) k
+    JOIN fifo_groups g ON g.queue_id = k.queue_id AND g.group_id = k.group_id
+    ORDER BY g.queue_id, g.group_id
+    FOR UPDATE OF g`;
+  return rows.map(groupOf);
+}
+
+/** Locks the groups that have messages at these places, and tells which. A message never changes its group. */
+export async function lockGroupsAt(
+  tx: Transaction,
+  places: readonly FifoPlace[],
+): Promise<GroupKey[]> {
+  const rows = await tx<GroupRow[]>`
+    SELECT g.queue_id, g.group_id
+    FROM (
+      SELECT DISTINCT s.queue_id, s.group_id
+      FROM unnest(
+        ${numbers(places.map((place) => place.queueId))}::bigint[],
+        ${numbers(places.map((place) => place.sequence))}::bigint[]
+      ) AS p(queue_id, sequence)
+      JOIN fifo_slices s ON s.queue_id = p.queue_id AND s.sequence = p.sequence
+    ) k
+    JOIN fifo_groups g ON g.queue_id = k.queue_id AND g.group_id = k.group_id
+    ORDER BY g.queue_id, g.group_id
+    FOR UPDATE OF g`;
+  return rows.map(groupOf);
+}
+
+interface GroupRow {
+  queue_id: string;
+  group_id: string;
+}
+
+function groupOf(row: GroupRow): GroupKey {
+  return { queueId: row.queue_id, groupId: row.group_id };
+}

@@ -1,0 +1,50 @@
+import { numbers, texts, type Transaction } from "@sluice/database";
+
+import { fromHead } from "./from-head.ts";
+import type { GroupKey } from "./locks.ts";
+
+/**
+ * Works out anew, after their messages were changed, when locked groups may be handed out: at the latest deadline of
+ * what is in flight, else as soon as the first message is visible. A group without messages goes.
+ *
+ * What was received stands before what was not, so the look for what is in flight ends at `received_upto`, and no scan
+ * begins before the head, where the rows of acknowledged messages lie dead.
+ *
+ * @returns The queues of groups that may be handed out now: whoever waits for them should hear of it.
+ */
+export async function settleGroups(
+  tx: Transaction,
+  groups: readonly GroupKey[],
+): Promise<string[]> {
+  if (groups.length === 0) return [];
+  const rows = await tx<{ queue_id: string }[]>`
+    WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+    state AS MATERIALIZED (
+      SELECT g.queue_id, g.group_id, head.sequence, coalesce(held.until, head.visible_at) AS available_at
+      FROM unnest(
+        ${numbers(groups.map((group) => group.queueId))}::bigint[],
+        ${texts(groups.map((group) => group.groupId))}::text[]
+      ) AS k(queue_id, group_id)
+      JOIN fifo_groups g ON g.queue_id = k.queue_id AND g.group_id = k.group_id
+      LEFT JOIN LATERAL (
+        SELECT s.sequence, s.visible_at FROM fifo_slices s
+        WHERE ${fromHead(tx)}
+        ORDER BY s.queue_id, s.group_id, s.sequence, s.pending & -s.pending LIMIT 1
+      ) head ON true
+      LEFT JOIN LATERAL (
+        SELECT max(s.visible_at) AS until FROM fifo_slices s
+        WHERE ${fromHead(tx)} AND (s.group_id, s.sequence) <= (g.group_id, g.received_upto)
+          AND s.receive_count > 0 AND s.visible_at > (SELECT now FROM clock)
+      ) held ON true
+    ), gone AS (
+      DELETE FROM fifo_groups g USING state
+      WHERE state.sequence IS NULL AND g.queue_id = state.queue_id AND g.group_id = state.group_id
+    ), kept AS (
+      UPDATE fifo_groups g SET available_at = state.available_at, head_sequence = state.sequence
+      FROM state
+      WHERE state.sequence IS NOT NULL AND g.queue_id = state.queue_id AND g.group_id = state.group_id
+        AND (g.available_at, g.head_sequence) IS DISTINCT FROM (state.available_at, state.sequence)
+    )
+    SELECT DISTINCT queue_id FROM state WHERE available_at <= (SELECT now FROM clock)`;
+  return rows.map((row) => row.queue_id);
+}

@@ -1,0 +1,296 @@
+import { numbers, texts, type Sql, type Transaction } from "@sluice/database";
+
+import { clearHeads } from "../dead-letter/clear-heads.ts";
+import { fromHead } from "../message-group/from-head.ts";
+import { lockAttempt } from "../message-group/locks.ts";
+import type { Claim, ClaimedSlice } from "./claim.ts";
+import { fifoSlice, type TakenRow } from "./fifo-slice.ts";
+import { repeatAttempt, type Attempt } from "./repeat-attempt.ts";
+
+export interface FifoClaimRequest {
+  queueId: string;
+  account: string;
+  /** Most messages for each receive that is to be served. */
+  maxes: readonly number[];
+  /** Seconds; the queue's own when undefined. */
+  visibilityTimeout: number | undefined;
+  /** Of a receive that is claimed for alone: its repeat gets the same messages. */
+  attemptId?: string | undefined;
+}
+
+/** Most groups that one claim locks. */
+const MAX_GROUPS = 500;
+/** Rounds of heads that were received too often, or expired, which one claim clears out of its way. */
+const MAX_CLEARINGS = 20;
+
+/**
+ * Claims messages of a FIFO queue: of the groups that may be handed out those whose first message is the oldest, and of
+ * each one its first messages in order.
+ *
+ * - A group is handed to one receive, whole: while one of its messages is in flight no other one is handed out. So the
+ *   receives that are to be served share out the groups first; see {@link shareOut}.
+ * - A group whose row is locked is being received, acknowledged or sent to by another transaction, and is skipped.
+ * - A head that was received too often or has expired is not handed out. It is removed by a transaction of its own, since that
+ *   one locks queues, and queues are locked before groups.
+ */
+export async function claimFifo(sql: Sql, request: FifoClaimRequest): Promise<FifoClaim> {
+  const deadLetters = { queueId: "", messages: 0 };
+  for (let clearing = 0; ; clearing += 1) {
+    const { stuck, ...claim } = await claimOrRepeat(sql, request);
+    if (stuck.length > 0) {
+      const moved = await clearHeads(sql, request, stuck).catch((error: unknown) => {
+        // What was claimed is handed out all the same; the next claim finds the heads as they are.
+        if (claim.slices.length === 0) throw error;
+        return { queueId: "", messages: 0 };
+      });
+      if (moved.messages > 0) deadLetters.queueId = moved.queueId;
+      deadLetters.messages += moved.messages;
+    }
+    if (claim.slices.length > 0 || stuck.length === 0 || clearing === MAX_CLEARINGS)
+      return { ...claim, deadLetters: deadLetters.messages > 0 ? deadLetters : undefined };
+  }
+}
+
+export interface FifoClaim extends Claim {
+  /** More groups may be handed out than these receives had room for. */
+  more: boolean;
+}
+
+interface ClaimOnce extends FifoClaim {
+  /** Groups whose first message is not to be handed out. */
+  stuck: string[];
+}
+
+async function claimOrRepeat(sql: Sql, request: FifoClaimRequest): Promise<ClaimOnce> {
+  const { attemptId } = request;
+  if (attemptId === undefined) return await sql.begin((tx) => claimOnce(tx, request));
+  for (;;) {
+    const attempt = { ...request, attemptId };
+    const { slices, lapsed } = await repeatAttempt(sql, attempt);
+    if (slices.length > 0) return { ...EMPTY, slices };
+    const claim = await sql.begin(async (tx) => {
+      await lockAttempt(tx, attempt);
+      // Another receive with this id was faster: what it got is what this one gets.
+      if ((await leaseOf(tx, attempt)) !== lapsed) return undefined;
+      return await claimOnce(tx, request);
+    });
+    if (claim) return claim;
+  }
+}
+
+const EMPTY: ClaimOnce = {
+  slices: [],
+  stuck: [],
+  deadLetters: undefined,
+  dueIn: undefined,
+  more: false,
+};
+
+async function leaseOf(
+  tx: Transaction,
+  { queueId, attemptId }: Attempt,
+): Promise<string | undefined> {
+  const [row] = await tx<{ lease: string }[]>`
+    SELECT lease FROM receive_attempts WHERE queue_id = ${queueId}::bigint AND attempt_id = ${attemptId}`;
+  return row?.lease;
+}
+
+async function claimOnce(tx: Transaction, request: FifoClaimRequest): Promise<ClaimOnce> {
+  const wanted = request.maxes.reduce((sum, max) => sum + max, 0);
+  const limit = Math.min(wanted, MAX_GROUPS);
+  let groups = await lockAvailable(tx, request, limit);
+  if (groups.length === 0) {
+    const dueIn = await nextAvailable(tx, request);
+    if (dueIn === undefined || dueIn > 0) return { ...EMPTY, dueIn };
+    // All that may be handed out is locked just now. Waiting for one keeps a single busy group from being skipped for ever.
+    groups = await waitForFirst(tx, request);
+    if (groups.length === 0) return { ...EMPTY, dueIn };
+  }
+  const shares = shareOut(groups, request.maxes);
+  const taken = await take(tx, request, shares);
+  return {
+    ...taken,
+    deadLetters: undefined,
+    dueIn: undefined,
+    more: taken.slices.length > 0 && (groups.length === limit || shares.length < groups.length),
+  };
+}
+
+interface AvailableGroup {
+  groupId: string;
+  /** How many messages can be taken of it at most, as far as one receive can take them. */
+  messages: number;
+}
+
+/** Locks groups that may be handed out, the one with the oldest first message first. A paused queue has none. */
+async function lockAvailable(
+  tx: Transaction,
+  { queueId, account, maxes }: FifoClaimRequest,
+  limit: number,
+): Promise<AvailableGroup[]> {
+  return await tx<AvailableGroup[]>`
+    WITH queue AS MATERIALIZED (
+      SELECT clock_timestamp() AS now, paused FROM queues WHERE id = ${queueId}::bigint AND account = ${account}::bigint
+    )
+    SELECT g.group_id AS "groupId", (
+        SELECT coalesce(sum(bit_count(front.pending::bit(64))), 0)::int FROM (
+          SELECT s.pending FROM fifo_slices s
+          WHERE ${fromHead(tx)}
+          ORDER BY s.queue_id, s.group_id, s.sequence LIMIT ${Math.max(...maxes)}::int
+        ) front
+      ) AS messages
+    FROM fifo_groups g
+    WHERE g.queue_id = ${queueId}::bigint AND g.account = ${account}::bigint
+      AND g.available_at <= (SELECT now FROM queue) AND NOT (SELECT paused FROM queue)
+    ORDER BY g.queue_id, g.available_at
+    LIMIT ${limit}::int
+    FOR UPDATE OF g SKIP LOCKED`;
+}
+
+/** Milliseconds until a group may be handed out, undefined when there is none; one index entry is read. */
+async function nextAvailable(
+  tx: Transaction,
+  { queueId, account }: FifoClaimRequest,
+): Promise<number | undefined> {
+  const [row] = await tx<{ due_in: number }[]>`
+    SELECT extract(epoch FROM g.available_at - (SELECT clock_timestamp()))::float8 * 1000 AS due_in
+    FROM fifo_groups g
+    WHERE g.queue_id = ${queueId}::bigint AND g.account = ${account}::bigint
+      AND NOT (SELECT paused FROM queues WHERE id = ${queueId}::bigint)
+    ORDER BY g.queue_id, g.available_at LIMIT 1`;
+  return row?.due_in;
+}
+
+async function waitForFirst(
+  tx: Transaction,
+  { queueId, account, maxes }: FifoClaimRequest,
+): Promise<AvailableGroup[]> {
+  const rows = await tx<{ groupId: string }[]>`
+    SELECT g.group_id AS "groupId" FROM fifo_groups g
+    WHERE g.queue_id = ${queueId}::bigint AND g.account = ${account}::bigint
+      AND g.available_at <= (SELECT clock_timestamp())
+    ORDER BY g.queue_id, g.available_at LIMIT 1
+    FOR UPDATE`;
+  return rows.map(({ groupId }) => ({ groupId, messages: Math.max(...maxes) }));
+}
+
+interface Share {
+  groupId: string;
+  /** Most messages to take. */
+  messages: number;
+}
+
+/**
+ * Shares groups out among receives, one after the other: a group goes to one of them, as far as that has room. In this
+ * order, and with no more messages than these, {@link takeGroups} hands them out without a rest.
+ */
+export function shareOut(groups: readonly AvailableGroup[], maxes: readonly number[]): Share[] {
+  const shares: Share[] = [];
+  const rooms = [...maxes];
+  let room = rooms.shift() ?? 0;
+  for (const { groupId, messages } of groups) {
+    if (room === 0) room = rooms.shift() ?? 0;
+    if (room === 0) return shares;
+    // Locked and available, it has at least one message, even where the count was too early to see it.
+    const share = Math.min(room, Math.max(1, messages));
+    shares.push({ groupId, messages: share });
+    room -= share;
+  }
+  return shares;
+}
+
+/** Takes the first messages of locked groups: in order, up to the first one that is not to be handed out. */
+async function take(
+  tx: Transaction,
+  { queueId, account, visibilityTimeout, attemptId }: FifoClaimRequest,
+  shares: readonly Share[],
+): Promise<{ slices: ClaimedSlice[]; stuck: string[] }> {
+  const rows = await tx<(TakenRow | StuckRow)[]>`
+    WITH queue AS MATERIALIZED (
+      SELECT clock_timestamp() AS now, clock_timestamp() - make_interval(secs => retention) AS expired, nextval('lease_ids') AS lease,
+             CASE WHEN EXISTS (SELECT FROM queues d WHERE d.id = queues.dead_letter_queue_id)
+               THEN max_receive_count ELSE 2147483647 END AS max_receive_count,
+             date_trunc('milliseconds', clock_timestamp()) + interval '1 millisecond'
+               + make_interval(secs => coalesce(${visibilityTimeout ?? null}::int, visibility_timeout)) AS deadline
+      FROM queues WHERE id = ${queueId}::bigint AND account = ${account}::bigint
+    ), front AS (
+      SELECT share.position, share.room, s.*
+      FROM unnest(
+        ${texts(shares.map((share) => share.groupId))}::text[],
+        ${numbers(shares.map((share) => share.messages))}::int[]
+      ) WITH ORDINALITY AS share(group_id, room, position)
+      JOIN fifo_groups g ON g.queue_id = ${queueId}::bigint AND g.group_id = share.group_id AND g.account = ${account}::bigint
+      CROSS JOIN LATERAL (
+        SELECT s.ctid AS row, s.group_id, s.sequence, s.pending, s.visible_at, s.sent_at, s.receive_count FROM fifo_slices s
+        WHERE ${fromHead(tx)}
+        ORDER BY s.queue_id, s.group_id, s.sequence, s.pending & -s.pending LIMIT share.room
+      ) s
+    ), counted AS MATERIALIZED (
+      SELECT f.*, bit_count(f.pending::bit(64)) AS messages, sum(bit_count(f.pending::bit(64))) OVER inorder AS upto,
+             bool_and(f.visible_at <= q.now AND f.sent_at > q.expired AND f.receive_count < q.max_receive_count) OVER inorder AS takeable,
+             f.visible_at <= q.now AND (f.sent_at <= q.expired OR f.receive_count >= q.max_receive_count)
+               AND 1 = row_number() OVER inorder AS stuck
+      FROM front f CROSS JOIN queue q
+      WINDOW inorder AS (PARTITION BY f.position ORDER BY f.sequence, f.pending & -f.pending ROWS UNBOUNDED PRECEDING)
+    ), split AS MATERIALIZED (
+      SELECT row, position, (SELECT bit_or(1::bigint << bit) FROM (
+               SELECT bit FROM generate_series(0, 62) bit WHERE pending >> bit & 1 = 1
+               ORDER BY bit LIMIT room - (upto - messages)) lowest) AS taken
+      FROM counted WHERE takeable AND upto > room AND upto - messages < room
+    ), whole AS (
+      UPDATE fifo_slices s
+      SET visible_at = q.deadline, lease = q.lease, received_at = q.now, receive_count = s.receive_count + 1, delayed = false,
+          first_received_at = coalesce(s.first_received_at, q.now)
+      FROM counted c, queue q
+      WHERE s.ctid = c.row AND c.takeable AND c.upto <= c.room
+      RETURNING s.*, c.position
+    ), rest AS (
+      UPDATE fifo_slices s SET pending = s.pending & ~split.taken FROM split WHERE s.ctid = split.row
+      RETURNING s.*, split.taken, split.position
+    ), part AS (
+      INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, lease, sent_at, received_at,
+                               first_received_at, receive_count, source_queue_id, failure_reason, envelope)
+      SELECT queue_id, group_id, sequence, batch_id, taken, rest.account, q.deadline, q.lease, sent_at, q.now,
+             coalesce(first_received_at, q.now), receive_count + 1, source_queue_id, failure_reason, envelope
+      FROM rest, queue q
+    ), claimed AS (
+      SELECT position, group_id, sequence, batch_id, pending, sent_at, first_received_at, receive_count, source_queue_id,
+             failure_reason, envelope FROM whole
+      UNION ALL
+      SELECT position, group_id, sequence, batch_id, taken, sent_at, coalesce(first_received_at, q.now), receive_count + 1,
+             source_queue_id, failure_reason, envelope
+      FROM rest, queue q
+    ), held AS (
+      UPDATE fifo_groups g
+      SET available_at = q.deadline, head_sequence = c.first, received_upto = greatest(g.received_upto, c.last)
+      FROM (SELECT group_id, min(sequence) AS first, max(sequence) AS last FROM claimed GROUP BY group_id) c, queue q
+      WHERE g.queue_id = ${queueId}::bigint AND g.group_id = c.group_id
+    ), attempt AS (
+      INSERT INTO receive_attempts (queue_id, attempt_id, account, lease, sequences, message_count, received_at)
+      SELECT ${queueId}::bigint, ${attemptId ?? null}::text, ${account}::bigint, q.lease, array_agg(c.sequence),
+             sum(bit_count(c.pending::bit(64)))::int, q.now
+      FROM claimed c, queue q WHERE ${attemptId ?? null}::text IS NOT NULL GROUP BY q.lease, q.now
+      ON CONFLICT (queue_id, attempt_id) DO UPDATE
+      SET lease = excluded.lease, sequences = excluded.sequences, message_count = excluded.message_count,
+          received_at = excluded.received_at
+    )
+    SELECT c.*, q.lease, extract(epoch FROM c.sent_at)::float8 * 1000 AS sent_ms,
+           extract(epoch FROM c.first_received_at)::float8 * 1000 AS first_received_ms
+    FROM claimed c, queue q
+    UNION ALL
+    SELECT position, group_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM counted WHERE stuck
+    ORDER BY position, sequence, pending`;
+  return {
+    slices: rows.filter(isTaken).map(fifoSlice),
+    stuck: rows.flatMap((row) => (isTaken(row) ? [] : [row.group_id])),
+  };
+}
+
+interface StuckRow {
+  group_id: string;
+  sequence: null;
+}
+
+function isTaken(row: TakenRow | StuckRow): row is TakenRow {
+  return row.sequence !== null;
+}

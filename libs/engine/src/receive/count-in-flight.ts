@@ -1,0 +1,52 @@
+import type { Sql } from "@sluice/database";
+
+export interface InFlightCount {
+  messages: number;
+  /** Tenants with more than a tenth of them, and at least thirty (LIMITS: fair queues). */
+  noisy: string[];
+}
+
+/**
+ * How many messages of a queue are received and not yet acknowledged. Reads its slices that become visible within the
+ * twelve hours that a receive can hold something: what is in flight, which is bounded, and what is delayed till then.
+ */
+export async function countInFlight(
+  sql: Sql,
+  queue: { queueId: string; account: string },
+): Promise<InFlightCount> {
+  const rows = await sql<{ group_id: string | null; messages: number }[]>`
+    WITH held AS MATERIALIZED (
+      SELECT group_id, sum(bit_count(pending::bit(64)))::float8 AS messages
+      FROM slices, (SELECT clock_timestamp() AS now) clock
+      WHERE queue_id = ${queue.queueId}::bigint AND account = ${queue.account}::bigint
+        AND visible_at > now AND visible_at <= now + interval '43201 seconds' AND receive_count > 0
+      GROUP BY group_id
+    ), total AS (
+      SELECT coalesce(sum(messages), 0)::float8 AS messages FROM held
+    )
+    SELECT NULL AS group_id, messages FROM total
+    UNION ALL
+    SELECT held.group_id, held.messages FROM held, total
+    WHERE held.group_id IS NOT NULL AND held.messages >= 30 AND held.messages > total.messages * 0.1`;
+  const total = rows.find((row) => row.group_id === null);
+  return {
+    messages: total?.messages ?? 0,
+    noisy: rows.flatMap((row) => row.group_id ?? []),
+  };
+}
+
+/** The same for a FIFO queue: of the groups that are held, those messages that their receives hold. */
+export async function countInFlightFifo(
+  sql: Sql,
+  queue: { queueId: string; account: string },
+): Promise<InFlightCount> {
+  const [row] = await sql<{ messages: number }[]>`
+    SELECT coalesce(sum(bit_count(s.pending::bit(64))), 0)::float8 AS messages
+    FROM (SELECT clock_timestamp() AS now) clock
+    JOIN fifo_groups g ON g.queue_id = ${queue.queueId}::bigint AND g.account = ${queue.account}::bigint
+      AND g.available_at > clock.now AND g.available_at <= clock.now + interval '43201 seconds'
+    JOIN fifo_slices s ON s.queue_id = g.queue_id AND s.group_id = g.group_id AND s.account = g.account
+      AND s.sequence BETWEEN g.head_sequence AND g.received_upto
+    WHERE s.visible_at > clock.now AND s.receive_count > 0`;
+  return { messages: row?.messages ?? 0, noisy: [] };
+}

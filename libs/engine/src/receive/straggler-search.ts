@@ -1,0 +1,55 @@
+import type { Sql } from "@sluice/database";
+
+import { Pace } from "../pace.ts";
+import { findStragglers, type Stretch } from "./find-visible.ts";
+import type { QueueClaimer } from "./queue-claimer.ts";
+
+/** How often what claims have passed lately is looked at, in ms, and how seldom at the most: it is bounded. */
+const NEAR_EVERY = 900;
+const NEAR_AT_MOST = 3_000;
+/** How often everything else below is, in ms. */
+const FULL_EVERY = 5_000;
+
+/**
+ * Looks for visible messages below the floors of queues, and lowers the floors to them.
+ *
+ * What such a look costs are the dead entries in its stretch: next to none as a rule, hundreds of thousands when something
+ * has held the xmin horizon for minutes. Then the looks become rarer; they never take more than their small share of the time.
+ */
+export class StragglerSearch {
+  readonly #sql: Sql;
+  readonly #nearPace = new Pace(NEAR_EVERY, NEAR_AT_MOST);
+  readonly #fullPace = new Pace(FULL_EVERY);
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+  }
+
+  /** The claimers whose floor was lowered. To be called about once a second. */
+  async find(claimers: readonly QueueClaimer[]): Promise<QueueClaimer[]> {
+    for (const { floor } of claimers) floor.note();
+    return [
+      ...(await this.#look(this.#nearPace, claimers, ({ floor }) => [floor.near, floor.start])),
+      ...(await this.#look(this.#fullPace, claimers, ({ floor }) => [-Infinity, floor.near])),
+    ];
+  }
+
+  async #look(
+    pace: Pace,
+    claimers: readonly QueueClaimer[],
+    stretchOf: (claimer: QueueClaimer) => [from: number, to: number],
+  ): Promise<QueueClaimer[]> {
+    const stretches = claimers.flatMap((claimer): Stretch[] => {
+      const [from, to] = stretchOf(claimer);
+      return from < to ? [{ queueId: claimer.queueId, from, to }] : [];
+    });
+    if (stretches.length === 0 || !pace.isDue) return [];
+    const found = await pace.run(() => findStragglers(this.#sql, stretches));
+    const byQueue = new Map(claimers.map((claimer) => [claimer.queueId, claimer]));
+    return found.flatMap(({ queueId, visibleAt, now }) => {
+      const claimer = byQueue.get(queueId);
+      claimer?.floor.lower(visibleAt, now);
+      return claimer ?? [];
+    });
+  }
+}

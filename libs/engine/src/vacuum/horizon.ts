@@ -1,0 +1,37 @@
+import type { Sql } from "@sluice/database";
+
+/** What keeps dead rows from being removed, and every index scan reading them. */
+export interface HorizonHolder {
+  kind: "transaction" | "replication slot" | "prepared transaction";
+  /** Process id, name of the slot, or global id of the prepared transaction. */
+  name: string;
+  applicationName: string | null;
+  /** The oldest transaction whose rows it may still want to see. */
+  xmin: string;
+  /** How long it has been at it, by the clock of Postgres. A slot does not tell: 0. */
+  seconds: number;
+}
+
+/**
+ * Who holds the oldest xmin, if anybody does but this session and short-lived ones of the server. (Sessions of other users
+ * show theirs to members of pg_read_all_stats only.)
+ */
+export async function findHorizonHolder(sql: Sql): Promise<HorizonHolder | undefined> {
+  const [row] = await sql<HorizonHolder[]>`
+    SELECT kind, name, application_name AS "applicationName", xmin::text AS xmin, coalesce(seconds, 0)::float8 AS seconds
+    FROM (
+      SELECT 'transaction' AS kind, pid::text AS name, application_name, coalesce(backend_xmin, backend_xid) AS xmin,
+             extract(epoch FROM now() - xact_start) AS seconds
+      FROM pg_stat_activity
+      WHERE (datname = current_database() OR datname IS NULL) AND pid <> pg_backend_pid()
+        AND backend_type IN ('client backend', 'walsender') AND query NOT ILIKE 'vacuum%'
+      UNION ALL
+      SELECT 'replication slot', slot_name::text, NULL, xmin, NULL FROM pg_replication_slots
+      UNION ALL
+      SELECT 'prepared transaction', gid, NULL, transaction, extract(epoch FROM now() - prepared)
+      FROM pg_prepared_xacts WHERE database = current_database()
+    ) holders
+    WHERE xmin IS NOT NULL
+    ORDER BY age(xmin) DESC LIMIT 1`;
+  return row;
+}

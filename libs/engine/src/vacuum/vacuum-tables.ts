@@ -1,0 +1,82 @@
+import type { Sql } from "@sluice/database";
+
+import { findHorizonHolder } from "./horizon.ts";
+
+/** Tables whose rows come and go with messages. */
+export const HOT_TABLES = [
+  "slices",
+  "fifo_slices",
+  "fifo_groups",
+  "batches",
+  "outbox",
+  "idempotency_keys",
+  "deduplication_ids",
+  "receive_attempts",
+  "queue_totals",
+  "queue_delays",
+] as const;
+
+/** Rows that make a vacuum worth its scan of the indexes: this many, and a share of those that live. */
+const DEAD_ROWS = 1_000;
+const DEAD_SHARE = 0.1;
+/** Rows inserted, after which the pages should be marked as visible to all. */
+const NEW_ROWS = 100_000;
+const NEW_SHARE = 0.5;
+
+interface Worn {
+  table: string;
+  dead: number;
+}
+
+/**
+ * Vacuums the hot tables that need it: the automatic one looks once a minute, with few workers that may be busy for hours
+ * with somebody else's tables. Rows that someone may still want to see stay, and cost a whole scan in vain: a table
+ * whose dead rows did not go is left alone until the horizon has moved on.
+ */
+export class Vacuum {
+  readonly #sql: Sql;
+  /** Table → the xmin that kept its dead rows from being removed. */
+  readonly #stuck = new Map<string, string>();
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+  }
+
+  /** @returns The tables that were vacuumed. */
+  async runOnce(signal?: AbortSignal): Promise<string[]> {
+    const sql = this.#sql;
+    const done: string[] = [];
+    for (const { table, dead } of await findWorn(sql)) {
+      if (signal?.aborted) return done;
+      const xmin = (await findHorizonHolder(sql))?.xmin;
+      if (xmin !== undefined && this.#stuck.get(table) === xmin) continue;
+      await sql`VACUUM (SKIP_LOCKED) ${sql(table)}`;
+      done.push(table);
+      const left = await deadRowsOf(sql, table);
+      if (xmin !== undefined && left > dead / 2) this.#stuck.set(table, xmin);
+      else this.#stuck.delete(table);
+    }
+    return done;
+  }
+}
+
+/** A table counts with what it stores out of line, which is vacuumed with it. */
+async function findWorn(sql: Sql): Promise<Worn[]> {
+  return await sql<Worn[]>`
+    SELECT t.relname AS table, s.n_dead_tup::float8 AS dead
+    FROM pg_class t
+    JOIN pg_stat_all_tables s ON s.relid = t.oid
+    LEFT JOIN pg_stat_all_tables o ON o.relid = t.reltoastrelid
+    WHERE t.relnamespace = 'public'::regnamespace AND t.relname = ANY(string_to_array(${HOT_TABLES.join()}, ','))
+      AND (s.n_dead_tup > ${DEAD_ROWS}::int + ${DEAD_SHARE}::float8 * s.n_live_tup
+           OR o.n_dead_tup > ${DEAD_ROWS}::int + ${DEAD_SHARE}::float8 * o.n_live_tup
+           OR s.n_ins_since_vacuum > ${NEW_ROWS}::int + ${NEW_SHARE}::float8 * s.n_live_tup)
+    ORDER BY s.n_dead_tup DESC`;
+}
+
+async function deadRowsOf(sql: Sql, table: string): Promise<number> {
+  const [row] = await sql<{ dead: number }[]>`
+    SELECT n_dead_tup::float8 AS dead FROM pg_stat_all_tables
+    WHERE schemaname = 'public' AND relname = ${table}::text`;
+  return row?.dead ?? 0;
+}

@@ -1,0 +1,93 @@
+import { numbers, texts, type Sql, type Transaction } from "@sluice/database";
+
+import { placeOfMark } from "../acknowledge/acknowledge-fifo.ts";
+import { lockGroupsAt } from "../message-group/locks.ts";
+import { settleGroups } from "../message-group/settle-groups.ts";
+import { MAX_HELD, type DeadlineMark } from "./move-deadline.ts";
+
+/** What became of a mark: the bits whose deadline was moved, and those whose deadline would be too late. */
+export interface MovedFifo {
+  done: bigint;
+  beyond: bigint;
+}
+
+/**
+ * Moves the deadline of messages of FIFO queues that their receives still hold. A group may be handed out again when the
+ * last of its messages in flight is visible.
+ *
+ * Where deadlines differ within a slice it is split into runs: each part has all the lower bits or all the higher ones,
+ * so that parts stand in order.
+ *
+ * @param marks - Each bit in one of them only.
+ */
+export async function changeFifo(
+  sql: Sql,
+  marks: readonly DeadlineMark[],
+): Promise<{ moved: MovedFifo[]; available: string[] }> {
+  const { rows, available } = await sql.begin(async (tx) => {
+    const groups = await lockGroupsAt(tx, marks.map(placeOfMark));
+    if (groups.length === 0) return { rows: [], available: [] };
+    // Sent together, run one after the other.
+    const [changed, settled] = await Promise.all([moveHeld(tx, marks), settleGroups(tx, groups)]);
+    return { rows: changed, available: settled };
+  });
+  const moved = marks.map((): MovedFifo => ({ done: 0n, beyond: 0n }));
+  for (const { position, beyond, done } of rows) {
+    const of = moved[position - 1];
+    if (of) of[beyond ? "beyond" : "done"] |= BigInt(done);
+  }
+  return { moved, available };
+}
+
+async function moveHeld(
+  tx: Transaction,
+  marks: readonly DeadlineMark[],
+): Promise<{ position: number; done: string; beyond: boolean }[]> {
+  return await tx`
+    WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+    found AS MATERIALIZED (
+      SELECT m.position, s.ctid AS row, s.pending, s.pending & m.mask AS done, clock.now + make_interval(secs => m.timeout) AS deadline,
+             nullif(m.reason, '') AS reason,
+             -- A receive rounds its own deadline up to whole milliseconds.
+             clock.now + make_interval(secs => m.timeout)
+               > s.received_at + ${MAX_HELD}::int * interval '1 second' + interval '1 millisecond' AS beyond
+      FROM unnest(
+        ${numbers(marks.map((mark) => mark.queueId))}::bigint[],
+        ${numbers(marks.map((mark) => mark.visibleAt))}::bigint[],
+        ${numbers(marks.map((mark) => mark.batchId))}::bigint[],
+        ${numbers(marks.map((mark) => mark.lease))}::bigint[],
+        ${numbers(marks.map((mark) => mark.mask))}::bigint[],
+        ${numbers(marks.map((mark) => mark.timeout))}::float8[],
+        ${texts(marks.map((mark) => mark.reason))}::text[]
+      ) WITH ORDINALITY AS m(queue_id, sequence, batch_id, lease, mask, timeout, reason, position)
+      JOIN fifo_slices s ON s.queue_id = m.queue_id AND s.sequence = m.sequence AND s.batch_id = m.batch_id
+        AND s.lease = m.lease AND s.pending & m.mask <> 0
+      CROSS JOIN clock WHERE s.visible_at > clock.now
+    ), bits AS (
+      SELECT row, bit, deadline, reason FROM found, generate_series(0, 62) bit WHERE NOT beyond AND done >> bit & 1 = 1
+      UNION ALL
+      SELECT row, bit, NULL, NULL FROM (SELECT row, pending & ~bit_or(done) AS kept FROM found WHERE NOT beyond GROUP BY row, pending) k,
+        generate_series(0, 62) bit WHERE kept >> bit & 1 = 1
+    ), compared AS (
+      SELECT *, (deadline, reason) IS DISTINCT FROM (lag(deadline) OVER inorder, lag(reason) OVER inorder) AS differs FROM bits
+      WINDOW inorder AS (PARTITION BY row ORDER BY bit)
+    ), in_runs AS (
+      SELECT *, count(*) FILTER (WHERE differs) OVER (PARTITION BY row ORDER BY bit) AS run FROM compared
+    ), runs AS MATERIALIZED (
+      SELECT row, deadline, reason, bit_or(1::bigint << bit) AS pending, count(*) OVER (PARTITION BY row) AS runs
+      FROM in_runs GROUP BY row, run, deadline, reason
+    ), whole AS (
+      UPDATE fifo_slices s SET visible_at = r.deadline, failure_reason = coalesce(r.reason, s.failure_reason) FROM runs r WHERE r.runs = 1 AND s.ctid = r.row
+    ), parted AS (
+      DELETE FROM fifo_slices s USING (SELECT DISTINCT row FROM runs WHERE runs > 1) r WHERE s.ctid = r.row
+      RETURNING r.row, s.*
+    ), parts AS (
+      INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, lease, sent_at, received_at,
+                               first_received_at, receive_count, source_queue_id, failure_reason, envelope)
+      SELECT p.queue_id, p.group_id, p.sequence, p.batch_id, r.pending, p.account, coalesce(r.deadline, p.visible_at), p.lease,
+             p.sent_at, p.received_at, p.first_received_at, p.receive_count, p.source_queue_id,
+             coalesce(r.reason, p.failure_reason), p.envelope
+      FROM parted p JOIN runs r ON r.row = p.row
+    )
+    SELECT position::int, beyond, bit_or(done) AS done FROM found GROUP BY position, beyond`;
+}

@@ -1,0 +1,187 @@
+import { checkComplexity, checkSize, MAX_DEPTH, MAX_KEYS } from "./limits.ts";
+import { FilterPolicyError } from "./filter-policy-error.ts";
+import type { FilteredMessage } from "./filtered-message.ts";
+import { bodyPath } from "./body-path.ts";
+import { isAlternatives, isPlainObject, readRule, type Rule } from "./rule.ts";
+import { comparable, type Scalar } from "./scalar.ts";
+
+/** What a policy looks at: the attributes of a message, or its body, a JSON object. */
+export type FilterScope = "MessageAttributes" | "MessageBody";
+
+/** Why a message is not accepted: the first clause that it does not fulfil. */
+export interface Refusal {
+  /** The clause, as keys into the policy: `store`, `order.total`, `$or`. */
+  path: string;
+  message: string;
+}
+
+export interface CompiledFilter {
+  accepts: (message: FilteredMessage) => boolean;
+  /** Undefined when the message is accepted. */
+  explain: (message: FilteredMessage) => Refusal | undefined;
+}
+
+type Path = readonly (string | number)[];
+
+/** One key with its rules, or alternatives of which one is enough. */
+type Clause =
+  | {
+      kind: "key";
+      path: string;
+      values: Lookup;
+      accepts: (values: Found) => boolean;
+      rules: unknown;
+    }
+  | { kind: "or"; path: string; alternatives: readonly Clause[][] };
+
+/** The values that a message has for a key; undefined when it does not have the key. */
+type Found = readonly Scalar[] | undefined;
+type Lookup = (message: FilteredMessage) => Found;
+
+/**
+ * Compiles a filter policy of SNS: every key has to be fulfilled, and of the rules under a key one.
+ *
+ * What AWS leaves open is decided like this: a key of a body exists when it has a value (an object or an empty list is
+ * none); anything-but accepts values of every type; a String and a Number are never equal.
+ *
+ * @param policy - Parsed JSON.
+ * @throws {FilterPolicyError} with the place of the mistake
+ * @see https://docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html
+ * @example
+ * const filter = compile({ store: ["north"], total: [{ numeric: [">=", 100] }] }, "MessageAttributes")
+ * filter.accepts(new FilteredMessage({ body, attributes })) // true or false
+ */
+export function compile(policy: unknown, scope: FilterScope): CompiledFilter {
+  if (!isPlainObject(policy)) throw new FilterPolicyError([], "a filter policy is a JSON object");
+  const names = Object.keys(policy);
+  if (names.length > MAX_KEYS) {
+    throw new FilterPolicyError(
+      [],
+      `a filter policy has at most ${MAX_KEYS} keys, not ${names.length}; keys inside others do not count`,
+    );
+  }
+  const clauses = readClauses(policy, { scope, at: [], keys: [] });
+  checkSize(policy);
+  checkComplexity(policy);
+  const needsBody = scope === "MessageBody" && names.length > 0;
+  return {
+    accepts: (message) => (!needsBody || message.body !== undefined) && fulfils(clauses, message),
+    explain: (message) =>
+      needsBody && message.body === undefined
+        ? { path: "", message: "the body is no JSON object" }
+        : refusalOf(clauses, message),
+  };
+}
+
+interface Place {
+  scope: FilterScope;
+  /** In the policy. */
+  at: Path;
+  /** In the message. */
+  keys: readonly string[];
+}
+
+function readClauses(policy: Record<string, unknown>, place: Place): Clause[] {
+  if (place.at.length > MAX_DEPTH)
+    throw new FilterPolicyError(place.at, `a filter policy nests at most ${MAX_DEPTH} levels deep`);
+  return Object.entries(policy).flatMap(([key, value]): Clause[] => {
+    const at = [...place.at, key];
+    if (key === "$or" && isAlternatives(value)) {
+      const alternatives = value.map((alternative, index) =>
+        readClauses(alternative, { ...place, at: [...at, index] }),
+      );
+      return [{ kind: "or", path: [...place.keys, key].join("."), alternatives }];
+    }
+    const inner = { scope: place.scope, at, keys: [...place.keys, key] };
+    if (Array.isArray(value)) return [keyClause(value, inner)];
+    if (!isPlainObject(value)) {
+      throw new FilterPolicyError(
+        at,
+        place.scope === "MessageBody"
+          ? "under a key stands a list of values, or an object with more keys"
+          : "under a key stands a list of values",
+      );
+    }
+    if (place.scope === "MessageAttributes") {
+      throw new FilterPolicyError(
+        at,
+        "attributes do not nest; write a list here, or set filterPolicyScope to MessageBody",
+      );
+    }
+    if (Object.keys(value).length === 0)
+      throw new FilterPolicyError(at, "the object has no keys; name one, or leave it out");
+    return readClauses(value, inner);
+  });
+}
+
+function keyClause(list: readonly unknown[], { scope, at, keys }: Place): Clause {
+  if (list.length === 0) throw new FilterPolicyError(at, "the list is empty; nothing would match");
+  const rules = list.map((rule, index) => readRule(rule, [...at, index]));
+  const path = keys.join(".");
+  if (scope === "MessageBody" && path.split(".").length > MAX_DEPTH)
+    throw new FilterPolicyError(at, `a key has at most ${MAX_DEPTH} parts between points`);
+  return { kind: "key", path, values: lookup(path, scope), accepts: anyOf(rules), rules: list };
+}
+
+function lookup(path: string, scope: FilterScope): Lookup {
+  if (scope === "MessageAttributes") return (message) => message.attributes.get(path);
+  const find = bodyPath(path);
+  return (message) => (message.body === undefined ? undefined : find(message.body));
+}
+
+/** One rule is enough, for one of the values. Values that are named are looked up together. */
+function anyOf(rules: readonly Rule[]): (values: Found) => boolean {
+  const equals = new Set<Scalar>();
+  const tests: ((value: Scalar) => boolean)[] = [];
+  const exists = new Set<boolean>();
+  for (const rule of rules) {
+    switch (rule.kind) {
+      case "equals":
+        equals.add(comparable(rule.value));
+        break;
+      case "exists":
+        exists.add(rule.exists);
+        break;
+      case "test":
+        tests.push(rule.test);
+        break;
+      default:
+        rule satisfies never;
+    }
+  }
+  const whenPresent = exists.has(true);
+  const whenAbsent = exists.has(false);
+  const accepts = (value: Scalar) =>
+    equals.has(comparable(value)) || tests.some((test) => test(value));
+  return (values) => {
+    if (values === undefined) return whenAbsent;
+    return whenPresent || values.some(accepts);
+  };
+}
+
+function fulfils(clauses: readonly Clause[], message: FilteredMessage): boolean {
+  for (const clause of clauses) {
+    const fulfilled =
+      clause.kind === "key"
+        ? clause.accepts(clause.values(message))
+        : clause.alternatives.some((alternative) => fulfils(alternative, message));
+    if (!fulfilled) return false;
+  }
+  return true;
+}
+
+function refusalOf(clauses: readonly Clause[], message: FilteredMessage): Refusal | undefined {
+  const refusing = clauses.find((clause) => !fulfils([clause], message));
+  if (!refusing) return undefined;
+  const { path } = refusing;
+  if (refusing.kind === "or") return { path, message: "none of the alternatives is fulfilled" };
+  const values = refusing.values(message);
+  const wanted = shortened(JSON.stringify(refusing.rules));
+  return values === undefined
+    ? { path, message: `the message has no value here; wanted is one of ${wanted}` }
+    : { path, message: `${shortened(JSON.stringify(values))} fulfils none of ${wanted}` };
+}
+
+function shortened(text: string): string {
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+}

@@ -1,0 +1,47 @@
+import { FilterPolicyError } from "./filter-policy-error.ts";
+import { isAlternatives, isPlainObject } from "./rule.ts";
+
+/** Limits of AWS: docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html */
+export const MAX_KEYS = 5;
+const MAX_BYTES = 256 * 1024;
+const MAX_COMBINATIONS = 150;
+/** Ours: levels of objects and alternatives, so that no policy exhausts the stack. */
+export const MAX_DEPTH = 64;
+
+/** The policy is known to be well formed, so it is not too deep for this. @throws {FilterPolicyError} */
+export function checkSize(policy: object): void {
+  const bytes = Buffer.byteLength(JSON.stringify(policy));
+  if (bytes > MAX_BYTES) {
+    throw new FilterPolicyError(
+      [],
+      `a filter policy has at most ${MAX_BYTES} bytes; this one has ${bytes}`,
+    );
+  }
+}
+
+/**
+ * The number of rules under each key times its level, multiplied over all keys; alternatives are added up. The policy is
+ * known to be well formed.
+ * @throws {FilterPolicyError}
+ */
+export function checkComplexity(policy: Record<string, unknown>): void {
+  const combinations = combinationsOf(policy, 1);
+  if (combinations > MAX_COMBINATIONS) {
+    throw new FilterPolicyError(
+      [],
+      `the rules under each key, times the level of the key, multiply to ${combinations} combinations; ` +
+        `at most ${MAX_COMBINATIONS} are possible: name fewer values, or split the subscription`,
+    );
+  }
+}
+
+function combinationsOf(policy: Record<string, unknown>, level: number): number {
+  let product = 1;
+  for (const [key, value] of Object.entries(policy)) {
+    if (isPlainObject(value)) product *= combinationsOf(value, level + 1);
+    else if (key === "$or" && isAlternatives(value)) {
+      product *= value.reduce((sum, each) => sum + combinationsOf(each, level), 0);
+    } else product *= (value as unknown[]).length * level;
+  }
+  return product;
+}

@@ -1,0 +1,139 @@
+import { compileCidr } from "./cidr.ts";
+import { FilterPolicyError } from "./filter-policy-error.ts";
+import { checkNumber, compileNumeric } from "./numeric.ts";
+import { comparable, isScalar, type Scalar } from "./scalar.ts";
+import { compileWildcard } from "./wildcard.ts";
+
+type Path = readonly (string | number)[];
+type Test = (value: Scalar) => boolean;
+
+/** One entry of the list under a key: a value, something to be true of a value, or whether there is one at all. */
+export type Rule =
+  | { kind: "equals"; value: Scalar }
+  | { kind: "exists"; exists: boolean }
+  | { kind: "test"; test: Test };
+
+type Operator = (operand: unknown, path: Path) => Rule;
+
+/** Operators on text; each also inside anything-but, there with a list as well. */
+const textOperators: Record<string, (operand: string, path: Path) => (text: string) => boolean> = {
+  prefix: (operand) => (text) => text.startsWith(operand),
+  suffix: (operand) => (text) => text.endsWith(operand),
+  "equals-ignore-case": (operand) => {
+    const folded = operand.toLowerCase();
+    return (text) => text.toLowerCase() === folded;
+  },
+  wildcard: compileWildcard,
+};
+
+const operators: Record<string, Operator> = {
+  ...Object.fromEntries(
+    Object.entries(textOperators).map(([name, compileText]) => [name, onText(compileText)]),
+  ),
+  cidr: onText(compileCidr),
+  numeric: (operand, path) => ({ kind: "test", test: compileNumeric(operand, path) }),
+  exists: (operand, path) => {
+    if (typeof operand !== "boolean")
+      throw new FilterPolicyError(path, "exists is either true or false");
+    return { kind: "exists", exists: operand };
+  },
+  "anything-but": (operand, path) => ({ kind: "test", test: compileAnythingBut(operand, path) }),
+};
+
+function isOperator(name: string): boolean {
+  return Object.hasOwn(operators, name);
+}
+
+/** @throws {FilterPolicyError} */
+export function readRule(rule: unknown, path: Path): Rule {
+  if (isScalar(rule)) return { kind: "equals", value: checkScalar(rule, path) };
+  if (!isPlainObject(rule))
+    throw new FilterPolicyError(
+      path,
+      "a value is a string, number, true, false, null or an operator",
+    );
+  const [name, operand] = onlyEntry(rule, path);
+  const operator = isOperator(name) ? operators[name] : undefined;
+  if (!operator) {
+    throw new FilterPolicyError(
+      [...path, name],
+      `there is no operator "${name.slice(0, 64)}"; use one of ${Object.keys(operators).join(", ")}`,
+    );
+  }
+  return operator(operand, [...path, name]);
+}
+
+/** An object of JSON: not null, not a list. */
+export function isPlainObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/**
+ * `$or` is an operator only before a list of two objects or more, none of which has a key that is an operator's name;
+ * else it is a key like any other (AWS: AND/OR logic).
+ */
+export function isAlternatives(value: unknown): value is Record<string, unknown>[] {
+  return (
+    Array.isArray(value) &&
+    value.length >= 2 &&
+    value.every((entry) => isPlainObject(entry) && !Object.keys(entry).some(isOperator))
+  );
+}
+
+function onText(compileText: (operand: string, path: Path) => (text: string) => boolean): Operator {
+  return (operand, path) => {
+    const matches = compileText(checkText(operand, path), path);
+    return { kind: "test", test: (value) => typeof value === "string" && matches(value) };
+  };
+}
+
+/** A value, values, or texts with a prefix and the like: what is there and is none of them. */
+function compileAnythingBut(operand: unknown, path: Path): Test {
+  if (!isPlainObject(operand)) {
+    const values = new Set(
+      entriesOf(operand, path).map(([value, at]) => {
+        if (!isScalar(value))
+          throw new FilterPolicyError(at, "anything-but takes values, or one operator on text");
+        return comparable(checkScalar(value, at));
+      }),
+    );
+    return (value) => !values.has(comparable(value));
+  }
+  const [name, inner] = onlyEntry(operand, path);
+  const compileText = Object.hasOwn(textOperators, name) ? textOperators[name] : undefined;
+  const at = [...path, name];
+  if (!compileText) {
+    throw new FilterPolicyError(
+      at,
+      `anything-but takes one of ${Object.keys(textOperators).join(", ")}, not "${name.slice(0, 64)}"`,
+    );
+  }
+  const tests = entriesOf(inner, at).map(([text, where]) =>
+    compileText(checkText(text, where), where),
+  );
+  return (value) => typeof value !== "string" || !tests.some((test) => test(value));
+}
+
+/** One entry or a list of them, each with its place. */
+function entriesOf(operand: unknown, path: Path): [unknown, Path][] {
+  if (!Array.isArray(operand)) return [[operand, path]];
+  if (operand.length === 0) throw new FilterPolicyError(path, "the list is empty");
+  return operand.map((entry: unknown, index) => [entry, [...path, index]]);
+}
+
+function onlyEntry(object: Record<string, unknown>, path: Path): [string, unknown] {
+  const [entry, ...more] = Object.entries(object);
+  if (!entry || more.length > 0)
+    throw new FilterPolicyError(path, "an operator is an object with one key");
+  return entry;
+}
+
+function checkText(value: unknown, path: Path): string {
+  if (typeof value !== "string") throw new FilterPolicyError(path, "here stands a string");
+  if (value === "") throw new FilterPolicyError(path, "the string is empty");
+  return value;
+}
+
+function checkScalar(value: Scalar, path: Path): Scalar {
+  return typeof value === "number" ? checkNumber(value, path) : value;
+}

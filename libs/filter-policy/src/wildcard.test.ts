@@ -1,0 +1,60 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+
+import { compileWildcard, type Text } from "./wildcard.ts";
+
+/** A text that counts how often it is asked for a character. */
+function counted(value: string): { text: Text; reads: () => number } {
+  let reads = 0;
+  const text = {
+    length: value.length,
+    charCodeAt(index: number) {
+      reads += 1;
+      return value.charCodeAt(index);
+    },
+  };
+  return { text, reads: () => reads };
+}
+
+const hostile: [string, string][] = [
+  ["*a*a*a*a*b", "a".repeat(10_000)],
+  [`*${"a".repeat(5_000)}b*`, "a".repeat(10_000)],
+  [`*${"ab".repeat(2_500)}c*${"ab".repeat(2_500)}d*`, "ab".repeat(5_000)],
+  [`*${"a".repeat(50)}*${"a".repeat(50)}b*`, `${"a".repeat(99)}c`.repeat(100)],
+  [`${"a".repeat(5_000)}*${"a".repeat(5_000)}`, "a".repeat(9_999)],
+];
+
+test.each(hostile)(
+  "a hostile pattern reads each character twice at most (%#)",
+  (pattern, value) => {
+    const { text, reads } = counted(value);
+    compileWildcard(pattern, [])(text);
+    expect(reads()).toBeLessThanOrEqual(2 * value.length);
+  },
+);
+
+test("patterns match what a search through all possibilities finds", () => {
+  const letters = fc.constantFrom("a", "b", "aa", "ab");
+  const pattern = fc
+    .array(fc.array(letters, { maxLength: 3 }), { minLength: 1, maxLength: 5 })
+    .map((parts) => parts.map((part) => part.join("")).join("*"))
+    .filter((joined) => !joined.includes("**"));
+  const value = fc.array(letters, { maxLength: 8 }).map((parts) => parts.join(""));
+  fc.assert(
+    fc.property(pattern, value, (stars, text) => {
+      expect(compileWildcard(stars, [])(text)).toBe(slowly(stars, text));
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+function slowly(pattern: string, text: string): boolean {
+  if (pattern === "") return text === "";
+  if (pattern.startsWith("*")) {
+    const rest = pattern.slice(1);
+    return Array.from({ length: text.length + 1 }, (_, start) => text.slice(start)).some((tail) =>
+      slowly(rest, tail),
+    );
+  }
+  return text.startsWith(pattern.charAt(0)) && slowly(pattern.slice(1), text.slice(1));
+}

@@ -1,0 +1,108 @@
+import type { SubscriptionSettings } from "@sluice/engine";
+import { afterAll, expect, test } from "vitest";
+
+import { ACCOUNT, Broker } from "./broker.ts";
+import { bodiesOf } from "./client.ts";
+import { holdWith, until, untilBlocked } from "./interleaving.ts";
+
+const broker = await Broker.start();
+afterAll(() => broker[Symbol.asyncDispose]());
+const client = broker.client();
+const { subscriptions, queues } = broker.engine;
+
+async function untilFannedOut() {
+  await until(async () => (await broker.waitingBatches()).length === 0);
+}
+
+/** A subscribed queue whose subscription has a dead-letter queue. */
+async function withDeadLetters(settings: Partial<SubscriptionSettings> = {}) {
+  const [queue, deadLetters] = [await broker.newQueue({ delay: 600 }), await broker.newQueue()];
+  const topic = await broker.newTopic();
+  const redrivePolicy = { deadLetterQueue: deadLetters };
+  const all = { ...settings, redrivePolicy };
+  const { subscription } = await broker.engine.subscribe(ACCOUNT, topic, queue, all);
+  return { topic, queue, deadLetters, id: subscription.id };
+}
+
+test("a subscription with a dead-letter queue outlives its queue, and delivers there, with the reason", async () => {
+  const filterPolicy = { color: ["red"] };
+  const { topic, queue, deadLetters, id } = await withDeadLetters({ filterPolicy });
+  await queues.delete(ACCOUNT, queue);
+  expect(await subscriptions.find(ACCOUNT, id)).toMatchObject({ queue, queueDeleted: true });
+  const attributes = { color: { type: "String", value: "red" } };
+  await client.publish(topic, [{ body: "m", attributes }, "refused"]);
+  await untilFannedOut();
+  const { messages } = await broker.engine.peek(ACCOUNT, deadLetters, {});
+  expect(messages).toMatchObject([
+    { body: "m", failureReason: `the queue "${queue}" was deleted`, state: "visible" },
+  ]);
+});
+
+test("a subscription without one ends with its queue", async () => {
+  const { queue, id } = await withDeadLetters();
+  await subscriptions.update(ACCOUNT, id, { redrivePolicy: null });
+  await queues.delete(ACCOUNT, queue);
+  expect(await subscriptions.find(ACCOUNT, id)).toBeUndefined();
+});
+
+test("a subscription that is given one while its queue is being deleted has it in time, or ends", async () => {
+  const { queue, deadLetters, id } = await withDeadLetters();
+  await subscriptions.update(ACCOUNT, id, { redrivePolicy: null });
+  const held = await holdWith(
+    broker.sql,
+    `UPDATE subscriptions SET dead_letter_queue_id = ${await broker.idOf(deadLetters)} WHERE id = '${id}'`,
+    "COMMIT",
+  );
+  const deleting = queues.delete(ACCOUNT, queue);
+  await untilBlocked(broker.sql);
+  await held.letGo();
+  await deleting;
+  expect(await subscriptions.find(ACCOUNT, id)).toMatchObject({ queueDeleted: true });
+});
+
+test("a new queue of the name takes the subscription over", async () => {
+  const { topic, queue, deadLetters, id } = await withDeadLetters();
+  await queues.delete(ACCOUNT, queue);
+  await queues.create(ACCOUNT, queue, {});
+  expect(await subscriptions.find(ACCOUNT, id)).toMatchObject({ queue, queueDeleted: false });
+  await client.publish(topic, ["m"]);
+  await untilFannedOut();
+  expect(bodiesOf(await client.drain(queue))).toEqual(["m"]);
+  expect(bodiesOf(await client.drain(deadLetters))).toEqual([]);
+});
+
+test("when the dead-letter queue goes as well, nothing is left of the subscription", async () => {
+  const { topic, queue, deadLetters, id } = await withDeadLetters();
+  await queues.delete(ACCOUNT, queue);
+  await queues.delete(ACCOUNT, deadLetters);
+  expect(await subscriptions.find(ACCOUNT, id)).toBeUndefined();
+  await client.publish(topic, ["m"]);
+  await untilFannedOut();
+});
+
+test("a subscription whose dead-letter queue is deleted first has none", async () => {
+  const { queue, deadLetters, id } = await withDeadLetters();
+  await queues.delete(ACCOUNT, deadLetters);
+  expect(await subscriptions.find(ACCOUNT, id)).toMatchObject({ queue, redrivePolicy: null });
+});
+
+test("the dead-letter queue has to be there, and another one than the subscribed queue", async () => {
+  const { queue, id } = await withDeadLetters();
+  for (const deadLetterQueue of ["nowhere", queue]) {
+    await expect(
+      subscriptions.update(ACCOUNT, id, { redrivePolicy: { deadLetterQueue } }),
+    ).rejects.toMatchObject({
+      code: "invalid_request",
+      details: [{ path: "redrivePolicy.deadLetterQueue" }],
+    });
+  }
+});
+
+test("what has nothing but its dead-letter queue keeps it", async () => {
+  const { queue, id } = await withDeadLetters();
+  await queues.delete(ACCOUNT, queue);
+  await expect(subscriptions.update(ACCOUNT, id, { redrivePolicy: null })).rejects.toMatchObject({
+    code: "invalid_request",
+    details: [{ path: "redrivePolicy" }],
+  });
+});

@@ -1,0 +1,93 @@
+import { afterAll, describe, expect, test } from "vitest";
+
+import { Broker } from "./broker.ts";
+import { bodiesOf } from "./client.ts";
+import { grouped, one } from "./fifo.ts";
+
+const broker = await Broker.start({ engines: 2 });
+afterAll(() => broker[Symbol.asyncDispose]());
+const client = broker.client();
+const otherProcess = broker.client(1);
+
+async function newFifo(): Promise<string> {
+  const queue = await broker.newQueue({ fifo: true, visibilityTimeout: 60 });
+  await client.send(queue, [...grouped("a", 3), ...grouped("b", 3)]);
+  return queue;
+}
+
+describe("a receive that is repeated with its attempt id", () => {
+  test("gets the same messages with the same handles, and their visibility timeout begins anew", async () => {
+    const queue = await newFifo();
+    const first = await client.receive(queue, { maxMessages: 2, attemptId: "one" });
+    expect(bodiesOf(first)).toEqual(["a0", "a1"]);
+    await broker.clock.advance(50);
+    expect(await otherProcess.receive(queue, { maxMessages: 2, attemptId: "one" })).toEqual(first);
+    await broker.clock.advance(50);
+    expect(await client.receive(queue, { maxMessages: 2, attemptId: "one" })).toEqual(first);
+    expect(bodiesOf(await client.receive(queue, { maxMessages: 10 }))).toEqual(["b0", "b1", "b2"]);
+    expect(await client.acknowledge(queue, first)).toEqual(["ok", "ok"]);
+  });
+
+  test("while it is under way gets them too", async () => {
+    const queue = await newFifo();
+    const answers = await Promise.all(
+      Array.from({ length: 6 }, (_, index) =>
+        broker.client(index % 2).receive(queue, { maxMessages: 2, attemptId: "at once" }),
+      ),
+    );
+    for (const messages of answers) expect(messages).toEqual(answers[0]);
+    expect(bodiesOf(answers[0]!)).toEqual(["a0", "a1"]);
+  });
+
+  test.each([
+    [
+      "one of them was acknowledged",
+      async (queue, messages) => void (await client.acknowledge(queue, [messages[0]!])),
+    ],
+    [
+      "one of them was given back",
+      async (queue, messages) => void (await client.hide(queue, [messages[1]!], 0)),
+    ],
+  ] as [
+    string,
+    (queue: string, messages: Awaited<ReturnType<typeof client.receive>>) => Promise<void>,
+  ][])("is a new one once %s", async (_, act) => {
+    const queue = await newFifo();
+    const first = await client.receive(queue, { maxMessages: 2, attemptId: "one" });
+    await act(queue, first);
+    const second = await client.receive(queue, { maxMessages: 2, attemptId: "one" });
+    expect(bodiesOf(second)).toEqual(["b0", "b1"]);
+  });
+
+  test("is a new one once their visibility timeout has ended", async () => {
+    const queue = await newFifo();
+    await client.receive(queue, { maxMessages: 2, attemptId: "one" });
+    await broker.clock.advance(61);
+    const second = await client.receive(queue, { maxMessages: 2, attemptId: "one" });
+    expect(bodiesOf(second)).toEqual(["b0", "b1"]);
+  });
+
+  test("is a new one after five minutes", async () => {
+    const queue = await newFifo();
+    await client.receive(queue, { maxMessages: 2, attemptId: "one", visibilityTimeout: 600 });
+    await broker.clock.advance(301);
+    const second = await client.receive(queue, { maxMessages: 2, attemptId: "one" });
+    expect(bodiesOf(second)).toEqual(["b0", "b1"]);
+  });
+});
+
+test("a long poll with an attempt id waits, and its repeat gets what it got", async () => {
+  const queue = await broker.newQueue({ fifo: true });
+  const waiting = client.receive(queue, { maxMessages: 5, wait: 20, attemptId: "poll" });
+  await otherProcess.send(queue, [one("a", "m")]);
+  const first = await waiting;
+  expect(bodiesOf(first)).toEqual(["m"]);
+  expect(await otherProcess.receive(queue, { attemptId: "poll" })).toEqual(first);
+});
+
+test("a standard queue takes no notice of an attempt id", async () => {
+  const queue = await broker.newQueue();
+  await client.send(queue, ["1", "2"]);
+  expect(bodiesOf(await client.receive(queue, { attemptId: "one" }))).toEqual(["1"]);
+  expect(bodiesOf(await client.receive(queue, { attemptId: "one" }))).toEqual(["2"]);
+});

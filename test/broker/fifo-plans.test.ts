@@ -1,0 +1,162 @@
+import type { Sql } from "@sluice/database";
+import { createInProcessBus } from "@sluice/bus";
+import { carryOnRedrives } from "@sluice/engine";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { ACCOUNT, Broker } from "./broker.ts";
+import { grouped } from "./fifo.ts";
+import { connectTraced, type Statement } from "./statements.ts";
+
+/** How many rows a node of a plan came up with. */
+interface Plan {
+  "Node Type": string;
+  "Relation Name"?: string;
+  "Actual Rows": number;
+  "Actual Loops": number;
+  "Rows Removed by Filter"?: number;
+  Plans?: Plan[];
+}
+
+const GROUPS = 10_000;
+const TABLES = ["fifo_groups", "fifo_slices", "deduplication_ids"];
+
+const broker = await Broker.start({ engines: 0, dispatchers: 0 });
+afterAll(() => broker[Symbol.asyncDispose]());
+const api = await connectTraced(broker.databaseUrl);
+await broker.startEngine(api);
+const client = broker.client();
+
+let queue: string;
+
+/** Ten messages in each of 10,000 groups, and in one that has 20,000 more; no ANALYZE has seen them. */
+beforeAll(async () => {
+  queue = await broker.newQueue({ fifo: true, visibilityTimeout: 600 });
+  const id = await broker.idOf(queue);
+  await broker.sql`
+    INSERT INTO batches (id, account, sent_at, message_count, payload)
+    SELECT 1e9, 0, clock_timestamp(), 63, rtrim(repeat(E'"body":"m"\\n', 63), E'\\n')`;
+  await broker.sql`
+    INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, sent_at)
+    SELECT ${id}::bigint, group_id, nextval('fifo_sequences'), 1e9, 1, 0, now, now
+    FROM (SELECT 'g' || n % ${GROUPS}::int AS group_id FROM generate_series(1, ${10 * GROUPS}::int) n
+          UNION ALL SELECT 'g1' FROM generate_series(1, 20000)) g, (SELECT clock_timestamp() AS now) clock`;
+  await broker.sql`
+    INSERT INTO fifo_groups (queue_id, group_id, account, available_at, head_sequence)
+    SELECT queue_id, group_id, 0, min(visible_at), min(sequence) FROM fifo_slices GROUP BY queue_id, group_id`;
+  await broker.sql`
+    INSERT INTO deduplication_ids
+    SELECT ${id}::bigint, '', 'd' || n, 0, (SELECT clock_timestamp()), gen_random_uuid(), '0' FROM generate_series(1, 20000) n`;
+});
+
+/** What a call asked of the FIFO tables, as each statement began. */
+async function statementsOf(call: () => Promise<unknown>): Promise<Statement[]> {
+  api.statements.length = 0;
+  await call();
+  return api.statements.filter(({ text }) => TABLES.some((table) => text.includes(table)));
+}
+
+/** The most rows of one table that one node of the statement's plan read; a scan of the whole table fails. */
+async function mostRowsRead(sql: Sql, { text, parameters }: Statement): Promise<number> {
+  let most = 0;
+  const undo = new Error("undo");
+  await sql
+    .begin(async (tx) => {
+      const rows = await tx.unsafe<{ "QUERY PLAN": { Plan: Plan }[] }[]>(
+        `EXPLAIN (ANALYZE, FORMAT JSON) ${text}`,
+        parameters as never[],
+      );
+      const nodes = nodesOf(rows[0]!["QUERY PLAN"][0]!.Plan).filter(readsTable);
+      expect(nodes.filter((node) => node["Node Type"] === "Seq Scan")).toEqual([]);
+      most = Math.max(0, ...nodes.map(rowsRead));
+      throw undo;
+    })
+    .catch((error: unknown) => {
+      if (error !== undo) throw error;
+    });
+  return most;
+}
+
+function nodesOf(plan: Plan): Plan[] {
+  return [plan, ...(plan.Plans ?? []).flatMap(nodesOf)];
+}
+
+function readsTable(node: Plan): boolean {
+  return TABLES.includes(node["Relation Name"] ?? "") && node["Node Type"] !== "ModifyTable";
+}
+
+function rowsRead(node: Plan): number {
+  return (node["Actual Rows"] + (node["Rows Removed by Filter"] ?? 0)) * node["Actual Loops"];
+}
+
+async function expectBounded(call: () => Promise<unknown>, bound: number): Promise<void> {
+  const statements = await statementsOf(call);
+  expect(statements.length).toBeGreaterThan(0);
+  for (const statement of statements) {
+    expect(await mostRowsRead(api.sql, statement), statement.text).toBeLessThanOrEqual(bound);
+  }
+}
+
+describe(`with ${GROUPS.toLocaleString("en")} groups`, () => {
+  test("a receive reads the groups that it locks, and of each one no more than it takes", async () => {
+    await expectBounded(() => client.receive(queue, { maxMessages: 10 }), 120);
+  });
+
+  test("a receive of one message out of a group of thousands reads the first ones", async () => {
+    const id = await broker.idOf(queue);
+    await broker.sql`
+      UPDATE fifo_groups SET available_at = available_at - interval '1 hour' WHERE queue_id = ${id}::bigint AND group_id = 'g1'`;
+    await expectBounded(() => client.receive(queue), 5);
+  });
+
+  test("an acknowledgement reads what it deletes, and the heads of its groups", async () => {
+    const messages = await client.receive(queue, { maxMessages: 20 });
+    expect(messages).toHaveLength(20);
+    await expectBounded(() => client.acknowledge(queue, messages.slice(0, 5)), 60);
+  });
+
+  test("a visibility change reads what it moves, and what is in flight in its groups", async () => {
+    const messages = await client.receive(queue, { maxMessages: 20 });
+    await expectBounded(() => client.hide(queue, messages, 900), 60);
+  });
+
+  test("a send looks up its own groups and ids", async () => {
+    await expectBounded(
+      () => client.send(queue, [...grouped("g1", 20), ...grouped("new", 20)]),
+      60,
+    );
+  });
+
+  test("a waiting room asks each queue for one index entry", async () => {
+    const empty = await broker.newQueue({ fifo: true });
+    await expectBounded(() => client.receive(empty, { wait: 1 }), 1);
+  });
+
+  test("a page of a peek reads little more than it shows", async () => {
+    await expectBounded(() => broker.engine.peek(ACCOUNT, queue, { limit: 10 }), 80);
+  });
+
+  test("a step of a redrive reads what it moves", async () => {
+    const deadLetters = queue;
+    const source = await broker.newQueue({
+      fifo: true,
+      redrive: { deadLetterQueue: deadLetters, maxReceiveCount: 1 },
+    });
+    const id = await broker.idOf(deadLetters);
+    await broker.sql`UPDATE fifo_slices SET source_queue_id = ${await broker.idOf(source)}::bigint WHERE queue_id = ${id}::bigint`;
+    await broker.engine.redrives.start(
+      (await broker.engine.queues.find(ACCOUNT, deadLetters))!,
+      {},
+    );
+    const signal = new AbortController().signal;
+    await expectBounded(
+      () =>
+        carryOnRedrives({
+          sql: api.sql,
+          bus: createInProcessBus(),
+          observer: broker.observer,
+          signal,
+        }),
+      5_000,
+    );
+  });
+});

@@ -1,0 +1,135 @@
+import type { Sql } from "@sluice/database";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { Broker } from "./broker.ts";
+import { bodiesOf } from "./client.ts";
+import { holdWith, until, type Held } from "./interleaving.ts";
+import { connectTraced, type Statement } from "./statements.ts";
+
+const broker = await Broker.start({ engines: 0, dispatchers: 0 });
+afterAll(() => broker[Symbol.asyncDispose]());
+const api = await connectTraced(broker.databaseUrl);
+await broker.startEngine(api);
+const dispatcher = await connectTraced(broker.databaseUrl);
+const client = broker.client();
+
+const DEAD = 20_000;
+
+// Nothing that dies from here on can be removed, neither by vacuum nor by the scans that meet it.
+let held: Held;
+beforeAll(async () => {
+  held = await holdWith(
+    broker.sql,
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SET LOCAL idle_in_transaction_session_timeout = 0; SELECT FROM queues",
+  );
+});
+afterAll(() => held.letGo());
+
+/** What ten minutes of traffic leave in the index of claims: an entry where each slice was sent, one at its deadline. */
+async function leaveDeadSlices(queue: string): Promise<void> {
+  const id = await broker.idOf(queue);
+  await broker.sql`
+    INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at)
+    SELECT ${id}::bigint, clock_timestamp() - (n % 600) * interval '1 second', n, 1, 0, clock_timestamp()
+    FROM generate_series(1, ${DEAD}::int) n`;
+  await broker.sql`DELETE FROM slices WHERE queue_id = ${id}::bigint`;
+}
+
+function last(statements: readonly Statement[], part: string): Statement {
+  const found = statements.findLast(({ text }) => text.includes(part));
+  if (!found) throw new Error(`no statement with ${part}`);
+  return found;
+}
+
+interface Plan {
+  "Shared Hit Blocks": number;
+  "Shared Read Blocks": number;
+}
+
+/** Pages that a statement touches, each dead entry counting as one. Nothing is changed. */
+async function pagesOf(sql: Sql, { text, parameters }: Statement): Promise<number> {
+  let pages = 0;
+  const undo = new Error("undo");
+  await sql
+    .begin(async (tx) => {
+      const rows = await tx.unsafe<{ "QUERY PLAN": { Plan: Plan }[] }[]>(
+        `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${text}`,
+        parameters as never[],
+      );
+      const plan = rows[0]!["QUERY PLAN"][0]!.Plan;
+      pages = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"];
+      throw undo;
+    })
+    .catch((error: unknown) => {
+      if (error !== undo) throw error;
+    });
+  return pages;
+}
+
+/** The same claim, begun at the front of the queue. */
+function fromTheFront({ text, parameters }: Statement): Statement {
+  const place = Number(/\$(\d+)::bigint \* interval '1 millisecond' AS floor/.exec(text)?.[1]);
+  return { text, parameters: parameters.map((value, index) => (index + 1 === place ? 0 : value)) };
+}
+
+describe("while a transaction keeps every dead slice where it is", () => {
+  test("a claim does not read those before it, whether it finds something or not", async () => {
+    const queue = await broker.newQueue();
+    await leaveDeadSlices(queue);
+    // The first one has to look at everything; it finds out where the others can begin.
+    expect(await client.receive(queue)).toEqual([]);
+    expect(await client.receive(queue)).toEqual([]);
+    const empty = last(api.statements, "lease_ids");
+    expect(await pagesOf(api.sql, fromTheFront(empty))).toBeGreaterThan(DEAD / 2);
+    expect(await pagesOf(api.sql, empty)).toBeLessThan(DEAD / 50);
+
+    await client.send(queue, ["m"]);
+    expect(bodiesOf(await client.receive(queue))).toEqual(["m"]);
+    expect(await pagesOf(api.sql, last(api.statements, "lease_ids"))).toBeLessThan(DEAD / 50);
+  });
+
+  test("a claim in a backlog does not read what was taken from it before", async () => {
+    const queue = await broker.newQueue();
+    const id = await broker.idOf(queue);
+    await broker.sql`
+      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at)
+      SELECT ${id}::bigint, clock_timestamp() - (${DEAD}::int - n) * interval '10 milliseconds', n, 1, 0, clock_timestamp()
+      FROM generate_series(1, ${DEAD}::int) n`;
+    await client.receive(queue, { maxMessages: 10 });
+    await broker.sql`DELETE FROM slices WHERE queue_id = ${id}::bigint AND batch_id < ${DEAD - 1_000}::int`;
+    await client.receive(queue, { maxMessages: 10 });
+    // A mark of the floor lasts as long as a commit may take.
+    await until(async () => {
+      await client.receive(queue, { maxMessages: 1 });
+      return (await pagesOf(api.sql, last(api.statements, "lease_ids"))) < DEAD / 50;
+    });
+  });
+
+  test("whoever waits asks for the near future only", async () => {
+    const queue = await broker.newQueue();
+    await leaveDeadSlices(queue);
+    await client.receive(queue, { wait: 2 });
+    const statement = last(
+      api.statements.filter(({ parameters }) => parameters.includes("{NULL}")),
+      "waited_for",
+    );
+    expect(await pagesOf(api.sql, statement)).toBeLessThan(DEAD / 50);
+  });
+
+  test("the sweeper looks at the batches of the last seconds", async () => {
+    await broker.startDispatcher(dispatcher);
+    await broker.sql`
+      INSERT INTO outbox (batch_id, account, topic_id, sent_at, message_count)
+      SELECT n, 0, 1, clock_timestamp() - (n % 600 + 20) * interval '1 second', 1 FROM generate_series(1, ${DEAD}::int) n`;
+    await broker.sql`DELETE FROM outbox`;
+    dispatcher.statements.length = 0;
+    await until(() => Promise.resolve(dispatcher.statements.some(isSweep)));
+    const sweep = dispatcher.statements.find(isSweep)!;
+    expect(await pagesOf(dispatcher.sql, sweep)).toBeLessThan(DEAD / 50);
+  });
+});
+
+/** The look at the last seconds; the other one has no bound. */
+function isSweep({ text, parameters }: Statement): boolean {
+  return text.includes("FROM outbox") && text.includes("LIMIT") && !parameters.includes(null);
+}

@@ -1,0 +1,135 @@
+import { cleanUp, TableMaintenance } from "@sluice/engine";
+import { createLogger } from "@sluice/runtime";
+import { afterAll, expect, test } from "vitest";
+
+import { ACCOUNT, Broker } from "./broker.ts";
+import { holdWith, until } from "./interleaving.ts";
+
+const broker = await Broker.start({ dispatchers: 0 });
+afterAll(() => broker[Symbol.asyncDispose]());
+
+const MIB = 1024 * 1024;
+
+function newMaintenance() {
+  const seconds: number[] = [];
+  const observer = { ...broker.observer, horizonHeld: (held: number) => void seconds.push(held) };
+  const logger = createLogger({ name: "test", level: "silent" });
+  const tables = new TableMaintenance({ sql: broker.database.maintenance, observer, logger });
+  return { tables, seconds };
+}
+
+async function sizes(): Promise<Record<string, number>> {
+  const rows = await broker.sql<{ name: string; bytes: number }[]>`
+    SELECT relname AS name, pg_relation_size(oid)::float8 AS bytes FROM pg_class
+    WHERE relname IN ('slices', 'slices_visible', 'batches', 'batches_pkey', 'idempotency_keys', 'idempotency_keys_pkey')`;
+  return Object.fromEntries(rows.map(({ name, bytes }) => [name, bytes]));
+}
+
+/** What the server has counted is known to all sessions now. */
+async function untilDeadRowsAreKnown(table: string, rows: number): Promise<void> {
+  await until(async () => {
+    const [row] = await broker.sql<{ dead: number }[]>`
+      SELECT n_dead_tup::int AS dead FROM pg_stat_user_tables WHERE relname = ${table}`;
+    return (row?.dead ?? 0) >= rows;
+  });
+}
+
+async function fill(queue: string, slices: number): Promise<void> {
+  const id = await broker.idOf(queue);
+  await broker.sql`
+    INSERT INTO batches (id, account, sent_at, message_count, payload)
+    SELECT ${id}::bigint * 1e9 + n, 0, pg_catalog.clock_timestamp(), 1, repeat('x', 200) FROM generate_series(1, ${slices}::int) n`;
+  await broker.sql`
+    INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at)
+    SELECT ${id}::bigint, pg_catalog.clock_timestamp(), ${id}::bigint * 1e9 + n, 1, 0, pg_catalog.clock_timestamp()
+    FROM generate_series(1, ${slices}::int) n`;
+}
+
+test(
+  "after a drain of 300,000 batches tables and indexes are small again",
+  { timeout: 60_000 },
+  async () => {
+    const queue = await broker.newQueue();
+    await fill(queue, 300_000);
+    expect((await sizes())["slices_visible"]).toBeGreaterThan(8 * MIB);
+    await broker.engine.purge(ACCOUNT, queue);
+    await broker.clock.advance(61);
+    expect(await cleanUp(broker.database.maintenance)).toMatchObject({ payloads: 300_000 });
+    await untilDeadRowsAreKnown("slices", 300_000);
+    await untilDeadRowsAreKnown("batches", 300_000);
+    await newMaintenance().tables.runOnce();
+    const after = await sizes();
+    expect(after["slices_visible"]).toBeLessThan(MIB);
+    expect(Object.values(after).reduce((sum, bytes) => sum + bytes, 0)).toBeLessThan(16 * MIB);
+  },
+);
+
+test(
+  "rows that somebody may want to see are not gone through again until he is gone",
+  { timeout: 60_000 },
+  async () => {
+    const queue = await broker.newQueue();
+    await fill(queue, 5_000);
+    const reader = await holdWith(
+      broker.sql,
+      "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT FROM slices LIMIT 1",
+    );
+    await broker.engine.purge(ACCOUNT, queue);
+    await untilDeadRowsAreKnown("slices", 5_000);
+    const { tables } = newMaintenance();
+    await tables.runOnce();
+    const vacuums = await vacuumsOf("slices");
+    await tables.runOnce();
+    expect(await vacuumsOf("slices")).toBe(vacuums);
+    await reader.letGo();
+    await until(async () => {
+      await tables.runOnce();
+      return (await vacuumsOf("slices")) > vacuums;
+    });
+  },
+);
+
+async function vacuumsOf(table: string): Promise<number> {
+  await broker.database.maintenance`SELECT pg_stat_force_next_flush()`;
+  const [row] = await broker.sql<{ count: number }[]>`
+    SELECT vacuum_count::int AS count FROM pg_stat_user_tables WHERE relname = ${table}`;
+  return row?.count ?? 0;
+}
+
+test("it is known for how long the horizon is held", async () => {
+  const { tables, seconds } = newMaintenance();
+  const reader = await holdWith(
+    broker.sql,
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT FROM slices LIMIT 1",
+  );
+  await tables.runOnce();
+  expect(seconds.at(-1)).toBeGreaterThan(0);
+  await reader.letGo();
+  await until(async () => {
+    await tables.runOnce();
+    return seconds.at(-1) === 0;
+  });
+});
+
+test("what a rebuild that died has left is removed", async () => {
+  await fill(await broker.newQueue(), 2);
+  await expect(
+    broker.sql`CREATE UNIQUE INDEX CONCURRENTLY slices_visible_ccnew ON slices (account)`,
+  ).rejects.toMatchObject({ code: "23505" });
+  expect(
+    await broker.sql`SELECT FROM pg_class WHERE relname = 'slices_visible_ccnew'`,
+  ).toHaveLength(1);
+  await newMaintenance().tables.runOnce();
+  expect(await broker.sql`SELECT FROM pg_class WHERE relname = 'slices_visible_ccnew'`).toEqual([]);
+});
+
+test("one dispatcher at a time does it", async () => {
+  const lock = await holdWith(broker.sql, "SELECT pg_advisory_xact_lock(7583402003)");
+  const queue = await broker.newQueue();
+  await fill(queue, 5_000);
+  await broker.engine.purge(ACCOUNT, queue);
+  const before = await vacuumsOf("slices");
+  await newMaintenance().tables.runOnce();
+  expect(await vacuumsOf("slices")).toBe(before);
+  await lock.letGo();
+});

@@ -1,0 +1,116 @@
+import { connect, createAdmin, queue } from "@sluice/client";
+import type { Connection } from "@sluice/client";
+import { createConsumer } from "@sluice/consumer";
+import { createProducer } from "@sluice/producer";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
+import { countsOf, empty, eventually, noting, range } from "./consumer-setup.ts";
+import { startSluice, unique } from "./sluice.ts";
+import type { Sluice } from "./sluice.ts";
+
+let sluice: Sluice;
+let connection: Connection;
+
+beforeAll(async () => {
+  sluice = await startSluice();
+  connection = connect({ url: sluice.url });
+});
+afterAll(() => sluice[Symbol.asyncDispose]());
+
+const step = z.object({ group: z.string(), number: z.int() });
+
+/** A FIFO queue that holds so many numbered steps of each group. */
+async function stepsOf(groups: readonly string[], count: number) {
+  const steps = queue(unique("steps") + ".fifo", step);
+  await createAdmin(connection).queues.create(steps);
+  const payloads = range(count).flatMap((number) => groups.map((group) => ({ group, number })));
+  await createProducer(connection).sendAll(steps, payloads, {
+    each: ({ group, number }) => ({ groupId: group, deduplicationId: `${group}-${number}` }),
+  });
+  return steps;
+}
+
+test("a duplicate is answered with the first message, and a peek shows one", async () => {
+  const orders = queue(unique("orders") + ".fifo");
+  const { queues } = createAdmin(connection);
+  expect(await queues.create(orders)).toMatchObject({ fifo: true, deduplicationScope: "queue" });
+  const producer = createProducer(connection, { batching: true });
+  const options = { groupId: "a", deduplicationId: "d" };
+  const first = await producer.send(orders, "one", options);
+  expect(first.sequenceNumber).toMatch(/^\d{20}$/);
+  expect(await producer.send(orders, "two", options)).toEqual(first);
+  const shown = [];
+  for await (const message of queues.peek(orders)) shown.push(message);
+  expect(shown).toMatchObject([{ body: "one", ...options, sequenceNumber: first.sequenceNumber }]);
+});
+
+describe("a consumer of a FIFO queue", () => {
+  test("handles each group in order and one at a time, and several groups at once", async () => {
+    const groups = ["a", "b", "c", "d"];
+    const steps = await stepsOf(groups, 25);
+    const { failures, options } = noting({ concurrency: 8, batchSize: 20, receivers: 2 });
+    const seen: Record<string, number[]> = {};
+    const running = new Set<string>();
+    let most = 0;
+    await using consumer = createConsumer(connection, steps, options);
+    void consumer.run(async ({ payload: { group, number }, groupId, sequenceNumber }) => {
+      expect(running.has(group)).toBe(false);
+      expect([groupId, sequenceNumber]).toEqual([group, expect.stringMatching(/^\d{20}$/)]);
+      running.add(group);
+      most = Math.max(most, running.size);
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      (seen[group] ??= []).push(number);
+      running.delete(group);
+    });
+    await eventually(() => expect(Object.values(seen).flat()).toHaveLength(100));
+    await consumer.stop();
+    for (const group of groups) expect(seen[group]).toEqual(range(25));
+    expect(most).toBeGreaterThan(1);
+    expect(failures).toEqual([]);
+    expect(await countsOf(connection, steps)).toEqual(empty);
+  });
+
+  test.each(["fails", "is released"])(
+    "handles nothing of a group before a message of it that %s",
+    async (how) => {
+      const steps = await stepsOf(["a", "b"], 6);
+      const { options } = noting({ concurrency: 4, backoff: () => 0 });
+      const seen: Record<string, number[]> = { a: [], b: [] };
+      let failed = 0;
+      await using consumer = createConsumer(connection, steps, options);
+      void consumer.run(async (message) => {
+        const { group, number } = message.payload;
+        if (group === "a" && number === 2 && failed < 2) {
+          failed += 1;
+          if (how === "fails") throw new Error("not yet");
+          return await message.release();
+        }
+        seen[group]!.push(number);
+      });
+      await eventually(() => expect(Object.values(seen).flat()).toHaveLength(12));
+      await consumer.stop();
+      expect(seen).toEqual({ a: range(6), b: range(6) });
+      expect(await countsOf(connection, steps)).toEqual(empty);
+    },
+  );
+
+  test("in batches keeps what comes after a body that cannot be read for later", async () => {
+    const steps = await stepsOf(["a"], 2);
+    const text = queue(steps.name);
+    const producer = createProducer(connection);
+    await producer.send(text, "no step", { groupId: "a", deduplicationId: "bad" });
+    await producer.send(steps, { group: "a", number: 2 }, { groupId: "a", deduplicationId: "2" });
+    const { options, failures } = noting({ backoff: () => 60 });
+    const seen: number[] = [];
+    await using consumer = createConsumer(connection, steps, options);
+    void consumer.runBatches((messages) => {
+      seen.push(...messages.map(({ payload }) => payload.number));
+    });
+    await eventually(() => expect(failures).toHaveLength(1));
+    await eventually(async () =>
+      expect(await countsOf(connection, steps)).toEqual({ visible: 1, inFlight: 1, delayed: 0 }),
+    );
+    await consumer.stop();
+    expect(seen).toEqual([0, 1]);
+  });
+});

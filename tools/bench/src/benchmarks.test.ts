@@ -1,0 +1,67 @@
+import { Cleanup } from "@sluice/stack";
+import { createTestDatabase } from "@sluice/stack/testing";
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
+
+import { benchmarks } from "./benchmarks.ts";
+import { readCommandLine } from "./options.ts";
+import { tableOf } from "./report/table.ts";
+import { startSluiceOn } from "./systems/sluice/system.ts";
+import { Unavailable, type RunningSystem } from "./systems/system.ts";
+
+/** Each benchmark in the smallest size at which it still does all that it does. */
+const sizes: Record<string, string> = {
+  "fan-out": "--messages 200 --queues 3",
+  bodies: "--messages 20 --queues 2 --body-bytes 4096",
+  webhooks: "--messages 100 --queues 2",
+  small: "--messages 50 --queues 2",
+  latency: "--seconds 1 --rate 100 --queues 2",
+  width: "--queues 5 --messages 50",
+  direct: "--queues 5 --messages 50",
+  fifo: "--groups 5 --messages 100",
+  "fifo-backlog": "--groups 20 --backlog 200",
+  filters: "--messages 100",
+  idle: "--long-polls 20 --seconds 1",
+  wal: "--messages 200 --queues 2",
+  backlog: "--backlog 100,500",
+  drain: "--messages 100 --queues 5 --seconds 1",
+  "held-transaction": "--seconds 2 --minutes 2 --publish-batch 10",
+};
+
+const cleanup = new Cleanup();
+let sluice: RunningSystem;
+
+beforeAll(async () => {
+  const database = cleanup.use(await createTestDatabase(inject("databaseUrl")));
+  sluice = cleanup.use(await startSluiceOn(database.url, inject("natsUrl")));
+});
+afterAll(async () => cleanup.run());
+
+test("every benchmark has a size for this test", () => {
+  expect(benchmarks.map(({ name }) => name)).toEqual(Object.keys(sizes));
+});
+
+test.each(benchmarks)(
+  "$name loses and doubles nothing, and has figures",
+  { timeout: 60_000 },
+  async (benchmark) => {
+    const args = `${sizes[benchmark.name]} --rounds 1 --no-warm-up --systems sluice --consumer-processes 1`;
+    const { options } = readCommandLine(args.split(" "));
+    // It outlives each benchmark.
+    const start = async () =>
+      Promise.resolve({ ...sluice, [Symbol.asyncDispose]: async () => Promise.resolve() });
+    const report = await benchmark
+      .run({ options, say: () => undefined, start })
+      .catch((error: unknown) => {
+        if (error instanceof Unavailable) return undefined;
+        throw error;
+      });
+    if (report === undefined) return;
+    expect(report.name).toBe(benchmark.name);
+    if (report.rows.length === 0) return expect(report.notes.join()).toContain("not available");
+    expect(report.rows.flatMap(({ failure }) => failure ?? [])).toEqual([]);
+    const figures = report.rows.flatMap((row) => Object.values(row.figures));
+    expect(figures.length).toBeGreaterThan(0);
+    for (const { median } of figures) expect(median).not.toBeNaN();
+    for (const line of tableOf(report)) expect(line.length).toBeLessThanOrEqual(100);
+  },
+);

@@ -1,0 +1,34 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+
+import { Unavailable } from "./system.ts";
+
+/** The client libraries of other systems are kept out of the workspace: who does not compare does not install them. */
+const folder = fileURLToPath(new URL("../../peers/", import.meta.url));
+
+const require = createRequire(`${folder}package.json`);
+
+/** Loads a client library from the folder of the peers. Fails with {@link Unavailable} where it is not installed. */
+export function loadPeer(name: string): unknown {
+  requirePeer(name);
+  return require(name);
+}
+
+/** Fails with {@link Unavailable} when the library is not installed. */
+export function requirePeer(name: string): void {
+  try {
+    require.resolve(name);
+  } catch {
+    throw new Unavailable(`no ${name} here (npm run bench -- --install-peers)`);
+  }
+}
+
+/** Installs what tools/bench/peers/package.json names, next to it. */
+export async function installPeers(): Promise<void> {
+  const args = ["install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"];
+  const npm = spawn("npm", args, { cwd: folder, stdio: ["ignore", "inherit", "inherit"] });
+  const [code] = (await once(npm, "exit")) as [number | null];
+  if (code !== 0) throw new Error(`npm install in ${folder} ended with code ${code}`);
+}

@@ -1,0 +1,59 @@
+import { startApi, startDispatcher, startStack } from "@sluice/stack";
+
+import { assemble } from "../assemble.ts";
+import { profilingEnvironment, profilingPostgres } from "../../profile/profiling.ts";
+import { Unavailable, type RunningSystem, type StartOptions, type System } from "../system.ts";
+
+/** This project, as `npm start` runs it: one API, one dispatcher, Postgres and NATS, in processes of their own. */
+export const sluice: System = {
+  name: "sluice",
+  title: "Sluice",
+  settings:
+    "Postgres with fsync and synchronous_commit on; answered after the commit; over HTTP by the SDK",
+  start: async (options) =>
+    options.url === undefined ? startFresh(options) : { ...existing(options.url) },
+};
+
+/** For tests, which have a Postgres and a NATS already. */
+export async function startSluiceOn(databaseUrl: string, natsUrl: string): Promise<RunningSystem> {
+  return assemble(async (cleanup) => {
+    const options = { databaseUrl, natsUrl };
+    const dispatcher = cleanup.use(await startDispatcher(options));
+    const api = cleanup.use(await startApi(options));
+    return {
+      address: { url: api.url },
+      description: "Sluice",
+      postgres: { url: databaseUrl, adminUrl: undefined },
+      services: [dispatcher, api],
+    };
+  });
+}
+
+async function startFresh({ profileFolder }: StartOptions): Promise<RunningSystem> {
+  return assemble(async (cleanup, folder) => {
+    const settings = profileFolder === undefined ? {} : profilingPostgres;
+    const stack = cleanup.use(await startStack({ dataDir: folder, durable: true, settings }));
+    const { databaseUrl, natsUrl, postgres, nats } = stack;
+    if (natsUrl === undefined)
+      throw new Unavailable(
+        "no nats-server could be found or installed (apt-get install nats-server)",
+      );
+    const options = { databaseUrl, natsUrl, env: profilingEnvironment(profileFolder) };
+    const dispatcher = cleanup.use(await startDispatcher(options));
+    const api = cleanup.use(await startApi(options));
+    return {
+      address: { url: api.url },
+      description: `Sluice on Postgres ${postgres?.version} and NATS ${nats?.version}`,
+      postgres: { url: databaseUrl, adminUrl: postgres?.adminUrl },
+      services: [dispatcher, api],
+    };
+  });
+}
+
+function existing(url: string): RunningSystem {
+  return {
+    address: { url },
+    description: `Sluice at ${url}`,
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}

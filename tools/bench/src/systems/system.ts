@@ -1,0 +1,36 @@
+import type { Postgres } from "./postgres.ts";
+import type { Address } from "../load/assignment.ts";
+import type { ServiceProcess } from "@sluice/stack";
+
+/** A system that can be measured. */
+export interface System {
+  /** For `--systems`. */
+  name: string;
+  /** For tables and charts. */
+  title: string;
+  /** How safe it is and what is set, in words: printed beside every figure. */
+  settings: string;
+  /** Starts it with data of its own. Fails with {@link Unavailable} where it is not installed. */
+  start(options: StartOptions): Promise<RunningSystem>;
+}
+
+export interface StartOptions {
+  /** Collect profiles into this folder. */
+  profileFolder?: string | undefined;
+  /** Measure this installation instead of starting one. */
+  url?: string | undefined;
+}
+
+export interface RunningSystem extends AsyncDisposable {
+  /** What its clients in other processes need. */
+  address: Address;
+  /** With its version. */
+  description: string;
+  /** Where it has its data, if that is a Postgres. */
+  postgres?: Postgres;
+  /** Its own processes, if it has any that answer `/metrics`. */
+  services?: ServiceProcess[];
+}
+
+/** A system that is not here; the message says what to install. */
+export class Unavailable extends Error {}

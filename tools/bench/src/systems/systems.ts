@@ -1,0 +1,19 @@
+import { bullmq } from "./bullmq/system.ts";
+import { jetstream, jetstreamSynced } from "./jetstream/system.ts";
+import { pgBoss } from "./pg-boss/system.ts";
+import { pgmq } from "./pgmq/system.ts";
+import { rabbitmqClassic, rabbitmqQuorum } from "./rabbitmq/system.ts";
+import { sluice } from "./sluice/system.ts";
+import type { System } from "./system.ts";
+
+/** Everything that can be measured; the first is what ratios refer to. Clients are in open-client.ts. */
+export const systems: readonly System[] = [
+  sluice,
+  jetstream,
+  jetstreamSynced,
+  rabbitmqClassic,
+  rabbitmqQuorum,
+  pgmq,
+  pgBoss,
+  bullmq,
+];

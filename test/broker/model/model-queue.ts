@@ -23,6 +23,7 @@ export interface ModelSettings {
 }
 
 export type State = "visible" | "inFlight" | "delayed";
+export type Counts = Record<State, number>;
 
 /** A message as a receive returned it. */
 export interface Received {
@@ -181,7 +182,7 @@ export class ModelQueue {
     for (const delivery of moved) (destination ?? delivery.source)?.add(delivery, now);
   }
 
-  counts(now: number): Record<State, number> {
+  counts(now: number): Counts {
     const counts = { visible: 0, inFlight: 0, delayed: 0 };
     for (const delivery of this.#deliveries) counts[stateOf(delivery, now)] += 1;
     return counts;

@@ -96,7 +96,8 @@ export class World {
       destination: destination === undefined ? undefined : await this.#row(destination),
     });
     for (;;) {
-      await carryOnRedrives({ sql: this.broker.sql, bus, signal: NEVER });
+      const { sql, observer } = this.broker;
+      await carryOnRedrives({ sql, bus, observer, signal: NEVER });
       const now = await redrives.find(source, task.id);
       if (now?.status === "completed") return;
     }

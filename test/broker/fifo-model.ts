@@ -1,4 +1,4 @@
-import type { Counts } from "./model.ts";
+import type { Counts } from "./model/model-queue.ts";
 
 interface Delivery {
   messageId: string;

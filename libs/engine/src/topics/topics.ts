@@ -10,20 +10,19 @@ import {
   type Page,
   type PageRequest,
 } from "../directory/pages.ts";
-import { sameTags } from "../directory/tags.ts";
 import { SluiceError, topicNotFound } from "../errors.ts";
+import {
+  checkTopicSettings,
+  differingTopicSettings,
+  topicDefaults,
+  type TopicSettings,
+} from "./topic-settings.ts";
 
-export interface Topic {
+export interface Topic extends TopicSettings {
   id: string;
   account: string;
   name: string;
-  tags: Record<string, string>;
   createdAt: Date;
-}
-
-export interface NewTopic {
-  name: string;
-  tags?: Record<string, string> | undefined;
 }
 
 const { topics } = schema;
@@ -36,24 +35,27 @@ export class Topics {
     this.#db = db;
   }
 
-  /** Creates a topic, or finds the one that is there with the same attributes. @throws {SluiceError} `topic_exists` */
+  /** Creates a topic, or finds the one that is there with the same settings. @throws {SluiceError} `topic_exists`, `invalid_request` */
   async create(
     account: string,
-    { name, tags = {} }: NewTopic,
+    { name, ...some }: { name: string } & Partial<TopicSettings>,
   ): Promise<{ topic: Topic; created: boolean }> {
+    const settings = { ...topicDefaults, ...withoutUndefined(some) };
+    checkTopicSettings(name, settings);
     const [row] = await this.#db
       .insert(topics)
-      .values({ account: BigInt(account), name, tags })
+      .values({ ...settings, account: BigInt(account), name })
       .onConflictDoNothing()
       .returning();
     if (row) return { topic: topicOf(row), created: true };
     const existing = await this.find(account, name);
     // Deleted between the two statements: it is free again.
-    if (!existing) return await this.create(account, { name, tags });
-    if (!sameTags(existing.tags, tags)) {
+    if (!existing) return await this.create(account, { name, ...some });
+    const differing = differingTopicSettings(existing, settings);
+    if (differing.length > 0) {
       throw new SluiceError(
         "topic_exists",
-        `topic "${name}" exists with other attributes; change it with PATCH /v1/topics/${name}`,
+        `topic "${name}" exists with another ${differing.join(", ")}; change it with PATCH /v1/topics/${name}`,
       );
     }
     return { topic: existing, created: false };
@@ -85,13 +87,21 @@ export class Topics {
     return pageOf(rows.map(topicOf), limit, (topic) => topic.name);
   }
 
-  /** @throws {SluiceError} `topic_not_found` */
-  async update(
-    account: string,
-    name: string,
-    change: { tags: Record<string, string> },
-  ): Promise<Topic> {
-    const [row] = await this.#db.update(topics).set(change).where(named(account, name)).returning();
+  /**
+   * Changes what is named and leaves the rest.
+   * @throws {SluiceError} `topic_not_found`; `invalid_request` for what does not fit the kind of the topic
+   */
+  async update(account: string, name: string, change: Partial<TopicSettings>): Promise<Topic> {
+    const settings = withoutUndefined(change);
+    const before = await this.find(account, name);
+    if (!before) throw topicNotFound(name);
+    checkTopicSettings(name, { ...before, ...settings });
+    if (Object.keys(settings).length === 0) return before;
+    const [row] = await this.#db
+      .update(topics)
+      .set(settings)
+      .where(named(account, name))
+      .returning();
     if (!row) throw topicNotFound(name);
     return topicOf(row);
   }
@@ -112,4 +122,10 @@ function named(account: string, name: string) {
 
 function topicOf(row: typeof topics.$inferSelect): Topic {
   return { ...row, id: String(row.id), account: accountOf(row.account) };
+}
+
+function withoutUndefined<T extends object>(object: T): Partial<T> {
+  return Object.fromEntries(
+    Object.entries(object).filter(([, value]) => value !== undefined),
+  ) as Partial<T>;
 }

@@ -9,6 +9,7 @@ export const errorCodes = {
   invalid_name: { retryable: false },
   invalid_filter_policy: { retryable: false },
   receipt_handle_invalid: { retryable: false },
+  unauthenticated: { retryable: false },
   topic_not_found: { retryable: false },
   queue_not_found: { retryable: false },
   subscription_not_found: { retryable: false },

@@ -30,6 +30,7 @@ export type {
   QueueInfoWithCounts,
   NewQueueSettings,
   QueueSettings,
+  QueueTotals,
   RedriveAllowPolicy,
   RedrivePolicy,
 } from "./admin/queues.ts";

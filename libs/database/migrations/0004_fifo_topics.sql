@@ -1,3 +1,4 @@
+-- Locks: ACCESS EXCLUSIVE on topics and outbox, which are small; the indexes are made anew on an outbox that is nearly empty.
 CREATE SEQUENCE "public"."topic_sequences" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1;--> statement-breakpoint
 CREATE TABLE "topic_deduplication_ids" (
 	"topic_id" bigint NOT NULL,

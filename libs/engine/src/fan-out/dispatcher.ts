@@ -1,5 +1,6 @@
 import type { Bus, BusSubscription } from "@sluice/bus";
 import type { Sql } from "@sluice/database";
+import { failpoint } from "@sluice/runtime";
 
 import type { Observer } from "../observer.ts";
 import { Pace } from "../pace.ts";
@@ -46,6 +47,7 @@ export class Dispatcher {
         observer.failed("filter policy", error);
       }),
       committed: ({ batches, deliveries, queueIds }) => {
+        if (batches > 0) failpoint("fan-out.committed");
         if (queueIds.length > 0) bus.signalQueues(queueIds);
         if (batches > 0) observer.fannedOut(batches, deliveries);
       },
@@ -57,6 +59,7 @@ export class Dispatcher {
     this.#announcements = await this.#options.bus.takeBatches(
       async (batchIds) => {
         try {
+          failpoint("fan-out.announced");
           const { fifoTopicIds } = await fanOut(this.#context, batchIds);
           // Not waited for: a topic that somebody holds up holds up no other.
           for (const topicId of fifoTopicIds) void this.#ordered.fanOut(topicId);

@@ -195,11 +195,11 @@ function isBefore(
 }
 
 /** The entry as a receive would hand it out. */
-export async function asHandedOut<Entry extends { row: StoredRow; line: string }>(
-  entry: Entry,
+export async function asHandedOut<Stored extends { row: StoredRow; line: string }>(
+  entry: Stored,
   { account }: { account: string },
   envelopes: Envelopes,
-): Promise<Entry> {
+): Promise<Stored> {
   const { envelope, sent_at } = entry.row;
   if (envelope === null) return entry;
   const slice = { account, envelope, sentAt: Math.floor(sent_at) };

@@ -181,7 +181,7 @@ export function fifoMessagesOf(
     }
   }
   return batches.flatMap(({ id, account, targetId, lines, messages }) =>
-    messages.map(({ groupId = "", deduplicationId = "" }, bit) => {
+    messages.map(({ groupId, deduplicationId = "" }, bit) => {
       const key = keyOf.get(`${id}/${bit}`);
       return {
         targetId,

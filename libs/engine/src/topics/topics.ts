@@ -22,8 +22,12 @@ export interface Topic extends TopicSettings {
   id: string;
   account: string;
   name: string;
+  /** What AWS' protocols set and show although it has no meaning here. */
+  awsAttributes: Record<string, string>;
   createdAt: Date;
 }
+
+type SettableTopic = Partial<TopicSettings & Pick<Topic, "awsAttributes">>;
 
 const { topics } = schema;
 
@@ -38,7 +42,7 @@ export class Topics {
   /** Creates a topic, or finds the one that is there with the same settings. @throws {SluiceError} `topic_exists`, `invalid_request` */
   async create(
     account: string,
-    { name, ...some }: { name: string } & Partial<TopicSettings>,
+    { name, ...some }: { name: string } & SettableTopic,
   ): Promise<{ topic: Topic; created: boolean }> {
     const settings = { ...topicDefaults, ...withoutUndefined(some) };
     checkTopicSettings(name, settings);
@@ -91,7 +95,7 @@ export class Topics {
    * Changes what is named and leaves the rest.
    * @throws {SluiceError} `topic_not_found`; `invalid_request` for what does not fit the kind of the topic
    */
-  async update(account: string, name: string, change: Partial<TopicSettings>): Promise<Topic> {
+  async update(account: string, name: string, change: SettableTopic): Promise<Topic> {
     const settings = withoutUndefined(change);
     const before = await this.find(account, name);
     if (!before) throw topicNotFound(name);

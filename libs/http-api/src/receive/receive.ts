@@ -129,8 +129,8 @@ export function addReceiveEndpoint(api: Api): void {
   );
 }
 
-/** Aborted when the client hangs up before the whole answer was handed to the network. */
-function goneSignal(c: Context<ApiEnv>): AbortSignal {
+/** Aborted when the client hangs up before the whole answer was handed to the network, or when its key is disabled. */
+export function goneSignal(c: Context<ApiEnv>): AbortSignal {
   const outgoing = c.env?.outgoing;
   if (!outgoing) return c.req.raw.signal;
   const { socket } = outgoing;
@@ -140,14 +140,22 @@ function goneSignal(c: Context<ApiEnv>): AbortSignal {
     // Node says so also of an answer that was still in its buffers when the connection broke.
     written = socket !== null && !socket.destroyed && socket.errored === null;
   });
+  const endWatch = c.var.watchKey?.(() => {
+    gone.abort();
+  });
   outgoing.once("close", () => {
+    endWatch?.();
     if (!written) gone.abort();
   });
   return gone.signal;
 }
 
 /** A client that goes away before the answer is written gets nothing: the messages are visible again at once. */
-function releaseUnlessRead(c: Context<ApiEnv>, received: Received, signal: AbortSignal): void {
+export function releaseUnlessRead(
+  c: Context<ApiEnv>,
+  received: Pick<Received, "release">,
+  signal: AbortSignal,
+): void {
   const release = () => {
     received.release().catch((error: unknown) => {
       c.var.report(error);

@@ -139,6 +139,6 @@ export function addTopicEndpoints(api: Api): void {
   );
 }
 
-function shown({ id: _id, account: _account, ...topic }: Topic) {
+function shown({ id: _id, account: _account, awsAttributes: _aws, ...topic }: Topic) {
   return topic;
 }

@@ -42,14 +42,16 @@ describe("a publish to a FIFO topic", () => {
     const standard = await broker.newQueue();
     const topic = await newFifoTopic(broker, [...queues, standard]);
     const answers = await publish(broker, topic, [...grouped("a", 80), ...grouped("b", 30)]);
-    expect(answers).toEqual(
-      [...answers].sort((x, y) => (x.slice(-20) < y.slice(-20) ? -1 : 1)),
-    );
+    expect(answers).toEqual([...answers].sort((x, y) => (x.slice(-20) < y.slice(-20) ? -1 : 1)));
     await untilFannedOut(broker);
     for (const queue of queues) {
       const messages = await broker.client().drain(queue);
-      const bodies = (contents: Content[]) => contents.map((each) => (each as { body: string }).body);
-      expect(byGroup(messages)).toEqual({ a: bodies(grouped("a", 80)), b: bodies(grouped("b", 30)) });
+      const bodies = (contents: Content[]) =>
+        contents.map((each) => (each as { body: string }).body);
+      expect(byGroup(messages)).toEqual({
+        a: bodies(grouped("a", 80)),
+        b: bodies(grouped("b", 30)),
+      });
       expect(await broker.counts(queue)).toMatchObject({ inFlight: 110 });
     }
     const spread = await broker.client().drain(standard);
@@ -150,7 +152,10 @@ test("a standard topic takes no FIFO queue", async () => {
 const groupId = fc.constantFrom("a", "b", "c");
 const round = fc.record({
   publishes: fc.array(
-    fc.record({ by: fc.nat({ max: 1 }), groups: fc.array(groupId, { minLength: 1, maxLength: 12 }) }),
+    fc.record({
+      by: fc.nat({ max: 1 }),
+      groups: fc.array(groupId, { minLength: 1, maxLength: 12 }),
+    }),
     { minLength: 1, maxLength: 8 },
   ),
   /** Ends whatever a dispatcher is at, at any point of it. */
@@ -172,7 +177,10 @@ test.each([
     });
     await fc.assert(
       fc.asyncProperty(fc.array(round, { minLength: 1, maxLength: 4 }), async (rounds) => {
-        const queues = [await broker.newQueue({ fifo: true }), await broker.newQueue({ fifo: true })];
+        const queues = [
+          await broker.newQueue({ fifo: true }),
+          await broker.newQueue({ fifo: true }),
+        ];
         const topic = await newFifoTopic(broker, queues);
         const published: { sequence: string; groupId: string; body: string }[] = [];
         for (const { publishes, crash } of rounds) {

@@ -129,7 +129,13 @@ interface FanOutRow {
 }
 
 function resultOf(rows: readonly FanOutRow[]): TakenBatches {
-  const taken: TakenBatches = { batches: 0, deliveries: 0, queueIds: [], left: [], fifoTopicIds: [] };
+  const taken: TakenBatches = {
+    batches: 0,
+    deliveries: 0,
+    queueIds: [],
+    left: [],
+    fifoTopicIds: [],
+  };
   for (const { queue_id, count, batch_id, filters, fifo_topic_id } of rows) {
     if (fifo_topic_id !== null) {
       taken.fifoTopicIds.push(fifo_topic_id);

@@ -31,7 +31,10 @@ export async function insertFifo(
         tx,
         batches.map((batch) => batch.targetId),
       ),
-      lockGroups(tx, messages.map(({ targetId, groupId }) => ({ queueId: targetId, groupId }))),
+      lockGroups(
+        tx,
+        messages.map(({ targetId, groupId }) => ({ queueId: targetId, groupId })),
+      ),
       insert(tx, batches, messages),
     ]);
     return rows;

@@ -15,7 +15,6 @@ import {
  */
 export const engineHas = {
   fifoQueues: "fifo" in queueDefaults,
-  fifoTopics: false,
 };
 
 export interface FifoSettings {

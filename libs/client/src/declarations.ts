@@ -28,7 +28,7 @@ type In<Schema extends Any> = StandardSchemaV1.InferInput<Schema>;
 type Out<Schema extends Any> = StandardSchemaV1.InferOutput<Schema>;
 
 /**
- * Declares a topic: its name (1 to 256 of `A-Z a-z 0-9 _ -`) and the schema of what is published to it.
+ * Declares a topic: its name (1 to 256 of `A-Z a-z 0-9 _ -`; that of a FIFO topic ends in `.fifo`) and the schema of what is published to it.
  *
  * Any Standard Schema will do (Zod, Valibot, ArkType …): publishing takes its input type, handlers get its output
  * type, and bodies are JSON. Without a schema, payloads are strings and go as they are. Throws `invalid_name`.
@@ -86,8 +86,8 @@ export type QueueReference = string | QueueDeclaration;
 export function topicName(reference: TopicReference): string {
   return checkedName(reference, {
     kind: "topic",
-    form: /^[A-Za-z0-9_-]{1,256}$/,
-    rule: "expected 1 to 256 of A-Z a-z 0-9 _ -",
+    form: /^(?=.{1,256}$)[A-Za-z0-9_-]+(\.fifo)?$/,
+    rule: "expected 1 to 256 of A-Z a-z 0-9 _ -, and .fifo at the end of a FIFO topic's",
   });
 }
 

@@ -34,6 +34,16 @@ export const topics = pgTable(
     id: id("id").primaryKey().generatedAlwaysAsIdentity(),
     account: account(),
     name: text("name").notNull(),
+    /** Whether it keeps the order of a message group; its name ends in `.fifo` then, and only then. */
+    fifo: boolean("fifo").notNull().default(false),
+    /** Of a FIFO topic: whether a message without a deduplication id gets the SHA-256 of its body. */
+    contentBasedDeduplication: boolean("content_based_deduplication").notNull().default(false),
+    /** Of a FIFO topic: within what a deduplication id tells messages apart. */
+    fifoThroughputScope: text("fifo_throughput_scope")
+      .$type<"topic" | "messageGroup">()
+      .notNull()
+      .default("topic"),
+    maxMessageSize: integer("max_message_size").notNull().default(262_144),
     tags: jsonb("tags").$type<Record<string, string>>().notNull().default({}),
     /** What AWS' protocols set and show although it has no meaning here, such as a Policy, by its name there. */
     awsAttributes: jsonb("aws_attributes").$type<Record<string, string>>().notNull().default({}),
@@ -42,7 +52,19 @@ export const topics = pgTable(
   (t) => [
     unique("topics_name").on(t.account, t.name),
     // Postgres' regular expressions count to 255 only.
-    check("topics_name_form", sql`${t.name} ~ '^[A-Za-z0-9_-]+$' AND length(${t.name}) <= 256`),
+    check(
+      "topics_name_form",
+      sql`CASE WHEN ${t.fifo} THEN ${t.name} ~ '^[A-Za-z0-9_-]+[.]fifo$' ELSE ${t.name} ~ '^[A-Za-z0-9_-]+$' END AND length(${t.name}) <= 256`,
+    ),
+    check(
+      "topics_fifo",
+      sql`${t.fifo} OR NOT ${t.contentBasedDeduplication} AND ${t.fifoThroughputScope} = 'topic'`,
+    ),
+    check(
+      "topics_fifo_throughput_scope",
+      sql`${t.fifoThroughputScope} IN ('topic', 'messageGroup')`,
+    ),
+    check("topics_max_message_size", sql`${t.maxMessageSize} BETWEEN 1024 AND 1048576`),
   ],
 );
 
@@ -229,9 +251,48 @@ export const outbox = pgTable(
     /** The groups of its messages, and which messages are in each; null where none has a group. */
     groupIds: text("group_ids").array(),
     groupMasks: id("group_masks").array(),
+    /** Of FIFO topics: its place in the order of the topic's commits. Null elsewhere, with all that follows. */
+    sequence: id("sequence"),
+    /** The messages that are no duplicates: their bits, and what FIFO queues ask of each. */
+    messageBits: smallint("message_bits").array(),
+    messageIds: uuid("message_ids").array(),
+    messageGroupIds: text("message_group_ids").array(),
+    deduplicationIds: text("deduplication_ids").array(),
   },
-  // The sweeper begins where it was a while ago: batch ids are handed out in blocks, so they are in no order of time.
-  (t) => [index("outbox_sent").on(t.sentAt)],
+  (t) => [
+    // The sweeper begins where it was a while ago: batch ids are handed out in blocks, so they are in no order of time.
+    index("outbox_sent")
+      .on(t.sentAt)
+      .where(sql`${t.sequence} IS NULL`),
+    index("outbox_order")
+      .on(t.topicId, t.sequence)
+      .where(sql`${t.sequence} IS NOT NULL`),
+  ],
+);
+
+/** Numbers the batches of FIFO topics. Taken under the lock of their topic and without a cache: of a topic its order is that of commits. */
+export const topicSequences = pgSequence("topic_sequences");
+
+/** What FIFO topics accepted lately; the same id again within five minutes is not stored again. */
+export const topicDeduplicationIds = pgTable(
+  "topic_deduplication_ids",
+  {
+    topicId: id("topic_id").notNull(),
+    /** The group within which the id counts, or nothing: the whole topic. */
+    scope: text("scope").notNull(),
+    deduplicationId: text("deduplication_id").notNull(),
+    account: account(),
+    acceptedAt: time("accepted_at").notNull(),
+    messageId: uuid("message_id").notNull(),
+    sequenceNumber: text("sequence_number").notNull(),
+  },
+  (t) => [
+    primaryKey({
+      name: "topic_deduplication_ids_pkey",
+      columns: [t.topicId, t.scope, t.deduplicationId],
+    }),
+    index("topic_deduplication_ids_accepted").on(t.acceptedAt),
+  ],
 );
 
 /**

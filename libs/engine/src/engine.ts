@@ -146,7 +146,7 @@ export class Engine implements AsyncDisposable {
   /**
    * Subscribes a queue to a topic: every publish answered after this resolves reaches the queue, if its filter accepts it.
    * @throws {SluiceError} `topic_not_found`, `queue_not_found`, `subscription_exists`, `invalid_filter_policy`;
-   * `invalid_request` for a FIFO queue
+   * `invalid_request` for a FIFO queue and a standard topic
    */
   async subscribe(
     account: string,
@@ -160,7 +160,6 @@ export class Engine implements AsyncDisposable {
     ]);
     if (!topic) throw topicNotFound(topicName);
     if (!queue) throw queueNotFound(queueName);
-    if (queue.fifo) throw notSubscribable(queueName);
     try {
       return await this.subscriptions.create(account, { topic, queue }, settings);
     } catch (error) {
@@ -282,10 +281,4 @@ export class Engine implements AsyncDisposable {
       this.#observer.failed("cache invalidation", error);
     }
   }
-}
-
-/** A topic fans out in no order. */
-function notSubscribable(queueName: string): SluiceError {
-  const message = `"${queueName}" is a FIFO queue, and a standard topic has no order; subscribe a standard queue`;
-  return new SluiceError("invalid_request", message, { details: [{ path: "queue", message }] });
 }

@@ -3,7 +3,10 @@ import { z } from "@hono/zod-openapi";
 /** Field types that several endpoints share. Limits and defaults: LIMITS, as the native API has them. */
 export const topicName = z
   .string()
-  .regex(/^[A-Za-z0-9_-]{1,256}$/, "a topic name has 1 to 256 of A-Z a-z 0-9 _ -")
+  .regex(
+    /^(?=.{1,256}$)[A-Za-z0-9_-]+(\.fifo)?$/,
+    "a topic name has 1 to 256 of A-Z a-z 0-9 _ -; that of a FIFO topic ends in .fifo, which counts",
+  )
   .openapi({ example: "orders" });
 
 export const queueName = z
@@ -86,7 +89,7 @@ export const sequenceNumber = z
   .regex(/^\d{20}$/)
   .openapi({
     example: "00000000000000004096",
-    description: "FIFO queues: the order within a group",
+    description: "FIFO topics and queues: the order within a group",
   });
 
 export const timestamp = z.iso.datetime().openapi({ example: "2026-11-23T09:30:00.000Z" });

@@ -3,8 +3,13 @@ import type { AttributesInput } from "@sluice/client";
 interface MessageOptions {
   /** Up to 10, besides the body: `{ type: "push", count: 3, digest: bytes }`. Their sizes count toward the message's. */
   readonly attributes?: AttributesInput;
-  /** What the message belongs to: up to 128 letters, digits and punctuation. A FIFO queue needs it: it keeps the order within. */
+  /** What the message belongs to: up to 128 letters, digits and punctuation. A FIFO topic or queue needs it: it keeps the order within. */
   readonly groupId?: string;
+  /**
+   * FIFO topics and queues: what the message is known by, up to 128 letters, digits and punctuation. The same id again within
+   * 5 minutes stores nothing and returns the first message. Default: what `contentBasedDeduplication` makes of the body.
+   */
+  readonly deduplicationId?: string;
 }
 
 /** What a message to a topic can carry besides its payload. */
@@ -17,11 +22,6 @@ export interface TopicMessageOptions extends MessageOptions {
 export interface QueueMessageOptions extends MessageOptions {
   /** How long the message stays hidden, in seconds; not in FIFO queues. Default: the queue's delay. */
   readonly delay?: number;
-  /**
-   * FIFO queues: what the message is known by, up to 128 letters, digits and punctuation. The same id again within 5 minutes
-   * stores nothing and returns the first message. Default: what a queue with `contentBasedDeduplication` makes of the body.
-   */
-  readonly deduplicationId?: string;
 }
 
 /** How the call itself is made. */

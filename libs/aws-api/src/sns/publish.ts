@@ -83,10 +83,7 @@ function messageOf(topic: Topic, given: Given): MessageInput {
   if (isFifoTopic(topic)) {
     if (groupId === undefined)
       throw invalidParameter("The MessageGroupId parameter is required for FIFO topics");
-    if (
-      deduplicationId === undefined &&
-      topic.awsAttributes["ContentBasedDeduplication"] !== "true"
-    )
+    if (deduplicationId === undefined && !topic.contentBasedDeduplication)
       throw invalidParameter(
         "The topic should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly",
       );

@@ -1,4 +1,4 @@
-import type { Topic } from "@sluice/engine";
+import type { Topic, TopicSettings } from "@sluice/engine";
 
 import type { Call } from "../call.ts";
 import { isFifoTopic } from "../contract.ts";
@@ -59,6 +59,18 @@ export function readTopicAttribute(
       : invalidParameter("AttributeValue", `Invalid value for attribute ${name}`);
   }
   return { [name]: text };
+}
+
+/** What of the kept attributes the engine heeds. */
+export function settingsOf(
+  fifo: boolean,
+  { ContentBasedDeduplication, FifoThroughputScope }: Record<string, string>,
+): Partial<TopicSettings> {
+  if (!fifo) return {};
+  return {
+    contentBasedDeduplication: ContentBasedDeduplication === "true",
+    fifoThroughputScope: FifoThroughputScope === "MessageGroup" ? "messageGroup" : "topic",
+  };
 }
 
 export async function shownTopicAttributes(

@@ -3,13 +3,12 @@ import { isDeepStrictEqual } from "node:util";
 import type { Topic } from "@sluice/engine";
 
 import type { Call } from "../call.ts";
-import { engineHas } from "../contract.ts";
 import { invalidParameter } from "../errors.ts";
 import type { SnsInput } from "../model/sns.ts";
 import { isTopicName, noSuchTopic, topicArn, topicOfArn } from "../names/topic-arn.ts";
 import { parseObject } from "../policy.ts";
 import { checkTags } from "./tags.ts";
-import { readTopicAttribute, shownTopicAttributes } from "./topic-attributes.ts";
+import { readTopicAttribute, settingsOf, shownTopicAttributes } from "./topic-attributes.ts";
 
 /** Idempotent: what the request names has to be as it is; what it leaves out may be anything. */
 export async function createTopic(call: Call, input: SnsInput<"CreateTopic">) {
@@ -26,14 +25,18 @@ export async function createTopic(call: Call, input: SnsInput<"CreateTopic">) {
       readTopicAttribute(attribute, text, { fifo, isNew: true }),
     ),
   ) as Record<string, string>;
-  if (fifo && !engineHas.fifoTopics)
-    throw invalidParameter("Attributes", "FIFO topics are not supported yet");
   const existing = await call.engine.topics.find(call.account, name);
   if (existing) {
     checkSame(existing, awsAttributes, Object.keys(tags).length > 0 ? tags : undefined);
     return { TopicArn: topicArn(call, name) };
   }
-  await call.engine.topics.create(call.account, { name, tags, awsAttributes });
+  await call.engine.topics.create(call.account, {
+    name,
+    tags,
+    awsAttributes,
+    fifo,
+    ...settingsOf(fifo, awsAttributes),
+  });
   call.engine.changed({ kind: "topic", account: call.account, name });
   return { TopicArn: topicArn(call, name) };
 }
@@ -100,7 +103,10 @@ export async function keepAttributes(
   const awsAttributes = Object.fromEntries(
     Object.entries({ ...before, ...change }).filter(([, text]) => text !== ""),
   );
-  await call.engine.topics.update(call.account, name, { awsAttributes });
+  await call.engine.topics.update(call.account, name, {
+    awsAttributes,
+    ...settingsOf(name.endsWith(".fifo"), awsAttributes),
+  });
   call.engine.changed({ kind: "topic", account: call.account, name });
 }
 

@@ -9,11 +9,21 @@ export type Tags = Readonly<Record<string, string>>;
 
 export interface TopicInfo {
   readonly name: string;
+  readonly fifo: boolean;
+  readonly contentBasedDeduplication: boolean;
+  readonly fifoThroughputScope: "topic" | "messageGroup";
+  readonly maxMessageSize: number;
   readonly tags: Tags;
   readonly createdAt: Date;
 }
 
 export interface TopicSettings {
+  /** FIFO topics: a message without a deduplication id gets the SHA-256 of its body. Default false. */
+  readonly contentBasedDeduplication?: boolean;
+  /** FIFO topics: within what a deduplication id counts. Default `topic`. */
+  readonly fifoThroughputScope?: "topic" | "messageGroup";
+  /** Bytes of body and attributes, 1,024 to 1,048,576. Default 262,144. */
+  readonly maxMessageSize?: number;
   /** Up to 50; keys up to 128 characters, values up to 256. */
   readonly tags?: Tags;
 }
@@ -26,9 +36,10 @@ export class TopicAdmin {
     this.#connection = connection;
   }
 
-  /** Creates the topic, or returns it when it exists with the same settings. Throws `topic_exists` when they differ. */
+  /** Creates the topic (a FIFO topic where its name ends in `.fifo`), or returns it when it exists with the same settings. Throws `topic_exists` when they differ. */
   async create(topic: TopicReference, settings: TopicSettings = {}): Promise<TopicInfo> {
-    const body = { name: topicName(topic), ...settings };
+    const name = topicName(topic);
+    const body = { name, ...(name.endsWith(".fifo") && { fifo: true }), ...settings };
     return topicInfo(
       await this.#connection.request({ method: "POST", path: "/v1/topics", body, retry: true }),
     );

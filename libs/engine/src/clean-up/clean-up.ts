@@ -78,7 +78,9 @@ export async function cleanUp(
     const deletedQueueSlices = await inChunks(() => deleteOfDeletedQueues(sql));
     for (const table of OF_FIFO_QUEUES) await inChunks(() => deleteOfDeletedFifoQueues(sql, table));
     const idempotencyKeys = await inChunks(() => deleteIdempotencyKeys(sql));
-    const deduplicationIds = await inChunks(() => deleteDeduplicationIds(sql));
+    const deduplicationIds =
+      (await inChunks(() => deleteDeduplicationIds(sql, "deduplication_ids"))) +
+      (await inChunks(() => deleteDeduplicationIds(sql, "topic_deduplication_ids")));
     const receiveAttempts = await inChunks(() => deleteReceiveAttempts(sql));
     const redriveTasks = await inChunks(() => deleteRedriveTasks(sql));
     const filterPolicies = await inChunks(() => deleteFilterPolicies(sql));
@@ -133,10 +135,13 @@ async function deleteIdempotencyKeys(sql: Sql): Promise<number> {
   return result.count;
 }
 
-async function deleteDeduplicationIds(sql: Sql): Promise<number> {
+async function deleteDeduplicationIds(
+  sql: Sql,
+  table: "deduplication_ids" | "topic_deduplication_ids",
+): Promise<number> {
   const result = await sql`
-    DELETE FROM deduplication_ids WHERE ctid IN (
-      SELECT ctid FROM deduplication_ids
+    DELETE FROM ${sql(table)} WHERE ctid IN (
+      SELECT ctid FROM ${sql(table)}
       WHERE accepted_at < clock_timestamp() - make_interval(secs => ${DEDUPLICATION_INTERVAL}::int)
       LIMIT ${CHUNK}::int FOR UPDATE SKIP LOCKED)`;
   return result.count;

@@ -5,8 +5,9 @@ import { failpoint } from "@sluice/runtime";
 import type { Observer } from "../observer.ts";
 import { Pace } from "../pace.ts";
 import { Payloads } from "../receive/payloads.ts";
-import { fanOut, findForgotten, type FanOutContext } from "./fan-out.ts";
+import { fanOut, findForgotten, findForgottenTopics, type FanOutContext } from "./fan-out.ts";
 import { Filters } from "./filters.ts";
+import { OrderedFanOut } from "./ordered-fan-out.ts";
 
 export interface DispatcherOptions {
   sql: Sql;
@@ -30,7 +31,9 @@ const FULL_EVERY = 900;
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #fullPace = new Pace(FULL_EVERY);
+  readonly #topicsPace = new Pace(FULL_EVERY);
   readonly #context: FanOutContext;
+  readonly #ordered: OrderedFanOut;
   #announcements: BusSubscription | undefined;
 
   constructor(options: DispatcherOptions) {
@@ -49,13 +52,17 @@ export class Dispatcher {
         if (batches > 0) observer.fannedOut(batches, deliveries);
       },
     };
+    this.#ordered = new OrderedFanOut(this.#context);
   }
 
   async start(): Promise<void> {
     this.#announcements = await this.#options.bus.takeBatches(
       async (batchIds) => {
         try {
-          await this.#fanOut(batchIds);
+          failpoint("fan-out.announced");
+          const { fifoTopicIds } = await fanOut(this.#context, batchIds);
+          // Not waited for: a topic that somebody holds up holds up no other.
+          for (const topicId of fifoTopicIds) void this.#ordered.fanOut(topicId);
         } catch (error) {
           // The batches are still in the outbox; the sweeper takes them up.
           this.#options.observer.failed("fan-out", error);
@@ -68,14 +75,26 @@ export class Dispatcher {
   /** Resolves when the fan-out that was running has committed. */
   async stop(): Promise<void> {
     await this.#announcements?.stop();
+    await this.#ordered.idle();
   }
 
   /** Fans out whatever was forgotten: lost announcements, and those that a dead dispatcher had taken. */
   async sweep(signal?: AbortSignal): Promise<void> {
+    await Promise.all([this.#sweepStandard(signal), this.#sweepOrdered()]);
+  }
+
+  async #sweepOrdered(): Promise<void> {
+    if (!this.#topicsPace.isDue) return;
+    const { sql } = this.#options;
+    const topicIds = await this.#topicsPace.run(() => findForgottenTopics(sql, FORGOTTEN_AFTER));
+    await Promise.all(topicIds.map((topicId) => this.#ordered.fanOut(topicId)));
+  }
+
+  async #sweepStandard(signal?: AbortSignal): Promise<void> {
     for (;;) {
       const forgotten = await this.#findForgotten();
       if (forgotten.length === 0) return;
-      const batches = await this.#fanOut(forgotten);
+      const { batches } = await fanOut(this.#context, forgotten);
       // None taken: another dispatcher has them in hand.
       if (batches === 0 || signal?.aborted) return;
     }
@@ -95,10 +114,5 @@ export class Dispatcher {
     // More of that age may wait.
     if (all.length > 0) this.#fullPace.reset();
     return all;
-  }
-
-  async #fanOut(batchIds: readonly string[]): Promise<number> {
-    failpoint("fan-out.announced");
-    return await fanOut(this.#context, batchIds);
   }
 }

@@ -3,7 +3,7 @@ import type { Sql } from "@sluice/database";
 import type { Observer } from "../observer.ts";
 import type { Payloads } from "../receive/payloads.ts";
 import { evaluate } from "./evaluate.ts";
-import type { Filters } from "./filters.ts";
+import { NOTHING, type Filters } from "./filters.ts";
 import { takeBatches, type FilteredBatch, type TakenBatches } from "./take-batches.ts";
 
 export interface FanOutContext {
@@ -12,7 +12,7 @@ export interface FanOutContext {
   payloads: Payloads;
   observer: Observer;
   /** Told what each statement did, after its commit. */
-  committed: (taken: TakenBatches) => void;
+  committed: (taken: Pick<TakenBatches, "batches" | "deliveries" | "queueIds">) => void;
 }
 
 /** Payloads that are looked at by filters at once: 256 KiB each at most. */
@@ -20,21 +20,30 @@ const MAX_PAYLOADS = 32;
 /** Statements in a row that find other filters than those evaluated, before the batch is left to the sweeper. */
 const MAX_ATTEMPTS = 5;
 
+export interface FannedOut {
+  batches: number;
+  /** Topics of batches that were not fanned out: they have an order, see OrderedFanOut. */
+  fifoTopicIds: string[];
+}
+
 /**
  * Fans batches out, each once; resolves to how many. Those of topics without filters go with one statement that reads no
  * payload. It says which ones have filters: for them the payloads are read and the filters evaluated, and then they go.
  */
-export async function fanOut(context: FanOutContext, batchIds: readonly string[]): Promise<number> {
+export async function fanOut(
+  context: FanOutContext,
+  batchIds: readonly string[],
+): Promise<FannedOut> {
   const unfiltered = [...new Set(batchIds)].map((batchId) => ({
     batchId,
     filterIds: [],
     masks: [],
   }));
-  const { batches, left } = await take(context, unfiltered);
+  const { batches, left, fifoTopicIds } = await take(context, unfiltered);
   let total = batches;
   for (let start = 0; start < left.length; start += MAX_PAYLOADS)
     total += await takeFiltered(context, left.slice(start, start + MAX_PAYLOADS));
-  return total;
+  return { batches: total, fifoTopicIds };
 }
 
 /** A batch is left by a statement when its topic has other filters by now, or when others filled the statement. */
@@ -98,6 +107,27 @@ async function withMasks(
   });
 }
 
+/** For each batch, for each of its filters: the accepted messages. A filter that is gone by now accepts nothing. */
+export async function masksOf(
+  { filters, payloads, observer }: FanOutContext,
+  batches: readonly { batchId: string; filterIds: readonly string[] }[],
+): Promise<bigint[]> {
+  const filtered = batches.filter(({ filterIds }) => filterIds.length > 0);
+  const [compiled, lines] = await Promise.all([
+    filters.get(filtered.flatMap(({ filterIds }) => filterIds)),
+    payloads.get(filtered.map(({ batchId }) => batchId)),
+  ]);
+  return filtered.flatMap(({ batchId, filterIds }) =>
+    evaluate(
+      lines.get(batchId) ?? [],
+      filterIds.map((id) => compiled.get(id) ?? NOTHING),
+      (error) => {
+        observer.failed("filter evaluation", error);
+      },
+    ),
+  );
+}
+
 /** Ages in ms, by the database clock. */
 export interface Forgotten {
   /** Batches older than this were announced to nobody who acted on it. */
@@ -118,7 +148,24 @@ export async function findForgotten(
   const rows = await sql<{ batch_id: string }[]>`
     SELECT batch_id FROM outbox
     WHERE sent_at < (SELECT clock_timestamp() - ${olderThan}::float8 * interval '1 millisecond')
+      AND sequence IS NULL
       AND sent_at > (SELECT coalesce(clock_timestamp() - ${youngerThan ?? null}::float8 * interval '1 millisecond', '-infinity'))
     ORDER BY sent_at LIMIT ${limit}::int`;
   return rows.map((row) => row.batch_id);
+}
+
+/** FIFO topics whose first waiting batch is older than that, in ms: one look at the front of each. */
+export async function findForgottenTopics(sql: Sql, olderThan: number): Promise<string[]> {
+  const rows = await sql<{ topic_id: string }[]>`
+    WITH RECURSIVE heads AS (
+      (SELECT topic_id, sent_at FROM outbox WHERE sequence IS NOT NULL ORDER BY topic_id, sequence LIMIT 1)
+      UNION ALL
+      SELECT next.topic_id, next.sent_at FROM heads h CROSS JOIN LATERAL (
+        SELECT o.topic_id, o.sent_at FROM outbox o
+        WHERE o.sequence IS NOT NULL AND o.topic_id > h.topic_id ORDER BY o.topic_id, o.sequence LIMIT 1
+      ) next
+    )
+    SELECT topic_id FROM heads
+    WHERE sent_at < (SELECT clock_timestamp() - ${olderThan}::float8 * interval '1 millisecond')`;
+  return rows.map((row) => row.topic_id);
 }

@@ -5,8 +5,8 @@ import { LRUCache } from "lru-cache";
 /** Bound of what is kept, in characters of policies. */
 const MAX_SIZE = 64 * 1024 * 1024;
 
-/** Accepts nothing: in the place of a policy that cannot be compiled. */
-const NOTHING: CompiledFilter = {
+/** Accepts nothing: in the place of a policy that cannot be compiled, or is gone. */
+export const NOTHING: CompiledFilter = {
   accepts: () => false,
   explain: () => ({ path: "", message: "the policy cannot be evaluated" }),
 };

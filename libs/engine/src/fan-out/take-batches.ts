@@ -19,6 +19,8 @@ export interface TakenBatches {
   queueIds: string[];
   /** Batches that still wait, with the filters that their topics have now. */
   left: { batchId: string; filterIds: string[] }[];
+  /** FIFO topics of batches that were given; see takeOrdered. */
+  fifoTopicIds: string[];
 }
 
 /** Slices that one statement writes, unless a single batch has more queues than that. */
@@ -49,7 +51,7 @@ export async function takeBatches(
   });
   const rows = await sql<FanOutRow[]>`
     WITH waiting AS MATERIALIZED (
-      SELECT o.batch_id, o.account, o.topic_id,
+      SELECT o.batch_id, o.account, o.topic_id, o.sequence,
              (${numbers(batches.flatMap((batch) => batch.filterIds))}::bigint[])[g.first : g.first + g.count - 1] AS filters,
              (${numbers(batches.flatMap((batch) => batch.masks))}::bigint[])[g.first : g.first + g.count - 1] AS masks
       FROM unnest(
@@ -61,7 +63,7 @@ export async function takeBatches(
       ORDER BY o.batch_id FOR UPDATE OF o SKIP LOCKED
     ), fan_outs AS MATERIALIZED (
       SELECT t.account, t.topic_id, of.width, of.filters
-      FROM (SELECT DISTINCT account, topic_id FROM waiting) t
+      FROM (SELECT DISTINCT account, topic_id FROM waiting WHERE sequence IS NULL) t
       -- An aggregate for each topic, and not a join: that would be free to read the whole table.
       CROSS JOIN LATERAL (
         SELECT greatest(count(*), 1) AS width,
@@ -71,7 +73,7 @@ export async function takeBatches(
     ), evaluated AS MATERIALIZED (
       SELECT w.*, f.width, sum(f.width) OVER (ORDER BY w.batch_id ROWS UNBOUNDED PRECEDING) AS upto
       FROM waiting w JOIN fan_outs f ON f.topic_id = w.topic_id AND f.account = w.account
-      WHERE f.filters = w.filters
+      WHERE f.filters = w.filters AND w.sequence IS NULL
     ), taken AS (
       DELETE FROM outbox o USING evaluated e
       WHERE o.batch_id = e.batch_id AND (e.upto <= ${MAX_SLICES}::int OR e.upto = e.width)
@@ -106,13 +108,15 @@ export async function takeBatches(
       SELECT account, queue_id, 'delayed', sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
       FROM sliced WHERE moved GROUP BY account, queue_id, date_trunc('minute', visible_at)
     )
-    SELECT queue_id, count, NULL::bigint AS batch_id, NULL AS filters FROM counted
+    SELECT queue_id, count, NULL::bigint AS batch_id, NULL AS filters, NULL::bigint AS fifo_topic_id FROM counted
     UNION ALL
-    SELECT NULL, count(*)::int, NULL, NULL FROM taken
+    SELECT NULL, count(*)::int, NULL, NULL, NULL FROM taken
     UNION ALL
-    SELECT NULL, 0, w.batch_id, array_to_string(f.filters, ',')
+    SELECT NULL, 0, w.batch_id, array_to_string(f.filters, ','), NULL
     FROM waiting w JOIN fan_outs f ON f.topic_id = w.topic_id AND f.account = w.account
-    WHERE w.batch_id NOT IN (SELECT batch_id FROM taken)`;
+    WHERE w.batch_id NOT IN (SELECT batch_id FROM taken)
+    UNION ALL
+    SELECT DISTINCT NULL::bigint, 0, NULL::bigint, NULL, topic_id FROM waiting WHERE sequence IS NOT NULL`;
   return resultOf(rows);
 }
 
@@ -121,12 +125,21 @@ interface FanOutRow {
   count: number;
   batch_id: string | null;
   filters: string | null;
+  fifo_topic_id: string | null;
 }
 
 function resultOf(rows: readonly FanOutRow[]): TakenBatches {
-  const taken: TakenBatches = { batches: 0, deliveries: 0, queueIds: [], left: [] };
-  for (const { queue_id, count, batch_id, filters } of rows) {
-    if (queue_id !== null) {
+  const taken: TakenBatches = {
+    batches: 0,
+    deliveries: 0,
+    queueIds: [],
+    left: [],
+    fifoTopicIds: [],
+  };
+  for (const { queue_id, count, batch_id, filters, fifo_topic_id } of rows) {
+    if (fifo_topic_id !== null) {
+      taken.fifoTopicIds.push(fifo_topic_id);
+    } else if (queue_id !== null) {
       taken.deliveries += count;
       taken.queueIds.push(queue_id);
     } else if (batch_id === null) {

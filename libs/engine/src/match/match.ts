@@ -3,7 +3,6 @@ import { compile, FilteredMessage, type Refusal } from "@sluice/filter-policy";
 import type { Page, PageRequest } from "../directory/pages.ts";
 import { SluiceError } from "../errors.ts";
 import { checkMessage, type MessageInput } from "../message/message.ts";
-import { MAX_TOPIC_MESSAGE_BYTES } from "../publish/publish.ts";
 import type { Subscription, Subscriptions } from "../subscriptions/subscriptions.ts";
 
 /** Whether a subscription would get a message. */
@@ -19,10 +18,10 @@ export interface Match {
  */
 export async function match(
   subscriptions: Subscriptions,
-  topic: { id: string; account: string },
+  topic: { id: string; account: string; maxMessageSize: number },
   { message, ...request }: { message: MessageInput } & PageRequest,
 ): Promise<Page<Match>> {
-  const refused = checkMessage(message, MAX_TOPIC_MESSAGE_BYTES);
+  const refused = checkMessage(message, topic.maxMessageSize);
   if (refused) {
     throw new SluiceError("invalid_request", `message: ${refused.message}`, {
       details: [{ path: "message", message: refused.message }],

@@ -12,9 +12,11 @@ export interface FifoPlace {
   sequence: string;
 }
 
-/** Locks of queues are the advisory ones from 2^62 on; those of attempts are below, and those of processes far below. */
+/** Locks of queues are the advisory ones from 2^62 on; the others are below, and those of processes far below. */
 const QUEUE_LOCKS = "4611686018427387904";
 const ATTEMPT_LOCKS = "2305843009213693952";
+const TOPIC_LOCKS = "1152921504606846976";
+const FAN_OUT_LOCKS = "576460752303423488";
 
 /*
  * What happens to the messages of a FIFO queue happens in a short transaction: first lock, then act, in statements of
@@ -33,6 +35,17 @@ const ATTEMPT_LOCKS = "2305843009213693952";
 export async function lockQueues(tx: Transaction, queueIds: readonly string[]): Promise<void> {
   const inOrder = [...new Set(queueIds)].sort((a, b) => Number(a) - Number(b));
   await tx`SELECT pg_advisory_xact_lock(${QUEUE_LOCKS}::bigint + id) FROM unnest(${numbers(inOrder)}::bigint[]) AS id`;
+}
+
+/** Waits until nobody else publishes to these FIFO topics; their sequences are then taken in the order of commits. */
+export async function lockTopics(tx: Transaction, topicIds: readonly string[]): Promise<void> {
+  const inOrder = [...new Set(topicIds)].sort((a, b) => Number(a) - Number(b));
+  await tx`SELECT pg_advisory_xact_lock(${TOPIC_LOCKS}::bigint + id) FROM unnest(${numbers(inOrder)}::bigint[]) AS id`;
+}
+
+/** Waits until no other dispatcher fans this FIFO topic out. Taken before the locks of its queues. */
+export async function lockFanOut(tx: Transaction, topicId: string): Promise<void> {
+  await tx`SELECT pg_advisory_xact_lock(${FAN_OUT_LOCKS}::bigint + ${topicId}::bigint)`;
 }
 
 /** Waits until no other receive with this attempt id is under way. Taken before any other lock. */

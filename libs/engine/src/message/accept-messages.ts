@@ -15,7 +15,7 @@ export interface AcceptedMessage {
   delay: number;
   /** "" where it has none. */
   groupId: string;
-  /** Of FIFO queues, where each message has one. */
+  /** Of FIFO topics and queues, where each message has one. */
   deduplicationId?: string | undefined;
 }
 

@@ -11,17 +11,17 @@ export function standardMessage(message: MessageInput): MessageInput | { refusal
   return message.deduplicationId === undefined
     ? message
     : refuse(
-        "deduplication ids are for FIFO queues; leave it out, or repeat a call with the same Idempotency-Key",
+        "deduplication ids are for FIFO topics and queues; leave it out, or repeat a call with the same Idempotency-Key",
       );
 }
 
-/** What a FIFO queue asks of a message; content-based deduplication gives it the SHA-256 of its body as its id. */
+/** What a FIFO topic or queue asks of a message; content-based deduplication gives it the SHA-256 of its body as its id. */
 export function fifoMessage(
   message: MessageInput,
   { contentBasedDeduplication }: { contentBasedDeduplication: boolean },
 ): MessageInput | { refusal: EntryError } {
   const { groupId, delay } = message;
-  if (groupId === undefined) return refuse("a message to a FIFO queue needs a groupId");
+  if (groupId === undefined) return refuse("a message to a FIFO topic or queue needs a groupId");
   if (!TOKEN.test(groupId)) return refuse(`the groupId ${TOKEN_RULE}`);
   if (delay !== undefined) {
     return refuse(
@@ -32,7 +32,7 @@ export function fifoMessage(
     message.deduplicationId ?? (contentBasedDeduplication ? sha256(message.body) : undefined);
   if (deduplicationId === undefined) {
     return refuse(
-      "a message to this queue needs a deduplicationId, or the queue contentBasedDeduplication",
+      "the message needs a deduplicationId, or its topic or queue contentBasedDeduplication",
     );
   }
   if (!TOKEN.test(deduplicationId)) return refuse(`the deduplicationId ${TOKEN_RULE}`);

@@ -4,13 +4,15 @@ import type { Sql } from "@sluice/database";
 import type { Directory } from "../directory/directory.ts";
 import { topicNotFound, type EntryError } from "../errors.ts";
 import { acceptMessages, resultsOf, type MessageInput } from "../message/accept-messages.ts";
+import { fifoMessage } from "../message/fifo-message.ts";
 import type { Observer } from "../observer.ts";
 import type { Payloads } from "../receive/payloads.ts";
 import type { Topic } from "../topics/topics.ts";
 import type { BatchIds } from "../write/batch-ids.ts";
-import { BatchWriter } from "../write/batch-writer.ts";
+import { BatchWriter, type BatchWriterOptions } from "../write/batch-writer.ts";
 import type { StoredMessage } from "../write/stored-call.ts";
 import { insertPublished } from "./insert-published.ts";
+import { insertPublishedFifo } from "./insert-published-fifo.ts";
 
 export interface WriteOptions {
   /** Repeats with the same key within 10 minutes store nothing again and get the same answer. */
@@ -20,13 +22,12 @@ export interface WriteOptions {
 /** What became of one message of a call. */
 export type WriteResult = StoredMessage | { error: EntryError };
 
-/** Bytes of body and attributes (LIMITS: topics, MaximumMessageSize default). */
-export const MAX_TOPIC_MESSAGE_BYTES = 262_144;
-
 /** Publishes to topics: stores the messages, answers after the commit, and announces them to the dispatchers. */
 export class Publisher {
   readonly #topics: Directory<Topic>;
   readonly #writer: BatchWriter;
+  /** Of FIFO topics: a round of them waits for the locks of its topics. */
+  readonly #fifoWriter: BatchWriter;
   readonly #observer: Observer;
 
   constructor(options: {
@@ -40,16 +41,23 @@ export class Publisher {
     const { sql, bus, payloads, batchIds, topics, observer } = options;
     this.#topics = topics;
     this.#observer = observer;
-    this.#writer = new BatchWriter({
+    const common: Omit<BatchWriterOptions, "insert"> = {
       sql,
       kind: "topic",
       payloads,
       batchIds,
-      insert: (batches, keys) => insertPublished(sql, batches, keys),
       committed: (batches) => {
         bus.announceBatches(batches.map((batch) => batch.id));
       },
       notFound: (name) => topicNotFound(name),
+    };
+    this.#writer = new BatchWriter({
+      ...common,
+      insert: (batches, keys) => insertPublished(sql, batches, keys),
+    });
+    this.#fifoWriter = new BatchWriter({
+      ...common,
+      insert: (batches, keys) => insertPublishedFifo(sql, batches, keys),
     });
   }
 
@@ -64,9 +72,13 @@ export class Publisher {
     { idempotencyKey }: WriteOptions = {},
   ): Promise<WriteResult[]> {
     return await this.#topics.use(account, topic, async (row) => {
-      const { messages: accepted, refusals } = acceptMessages(messages, MAX_TOPIC_MESSAGE_BYTES);
+      const { messages: accepted, refusals } = acceptMessages(
+        messages,
+        row.maxMessageSize,
+        row.fifo ? (message) => fifoMessage(message, row) : undefined,
+      );
       if (accepted.length === 0) return resultsOf(refusals, []);
-      const outcome = await this.#writer.write({
+      const outcome = await (row.fifo ? this.#fifoWriter : this.#writer).write({
         account,
         targetId: row.id,
         targetName: topic,
@@ -81,7 +93,7 @@ export class Publisher {
     });
   }
 
-  idle(): Promise<void> {
-    return this.#writer.idle();
+  async idle(): Promise<void> {
+    await Promise.all([this.#writer.idle(), this.#fifoWriter.idle()]);
   }
 }

@@ -5,7 +5,7 @@ import { RECORD_SEPARATOR } from "../publish/insert-published.ts";
 import type { IdempotencyKey, NewBatch } from "../write/batch-writer.ts";
 import { decodeStoredCall, type StoredMessage } from "../write/stored-call.ts";
 
-/** How long a deduplication id counts from its first acceptance on, in seconds (LIMITS: queues). */
+/** How long a deduplication id counts from its first acceptance on, in seconds (LIMITS: queues, topics). */
 export const DEDUPLICATION_INTERVAL = 300;
 
 /** What became of messages: batch id → its messages in order of their bits. Batches whose queue is gone are missing. */
@@ -24,20 +24,27 @@ export async function insertFifo(
   batches: NewBatch[],
   keys: IdempotencyKey[],
 ): Promise<StoredBatches> {
-  const messages = messagesOf(batches, keys);
+  const messages = fifoMessagesOf(batches, keys);
   const stored = await sql.begin(async (tx) => {
     const [, , rows] = await Promise.all([
       lockQueues(
         tx,
         batches.map((batch) => batch.targetId),
       ),
-      lockGroups(tx, messages),
+      lockGroups(
+        tx,
+        messages.map(({ targetId, groupId }) => ({ queueId: targetId, groupId })),
+      ),
       insert(tx, batches, messages),
     ]);
     return rows;
   });
+  return storedBatchesOf(stored);
+}
+
+export function storedBatchesOf(rows: readonly StoredRow[]): StoredBatches {
   const byBatch: StoredBatches = new Map();
-  for (const { batch_id, message_id, sequence_number } of stored) {
+  for (const { batch_id, message_id, sequence_number } of rows) {
     const message = { messageId: message_id, sequenceNumber: sequence_number };
     const of = byBatch.get(batch_id);
     if (of) of.push(message);
@@ -46,8 +53,9 @@ export async function insertFifo(
   return byBatch;
 }
 
-interface FifoMessage {
-  queueId: string;
+/** A message on its way into a FIFO topic or queue. */
+export interface FifoMessage {
+  targetId: string;
   account: string;
   batchId: string;
   bit: number;
@@ -60,7 +68,7 @@ interface FifoMessage {
   messageCount: number;
 }
 
-interface StoredRow {
+export interface StoredRow {
   batch_id: string;
   message_id: string;
   sequence_number: string;
@@ -75,10 +83,11 @@ async function insert(
     WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
     messages AS MATERIALIZED (
       SELECT m.*, clock.now AS sent_at, clock.now + make_interval(secs => q.delay) AS visible_at, q.delay > 0 AS delayed,
+             NULL AS envelope, NULL AS failure_reason,
              CASE q.deduplication_scope WHEN 'messageGroup' THEN m.group_id ELSE '' END AS scope
       FROM unnest(
         ${numbers(messages.map((message) => message.account))}::bigint[],
-        ${numbers(messages.map((message) => message.queueId))}::bigint[],
+        ${numbers(messages.map((message) => message.targetId))}::bigint[],
         ${numbers(messages.map((message) => message.batchId))}::bigint[],
         ${numbers(messages.map((message) => message.bit))}::int[],
         ${texts(messages.map((message) => message.messageId))}::uuid[],
@@ -112,12 +121,12 @@ async function insert(
 
 /**
  * SQL: makes deliveries of `messages` (n, account, queue_id, batch_id, bit, message_id, group_id, scope, deduplication_id,
- * sent_at, visible_at, delayed) in the order of n, and `answered`: each of them as the queue knows it, and whether it is
- * `fresh`. Their queues and groups are locked.
+ * sent_at, visible_at, delayed, envelope, failure_reason) in the order of n, and `answered`: each of them as the queue knows
+ * it, and whether it is `fresh`. Their queues and groups are locked.
  *
  * Rows are numbered by windows over one list and never joined with one another: these connections have nested loops only.
  */
-function fifoDeliveries(sql: Sql | Transaction) {
+export function fifoDeliveries(sql: Sql | Transaction) {
   return sql`
     looked_up AS (
       SELECT m.*, d.message_id AS known_id, d.sequence_number AS known_number,
@@ -127,17 +136,17 @@ function fifoDeliveries(sql: Sql | Transaction) {
         ON d.queue_id = m.queue_id AND d.scope = m.scope AND d.deduplication_id = m.deduplication_id AND d.account = m.account
         AND d.accepted_at > m.sent_at - make_interval(secs => ${DEDUPLICATION_INTERVAL}::int)
     ), ordered AS (
-      SELECT l.*, 1 = row_number() OVER (PARTITION BY l.queue_id, l.batch_id, l.group_id, l.fresh ORDER BY l.n) AS leads
+      SELECT l.*, 1 = row_number() OVER (PARTITION BY l.queue_id, l.batch_id, l.group_id, l.envelope, l.failure_reason, l.fresh ORDER BY l.n) AS leads
       FROM looked_up l ORDER BY l.n
     ), led AS MATERIALIZED (
       SELECT o.*, CASE WHEN o.fresh AND o.leads THEN nextval('fifo_sequences') END AS taken FROM ordered o
     ), numbered AS MATERIALIZED (
-      SELECT l.*, max(l.taken) OVER (PARTITION BY l.queue_id, l.batch_id, l.group_id) AS sequence FROM led l
+      SELECT l.*, max(l.taken) OVER (PARTITION BY l.queue_id, l.batch_id, l.group_id, l.envelope, l.failure_reason) AS sequence FROM led l
     ), sliced AS (
-      INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, sent_at, delayed)
-      SELECT queue_id, group_id, sequence, batch_id, bit_or(1::bigint << bit), account, visible_at, sent_at, delayed
+      INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, sent_at, delayed, envelope, failure_reason)
+      SELECT queue_id, group_id, sequence, batch_id, bit_or(1::bigint << bit), account, visible_at, sent_at, delayed, envelope, failure_reason
       FROM numbered WHERE fresh
-      GROUP BY queue_id, group_id, sequence, batch_id, account, visible_at, sent_at, delayed
+      GROUP BY queue_id, group_id, sequence, batch_id, account, visible_at, sent_at, delayed, envelope, failure_reason
       RETURNING account, queue_id, pending, visible_at, delayed
     ), ledger AS (
       INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
@@ -170,7 +179,10 @@ function fifoDeliveries(sql: Sql | Transaction) {
 const ID_AT = '"messageId":"'.length;
 const ID_LENGTH = 36;
 
-function messagesOf(batches: readonly NewBatch[], keys: readonly IdempotencyKey[]): FifoMessage[] {
+export function fifoMessagesOf(
+  batches: readonly NewBatch[],
+  keys: readonly IdempotencyKey[],
+): FifoMessage[] {
   const keyOf = new Map<string, IdempotencyKey>();
   for (const key of keys) {
     for (const { batchId, firstBit, count } of decodeStoredCall(key.storedCall).runs) {
@@ -182,7 +194,7 @@ function messagesOf(batches: readonly NewBatch[], keys: readonly IdempotencyKey[
     messages.map(({ groupId, deduplicationId = "" }, bit) => {
       const key = keyOf.get(`${id}/${bit}`);
       return {
-        queueId: targetId,
+        targetId,
         account,
         batchId: id,
         bit,

@@ -10,24 +10,24 @@ import {
   type Page,
   type PageRequest,
 } from "../directory/pages.ts";
-import { sameTags } from "../directory/tags.ts";
 import { SluiceError, topicNotFound } from "../errors.ts";
+import {
+  checkTopicSettings,
+  differingTopicSettings,
+  topicDefaults,
+  type TopicSettings,
+} from "./topic-settings.ts";
 
-export interface Topic {
+export interface Topic extends TopicSettings {
   id: string;
   account: string;
   name: string;
-  tags: Record<string, string>;
   /** What AWS' protocols set and show although it has no meaning here. */
   awsAttributes: Record<string, string>;
   createdAt: Date;
 }
 
-export interface NewTopic {
-  name: string;
-  tags?: Record<string, string> | undefined;
-  awsAttributes?: Record<string, string> | undefined;
-}
+type SettableTopic = Partial<TopicSettings & Pick<Topic, "awsAttributes">>;
 
 const { topics } = schema;
 
@@ -39,24 +39,27 @@ export class Topics {
     this.#db = db;
   }
 
-  /** Creates a topic, or finds the one that is there with the same attributes. @throws {SluiceError} `topic_exists` */
+  /** Creates a topic, or finds the one that is there with the same settings. @throws {SluiceError} `topic_exists`, `invalid_request` */
   async create(
     account: string,
-    { name, tags = {}, awsAttributes = {} }: NewTopic,
+    { name, ...some }: { name: string } & SettableTopic,
   ): Promise<{ topic: Topic; created: boolean }> {
+    const settings = { ...topicDefaults, ...withoutUndefined(some) };
+    checkTopicSettings(name, settings);
     const [row] = await this.#db
       .insert(topics)
-      .values({ account: BigInt(account), name, tags, awsAttributes })
+      .values({ ...settings, account: BigInt(account), name })
       .onConflictDoNothing()
       .returning();
     if (row) return { topic: topicOf(row), created: true };
     const existing = await this.find(account, name);
     // Deleted between the two statements: it is free again.
-    if (!existing) return await this.create(account, { name, tags, awsAttributes });
-    if (!sameTags(existing.tags, tags)) {
+    if (!existing) return await this.create(account, { name, ...some });
+    const differing = differingTopicSettings(existing, settings);
+    if (differing.length > 0) {
       throw new SluiceError(
         "topic_exists",
-        `topic "${name}" exists with other attributes; change it with PATCH /v1/topics/${name}`,
+        `topic "${name}" exists with another ${differing.join(", ")}; change it with PATCH /v1/topics/${name}`,
       );
     }
     return { topic: existing, created: false };
@@ -88,13 +91,21 @@ export class Topics {
     return pageOf(rows.map(topicOf), limit, (topic) => topic.name);
   }
 
-  /** @throws {SluiceError} `topic_not_found` */
-  async update(
-    account: string,
-    name: string,
-    change: Partial<Pick<Topic, "tags" | "awsAttributes">>,
-  ): Promise<Topic> {
-    const [row] = await this.#db.update(topics).set(change).where(named(account, name)).returning();
+  /**
+   * Changes what is named and leaves the rest.
+   * @throws {SluiceError} `topic_not_found`; `invalid_request` for what does not fit the kind of the topic
+   */
+  async update(account: string, name: string, change: SettableTopic): Promise<Topic> {
+    const settings = withoutUndefined(change);
+    const before = await this.find(account, name);
+    if (!before) throw topicNotFound(name);
+    checkTopicSettings(name, { ...before, ...settings });
+    if (Object.keys(settings).length === 0) return before;
+    const [row] = await this.#db
+      .update(topics)
+      .set(settings)
+      .where(named(account, name))
+      .returning();
     if (!row) throw topicNotFound(name);
     return topicOf(row);
   }
@@ -115,4 +126,10 @@ function named(account: string, name: string) {
 
 function topicOf(row: typeof topics.$inferSelect): Topic {
   return { ...row, id: String(row.id), account: accountOf(row.account) };
+}
+
+function withoutUndefined<T extends object>(object: T): Partial<T> {
+  return Object.fromEntries(
+    Object.entries(object).filter(([, value]) => value !== undefined),
+  ) as Partial<T>;
 }

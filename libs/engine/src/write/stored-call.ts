@@ -16,7 +16,7 @@ export interface StoredCall {
 /** A message as the answer to a call names it. */
 export interface StoredMessage {
   messageId: string;
-  /** In FIFO queues: its place in the order of its group, 20 digits. */
+  /** In FIFO topics and queues: its place in the order of its group, 20 digits. */
   sequenceNumber?: string;
 }
 
@@ -39,7 +39,7 @@ export function encodeStoredCall({ stamp, runs }: StoredCall): string {
 const FIFO = "fifo ";
 
 /**
- * What an idempotency key remembers, as the answer to its repeat. Of a FIFO queue that is the answer itself, `fifo id/number
+ * What an idempotency key remembers, as the answer to its repeat. Of a FIFO topic or queue that is the answer itself, `fifo id/number
  * id/number …`: a duplicate has the id of another message.
  */
 export function answerOf(storedCall: string): StoredMessage[] {

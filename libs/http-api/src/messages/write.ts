@@ -13,6 +13,9 @@ const message = {
   body: z.string(),
   attributes: attributes.optional(),
   groupId: groupId.optional(),
+  deduplicationId: token.optional().openapi({
+    description: "FIFO topics and queues: the same id again within 5 minutes stores nothing again",
+  }),
 };
 
 export const publishedMessage = z
@@ -34,9 +37,6 @@ export const publishedMessage = z
 const sentMessage = z
   .strictObject({
     ...message,
-    deduplicationId: token.optional().openapi({
-      description: "FIFO queues: the same id again within 5 minutes stores nothing again",
-    }),
     delay: z
       .number()
       .min(0, "at least 0 seconds")
@@ -80,7 +80,8 @@ export function addWriteEndpoints(api: Api): void {
       path: "/v1/topics/{topic}/messages",
       summary: "Publish messages to a topic",
       description:
-        "Answered after the messages are committed. A message that breaks a rule is refused alone.",
+        "Answered after the messages are committed. A message that breaks a rule is refused alone. A FIFO topic asks for a " +
+        "groupId, and for a deduplicationId unless it has contentBasedDeduplication; a duplicate is answered with the id of the first.",
       tag: "Messages",
       params: topicPath,
       headers: idempotencyHeader,

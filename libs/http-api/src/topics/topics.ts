@@ -1,10 +1,40 @@
 import { z } from "@hono/zod-openapi";
-import { topicNotFound, type Topic } from "@sluice/engine";
+import { topicDefaults, topicNotFound, type Topic } from "@sluice/engine";
 
 import { endpoint, type Api } from "../endpoint.ts";
 import { pageQuery, tags, timestamp, topicName, topicPath } from "../fields.ts";
 
-const topicSchema = z.object({ name: topicName, tags, createdAt: timestamp }).openapi("Topic");
+const settings = {
+  contentBasedDeduplication: z.boolean().openapi({
+    default: false,
+    description: "FIFO topics: a message without a deduplicationId gets the SHA-256 of its body",
+  }),
+  fifoThroughputScope: z.enum(["topic", "messageGroup"]).openapi({
+    default: "topic",
+    description: "FIFO topics: within what a deduplicationId counts",
+  }),
+  maxMessageSize: z
+    .number()
+    .int("whole bytes")
+    .min(1_024, "at least 1024 bytes")
+    .max(1_048_576, "at most 1048576 bytes")
+    .openapi({ default: topicDefaults.maxMessageSize }),
+  tags,
+};
+
+const fifo = z.boolean().openapi({
+  default: false,
+  description:
+    "Messages of a group are fanned out in order, and duplicates not at all; the name ends in .fifo. Cannot be changed",
+});
+
+const newTopic = z.strictObject({
+  name: topicName,
+  ...z.strictObject({ fifo, ...settings }).partial().shape,
+});
+const topicSchema = z
+  .object({ name: topicName, fifo, ...settings, createdAt: timestamp })
+  .openapi("Topic");
 const TAG = "Topics";
 
 /** Create, look at, list, change and delete topics. */
@@ -17,7 +47,7 @@ export function addTopicEndpoints(api: Api): void {
       summary: "Create a topic",
       description: "Idempotent: the same attributes again answer 200, others 409.",
       tag: TAG,
-      body: z.strictObject({ name: topicName, tags: tags.optional() }),
+      body: newTopic,
       responses: {
         201: { description: "Created", schema: topicSchema },
         200: { description: "It was there, with the same attributes", schema: topicSchema },
@@ -77,7 +107,7 @@ export function addTopicEndpoints(api: Api): void {
       summary: "Change a topic",
       tag: TAG,
       params: topicPath,
-      body: z.strictObject({ tags }),
+      body: z.strictObject(settings).partial(),
       responses: { 200: { description: "As it is now", schema: topicSchema } },
       errors: ["topic_not_found"],
     },
@@ -109,6 +139,6 @@ export function addTopicEndpoints(api: Api): void {
   );
 }
 
-function shown({ name, tags: of, createdAt }: Topic) {
-  return { name, tags: of, createdAt };
+function shown({ id: _id, account: _account, awsAttributes: _aws, ...topic }: Topic) {
+  return topic;
 }

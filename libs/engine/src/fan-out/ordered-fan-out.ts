@@ -1,0 +1,81 @@
+import { LRUCache } from "lru-cache";
+
+import type { FanOutContext } from "./fan-out.ts";
+import { masksOf } from "./fan-out.ts";
+import { findOrdered, takeOrdered } from "./take-ordered.ts";
+
+/** Transactions in a row that find other subscriptions than those prepared for, before the topic is left to the sweeper. */
+const MAX_ATTEMPTS = 5;
+const MAX_TOPICS = 20_000;
+const LOCK_NOT_AVAILABLE = "55P03";
+
+/**
+ * Fans out FIFO topics, each by itself and from its first waiting batch on, whichever batches were announced: so an
+ * announcement that is lost, doubled or late changes nothing about the order.
+ */
+export class OrderedFanOut {
+  readonly #context: FanOutContext;
+  readonly #running = new Map<string, { again: boolean; ended: Promise<number> }>();
+  /** Up to where topics are fanned out, as far as this process did it; see findOrdered. */
+  readonly #done = new LRUCache<string, string>({ max: MAX_TOPICS });
+
+  constructor(context: FanOutContext) {
+    this.#context = context;
+  }
+
+  /** Fans out all that waits of a topic. Resolves to how many batches that were; never rejects. */
+  fanOut(topicId: string): Promise<number> {
+    const running = this.#running.get(topicId);
+    if (running) {
+      running.again = true;
+      return running.ended;
+    }
+    const run = { again: false, ended: Promise.resolve(0) };
+    run.ended = this.#run(topicId, run).finally(() => this.#running.delete(topicId));
+    this.#running.set(topicId, run);
+    return run.ended;
+  }
+
+  /** Resolves when nothing is being fanned out. */
+  async idle(): Promise<void> {
+    while (this.#running.size > 0)
+      await Promise.all([...this.#running.values()].map(({ ended }) => ended));
+  }
+
+  async #run(topicId: string, run: { again: boolean }): Promise<number> {
+    let total = 0;
+    try {
+      do {
+        run.again = false;
+        total += await this.#untilEmpty(topicId);
+      } while (run.again);
+    } catch (error) {
+      // Held by another dispatcher, which may have died: the sweeper comes back to it.
+      if ((error as { code?: unknown }).code !== LOCK_NOT_AVAILABLE)
+        this.#context.observer.failed("fan-out", error);
+    }
+    return total;
+  }
+
+  async #untilEmpty(topicId: string): Promise<number> {
+    const { sql, committed } = this.#context;
+    let total = 0;
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
+      const found = await findOrdered(sql, topicId, this.#done.get(topicId) ?? "0");
+      if (!found) return total;
+      const { batches, filterIds } = found;
+      const masks = await masksOf(
+        this.#context,
+        batches.map(({ batchId }) => ({ batchId, filterIds })),
+      );
+      const taken = await takeOrdered(sql, found, masks);
+      committed(taken);
+      total += taken.batches;
+      if (taken.batches === 0) continue;
+      attempt = -1;
+      const last = batches.at(-1);
+      if (last) this.#done.set(topicId, last.sequence);
+    }
+    return total;
+  }
+}

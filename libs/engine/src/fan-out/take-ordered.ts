@@ -1,0 +1,203 @@
+import { numbers, type Sql, type Transaction } from "@sluice/database";
+
+import { lockFanOut, lockGroups, lockQueues } from "../message-group/locks.ts";
+import { fifoDeliveries } from "../send/insert-fifo.ts";
+
+/** The batches of a FIFO topic that wait in front, and what its fan-out needs. */
+export interface OrderedBatches {
+  topicId: string;
+  account: string;
+  /** In the order of their sequences, from the first one that waits. */
+  batches: { batchId: string; sequence: string; groupIds: string[] }[];
+  /** Of the filter policies that the topic's subscriptions have, ascending as numbers. */
+  filterIds: string[];
+  /** The FIFO queues that get something. */
+  fifoQueueIds: string[];
+}
+
+/** What one transaction did. */
+export interface TakenOrdered {
+  batches: number;
+  deliveries: number;
+  queueIds: string[];
+}
+
+/** Batches that one transaction takes. */
+const MAX_BATCHES = 64;
+/** Messages times FIFO queues that one transaction writes, unless a single batch has more. */
+const MAX_DELIVERIES = 5_000;
+/** How long a fan-out waits for another one, or for whoever holds a queue; a process that stands still must not hold up others. */
+const LOCK_TIMEOUT = "1s";
+
+/**
+ * What waits first of a FIFO topic; undefined when nothing does.
+ * @param after - A sequence up to which all is fanned out, to skip its dead entries. What commits later has a higher one.
+ */
+export async function findOrdered(
+  sql: Sql,
+  topicId: string,
+  after: string,
+): Promise<OrderedBatches | undefined> {
+  const [rows, [targets]] = await Promise.all([
+    sql<WaitingRow[]>`
+      SELECT batch_id, account, sequence, message_count, array_to_string(message_group_ids, ' ') AS group_ids
+      FROM outbox WHERE topic_id = ${topicId}::bigint AND sequence IS NOT NULL AND sequence > ${after}::bigint
+      ORDER BY topic_id, sequence LIMIT ${MAX_BATCHES}::int`,
+    sql<{ filters: string; queues: string }[]>`
+      SELECT coalesce(string_agg(DISTINCT s.filter_id::text, ','), '') AS filters,
+             coalesce(string_agg(DISTINCT coalesce(q.id, d.id)::text, ',') FILTER (WHERE coalesce(q.fifo, d.fifo)), '') AS queues
+      FROM subscriptions s
+      LEFT JOIN queues q ON q.id = s.queue_id AND q.account = s.account
+      LEFT JOIN queues d ON d.id = s.dead_letter_queue_id AND d.account = s.account AND s.queue_id IS NULL
+      WHERE s.topic_id = ${topicId}::bigint`,
+  ]);
+  const first = rows[0];
+  if (!first || !targets) return undefined;
+  const fifoQueueIds = idsOf(targets.queues);
+  let deliveries = 0;
+  const batches = rows.filter(({ message_count }, index) => {
+    deliveries += message_count * fifoQueueIds.length;
+    return index === 0 || deliveries <= MAX_DELIVERIES;
+  });
+  return {
+    topicId,
+    account: first.account,
+    batches: batches.map(({ batch_id, sequence, group_ids }) => ({
+      batchId: batch_id,
+      sequence,
+      groupIds: [...new Set(group_ids.split(" "))],
+    })),
+    filterIds: idsOf(targets.filters),
+    fifoQueueIds,
+  };
+}
+
+/**
+ * Fans out batches of a FIFO topic that wait in front, in one transaction: those of them that still do.
+ *
+ * - One dispatcher at a time, by a lock on the topic. What was found in front is a run of sequences without a gap, since
+ *   their order is that of commits, and all are taken in this order: so what is left of it when the lock is there is in front again.
+ * - Then the FIFO queues and their groups are locked, as by a send; what reaches a queue gets its place there, in the order
+ *   of the topic, and is a duplicate where the queue knows its id.
+ * - Subscriptions are joined here. When they have other filters or other FIFO queues than those that were evaluated and
+ *   locked, nothing is taken, and the caller looks again.
+ *
+ * @param masks - For each batch, for each filter: the accepted messages, a bit each.
+ */
+export async function takeOrdered(
+  sql: Sql,
+  found: OrderedBatches,
+  masks: readonly bigint[],
+): Promise<TakenOrdered> {
+  const groupIds = [...new Set(found.batches.flatMap((batch) => batch.groupIds))];
+  const groups = found.fifoQueueIds.flatMap((queueId) =>
+    groupIds.map((groupId) => ({ queueId, groupId })),
+  );
+  const rows = await sql.begin(async (tx) => {
+    const [, , , , taken] = await Promise.all([
+      tx`SELECT set_config('lock_timeout', ${LOCK_TIMEOUT}, true)`,
+      lockFanOut(tx, found.topicId),
+      lockQueues(tx, found.fifoQueueIds),
+      lockGroups(tx, groups),
+      take(tx, found, masks),
+    ]);
+    return taken;
+  });
+  const result: TakenOrdered = { batches: 0, deliveries: 0, queueIds: [] };
+  for (const { queue_id, count } of rows) {
+    if (queue_id === null) result.batches = count;
+    else {
+      result.deliveries += count;
+      result.queueIds.push(queue_id);
+    }
+  }
+  return result;
+}
+
+async function take(
+  tx: Transaction,
+  { topicId, account, batches, filterIds, fifoQueueIds }: OrderedBatches,
+  masks: readonly bigint[],
+): Promise<TakenRow[]> {
+  return await tx<TakenRow[]>`
+    WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+    targets AS MATERIALIZED (
+      SELECT s.id, s.filter_id, array_position(${numbers(filterIds)}::bigint[], s.filter_id) AS filter,
+             coalesce(q.id, d.id) AS queue_id, coalesce(q.fifo, d.fifo) AS fifo, coalesce(q.delay, 0) AS delay,
+             coalesce(q.deduplication_scope, d.deduplication_scope) AS deduplication_scope,
+             CASE WHEN NOT s.raw_delivery THEN t.name || '/' || s.id END AS envelope,
+             CASE WHEN q.id IS NULL THEN 'the queue "' || s.deleted_queue || '" was deleted' END AS failure_reason
+      FROM subscriptions s
+      JOIN topics t ON t.id = s.topic_id
+      LEFT JOIN queues q ON q.id = s.queue_id AND q.account = s.account
+      LEFT JOIN queues d ON d.id = s.dead_letter_queue_id AND d.account = s.account AND s.queue_id IS NULL
+      WHERE s.topic_id = ${topicId}::bigint AND s.account = ${account}::bigint
+    ), prepared AS MATERIALIZED (
+      SELECT coalesce(array_agg(DISTINCT filter_id) FILTER (WHERE filter_id IS NOT NULL), '{}') = ${numbers(filterIds)}::bigint[]
+             AND coalesce(bool_and(queue_id = ANY(${numbers(fifoQueueIds)}::bigint[])) FILTER (WHERE fifo), true) AS so
+      FROM targets
+    ), taken AS MATERIALIZED (
+      DELETE FROM outbox o
+      USING unnest(${numbers(batches.map((batch) => batch.batchId))}::bigint[]) WITH ORDINALITY AS g(batch_id, place)
+      WHERE o.batch_id = g.batch_id AND o.topic_id = ${topicId}::bigint AND (SELECT so FROM prepared)
+      RETURNING o.batch_id, o.account, o.sent_at, o.sequence, o.message_bits, o.message_ids, o.message_group_ids,
+                o.deduplication_ids, g.place
+    ), accepted AS (
+      -- A bit for each message; null is all of them.
+      SELECT t.*, x.*, clock.now + make_interval(secs => x.delay) AS visible_at, x.delay > 0 AS delayed,
+             (${numbers(masks)}::bigint[])[(t.place - 1) * ${filterIds.length}::int + x.filter] AS mask
+      FROM taken t CROSS JOIN targets x CROSS JOIN clock WHERE x.queue_id IS NOT NULL
+    ), each AS MATERIALIZED (
+      SELECT a.queue_id, a.fifo, a.account, a.batch_id, a.sequence AS topic_sequence, a.sent_at, a.visible_at, a.delayed,
+             a.envelope, a.failure_reason, m.bit, m.message_id, m.group_id, m.deduplication_id,
+             CASE a.deduplication_scope WHEN 'messageGroup' THEN m.group_id ELSE '' END AS scope
+      FROM accepted a
+      CROSS JOIN LATERAL unnest(a.message_bits, a.message_ids, a.message_group_ids, a.deduplication_ids)
+        AS m(bit, message_id, group_id, deduplication_id)
+      WHERE a.mask IS NULL OR a.mask >> m.bit & 1 = 1
+    ), messages AS MATERIALIZED (
+      -- Where a queue gets a message twice, as that of a subscription and as a dead letter of another, the former comes first.
+      SELECT row_number() OVER (ORDER BY queue_id, topic_sequence, failure_reason NULLS FIRST, envelope, bit) AS n,
+             account, queue_id, batch_id, bit, message_id, group_id, scope, deduplication_id, sent_at, visible_at, delayed,
+             envelope, failure_reason, '' AS key, 0 AS message_count
+      FROM each WHERE fifo
+    ), ${fifoDeliveries(tx)}, standard AS (
+      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, group_id, moved, envelope, failure_reason)
+      SELECT queue_id, visible_at, batch_id, bit_or(1::bigint << bit), account, sent_at, group_id, delayed, envelope, failure_reason
+      FROM each WHERE NOT fifo
+      GROUP BY queue_id, visible_at, batch_id, topic_sequence, account, sent_at, group_id, delayed, envelope, failure_reason
+      ORDER BY queue_id, topic_sequence
+      RETURNING account, queue_id, pending, visible_at, moved
+    ), counted AS (
+      SELECT account, queue_id, sum(bit_count(pending::bit(64)))::int AS count FROM standard GROUP BY account, queue_id
+    ), standard_ledger AS (
+      INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
+      SELECT account, queue_id, 'sent', count, NULL FROM counted
+      UNION ALL
+      SELECT account, queue_id, 'delayed', sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
+      FROM standard WHERE moved GROUP BY account, queue_id, date_trunc('minute', visible_at)
+    )
+    SELECT queue_id, count FROM counted
+    UNION ALL
+    SELECT queue_id, count(*)::int FROM numbered WHERE fresh GROUP BY queue_id
+    UNION ALL
+    SELECT NULL, count(*)::int FROM taken`;
+}
+
+interface WaitingRow {
+  batch_id: string;
+  account: string;
+  sequence: string;
+  message_count: number;
+  group_ids: string;
+}
+
+interface TakenRow {
+  queue_id: string | null;
+  count: number;
+}
+
+/** Ascending as numbers. */
+function idsOf(list: string): string[] {
+  return list === "" ? [] : list.split(",").sort((a, b) => Number(a) - Number(b));
+}

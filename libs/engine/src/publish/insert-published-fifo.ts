@@ -1,0 +1,114 @@
+import { numbers, texts, type Sql, type Transaction } from "@sluice/database";
+
+import { lockTopics } from "../message-group/locks.ts";
+import {
+  DEDUPLICATION_INTERVAL,
+  fifoMessagesOf,
+  storedBatchesOf,
+  type FifoMessage,
+  type StoredBatches,
+  type StoredRow,
+} from "../send/insert-fifo.ts";
+import type { IdempotencyKey, NewBatch } from "../write/batch-writer.ts";
+import { RECORD_SEPARATOR } from "./insert-published.ts";
+
+/**
+ * Stores batches of FIFO topics and the note that each waits for its fan-out, but for what a topic was sent within the last
+ * five minutes already: that is answered with the id and the number it has had since, also within one round.
+ *
+ * The lock of the topic makes this the only transaction that publishes to it, so its sequences are in the order of
+ * commits: whoever sees one batch of the topic wait sees all that were before it, or they have been fanned out.
+ */
+export async function insertPublishedFifo(
+  sql: Sql,
+  batches: NewBatch[],
+  keys: IdempotencyKey[],
+): Promise<StoredBatches> {
+  const messages = fifoMessagesOf(batches, keys);
+  const stored = await sql.begin(async (tx) => {
+    const [, rows] = await Promise.all([
+      lockTopics(
+        tx,
+        batches.map((batch) => batch.targetId),
+      ),
+      insert(tx, batches, messages),
+    ]);
+    return rows;
+  });
+  return storedBatchesOf(stored);
+}
+
+/** One statement after that of the lock, so that it sees what the lock protects. */
+async function insert(
+  tx: Transaction,
+  batches: readonly NewBatch[],
+  messages: readonly FifoMessage[],
+): Promise<StoredRow[]> {
+  return await tx<StoredRow[]>`
+    WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+    messages AS MATERIALIZED (
+      SELECT m.*, clock.now AS sent_at, CASE t.fifo_throughput_scope WHEN 'messageGroup' THEN m.group_id ELSE '' END AS scope
+      FROM unnest(
+        ${numbers(messages.map((message) => message.account))}::bigint[],
+        ${numbers(messages.map((message) => message.targetId))}::bigint[],
+        ${numbers(messages.map((message) => message.batchId))}::bigint[],
+        ${numbers(messages.map((message) => message.bit))}::smallint[],
+        ${texts(messages.map((message) => message.messageId))}::uuid[],
+        ${texts(messages.map((message) => message.groupId))}::text[],
+        ${texts(messages.map((message) => message.deduplicationId))}::text[],
+        ${texts(messages.map((message) => message.key))}::text[],
+        ${numbers(messages.map((message) => message.messageCount))}::int[]
+      ) WITH ORDINALITY AS m(account, topic_id, batch_id, bit, message_id, group_id, deduplication_id, key, message_count, n)
+      JOIN topics t ON t.id = m.topic_id AND t.account = m.account
+      CROSS JOIN clock
+    ), looked_up AS (
+      SELECT m.*, d.message_id AS known_id, d.sequence_number AS known_number,
+             d.message_id IS NULL AND 1 = row_number() OVER (PARTITION BY m.topic_id, m.scope, m.deduplication_id ORDER BY m.n) AS fresh
+      FROM messages m
+      LEFT JOIN topic_deduplication_ids d
+        ON d.topic_id = m.topic_id AND d.scope = m.scope AND d.deduplication_id = m.deduplication_id AND d.account = m.account
+        AND d.accepted_at > m.sent_at - make_interval(secs => ${DEDUPLICATION_INTERVAL}::int)
+    ), ordered AS (
+      SELECT l.*, 1 = row_number() OVER (PARTITION BY l.batch_id, l.fresh ORDER BY l.n) AS leads FROM looked_up l ORDER BY l.n
+    ), led AS MATERIALIZED (
+      SELECT o.*, CASE WHEN o.fresh AND o.leads THEN nextval('topic_sequences') END AS taken FROM ordered o
+    ), numbered AS MATERIALIZED (
+      SELECT l.*, max(l.taken) OVER (PARTITION BY l.batch_id) AS sequence FROM led l
+    ), answered AS MATERIALIZED (
+      SELECT n, account, topic_id, batch_id, fresh, scope, deduplication_id, sent_at, key, message_count,
+             coalesce(known_id, first_value(message_id) OVER same) AS message_id,
+             coalesce(known_number, first_value(lpad((sequence * 64 + bit)::text, 20, '0')) OVER same) AS sequence_number
+      FROM numbered
+      WINDOW same AS (PARTITION BY topic_id, scope, deduplication_id ORDER BY n)
+    ), remembered AS (
+      INSERT INTO topic_deduplication_ids (topic_id, scope, deduplication_id, account, accepted_at, message_id, sequence_number)
+      SELECT topic_id, scope, deduplication_id, account, sent_at, message_id, sequence_number FROM answered WHERE fresh
+      -- An id from before the interval, that the clean-up has not come to yet.
+      ON CONFLICT (topic_id, scope, deduplication_id) DO UPDATE
+      SET accepted_at = excluded.accepted_at, message_id = excluded.message_id, sequence_number = excluded.sequence_number
+    ), stored AS (
+      INSERT INTO batches (id, account, sent_at, message_count, payload)
+      SELECT b.id, b.account, clock.now, b.message_count, b.payload
+      FROM clock, unnest(
+        ${numbers(batches.map((batch) => batch.account))}::bigint[],
+        ${numbers(batches.map((batch) => batch.lines.length))}::smallint[],
+        ${numbers(batches.map((batch) => batch.id))}::bigint[],
+        string_to_array(${batches.map((batch) => batch.lines.join("\n")).join(RECORD_SEPARATOR)}, ${RECORD_SEPARATOR})
+      ) AS b(account, message_count, id, payload)
+      WHERE b.id IN (SELECT batch_id FROM answered WHERE fresh)
+    ), awaiting_fan_out AS (
+      INSERT INTO outbox (batch_id, account, topic_id, sent_at, message_count, sequence, message_bits, message_ids,
+                          message_group_ids, deduplication_ids)
+      SELECT batch_id, account, topic_id, sent_at, count(*), sequence, array_agg(bit ORDER BY n), array_agg(message_id ORDER BY n),
+             array_agg(group_id ORDER BY n), array_agg(deduplication_id ORDER BY n)
+      FROM numbered WHERE fresh GROUP BY batch_id, account, topic_id, sent_at, sequence
+    ), keys AS (
+      INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
+      SELECT account, key, 'topic', topic_id, message_count,
+             'fifo ' || string_agg(message_id || '/' || sequence_number, ' ' ORDER BY n)
+      FROM answered WHERE key <> '' GROUP BY account, key, topic_id, message_count
+      -- Two processes that write the same keys wait for each other, never in a circle.
+      ORDER BY account, key
+    )
+    SELECT batch_id, message_id, sequence_number FROM answered ORDER BY n`;
+}

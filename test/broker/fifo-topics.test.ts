@@ -1,0 +1,229 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+
+import type { TopicSettings } from "@sluice/engine";
+
+import { ACCOUNT, Broker, loneliness } from "./broker.ts";
+import { bodiesOf, type ReceivedMessage } from "./client.ts";
+import type { Content } from "./content.ts";
+import { byGroup, finishInOrder, grouped, one } from "./fifo.ts";
+import { until } from "./interleaving.ts";
+
+let names = 0;
+
+async function newFifoTopic(
+  broker: Broker,
+  queues: readonly string[],
+  settings: Partial<TopicSettings> = {},
+): Promise<string> {
+  names += 1;
+  const name = `ordered-${names}.fifo`;
+  await broker.engine.topics.create(ACCOUNT, { name, fifo: true, ...settings });
+  for (const queue of queues) await broker.engine.subscribe(ACCOUNT, name, queue);
+  return name;
+}
+
+async function publish(broker: Broker, topic: string, contents: readonly Content[], by = 0) {
+  const results = await broker.engines[by]!.publisher.publish(ACCOUNT, topic, contents as never);
+  return results.map((result) => {
+    if ("error" in result) throw new Error(result.error.message);
+    return `${result.messageId} ${result.sequenceNumber}`;
+  });
+}
+
+async function untilFannedOut(broker: Broker): Promise<void> {
+  await until(async () => (await broker.waitingBatches()).length === 0);
+}
+
+describe("a publish to a FIFO topic", () => {
+  test("reaches FIFO queues in order, and standard queues with its group", async () => {
+    await using broker = await Broker.start({ dispatchers: 2 });
+    const queues = [await broker.newQueue({ fifo: true }), await broker.newQueue({ fifo: true })];
+    const standard = await broker.newQueue();
+    const topic = await newFifoTopic(broker, [...queues, standard]);
+    const answers = await publish(broker, topic, [...grouped("a", 80), ...grouped("b", 30)]);
+    expect(answers).toEqual([...answers].sort((x, y) => (x.slice(-20) < y.slice(-20) ? -1 : 1)));
+    await untilFannedOut(broker);
+    for (const queue of queues) {
+      const messages = await broker.client().drain(queue);
+      const bodies = (contents: Content[]) =>
+        contents.map((each) => (each as { body: string }).body);
+      expect(byGroup(messages)).toEqual({
+        a: bodies(grouped("a", 80)),
+        b: bodies(grouped("b", 30)),
+      });
+      expect(await broker.counts(queue)).toMatchObject({ inFlight: 110 });
+    }
+    const spread = await broker.client().drain(standard);
+    expect(spread).toHaveLength(110);
+    expect(new Set(spread.map(({ groupId }) => groupId))).toEqual(new Set(["a", "b"]));
+  });
+
+  test("that repeats an id is answered with the first and not delivered again, by any process", async () => {
+    await using broker = await Broker.start({ engines: 2 });
+    const queue = await broker.newQueue({ fifo: true });
+    const topic = await newFifoTopic(broker, [queue]);
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, (_, index) =>
+        publish(broker, topic, [one("a", "d"), one("a", `n${index}`)], index % 2),
+      ),
+    );
+    expect(new Set(answers.map(([first]) => first)).size).toBe(1);
+    await untilFannedOut(broker);
+    const bodies = await finishInOrder(broker.client(), queue, 100);
+    expect(bodies.filter((body) => body === "d")).toEqual(["d"]);
+    expect(bodies).toHaveLength(21);
+    await broker.clock.advance(301);
+    expect(await publish(broker, topic, [one("a", "d")])).not.toEqual([answers[0]?.[0]]);
+    await untilFannedOut(broker);
+    expect(await finishInOrder(broker.client(), queue)).toEqual(["d"]);
+  });
+
+  test("counts ids in each group for itself with the scope of a message group", async () => {
+    await using broker = await Broker.start();
+    const queue = await broker.newQueue({ fifo: true, deduplicationScope: "messageGroup" });
+    const topic = await newFifoTopic(broker, [queue], { fifoThroughputScope: "messageGroup" });
+    const ids = await publish(broker, topic, [one("a", "d"), one("b", "d"), one("a", "d")]);
+    expect(ids[1]).not.toBe(ids[0]);
+    expect(ids[2]).toBe(ids[0]);
+    await untilFannedOut(broker);
+    expect(await finishInOrder(broker.client(), queue)).toEqual(["d", "d"]);
+  });
+
+  test("needs a group, and an id unless the topic makes one of the body", async () => {
+    await using broker = await Broker.start();
+    const strict = await newFifoTopic(broker, []);
+    const lenient = await newFifoTopic(broker, [], { contentBasedDeduplication: true });
+    const { publisher } = broker.engine;
+    const refused = { error: { code: "invalid_message" } };
+    const message = { body: "m", groupId: "a" };
+    expect(await publisher.publish(ACCOUNT, strict, [message])).toMatchObject([refused]);
+    expect(await publisher.publish(ACCOUNT, strict, [{ body: "m" }])).toMatchObject([refused]);
+    const [first, second] = await publisher.publish(ACCOUNT, lenient, [message, message]);
+    expect(first).toMatchObject({ sequenceNumber: expect.any(String) });
+    expect(second).toEqual(first);
+  });
+
+  test("with an Idempotency-Key is answered the same again", async () => {
+    await using broker = await Broker.start({ engines: 2 });
+    const topic = await newFifoTopic(broker, []);
+    const contents = [one("a", "1"), one("a", "2")] as never;
+    const options = { idempotencyKey: "key" };
+    const [first, second] = broker.engines;
+    const answer = await first!.publisher.publish(ACCOUNT, topic, contents, options);
+    expect(await second!.publisher.publish(ACCOUNT, topic, contents, options)).toEqual(answer);
+  });
+});
+
+test("filters count for FIFO and for standard queues of a FIFO topic", async () => {
+  await using broker = await Broker.start();
+  const [all, fifo, standard] = [
+    await broker.newQueue({ fifo: true }),
+    await broker.newQueue({ fifo: true }),
+    await broker.newQueue(),
+  ];
+  const topic = await newFifoTopic(broker, [all]);
+  const filterPolicy = { kind: ["odd"] };
+  for (const queue of [fifo, standard])
+    await broker.engine.subscribe(ACCOUNT, topic, queue, { filterPolicy });
+  const contents = Array.from({ length: 70 }, (_, index) => ({
+    ...(one("a", `m${index}`) as { body: string }),
+    attributes: { kind: { type: "String", value: index % 2 === 1 ? "odd" : "even" } },
+  }));
+  await publish(broker, topic, contents);
+  await untilFannedOut(broker);
+  const bodies = contents.map(({ body }) => body);
+  const odd = bodies.filter((_, index) => index % 2 === 1);
+  expect(await finishInOrder(broker.client(), all)).toEqual(bodies);
+  expect(await finishInOrder(broker.client(), fifo)).toEqual(odd);
+  expect(bodiesOf(await broker.client().drain(standard))).toEqual(odd);
+});
+
+test("a standard topic takes no FIFO queue", async () => {
+  await using broker = await Broker.start();
+  const queue = await broker.newQueue({ fifo: true });
+  const topic = await broker.newTopic();
+  await expect(broker.engine.subscribe(ACCOUNT, topic, queue)).rejects.toMatchObject({
+    code: "invalid_request",
+    details: [{ path: "queue" }],
+  });
+});
+
+const groupId = fc.constantFrom("a", "b", "c");
+const round = fc.record({
+  publishes: fc.array(
+    fc.record({
+      by: fc.nat({ max: 1 }),
+      groups: fc.array(groupId, { minLength: 1, maxLength: 12 }),
+    }),
+    { minLength: 1, maxLength: 8 },
+  ),
+  /** Ends whatever a dispatcher is at, at any point of it. */
+  crash: fc.boolean(),
+});
+const seed = Number(process.env["TEST_SEED"] ?? Date.now() % 2 ** 31);
+
+test.each([
+  ["announcements", undefined],
+  ["the sweeper alone", loneliness()],
+])(
+  `by %s, with dispatchers that die, each queue gets each message once and in order (seed ${seed})`,
+  { timeout: 120_000 },
+  async (_, connectBus) => {
+    await using broker = await Broker.start({
+      engines: 2,
+      dispatchers: 2,
+      ...(connectBus && { connectBus }),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(round, { minLength: 1, maxLength: 4 }), async (rounds) => {
+        const queues = [
+          await broker.newQueue({ fifo: true }),
+          await broker.newQueue({ fifo: true }),
+        ];
+        const topic = await newFifoTopic(broker, queues);
+        const published: { sequence: string; groupId: string; body: string }[] = [];
+        for (const { publishes, crash } of rounds) {
+          const calls = publishes.map(async ({ by, groups }) => {
+            const contents = groups.map((group) => one(group, `m${(names += 1)}`));
+            const answers = await publish(broker, topic, contents, by);
+            answers.forEach((answer, index) => {
+              const { body, groupId = "" } = contents[index] as { body: string; groupId?: string };
+              published.push({ sequence: answer.slice(-20), groupId, body });
+            });
+          });
+          if (crash) await endFanOuts(broker);
+          await Promise.all(calls);
+          if (crash) await endFanOuts(broker);
+        }
+        await broker.clock.advance(1);
+        await untilFannedOut(broker);
+        published.sort((x, y) => (x.sequence < y.sequence ? -1 : 1));
+        const expected = byGroup(published);
+        for (const queue of queues) {
+          expect(byGroup(await finished(broker, queue))).toEqual(expected);
+        }
+      }),
+      { seed, numRuns: Number(process.env["TEST_RUNS"] ?? 4), endOnFailure: true },
+    );
+    broker.failures.length = 0;
+  },
+);
+
+/** Receives and acknowledges all there is. */
+async function finished(broker: Broker, queue: string): Promise<ReceivedMessage[]> {
+  const all: ReceivedMessage[] = [];
+  for (;;) {
+    const messages = await broker.client().receive(queue, { maxMessages: 1_000 });
+    if (messages.length === 0) return all;
+    all.push(...messages);
+    await broker.client().acknowledge(queue, messages);
+  }
+}
+
+/** Ends the connections on which dispatchers fan out at this moment. */
+async function endFanOuts(broker: Broker): Promise<void> {
+  await broker.sql`
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'test-dispatcher' AND state <> 'idle'`;
+}

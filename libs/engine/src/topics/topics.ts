@@ -1,5 +1,5 @@
 import { schema, type ControlPlane } from "@sluice/database";
-import { and, asc, eq, gt, like } from "drizzle-orm";
+import { and, asc, eq, gt, like, sql } from "drizzle-orm";
 
 import { accountOf } from "../directory/account.ts";
 import {
@@ -18,12 +18,20 @@ export interface Topic {
   account: string;
   name: string;
   tags: Record<string, string>;
+  /** How long everything published is kept for replays; null: it is not. */
+  archive: Archive | null;
   createdAt: Date;
+}
+
+export interface Archive {
+  /** 1-365 */
+  days: number;
 }
 
 export interface NewTopic {
   name: string;
   tags?: Record<string, string> | undefined;
+  archive?: Archive | null | undefined;
 }
 
 const { topics } = schema;
@@ -39,18 +47,18 @@ export class Topics {
   /** Creates a topic, or finds the one that is there with the same attributes. @throws {SluiceError} `topic_exists` */
   async create(
     account: string,
-    { name, tags = {} }: NewTopic,
+    { name, tags = {}, archive = null }: NewTopic,
   ): Promise<{ topic: Topic; created: boolean }> {
     const [row] = await this.#db
       .insert(topics)
-      .values({ account: BigInt(account), name, tags })
+      .values({ account: BigInt(account), name, tags, ...archiveColumns(archive, false) })
       .onConflictDoNothing()
       .returning();
     if (row) return { topic: topicOf(row), created: true };
     const existing = await this.find(account, name);
     // Deleted between the two statements: it is free again.
-    if (!existing) return await this.create(account, { name, tags });
-    if (!sameTags(existing.tags, tags)) {
+    if (!existing) return await this.create(account, { name, tags, archive });
+    if (!sameTags(existing.tags, tags) || existing.archive?.days !== archive?.days) {
       throw new SluiceError(
         "topic_exists",
         `topic "${name}" exists with other attributes; change it with PATCH /v1/topics/${name}`,
@@ -85,12 +93,21 @@ export class Topics {
     return pageOf(rows.map(topicOf), limit, (topic) => topic.name);
   }
 
-  /** @throws {SluiceError} `topic_not_found` */
+  /**
+   * Changes what is named and leaves the rest. An archive that is switched off loses what it has, for good.
+   * @throws {SluiceError} `topic_not_found`
+   */
   async update(
     account: string,
     name: string,
-    change: { tags: Record<string, string> },
+    { tags, archive }: Omit<NewTopic, "name">,
   ): Promise<Topic> {
+    const change = {
+      // A statement that sets nothing is none.
+      name,
+      ...(tags !== undefined && { tags }),
+      ...(archive !== undefined && archiveColumns(archive)),
+    };
     const [row] = await this.#db.update(topics).set(change).where(named(account, name)).returning();
     if (!row) throw topicNotFound(name);
     return topicOf(row);
@@ -110,6 +127,26 @@ function named(account: string, name: string) {
   return and(eq(topics.account, BigInt(account)), eq(topics.name, name));
 }
 
-function topicOf(row: typeof topics.$inferSelect): Topic {
-  return { ...row, id: String(row.id), account: accountOf(row.account) };
+/** One that is there already goes on: what it has kept until now stays. */
+function archiveColumns(archive: Archive | null, existing = true) {
+  const since = existing
+    ? sql`coalesce(${topics.archivedSince}, clock_timestamp())`
+    : sql`clock_timestamp()`;
+  return {
+    archiveDays: archive?.days ?? null,
+    archivedSince: archive === null ? null : since,
+  };
+}
+
+function topicOf({
+  archiveDays,
+  archivedSince: _,
+  ...row
+}: typeof topics.$inferSelect): Topic {
+  return {
+    ...row,
+    id: String(row.id),
+    account: accountOf(row.account),
+    archive: archiveDays === null ? null : { days: archiveDays },
+  };
 }

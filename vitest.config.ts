@@ -9,7 +9,8 @@ const folders = ["libs", "apps", "tools", "test"]
   .filter((path) => existsSync(`${path}/tsconfig.json`));
 
 /** Packages resolve each other to their TypeScript source, so that a test never sees a stale build. */
-const conditions = ["@sluice/source", "module", "node", "development"];
+// Not "module": it stands for code that only bundlers can load.
+const conditions = ["@sluice/source", "node", "development"];
 
 export default defineConfig({
   test: {

@@ -212,6 +212,17 @@ describe("queues", () => {
       tags: {},
       createdAt: expect.any(String),
       counts: { visible: 0, inFlight: 0, delayed: 0, oldestMessageAge: null },
+      totals: {
+        sent: 0,
+        deadLettersIn: 0,
+        redrivenIn: 0,
+        acknowledged: 0,
+        deadLettered: 0,
+        redriven: 0,
+        expired: 0,
+        purged: 0,
+        cancelled: 0,
+      },
     });
   });
 

@@ -55,8 +55,9 @@ test("a queue is created once, read with its counts, changed and deleted", async
   });
   const changed = await admin.queues.update(billing, { delay: 5, receiveWait: 3 });
   expect(changed).toMatchObject({ visibilityTimeout: 45, delay: 5, receiveWait: 3 });
-  const { counts } = await admin.queues.get(billing);
+  const { counts, totals } = await admin.queues.get(billing);
   expect(counts).toEqual({ visible: 0, inFlight: 0, delayed: 0, oldestMessageAge: null });
+  expect(totals).toMatchObject({ sent: 0, acknowledged: 0 });
   await admin.queues.delete(billing);
   await expect(admin.queues.get(billing)).rejects.toMatchObject({ code: "queue_not_found" });
 });

@@ -1,13 +1,22 @@
 import { createInProcessBus } from "@sluice/bus";
+import { awsProtocols } from "@sluice/aws-api";
 import { connectDatabase, migrate, UnsuitableDatabaseError } from "@sluice/database";
-import { startDispatcher } from "@sluice/engine";
+import { AccessKeys, startDispatcher } from "@sluice/engine";
 import { messageMetrics, startApi } from "@sluice/http-api";
-import { createMetrics, runProcess, standaloneConfig, untilAvailable } from "@sluice/runtime";
+import {
+  authenticationProblems,
+  createMetrics,
+  runProcess,
+  sealingKeyOf,
+  standaloneConfig,
+  untilAvailable,
+} from "@sluice/runtime";
 
 /** API and dispatcher in one process, for quick local use: no NATS, and just one such process on a database. */
 runProcess({
   name: "standalone",
   config: standaloneConfig,
+  check: authenticationProblems,
   start: async ({ config, logger, signal }) => {
     await untilAvailable("Postgres", () => migrate(config.databaseUrl), {
       logger,
@@ -32,6 +41,8 @@ runProcess({
     const { account, host, port, region, publicUrl, signNotifications: signed } = config;
     const notifications = { region, publicUrl, signed };
     const guards = { deletedQueueName: config.deletedQueueNameGuard, purge: config.purgeGuard };
+    const sealingKey = sealingKeyOf(config);
+    const accessKeys = sealingKey && new AccessKeys(database.control, sealingKey);
     const api = await startApi({
       database,
       bus,
@@ -43,6 +54,8 @@ runProcess({
       host,
       port,
       guards,
+      accessKeys,
+      protocols: [awsProtocols({ region, accessKeys })],
     });
     logger.info({ event: "api.listening", url: api.url }, "the API is ready");
     return async () => {

@@ -1,4 +1,13 @@
 CREATE SEQUENCE "public"."fifo_sequences" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1;--> statement-breakpoint
+CREATE TABLE "access_keys" (
+	"id" text PRIMARY KEY NOT NULL,
+	"account" bigint NOT NULL,
+	"sealed_secret" "bytea" NOT NULL,
+	"created_at" timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+	"disabled_at" timestamp with time zone,
+	CONSTRAINT "access_keys_id_form" CHECK ("access_keys"."id" ~ '^[A-Za-z0-9_]{16,128}$')
+);
+--> statement-breakpoint
 CREATE TABLE "deduplication_ids" (
 	"queue_id" bigint NOT NULL,
 	"scope" text NOT NULL,
@@ -91,6 +100,7 @@ ALTER TABLE "queues" ADD COLUMN "content_based_deduplication" boolean DEFAULT fa
 ALTER TABLE "queues" ADD COLUMN "deduplication_scope" text DEFAULT 'queue' NOT NULL;--> statement-breakpoint
 ALTER TABLE "queues" ADD COLUMN "fifo_throughput_limit" text DEFAULT 'perQueue' NOT NULL;--> statement-breakpoint
 ALTER TABLE "queues" ADD COLUMN "purged_at" timestamp with time zone;--> statement-breakpoint
+ALTER TABLE "queues" ADD COLUMN "aws_attributes" jsonb DEFAULT '{}'::jsonb NOT NULL;--> statement-breakpoint
 ALTER TABLE "redrive_tasks" ADD COLUMN "scanned_to" timestamp with time zone;--> statement-breakpoint
 ALTER TABLE "slices" ADD COLUMN "received_at" timestamp with time zone;--> statement-breakpoint
 ALTER TABLE "slices" ADD COLUMN "group_id" text;--> statement-breakpoint
@@ -100,8 +110,10 @@ ALTER TABLE "subscriptions" ADD COLUMN "filter_id" bigint;--> statement-breakpoi
 ALTER TABLE "subscriptions" ADD COLUMN "filter_policy_scope" text DEFAULT 'MessageAttributes' NOT NULL;--> statement-breakpoint
 ALTER TABLE "subscriptions" ADD COLUMN "raw_delivery" boolean DEFAULT true NOT NULL;--> statement-breakpoint
 ALTER TABLE "subscriptions" ADD COLUMN "dead_letter_queue_id" bigint;--> statement-breakpoint
+ALTER TABLE "topics" ADD COLUMN "aws_attributes" jsonb DEFAULT '{}'::jsonb NOT NULL;--> statement-breakpoint
 ALTER TABLE "queue_delays" ADD CONSTRAINT "queue_delays_queue_id_queues_id_fk" FOREIGN KEY ("queue_id") REFERENCES "public"."queues"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "queue_totals" ADD CONSTRAINT "queue_totals_queue_id_queues_id_fk" FOREIGN KEY ("queue_id") REFERENCES "public"."queues"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+CREATE INDEX "access_keys_account" ON "access_keys" USING btree ("account");--> statement-breakpoint
 CREATE INDEX "deduplication_ids_accepted" ON "deduplication_ids" USING btree ("accepted_at");--> statement-breakpoint
 CREATE INDEX "fifo_groups_available" ON "fifo_groups" USING btree ("queue_id","available_at");--> statement-breakpoint
 CREATE INDEX "fifo_slices_order" ON "fifo_slices" USING btree ("queue_id","group_id","sequence");--> statement-breakpoint

@@ -1,6 +1,7 @@
 import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import postgres from "postgres";
 
+import { promptSockets, startupPadding } from "./prompt-socket.ts";
 import * as schema from "./schema.ts";
 
 export type Sql = postgres.Sql;
@@ -75,7 +76,7 @@ export function connectDatabase({ url, pool = 8, name = "sluice" }: DatabaseOpti
 }
 
 function open(url: string, max: number, settings: Record<string, string>): Sql {
-  return postgres(url, {
+  const options = {
     max,
     // One round trip less on every new connection; array parameters are passed as literals instead.
     fetch_types: false,
@@ -84,12 +85,16 @@ function open(url: string, max: number, settings: Record<string, string>): Sql {
     // Seconds between attempts to connect: the driver's own go up to 20, and we want to be back soon after Postgres is.
     backoff: (attempt: number) => Math.min(1, 0.05 * 2 ** attempt),
     onnotice: () => undefined,
+    // Not among the types of the driver, which has it nevertheless.
+    socket: promptSockets(),
     connection: {
       jit: "off",
       // An acknowledgement means committed and flushed, whatever the server's default says.
       synchronous_commit: "on",
       idle_in_transaction_session_timeout: "30s",
       ...settings,
+      ...startupPadding,
     } as Record<string, string>,
-  });
+  };
+  return postgres(url, options);
 }

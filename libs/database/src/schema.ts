@@ -41,6 +41,8 @@ export const topics = pgTable(
     /** How long what is published is kept, and since when it has been; both or neither. */
     archiveDays: integer("archive_days"),
     archivedSince: time("archived_since"),
+    /** What AWS' protocols set and show although it has no meaning here, such as a Policy, by its name there. */
+    awsAttributes: jsonb("aws_attributes").$type<Record<string, string>>().notNull().default({}),
     createdAt: time("created_at").notNull().default(fromDatabaseClock),
   },
   (t) => [
@@ -92,6 +94,8 @@ export const queues = pgTable(
     /** When it was purged last, for whoever wants a while between two purges. */
     purgedAt: time("purged_at"),
     tags: jsonb("tags").$type<Record<string, string>>().notNull().default({}),
+    /** What AWS' protocols set and show although it has no meaning here, such as a Policy, by its name there. */
+    awsAttributes: jsonb("aws_attributes").$type<Record<string, string>>().notNull().default({}),
     createdAt: time("created_at").notNull().default(fromDatabaseClock),
   },
   (t) => [
@@ -547,6 +551,22 @@ export const secrets = pgTable("secrets", {
   name: text("name").primaryKey(),
   value: bytea("value").notNull(),
 });
+
+/** Who may call, and for which account. Secrets must be recoverable to check a signature: sealed by a key outside Postgres. */
+export const accessKeys = pgTable(
+  "access_keys",
+  {
+    id: text("id").primaryKey(),
+    account: account(),
+    sealedSecret: bytea("sealed_secret").notNull(),
+    createdAt: time("created_at").notNull().default(fromDatabaseClock),
+    disabledAt: time("disabled_at"),
+  },
+  (t) => [
+    index("access_keys_account").on(t.account),
+    check("access_keys_id_form", sql`${t.id} ~ '^[A-Za-z0-9_]{16,128}$'`),
+  ],
+);
 
 /** A move of dead letters, back to where they came from or to one named queue; carried on by any dispatcher. */
 export const redriveTasks = pgTable(

@@ -9,6 +9,7 @@ export const errorTable = {
   invalid_name: { status: 400, retryable: false },
   invalid_filter_policy: { status: 400, retryable: false },
   receipt_handle_invalid: { status: 400, retryable: false },
+  unauthenticated: { status: 401, retryable: false },
   topic_not_found: { status: 404, retryable: false },
   queue_not_found: { status: 404, retryable: false },
   subscription_not_found: { status: 404, retryable: false },

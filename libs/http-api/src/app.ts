@@ -1,9 +1,10 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
-import { SluiceError, type Engine } from "@sluice/engine";
+import { SluiceError, type AccessKeys, type Engine } from "@sluice/engine";
 import type { Logger } from "@sluice/runtime";
 import type { Context, Hono } from "hono";
 
 import { addAcknowledgeEndpoint } from "./acknowledge/acknowledge.ts";
+import { authenticate } from "./authentication/authentication.ts";
 import { addCertificate } from "./certificate/certificate.ts";
 import type { Api } from "./endpoint.ts";
 import type { ApiEnv } from "./environment.ts";
@@ -14,6 +15,7 @@ import { addQueueEndpoints } from "./queues/queues.ts";
 import { addPeekEndpoint } from "./peek/peek.ts";
 import { addPurgeEndpoints } from "./purge/purge.ts";
 import { addRedriveEndpoints } from "./redrive/redrive.ts";
+import { addReplayEndpoints } from "./replay/replay.ts";
 import { addReceiveEndpoint } from "./receive/receive.ts";
 import { addReference } from "./reference/reference.ts";
 import { addSubscriptionEndpoints } from "./subscriptions/subscriptions.ts";
@@ -27,12 +29,17 @@ export interface ApiOptions {
   logger: Logger;
   /** `/healthz`, `/readyz`, `/metrics`; see healthEndpoints. */
   health: Hono;
+  /** Who may call; absent: everybody, for `account`. */
+  accessKeys?: AccessKeys | undefined;
+  /** Other protocols on the same port; each adds its own routes, and its own authentication. */
+  protocols?: readonly ((api: Api) => void)[];
   /** Told about every request once it is answered. */
   onRequest?: (request: { method: string; route: string; status: number; seconds: number }) => void;
 }
 
 /** The native API as a Hono app: every endpoint of `/v1`, its OpenAPI document, the reference and health. */
-export function createApi({ engine, account, logger, health, onRequest }: ApiOptions): Api {
+export function createApi(options: ApiOptions): Api {
+  const { engine, account, logger, health, accessKeys, protocols = [], onRequest } = options;
   const api: Api = new OpenAPIHono<ApiEnv>();
   const report = (error: unknown) => {
     logger.error({ event: "request.failed", err: error }, "a request failed on our side");
@@ -52,6 +59,7 @@ export function createApi({ engine, account, logger, health, onRequest }: ApiOpt
     });
   });
 
+  if (accessKeys) api.use("/v1/*", authenticate(accessKeys));
   addTopicEndpoints(api);
   addQueueEndpoints(api);
   addSubscriptionEndpoints(api);
@@ -62,9 +70,11 @@ export function createApi({ engine, account, logger, health, onRequest }: ApiOpt
   addPurgeEndpoints(api);
   addPeekEndpoint(api);
   addRedriveEndpoints(api);
+  addReplayEndpoints(api);
   addMatchEndpoint(api);
   addCertificate(api);
   addReference(api);
+  for (const addProtocol of protocols) addProtocol(api);
   api.route("/", health);
 
   api.notFound((c) => noSuchRoute(c, api));

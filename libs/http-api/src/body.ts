@@ -22,10 +22,18 @@ export async function readJson(c: Context<ApiEnv>): Promise<unknown> {
       "send JSON with the header Content-Type: application/json",
     );
   }
+  return parseJson(textOf(await readBody(c)));
+}
+
+/**
+ * Reads a body, counting bytes as they arrive, whatever the request says of its length.
+ * @throws {SluiceError} `unsupported_media_type`, `request_too_large`, `malformed_json`
+ */
+export async function readBody(c: Context<ApiEnv>): Promise<Buffer> {
   if (c.req.header("content-encoding") !== undefined) {
     throw new SluiceError(
       "unsupported_media_type",
-      "compressed bodies are not accepted; send the JSON as it is",
+      "compressed bodies are not accepted; send the body as it is",
     );
   }
   if (Number(c.req.header("content-length") ?? 0) > MAX_BODY_BYTES) throw tooLarge();
@@ -33,8 +41,13 @@ export async function readJson(c: Context<ApiEnv>): Promise<unknown> {
     ? await readIncoming(c.env.incoming)
     : Buffer.from(await c.req.arrayBuffer());
   if (bytes.length > MAX_BODY_BYTES) throw tooLarge();
+  return bytes;
+}
+
+/** @throws {SluiceError} `malformed_json` for what is no text */
+export function textOf(bytes: Buffer): string {
   if (!isUtf8(bytes)) throw malformed("the body is not valid UTF-8");
-  return parseJson(bytes.toString("utf8"));
+  return bytes.toString("utf8");
 }
 
 async function readIncoming(incoming: IncomingMessage): Promise<Buffer> {
@@ -55,7 +68,8 @@ async function readIncoming(incoming: IncomingMessage): Promise<Buffer> {
   return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length);
 }
 
-function parseJson(text: string): unknown {
+/** @throws {SluiceError} `malformed_json`, `invalid_request`; see checkShape */
+export function parseJson(text: string): unknown {
   checkShape(text);
   try {
     return JSON.parse(text) as unknown;

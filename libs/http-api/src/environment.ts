@@ -7,6 +7,8 @@ export interface ApiEnv {
   Variables: {
     engine: Engine;
     account: string;
+    /** Calls back when the key of the request is disabled while it waits; absent where nobody needs one. */
+    watchKey: ((onDisabled: () => void) => () => void) | undefined;
     /** Logs an error that the client can no longer be told about. */
     report: (error: unknown) => void;
   };

@@ -28,7 +28,7 @@ export const entryErrorSchema = z
   .openapi("EntryError");
 
 /** Any endpoint may answer these. */
-const common: ErrorCode[] = ["invalid_request", "internal", "unavailable"];
+const common: ErrorCode[] = ["invalid_request", "unauthenticated", "internal", "unavailable"];
 
 /** OpenAPI: the error answers of an endpoint, by status, naming their codes. */
 export function errorResponses(codes: readonly ErrorCode[]) {

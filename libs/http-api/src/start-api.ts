@@ -2,6 +2,7 @@ import type { Bus } from "@sluice/bus";
 import type { Database } from "@sluice/database";
 import {
   Engine,
+  type AccessKeys,
   type EngineOptions,
   type NotificationOptions,
   type Observer,
@@ -9,7 +10,7 @@ import {
 import type { Logger } from "@sluice/runtime";
 import type { Registry } from "prom-client";
 
-import { createApi } from "./app.ts";
+import { createApi, type ApiOptions } from "./app.ts";
 import { healthEndpoints } from "./health/health.ts";
 import { requestMetrics } from "./metrics.ts";
 import { serve } from "./serve.ts";
@@ -25,6 +26,8 @@ export interface StartApiOptions {
   notifications?: Partial<NotificationOptions>;
   host: string;
   port: number;
+  accessKeys?: AccessKeys | undefined;
+  protocols?: ApiOptions["protocols"];
   guards?: EngineOptions["guards"];
 }
 
@@ -37,6 +40,7 @@ export interface RunningApi {
 /** Starts the API: engine, HTTP server, health. */
 export async function startApi(options: StartApiOptions): Promise<RunningApi> {
   const { database, bus, observer, metrics, logger, account, notifications, host, port } = options;
+  const { accessKeys, protocols = [] } = options;
   let stopping = false;
   const engine = await Engine.open({
     database,
@@ -53,7 +57,15 @@ export async function startApi(options: StartApiOptions): Promise<RunningApi> {
       // Without hints everything still works, only later: a reason to look, not to take the process out of service.
     },
   });
-  const api = createApi({ engine, account, logger, health, onRequest: requestMetrics(metrics) });
+  const api = createApi({
+    engine,
+    account,
+    logger,
+    health,
+    accessKeys,
+    protocols,
+    onRequest: requestMetrics(metrics),
+  });
   const server = await serve({ fetch: api.fetch, host, port });
   return {
     url: server.url,

@@ -1,4 +1,6 @@
+export { authenticationProblems, sealingKeyOf } from "./config/authentication.ts";
 export {
+  accessKeyConfig,
   apiConfig,
   dispatcherConfig,
   processConfig,
@@ -17,4 +19,5 @@ export { createMetrics, metricsPage, type MetricsPage } from "./metrics.ts";
 export { runProcess, type ProcessContext, type ProcessOptions, type Stop } from "./run-process.ts";
 export { untilAvailable, type UntilAvailableOptions } from "./until-available.ts";
 export { createDuty, type Duty, type DutyOptions } from "./duty.ts";
+export { failpoint, failpoints, type Failpoint } from "./failpoint.ts";
 export { backoffDelay, type Backoff } from "./backoff.ts";

@@ -1,4 +1,5 @@
 import { ConfigError, readConfig, type Config, type ConfigSchema } from "./config/read-config.ts";
+import { armFailpoints } from "./failpoint.ts";
 import type { processConfig, ProcessConfig } from "./config/processes.ts";
 import { messageOf } from "./log/describe-error.ts";
 import { createLogger, type Logger } from "./log/logger.ts";
@@ -8,6 +9,8 @@ export interface ProcessOptions<S extends ConfigSchema> {
   name: string;
   /** The environment this process reads; see `apiConfig` and its siblings. */
   config: S & typeof processConfig;
+  /** Variables that do not go together: a sentence for each, for which it does not start either. */
+  check?: (config: Config<S>) => string[];
   /**
    * Brings the process into service and resolves with how to take it out again: finish what was accepted, accept no
    * more, let go of connections. `signal` fires when the process is told to stop while it still starts.
@@ -89,9 +92,14 @@ export function runProcess<S extends ConfigSchema>(options: ProcessOptions<S>): 
 function configOrExit<S extends ConfigSchema>({
   name,
   config,
+  check,
 }: ProcessOptions<S>): Config<S> & ProcessConfig {
   try {
-    return readConfig<S & typeof processConfig>(config, process.env);
+    armFailpoints(process.env);
+    const read = readConfig<S & typeof processConfig>(config, process.env);
+    const problems = check?.(read) ?? [];
+    if (problems.length > 0) throw new ConfigError(problems);
+    return read;
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`${name}: ${error.message}\n`);

@@ -79,8 +79,27 @@ export interface QueueCounts {
   readonly oldestMessageAge: number | null;
 }
 
+/** Messages since the queue was created. What came, less what went, is what it holds. */
+export interface QueueTotals {
+  /** Sent or fanned out to it. */
+  readonly sent: number;
+  /** Came as dead letters of other queues. */
+  readonly deadLettersIn: number;
+  /** Came by a redrive. */
+  readonly redrivenIn: number;
+  readonly acknowledged: number;
+  /** Went to its dead-letter queue. */
+  readonly deadLettered: number;
+  /** Went by a redrive. */
+  readonly redriven: number;
+  readonly expired: number;
+  readonly purged: number;
+  readonly cancelled: number;
+}
+
 export interface QueueInfoWithCounts extends QueueInfo {
   readonly counts: QueueCounts;
+  readonly totals: QueueTotals;
 }
 
 /** Creates, reads and removes queues. Every method takes a declaration or a name. */

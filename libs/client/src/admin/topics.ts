@@ -10,10 +10,19 @@ export type Tags = Readonly<Record<string, string>>;
 export interface TopicInfo {
   readonly name: string;
   readonly tags: Tags;
+  readonly archive: TopicArchive | null;
   readonly createdAt: Date;
 }
 
+/** Keeps what is published, for replays. */
+export interface TopicArchive {
+  /** 1 to 365. */
+  readonly days: number;
+}
+
 export interface TopicSettings {
+  /** Null, which is the default, keeps nothing; it ends an archive for good. */
+  readonly archive?: TopicArchive | null;
   /** Up to 50; keys up to 128 characters, values up to 256. */
   readonly tags?: Tags;
 }

@@ -1,5 +1,6 @@
 import type { Bus } from "@sluice/bus";
 import type { Sql } from "@sluice/database";
+import { failpoint } from "@sluice/runtime";
 
 import type { Directory } from "../directory/directory.ts";
 import type { EntryError } from "../errors.ts";
@@ -139,7 +140,9 @@ async function writeTogether(
     else merged.set(key, { ...mark });
   }
   const marks = [...merged.values()].sort(inIndexOrder);
+  failpoint("acknowledge.before-commit");
   const done = await write(marks);
+  failpoint("acknowledge.committed");
   const doneByKey = new Map(marks.map((mark, index) => [sliceKey(mark), done[index] ?? 0n]));
   return calls.map((call) => call.map((mark) => (doneByKey.get(sliceKey(mark)) ?? 0n) & mark.mask));
 }

@@ -1,5 +1,6 @@
 import type { Bus, BusSubscription } from "@sluice/bus";
 import type { Sql } from "@sluice/database";
+import { failpoint } from "@sluice/runtime";
 
 import type { Observer } from "../observer.ts";
 import { Pace } from "../pace.ts";
@@ -43,6 +44,7 @@ export class Dispatcher {
         observer.failed("filter policy", error);
       }),
       committed: ({ batches, deliveries, queueIds }) => {
+        if (batches > 0) failpoint("fan-out.committed");
         if (queueIds.length > 0) bus.signalQueues(queueIds);
         if (batches > 0) observer.fannedOut(batches, deliveries);
       },
@@ -96,6 +98,7 @@ export class Dispatcher {
   }
 
   async #fanOut(batchIds: readonly string[]): Promise<number> {
+    failpoint("fan-out.announced");
     return await fanOut(this.#context, batchIds);
   }
 }

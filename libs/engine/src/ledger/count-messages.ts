@@ -61,10 +61,10 @@ export async function countMessages(
       SELECT now, now - make_interval(secs => ${retention}::int) AS expired, date_trunc('minute', now) + interval '1 minute' AS next_minute
       FROM (SELECT clock_timestamp() AS now) t
     ), ledger AS MATERIALIZED (
-      SELECT kind, sum(messages)::float8 AS messages FROM (
-        SELECT kind, messages FROM queue_totals WHERE queue_id = ${id}::bigint AND account = ${account}::bigint
+      SELECT kind, sum(messages) AS messages FROM (
+        SELECT kind, messages::float8 FROM queue_totals WHERE queue_id = ${id}::bigint AND account = ${account}::bigint
         UNION ALL
-        SELECT kind, messages FROM queue_ledger
+        SELECT kind, messages::float8 FROM queue_ledger
         WHERE queue_id = ${id}::bigint AND account = ${account}::bigint AND due_at IS NULL
       ) l GROUP BY kind
     ), delays AS MATERIALIZED (
@@ -82,7 +82,7 @@ export async function countMessages(
              coalesce(sum(messages) FILTER (WHERE kept AND NOT received AND this_minute), 0)::float8 AS due_this_minute,
              coalesce(sum(messages) FILTER (WHERE received), 0)::float8 AS received
       FROM (
-        SELECT bit_count(pending::bit(64)) AS messages, receive_count > 0 AS received, sent_at,
+        SELECT bit_count(pending::bit(64))::int AS messages, receive_count > 0 AS received, sent_at,
                sent_at > (SELECT expired FROM clock) AS kept, visible_at < (SELECT next_minute FROM clock) AS this_minute
         FROM slices
         WHERE queue_id = ${id}::bigint AND account = ${account}::bigint AND visible_at > (SELECT now FROM clock)
@@ -93,7 +93,7 @@ export async function countMessages(
              coalesce(sum(messages) FILTER (WHERE kept), 0)::float8 AS messages,
              coalesce(sum(messages) FILTER (WHERE NOT kept), 0)::float8 AS expired
       FROM (
-        SELECT bit_count(pending::bit(64)) AS messages, sent_at, sent_at > (SELECT expired FROM clock) AS kept
+        SELECT bit_count(pending::bit(64))::int AS messages, sent_at, sent_at > (SELECT expired FROM clock) AS kept
         FROM slices
         WHERE queue_id = ${id}::bigint AND account = ${account}::bigint AND visible_at <= (SELECT now FROM clock)
         ORDER BY visible_at, batch_id LIMIT ${FRONT}::int

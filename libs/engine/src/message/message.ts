@@ -12,6 +12,8 @@ export interface MessageInput {
   attributes?: Record<string, MessageAttribute> | undefined;
   subject?: string | undefined;
   groupId?: string | undefined;
+  /** Kept beside the message and handed out with it: X-Ray's header, as AWS' AWSTraceHeader. */
+  traceHeader?: string | undefined;
   /** FIFO only: what makes it the same message as one that was accepted within the last 5 minutes. */
   deduplicationId?: string | undefined;
   /** Seconds until it becomes visible; queues only. The queue's own delay when absent. */
@@ -103,6 +105,8 @@ export function serializeMessage(message: MessageInput): string {
   let line = `"body":${JSON.stringify(message.body)},"attributes":${attributes}`;
   if (message.subject !== undefined) line += `,"subject":${JSON.stringify(message.subject)}`;
   if (message.groupId !== undefined) line += `,"groupId":${JSON.stringify(message.groupId)}`;
+  if (message.traceHeader !== undefined)
+    line += `,"traceHeader":${JSON.stringify(message.traceHeader)}`;
   if (message.deduplicationId !== undefined)
     line += `,"deduplicationId":${JSON.stringify(message.deduplicationId)}`;
   return line;

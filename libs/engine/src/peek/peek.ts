@@ -200,11 +200,11 @@ function isBefore(
 }
 
 /** The entry as a receive would hand it out. */
-export async function asHandedOut<Entry extends { row: StoredRow; line: string }>(
-  entry: Entry,
+export async function asHandedOut<Stored extends { row: StoredRow; line: string }>(
+  entry: Stored,
   { account }: { account: string },
   envelopes: Envelopes,
-): Promise<Entry> {
+): Promise<Stored> {
   const { envelope } = entry.row;
   if (envelope === null) return entry;
   const slice = { account, envelope, ...sendingOf(entry.row) };
@@ -212,7 +212,10 @@ export async function asHandedOut<Entry extends { row: StoredRow; line: string }
 }
 
 function sendingOf({ sent_at, published_at }: StoredRow): { sentAt: number; replayed: boolean } {
-  return { sentAt: Math.floor(published_at ?? sent_at), replayed: typeof published_at === "number" };
+  return {
+    sentAt: Math.floor(published_at ?? sent_at),
+    replayed: typeof published_at === "number",
+  };
 }
 
 export function messageOf({ row, line }: { row: StoredRow; line: string }): PeekedMessage {

@@ -45,12 +45,15 @@ export interface QueueSettings {
   /** Whether receives get nothing; sends and fan-out go on. */
   paused: boolean;
   tags: Record<string, string>;
+  /** What AWS' protocols set and show although it has no meaning here; not what makes two queues differ. */
+  awsAttributes?: Record<string, string>;
 }
 
 export interface Queue extends QueueSettings {
   id: string;
   account: string;
   name: string;
+  awsAttributes: Record<string, string>;
   createdAt: Date;
 }
 
@@ -136,6 +139,15 @@ export class Queues {
   async find(account: string, name: string): Promise<Queue | undefined> {
     const [row] = await this.#select().where(named(account, name));
     return row && queueOf(row);
+  }
+
+  /** The name of the queue of an id, undefined when it was deleted. */
+  async nameOf(account: string, id: string): Promise<string | undefined> {
+    const [row] = await this.#db
+      .select({ name: queues.name })
+      .from(queues)
+      .where(and(eq(queues.account, BigInt(account)), eq(queues.id, BigInt(id))));
+    return row?.name;
   }
 
   /** By name, in order of names. */

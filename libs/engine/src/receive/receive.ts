@@ -1,5 +1,6 @@
 import type { Bus } from "@sluice/bus";
 import type { Sql } from "@sluice/database";
+import { failpoint } from "@sluice/runtime";
 
 import type { Directory } from "../directory/directory.ts";
 import type { Envelopes } from "../envelope/envelopes.ts";
@@ -118,6 +119,7 @@ export class Receiver {
       visibilityTimeout: options.visibilityTimeout,
       signal: options.signal,
     });
+    if (claimed.length > 0) failpoint("claim.committed");
     const slices = await this.#withLines(queue, claimed);
     const messages = slices.reduce((sum, slice) => sum + slice.lines.length, 0);
     this.#observer.received(messages);
@@ -203,7 +205,9 @@ export class Receiver {
         const { envelope, sentAt, replayed } = slice;
         if (envelope === undefined) return;
         slice.lines = await Promise.all(
-          slice.lines.map((line) => this.#envelopes.wrap(line, { account, envelope, sentAt, replayed })),
+          slice.lines.map((line) =>
+            this.#envelopes.wrap(line, { account, envelope, sentAt, replayed }),
+          ),
         );
       }),
     );

@@ -1,5 +1,6 @@
 import type { Bus } from "@sluice/bus";
 import type { Sql } from "@sluice/database";
+import { failpoint } from "@sluice/runtime";
 
 import type { Observer } from "../observer.ts";
 import { moveDeadLetters, runningRedrives } from "./move-dead-letters.ts";
@@ -16,9 +17,11 @@ export async function carryOnRedrives(options: {
   let again = false;
   for (const { id, fifo } of await runningRedrives(sql)) {
     if (signal.aborted) return undefined;
+    failpoint("redrive.before-step");
     const { messages, queueIds, more } = fifo
       ? await moveFifo(sql, id)
       : await moveDeadLetters(sql, id);
+    failpoint("redrive.committed");
     if (messages > 0) observer.redriven(messages);
     if (queueIds.length > 0) bus.signalQueues(queueIds);
     again ||= more;

@@ -123,10 +123,7 @@ export class Replays {
   }
 
   /** Ends a running replay; what it has delivered stays in the queue. Undefined when it is not running. */
-  async cancel(
-    subscription: ReplayedSubscription,
-    id: string,
-  ): Promise<Replay | undefined> {
+  async cancel(subscription: ReplayedSubscription, id: string): Promise<Replay | undefined> {
     const result = await this.#sql`
       UPDATE replays SET status = 'cancelled', finished_at = clock_timestamp()
       WHERE subscription_id = ${subscription.id}::uuid AND account = ${subscription.account}::bigint

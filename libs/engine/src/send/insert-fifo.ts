@@ -172,7 +172,7 @@ function messagesOf(batches: readonly NewBatch[], keys: readonly IdempotencyKey[
     }
   }
   return batches.flatMap(({ id, account, targetId, lines, messages }) =>
-    messages.map(({ groupId = "", deduplicationId = "" }, bit) => {
+    messages.map(({ groupId, deduplicationId = "" }, bit) => {
       const key = keyOf.get(`${id}/${bit}`);
       return {
         queueId: targetId,

@@ -20,6 +20,8 @@ export interface Topic {
   tags: Record<string, string>;
   /** How long everything published is kept for replays; null: it is not. */
   archive: Archive | null;
+  /** What AWS' protocols set and show although it has no meaning here. */
+  awsAttributes: Record<string, string>;
   createdAt: Date;
 }
 
@@ -32,6 +34,7 @@ export interface NewTopic {
   name: string;
   tags?: Record<string, string> | undefined;
   archive?: Archive | null | undefined;
+  awsAttributes?: Record<string, string> | undefined;
 }
 
 const { topics } = schema;
@@ -47,18 +50,25 @@ export class Topics {
   /** Creates a topic, or finds the one that is there with the same attributes. @throws {SluiceError} `topic_exists` */
   async create(
     account: string,
-    { name, tags = {}, archive = null }: NewTopic,
+    { name, tags = {}, awsAttributes = {}, archive }: NewTopic,
   ): Promise<{ topic: Topic; created: boolean }> {
     const [row] = await this.#db
       .insert(topics)
-      .values({ account: BigInt(account), name, tags, ...archiveColumns(archive, false) })
+      .values({
+        account: BigInt(account),
+        name,
+        tags,
+        awsAttributes,
+        ...archiveColumns(archive ?? null, false),
+      })
       .onConflictDoNothing()
       .returning();
     if (row) return { topic: topicOf(row), created: true };
     const existing = await this.find(account, name);
     // Deleted between the two statements: it is free again.
-    if (!existing) return await this.create(account, { name, tags, archive });
-    if (!sameTags(existing.tags, tags) || existing.archive?.days !== archive?.days) {
+    if (!existing) return await this.create(account, { name, tags, awsAttributes, archive });
+    const sameArchive = archive === undefined || existing.archive?.days === archive?.days;
+    if (!sameTags(existing.tags, tags) || !sameArchive) {
       throw new SluiceError(
         "topic_exists",
         `topic "${name}" exists with other attributes; change it with PATCH /v1/topics/${name}`,
@@ -100,12 +110,13 @@ export class Topics {
   async update(
     account: string,
     name: string,
-    { tags, archive }: Omit<NewTopic, "name">,
+    { tags, awsAttributes, archive }: Omit<NewTopic, "name">,
   ): Promise<Topic> {
     const change = {
       // A statement that sets nothing is none.
       name,
       ...(tags !== undefined && { tags }),
+      ...(awsAttributes !== undefined && { awsAttributes }),
       ...(archive !== undefined && archiveColumns(archive)),
     };
     const [row] = await this.#db.update(topics).set(change).where(named(account, name)).returning();
@@ -138,11 +149,7 @@ function archiveColumns(archive: Archive | null, existing = true) {
   };
 }
 
-function topicOf({
-  archiveDays,
-  archivedSince: _,
-  ...row
-}: typeof topics.$inferSelect): Topic {
+function topicOf({ archiveDays, archivedSince: _, ...row }: typeof topics.$inferSelect): Topic {
   return {
     ...row,
     id: String(row.id),

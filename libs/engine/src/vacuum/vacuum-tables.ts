@@ -5,9 +5,13 @@ import { findHorizonHolder } from "./horizon.ts";
 /** Tables whose rows come and go with messages. */
 export const HOT_TABLES = [
   "slices",
+  "fifo_slices",
+  "fifo_groups",
   "batches",
   "outbox",
   "idempotency_keys",
+  "deduplication_ids",
+  "receive_attempts",
   "queue_totals",
   "queue_delays",
 ] as const;

@@ -1,5 +1,6 @@
 import type { Bus } from "@sluice/bus";
 import type { Sql } from "@sluice/database";
+import { failpoint } from "@sluice/runtime";
 
 import type { Directory } from "../directory/directory.ts";
 import type { EntryError } from "../errors.ts";
@@ -78,6 +79,7 @@ export class VisibilityChanger {
       return handles.map(({ bit }, index) => errorsByKey.get(markOf[index] ?? "")?.(bit));
     }
     const moved = await moveDeadlines(this.#sql, list);
+    failpoint("visibility.committed");
     const movedByKey = new Map([...marks.keys()].map((key, index) => [key, moved[index]]));
     const givenBack = list.find((mark) => mark.timeout === 0);
     if (givenBack) this.#bus.signalQueues([givenBack.queueId]);

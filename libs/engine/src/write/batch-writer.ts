@@ -1,4 +1,5 @@
 import { classifyFailure, numbers, texts, type Sql } from "@sluice/database";
+import { failpoint } from "@sluice/runtime";
 
 import { SluiceError } from "../errors.ts";
 import type { AcceptedMessage } from "../message/accept-messages.ts";
@@ -123,7 +124,9 @@ export class BatchWriter {
   async #writeOnce(requests: WriteRequest[], outcomes: Outcomes): Promise<WriteRequest[]> {
     try {
       const { batches, calls } = await this.#place(requests);
+      failpoint("write.before-commit");
       const inserted = await this.#options.insert(batches, keysOf(calls));
+      failpoint("write.committed");
       const stored = Array.isArray(inserted) ? new Set(inserted) : inserted;
       this.#settle(
         {
@@ -133,6 +136,7 @@ export class BatchWriter {
         },
         outcomes,
       );
+      failpoint("write.before-answer");
       return [];
     } catch (error) {
       const failure = classifyFailure(error);

@@ -24,6 +24,10 @@ const storedMessage = z.object({
   deduplicationId: token.optional(),
 });
 
+const replayed = z.literal(true).optional().openapi({
+  description: "It came out of the archive of its topic; `sentAt` is when it was published",
+});
+
 const failureReason = z
   .string()
   .optional()
@@ -38,6 +42,7 @@ const receivedMessage = z
     sentAt: timestamp,
     firstReceivedAt: timestamp,
     failureReason,
+    replayed,
     ...storedMessage.shape,
     sequenceNumber: sequenceNumber.optional(),
   })
@@ -57,6 +62,7 @@ const receivedReceipt = z
     sentAt: timestamp,
     firstReceivedAt: timestamp,
     failureReason,
+    replayed,
     firstSequenceNumber: sequenceNumber.optional().openapi({
       description:
         "FIFO queues: the sequence number of the message at bit 0, be it here or not; each of the others has its bit more",
@@ -129,8 +135,8 @@ export function addReceiveEndpoint(api: Api): void {
   );
 }
 
-/** Aborted when the client hangs up before the whole answer was handed to the network. */
-function goneSignal(c: Context<ApiEnv>): AbortSignal {
+/** Aborted when the client hangs up before the whole answer was handed to the network, or when its key is disabled. */
+export function goneSignal(c: Context<ApiEnv>): AbortSignal {
   const outgoing = c.env?.outgoing;
   if (!outgoing) return c.req.raw.signal;
   const { socket } = outgoing;
@@ -140,14 +146,22 @@ function goneSignal(c: Context<ApiEnv>): AbortSignal {
     // Node says so also of an answer that was still in its buffers when the connection broke.
     written = socket !== null && !socket.destroyed && socket.errored === null;
   });
+  const endWatch = c.var.watchKey?.(() => {
+    gone.abort();
+  });
   outgoing.once("close", () => {
+    endWatch?.();
     if (!written) gone.abort();
   });
   return gone.signal;
 }
 
 /** A client that goes away before the answer is written gets nothing: the messages are visible again at once. */
-function releaseUnlessRead(c: Context<ApiEnv>, received: Received, signal: AbortSignal): void {
+export function releaseUnlessRead(
+  c: Context<ApiEnv>,
+  received: Pick<Received, "release">,
+  signal: AbortSignal,
+): void {
   const release = () => {
     received.release().catch((error: unknown) => {
       c.var.report(error);
@@ -169,7 +183,7 @@ export function receiptsJson(slices: readonly ReceivedSlice[]): Buffer {
     const head =
       `${separator}{"receipt":"${slice.handlePrefix}","bits":"${hexOf(slice.bits)}","receiveCount":${slice.receiveCount},` +
       `"sentAt":"${new Date(slice.sentAt).toISOString()}",` +
-      `"firstReceivedAt":"${new Date(slice.firstReceivedAt).toISOString()}",${failureReasonOf(slice)}` +
+      `"firstReceivedAt":"${new Date(slice.firstReceivedAt).toISOString()}",${marksOf(slice)}` +
       (slice.firstSequenceNumber === undefined
         ? ""
         : `"firstSequenceNumber":"${slice.firstSequenceNumber}",`) +
@@ -191,7 +205,7 @@ export function messagesJson(slices: readonly ReceivedSlice[]): string {
   for (const slice of slices) {
     const shared =
       `","receiveCount":${slice.receiveCount},"sentAt":"${new Date(slice.sentAt).toISOString()}",` +
-      `"firstReceivedAt":"${new Date(slice.firstReceivedAt).toISOString()}",${failureReasonOf(slice)}`;
+      `"firstReceivedAt":"${new Date(slice.firstReceivedAt).toISOString()}",${marksOf(slice)}`;
     slice.lines.forEach((line, index) => {
       const number = slice.sequenceNumbers?.[index];
       const own = number === undefined ? line : `"sequenceNumber":"${number}",${line}`;
@@ -202,8 +216,10 @@ export function messagesJson(slices: readonly ReceivedSlice[]): string {
   return `${json}]}`;
 }
 
-function failureReasonOf({ deadLetter }: ReceivedSlice): string {
-  return deadLetter ? `"failureReason":${JSON.stringify(deadLetter.reason)},` : "";
+/** What few messages have. */
+function marksOf({ deadLetter, replayed }: ReceivedSlice): string {
+  const marks = deadLetter ? `"failureReason":${JSON.stringify(deadLetter.reason)},` : "";
+  return replayed ? `${marks}"replayed":true,` : marks;
 }
 
 /** A set of bits (0-62) as hexadecimal digits. */

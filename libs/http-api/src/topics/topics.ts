@@ -4,7 +4,17 @@ import { topicNotFound, type Topic } from "@sluice/engine";
 import { endpoint, type Api } from "../endpoint.ts";
 import { pageQuery, tags, timestamp, topicName, topicPath } from "../fields.ts";
 
-const topicSchema = z.object({ name: topicName, tags, createdAt: timestamp }).openapi("Topic");
+const archive = z
+  .strictObject({ days: z.number().int().min(1, "at least 1").max(365, "at most 365") })
+  .nullable()
+  .openapi({
+    description:
+      "For how many days what is published is kept for replays; null keeps nothing, and ends an archive for good",
+  });
+
+const topicSchema = z
+  .object({ name: topicName, tags, archive, createdAt: timestamp })
+  .openapi("Topic");
 const TAG = "Topics";
 
 /** Create, look at, list, change and delete topics. */
@@ -17,7 +27,11 @@ export function addTopicEndpoints(api: Api): void {
       summary: "Create a topic",
       description: "Idempotent: the same attributes again answer 200, others 409.",
       tag: TAG,
-      body: z.strictObject({ name: topicName, tags: tags.optional() }),
+      body: z.strictObject({
+        name: topicName,
+        tags: tags.optional(),
+        archive: archive.optional(),
+      }),
       responses: {
         201: { description: "Created", schema: topicSchema },
         200: { description: "It was there, with the same attributes", schema: topicSchema },
@@ -77,7 +91,7 @@ export function addTopicEndpoints(api: Api): void {
       summary: "Change a topic",
       tag: TAG,
       params: topicPath,
-      body: z.strictObject({ tags }),
+      body: z.strictObject({ tags, archive }).partial(),
       responses: { 200: { description: "As it is now", schema: topicSchema } },
       errors: ["topic_not_found"],
     },
@@ -109,6 +123,6 @@ export function addTopicEndpoints(api: Api): void {
   );
 }
 
-function shown({ name, tags: of, createdAt }: Topic) {
-  return { name, tags: of, createdAt };
+function shown({ name, tags: of, archive: kept, createdAt }: Topic) {
+  return { name, tags: of, archive: kept, createdAt };
 }

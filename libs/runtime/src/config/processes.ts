@@ -15,6 +15,20 @@ const storage = {
   account: variables.account,
 } satisfies ConfigSchema;
 
+const frontDoor = {
+  host: variables.host,
+  port: variables.port,
+  auth: variables.auth,
+  secretsKey: variables.secretsKey,
+} satisfies ConfigSchema;
+
+/** Environment of the command that makes and disables access keys. */
+export const accessKeyConfig = {
+  databaseUrl: variables.databaseUrl,
+  account: variables.account,
+  secretsKey: variables.secretsKey,
+} satisfies ConfigSchema;
+
 const guards = {
   deletedQueueNameGuard: variables.deletedQueueNameGuard,
   purgeGuard: variables.purgeGuard,
@@ -30,8 +44,7 @@ export const apiConfig = {
   ...storage,
   natsServers: variables.natsServers,
   natsPrefix: variables.natsPrefix,
-  host: variables.host,
-  port: variables.port,
+  ...frontDoor,
   ...guards,
   ...notifications,
   ...processConfig,
@@ -51,8 +64,7 @@ export const dispatcherConfig = {
 /** Environment of `apps/standalone`: API and dispatcher in one process, so no NATS and no second port. */
 export const standaloneConfig = {
   ...storage,
-  host: variables.host,
-  port: variables.port,
+  ...frontDoor,
   ...guards,
   queueMetrics: variables.queueMetrics,
   ...notifications,

@@ -29,6 +29,8 @@ describe("a right environment", () => {
       publicUrl: "http://127.0.0.1:4566",
       signNotifications: true,
       region: "us-east-1",
+      auth: "auto",
+      secretsKey: undefined,
       account: "000000000000",
       deletedQueueNameGuard: 0,
       purgeGuard: 0,

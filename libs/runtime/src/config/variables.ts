@@ -88,6 +88,30 @@ export const shutdownTimeout = define({
   default: "25",
 });
 
+export const auth = define({
+  name: "AUTH",
+  schema: z.enum(["on", "off", "auto"]),
+  expected: "on, off or auto",
+  description:
+    "Whether callers need an access key: a Bearer token for the native API, a signature for the AWS protocols. " +
+    "`auto` is `off` where HOST is this machine's loopback, and refuses to start elsewhere.",
+  default: "auto",
+});
+
+/** Undefined when it is not set. */
+export const secretsKey = define({
+  name: "SECRETS_KEY",
+  schema: z
+    .string()
+    .regex(/^([0-9a-fA-F]{64})?$/)
+    .transform((hex) => (hex === "" ? undefined : Buffer.from(hex, "hex"))),
+  expected: "64 hex digits (openssl rand -hex 32)",
+  description:
+    "Seals the secrets of access keys in Postgres; needed with AUTH=on. Keep it: without it no key works any more.",
+  default: "",
+  secret: true,
+});
+
 export const queueMetrics = define({
   name: "QUEUE_METRICS",
   schema: wholeNumber(0, 10_000),

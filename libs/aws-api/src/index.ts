@@ -1,0 +1,1 @@
+export { awsProtocols, type AwsProtocolsOptions } from "./protocols.ts";

@@ -1,0 +1,34 @@
+import { createHash } from "node:crypto";
+
+import type { MessageAttribute } from "@sluice/engine";
+
+export function md5(text: string): string {
+  return createHash("md5").update(text).digest("hex");
+}
+
+/**
+ * The digest of a message's attributes that SDKs check (SQS developer guide, "Calculating the MD5 message digest for
+ * message attributes"): in order of names, each name, type and value with its length before it.
+ */
+export function md5OfAttributes(attributes: Record<string, MessageAttribute>): string | undefined {
+  const names = Object.keys(attributes).sort();
+  if (names.length === 0) return undefined;
+  const hash = createHash("md5");
+  const add = (bytes: Buffer) => {
+    const length = Buffer.allocUnsafe(4);
+    length.writeUInt32BE(bytes.length);
+    hash.update(length).update(bytes);
+  };
+  for (const name of names) {
+    const { type, value } = attributes[name] as MessageAttribute;
+    const isBinary = type.startsWith("Binary");
+    add(Buffer.from(name));
+    add(Buffer.from(type));
+    hash.update(isBinary ? BINARY : TEXT);
+    add(Buffer.from(value, isBinary ? "base64" : "utf8"));
+  }
+  return hash.digest("hex");
+}
+
+const TEXT = Buffer.from([1]);
+const BINARY = Buffer.from([2]);

@@ -1,0 +1,45 @@
+import type { Call } from "../call.ts";
+import { invalidParameter } from "../errors.ts";
+import type { SnsInput } from "../model/sns.ts";
+import { topicArn } from "../names/topic-arn.ts";
+import { addPermission as add, removePermission as remove } from "../policy.ts";
+import { keepAttributes, topicAt } from "./topics.ts";
+
+const LABEL = /^[A-Za-z0-9_-]{1,80}$/;
+const ACTIONS = new Set([
+  "GetTopicAttributes",
+  "SetTopicAttributes",
+  "AddPermission",
+  "RemovePermission",
+  "DeleteTopic",
+  "Subscribe",
+  "ListSubscriptionsByTopic",
+  "Publish",
+  "Receive",
+]);
+
+/** Kept in the topic's Policy and shown there; what a key may do here its account says. */
+export async function addPermission(call: Call, input: SnsInput<"AddPermission">) {
+  const { Label: label, AWSAccountId: accounts, ActionName: actions } = input;
+  if (!LABEL.test(label)) throw invalidParameter("Label");
+  if (accounts.length === 0 || !accounts.every((account) => /^\d{12}$/.test(account)))
+    throw invalidParameter("AWSAccountId");
+  if (actions.length === 0 || !actions.every((action) => ACTIONS.has(action)))
+    throw invalidParameter("Policy statement action out of service scope!");
+  const topic = await topicAt(call, input.TopicArn);
+  const policy = add(topic.awsAttributes["Policy"], {
+    label,
+    accounts,
+    actions: actions.map((action) => `SNS:${action}`),
+    resource: topicArn(call, topic.name),
+  });
+  if (policy === undefined) throw invalidParameter("Statement already exists");
+  await keepAttributes(call, topic, { Policy: policy });
+}
+
+export async function removePermission(call: Call, input: SnsInput<"RemovePermission">) {
+  const topic = await topicAt(call, input.TopicArn);
+  const policy = remove(topic.awsAttributes["Policy"], input.Label);
+  // Removing what is not there is no error.
+  if (policy !== undefined) await keepAttributes(call, topic, { Policy: policy });
+}

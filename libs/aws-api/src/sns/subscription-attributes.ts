@@ -1,0 +1,97 @@
+import type { Subscription } from "@sluice/engine";
+
+import type { Call } from "../call.ts";
+import { subscriptionSettingsOf, type SubscriptionSettings } from "../contract.ts";
+import { invalidParameter } from "../errors.ts";
+import { queueArn, queueOfArn } from "../names/queue-address.ts";
+import { subscriptionArn, topicArn } from "../names/topic-arn.ts";
+import { parseObject } from "../policy.ts";
+
+/** @throws {AwsError} `InvalidParameter` */
+export function readSubscriptionAttribute(
+  call: Call,
+  name: string,
+  text: string,
+): Partial<SubscriptionSettings> {
+  switch (name) {
+    case "RawMessageDelivery":
+      if (text !== "true" && text !== "false") {
+        throw invalidParameter(
+          "Attributes",
+          `RawMessageDelivery: Invalid value [${text.slice(0, 100)}]. Must be true or false.`,
+        );
+      }
+      return { rawDelivery: text === "true" };
+    case "FilterPolicyScope":
+      if (text !== "MessageAttributes" && text !== "MessageBody") {
+        throw invalidParameter(
+          "Attributes",
+          `FilterPolicyScope: Invalid value [${text.slice(0, 100)}]. Please use either MessageBody or MessageAttributes`,
+        );
+      }
+      return { filterPolicyScope: text };
+    case "FilterPolicy":
+      return { filterPolicy: text === "" || text === "{}" ? null : jsonOf("FilterPolicy", text) };
+    case "RedrivePolicy":
+      return { redrivePolicy: text === "" || text === "{}" ? null : redriveOf(call, text) };
+    case "DeliveryPolicy":
+    case "ReplayPolicy":
+    case "SubscriptionRoleArn":
+      throw invalidParameter("AttributeName", `${name} is not possible for the protocol sqs`);
+    default:
+      throw invalidParameter("AttributeName");
+  }
+}
+
+function jsonOf(name: string, text: string): object {
+  const value = parseObject(text);
+  if (!value) throw invalidParameter(name, "failed to parse JSON.");
+  return value;
+}
+
+function redriveOf(call: Call, text: string): { deadLetterQueue: string } {
+  const arn = (jsonOf("RedrivePolicy", text) as { deadLetterTargetArn?: unknown })
+    .deadLetterTargetArn;
+  const deadLetterQueue = typeof arn === "string" ? queueOfArn(call, arn) : undefined;
+  if (deadLetterQueue === undefined)
+    throw invalidParameter("RedrivePolicy", "deadLetterTargetArn is an invalid arn");
+  return { deadLetterQueue };
+}
+
+export function shownSubscription(call: Call, subscription: Subscription) {
+  return {
+    SubscriptionArn: subscriptionArn(call, subscription),
+    Owner: call.account,
+    Protocol: "sqs",
+    Endpoint: queueArn(call, subscription.queue),
+    TopicArn: topicArn(call, subscription.topic),
+  };
+}
+
+export function shownSubscriptionAttributes(
+  call: Call,
+  subscription: Subscription,
+): Record<string, string> {
+  const {
+    filterPolicy,
+    filterPolicyScope,
+    rawDelivery = true,
+    redrivePolicy,
+  } = subscriptionSettingsOf(subscription);
+  return {
+    ...shownSubscription(call, subscription),
+    ConfirmationWasAuthenticated: "true",
+    PendingConfirmation: "false",
+    RawMessageDelivery: String(rawDelivery),
+    SubscriptionPrincipal: `arn:aws:iam::${call.account}:root`,
+    ...(filterPolicy && {
+      FilterPolicy: JSON.stringify(filterPolicy),
+      FilterPolicyScope: filterPolicyScope ?? "MessageAttributes",
+    }),
+    ...(redrivePolicy && {
+      RedrivePolicy: JSON.stringify({
+        deadLetterTargetArn: queueArn(call, redrivePolicy.deadLetterQueue),
+      }),
+    }),
+  };
+}

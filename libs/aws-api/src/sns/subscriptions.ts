@@ -1,0 +1,169 @@
+import { isDeepStrictEqual } from "node:util";
+
+import { SluiceError, type ErrorCode, type Subscription } from "@sluice/engine";
+
+import type { Call } from "../call.ts";
+import {
+  subscribe as subscribeQueue,
+  subscriptionSettingsOf,
+  subscriptionUpdater,
+  type CodeToCome,
+  type SubscriptionSettings,
+} from "../contract.ts";
+import { invalidParameter, snsError } from "../errors.ts";
+import type { SnsInput } from "../model/sns.ts";
+import { queueOfArn } from "../names/queue-address.ts";
+import { subscriptionArn, subscriptionOfArn, topicOfArn } from "../names/topic-arn.ts";
+import {
+  readSubscriptionAttribute,
+  shownSubscription,
+  shownSubscriptionAttributes,
+} from "./subscription-attributes.ts";
+import { topicAt } from "./topics.ts";
+
+export async function subscribe(call: Call, input: SnsInput<"Subscribe">) {
+  const topic = topicOfArn(call, input.TopicArn);
+  const queue = endpointOf(call, input.Protocol, input.Endpoint);
+  const given = Object.assign(
+    {},
+    ...[...(input.Attributes ?? [])].map(([name, text]) =>
+      readSubscriptionAttribute(call, name, text),
+    ),
+  ) as Partial<SubscriptionSettings>;
+  try {
+    const { subscription, created } = await subscribeQueue(
+      call.engine,
+      call.account,
+      { topic, queue },
+      { rawDelivery: false, ...given },
+    );
+    if (!created) checkSame(subscription, given);
+    return { SubscriptionArn: subscriptionArn(call, subscription) };
+  } catch (error) {
+    if (!(error instanceof SluiceError)) throw error;
+    if (codeOf(error) === "subscription_exists") {
+      const existing = await existingSubscription(call, topic, queue);
+      checkSame(existing, given);
+      return { SubscriptionArn: subscriptionArn(call, existing) };
+    }
+    if (error.code === "queue_not_found")
+      throw invalidParameter("Endpoint", "the queue does not exist; create it first");
+    throw policyRefusal(error);
+  }
+}
+
+function endpointOf(call: Call, protocol: string, endpoint: string | undefined): string {
+  switch (protocol) {
+    case "sqs":
+      break;
+    case "http":
+    case "https":
+      throw invalidParameter("Protocol", "HTTP(S) endpoints are not supported yet");
+    default:
+      throw invalidParameter(
+        `Amazon SNS does not support this protocol string: ${protocol.slice(0, 100)}`,
+      );
+  }
+  const queue = endpoint === undefined ? undefined : queueOfArn(call, endpoint);
+  if (queue === undefined) throw invalidParameter("SQS endpoint ARN");
+  return queue;
+}
+
+function codeOf(error: SluiceError): ErrorCode | CodeToCome {
+  return error.code;
+}
+
+/** Whoever subscribes again and leaves an attribute out does not mind what it is. */
+async function existingSubscription(
+  { engine, account }: Call,
+  topicName: string,
+  queue: string,
+): Promise<Subscription> {
+  const topic = await engine.topicDirectory.get(account, topicName);
+  let cursor: string | undefined;
+  do {
+    const some = await engine.subscriptions.list(account, topic.id, { cursor, limit: 1_000 });
+    const found = some.items.find((subscription) => subscription.queue === queue);
+    if (found) return found;
+    cursor = some.nextCursor;
+  } while (cursor !== undefined);
+  throw existsOtherwise();
+}
+
+function checkSame(existing: Subscription, given: Partial<SubscriptionSettings>): void {
+  const settings = subscriptionSettingsOf(existing);
+  const differs = (Object.keys(given) as (keyof SubscriptionSettings)[]).some(
+    (name) => settings[name] !== undefined && !isDeepStrictEqual(settings[name], given[name]),
+  );
+  if (differs) throw existsOtherwise();
+}
+
+function existsOtherwise() {
+  return invalidParameter("Attributes", "Subscription already exists with different attributes");
+}
+
+/** What is wrong with a policy, in the engine's words: they point into it. */
+function policyRefusal(error: SluiceError) {
+  const isPolicy = ["invalid_request", "invalid_filter_policy"].includes(codeOf(error));
+  return isPolicy ? invalidParameter("FilterPolicy", error.message) : error;
+}
+
+/** Ending a subscription that is not there is no error. */
+export async function unsubscribe(call: Call, input: SnsInput<"Unsubscribe">) {
+  const { id, topic } = subscriptionOfArn(call, input.SubscriptionArn);
+  const subscription = await call.engine.subscriptions.find(call.account, id);
+  if (subscription?.topic === topic) await call.engine.subscriptions.delete(call.account, id);
+}
+
+async function subscriptionAt(call: Call, arn: string): Promise<Subscription> {
+  const { id, topic } = subscriptionOfArn(call, arn);
+  const subscription = await call.engine.subscriptions.find(call.account, id);
+  if (subscription?.topic !== topic) throw snsError("NotFound", "Subscription does not exist");
+  return subscription;
+}
+
+export async function getSubscriptionAttributes(
+  call: Call,
+  input: SnsInput<"GetSubscriptionAttributes">,
+) {
+  const subscription = await subscriptionAt(call, input.SubscriptionArn);
+  return { Attributes: shownSubscriptionAttributes(call, subscription) };
+}
+
+export async function setSubscriptionAttributes(
+  call: Call,
+  input: SnsInput<"SetSubscriptionAttributes">,
+) {
+  const { AttributeName: name, AttributeValue: text = "" } = input;
+  const change = readSubscriptionAttribute(call, name, text);
+  const { id } = await subscriptionAt(call, input.SubscriptionArn);
+  const update = subscriptionUpdater(call.engine);
+  if (!update) throw invalidParameter("AttributeName", `${name} is not supported yet`);
+  try {
+    await update(call.account, id, change);
+  } catch (error) {
+    throw error instanceof SluiceError ? policyRefusal(error) : error;
+  }
+}
+
+export async function listSubscriptions(call: Call, input: SnsInput<"ListSubscriptions">) {
+  return await page(call, undefined, input.NextToken);
+}
+
+export async function listSubscriptionsByTopic(
+  call: Call,
+  input: SnsInput<"ListSubscriptionsByTopic">,
+) {
+  const topic = await topicAt(call, input.TopicArn);
+  return await page(call, topic.id, input.NextToken);
+}
+
+async function page(call: Call, topicId: string | undefined, cursor: string | undefined) {
+  const { items, nextCursor } = await call.engine.subscriptions.list(call.account, topicId, {
+    cursor,
+  });
+  return {
+    Subscriptions: items.map((subscription) => shownSubscription(call, subscription)),
+    NextToken: nextCursor,
+  };
+}

@@ -1,0 +1,136 @@
+import type { Topic } from "@sluice/engine";
+
+import type { Call } from "../call.ts";
+import { isFifoTopic } from "../contract.ts";
+import { invalidParameter } from "../errors.ts";
+import { topicArn } from "../names/topic-arn.ts";
+import { isPolicy } from "../policy.ts";
+
+const isBoolean = (text: string) => text === "true" || text === "false";
+const isJson = (text: string) => text === "" || isPolicy(text);
+const isShort = (text: string) => text.length <= 2_048;
+const isRate = (text: string) => text === "" || /^(100|\d{1,2})$/.test(text);
+
+/** What can be set of a topic, and what a value of it looks like. All of it is kept and shown; none of it changes anything. */
+const attributes: ReadonlyMap<string, (text: string) => boolean> = new Map(
+  Object.entries({
+    DisplayName: (text: string) => text.length <= 100 && !/[\p{Cc}]/u.test(text),
+    Policy: isJson,
+    DeliveryPolicy: isJson,
+    KmsMasterKeyId: isShort,
+    SignatureVersion: (text: string) => text === "1" || text === "2",
+    TracingConfig: (text: string) => text === "PassThrough" || text === "Active",
+    ...Object.fromEntries(
+      ["HTTP", "SQS", "Lambda", "Firehose", "Application"].flatMap((protocol) => [
+        [`${protocol}SuccessFeedbackRoleArn`, isShort],
+        [`${protocol}FailureFeedbackRoleArn`, isShort],
+        [`${protocol}SuccessFeedbackSampleRate`, isRate],
+      ]),
+    ),
+  }),
+);
+
+const fifoAttributes: ReadonlyMap<string, (text: string) => boolean> = new Map(
+  Object.entries({
+    FifoTopic: isBoolean,
+    ContentBasedDeduplication: isBoolean,
+    FifoThroughputScope: (text: string) => text === "Topic" || text === "MessageGroup",
+    ArchivePolicy: isJson,
+  }),
+);
+
+/** @throws {AwsError} `InvalidParameter` */
+export function readTopicAttribute(
+  name: string,
+  text: string,
+  { fifo, isNew }: { fifo: boolean; isNew: boolean },
+): Record<string, string> {
+  // What a standard topic says of itself when it is asked.
+  if (isNew && name === "FifoTopic" && text === "false") return {};
+  const isValid = attributes.get(name) ?? (fifo ? fifoAttributes.get(name) : undefined);
+  if (!isValid || (name === "FifoTopic" && !isNew)) {
+    throw isNew
+      ? invalidParameter("Attributes", `Unknown attribute ${name.slice(0, 100)}`)
+      : invalidParameter("AttributeName");
+  }
+  if (!isValid(text)) {
+    throw isNew
+      ? invalidParameter("Attributes", `Invalid value for attribute ${name}`)
+      : invalidParameter("AttributeValue", `Invalid value for attribute ${name}`);
+  }
+  return { [name]: text };
+}
+
+export async function shownTopicAttributes(
+  call: Call,
+  topic: Topic,
+): Promise<Record<string, string>> {
+  const arn = topicArn(call, topic.name);
+  return {
+    TopicArn: arn,
+    Owner: call.account,
+    DisplayName: "",
+    Policy: defaultPolicy(call.account, arn),
+    EffectiveDeliveryPolicy: DELIVERY_POLICY,
+    ...topic.awsAttributes,
+    ...(isFifoTopic(topic) && { FifoTopic: "true" }),
+    SubscriptionsConfirmed: String(await countSubscriptions(call, topic)),
+    SubscriptionsPending: "0",
+    SubscriptionsDeleted: "0",
+  };
+}
+
+async function countSubscriptions({ engine, account }: Call, topic: Topic): Promise<number> {
+  let count = 0;
+  let cursor: string | undefined;
+  do {
+    const page = await engine.subscriptions.list(account, topic.id, { cursor, limit: 1_000 });
+    count += page.items.length;
+    cursor = page.nextCursor;
+  } while (cursor !== undefined);
+  return count;
+}
+
+/** What AWS gives a topic that was created without one. */
+function defaultPolicy(account: string, arn: string): string {
+  const actions = [
+    "GetTopicAttributes",
+    "SetTopicAttributes",
+    "AddPermission",
+    "RemovePermission",
+    "DeleteTopic",
+    "Subscribe",
+    "ListSubscriptionsByTopic",
+    "Publish",
+  ];
+  return JSON.stringify({
+    Version: "2008-10-17",
+    Id: "__default_policy_ID",
+    Statement: [
+      {
+        Sid: "__default_statement_ID",
+        Effect: "Allow",
+        Principal: { AWS: "*" },
+        Action: actions.map((action) => `SNS:${action}`),
+        Resource: arn,
+        Condition: { StringEquals: { "AWS:SourceOwner": account } },
+      },
+    ],
+  });
+}
+
+const DELIVERY_POLICY = JSON.stringify({
+  http: {
+    defaultHealthyRetryPolicy: {
+      minDelayTarget: 20,
+      maxDelayTarget: 20,
+      numRetries: 3,
+      numMaxDelayRetries: 0,
+      numNoDelayRetries: 0,
+      numMinDelayRetries: 0,
+      backoffFunction: "linear",
+    },
+    disableSubscriptionOverrides: false,
+    defaultRequestPolicy: { headerContentType: "text/plain; charset=UTF-8" },
+  },
+});

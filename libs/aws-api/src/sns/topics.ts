@@ -1,0 +1,131 @@
+import { isDeepStrictEqual } from "node:util";
+
+import type { Topic } from "@sluice/engine";
+
+import type { Call } from "../call.ts";
+import { engineHas } from "../contract.ts";
+import { invalidParameter } from "../errors.ts";
+import type { SnsInput } from "../model/sns.ts";
+import { isTopicName, noSuchTopic, topicArn, topicOfArn } from "../names/topic-arn.ts";
+import { parseObject } from "../policy.ts";
+import { checkTags } from "./tags.ts";
+import { readTopicAttribute, shownTopicAttributes } from "./topic-attributes.ts";
+
+/** Idempotent: what the request names has to be as it is; what it leaves out may be anything. */
+export async function createTopic(call: Call, input: SnsInput<"CreateTopic">) {
+  const { Name: name } = input;
+  const given = input.Attributes ?? new Map<string, string>();
+  const fifo = given.get("FifoTopic") === "true";
+  if (!isTopicName(name) || fifo !== name.endsWith(".fifo")) throw invalidParameter("Topic Name");
+  if (input.DataProtectionPolicy !== undefined) throw noDataProtection();
+  const tags = Object.fromEntries((input.Tags ?? []).map(({ Key, Value }) => [Key, Value]));
+  checkTags(tags);
+  const awsAttributes = Object.assign(
+    {},
+    ...[...given].map(([attribute, text]) =>
+      readTopicAttribute(attribute, text, { fifo, isNew: true }),
+    ),
+  ) as Record<string, string>;
+  if (fifo && !engineHas.fifoTopics)
+    throw invalidParameter("Attributes", "FIFO topics are not supported yet");
+  const existing = await call.engine.topics.find(call.account, name);
+  if (existing) {
+    checkSame(existing, awsAttributes, Object.keys(tags).length > 0 ? tags : undefined);
+    return { TopicArn: topicArn(call, name) };
+  }
+  await call.engine.topics.create(call.account, { name, tags, awsAttributes });
+  call.engine.changed({ kind: "topic", account: call.account, name });
+  return { TopicArn: topicArn(call, name) };
+}
+
+function checkSame(
+  topic: Topic,
+  attributes: Record<string, string>,
+  tags: Record<string, string> | undefined,
+): void {
+  const differs = Object.entries(attributes).some(
+    ([name, text]) => !isSame(topic.awsAttributes[name] ?? "", text),
+  );
+  if (differs)
+    throw invalidParameter("Attributes", "Topic already exists with different attributes");
+  if (tags && !isDeepStrictEqual(tags, { ...topic.tags }))
+    throw invalidParameter("Tags", "Topic already exists with different tags");
+}
+
+function isSame(a: string, b: string): boolean {
+  const [left, right] = [parseObject(a), parseObject(b)];
+  return a === b || (left !== undefined && right !== undefined && isDeepStrictEqual(left, right));
+}
+
+/** Deleting a topic that is not there is no error. */
+export async function deleteTopic(call: Call, { TopicArn }: SnsInput<"DeleteTopic">) {
+  const name = topicOfArn(call, TopicArn);
+  if (!(await call.engine.topics.find(call.account, name))) return;
+  await call.engine.topics.delete(call.account, name);
+  call.engine.changed({ kind: "topic", account: call.account, name });
+}
+
+export async function listTopics(call: Call, { NextToken: cursor }: SnsInput<"ListTopics">) {
+  const { items, nextCursor } = await call.engine.topics.list(call.account, { cursor });
+  return {
+    Topics: items.map(({ name }) => ({ TopicArn: topicArn(call, name) })),
+    NextToken: nextCursor,
+  };
+}
+
+export async function topicAt(call: Call, arn: string): Promise<Topic> {
+  const topic = await call.engine.topics.find(call.account, topicOfArn(call, arn));
+  if (!topic) throw noSuchTopic();
+  return topic;
+}
+
+export async function getTopicAttributes(call: Call, input: SnsInput<"GetTopicAttributes">) {
+  const topic = await topicAt(call, input.TopicArn);
+  return { Attributes: await shownTopicAttributes(call, topic) };
+}
+
+export async function setTopicAttributes(call: Call, input: SnsInput<"SetTopicAttributes">) {
+  const topic = await topicAt(call, input.TopicArn);
+  const { AttributeName: name, AttributeValue: text = "" } = input;
+  const fifo = topic.name.endsWith(".fifo");
+  await keepAttributes(call, topic, readTopicAttribute(name, text, { fifo, isNew: false }));
+}
+
+/** Keeps attributes with a topic; an empty one is taken away. */
+export async function keepAttributes(
+  call: Call,
+  { name, awsAttributes: before }: Topic,
+  change: Record<string, string>,
+): Promise<void> {
+  const awsAttributes = Object.fromEntries(
+    Object.entries({ ...before, ...change }).filter(([, text]) => text !== ""),
+  );
+  await call.engine.topics.update(call.account, name, { awsAttributes });
+  call.engine.changed({ kind: "topic", account: call.account, name });
+}
+
+export async function getDataProtectionPolicy(
+  call: Call,
+  { ResourceArn }: SnsInput<"GetDataProtectionPolicy">,
+) {
+  await topicAt(call, ResourceArn);
+  return { DataProtectionPolicy: "" };
+}
+
+export async function putDataProtectionPolicy(
+  call: Call,
+  { ResourceArn }: SnsInput<"PutDataProtectionPolicy">,
+) {
+  await topicAt(call, ResourceArn);
+  throw noDataProtection();
+}
+
+function noDataProtection() {
+  return invalidParameter("DataProtectionPolicy", "Data protection policies are not supported");
+}
+
+/** Only HTTP(S) endpoints have to confirm, and those there are none of yet: no token is one of ours. */
+export function confirmSubscription(call: Call, input: SnsInput<"ConfirmSubscription">) {
+  topicOfArn(call, input.TopicArn);
+  return Promise.reject(invalidParameter("Token"));
+}

@@ -1,0 +1,46 @@
+import type { EntryError, ErrorCode, SluiceError } from "@sluice/engine";
+
+import { AwsError, sqsError, type SqsErrorName } from "../errors.ts";
+import type { CodeToCome } from "../contract.ts";
+
+const names: Partial<Record<ErrorCode | CodeToCome, SqsErrorName>> = {
+  queue_not_found: "QueueDoesNotExist",
+  queue_exists: "QueueNameExists",
+  receipt_handle_invalid: "ReceiptHandleIsInvalid",
+  too_many_requests: "RequestThrottled",
+  over_limit: "OverLimit",
+  purge_in_progress: "PurgeQueueInProgress",
+  queue_deleted_recently: "QueueDeletedRecently",
+  request_too_large: "RequestTooLarge",
+  malformed_json: "MalformedInput",
+  unavailable: "Unavailable",
+  internal: "InternalError",
+};
+
+/** What an error of the engine is called in SQS. */
+export function toSqsError(error: SluiceError | AwsError): AwsError {
+  if (error instanceof AwsError) return error;
+  if (error.code === "queue_not_found") {
+    return sqsError("QueueDoesNotExist", "The specified queue does not exist.", error);
+  }
+  return sqsError(names[error.code] ?? "InvalidParameterValue", error.message, error);
+}
+
+/** What a refused message is called in SQS. */
+export function messageError(error: EntryError, maxBytes: number): AwsError {
+  switch (error.code as EntryError["code"] | CodeToCome) {
+    case "message_too_large":
+      return sqsError(
+        "InvalidParameterValue",
+        `One or more parameters are invalid. Reason: Message must be shorter than ${maxBytes} bytes.`,
+      );
+    case "invalid_message":
+      return sqsError("InvalidMessageContents", `Invalid message contents: ${error.message}`);
+    default:
+      return sqsError("InvalidParameterValue", error.message);
+  }
+}
+
+export function unsupported(what: string): AwsError {
+  return sqsError("UnsupportedOperation", what);
+}

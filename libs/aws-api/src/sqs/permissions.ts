@@ -1,0 +1,66 @@
+import type { Call } from "../call.ts";
+import { invalidValue } from "../errors.ts";
+import type { SqsInput } from "../model/sqs.ts";
+import { queueArn } from "../names/queue-address.ts";
+import { addPermission as add, removePermission as remove } from "../policy.ts";
+import { queueAt } from "./find-queue.ts";
+import { mergedAwsAttributes } from "./queue-attributes.ts";
+import { changeQueue } from "./queues.ts";
+
+const LABEL = /^[A-Za-z0-9_-]{1,80}$/;
+const ACTIONS = new Set([
+  "*",
+  "SendMessage",
+  "ReceiveMessage",
+  "DeleteMessage",
+  "ChangeMessageVisibility",
+  "GetQueueAttributes",
+  "GetQueueUrl",
+  "ListDeadLetterSourceQueues",
+  "PurgeQueue",
+]);
+
+/** Kept in the queue's Policy and shown there; what a key may do here its account says. */
+export async function addPermission(call: Call, input: SqsInput<"AddPermission">) {
+  const { Label: label, AWSAccountIds: accounts, Actions: actions } = input;
+  if (!LABEL.test(label)) {
+    throw invalidValue(
+      "Label",
+      label,
+      "Must be 1 to 80 alphanumeric characters, hyphens or underscores.",
+    );
+  }
+  if (accounts.length === 0 || !accounts.every((account) => /^\d{12}$/.test(account))) {
+    throw invalidValue("PrincipalId", `[${accounts.join(", ")}]`, "Unable to verify.");
+  }
+  const unknown = actions.find((action) => !ACTIONS.has(action));
+  if (unknown !== undefined || actions.length === 0) {
+    throw invalidValue(
+      "ActionName",
+      `SQS:${unknown ?? ""}`,
+      `Please refer to the appropriate WSDL for a list of valid actions.`,
+    );
+  }
+  const queue = await queueAt(call, input.QueueUrl);
+  const policy = add(queue.awsAttributes["Policy"], {
+    label,
+    accounts,
+    actions: actions.map((action) => `SQS:${action}`),
+    resource: queueArn(call, queue.name),
+  });
+  if (policy === undefined) throw invalidValue("Label", label, "Already exists.");
+  await changeQueue(call, queue, {
+    awsAttributes: mergedAwsAttributes(queue.awsAttributes, { Policy: policy }),
+  });
+}
+
+export async function removePermission(call: Call, input: SqsInput<"RemovePermission">) {
+  const queue = await queueAt(call, input.QueueUrl);
+  const policy = remove(queue.awsAttributes["Policy"], input.Label);
+  if (policy === undefined) {
+    throw invalidValue("Label", input.Label, "can't find label on existing policy.");
+  }
+  await changeQueue(call, queue, {
+    awsAttributes: mergedAwsAttributes(queue.awsAttributes, { Policy: policy }),
+  });
+}

@@ -1,0 +1,278 @@
+import type { Engine, Queue } from "@sluice/engine";
+import { isDeepStrictEqual } from "node:util";
+
+import type { Call } from "../call.ts";
+import { fifoSettingsOf, type AllQueueSettings } from "../contract.ts";
+import { invalidValue, sqsError, type AwsError } from "../errors.ts";
+import { queueArn, queueOfArn } from "../names/queue-address.ts";
+import { isPolicy, parseObject } from "../policy.ts";
+
+/** How one attribute of a queue is read out of a request, and shown. */
+interface Attribute {
+  /** Absent: it can only be looked at. */
+  read?: (text: string, call: Call) => Partial<AllQueueSettings>;
+  /** Undefined where this queue has no such attribute. */
+  show: (queue: Queue, call: Call) => string | undefined;
+  /** The counts of the queue are needed to show it. */
+  counted?: true;
+  /** Whether it can be set when the queue is created only. */
+  fixed?: true;
+  /** Of FIFO queues only. */
+  fifo?: true;
+}
+
+const attributes: ReadonlyMap<string, Attribute> = new Map(
+  Object.entries({
+    QueueArn: { show: (queue, call) => queueArn(call, queue.name) },
+    ApproximateNumberOfMessages: { counted: true, show: () => undefined },
+    ApproximateNumberOfMessagesNotVisible: { counted: true, show: () => undefined },
+    ApproximateNumberOfMessagesDelayed: { counted: true, show: () => undefined },
+    CreatedTimestamp: { show: ({ createdAt }) => secondsOf(createdAt) },
+    LastModifiedTimestamp: {
+      show: ({ awsAttributes, createdAt }) => awsAttributes[LAST_MODIFIED] ?? secondsOf(createdAt),
+    },
+    DelaySeconds: number("DelaySeconds", "delay", [0, 900]),
+    MaximumMessageSize: number("MaximumMessageSize", "maxMessageSize", [1_024, 1_048_576]),
+    MessageRetentionPeriod: number("MessageRetentionPeriod", "retention", [60, 1_209_600]),
+    ReceiveMessageWaitTimeSeconds: number("ReceiveMessageWaitTimeSeconds", "receiveWait", [0, 20]),
+    VisibilityTimeout: number("VisibilityTimeout", "visibilityTimeout", [0, 43_200]),
+    RedrivePolicy: { read: readRedrivePolicy, show: showRedrivePolicy },
+    RedriveAllowPolicy: { read: readRedriveAllowPolicy, show: showRedriveAllowPolicy },
+    Policy: kept("Policy", (text) => text === "" || isPolicy(text)),
+    KmsMasterKeyId: kept("KmsMasterKeyId", (text) => text.length <= 2_048),
+    KmsDataKeyReusePeriodSeconds: kept(
+      "KmsDataKeyReusePeriodSeconds",
+      (text) => /^\d{2,5}$/.test(text) && Number(text) >= 60 && Number(text) <= 86_400,
+    ),
+    SqsManagedSseEnabled: {
+      ...kept("SqsManagedSseEnabled", isBoolean),
+      show: ({ awsAttributes }) => awsAttributes["SqsManagedSseEnabled"] ?? "false",
+    },
+    FifoQueue: {
+      fixed: true,
+      fifo: true,
+      read: (text) => ({ fifo: booleanOf("FifoQueue", text) }),
+      show: (queue) => String(fifoSettingsOf(queue).fifo),
+    },
+    ContentBasedDeduplication: {
+      fifo: true,
+      read: (text) => ({
+        contentBasedDeduplication: booleanOf("ContentBasedDeduplication", text),
+      }),
+      show: (queue) => String(fifoSettingsOf(queue).contentBasedDeduplication),
+    },
+    DeduplicationScope: {
+      fifo: true,
+      read: (text) => ({
+        deduplicationScope: oneOf("DeduplicationScope", text, ["queue", "messageGroup"] as const),
+      }),
+      show: (queue) => fifoSettingsOf(queue).deduplicationScope,
+    },
+    FifoThroughputLimit: {
+      fifo: true,
+      read: (text) => ({
+        fifoThroughputLimit: oneOf("FifoThroughputLimit", text, [
+          "perQueue",
+          "perMessageGroupId",
+        ] as const),
+      }),
+      show: (queue) => fifoSettingsOf(queue).fifoThroughputLimit,
+    },
+  } satisfies Record<string, Attribute>),
+);
+
+/** Beside the attributes that AWS keeps: when one was set last, in seconds since the epoch. */
+const LAST_MODIFIED = "LastModifiedTimestamp";
+
+/**
+ * What a request sets, as settings of a queue. Attributes without a meaning here are kept, and shown again.
+ * @throws {AwsError} `InvalidAttributeName`, `InvalidAttributeValue`, `InvalidParameterValue`
+ */
+export function readAttributes(
+  call: Call,
+  given: ReadonlyMap<string, string>,
+  { isNew, fifo }: { isNew: boolean; fifo: boolean },
+): Partial<AllQueueSettings> {
+  const settings: Partial<AllQueueSettings> = {};
+  const own: Record<string, string> = {};
+  for (const [name, text] of given) {
+    const attribute = attributes.get(name);
+    if (!attribute?.read || (attribute.fifo && !fifo)) throw unknownAttribute(name);
+    if (attribute.fixed && !isNew) throw invalidAttributeValue(name);
+    const { awsAttributes, ...read } = attribute.read(text, call);
+    Object.assign(settings, read);
+    Object.assign(own, awsAttributes);
+  }
+  return Object.keys(own).length > 0 ? { ...settings, awsAttributes: own } : settings;
+}
+
+/** Kept attributes after a change; an empty one is taken away. */
+export function mergedAwsAttributes(
+  before: Readonly<Record<string, string>>,
+  change: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const merged = { ...before, ...change, [LAST_MODIFIED]: secondsOf(new Date()) };
+  return Object.fromEntries(Object.entries(merged).filter(([, text]) => text !== ""));
+}
+
+/** @throws {AwsError} `InvalidAttributeName` */
+export async function showAttributes(
+  call: Call,
+  queue: Queue,
+  names: readonly string[],
+): Promise<Record<string, string>> {
+  const wanted = new Set(names.includes("All") ? attributes.keys() : names);
+  for (const name of wanted) if (!attributes.has(name)) throw unknownAttribute(name);
+  const counts = [...wanted].some((name) => attributes.get(name)?.counted)
+    ? await countsOf(call.engine, queue)
+    : new Map<string, string>();
+  const { fifo } = fifoSettingsOf(queue);
+  const shown: Record<string, string> = {};
+  for (const name of wanted) {
+    const attribute = attributes.get(name);
+    if (!attribute || (attribute.fifo && !fifo)) continue;
+    const text = counts.get(name) ?? attribute.show(queue, call);
+    if (text !== undefined) shown[name] = text;
+  }
+  return shown;
+}
+
+/** The name of an attribute that a queue has another value of; undefined when it has all of them. */
+export function differingAttribute(
+  call: Call,
+  queue: Queue,
+  given: ReadonlyMap<string, string>,
+): string | undefined {
+  return [...given].find(([name, text]) => {
+    const shown = attributes.get(name)?.show(queue, call) ?? "";
+    return shown !== text && !isSameJson(shown, text);
+  })?.[0];
+}
+
+function isSameJson(a: string, b: string): boolean {
+  const [left, right] = [parseObject(a), parseObject(b)];
+  return left !== undefined && right !== undefined && isDeepStrictEqual(left, right);
+}
+
+async function countsOf(engine: Engine, queue: Queue): Promise<Map<string, string>> {
+  const { visible, inFlight, delayed } = await engine.queues.counts(queue);
+  return new Map([
+    ["ApproximateNumberOfMessages", String(visible)],
+    ["ApproximateNumberOfMessagesNotVisible", String(inFlight)],
+    ["ApproximateNumberOfMessagesDelayed", String(delayed)],
+  ]);
+}
+
+type NumberSetting = "delay" | "maxMessageSize" | "retention" | "receiveWait" | "visibilityTimeout";
+
+function number(name: string, setting: NumberSetting, [min, max]: [number, number]): Attribute {
+  return {
+    read: (text) => {
+      const value = /^\d{1,8}$/.test(text) ? Number(text) : Number.NaN;
+      if (!(value >= min && value <= max)) throw invalidAttributeValue(name);
+      return { [setting]: value };
+    },
+    show: (queue) => String(queue[setting]),
+  };
+}
+
+function kept(name: string, isValid: (text: string) => boolean): Attribute {
+  return {
+    read: (text) => {
+      if (!isValid(text)) throw invalidAttributeValue(name);
+      return { awsAttributes: { [name]: text } };
+    },
+    show: ({ awsAttributes }) => awsAttributes[name],
+  };
+}
+
+function readRedrivePolicy(text: string, call: Call): Partial<AllQueueSettings> {
+  if (text === "") return { redrive: null };
+  const refuse = (reason: string) => invalidValue("RedrivePolicy", text, reason);
+  const policy = parseObject(text);
+  if (!policy) throw refuse("Redrive policy is not a valid JSON map.");
+  const { deadLetterTargetArn: target, maxReceiveCount: given } = policy;
+  if (target === undefined || given === undefined) {
+    throw refuse(
+      "Redrive policy does not contain mandatory attribute: " +
+        (given === undefined ? "maxReceiveCount." : "deadLetterTargetArn."),
+    );
+  }
+  const maxReceiveCount = Number(given);
+  if (!Number.isInteger(maxReceiveCount) || maxReceiveCount < 1 || maxReceiveCount > 1_000) {
+    throw refuse("Invalid value for maxReceiveCount: it must be between 1 and 1000.");
+  }
+  const deadLetterQueue = typeof target === "string" ? queueOfArn(call, target) : undefined;
+  if (deadLetterQueue === undefined) throw refuse("Invalid value for deadLetterTargetArn.");
+  return { redrive: { deadLetterQueue, maxReceiveCount } };
+}
+
+function showRedrivePolicy({ redrive }: Queue, call: Call): string | undefined {
+  if (redrive === null) return undefined;
+  return JSON.stringify({
+    deadLetterTargetArn: queueArn(call, redrive.deadLetterQueue),
+    maxReceiveCount: redrive.maxReceiveCount,
+  });
+}
+
+function readRedriveAllowPolicy(text: string, call: Call): Partial<AllQueueSettings> {
+  if (text === "") return { redriveAllow: { permission: "allowAll" } };
+  const refuse = (reason: string) => invalidValue("RedriveAllowPolicy", text, reason);
+  const policy = parseObject(text);
+  if (!policy) throw refuse("Redrive allow policy is not a valid JSON map.");
+  const { redrivePermission: permission, sourceQueueArns: arns } = policy;
+  if (permission === "allowAll" || permission === "denyAll") {
+    if (arns !== undefined) throw refuse("sourceQueueArns is only possible with byQueue.");
+    return { redriveAllow: { permission } };
+  }
+  if (permission !== "byQueue") throw refuse("Invalid value for redrivePermission.");
+  if (!Array.isArray(arns) || arns.length < 1 || arns.length > 10) {
+    throw refuse("sourceQueueArns must have between 1 and 10 ARNs.");
+  }
+  const queues = arns.map((arn: unknown) => {
+    const name = typeof arn === "string" ? queueOfArn(call, arn) : undefined;
+    if (name === undefined) throw refuse("sourceQueueArns has what is no ARN of a queue here.");
+    return name;
+  });
+  return { redriveAllow: { permission, queues } };
+}
+
+function showRedriveAllowPolicy({ redriveAllow }: Queue, call: Call): string | undefined {
+  const { permission, queues } = redriveAllow;
+  if (permission === "allowAll") return undefined;
+  return JSON.stringify({
+    redrivePermission: permission,
+    ...(queues && { sourceQueueArns: queues.map((name) => queueArn(call, name)) }),
+  });
+}
+
+function isBoolean(text: string): boolean {
+  return text === "true" || text === "false";
+}
+
+function booleanOf(name: string, text: string): boolean {
+  if (!isBoolean(text)) throw invalidAttributeValue(name);
+  return text === "true";
+}
+
+function oneOf<const Value extends string>(
+  name: string,
+  text: string,
+  values: readonly Value[],
+): Value {
+  const value = values.find((each) => each === text);
+  if (value === undefined) throw invalidAttributeValue(name);
+  return value;
+}
+
+function secondsOf(date: Date): string {
+  return String(Math.floor(date.getTime() / 1_000));
+}
+
+function unknownAttribute(name: string): AwsError {
+  return sqsError("InvalidAttributeName", `Unknown Attribute ${name.slice(0, 100)}.`);
+}
+
+function invalidAttributeValue(name: string): AwsError {
+  return sqsError("InvalidAttributeValue", `Invalid value for the parameter ${name}.`);
+}

@@ -1,0 +1,172 @@
+import { SluiceError, type Queue, type QueueSettings } from "@sluice/engine";
+
+import type { Call } from "../call.ts";
+import { engineHas, engineSettings, fifoSettingsOf } from "../contract.ts";
+import { invalidValue, sqsError } from "../errors.ts";
+import type { SqsInput } from "../model/sqs.ts";
+import {
+  checkQueueName,
+  isFifoName,
+  noSuchQueue,
+  queueOfUrl,
+  queueUrl,
+} from "../names/queue-address.ts";
+import { problemOfTags } from "../tags.ts";
+import { unsupported } from "./errors.ts";
+import { queueAt } from "./find-queue.ts";
+import {
+  differingAttribute,
+  mergedAwsAttributes,
+  readAttributes,
+  showAttributes,
+} from "./queue-attributes.ts";
+
+/** Idempotent: what the request names has to be as it is; what it leaves out may be anything. */
+export async function createQueue(call: Call, input: SqsInput<"CreateQueue">) {
+  const { QueueName: name, Attributes: given = new Map<string, string>() } = input;
+  checkQueueName(name);
+  const fifo = isFifoName(name);
+  checkFifo(name, fifo, given.get("FifoQueue"));
+  const tags = Object.fromEntries(input.tags ?? []);
+  const problem = problemOfTags(tags);
+  if (problem !== undefined) throw sqsError("InvalidParameterValue", problem);
+  const settings = readAttributes(call, given, { isNew: true, fifo });
+  const existing = await call.engine.queues.find(call.account, name);
+  if (existing) return sameQueue(call, existing, given);
+  try {
+    await call.engine.queues.create(
+      call.account,
+      name,
+      engineSettings({ ...settings, ...(fifo && { fifo }), tags }),
+    );
+  } catch (error) {
+    throw refusedRedrive(error, given) ?? error;
+  }
+  call.engine.changed({ kind: "queue", account: call.account, name });
+  return { QueueUrl: queueUrl(call, name) };
+}
+
+function sameQueue(call: Call, queue: Queue, given: ReadonlyMap<string, string>) {
+  const differing = differingAttribute(call, queue, given);
+  if (differing === undefined) return { QueueUrl: queueUrl(call, queue.name) };
+  throw sqsError(
+    "QueueNameExists",
+    `A queue already exists with the same name and a different value for attribute ${differing}`,
+  );
+}
+
+function checkFifo(name: string, fifo: boolean, given: string | undefined): void {
+  if (given === "true" && !fifo) {
+    throw invalidValue(
+      "QueueName",
+      name,
+      "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, must end with .fifo suffix and be 1 to 80 in length.",
+    );
+  }
+  if (fifo && given !== "true") {
+    throw invalidValue(
+      "QueueName",
+      name,
+      "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length",
+    );
+  }
+  if (fifo && !engineHas.fifoQueues) throw unsupported("FIFO queues are not supported yet.");
+}
+
+/** A dead-letter queue that is not there, or does not want this queue's letters. */
+function refusedRedrive(error: unknown, given: ReadonlyMap<string, string>) {
+  if (!(error instanceof SluiceError)) return undefined;
+  const path = error.details?.[0]?.path ?? "";
+  if (error.code !== "invalid_request" || !path.startsWith("redrive")) return undefined;
+  const reason = error.details?.[0]?.message ?? "";
+  return invalidValue("RedrivePolicy", given.get("RedrivePolicy") ?? "", `${reason}.`);
+}
+
+export async function deleteQueue(call: Call, { QueueUrl }: SqsInput<"DeleteQueue">) {
+  const name = queueOfUrl(call, QueueUrl);
+  await call.engine.queues.delete(call.account, name);
+  call.engine.changed({ kind: "queue", account: call.account, name });
+}
+
+export async function getQueueUrl(call: Call, input: SqsInput<"GetQueueUrl">) {
+  const { QueueName: name, QueueOwnerAWSAccountId: owner = call.account } = input;
+  checkQueueName(name);
+  const queue = await call.engine.queues.find(call.account, name);
+  if (!queue || owner !== call.account) throw noSuchQueue();
+  return { QueueUrl: queueUrl(call, name) };
+}
+
+export async function listQueues(call: Call, input: SqsInput<"ListQueues">) {
+  const { items, nextCursor } = await call.engine.queues.list(call.account, {
+    prefix: input.QueueNamePrefix,
+    cursor: input.NextToken,
+    limit: checkMaxResults(input.MaxResults),
+  });
+  return {
+    ...(items.length > 0 && { QueueUrls: items.map(({ name }) => queueUrl(call, name)) }),
+    // AWS pages only for those who ask for pages.
+    ...(input.MaxResults !== undefined && { NextToken: nextCursor }),
+  };
+}
+
+export async function listDeadLetterSourceQueues(
+  call: Call,
+  input: SqsInput<"ListDeadLetterSourceQueues">,
+) {
+  const limit = checkMaxResults(input.MaxResults);
+  const queue = await queueAt(call, input.QueueUrl);
+  const names = await call.engine.queues.deadLetterSources(queue);
+  const { NextToken: token } = input;
+  const after = token === undefined ? "" : Buffer.from(token, "base64url").toString();
+  const left = names.filter((name) => name > after);
+  const page = left.slice(0, limit);
+  return {
+    queueUrls: page.map((name) => queueUrl(call, name)),
+    ...(page.length < left.length && {
+      NextToken: Buffer.from(page.at(-1) ?? "").toString("base64url"),
+    }),
+  };
+}
+
+function checkMaxResults(max = 1_000): number {
+  if (max >= 1 && max <= 1_000) return max;
+  throw invalidValue("MaxResults", max, "Must be between 1 and 1000, if provided.");
+}
+
+export async function getQueueAttributes(call: Call, input: SqsInput<"GetQueueAttributes">) {
+  const queue = await queueAt(call, input.QueueUrl);
+  const shown = await showAttributes(call, queue, input.AttributeNames ?? []);
+  return Object.keys(shown).length > 0 ? { Attributes: shown } : {};
+}
+
+export async function setQueueAttributes(call: Call, input: SqsInput<"SetQueueAttributes">) {
+  const queue = await queueAt(call, input.QueueUrl);
+  const { fifo } = fifoSettingsOf(queue);
+  const { awsAttributes = {}, ...settings } = readAttributes(call, input.Attributes, {
+    isNew: false,
+    fifo,
+  });
+  try {
+    await changeQueue(call, queue, {
+      ...engineSettings(settings),
+      awsAttributes: mergedAwsAttributes(queue.awsAttributes, awsAttributes),
+    });
+  } catch (error) {
+    throw refusedRedrive(error, input.Attributes) ?? error;
+  }
+}
+
+/** Changes a queue and tells everybody, those who wait for it too. */
+export async function changeQueue(
+  call: Call,
+  { id, name }: Queue,
+  change: Partial<QueueSettings>,
+): Promise<void> {
+  await call.engine.queues.update(call.account, name, change);
+  call.engine.changed({ kind: "queue", account: call.account, name });
+  call.engine.bus.signalQueues([id]);
+}
+
+export async function purgeQueue(call: Call, { QueueUrl }: SqsInput<"PurgeQueue">) {
+  await call.engine.purge(call.account, queueOfUrl(call, QueueUrl));
+}

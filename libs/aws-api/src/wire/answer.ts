@@ -1,0 +1,66 @@
+import type { AwsError, Service } from "../errors.ts";
+import type { StructureShape } from "../model/shape.ts";
+import { element, escapeXml, xmlOf } from "./xml.ts";
+
+const namespaces: Record<Service, string> = {
+  sqs: "http://queue.amazonaws.com/doc/2012-11-05/",
+  sns: "http://sns.amazonaws.com/doc/2010-03-31/",
+};
+
+export function jsonAnswer(output: object | undefined, requestId: string): Response {
+  return new Response(JSON.stringify(output ?? {}), {
+    headers: { "content-type": "application/x-amz-json-1.0", "x-amzn-requestid": requestId },
+  });
+}
+
+export function jsonError(error: AwsError, requestId: string): Response {
+  const { type, code, status } = error.form;
+  return new Response(JSON.stringify({ __type: type, message: error.message }), {
+    // SQS' JSON protocol knows no 404; the sender's faults are 400.
+    status: status >= 500 || status === 403 ? status : 400,
+    headers: {
+      "content-type": "application/x-amz-json-1.0",
+      "x-amzn-requestid": requestId,
+      "x-amzn-query-error": `${code};${error.fault}`,
+    },
+  });
+}
+
+interface XmlAnswer {
+  service: Service;
+  action: string;
+  shape: StructureShape | undefined;
+  output: object | undefined;
+  requestId: string;
+}
+
+export function xmlAnswer({ service, action, shape, output, requestId }: XmlAnswer): Response {
+  const result = shape ? element(`${action}Result`, xmlOf(shape, output ?? {})) : "";
+  const metadata = element("ResponseMetadata", element("RequestId", requestId));
+  return xmlResponse(
+    `<${action}Response xmlns="${namespaces[service]}">${result}${metadata}</${action}Response>`,
+    200,
+    requestId,
+  );
+}
+
+export function xmlError(service: Service, error: AwsError, requestId: string): Response {
+  const { code, status } = error.form;
+  const details =
+    element("Type", error.fault) +
+    element("Code", code) +
+    element("Message", escapeXml(error.message)) +
+    (service === "sqs" ? "<Detail/>" : "");
+  return xmlResponse(
+    `<ErrorResponse xmlns="${namespaces[service]}">${element("Error", details)}${element("RequestId", requestId)}</ErrorResponse>`,
+    status,
+    requestId,
+  );
+}
+
+function xmlResponse(xml: string, status: number, requestId: string): Response {
+  return new Response(`<?xml version="1.0"?>${xml}`, {
+    status,
+    headers: { "content-type": "text/xml", "x-amzn-requestid": requestId },
+  });
+}

@@ -1,0 +1,101 @@
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { createTestDatabase } from "@sluice/stack/testing";
+import { afterAll, expect, inject, test } from "vitest";
+import { connectDatabase } from "./connect.ts";
+
+const testDatabase = await createTestDatabase(inject("databaseUrl"));
+afterAll(() => testDatabase[Symbol.asyncDispose]());
+
+/** A way to Postgres all of whose connections can be broken. */
+async function breakableWay() {
+  const sockets = new Set<Socket>();
+  const server = createServer((client) => {
+    const upstream = connect(Number(new URL(testDatabase.url).port), "127.0.0.1");
+    for (const [from, to] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      sockets.add(from);
+      from.on("data", (chunk: Buffer) => void to.write(chunk));
+      from.on("error", () => {});
+      from.on("close", () => {
+        sockets.delete(from);
+        to.resetAndDestroy();
+      });
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const url = new URL(testDatabase.url);
+  url.port = String((server.address() as AddressInfo).port);
+  const reset = () => {
+    for (const socket of sockets) socket.resetAndDestroy();
+  };
+  const end = () => {
+    for (const socket of sockets) socket.end();
+  };
+  return {
+    url: url.href,
+    reset,
+    /** Closes them in good order, as a server that shuts down does. */
+    end,
+    async [Symbol.asyncDispose]() {
+      reset();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+test("every query settles however often connections break under it, and all connections are used again", async () => {
+  await using way = await breakableWay();
+  const database = connectDatabase({ url: way.url, pool: 4 });
+  const { sql } = database;
+  let broken = 0;
+  const enough = new AbortController();
+  const ask = async () => {
+    // As group commit does: the next one at once, whatever became of the last.
+    for (let count = 0; !enough.signal.aborted; count += 1) {
+      await sql`SELECT ${"x".repeat(count % 3_000)}::text AS text`.catch(() => (broken += 1));
+    }
+  };
+  const loops = Array.from({ length: 12 }, ask);
+  for (let round = 0; round < 40; round += 1) {
+    await sql`SELECT pg_sleep(0.02)`.catch(() => {});
+    way.reset();
+  }
+  enough.abort();
+  await Promise.all(loops);
+  expect(broken).toBeGreaterThan(0);
+
+  // Those that failed before they began may not fail again: the way is open. Each connection has to serve one.
+  const held = Array.from({ length: 4 }, () => sql`SELECT pg_sleep(0.2), pg_backend_pid() AS pid`);
+  const pids = (await Promise.all(held)).map(([row]) => row?.["pid"] as number);
+  expect(new Set(pids).size).toBe(4);
+  await database.close();
+});
+
+test.each(["reset", "end"] as const)(
+  "a transaction whose connection is lost (%s) fails, and nothing is written to what is gone",
+  async (way) => {
+    await using path = await breakableWay();
+    const database = connectDatabase({ url: path.url, pool: 2 });
+    const { sql } = database;
+    let failed = 0;
+    for (let round = 0; round < 30; round += 1) {
+      const transactions = Array.from({ length: 4 }, (_, index) =>
+        sql
+          .begin(async (tx) => {
+            await tx`SELECT ${index}::int`;
+            await Promise.all([tx`SELECT pg_sleep(0.01)`, tx`SELECT ${"x".repeat(2_000)}::text`]);
+            await tx`SELECT 1`;
+          })
+          .catch(() => (failed += 1)),
+      );
+      await new Promise((resolve) => setTimeout(resolve, round % 12));
+      path[way]();
+      await Promise.all(transactions);
+    }
+    expect(failed).toBeGreaterThan(0);
+    expect(await sql`SELECT 1 AS one`).toEqual([{ one: 1 }]);
+    await database.close();
+  },
+);

@@ -1,0 +1,104 @@
+import { Socket } from "node:net";
+
+/** What the driver tells a maker of sockets: all hosts that the URL names. */
+interface Address {
+  host: string[];
+  port: number[];
+  path?: string | false;
+}
+
+/**
+ * For the driver's `connection` parameters: makes the startup message so large that the driver writes it at once. The socket
+ * takes it out again, so Postgres never sees it.
+ */
+export const startupPadding = { padding: " ".repeat(1_024) };
+const PADDING = Buffer.from(`padding\0${startupPadding.padding}\0`);
+
+/** Version 3.0 in a startup message, after its length. */
+const STARTUP = Buffer.from([0, 3, 0, 0]);
+
+/** Makes the sockets of one pool; several hosts take turns. */
+export function promptSockets(): (address: Address) => Socket {
+  let attempts = 0;
+  return ({ host, port, path }) => {
+    const socket = new PromptSocket();
+    const turn = attempts % Math.max(1, host.length);
+    attempts += 1;
+    if (path) socket.connect(path);
+    else socket.connect({ port: port[turn] ?? 5432, host: host[turn] ?? "localhost" });
+    return socket;
+  };
+}
+
+/**
+ * A socket after whose loss the driver (postgres 3.4.9) can use its connection again. What it gets wrong with a plain one,
+ * each seen in runs of chaos:
+ *
+ * - A broken socket says `error` first and `close` a moment later. At the first, the driver rejects the queries that were
+ *   under way; at the second, it makes the connection available for reconnecting. A query in between, as group commit makes one
+ *   at once, is sent to the dead connection, never settles, and blocks the connection for good.
+ * - With the close the driver forgets the socket. A transaction whose query was rejected rolls back, and that is
+ *   written to nothing: an exception that nobody can catch ends the process.
+ * - A query that was about to be written when the connection closed stays in the buffer, and the flag that a write is
+ *   due stays up: after the next connect nothing small is ever flushed, until 5 s later the attempt times out and the next one
+ *   begins in the same way. So the startup message is a large one, and what is left over before it is not sent.
+ *
+ * So the end of a connection comes in an order of our own, whichever way it ended: an `error`, which rejects what was under
+ * way; time for what follows from that to be written to the dead socket; once more an `error`, which rejects that as
+ * well; and in the same instant the `close`.
+ *
+ * https://github.com/porsager/postgres/issues/1133 and the pull requests 1209 and 1215 tell of the same. Over TLS the driver
+ * wraps the socket in one of its own, and keeps these faults.
+ */
+class PromptSocket extends Socket {
+  #ended = false;
+  #spoken = false;
+
+  override emit(event: string | symbol, ...args: unknown[]): boolean {
+    if (event !== "close" && event !== "error") return super.emit(event, ...args);
+    if (this.#ended) return false;
+    this.#ended = true;
+    const error = event === "error" ? args[0] : connectionClosed();
+    const reject = () => this.listenerCount("error") > 0 && super.emit("error", error);
+    const heard = reject();
+    // The driver writes small things in an immediate; the second one comes after those that follow from the error.
+    setImmediate(() => {
+      setImmediate(() => {
+        reject();
+        super.emit("close", true);
+      });
+    });
+    return heard;
+  }
+
+  // Not `write`, which `connect` puts back to what a plain socket has.
+  override _write(
+    chunk: Buffer,
+    encoding: BufferEncoding,
+    callback: (error?: Error | null) => void,
+  ): void {
+    const message = this.#spoken ? chunk : fromStartup(chunk);
+    this.#spoken = true;
+    super._write(message, encoding, callback);
+  }
+}
+
+function connectionClosed(): Error {
+  return Object.assign(new Error("the connection to Postgres was closed"), {
+    code: "CONNECTION_CLOSED",
+  });
+}
+
+/** The first thing on a connection is the startup message; what comes before it was meant for the last connection. */
+function fromStartup(chunk: Buffer): Buffer {
+  const start = chunk.lastIndexOf(STARTUP) - 4;
+  const padding = chunk.indexOf(PADDING, Math.max(0, start));
+  // What asks for TLS, or cancels a query, is none.
+  if (start < 0 || padding < start) return chunk;
+  const message = Buffer.concat([
+    chunk.subarray(start, padding),
+    chunk.subarray(padding + PADDING.length),
+  ]);
+  message.writeInt32BE(message.length, 0);
+  return message;
+}

@@ -1,0 +1,130 @@
+import { randomBytes } from "node:crypto";
+
+import { schema, type ControlPlane } from "@sluice/database";
+import { and, asc, eq, isNull, sql } from "drizzle-orm";
+import { LRUCache } from "lru-cache";
+
+import { accountOf } from "../directory/account.ts";
+import { seal, unseal } from "./seal.ts";
+
+/** Who calls, and for which account. */
+export interface AccessKey {
+  id: string;
+  account: string;
+  /** Must be recoverable: a signature is checked by making it again. */
+  secret: string;
+}
+
+export interface ListedAccessKey {
+  id: string;
+  account: string;
+  createdAt: Date;
+  disabledAt: Date | null;
+}
+
+/** How long a disabled key may go on working in a process, and a new one be unknown to it, in ms. */
+const TIME_TO_LIVE = 3_000;
+const MAX_KEYS = 10_000;
+const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
+const { accessKeys } = schema;
+
+/** Access keys in Postgres, their secrets sealed by a key that is not there. */
+export class AccessKeys {
+  readonly #db: ControlPlane;
+  readonly #sealingKey: Uint8Array;
+  readonly #known = new LRUCache<string, { key: AccessKey | undefined }>({
+    max: MAX_KEYS,
+    ttl: TIME_TO_LIVE,
+  });
+
+  /** @param sealingKey - 32 bytes; the same for all processes of an installation */
+  constructor(db: ControlPlane, sealingKey: Uint8Array) {
+    this.#db = db;
+    this.#sealingKey = sealingKey;
+  }
+
+  /** Makes a key. Its secret is told this once. */
+  async create(account: string): Promise<AccessKey> {
+    const id = `SLUICE${letters(randomBytes(14))}`;
+    const secret = randomBytes(32).toString("base64url");
+    await this.#db.insert(accessKeys).values({
+      id,
+      account: BigInt(account),
+      sealedSecret: seal(this.#sealingKey, secret, ownerOf(id, account)),
+    });
+    return { id, account, secret };
+  }
+
+  /** All keys, without their secrets. */
+  async list(): Promise<ListedAccessKey[]> {
+    const rows = await this.#db
+      .select({
+        id: accessKeys.id,
+        account: accessKeys.account,
+        createdAt: accessKeys.createdAt,
+        disabledAt: accessKeys.disabledAt,
+      })
+      .from(accessKeys)
+      .orderBy(asc(accessKeys.createdAt));
+    return rows.map((row) => ({ ...row, account: accountOf(row.account) }));
+  }
+
+  /** From then on, or a few seconds later in processes that know it, nobody gets in with it. False when there is no such key. */
+  async disable(id: string): Promise<boolean> {
+    const rows = await this.#db
+      .update(accessKeys)
+      .set({ disabledAt: sql`clock_timestamp()` })
+      .where(and(eq(accessKeys.id, id), isNull(accessKeys.disabledAt)))
+      .returning({ id: accessKeys.id });
+    this.#known.delete(id);
+    return rows.length > 0;
+  }
+
+  /** A key that may be used, as it was a few seconds ago at most. */
+  async find(id: string): Promise<AccessKey | undefined> {
+    const known = this.#known.get(id);
+    if (known) return known.key;
+    const [row] = await this.#db
+      .select({ account: accessKeys.account, sealedSecret: accessKeys.sealedSecret })
+      .from(accessKeys)
+      .where(and(eq(accessKeys.id, id), isNull(accessKeys.disabledAt)));
+    const key = row && this.#opened(id, accountOf(row.account), row.sealedSecret);
+    this.#known.set(id, { key });
+    return key;
+  }
+
+  /**
+   * Looks after a key for a call that waits.
+   * @param onDisabled - Called once, when the key may not be used any more.
+   * @returns ends it
+   */
+  watch(id: string, onDisabled: () => void): () => void {
+    const timer = setInterval(() => {
+      this.find(id).then(
+        (key) => {
+          if (key) return;
+          clearInterval(timer);
+          onDisabled();
+        },
+        // A database that is away disables nobody.
+        () => undefined,
+      );
+    }, TIME_TO_LIVE / 3);
+    return () => {
+      clearInterval(timer);
+    };
+  }
+
+  #opened(id: string, account: string, sealed: Uint8Array): AccessKey {
+    return { id, account, secret: unseal(this.#sealingKey, sealed, ownerOf(id, account)) };
+  }
+}
+
+function ownerOf(id: string, account: string): string {
+  return `${id}/${account}`;
+}
+
+function letters(bytes: Uint8Array): string {
+  return [...bytes].map((byte) => ALPHABET.charAt(byte & 31)).join("");
+}

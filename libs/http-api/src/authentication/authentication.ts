@@ -1,0 +1,38 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+
+import { SluiceError, type AccessKey, type AccessKeys } from "@sluice/engine";
+import type { MiddlewareHandler } from "hono";
+
+import type { ApiEnv } from "../environment.ts";
+
+const BEARER = /^Bearer ([A-Za-z0-9_]{16,128})\.([A-Za-z0-9_-]{1,128})$/i;
+
+/**
+ * Lets in whoever has an access key (`Authorization: Bearer <id>.<secret>`), for the account of that key.
+ * Answers `unauthenticated` to everybody else, whatever it is that is wrong.
+ */
+export function authenticate(keys: AccessKeys): MiddlewareHandler<ApiEnv> {
+  return async (c, next) => {
+    const [, id = "", secret = ""] = BEARER.exec(c.req.header("authorization") ?? "") ?? [];
+    const key = id === "" ? undefined : await keys.find(id);
+    if (!isSecret(secret, key) || !key) {
+      c.header("www-authenticate", "Bearer");
+      throw new SluiceError(
+        "unauthenticated",
+        "send an access key that is in use: Authorization: Bearer <id>.<secret>",
+      );
+    }
+    c.set("account", key.account);
+    c.set("watchKey", (onDisabled) => keys.watch(key.id, onDisabled));
+    await next();
+  };
+}
+
+/** Takes as long for a key that there is as for one there is not. */
+function isSecret(given: string, key: AccessKey | undefined): boolean {
+  return timingSafeEqual(digest(given), digest(key?.secret ?? "no such key"));
+}
+
+function digest(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
+}

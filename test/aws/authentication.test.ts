@@ -1,0 +1,356 @@
+import { createHash } from "node:crypto";
+import { connect } from "node:net";
+import { once } from "node:events";
+
+import {
+  PublishCommand,
+  CreateTopicCommand,
+  ListTopicsCommand,
+  SNSClient,
+} from "@aws-sdk/client-sns";
+import {
+  CreateQueueCommand,
+  ListQueuesCommand,
+  ReceiveMessageCommand,
+  SendMessageCommand,
+  SQSClient,
+} from "@aws-sdk/client-sqs";
+import type { AccessKey } from "@sluice/engine";
+import aws4 from "aws4";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+
+import { refusal, REGION, Sluice, textIn } from "./sluice.ts";
+
+const ACCOUNT = "000000000001";
+const OTHER = "000000000002";
+
+let sluice: Sluice;
+let key: AccessKey;
+let sqs: SQSClient;
+beforeAll(async () => {
+  sluice = await Sluice.start({ authentication: true });
+  key = await sluice.keys!.create(ACCOUNT);
+  sqs = new SQSClient(sluice.clientOptions(credentialsOf(key)));
+});
+afterAll(async () => {
+  sqs.destroy();
+  await sluice[Symbol.asyncDispose]();
+});
+
+function credentialsOf({ id, secret }: AccessKey) {
+  return { accessKeyId: id, secretAccessKey: secret };
+}
+
+describe("AWS' clients", () => {
+  test("act for the account of their key, and see nothing of another", async () => {
+    const other = await sluice.keys!.create(OTHER);
+    const theirs = new SQSClient(sluice.clientOptions(credentialsOf(other)));
+    const { QueueUrl } = await sqs.send(new CreateQueueCommand({ QueueName: "ours" }));
+    expect(QueueUrl).toBe(`${sluice.url}/${ACCOUNT}/ours`);
+    expect((await theirs.send(new ListQueuesCommand({}))).QueueUrls).toBeUndefined();
+    const absent = sluice.url + `/${ACCOUNT}/absent`;
+    for (const url of [QueueUrl, absent]) {
+      const call = theirs.send(new SendMessageCommand({ QueueUrl: url, MessageBody: "x" }));
+      await expect(call).rejects.toMatchObject({
+        name: "QueueDoesNotExist",
+        message: "The specified queue does not exist.",
+      });
+    }
+    theirs.destroy();
+  });
+
+  test("sign for SNS too", async () => {
+    const sns = new SNSClient(sluice.clientOptions(credentialsOf(key)));
+    const { TopicArn } = await sns.send(new CreateTopicCommand({ Name: "signed" }));
+    expect(TopicArn).toBe(`arn:aws:sns:${REGION}:${ACCOUNT}:signed`);
+    await sns.send(new PublishCommand({ TopicArn, Message: "with späces & signs + ~ *" }));
+    sns.destroy();
+  });
+
+  test("with a wrong secret, an unknown key or another region are refused", async () => {
+    const list = async (options: object) => {
+      const client = new SQSClient({ ...sluice.clientOptions(credentialsOf(key)), ...options });
+      const outcome = await refusal(client.send(new ListQueuesCommand({})));
+      client.destroy();
+      return outcome;
+    };
+    const { id, secret } = key;
+    const wrong = { accessKeyId: id, secretAccessKey: `${secret}x` };
+    expect(await list({ credentials: wrong })).toBe("SignatureDoesNotMatch 403");
+    const unknown = { accessKeyId: "SLUICEUNKNOWN0000000", secretAccessKey: secret };
+    expect(await list({ credentials: unknown })).toBe("InvalidClientTokenId 403");
+    expect(await list({ region: "eu-central-1" })).toBe("SignatureDoesNotMatch 403");
+    expect(await list({})).toBe("nothing");
+  });
+
+  test("with a signature of SNS do not get into SQS", async () => {
+    const body = "Action=ListQueues&Version=2012-11-05";
+    expect(await outcomeOf(signedRequest({ service: "sns", body }))).toBe(
+      "403 SignatureDoesNotMatch",
+    );
+  });
+
+  test("lose what waits for them, and everything else, soon after their key is disabled", async () => {
+    const soon = await sluice.keys!.create(ACCOUNT);
+    const client = new SQSClient(sluice.clientOptions(credentialsOf(soon)));
+    const { QueueUrl } = await client.send(new CreateQueueCommand({ QueueName: "revoked" }));
+    const waiting = client.send(new ReceiveMessageCommand({ QueueUrl, WaitTimeSeconds: 20 }));
+    await sluice.keys!.disable(soon.id);
+    const started = Date.now();
+    expect((await waiting).Messages).toBeUndefined();
+    expect(Date.now() - started).toBeLessThan(5_000);
+    await vi.waitFor(async () => {
+      expect(await refusal(client.send(new ListQueuesCommand({})))).toBe(
+        "InvalidClientTokenId 403",
+      );
+    }, 5_000);
+    client.destroy();
+  });
+});
+
+interface Signed {
+  method: string;
+  path: string;
+  headers: Record<string, string>;
+  body: string;
+}
+
+/** A request as aws4 signs it, and what a test makes of it. */
+function signedRequest({
+  body = "Action=ListQueues&Version=2012-11-05",
+  service = "sqs",
+  headers = {},
+  path = "/",
+  method = "POST",
+  signQuery = false,
+}: {
+  body?: string;
+  service?: string;
+  headers?: Record<string, string>;
+  path?: string;
+  method?: string;
+  signQuery?: boolean;
+} = {}): Signed {
+  const request = aws4.sign(
+    {
+      host: new URL(sluice.url).host,
+      method,
+      path,
+      body,
+      service,
+      region: REGION,
+      signQuery,
+      headers,
+    },
+    credentialsOf(key),
+  );
+  return {
+    method,
+    path: request.path ?? path,
+    headers: { ...(request.headers as Record<string, string>) },
+    body,
+  };
+}
+
+/** `403 SignatureDoesNotMatch`, or `200`. */
+async function outcomeOf({ method, path, headers, body }: Signed): Promise<string> {
+  const { Host: _, ...others } = headers;
+  const response = await fetch(sluice.url + path, {
+    method,
+    headers: others,
+    ...(method === "POST" && { body }),
+  });
+  const code = textIn(await response.text(), "Code");
+  return code === undefined ? String(response.status) : `${response.status} ${code}`;
+}
+
+/** The time of a signature, so many seconds from now. */
+function timeIn(seconds: number): string {
+  const date = new Date(Date.now() + seconds * 1_000);
+  return date.toISOString().replaceAll(/[:-]|\.\d{3}/g, "");
+}
+
+describe("a signature", () => {
+  test("lets in what it is for", async () => {
+    expect(await outcomeOf(signedRequest())).toBe("200");
+  });
+
+  test.each([
+    [
+      "none",
+      (request: Signed) => delete request.headers["Authorization"],
+      "403 MissingAuthenticationToken",
+    ],
+    [
+      "of another algorithm",
+      ({ headers }: Signed) => replace(headers, "AWS4-HMAC-SHA256", "AWS4-HMAC-SHA512"),
+      "403 IncompleteSignature",
+    ],
+    [
+      "that does not cover the host",
+      ({ headers }: Signed) => replace(headers, "host;", ""),
+      "403 IncompleteSignature",
+    ],
+    [
+      "whose headers are in another order",
+      ({ headers }: Signed) => replace(headers, "host;x-amz-date", "x-amz-date;host"),
+      "403 IncompleteSignature",
+    ],
+    [
+      "beside an x-amz header that it does not cover",
+      ({ headers }: Signed) => (headers["x-amz-meta"] = "1"),
+      "403 SignatureDoesNotMatch",
+    ],
+    [
+      "of another day than its scope",
+      ({ headers }: Signed) => replace(headers, /\/\d{8}\//, "/20200101/"),
+      "403 SignatureDoesNotMatch",
+    ],
+    [
+      "of another service",
+      ({ headers }: Signed) => replace(headers, "/sqs/", "/s3/"),
+      "403 SignatureDoesNotMatch",
+    ],
+    [
+      "with one digit changed",
+      ({ headers }: Signed) =>
+        replace(headers, /Signature=(.)/, (_, digit) => `Signature=${digit === "0" ? "1" : "0"}`),
+      "403 SignatureDoesNotMatch",
+    ],
+    [
+      "of another body",
+      (request: Signed) => (request.body = request.body.replace("ListQueues", "PurgeQueue")),
+      "403 SignatureDoesNotMatch",
+    ],
+    ["of another path", (request: Signed) => (request.path = "/?x=1"), "403 SignatureDoesNotMatch"],
+  ])("%s is refused", async (_, change, expected) => {
+    const request = signedRequest();
+    change(request);
+    expect(await outcomeOf(request)).toBe(expected);
+  });
+
+  test.each([
+    ["fourteen minutes old", -14 * 60, "200"],
+    ["sixteen minutes old", -16 * 60, "403 SignatureDoesNotMatch"],
+    ["of the near future", 14 * 60, "200"],
+    ["of the future", 16 * 60, "403 SignatureDoesNotMatch"],
+  ])("%s: %i s", async (_, seconds, expected) => {
+    const request = signedRequest({ headers: { "X-Amz-Date": timeIn(seconds) } });
+    expect(await outcomeOf(request)).toBe(expected);
+  });
+
+  test.each([
+    ["that is right", (body: string) => createHash("sha256").update(body).digest("hex"), "200"],
+    ["of another body", () => createHash("sha256").digest("hex"), "403 SignatureDoesNotMatch"],
+    ["left out", () => "UNSIGNED-PAYLOAD", "403 SignatureDoesNotMatch"],
+  ])("over a hash of the body %s", async (_, hashOf, expected) => {
+    const body = "Action=ListQueues&Version=2012-11-05";
+    const headers = { "X-Amz-Content-Sha256": hashOf(body) };
+    expect(await outcomeOf(signedRequest({ body, headers }))).toBe(expected);
+  });
+
+  test("in a URL works until it ends, for a week at most, and for what it names only", async () => {
+    const presign = (expires: number, seconds = 0) =>
+      signedRequest({
+        method: "GET",
+        body: "",
+        signQuery: true,
+        path: `/?Action=ListQueues&Version=2012-11-05&X-Amz-Expires=${expires}&X-Amz-Date=${timeIn(seconds)}`,
+      });
+    expect(await outcomeOf(presign(60))).toBe("200");
+    expect(await outcomeOf(presign(60, -120))).toBe("403 RequestExpired");
+    expect(await outcomeOf(presign(700_000))).toBe("403 IncompleteSignature");
+    const tampered = presign(60);
+    tampered.path = tampered.path.replace("ListQueues", "CreateQueue") + "&QueueName=x";
+    expect(await outcomeOf(tampered)).toBe("403 SignatureDoesNotMatch");
+    const twice = presign(60);
+    twice.headers["Authorization"] = signedRequest().headers["Authorization"] ?? "";
+    expect(await outcomeOf(twice)).toBe("403 IncompleteSignature");
+  });
+
+  test("given twice is refused, although either one would do", async () => {
+    const { headers, body } = signedRequest();
+    const lines = [
+      "POST / HTTP/1.1",
+      ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
+      `Authorization: ${headers["Authorization"]}`,
+      "Connection: close",
+    ];
+    expect(await rawStatus(`${lines.join("\r\n")}\r\n\r\n${body}`)).toBe(403);
+  });
+
+  test("changes nothing when it is wrong", async () => {
+    const request = signedRequest({
+      body: "Action=CreateQueue&Version=2012-11-05&QueueName=never",
+    });
+    replace(request.headers, /Signature=./, "Signature=_");
+    await outcomeOf(request);
+    const { QueueUrls = [] } = await sqs.send(new ListQueuesCommand({ QueueNamePrefix: "never" }));
+    expect(QueueUrls).toEqual([]);
+  });
+});
+
+function replace(
+  headers: Record<string, string>,
+  what: string | RegExp,
+  by: string | ((match: string, group: string) => string),
+): void {
+  headers["Authorization"] = headers["Authorization"]!.replace(what, by as string);
+}
+
+async function rawStatus(request: string): Promise<number> {
+  const { hostname, port } = new URL(sluice.url);
+  const socket = connect(Number(port), hostname);
+  socket.end(request);
+  const [chunk] = (await once(socket, "data")) as [Buffer];
+  socket.destroy();
+  return Number(chunk.toString().split(" ")[1]);
+}
+
+describe("the native API", () => {
+  const call = (authorization?: string, path = "/v1/queues") =>
+    fetch(sluice.url + path, { headers: authorization === undefined ? {} : { authorization } });
+
+  test("takes the same keys, for the same account", async () => {
+    await sqs.send(new CreateQueueCommand({ QueueName: "native" }));
+    const response = await call(`Bearer ${key.id}.${key.secret}`);
+    expect(response.status).toBe(200);
+    expect(await response.text()).toContain('"native"');
+    const other = await sluice.keys!.create(OTHER);
+    expect(await (await call(`Bearer ${other.id}.${other.secret}`)).json()).toEqual({ queues: [] });
+  });
+
+  test.each([
+    ["nothing", () => undefined],
+    ["a wrong secret", () => `Bearer ${key.id}.${key.secret.slice(1)}x`],
+    ["an unknown key", () => `Bearer SLUICEUNKNOWN0000000.${key.secret}`],
+    ["no secret", () => `Bearer ${key.id}.`],
+    ["another scheme", () => `Basic ${key.id}.${key.secret}`],
+  ])("answers %s with one and the same refusal", async (_, authorization) => {
+    const response = await call(authorization());
+    expect(response.status).toBe(401);
+    expect(response.headers.get("www-authenticate")).toBe("Bearer");
+    expect(await response.json()).toMatchObject({ error: { code: "unauthenticated" } });
+  });
+
+  test("tells everybody that it lives", async () => {
+    expect((await call(undefined, "/healthz")).status).toBe(200);
+  });
+});
+
+test("no secret is to be found in the database", async () => {
+  const rows = await sluice.database.sql`SELECT t::text AS row FROM access_keys t`;
+  const hex = Buffer.from(key.secret).toString("hex");
+  for (const { row } of rows as unknown as { row: string }[]) {
+    expect(row).not.toContain(key.secret);
+    expect(row).not.toContain(hex);
+  }
+  expect(rows.length).toBeGreaterThan(0);
+});
+
+test("topics of another account are not listed", async () => {
+  const other = await sluice.keys!.create(OTHER);
+  const sns = new SNSClient(sluice.clientOptions(credentialsOf(other)));
+  expect((await sns.send(new ListTopicsCommand({}))).Topics).toEqual([]);
+  sns.destroy();
+});

@@ -1,0 +1,314 @@
+import {
+  AddPermissionCommand,
+  ConfirmSubscriptionCommand,
+  CreateTopicCommand,
+  DeleteTopicCommand,
+  GetDataProtectionPolicyCommand,
+  GetSubscriptionAttributesCommand,
+  GetTopicAttributesCommand,
+  ListSubscriptionsByTopicCommand,
+  ListSubscriptionsCommand,
+  ListTagsForResourceCommand,
+  ListTopicsCommand,
+  PublishBatchCommand,
+  PublishCommand,
+  PutDataProtectionPolicyCommand,
+  RemovePermissionCommand,
+  SetSubscriptionAttributesCommand,
+  SetTopicAttributesCommand,
+  SubscribeCommand,
+  TagResourceCommand,
+  UnsubscribeCommand,
+  UntagResourceCommand,
+} from "@aws-sdk/client-sns";
+import { CreateQueueCommand, ReceiveMessageCommand, type Message } from "@aws-sdk/client-sqs";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { ACCOUNT, refusal, REGION, Sluice } from "./sluice.ts";
+
+let sluice: Sluice;
+beforeAll(async () => {
+  sluice = await Sluice.start();
+});
+afterAll(() => sluice[Symbol.asyncDispose]());
+
+let names = 0;
+function newName(kind: string): string {
+  names += 1;
+  return `${kind}-${names}`;
+}
+
+async function newTopic(): Promise<string> {
+  const { TopicArn } = await sluice.sns.send(new CreateTopicCommand({ Name: newName("topic") }));
+  return TopicArn!;
+}
+
+async function newQueue(): Promise<{ url: string; arn: string }> {
+  const QueueName = newName("queue");
+  const { QueueUrl } = await sluice.sqs.send(new CreateQueueCommand({ QueueName }));
+  return { url: QueueUrl!, arn: `arn:aws:sqs:${REGION}:${ACCOUNT}:${QueueName}` };
+}
+
+async function subscribe(
+  TopicArn: string,
+  Endpoint: string,
+  Attributes: Record<string, string> = { RawMessageDelivery: "true" },
+): Promise<string> {
+  const { SubscriptionArn } = await sluice.sns.send(
+    new SubscribeCommand({ TopicArn, Protocol: "sqs", Endpoint, Attributes }),
+  );
+  return SubscriptionArn!;
+}
+
+async function receive(QueueUrl: string): Promise<Message[]> {
+  const { Messages = [] } = await sluice.sqs.send(
+    new ReceiveMessageCommand({
+      QueueUrl,
+      MaxNumberOfMessages: 10,
+      WaitTimeSeconds: 10,
+      MessageAttributeNames: ["All"],
+      MessageSystemAttributeNames: ["All"],
+    }),
+  );
+  return Messages;
+}
+
+describe("topics", () => {
+  test("a topic is created once, whoever creates it how often", async () => {
+    const Name = newName("topic");
+    const create = (attributes: Record<string, string> = {}, tags: Record<string, string> = {}) =>
+      sluice.sns.send(
+        new CreateTopicCommand({
+          Name,
+          Attributes: attributes,
+          Tags: Object.entries(tags).map(([Key, Value]) => ({ Key, Value })),
+        }),
+      );
+    const { TopicArn } = await create({ DisplayName: "Orders" }, { team: "checkout" });
+    expect(TopicArn).toBe(`arn:aws:sns:${REGION}:${ACCOUNT}:${Name}`);
+    expect((await create()).TopicArn).toBe(TopicArn);
+    expect((await create({ DisplayName: "Orders" })).TopicArn).toBe(TopicArn);
+    expect(await refusal(create({ DisplayName: "Others" }))).toBe("InvalidParameterException 400");
+    expect(await refusal(create({}, { team: "billing" }))).toBe("InvalidParameterException 400");
+  });
+
+  test("its attributes are kept and shown, with AWS' defaults around them", async () => {
+    const TopicArn = await newTopic();
+    const set = (AttributeName: string, AttributeValue: string) =>
+      sluice.sns.send(new SetTopicAttributesCommand({ TopicArn, AttributeName, AttributeValue }));
+    const shown = async () =>
+      (await sluice.sns.send(new GetTopicAttributesCommand({ TopicArn }))).Attributes!;
+    await set("DisplayName", "Orders");
+    await set("KmsMasterKeyId", "alias/aws/sns");
+    expect(await shown()).toMatchObject({
+      TopicArn,
+      Owner: ACCOUNT,
+      DisplayName: "Orders",
+      KmsMasterKeyId: "alias/aws/sns",
+      SubscriptionsConfirmed: "0",
+      SubscriptionsPending: "0",
+      Policy: expect.stringContaining("__default_policy_ID"),
+      EffectiveDeliveryPolicy: expect.stringContaining("numRetries"),
+    });
+    await set("KmsMasterKeyId", "");
+    expect(await shown()).not.toHaveProperty("KmsMasterKeyId");
+    expect(await refusal(set("Nonsense", "1"))).toBe("InvalidParameterException 400");
+    expect(await refusal(set("SignatureVersion", "3"))).toBe("InvalidParameterException 400");
+  });
+
+  test("topics are listed a hundred a page", async () => {
+    await Promise.all(Array.from({ length: 101 }, () => newTopic()));
+    const { Topics, NextToken } = await sluice.sns.send(new ListTopicsCommand({}));
+    expect(Topics).toHaveLength(100);
+    const next = await sluice.sns.send(new ListTopicsCommand({ NextToken }));
+    expect(next.Topics?.length).toBeGreaterThan(0);
+    expect(Topics).not.toContainEqual(next.Topics![0]);
+  });
+
+  test("a deleted topic is not there, and deleting it again is no error", async () => {
+    const TopicArn = await newTopic();
+    await sluice.sns.send(new DeleteTopicCommand({ TopicArn }));
+    await sluice.sns.send(new DeleteTopicCommand({ TopicArn }));
+    expect(await refusal(sluice.sns.send(new GetTopicAttributesCommand({ TopicArn })))).toBe(
+      "NotFoundException 404",
+    );
+    expect(await refusal(sluice.sns.send(new PublishCommand({ TopicArn, Message: "x" })))).toBe(
+      "NotFoundException 404",
+    );
+  });
+
+  test("tags are added, listed and taken away", async () => {
+    const ResourceArn = await newTopic();
+    const Tags = [{ Key: "team", Value: "checkout" }];
+    await sluice.sns.send(new TagResourceCommand({ ResourceArn, Tags }));
+    const list = () => sluice.sns.send(new ListTagsForResourceCommand({ ResourceArn }));
+    expect((await list()).Tags).toEqual(Tags);
+    await sluice.sns.send(new UntagResourceCommand({ ResourceArn, TagKeys: ["team"] }));
+    expect((await list()).Tags).toEqual([]);
+  });
+
+  test("permissions are statements of the policy", async () => {
+    const TopicArn = await newTopic();
+    await sluice.sns.send(
+      new AddPermissionCommand({
+        TopicArn,
+        Label: "publishers",
+        AWSAccountId: ["111122223333", "444455556666"],
+        ActionName: ["Publish"],
+      }),
+    );
+    const policy = async () =>
+      (await sluice.sns.send(new GetTopicAttributesCommand({ TopicArn }))).Attributes!.Policy;
+    expect(await policy()).toContain('"Sid":"publishers"');
+    await sluice.sns.send(new RemovePermissionCommand({ TopicArn, Label: "publishers" }));
+    expect(await policy()).not.toContain("publishers");
+  });
+
+  test("data protection policies are answered as unsupported", async () => {
+    const ResourceArn = await newTopic();
+    const put = new PutDataProtectionPolicyCommand({ ResourceArn, DataProtectionPolicy: "{}" });
+    expect(await refusal(sluice.sns.send(put))).toBe("InvalidParameterException 400");
+    const get = new GetDataProtectionPolicyCommand({ ResourceArn });
+    expect((await sluice.sns.send(get)).DataProtectionPolicy).toBe("");
+  });
+});
+
+describe("subscriptions", () => {
+  test("a queue is subscribed once; the subscription is found, listed and ended", async () => {
+    const TopicArn = await newTopic();
+    const { arn: Endpoint } = await newQueue();
+    const SubscriptionArn = await subscribe(TopicArn, Endpoint);
+    expect(SubscriptionArn).toMatch(new RegExp(`^${TopicArn}:[0-9a-f-]{36}$`));
+    expect(await subscribe(TopicArn, Endpoint)).toBe(SubscriptionArn);
+    const shown = { SubscriptionArn, Owner: ACCOUNT, Protocol: "sqs", Endpoint, TopicArn };
+    const byTopic = () => sluice.sns.send(new ListSubscriptionsByTopicCommand({ TopicArn }));
+    expect((await byTopic()).Subscriptions).toEqual([shown]);
+    const all = await sluice.sns.send(new ListSubscriptionsCommand({}));
+    expect(all.Subscriptions).toContainEqual(shown);
+    const attributes = await sluice.sns.send(
+      new GetSubscriptionAttributesCommand({ SubscriptionArn }),
+    );
+    expect(attributes.Attributes).toMatchObject({
+      ...shown,
+      PendingConfirmation: "false",
+      RawMessageDelivery: "true",
+    });
+    await sluice.sns.send(new UnsubscribeCommand({ SubscriptionArn }));
+    await sluice.sns.send(new UnsubscribeCommand({ SubscriptionArn }));
+    expect((await byTopic()).Subscriptions).toEqual([]);
+    const get = new GetSubscriptionAttributesCommand({ SubscriptionArn });
+    expect(await refusal(sluice.sns.send(get))).toBe("NotFoundException 404");
+  });
+
+  test.each(["http", "https", "email", "sms", "lambda", "firehose", "application", "x"])(
+    "the protocol %s is refused",
+    async (Protocol) => {
+      const TopicArn = await newTopic();
+      const call = new SubscribeCommand({ TopicArn, Protocol, Endpoint: "https://example.com/" });
+      expect(await refusal(sluice.sns.send(call))).toBe("InvalidParameterException 400");
+    },
+  );
+
+  test("nobody has a token to confirm with", async () => {
+    const TopicArn = await newTopic();
+    const call = new ConfirmSubscriptionCommand({ TopicArn, Token: "2336412f37" });
+    expect(await refusal(sluice.sns.send(call))).toBe("InvalidParameterException 400");
+  });
+
+  test("what cannot be an attribute of a subscription is refused", async () => {
+    const SubscriptionArn = await subscribe(await newTopic(), (await newQueue()).arn);
+    for (const [AttributeName, AttributeValue] of [
+      ["Nonsense", "1"],
+      ["RawMessageDelivery", "maybe"],
+      ["FilterPolicyScope", "Both"],
+      ["FilterPolicy", "{"],
+      ["RedrivePolicy", '{"deadLetterTargetArn":"nowhere"}'],
+    ]) {
+      const call = new SetSubscriptionAttributesCommand({
+        SubscriptionArn,
+        AttributeName,
+        AttributeValue,
+      });
+      expect(await refusal(sluice.sns.send(call))).toBe("InvalidParameterException 400");
+    }
+  });
+});
+
+describe("publishing", () => {
+  test("a message reaches every subscribed queue, with its attributes", async () => {
+    const TopicArn = await newTopic();
+    const queues = [await newQueue(), await newQueue()];
+    for (const { arn } of queues) await subscribe(TopicArn, arn);
+    const { MessageId } = await sluice.sns.send(
+      new PublishCommand({
+        TopicArn,
+        Message: "<hello> & 🚰",
+        Subject: "Greeting",
+        MessageGroupId: "tenant-1",
+        MessageAttributes: {
+          kind: { DataType: "String", StringValue: "greeting" },
+          list: { DataType: "String.Array", StringValue: '["a","b"]' },
+          bytes: { DataType: "Binary", BinaryValue: new Uint8Array([1, 2, 3]) },
+        },
+      }),
+    );
+    for (const { url } of queues) {
+      expect(await receive(url)).toMatchObject([
+        {
+          MessageId,
+          Body: "<hello> & 🚰",
+          MessageAttributes: {
+            kind: { DataType: "String", StringValue: "greeting" },
+            list: { DataType: "String.Array", StringValue: '["a","b"]' },
+            bytes: { DataType: "Binary", BinaryValue: new Uint8Array([1, 2, 3]) },
+          },
+          Attributes: { MessageGroupId: "tenant-1" },
+        },
+      ]);
+    }
+  });
+
+  test("of a message for several protocols a queue gets its own", async () => {
+    const TopicArn = await newTopic();
+    const { url, arn } = await newQueue();
+    await subscribe(TopicArn, arn);
+    const publish = (Message: string) =>
+      sluice.sns.send(new PublishCommand({ TopicArn, Message, MessageStructure: "json" }));
+    await publish('{"default":"for all","sqs":"for queues"}');
+    await publish('{"default":"for all","email":"for mail"}');
+    const bodies: (string | undefined)[] = [];
+    while (bodies.length < 2) bodies.push(...(await receive(url)).map(({ Body }) => Body));
+    expect(bodies).toEqual(["for queues", "for all"]);
+    expect(await refusal(publish('{"sqs":"no default"}'))).toBe("InvalidParameterException 400");
+    expect(await refusal(publish("no json"))).toBe("InvalidParameterException 400");
+  });
+
+  test("a batch does what it can, and tells the rest of each entry", async () => {
+    const TopicArn = await newTopic();
+    const { url, arn } = await newQueue();
+    await subscribe(TopicArn, arn);
+    const { Successful, Failed } = await sluice.sns.send(
+      new PublishBatchCommand({
+        TopicArn,
+        PublishBatchRequestEntries: [
+          { Id: "good", Message: "first" },
+          { Id: "subject", Message: "x", Subject: "two\nlines" },
+          {
+            Id: "attribute",
+            Message: "x",
+            MessageAttributes: { n: { DataType: "Number", StringValue: "many" } },
+          },
+          { Id: "deduplicated", Message: "x", MessageDeduplicationId: "1" },
+          { Id: "fine", Message: "second" },
+        ],
+      }),
+    );
+    expect(Successful?.map(({ Id }) => Id)).toEqual(["good", "fine"]);
+    expect(Failed?.map(({ Id, Code, SenderFault }) => [Id, Code, SenderFault])).toEqual([
+      ["subject", "InvalidParameter", true],
+      ["attribute", "ParameterValueInvalid", true],
+      ["deduplicated", "InvalidParameter", true],
+    ]);
+    expect((await receive(url)).map(({ Body }) => Body)).toEqual(["first", "second"]);
+  });
+});

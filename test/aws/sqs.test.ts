@@ -1,0 +1,441 @@
+import {
+  AddPermissionCommand,
+  CancelMessageMoveTaskCommand,
+  ChangeMessageVisibilityBatchCommand,
+  ChangeMessageVisibilityCommand,
+  CreateQueueCommand,
+  DeleteMessageBatchCommand,
+  DeleteMessageCommand,
+  DeleteQueueCommand,
+  GetQueueAttributesCommand,
+  GetQueueUrlCommand,
+  ListDeadLetterSourceQueuesCommand,
+  ListMessageMoveTasksCommand,
+  ListQueuesCommand,
+  ListQueueTagsCommand,
+  PurgeQueueCommand,
+  ReceiveMessageCommand,
+  RemovePermissionCommand,
+  SendMessageBatchCommand,
+  SendMessageCommand,
+  SetQueueAttributesCommand,
+  StartMessageMoveTaskCommand,
+  TagQueueCommand,
+  UntagQueueCommand,
+  type Message,
+  type QueueAttributeName,
+} from "@aws-sdk/client-sqs";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+
+import { ACCOUNT, refusal, REGION, Sluice } from "./sluice.ts";
+
+let sluice: Sluice;
+beforeAll(async () => {
+  sluice = await Sluice.start();
+});
+afterAll(() => sluice[Symbol.asyncDispose]());
+
+let names = 0;
+async function newQueue(Attributes: Record<string, string> = {}): Promise<string> {
+  names += 1;
+  const { QueueUrl } = await sluice.sqs.send(
+    new CreateQueueCommand({ QueueName: `queue-${names}`, Attributes }),
+  );
+  return QueueUrl!;
+}
+
+async function send(QueueUrl: string, MessageBody: string): Promise<string> {
+  const { MessageId } = await sluice.sqs.send(new SendMessageCommand({ QueueUrl, MessageBody }));
+  return MessageId!;
+}
+
+async function receive(
+  QueueUrl: string,
+  options: Partial<ConstructorParameters<typeof ReceiveMessageCommand>[0]> = {},
+): Promise<Message[]> {
+  const { Messages = [] } = await sluice.sqs.send(
+    new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10, ...options }),
+  );
+  return Messages;
+}
+
+async function attributesOf(QueueUrl: string, ...AttributeNames: QueueAttributeName[]) {
+  const { Attributes = {} } = await sluice.sqs.send(
+    new GetQueueAttributesCommand({ QueueUrl, AttributeNames }),
+  );
+  return Attributes;
+}
+
+const arnOf = (url: string) => `arn:aws:sqs:${REGION}:${ACCOUNT}:${url.split("/").at(-1)}`;
+
+describe("queues", () => {
+  test("a queue is created under a URL of the host that was asked", async () => {
+    const url = await newQueue();
+    expect(url).toMatch(new RegExp(`^${sluice.url}/${ACCOUNT}/queue-\\d+$`));
+    const QueueName = url.split("/").at(-1)!;
+    expect((await sluice.sqs.send(new GetQueueUrlCommand({ QueueName }))).QueueUrl).toBe(url);
+  });
+
+  test("creating it again with the same or fewer attributes finds it; with others it is refused", async () => {
+    const QueueName = "again";
+    const create = (Attributes: Record<string, string>) =>
+      sluice.sqs.send(new CreateQueueCommand({ QueueName, Attributes }));
+    const { QueueUrl } = await create({ VisibilityTimeout: "7", DelaySeconds: "0" });
+    expect((await create({ VisibilityTimeout: "7" })).QueueUrl).toBe(QueueUrl);
+    expect((await create({})).QueueUrl).toBe(QueueUrl);
+    expect(await refusal(create({ VisibilityTimeout: "8" }))).toBe("QueueNameExists 400");
+  });
+
+  test("attributes are shown as they were set, and no others unless asked for", async () => {
+    const url = await newQueue({ DelaySeconds: "3", MessageRetentionPeriod: "120" });
+    expect(await attributesOf(url)).toEqual({});
+    expect(await attributesOf(url, "All")).toEqual({
+      QueueArn: arnOf(url),
+      ApproximateNumberOfMessages: "0",
+      ApproximateNumberOfMessagesDelayed: "0",
+      ApproximateNumberOfMessagesNotVisible: "0",
+      CreatedTimestamp: expect.stringMatching(/^\d{10}$/),
+      LastModifiedTimestamp: expect.stringMatching(/^\d{10}$/),
+      DelaySeconds: "3",
+      MaximumMessageSize: "1048576",
+      MessageRetentionPeriod: "120",
+      ReceiveMessageWaitTimeSeconds: "0",
+      VisibilityTimeout: "30",
+      SqsManagedSseEnabled: "false",
+    });
+  });
+
+  test("what has no meaning here is kept, so that tools see no drift", async () => {
+    const Policy = JSON.stringify({ Version: "2012-10-17", Statement: [] });
+    const url = await newQueue({ KmsMasterKeyId: "alias/aws/sqs", SqsManagedSseEnabled: "true" });
+    await sluice.sqs.send(new SetQueueAttributesCommand({ QueueUrl: url, Attributes: { Policy } }));
+    const kept = { Policy, KmsMasterKeyId: "alias/aws/sqs", SqsManagedSseEnabled: "true" };
+    expect(await attributesOf(url, "All")).toMatchObject(kept);
+    await sluice.sqs.send(
+      new SetQueueAttributesCommand({ QueueUrl: url, Attributes: { Policy: "" } }),
+    );
+    expect(await attributesOf(url, "Policy")).toEqual({});
+  });
+
+  test("a list is paged only for those who ask for pages", async () => {
+    for (const suffix of ["a", "b", "c"])
+      await sluice.sqs.send(new CreateQueueCommand({ QueueName: `paged-${suffix}` }));
+    const QueueNamePrefix = "paged-";
+    const all = await sluice.sqs.send(new ListQueuesCommand({ QueueNamePrefix }));
+    expect(all.QueueUrls).toHaveLength(3);
+    expect(all.NextToken).toBeUndefined();
+    const first = await sluice.sqs.send(new ListQueuesCommand({ QueueNamePrefix, MaxResults: 2 }));
+    expect(first.QueueUrls).toHaveLength(2);
+    const { NextToken } = first;
+    const last = await sluice.sqs.send(
+      new ListQueuesCommand({ QueueNamePrefix, MaxResults: 2, NextToken }),
+    );
+    expect(last.QueueUrls).toEqual([sluice.queueUrl("paged-c")]);
+    expect(last.NextToken).toBeUndefined();
+  });
+
+  test("a deleted queue does not exist", async () => {
+    const QueueUrl = await newQueue();
+    await sluice.sqs.send(new DeleteQueueCommand({ QueueUrl }));
+    expect(await refusal(receive(QueueUrl))).toBe("QueueDoesNotExist 400");
+    expect(await refusal(sluice.sqs.send(new DeleteQueueCommand({ QueueUrl })))).toBe(
+      "QueueDoesNotExist 400",
+    );
+  });
+
+  test("a purge leaves nothing", async () => {
+    const QueueUrl = await newQueue();
+    await send(QueueUrl, "gone");
+    await sluice.sqs.send(new PurgeQueueCommand({ QueueUrl }));
+    expect(await receive(QueueUrl)).toEqual([]);
+  });
+
+  test("tags are added, listed and taken away", async () => {
+    const QueueUrl = await newQueue();
+    const tagsOf = async () => (await sluice.sqs.send(new ListQueueTagsCommand({ QueueUrl }))).Tags;
+    await sluice.sqs.send(new TagQueueCommand({ QueueUrl, Tags: { team: "checkout", tier: "1" } }));
+    await sluice.sqs.send(new TagQueueCommand({ QueueUrl, Tags: { tier: "2" } }));
+    expect(await tagsOf()).toEqual({ team: "checkout", tier: "2" });
+    await sluice.sqs.send(new UntagQueueCommand({ QueueUrl, TagKeys: ["team", "tier"] }));
+    expect(await tagsOf()).toBeUndefined();
+  });
+
+  test("permissions are statements of the policy, by their label", async () => {
+    const QueueUrl = await newQueue();
+    const add = () =>
+      sluice.sqs.send(
+        new AddPermissionCommand({
+          QueueUrl,
+          Label: "senders",
+          AWSAccountIds: ["111122223333"],
+          Actions: ["SendMessage"],
+        }),
+      );
+    await add();
+    const { Policy } = await attributesOf(QueueUrl, "Policy");
+    expect(JSON.parse(Policy!)).toMatchObject({
+      Statement: [
+        {
+          Sid: "senders",
+          Principal: { AWS: "arn:aws:iam::111122223333:root" },
+          Action: "SQS:SendMessage",
+          Resource: arnOf(QueueUrl),
+        },
+      ],
+    });
+    expect(await refusal(add())).toBe("InvalidParameterValue 400");
+    const remove = new RemovePermissionCommand({ QueueUrl, Label: "senders" });
+    await sluice.sqs.send(remove);
+    expect(await attributesOf(QueueUrl, "Policy")).toEqual({});
+  });
+});
+
+describe("messages", () => {
+  test("what is sent is received: body, attributes of each type, trace header", async () => {
+    const QueueUrl = await newQueue();
+    const MessageBody = 'with <xml>, "quotes", a \t tab, \r\n a line and 🚰';
+    const MessageAttributes = {
+      text: { DataType: "String", StringValue: "värde" },
+      "count.total": { DataType: "Number.int", StringValue: "12" },
+      bytes: { DataType: "Binary.png", BinaryValue: new Uint8Array([0, 255, 128]) },
+    };
+    const trace = "Root=1-5759e988-bd862e3fe1be46a994272793";
+    const sent = await sluice.sqs.send(
+      new SendMessageCommand({
+        QueueUrl,
+        MessageBody,
+        MessageAttributes,
+        MessageSystemAttributes: { AWSTraceHeader: { DataType: "String", StringValue: trace } },
+      }),
+    );
+    expect(sent.MD5OfMessageSystemAttributes).toMatch(/^[0-9a-f]{32}$/);
+    const before = Date.now();
+    const [message] = await receive(QueueUrl, {
+      MessageAttributeNames: ["All"],
+      MessageSystemAttributeNames: ["All"],
+    });
+    expect(message).toMatchObject({
+      MessageId: sent.MessageId,
+      Body: MessageBody,
+      MessageAttributes,
+      MD5OfMessageAttributes: sent.MD5OfMessageAttributes,
+      Attributes: {
+        AWSTraceHeader: trace,
+        ApproximateReceiveCount: "1",
+        SenderId: ACCOUNT,
+        SentTimestamp: expect.stringMatching(/^\d{13}$/),
+      },
+    });
+    const first = Number(message!.Attributes!.ApproximateFirstReceiveTimestamp);
+    expect(Math.abs(first - before)).toBeLessThan(60_000);
+  });
+
+  test.each([
+    ["none", [], []],
+    ["one", ["a.one"], ["a.one"]],
+    ["a prefix", ["a.*"], ["a.one", "a.two"]],
+    ["all", ["All"], ["a.one", "a.two", "b"]],
+    ["all, as a pattern", [".*"], ["a.one", "a.two", "b"]],
+    ["one that is not there", ["c"], []],
+  ])("of the attributes, %s: only what is asked for is shown", async (_, asked, shown) => {
+    const QueueUrl = await newQueue({ VisibilityTimeout: "0" });
+    const value = { DataType: "String", StringValue: "x" };
+    await sluice.sqs.send(
+      new SendMessageCommand({
+        QueueUrl,
+        MessageBody: "body",
+        MessageAttributes: { "a.one": value, "a.two": value, b: value },
+      }),
+    );
+    const [message] = await receive(QueueUrl, { MessageAttributeNames: asked });
+    expect(Object.keys(message!.MessageAttributes ?? {}).sort()).toEqual(shown);
+    expect(message!.Attributes).toBeUndefined();
+  });
+
+  test("a batch does what it can, and tells the rest of each entry", async () => {
+    const QueueUrl = await newQueue({ MaximumMessageSize: "1024" });
+    const { Successful, Failed } = await sluice.sqs.send(
+      new SendMessageBatchCommand({
+        QueueUrl,
+        Entries: [
+          { Id: "good", MessageBody: "first" },
+          { Id: "late", MessageBody: "x", DelaySeconds: 901 },
+          { Id: "large", MessageBody: "x".repeat(1_025) },
+          { Id: "characters", MessageBody: "a\u0001b" },
+          { Id: "fine", MessageBody: "second" },
+        ],
+      }),
+    );
+    expect(Successful?.map(({ Id }) => Id)).toEqual(["good", "fine"]);
+    expect(Failed?.map(({ Id, Code, SenderFault }) => [Id, Code, SenderFault])).toEqual([
+      ["late", "InvalidParameterValue", true],
+      ["large", "InvalidParameterValue", true],
+      ["characters", "InvalidMessageContents", true],
+    ]);
+    expect((await receive(QueueUrl)).map(({ Body }) => Body).sort()).toEqual(["first", "second"]);
+  });
+
+  test("a delayed message is there when its time has come", async () => {
+    const QueueUrl = await newQueue();
+    await sluice.sqs.send(
+      new SendMessageCommand({ QueueUrl, MessageBody: "later", DelaySeconds: 1 }),
+    );
+    expect(await receive(QueueUrl)).toEqual([]);
+    expect(await attributesOf(QueueUrl, "ApproximateNumberOfMessagesDelayed")).toEqual({
+      ApproximateNumberOfMessagesDelayed: "1",
+    });
+    expect(await receive(QueueUrl, { WaitTimeSeconds: 10 })).toHaveLength(1);
+  });
+
+  test("a deleted message is gone; a handle that is out of date is no error and deletes nothing", async () => {
+    const QueueUrl = await newQueue({ VisibilityTimeout: "0" });
+    await send(QueueUrl, "once");
+    const [first] = await receive(QueueUrl);
+    const [second] = await receive(QueueUrl, { VisibilityTimeout: 30 });
+    await sluice.sqs.send(
+      new DeleteMessageCommand({ QueueUrl, ReceiptHandle: first!.ReceiptHandle }),
+    );
+    expect(await attributesOf(QueueUrl, "ApproximateNumberOfMessagesNotVisible")).toEqual({
+      ApproximateNumberOfMessagesNotVisible: "1",
+    });
+    const { ReceiptHandle } = second!;
+    await sluice.sqs.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle }));
+    await sluice.sqs.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle }));
+    expect(await receive(QueueUrl, { WaitTimeSeconds: 1 })).toEqual([]);
+  });
+
+  test("of a batch of handles the wrong ones fail alone", async () => {
+    const [QueueUrl, other] = [await newQueue(), await newQueue()];
+    await send(QueueUrl, "here");
+    await send(other, "elsewhere");
+    const [here] = await receive(QueueUrl);
+    const [elsewhere] = await receive(other);
+    const entries = [
+      { Id: "nonsense", ReceiptHandle: "nonsense" },
+      { Id: "here", ReceiptHandle: here!.ReceiptHandle },
+      { Id: "elsewhere", ReceiptHandle: elsewhere!.ReceiptHandle },
+    ];
+    const extended = await sluice.sqs.send(
+      new ChangeMessageVisibilityBatchCommand({
+        QueueUrl,
+        Entries: [
+          ...entries.map((entry) => ({ ...entry, VisibilityTimeout: 60 })),
+          { Id: "long", ReceiptHandle: here!.ReceiptHandle, VisibilityTimeout: 43_201 },
+        ],
+      }),
+    );
+    expect(extended.Successful).toEqual([{ Id: "here" }]);
+    expect(extended.Failed?.map(({ Id, Code }) => `${Id} ${Code}`)).toEqual([
+      "nonsense ReceiptHandleIsInvalid",
+      "elsewhere ReceiptHandleIsInvalid",
+      "long InvalidParameterValue",
+    ]);
+    const deleted = await sluice.sqs.send(
+      new DeleteMessageBatchCommand({ QueueUrl, Entries: entries }),
+    );
+    expect(deleted.Successful).toEqual([{ Id: "here" }]);
+    expect(deleted.Failed?.map(({ Code }) => Code)).toEqual([
+      "ReceiptHandleIsInvalid",
+      "ReceiptHandleIsInvalid",
+    ]);
+  });
+
+  test("visibility 0 gives a message back; the handle no longer changes anything", async () => {
+    const QueueUrl = await newQueue();
+    await send(QueueUrl, "again");
+    const [first] = await receive(QueueUrl);
+    const { ReceiptHandle } = first!;
+    const change = (VisibilityTimeout: number) =>
+      sluice.sqs.send(
+        new ChangeMessageVisibilityCommand({ QueueUrl, ReceiptHandle, VisibilityTimeout }),
+      );
+    await change(0);
+    const [second] = await receive(QueueUrl, {
+      MessageSystemAttributeNames: ["ApproximateReceiveCount"],
+    });
+    expect(second!.Attributes).toEqual({ ApproximateReceiveCount: "2" });
+    expect(await refusal(change(30))).toBe("MessageNotInflight 400");
+  });
+
+  test("a long poll ends as soon as there is a message", async () => {
+    const QueueUrl = await newQueue();
+    const waiting = receive(QueueUrl, { WaitTimeSeconds: 20 });
+    await send(QueueUrl, "awaited");
+    expect(await waiting).toHaveLength(1);
+  });
+
+  test("a repeat of a call under its number stores nothing again", async () => {
+    const QueueUrl = await newQueue();
+    const call = async () => {
+      const response = await fetch(sluice.url, {
+        method: "POST",
+        headers: {
+          "content-type": "application/x-amz-json-1.0",
+          "x-amz-target": "AmazonSQS.SendMessage",
+          "amz-sdk-invocation-id": "0b7f0a52-6e4f-4c11-9d5b-3d6a1f0f1f11",
+        },
+        body: JSON.stringify({ QueueUrl, MessageBody: "once" }),
+      });
+      return ((await response.json()) as { MessageId: string }).MessageId;
+    };
+    expect(await call()).toBe(await call());
+    expect(await receive(QueueUrl)).toHaveLength(1);
+  });
+});
+
+describe("dead letters", () => {
+  test("go to the queue of the policy, say where they are from, and are moved back", async () => {
+    const deadLetters = await newQueue();
+    const source = await newQueue({
+      VisibilityTimeout: "0",
+      RedrivePolicy: JSON.stringify({
+        deadLetterTargetArn: arnOf(deadLetters),
+        maxReceiveCount: "1",
+      }),
+    });
+    expect(await attributesOf(source, "RedrivePolicy")).toEqual({
+      RedrivePolicy: JSON.stringify({
+        deadLetterTargetArn: arnOf(deadLetters),
+        maxReceiveCount: 1,
+      }),
+    });
+    const listed = await sluice.sqs.send(
+      new ListDeadLetterSourceQueuesCommand({ QueueUrl: deadLetters }),
+    );
+    expect(listed.queueUrls).toEqual([source]);
+    await send(source, "fails");
+    expect(await receive(source)).toHaveLength(1);
+    expect(await receive(source)).toHaveLength(0);
+    const [letter] = await receive(deadLetters, {
+      VisibilityTimeout: 0,
+      WaitTimeSeconds: 5,
+      MessageSystemAttributeNames: ["DeadLetterQueueSourceArn"],
+    });
+    expect(letter!.Attributes).toEqual({ DeadLetterQueueSourceArn: arnOf(source) });
+
+    const SourceArn = arnOf(deadLetters);
+    const { TaskHandle } = await sluice.sqs.send(new StartMessageMoveTaskCommand({ SourceArn }));
+    await vi.waitFor(async () => {
+      const { Results } = await sluice.sqs.send(new ListMessageMoveTasksCommand({ SourceArn }));
+      expect(Results).toMatchObject([
+        { Status: "COMPLETED", SourceArn, ApproximateNumberOfMessagesMoved: 1 },
+      ]);
+    }, 10_000);
+    expect(await receive(source)).toHaveLength(1);
+    expect(await refusal(sluice.sqs.send(new CancelMessageMoveTaskCommand({ TaskHandle })))).toBe(
+      "UnsupportedOperation 400",
+    );
+  });
+
+  test("a queue that takes no dead letters of others is refused as their destination", async () => {
+    const closed = await newQueue({
+      RedriveAllowPolicy: JSON.stringify({ redrivePermission: "denyAll" }),
+    });
+    expect(await attributesOf(closed, "RedriveAllowPolicy")).toEqual({
+      RedriveAllowPolicy: JSON.stringify({ redrivePermission: "denyAll" }),
+    });
+    const policy = { deadLetterTargetArn: arnOf(closed), maxReceiveCount: 3 };
+    const RedrivePolicy = JSON.stringify(policy);
+    expect(await refusal(newQueue({ RedrivePolicy }))).toBe("InvalidParameterValue 400");
+  });
+});

@@ -1,0 +1,96 @@
+import {
+  CreateTopicCommand,
+  GetSubscriptionAttributesCommand,
+  PublishCommand,
+  SetSubscriptionAttributesCommand,
+  SubscribeCommand,
+} from "@aws-sdk/client-sns";
+import { CreateQueueCommand, ReceiveMessageCommand } from "@aws-sdk/client-sqs";
+import { schema } from "@sluice/database";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { ACCOUNT, refusal, REGION, Sluice } from "./sluice.ts";
+
+/** These wait for the engine: they run as soon as subscriptions have filters and a form of delivery. */
+describe.skipIf(!("filterPolicies" in schema))("subscriptions", () => {
+  let sluice: Sluice;
+  beforeAll(async () => {
+    sluice = await Sluice.start();
+  });
+  afterAll(() => sluice[Symbol.asyncDispose]());
+
+  let names = 0;
+  async function subscribed(Attributes: Record<string, string> = {}) {
+    names += 1;
+    const name = `name-${names}`;
+    const { TopicArn } = await sluice.sns.send(new CreateTopicCommand({ Name: name }));
+    const { QueueUrl } = await sluice.sqs.send(new CreateQueueCommand({ QueueName: name }));
+    const Endpoint = `arn:aws:sqs:${REGION}:${ACCOUNT}:${name}`;
+    const { SubscriptionArn } = await sluice.sns.send(
+      new SubscribeCommand({ TopicArn, Protocol: "sqs", Endpoint, Attributes }),
+    );
+    return { TopicArn: TopicArn!, QueueUrl: QueueUrl!, SubscriptionArn: SubscriptionArn! };
+  }
+
+  async function bodies(QueueUrl: string): Promise<string[]> {
+    const { Messages = [] } = await sluice.sqs.send(
+      new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10, WaitTimeSeconds: 10 }),
+    );
+    return Messages.map(({ Body }) => Body!);
+  }
+
+  test("deliver SNS' notification unless they are told not to", async () => {
+    const { TopicArn, QueueUrl, SubscriptionArn } = await subscribed();
+    const { MessageId } = await sluice.sns.send(
+      new PublishCommand({
+        TopicArn,
+        Message: "hello",
+        Subject: "Greeting",
+        MessageAttributes: { kind: { DataType: "String", StringValue: "greeting" } },
+      }),
+    );
+    const [body] = await bodies(QueueUrl);
+    expect(JSON.parse(body!)).toMatchObject({
+      Type: "Notification",
+      MessageId,
+      TopicArn,
+      Subject: "Greeting",
+      Message: "hello",
+      MessageAttributes: { kind: { Type: "String", Value: "greeting" } },
+    });
+    const set = (AttributeName: string, AttributeValue: string) =>
+      sluice.sns.send(
+        new SetSubscriptionAttributesCommand({ SubscriptionArn, AttributeName, AttributeValue }),
+      );
+    await set("RawMessageDelivery", "true");
+    await sluice.sns.send(new PublishCommand({ TopicArn, Message: "raw" }));
+    expect(await bodies(QueueUrl)).toEqual(["raw"]);
+  });
+
+  test("deliver what their filter policy accepts, and show it", async () => {
+    const FilterPolicy = JSON.stringify({ kind: ["order"] });
+    const { TopicArn, QueueUrl, SubscriptionArn } = await subscribed({
+      RawMessageDelivery: "true",
+      FilterPolicy,
+    });
+    const { Attributes } = await sluice.sns.send(
+      new GetSubscriptionAttributesCommand({ SubscriptionArn }),
+    );
+    expect(Attributes).toMatchObject({ FilterPolicy, FilterPolicyScope: "MessageAttributes" });
+    for (const kind of ["refund", "order"]) {
+      await sluice.sns.send(
+        new PublishCommand({
+          TopicArn,
+          Message: kind,
+          MessageAttributes: { kind: { DataType: "String", StringValue: kind } },
+        }),
+      );
+    }
+    expect(await bodies(QueueUrl)).toEqual(["order"]);
+  });
+
+  test("refuse a policy that is none", async () => {
+    const FilterPolicy = JSON.stringify({ kind: [{ nonsense: 1 }] });
+    expect(await refusal(subscribed({ FilterPolicy }))).toBe("InvalidParameterException 400");
+  });
+});

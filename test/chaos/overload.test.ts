@@ -1,0 +1,171 @@
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { connect, type Socket } from "node:net";
+import { startApi, startDispatcher, type ServiceProcess } from "@sluice/stack";
+import { createTestDatabase } from "@sluice/stack/testing";
+import { afterAll, afterEach, describe, expect, inject, test } from "vitest";
+
+/*
+ * One API process that is asked for more than it can do. After each test it still serves, and is as small as it was.
+ */
+const MIB = 1_024 * 1_024;
+const database = await createTestDatabase(inject("databaseUrl"));
+const settings = {
+  databaseUrl: database.url,
+  natsUrl: inject("natsUrl"),
+  env: { HOST: "127.0.0.1", NATS_PREFIX: `overload-${process.pid}` },
+};
+const [api, dispatcher] = await Promise.all([startApi(settings), startDispatcher(settings)]);
+const port = Number(new URL(api.url).port);
+await post("/v1/queues", { name: "queue" });
+
+afterAll(async () => {
+  await Promise.all([api.stop(), dispatcher.stop()]);
+  await database[Symbol.asyncDispose]();
+});
+afterEach(async () => {
+  expect(api.running).toBe(true);
+  const { status } = await fetch(`${api.url}/v1/queues/queue`);
+  expect(status).toBe(200);
+});
+
+function post(path: string, body: object | string): Promise<Response> {
+  return fetch(api.url + path, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: typeof body === "string" ? body : JSON.stringify(body),
+  });
+}
+
+async function residentBytes({ pid }: ServiceProcess): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, "utf8");
+  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1_024;
+}
+
+async function open(): Promise<Socket> {
+  const socket = connect(port, "127.0.0.1");
+  socket.on("error", () => {});
+  await once(socket, "connect");
+  return socket;
+}
+
+describe("more writes than it can commit", () => {
+  test("are refused with 429 and Retry-After, what is answered is there, and memory stays bounded", async () => {
+    const before = await residentBytes(api);
+    // 3 MiB a call: far more waits at once than the 64 MiB that it takes on.
+    const body = JSON.stringify({
+      messages: Array.from({ length: 12 }, () => ({ body: "x".repeat(MIB / 4) })),
+    });
+    const answers = await Promise.all(
+      Array.from({ length: 60 }, () => post("/v1/queues/queue/messages", body)),
+    );
+    const statuses = answers.map(({ status }) => status);
+    expect(statuses.filter((status) => status === 200).length).toBeGreaterThan(0);
+    expect(statuses.filter((status) => status !== 200 && status !== 429)).toEqual([]);
+    expect(statuses).toContain(429);
+    for (const { status, headers } of answers) {
+      if (status === 429) expect(Number(headers.get("retry-after"))).toBeGreaterThan(0);
+    }
+    const { counts } = (await (await fetch(`${api.url}/v1/queues/queue`)).json()) as {
+      counts: { visible: number };
+    };
+    expect(counts.visible).toBe(12 * statuses.filter((status) => status === 200).length);
+    expect((await residentBytes(api)) - before).toBeLessThan(1_024 * MIB);
+    await post("/v1/queues/queue/purge", {});
+  }, 60_000);
+});
+
+describe("many clients at once", () => {
+  test("2,000 long polls cost no connection to Postgres, and wake for one message", async () => {
+    const text = JSON.stringify({ wait: 20 });
+    const head = `POST /v1/queues/queue/receive HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: ${text.length}\r\n\r\n`;
+    const sockets: Socket[] = [];
+    for (let batch = 0; batch < 20; batch += 1) {
+      const opened = await Promise.all(Array.from({ length: 100 }, open));
+      for (const socket of opened) socket.write(head + text);
+      sockets.push(...opened);
+    }
+    const woken = Promise.race(
+      sockets.map(async (socket) => String((await once(socket, "data"))[0])),
+    );
+    const sent = performance.now();
+    expect((await post("/v1/queues/queue/messages", { messages: [{ body: "wake" }] })).status).toBe(
+      200,
+    );
+    expect(await woken).toContain('"body":"wake"');
+    expect(performance.now() - sent).toBeLessThan(10_000);
+    for (const socket of sockets) socket.destroy();
+    await post("/v1/queues/queue/purge", {});
+  }, 60_000);
+
+  test("500 that drip their headers keep nobody else waiting", async () => {
+    const sockets: Socket[] = [];
+    for (let batch = 0; batch < 5; batch += 1)
+      sockets.push(...(await Promise.all(Array.from({ length: 100 }, open))));
+    for (const socket of sockets) socket.write("POST /v1/queues/queue/messages HTTP/1.1\r\nX-");
+    const answer = await post("/v1/queues/queue/messages", { messages: [{ body: "m" }] });
+    expect(answer.status).toBe(200);
+    for (const socket of sockets) socket.destroy();
+  }, 60_000);
+});
+
+describe("a request that is meant to hurt", () => {
+  const attribute = (index: number) => `"a${index}":{"type":"String","value":""}`;
+  test.each([
+    ["nests 200,000 lists", "[".repeat(200_000) + "]".repeat(200_000), 400],
+    ["nests 200,000 objects", `${'{"a":'.repeat(200_000)}1${"}".repeat(200_000)}`, 400],
+    [
+      "has half a million attributes",
+      `{"messages":[{"body":"m","attributes":{${Array.from({ length: 500_000 }, (_, index) => attribute(index)).join(",")}}}]}`,
+      413,
+    ],
+    [
+      "has a hundred thousand attributes",
+      `{"messages":[{"body":"m","attributes":{${Array.from({ length: 100_000 }, (_, index) => attribute(index)).join(",")}}}]}`,
+      400,
+    ],
+    [
+      "has a hundred thousand messages",
+      `{"messages":[${Array.from({ length: 100_000 }, () => '{"body":"m"}').join(",")}]}`,
+      400,
+    ],
+  ])(
+    "because it %s is refused, and nobody waits for it",
+    async (_, body, status) => {
+      const refused = post("/v1/queues/queue/messages", body).then(
+        (answer) => answer.status,
+        // It hangs up on a body that is too large while that is still being sent.
+        () => 413,
+      );
+      const began = performance.now();
+      expect((await fetch(`${api.url}/healthz`)).status).toBe(200);
+      expect(performance.now() - began).toBeLessThan(5_000);
+      expect(await refused).toBe(status);
+    },
+    60_000,
+  );
+
+  test("because it sends 100 MB is refused early, and is not kept in memory", async () => {
+    const before = await residentBytes(api);
+    const socket = await open();
+    const chunks: Buffer[] = [];
+    socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+    socket.write(
+      "POST /v1/queues/queue/messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+    );
+    const piece = Buffer.concat([
+      Buffer.from("100000\r\n"),
+      Buffer.alloc(MIB, 32),
+      Buffer.from("\r\n"),
+    ]);
+    let sent = 0;
+    const feed = () => {
+      while (!socket.destroyed && sent < 100 && socket.write(piece)) sent += 1;
+    };
+    socket.on("drain", feed);
+    feed();
+    await new Promise((resolve) => socket.once("close", resolve));
+    expect(Buffer.concat(chunks).toString()).toMatch(/^HTTP\/1\.1 413 /);
+    expect((await residentBytes(api)) - before).toBeLessThan(256 * MIB);
+  }, 60_000);
+});

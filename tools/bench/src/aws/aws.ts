@@ -1,0 +1,151 @@
+import { fork, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+
+import {
+  CreateTopicCommand,
+  DeleteTopicCommand,
+  SNSClient,
+  SubscribeCommand,
+} from "@aws-sdk/client-sns";
+import {
+  CreateQueueCommand,
+  DeleteQueueCommand,
+  GetQueueAttributesCommand,
+  SQSClient,
+} from "@aws-sdk/client-sqs";
+
+import type { Assignment, Report } from "./worker.ts";
+
+export interface AwsWorkload {
+  messages: number;
+  queues: number;
+  bodyBytes: number;
+  publishers: number;
+  receivers: number;
+  consumerProcesses: number;
+}
+
+export const defaultAwsWorkload: AwsWorkload = {
+  messages: 5_000,
+  queues: 10,
+  bodyBytes: 256,
+  publishers: 4,
+  receivers: 1,
+  consumerProcesses: 2,
+};
+
+export interface AwsResult {
+  seconds: number;
+  deliveries: number;
+  deliveriesPerSecond: number;
+  /** CPU seconds of the processes that publish and consume. */
+  clientCpuSeconds: number;
+}
+
+/**
+ * AWS' SDK on both sides: PublishBatch of 10 to a topic with several queues, ReceiveMessage of 10 and DeleteMessageBatch.
+ * @param round - Goes into the names, so that rounds do not meet.
+ */
+export async function runAwsRound(
+  url: string,
+  workload: AwsWorkload,
+  round: string,
+): Promise<AwsResult> {
+  const names = await createAll(url, workload.queues, `aws-bench-${round}`);
+  const { messages, bodyBytes, publishers, receivers, consumerProcesses } = workload;
+  const shared = { url, messages, bodyBytes, publishers, receivers };
+  const consumers = Array.from({ length: consumerProcesses }, (_, index) =>
+    startWorker({
+      ...shared,
+      topicArn: undefined,
+      queueUrls: names.queueUrls.filter((__, at) => at % consumerProcesses === index),
+    }),
+  );
+  const producer = startWorker({ ...shared, topicArn: names.topicArn, queueUrls: [] });
+  const result = await measure(producer, consumers);
+  if (result.deliveries !== messages * workload.queues)
+    throw new Error(`${result.deliveries} deliveries of ${messages * workload.queues}`);
+  await deleteAll(url, names);
+  return result;
+}
+
+interface Names {
+  topicArn: string | undefined;
+  queueUrls: string[];
+}
+
+async function createAll(url: string, queues: number, name: string): Promise<Names> {
+  const { sqs, sns } = clientsOf(url);
+  const { TopicArn } = await sns.send(new CreateTopicCommand({ Name: name }));
+  const queueUrls: string[] = [];
+  for (let index = 1; index <= queues; index += 1) {
+    const { QueueUrl = "" } = await sqs.send(
+      new CreateQueueCommand({ QueueName: `${name}-${index}` }),
+    );
+    const { Attributes } = await sqs.send(
+      new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ["QueueArn"] }),
+    );
+    await sns.send(
+      new SubscribeCommand({
+        TopicArn,
+        Protocol: "sqs",
+        Endpoint: Attributes?.["QueueArn"],
+        Attributes: { RawMessageDelivery: "true" },
+      }),
+    );
+    queueUrls.push(QueueUrl);
+  }
+  return { topicArn: TopicArn, queueUrls };
+}
+
+async function deleteAll(url: string, { topicArn, queueUrls }: Names): Promise<void> {
+  const { sqs, sns } = clientsOf(url);
+  for (const QueueUrl of queueUrls) await sqs.send(new DeleteQueueCommand({ QueueUrl }));
+  await sns.send(new DeleteTopicCommand({ TopicArn: topicArn }));
+}
+
+async function measure(producer: ChildProcess, consumers: ChildProcess[]): Promise<AwsResult> {
+  const children = [producer, ...consumers];
+  try {
+    await Promise.all(children.map((child) => nextReport(child)));
+    const started = performance.now();
+    producer.send("start");
+    const reports = await Promise.all(children.map((child) => nextReport(child)));
+    const seconds = (performance.now() - started) / 1_000;
+    const done = reports.map((report) =>
+      report.type === "done" ? report : { count: 0, cpuSeconds: 0 },
+    );
+    const deliveries = done.slice(1).reduce((sum, { count }) => sum + count, 0);
+    return {
+      seconds,
+      deliveries,
+      deliveriesPerSecond: deliveries / seconds,
+      clientCpuSeconds: done.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0),
+    };
+  } finally {
+    for (const child of children) child.kill();
+  }
+}
+
+function startWorker(assignment: Assignment): ChildProcess {
+  const child = fork(fileURLToPath(new URL("worker.js", import.meta.url)));
+  child.send(assignment);
+  return child;
+}
+
+async function nextReport(child: ChildProcess): Promise<Report> {
+  const died = once(child, "exit").then(([code]) => {
+    throw new Error(`a child process of the benchmark ended early, with code ${String(code)}`);
+  });
+  const reported = once(child, "message") as Promise<[Report]>;
+  const [report] = await Promise.race([reported, died]);
+  died.catch(() => undefined);
+  return report;
+}
+
+function clientsOf(endpoint: string): { sqs: SQSClient; sns: SNSClient } {
+  const credentials = { accessKeyId: "any", secretAccessKey: "any" };
+  const options = { endpoint, region: "us-east-1", credentials };
+  return { sqs: new SQSClient(options), sns: new SNSClient(options) };
+}

@@ -1,0 +1,431 @@
+import { describe, expect, test } from "vitest";
+import type { AnomalyName } from "./anomaly.ts";
+import { check } from "./check.ts";
+import { Story, type Span } from "./story.ts";
+
+const at = (seconds: number, until = seconds + 0.01): Span => ({ at: seconds, until });
+
+/** Names of what the checker has against a story, each once. */
+function found(story: Story): AnomalyName[] {
+  return [...new Set(check(story.history).map(({ name }) => name))].sort();
+}
+
+const fifoWorld = {
+  topics: [],
+  queues: [{ name: "queue.fifo", fifo: true, visibilityTimeout: 5 }],
+  subscriptions: [],
+};
+const fifo = () => new Story(fifoWorld);
+const inGroup = (value: string, sequence: string, more = {}) => ({
+  value,
+  sequence,
+  group: "g",
+  ...more,
+});
+
+/** What is wrong, and the history that is wrong in that way and in no other. */
+const broken: [AnomalyName, string, () => Story][] = [
+  [
+    "lost-middle",
+    "a publish that one queue never gets",
+    () =>
+      new Story()
+        .publish(at(1), "a")
+        .publish(at(2), "b")
+        .take(at(3), "queue", "a", "b")
+        .take(at(3), "other", "b"),
+  ],
+  [
+    "lost-tail",
+    "the last publish is nowhere",
+    () =>
+      new Story()
+        .publish(at(1), "a")
+        .publish(at(2), "b")
+        .take(at(3), "queue", "a")
+        .take(at(3), "other", "a"),
+  ],
+  ["lost-tail", "a send that never comes", () => new Story().send(at(1), "queue", "a")],
+  [
+    "lost-tail",
+    "a message of a call that did not know its first outcome, and then did",
+    () => {
+      const story = new Story();
+      const messages = [{ value: "a", digest: "digest of a" }];
+      story.call("send", at(1), { queue: "queue", key: "k", messages }, "unknown");
+      return story.call("send", at(2), { queue: "queue", key: "k", messages }, [{ id: "id of a" }]);
+    },
+  ],
+  [
+    "vanished",
+    "received once, left to come back, and gone",
+    () => {
+      const story = new Story().send(at(1), "queue", "a");
+      story.receive(at(2), "queue", "a");
+      return story;
+    },
+  ],
+  [
+    "vanished",
+    "a refused acknowledgement is the last that is heard of a message",
+    () => {
+      const story = new Story().send(at(1), "queue", "a");
+      const handles = story.receive(at(2), "queue", "a");
+      return story.acknowledge(at(9), "queue", handles, "receipt_handle_expired");
+    },
+  ],
+  [
+    "unexpected-delivery",
+    "a queue that is not subscribed gets a publish",
+    () =>
+      new Story({ subscriptions: [{ topic: "topic", queue: "queue" }] })
+        .publish(at(1), "a")
+        .take(at(2), "queue", "a")
+        .take(at(2), "other", "a"),
+  ],
+  [
+    "unexpected-delivery",
+    "a publish reaches a queue that was unsubscribed before",
+    () =>
+      new Story()
+        .call("unsubscribe", at(1), { topic: "topic", queue: "other" }, null)
+        .publish(at(2), "a")
+        .take(at(3), "queue", "a")
+        .take(at(3), "other", "a"),
+  ],
+  [
+    "unexpected-delivery",
+    "a send turns up in another queue",
+    () => new Story().send(at(1), "queue", "a").take(at(2), "queue", "a").take(at(2), "other", "a"),
+  ],
+  [
+    "filter-leak",
+    "a message that the policy refuses",
+    () =>
+      new Story({ subscriptions: [{ topic: "topic", queue: "queue", kinds: ["red"] }] })
+        .publish(at(1), { value: "a", kind: "blue" })
+        .take(at(2), "queue", "a"),
+  ],
+  ["phantom", "a message out of nowhere", () => new Story().take(at(1), "queue", "a")],
+  [
+    "refused-but-delivered",
+    "a message whose send was refused",
+    () => {
+      const story = new Story();
+      const messages = [{ value: "a", digest: "digest of a" }];
+      story.call("send", at(1), { queue: "queue", messages }, [{ code: "invalid_message" }]);
+      return story.take(at(2), "queue", "a");
+    },
+  ],
+  [
+    "payload-changed",
+    "another body",
+    () =>
+      new Story().send(at(1), "queue", "a").take(at(2), "queue", { value: "a", digest: "other" }),
+  ],
+  [
+    "identity-changed",
+    "another id than the sender was answered",
+    () => new Story().send(at(1), "queue", "a").take(at(2), "queue", { value: "a", id: "other" }),
+  ],
+  [
+    "sent-time-changed",
+    "a sent time that moves",
+    () => {
+      const story = new Story().send(at(1), "queue", "a");
+      story.receive(at(2), "queue", { value: "a", firstAt: 2_000 });
+      return story.take(at(8), "queue", { value: "a", count: 2, firstAt: 2_000, sentAt: 5 });
+    },
+  ],
+  [
+    "repeat-stored-twice",
+    "a repeat with the same key that is stored again",
+    () => {
+      const story = new Story();
+      const messages = [{ value: "a", digest: "digest of a" }];
+      for (const id of ["id of a", "another id"])
+        story.call("send", at(1), { queue: "queue", key: "k", messages }, [{ id }]);
+      return story.take(at(2), "queue", "a");
+    },
+  ],
+  [
+    "doubled-delivery",
+    "a fan-out that is done twice",
+    () =>
+      new Story()
+        .send(at(1), "queue", "a")
+        .take(at(2), "queue", { value: "a", firstAt: 2_000 })
+        // Its begin is before the acknowledgement: no resurrection, but one too many.
+        .take(at(2), "queue", { value: "a", firstAt: 2_001 }),
+  ],
+  [
+    "doubled-delivery",
+    "one receive count twice",
+    () =>
+      new Story()
+        .send(at(1), "queue", "a")
+        .take(at(2), "queue", { value: "a", firstAt: 2_000 })
+        .take(at(2), "queue", { value: "a", firstAt: 2_000 }),
+  ],
+  [
+    "doubled-delivery",
+    "a message stored under two ids",
+    () => {
+      const story = new Story();
+      const messages = [{ value: "a", digest: "digest of a" }];
+      story.call("send", at(1), { queue: "queue", messages }, "unknown");
+      story.call("send", at(2), { queue: "queue", messages }, "unknown");
+      story.take(at(3), "queue", { value: "a", id: "one" });
+      return story.take(at(3), "queue", { value: "a", id: "two" });
+    },
+  ],
+  [
+    "handle-twice",
+    "a receipt handle for two messages",
+    () =>
+      new Story()
+        .send(at(1), "queue", "a", "b")
+        .take(at(2), "queue", { value: "a", handle: "h" }, { value: "b", handle: "h" }),
+  ],
+  [
+    "early-redelivery",
+    "received again inside the visibility timeout",
+    () => {
+      const story = new Story().send(at(1), "queue", "a");
+      story.receive(at(2), "queue", { value: "a", firstAt: 2_000 });
+      return story.take(at(6), "queue", { value: "a", count: 2, firstAt: 2_000 });
+    },
+  ],
+  [
+    "early-redelivery",
+    "received again although its holder had extended its hold",
+    () => {
+      const story = new Story().send(at(1), "queue", "a");
+      const [handle = ""] = story.receive(at(2), "queue", { value: "a", firstAt: 2_000 });
+      const entries = [{ handle, timeout: 10 }];
+      story.call("visibility", at(6), { queue: "queue", entries }, ["ok"]);
+      return story.take(at(10), "queue", { value: "a", count: 2, firstAt: 2_000 });
+    },
+  ],
+  [
+    "count-jump",
+    "a receive that nobody made",
+    () => {
+      const story = new Story().send(at(1), "queue", "a");
+      story.receive(at(2), "queue", { value: "a", firstAt: 2_000 });
+      return story.take(at(14), "queue", { value: "a", count: 3, firstAt: 2_000 });
+    },
+  ],
+  [
+    "count-jump",
+    "a first receive that is the second",
+    () => new Story().send(at(1), "queue", "a").take(at(9), "queue", { value: "a", count: 2 }),
+  ],
+  [
+    "resurrected",
+    "an acknowledged message comes back",
+    () =>
+      new Story()
+        .send(at(1), "queue", "a")
+        .take(at(2), "queue", { value: "a", firstAt: 2_000 })
+        .take(at(9), "queue", { value: "a", count: 2, firstAt: 2_000 }),
+  ],
+  [
+    "stale-handle-accepted",
+    "a late worker acknowledges what another one holds",
+    () => {
+      const story = new Story().send(at(1), "queue", "a");
+      const handles = story.receive(at(2), "queue", { value: "a", firstAt: 2_000 });
+      story.receive(at(8), "queue", { value: "a", count: 2, firstAt: 2_000 });
+      return story.acknowledge(at(9), "queue", handles);
+    },
+  ],
+  [
+    "stale-change-accepted",
+    "a late worker hides what another one holds",
+    () => {
+      const story = new Story().send(at(1), "queue", "a");
+      const [handle = ""] = story.receive(at(2), "queue", { value: "a", firstAt: 2_000 });
+      const later = story.receive(at(8), "queue", { value: "a", count: 2, firstAt: 2_000 });
+      const entries = [{ handle, timeout: 10 }];
+      story.call("visibility", at(9), { queue: "queue", entries }, ["ok"]);
+      return story.acknowledge(at(10), "queue", later);
+    },
+  ],
+  [
+    "live-handle-refused",
+    "the only holder is told that it holds nothing",
+    () => {
+      const story = new Story().send(at(1), "queue", "a");
+      const handles = story.receive(at(2), "queue", { value: "a", firstAt: 2_000 });
+      story.acknowledge(at(3), "queue", handles, "receipt_handle_expired");
+      return story.take(at(9), "queue", { value: "a", count: 2, firstAt: 2_000 });
+    },
+  ],
+  [
+    "acknowledged-twice",
+    "a second acknowledgement is accepted like the first",
+    () => {
+      const story = new Story().send(at(1), "queue", "a");
+      const handles = story.receive(at(2), "queue", "a");
+      return story.acknowledge(at(3), "queue", handles).acknowledge(at(4), "queue", handles);
+    },
+  ],
+  [
+    "early-delivery",
+    "a delayed send comes before its time",
+    () => new Story().send(at(1), "queue", { value: "a", delay: 5 }).take(at(4), "queue", "a"),
+  ],
+  [
+    "early-delivery",
+    "by the times of Postgres it was early",
+    () =>
+      new Story()
+        .send(at(1), "queue", { value: "a", delay: 5 })
+        .take(at(9), "queue", { value: "a", sentAt: 1_000, firstAt: 4_000 }),
+  ],
+  [
+    "after-retention",
+    "a message that has expired",
+    () =>
+      new Story({ queues: [{ name: "queue", visibilityTimeout: 5, retention: 60 }] })
+        .send(at(1), "queue", "a")
+        .take(at(70), "queue", { value: "a", sentAt: 1_000 }),
+  ],
+  [
+    "dead-letter-early",
+    "dead after one receive of two",
+    () => {
+      const story = new Story().send(at(1), "retry", "a");
+      story.receive(at(2), "retry", { value: "a", firstAt: 2_000 });
+      return story.take(at(9), "dead", "a");
+    },
+  ],
+  [
+    "dead-letter-missed",
+    "received once more than allowed",
+    () => {
+      const story = new Story().send(at(1), "retry", "a");
+      story.receive(at(2), "retry", { value: "a", firstAt: 2_000 });
+      story.receive(at(8), "retry", { value: "a", count: 2, firstAt: 2_000 });
+      return story.take(at(14), "retry", { value: "a", count: 3, firstAt: 2_000 });
+    },
+  ],
+  [
+    "in-both-queues",
+    "half a move: dead, and still in its queue",
+    () => {
+      const story = new Story().send(at(1), "retry", "a");
+      story.receive(at(2), "retry", { value: "a", firstAt: 2_000 });
+      story.receive(at(8), "retry", { value: "a", count: 2, firstAt: 2_000 });
+      // Held by nobody any more, so that nothing else is wrong with it.
+      story.receive(at(14), "dead", "a");
+      return story.take(at(20), "retry", { value: "a", count: 2, firstAt: 2_000 });
+    },
+  ],
+  [
+    "dead-letter-while-held",
+    "dead while its second receiver works on it",
+    () => {
+      const story = new Story().send(at(1), "retry", "a");
+      story.receive(at(2), "retry", { value: "a", firstAt: 2_000 });
+      story.receive(at(8), "retry", { value: "a", count: 2, firstAt: 2_000 });
+      return story.take(at(9), "dead", "a");
+    },
+  ],
+  [
+    "purge-survivor",
+    "a send that outlives a purge",
+    () =>
+      new Story()
+        .send(at(1), "queue", "a")
+        .call("purge", at(2), { queue: "queue" }, null)
+        .take(at(3), "queue", "a"),
+  ],
+  [
+    "lost-tail",
+    "a purge takes what was sent after it",
+    () => new Story().call("purge", at(1), { queue: "queue" }, null).send(at(2), "queue", "a"),
+  ],
+  [
+    "cancelled-but-delivered",
+    "a cancelled message",
+    () =>
+      new Story()
+        .send(at(1), "queue", { value: "a", delay: 5 })
+        .call("cancel", at(2), { queue: "queue", id: "id of a" }, null)
+        .take(at(9), "queue", "a"),
+  ],
+  [
+    "delivered-while-paused",
+    "a paused queue that hands out",
+    () =>
+      new Story()
+        .send(at(1), "queue", "a")
+        .call("pause", at(2), { queue: "queue" }, null)
+        .take(at(3), "queue", "a")
+        .call("resume", at(4), { queue: "queue" }, null),
+  ],
+  [
+    "fifo-overtaken",
+    "the second of a group while the first is in flight",
+    () => {
+      const story = fifo().send(at(1), "queue.fifo", inGroup("a", "1"), inGroup("b", "2"));
+      const first = story.receive(at(2), "queue.fifo", inGroup("a", "1"));
+      story.take(at(3), "queue.fifo", inGroup("b", "2"));
+      return story.acknowledge(at(4), "queue.fifo", first);
+    },
+  ],
+  [
+    "fifo-swapped",
+    "two of a group in the wrong order in one answer",
+    () => {
+      const story = fifo().send(at(1), "queue.fifo", inGroup("a", "1"), inGroup("b", "2"));
+      return story.take(at(2), "queue.fifo", inGroup("b", "2"), inGroup("a", "1"));
+    },
+  ],
+  [
+    "fifo-order",
+    "numbers that contradict the order of the sends",
+    () =>
+      fifo()
+        .send(at(1), "queue.fifo", inGroup("a", "2"))
+        .send(at(2), "queue.fifo", inGroup("b", "1"))
+        .take(at(3), "queue.fifo", inGroup("b", "1"))
+        .take(at(4), "queue.fifo", inGroup("a", "2")),
+  ],
+  [
+    "deduplication-missed",
+    "one deduplication id, two messages",
+    () =>
+      fifo()
+        .send(at(1), "queue.fifo", inGroup("a", "1", { deduplicationId: "d" }))
+        .send(at(2), "queue.fifo", inGroup("b", "2", { deduplicationId: "d" }))
+        .take(at(3), "queue.fifo", inGroup("a", "1"))
+        .take(at(4), "queue.fifo", inGroup("b", "2")),
+  ],
+];
+
+describe("the checker finds", () => {
+  test.each(broken)("%s: %s", (name, _, tell) => {
+    expect(found(tell())).toContain(name);
+  });
+
+  test("each of them in a history that has nothing else to be said against", () => {
+    // What breaks one promise can break another by its nature: these say so.
+    const byNature: Partial<Record<AnomalyName, AnomalyName[]>> = {
+      "doubled-delivery": ["resurrected", "early-redelivery"],
+      "identity-changed": ["live-handle-refused"],
+      "fifo-swapped": ["fifo-overtaken"],
+      "in-both-queues": ["doubled-delivery", "early-redelivery", "resurrected"],
+      "stale-handle-accepted": ["vanished"],
+      "fifo-order": [],
+    };
+    for (const [name, what, tell] of broken) {
+      const others = found(tell()).filter(
+        (other) => other !== name && !byNature[name]?.includes(other),
+      );
+      expect(others, `${name}: ${what}`).toEqual([]);
+    }
+  });
+});

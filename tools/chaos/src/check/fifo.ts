@@ -1,0 +1,119 @@
+import type { Report } from "./anomaly.ts";
+import type { Indexed, Message, Receive } from "./indexed.ts";
+
+/** How far back a message is compared with those before it: further back all are gone, or it shows at those between. */
+const WINDOW = 64;
+/** Seconds. */
+const DEDUPLICATION_WINDOW = 300;
+
+/** I-11, I-12, I-13: order in a group, and one message for one deduplication id. */
+export function checkFifo(index: Indexed, report: Report): void {
+  for (const queue of index.history.world.queues) {
+    if (queue.fifo !== true) continue;
+    for (const group of groupsOf(index, queue.name).values()) {
+      group.sort((a, b) => (a.sequence < b.sequence ? -1 : 1));
+      checkOrderOfSends(group, queue.name, report);
+      checkOvertaking(index, group, queue.name, report);
+    }
+    checkAnswers(index, queue.name, report);
+  }
+  checkDeduplication(index, report);
+}
+
+/** A message of a group, with its receives in one queue. */
+interface Member {
+  message: Message;
+  sequence: string;
+  receives: Receive[];
+}
+
+function groupsOf(index: Indexed, queue: string): Map<string, Member[]> {
+  const groups = new Map<string, Member[]>();
+  for (const [value, byQueue] of index.receives) {
+    const receives = byQueue.get(queue);
+    const message = index.messages.get(value);
+    const { sequence, group } = receives?.[0] ?? {};
+    if (!receives || !message || sequence === undefined || group === undefined) continue;
+    groups.set(group, [...(groups.get(group) ?? []), { message, sequence, receives }]);
+  }
+  return groups;
+}
+
+/** A message that was acknowledged before another was sent comes before it. */
+function checkOrderOfSends(group: readonly Member[], queue: string, report: Report): void {
+  let latest: Message | undefined;
+  for (const { message } of group) {
+    if (latest !== undefined && message.acknowledged < latest.begin)
+      report("fifo-order", `${message.value} after ${latest.value} in ${queue}`);
+    if (latest === undefined || message.begin > latest.begin) latest = message;
+  }
+}
+
+function checkOvertaking(
+  index: Indexed,
+  group: readonly Member[],
+  queue: string,
+  report: Report,
+): void {
+  group.forEach((later, position) => {
+    for (const earlier of group.slice(Math.max(0, position - WINDOW), position)) {
+      const gone = earliestEnd(index, earlier, queue);
+      const overtaken = later.receives.some(
+        (receive) =>
+          receive.end < gone &&
+          !earlier.receives.some(
+            ({ call, position: place }) => call === receive.call && place < receive.position,
+          ),
+      );
+      if (overtaken)
+        report("fifo-overtaken", `${earlier.message.value} by ${later.message.value} in ${queue}`);
+    }
+  });
+}
+
+/** The earliest moment at which a message can have left the queue. */
+function earliestEnd(index: Indexed, { receives, message }: Member, queue: string): number {
+  const acknowledged = receives
+    .flatMap(({ handle }) => index.acknowledgements.get(handle) ?? [])
+    .filter(({ outcome }) => outcome !== "refused")
+    .map(({ begin }) => begin);
+  const purged = index
+    .effective("purge", queue)
+    .filter(({ end }) => end > message.begin)
+    .map(({ begin }) => begin);
+  const { deadLetterQueue } = index.queues.get(queue) ?? {};
+  const dead =
+    deadLetterQueue !== undefined && index.receivesIn(message.value, [deadLetterQueue]).length > 0
+      ? [Math.max(...receives.map(({ begin }) => begin))]
+      : [];
+  return Math.min(Infinity, ...acknowledged, ...purged, ...dead);
+}
+
+function checkAnswers(index: Indexed, queue: string, report: Report): void {
+  for (const { response } of index.effective("receive", queue)) {
+    const last = new Map<string, string>();
+    for (const { group = "", sequence = "", value } of response ?? []) {
+      if (sequence < (last.get(group) ?? "")) report("fifo-swapped", `${value} in ${queue}`);
+      last.set(group, sequence);
+    }
+  }
+}
+
+function checkDeduplication(index: Indexed, report: Report): void {
+  const byId = new Map<string, Message[]>();
+  for (const message of index.messages.values()) {
+    if (message.deduplicationId === undefined || message.ids.size === 0) continue;
+    const key = `${message.target}/${message.deduplicationId}`;
+    byId.set(key, [...(byId.get(key) ?? []), message]);
+  }
+  for (const [key, messages] of byId) {
+    messages.sort((a, b) => a.begin - b.begin);
+    messages.forEach((message, position) => {
+      const before = messages[position - 1];
+      if (before === undefined) return;
+      const inside = message.acknowledged - before.begin < DEDUPLICATION_WINDOW * 1e9;
+      if (inside && ![...message.ids].some((id) => before.ids.has(id)))
+        report("deduplication-missed", key);
+    });
+  }
+}

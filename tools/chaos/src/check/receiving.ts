@@ -1,0 +1,135 @@
+import type { Report } from "./anomaly.ts";
+import { clockTolerance, type Indexed, type Receive, type Stay, type Use } from "./indexed.ts";
+
+const second = 1e9;
+
+/** I-8, I-10: one holder at a time, and each receive counts one. */
+export function checkStays(index: Indexed, report: Report): void {
+  for (const stay of index.stays) {
+    checkCounts(index, stay, report);
+    checkHolders(index, stay, report);
+    checkDelay(index, stay, report);
+    checkRetention(index, stay, report);
+  }
+  checkReturns(index, report);
+  for (const [handle, receives] of index.byHandle) {
+    if (receives.length > 1) report("handle-twice", `${handle} of ${receives[0]?.value}`);
+  }
+}
+
+function checkCounts(index: Indexed, { receives, queue, value, message }: Stay, report: Report) {
+  const where = `${value} in ${queue.name}`;
+  let unseen = (receives[0]?.count ?? 1) - 1;
+  for (const [position, receive] of receives.entries()) {
+    const before = receives[position - 1];
+    if (before === undefined) continue;
+    if (before.count === receive.count)
+      report("doubled-delivery", `${where}, receive ${receive.count}`);
+    else unseen += receive.count - before.count - 1;
+    if (receive.end < before.begin)
+      report("count-jump", `${where}: ${receive.count} before ${before.count}`);
+  }
+  if (unseen === 0) return;
+  const last = receives.at(-1) as Receive;
+  const from = message?.begin ?? -Infinity;
+  const possible = index
+    .effective("receive", queue.name)
+    .filter((call) => call.outcome === "unknown" && call.begin < last.end && call.end > from);
+  if (possible.length < unseen)
+    report("count-jump", `${where}: ${unseen} receives that nobody made before ${last.count}`);
+}
+
+function checkHolders(index: Indexed, { receives, queue, value }: Stay, report: Report): void {
+  for (const [position, receive] of receives.entries()) {
+    const next = receives[position + 1];
+    if (next === undefined || next.count === receive.count) continue;
+    const deadline = earliestDeadline(index, receive, next.end);
+    if (next.end < deadline) {
+      const early = ((deadline - next.end) / second).toFixed(3);
+      report(
+        "early-redelivery",
+        `${value} in ${queue.name}: receive ${next.count} ${early} s early`,
+      );
+    }
+  }
+}
+
+/** The earliest moment at which a receive can have lost its hold, as far as anybody can know `until` then. */
+export function earliestDeadline(index: Indexed, receive: Receive, until: number): number {
+  const sent = index.messages.get(receive.value)?.begin ?? -Infinity;
+  const claimed = Math.max(
+    receive.begin,
+    sent,
+    receive.count === 1 ? index.fromDatabase(receive.firstAt) - clockTolerance : -Infinity,
+  );
+  const changes = (index.changes.get(receive.handle) ?? []).filter(
+    ({ outcome, begin }) => outcome !== "refused" && begin < until,
+  );
+  const deadlineOf = ({ begin, timeout }: Use) => begin + timeout * second;
+  let last: Use | undefined;
+  for (const change of changes) {
+    if (change.outcome === "ok" && (last === undefined || change.end > last.end)) last = change;
+  }
+  let deadline = last === undefined ? claimed + receive.timeout * second : deadlineOf(last);
+  for (const change of changes) {
+    // One that may have come after the last that is known for sure.
+    if (last === undefined || change.end > last.begin)
+      deadline = Math.min(deadline, deadlineOf(change));
+  }
+  return deadline - clockTolerance;
+}
+
+function checkDelay(index: Indexed, { receives, queue, message, value }: Stay, report: Report) {
+  const delay = message?.delay ?? queue.delay ?? 0;
+  const isDeadLetters = index.history.world.queues.some(
+    ({ deadLetterQueue }) => deadLetterQueue === queue.name,
+  );
+  if (message === undefined || delay === 0 || isDeadLetters) return;
+  for (const receive of receives) {
+    const tooEarly =
+      receive.end < message.begin + delay * second - clockTolerance ||
+      receive.firstAt - receive.sentAt < delay * 1_000 - 1;
+    if (tooEarly) report("early-delivery", `${value} in ${queue.name}, delay ${delay} s`);
+  }
+}
+
+function checkRetention(index: Indexed, { receives, queue, value }: Stay, report: Report): void {
+  if (queue.retention === undefined) return;
+  for (const receive of receives) {
+    const expired = index.fromDatabase(receive.sentAt) + queue.retention * second;
+    if (receive.begin > expired + clockTolerance)
+      report("after-retention", `${value} in ${queue.name}`);
+  }
+}
+
+/** A second stay in one queue is one too many, but for messages that a redrive brought back. */
+function checkReturns(index: Indexed, report: Report): void {
+  const stays = new Map<string, Stay[]>();
+  for (const stay of index.stays) {
+    const key = `${stay.queue.name}/${stay.value}/${stay.receives[0]?.id}`;
+    stays.set(key, [...(stays.get(key) ?? []), stay]);
+  }
+  for (const list of stays.values()) {
+    if (list.length < 2) continue;
+    list.sort((a, b) => (a.receives[0]?.firstAt ?? 0) - (b.receives[0]?.firstAt ?? 0));
+    list.forEach((stay, position) => {
+      const before = list[position - 1];
+      if (before !== undefined && !mayHaveReturned(index, before, stay))
+        report("doubled-delivery", `${stay.value} in ${stay.queue.name}: two stays`);
+    });
+  }
+}
+
+function mayHaveReturned(index: Indexed, before: Stay, stay: Stay): boolean {
+  const deadLetterQueues = index.history.world.queues
+    .filter(({ name, deadLetterQueue }) => [name, deadLetterQueue].includes(stay.queue.name))
+    .flatMap(({ deadLetterQueue }) => deadLetterQueue ?? []);
+  const began = Math.min(...before.receives.map(({ begin }) => begin));
+  const until = Math.max(...stay.receives.map(({ end }) => end));
+  // The call starts the redrive; the dispatchers carry it on for as long as it takes.
+  return deadLetterQueues.some((queue) =>
+    index
+      .effective("redrive", queue)
+      .some((call) => call.begin < until && call.end > began - 3_600 * second),
+  );
+}

@@ -1,0 +1,15 @@
+import type { World } from "../history/history.ts";
+
+/** What a client process is told, as JSON in its environment. */
+export interface ClientSettings {
+  /** Names its log: "publisher-1". */
+  name: string;
+  role: "publisher" | "consumer" | "admin";
+  /** The APIs; each call takes one of them. */
+  urls: string[];
+  folder: string;
+  seed: number;
+  world: World;
+  /** Messages a second that a publisher offers. */
+  rate: number;
+}

@@ -1,0 +1,112 @@
+/*
+ * What the clients saw, as the checker reads it. Times are nanoseconds of CLOCK_MONOTONIC, which all processes of one
+ * host share, so calls of different processes can be compared.
+ */
+
+/** A message as its sender meant it; `value` names it, and is the first word of its body. */
+export interface Sent {
+  value: string;
+  /** Of body and attributes. */
+  digest: string;
+  /** Seconds. */
+  delay?: number;
+  group?: string;
+  deduplicationId?: string;
+  /** The attribute that filter policies look at. */
+  kind?: string;
+}
+
+/** A message as a receive brought it. */
+export interface Delivered {
+  value: string;
+  id: string;
+  digest: string;
+  handle: string;
+  count: number;
+  /** Milliseconds since the epoch, by the clock of Postgres. */
+  sentAt: number;
+  /** Likewise. Within one stay in a queue it never changes, so it tells stays apart. */
+  firstAt: number;
+  group?: string;
+  sequence?: string;
+}
+
+/** What each operation asked for and what it was answered when it succeeded. */
+export interface Operations {
+  publish: { request: Write & { topic: string }; response: Written[] };
+  send: { request: Write & { queue: string }; response: Written[] };
+  receive: { request: { queue: string; timeout?: number }; response: Delivered[] };
+  acknowledge: { request: { queue: string; handles: string[] }; response: Settled[] };
+  visibility: {
+    request: { queue: string; entries: { handle: string; timeout: number }[] };
+    response: Settled[];
+  };
+  purge: { request: { queue: string }; response: null };
+  redrive: { request: { queue: string }; response: null };
+  pause: { request: { queue: string }; response: null };
+  resume: { request: { queue: string }; response: null };
+  cancel: { request: { queue: string; id: string }; response: null };
+  subscribe: { request: { topic: string; queue: string }; response: null };
+  unsubscribe: { request: { topic: string; queue: string }; response: null };
+}
+
+interface Write {
+  key?: string;
+  messages: Sent[];
+}
+
+/** The id of a message that was stored, or the code of its refusal. */
+export type Written = { id: string } | { code: string };
+/** `ok`, or the code of a refusal. */
+export type Settled = string;
+
+export type OperationName = keyof Operations;
+
+/**
+ * One attempt of one call.
+ *
+ * - `ok`: answered with success, and the answer was read to its end
+ * - `fail`: refused; it had no effect
+ * - `unknown`: a timeout, a broken connection, a 5xx: it may have had its effect, or may still have it
+ */
+export type Call = { [Name in OperationName]: CallOf<Name> }[OperationName];
+
+export interface CallOf<Name extends OperationName> {
+  operation: Name;
+  client: string;
+  begin: number;
+  /** Infinity when nothing came back: its effect may come at any time. */
+  end: number;
+  outcome: "ok" | "fail" | "unknown";
+  request: Operations[Name]["request"];
+  /** Of an `ok` only. */
+  response: Operations[Name]["response"] | undefined;
+}
+
+/** What the workload runs on; everything is made before the first call. */
+export interface World {
+  topics: { name: string; fifo?: boolean }[];
+  queues: QueueOfWorld[];
+  /** Those that are there from the beginning. */
+  subscriptions: { topic: string; queue: string; kinds?: string[] }[];
+}
+
+export interface QueueOfWorld {
+  name: string;
+  fifo?: boolean;
+  /** Seconds. */
+  visibilityTimeout: number;
+  /** Seconds. */
+  delay?: number;
+  /** Seconds. */
+  retention?: number;
+  deadLetterQueue?: string;
+  maxReceiveCount?: number;
+}
+
+export interface History {
+  world: World;
+  calls: Call[];
+  /** Wall clock minus monotonic clock, ms: turns times of Postgres into times of the history. */
+  wallOffsetMs: number;
+}

@@ -1,0 +1,303 @@
+import { createHash } from "node:crypto";
+import type { ClientLog } from "./log.ts";
+import type { Delivered, OperationName, Operations, Sent, Settled, Written } from "./history.ts";
+
+type Fetch = typeof globalThis.fetch;
+
+interface Attempt {
+  operation: OperationName;
+  request: Operations[OperationName]["request"];
+  /** Turns the body of a success into what the history keeps of it. */
+  read: (body: never) => Operations[OperationName]["response"];
+}
+
+/**
+ * A `fetch` that writes every attempt of every call into the history: what the SDK repeats is an attempt of its own. So
+ * whatever the SDK does, the history has what went over the wire.
+ */
+export function recordingFetch(log: ClientLog): Fetch {
+  const subscriptions = new Map<string, { topic: string; queue: string }>();
+  return async (input, init) => {
+    const url = new URL(input instanceof Request ? input.url : input);
+    const attempt = readAttempt(url.pathname, init, subscriptions);
+    if (attempt === undefined) return await noting(subscriptions, await fetch(input, init));
+    const call = log.invoke(attempt.operation, attempt.request);
+    let response: Response;
+    let text: string;
+    try {
+      response = await fetch(input, init);
+      text = await response.text();
+    } catch (error) {
+      const code = codeOf(error);
+      // Nobody listened, so nobody read it.
+      if (code === "ECONNREFUSED") log.fail(call, code);
+      else log.info(call, code);
+      throw error;
+    }
+    const { status, headers } = response;
+    if (status >= 500) log.info(call, String(status));
+    else if (status >= 400) log.fail(call, `${status} ${text.slice(0, 200)}`);
+    else log.ok(call, attempt.read((text === "" ? {} : JSON.parse(text)) as never));
+    return new Response(text === "" && status === 204 ? null : text, { status, headers });
+  };
+}
+
+const routes: [RegExp, (names: string[], body: never, key: string | undefined) => Attempt][] = [
+  [
+    /^POST \/v1\/topics\/([^/]+)\/messages$/,
+    ([topic = ""], body, key) => ({
+      operation: "publish",
+      request: { topic, ...keyed(key), messages: sent(body) },
+      read: written,
+    }),
+  ],
+  [
+    /^POST \/v1\/queues\/([^/]+)\/messages$/,
+    ([queue = ""], body, key) => ({
+      operation: "send",
+      request: { queue, ...keyed(key), messages: sent(body) },
+      read: written,
+    }),
+  ],
+  [
+    /^POST \/v1\/queues\/([^/]+)\/receive$/,
+    ([queue = ""], body: { visibilityTimeout?: number }) => ({
+      operation: "receive",
+      request: {
+        queue,
+        ...(body.visibilityTimeout !== undefined && { timeout: body.visibilityTimeout }),
+      },
+      read: ({ messages, receipts }: WireAnswer) =>
+        (messages ?? (receipts ?? []).flatMap(messagesOf)).map(delivered),
+    }),
+  ],
+  [
+    /^POST \/v1\/queues\/([^/]+)\/ack$/,
+    ([queue = ""], body: { receiptHandles?: string[]; receipts?: WireMark[] }) => {
+      const { receiptHandles, receipts = [] } = body;
+      const handles = receiptHandles ?? receipts.flatMap(handlesOf);
+      return {
+        operation: "acknowledge",
+        request: { queue, handles: handles.map(shortHandle) },
+        read: receiptHandles === undefined ? settledBy(receipts) : settled,
+      };
+    },
+  ],
+  [
+    /^POST \/v1\/queues\/([^/]+)\/visibility$/,
+    ([queue = ""], body: { entries: { receiptHandle: string; visibilityTimeout: number }[] }) => ({
+      operation: "visibility",
+      request: {
+        queue,
+        entries: body.entries.map(({ receiptHandle, visibilityTimeout }) => ({
+          handle: shortHandle(receiptHandle),
+          timeout: visibilityTimeout,
+        })),
+      },
+      read: settled,
+    }),
+  ],
+  [/^POST \/v1\/queues\/([^/]+)\/purge$/, ([queue = ""]) => only("purge", { queue })],
+  [/^POST \/v1\/queues\/([^/]+)\/redrive$/, ([queue = ""]) => only("redrive", { queue })],
+  [
+    /^DELETE \/v1\/queues\/([^/]+)\/messages\/([^/]+)$/,
+    ([queue = "", id = ""]) => only("cancel", { queue, id }),
+  ],
+  [
+    /^PATCH \/v1\/queues\/([^/]+)$/,
+    ([queue = ""], { paused }: { paused?: boolean }) =>
+      only(paused === true ? "pause" : "resume", { queue }),
+  ],
+  [
+    /^POST \/v1\/topics\/([^/]+)\/subscriptions$/,
+    ([topic = ""], { queue }: { queue: string }) => only("subscribe", { topic, queue }),
+  ],
+];
+
+function only(operation: OperationName, request: Operations[OperationName]["request"]): Attempt {
+  return { operation, request, read: () => null };
+}
+
+function readAttempt(
+  path: string,
+  init: RequestInit | undefined,
+  subscriptions: ReadonlyMap<string, { topic: string; queue: string }>,
+): Attempt | undefined {
+  const route = `${init?.method ?? "GET"} ${path}`;
+  const unsubscribed = subscriptions.get(
+    /^DELETE \/v1\/subscriptions\/(.+)$/.exec(route)?.[1] ?? "",
+  );
+  if (unsubscribed !== undefined) return only("unsubscribe", unsubscribed);
+  for (const [pattern, attempt] of routes) {
+    const match = pattern.exec(route);
+    if (match === null) continue;
+    const body = (typeof init?.body === "string" ? JSON.parse(init.body) : {}) as never;
+    const key = new Headers(init?.headers).get("idempotency-key") ?? undefined;
+    return attempt(match.slice(1).map(decodeURIComponent), body, key);
+  }
+  return undefined;
+}
+
+/** Learns which subscription has which id from whatever lists them. */
+async function noting(
+  subscriptions: Map<string, { topic: string; queue: string }>,
+  response: Response,
+): Promise<Response> {
+  const text = await response.text();
+  if (response.ok && text.startsWith('{"subscriptions"')) {
+    const listed = JSON.parse(text) as {
+      subscriptions: { id: string; topic: string; queue: string }[];
+    };
+    for (const { id, topic, queue } of listed.subscriptions)
+      subscriptions.set(id, { topic, queue });
+  }
+  const { status, headers } = response;
+  return new Response(status === 204 ? null : text, { status, headers });
+}
+
+interface WireMessage {
+  messageId: string;
+  receiptHandle: string;
+  body: string;
+  attributes: unknown;
+  receiveCount: number;
+  sentAt: string;
+  firstReceivedAt: string;
+  groupId?: string;
+  sequenceNumber?: string;
+}
+
+/** Messages that were stored and received together: what they share is written once. */
+interface WireReceipt extends Pick<WireMessage, "receiveCount" | "sentAt" | "firstReceivedAt"> {
+  receipt: string;
+  bits: string;
+  firstSequenceNumber?: string;
+  messages: Omit<WireMessage, "receiptHandle">[];
+}
+
+interface WireAnswer {
+  messages?: WireMessage[];
+  receipts?: WireReceipt[];
+}
+
+/** Some of the messages of a receipt. */
+type WireMark = Pick<WireReceipt, "receipt" | "bits">;
+
+function messagesOf({ messages, ...shared }: WireReceipt): WireMessage[] {
+  const handles = handlesOf(shared);
+  const bits = bitsOf(shared);
+  const { firstSequenceNumber: first } = shared;
+  return messages.map((message, index) => ({
+    ...shared,
+    ...message,
+    receiptHandle: handles[index] ?? "",
+    ...(first !== undefined && {
+      sequenceNumber: String(BigInt(first) + BigInt(bits[index] ?? 0)).padStart(20, "0"),
+    }),
+  }));
+}
+
+const bitCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-";
+
+function handlesOf(mark: WireMark): string[] {
+  return bitsOf(mark).map((bit) => mark.receipt + bitCharacters.charAt(bit));
+}
+
+function bitsOf({ bits }: Pick<WireMark, "bits">): number[] {
+  const set = BigInt(`0x${bits}`);
+  return Array.from({ length: 63 }, (_, bit) => bit).filter((bit) => (set >> BigInt(bit)) & 1n);
+}
+
+/** One result a receipt, which names the bits that it does not hold for; turned into one a message. */
+function settledBy(marks: readonly WireMark[]) {
+  return ({ results }: { results: ({ ok: true } | (Refusal & { bits?: string }))[] }): Settled[] =>
+    marks.flatMap((mark, index) => {
+      const result = results[index];
+      if (result === undefined || !("error" in result)) return bitsOf(mark).map(() => "ok");
+      const refused = new Set(bitsOf({ bits: result.bits ?? mark.bits }));
+      return bitsOf(mark).map((bit) => (refused.has(bit) ? result.error.code : "ok"));
+    });
+}
+
+interface WireSent {
+  body: string;
+  attributes?: Record<string, { value?: string }>;
+  delay?: number;
+  groupId?: string;
+  deduplicationId?: string;
+}
+
+function sent({ messages }: { messages: WireSent[] }): Sent[] {
+  return messages.map(({ body, attributes, delay, groupId, deduplicationId }) => ({
+    value: valueOf(body),
+    digest: digestOf(body, attributes),
+    ...(delay !== undefined && { delay }),
+    ...(groupId !== undefined && { group: groupId }),
+    ...(deduplicationId !== undefined && { deduplicationId }),
+    ...(attributes?.["kind"]?.value !== undefined && { kind: attributes["kind"].value }),
+  }));
+}
+
+function delivered(message: WireMessage): Delivered {
+  const { body, attributes, groupId, sequenceNumber } = message;
+  return {
+    value: valueOf(body),
+    id: message.messageId,
+    digest: digestOf(body, attributes),
+    handle: shortHandle(message.receiptHandle),
+    count: message.receiveCount,
+    sentAt: Date.parse(message.sentAt),
+    firstAt: Date.parse(message.firstReceivedAt),
+    ...(groupId !== undefined && { group: groupId }),
+    ...(sequenceNumber !== undefined && { sequence: sequenceNumber }),
+  };
+}
+
+function written({ results }: { results: ({ messageId: string } | Refusal)[] }): Written[] {
+  return results.map((result) =>
+    "messageId" in result ? { id: result.messageId } : { code: result.error.code },
+  );
+}
+
+function settled({ results }: { results: ({ ok: true } | Refusal)[] }): Settled[] {
+  return results.map((result) => ("error" in result ? result.error.code : "ok"));
+}
+
+interface Refusal {
+  error: { code: string };
+}
+
+function keyed(key: string | undefined): { key?: string } {
+  return key === undefined ? {} : { key };
+}
+
+function valueOf(body: string): string {
+  const space = body.indexOf(" ");
+  return space < 0 ? body : body.slice(0, space);
+}
+
+function digestOf(body: string, attributes: unknown): string {
+  const entries = Object.entries((attributes ?? {}) as object).toSorted(([a], [b]) =>
+    a < b ? -1 : 1,
+  );
+  const sorted = entries.map(([name, value]) => [
+    name,
+    Object.entries(value as object).toSorted(([a], [b]) => (a < b ? -1 : 1)),
+  ]);
+  return createHash("sha256")
+    .update(body)
+    .update("\0")
+    .update(JSON.stringify(sorted))
+    .digest("base64url")
+    .slice(0, 16);
+}
+
+/** Handles are long; a history has millions. */
+function shortHandle(handle: string): string {
+  return createHash("sha256").update(handle).digest("base64url").slice(0, 20);
+}
+
+function codeOf(error: unknown): string {
+  const { code, name, cause } = error as { code?: string; name?: string; cause?: unknown };
+  return (cause as { code?: string } | undefined)?.code ?? code ?? name ?? "unknown";
+}

@@ -1,0 +1,56 @@
+import { StackError } from "@sluice/stack";
+import { check } from "./check/check.ts";
+import { readOptions, usage, UsageError, type ChaosOptions } from "./options.ts";
+import { nemeses } from "./nemeses/nemeses.ts";
+import { printed } from "./report/print.ts";
+import { readHistory, runChaos } from "./run.ts";
+
+// At once: connections that the faults have left half open would keep us, and what was written is written.
+process.exit(await main());
+
+/** 0: no anomaly; 1: anomalies, or it could not be finished; 2: the command line cannot be followed. */
+async function main(): Promise<number> {
+  const options = optionsOrComplaint();
+  if (options === undefined) return 2;
+  if (options.help || options.list) {
+    process.stdout.write(options.help ? usage : `${Object.keys(nemeses).join("\n")}\n`);
+    return 0;
+  }
+  const interruption = new AbortController();
+  process.on("SIGINT", () => interruption.abort());
+  const out = options.json ? process.stderr : process.stdout;
+  const tell = (line: string) => void out.write(`${line}\n`);
+  try {
+    if (options.check !== undefined) return await checkOnly(options.check, tell);
+    const report = await runChaos({ ...options, tell, signal: interruption.signal });
+    for (const line of printed(report)) tell(line);
+    if (options.json) await written(`${JSON.stringify(report, undefined, 2)}\n`);
+    return report.ok ? 0 : 1;
+  } catch (error) {
+    if (error instanceof StackError) for (const line of error.output) tell(line);
+    tell(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    return 1;
+  }
+}
+
+/** Resolves when a text has gone to stdout, which may be a pipe that is full. */
+function written(text: string): Promise<void> {
+  return new Promise((resolve) => process.stdout.write(text, () => resolve()));
+}
+
+async function checkOnly(folder: string, tell: (line: string) => void): Promise<number> {
+  const found = check(await readHistory(folder));
+  for (const { name, what } of found) tell(`${name}: ${what}`);
+  tell(`${found.length} anomalies`);
+  return found.length === 0 ? 0 : 1;
+}
+
+function optionsOrComplaint(): ChaosOptions | undefined {
+  try {
+    return readOptions(process.argv.slice(2));
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    process.stderr.write(`${error.message}\nnpm run chaos -- --help tells what there is.\n`);
+    return undefined;
+  }
+}

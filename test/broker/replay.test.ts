@@ -155,14 +155,20 @@ describe("a subscription that begins with a replay", () => {
 
   test("gets by the replay what a fan-out takes that began before it", async () => {
     const { topic } = await archived();
-    // The fan-out has its snapshot, without the subscription, and waits to write.
-    const held = await holdWith(broker.sql, "LOCK TABLE queue_ledger IN ACCESS EXCLUSIVE MODE");
+    // The fan-out has its snapshot, without the subscription, and waits with the batch in its hand.
+    await broker.sql.unsafe(`
+      CREATE FUNCTION pass_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN old; END $$;
+      CREATE TRIGGER pass_gate BEFORE DELETE ON outbox FOR EACH ROW EXECUTE FUNCTION pass_gate()`);
+    const held = await holdWith(broker.sql, "SELECT pg_advisory_xact_lock(1)");
     await client.publish(topic, ["m"]);
     await untilBlocked(broker.sql);
     const { queue, of, replay: id } = await subscribeFrom(topic);
     await held.letGo();
     await untilEnded(of, id);
+    expect(await engine.replays.find(of, id)).toMatchObject({ replayed: 1 });
     expect(await client.finish(queue)).toEqual(["m"]);
+    await broker.sql`DROP TRIGGER pass_gate ON outbox`;
   });
 });
 

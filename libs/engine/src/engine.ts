@@ -11,7 +11,7 @@ import { Acknowledger } from "./acknowledge/acknowledge.ts";
 import { Directory } from "./directory/directory.ts";
 import type { Page, PageRequest } from "./directory/pages.ts";
 import { Envelopes, type NotificationOptions } from "./envelope/envelopes.ts";
-import { queueNotFound, SluiceError, topicNotFound } from "./errors.ts";
+import { queueNotFound, SluiceError, topicNotArchived, topicNotFound } from "./errors.ts";
 import { match, matchArchived, type ArchivedMatches, type Match } from "./match/match.ts";
 import type { MessageInput } from "./message/message.ts";
 import type { Observer } from "./observer.ts";
@@ -23,9 +23,19 @@ import { Receiver } from "./receive/receive.ts";
 import { sharedSecret } from "./receipt-handle/shared-secret.ts";
 import { Sender } from "./send/send.ts";
 import type { SubscriptionSettings } from "./subscriptions/subscription-settings.ts";
-import { subscriptionNotFound, Subscriptions, type Subscription } from "./subscriptions/subscriptions.ts";
+import {
+  subscriptionNotFound,
+  Subscriptions,
+  type Subscription,
+} from "./subscriptions/subscriptions.ts";
 import { lastArchived } from "./archive/find-archived.ts";
-import { replayFromStart, Replays, type Replay, type ReplayPoint, type ReplayRequest } from "./replay/replays.ts";
+import {
+  replayFromStart,
+  Replays,
+  type Replay,
+  type ReplayPoint,
+  type ReplayRequest,
+} from "./replay/replays.ts";
 import { Topics, type Topic } from "./topics/topics.ts";
 import { BatchIds } from "./write/batch-ids.ts";
 import { VisibilityChanger } from "./visibility/change-visibility.ts";
@@ -38,6 +48,11 @@ export interface EngineOptions {
   guards?: { deletedQueueName?: number; purge?: number } | undefined;
   /** What notifications say of this installation; see notificationDefaults. */
   notifications?: Partial<NotificationOptions>;
+}
+
+interface NewSubscription extends Partial<SubscriptionSettings> {
+  /** Where a replay of the archive begins that the subscription begins with. */
+  replayFrom?: ReplayPoint | undefined;
 }
 
 /**
@@ -149,7 +164,7 @@ export class Engine implements AsyncDisposable {
 
   /**
    * Subscribes a queue to a topic: every publish answered after this resolves reaches the queue, if its filter accepts it.
-   * @param replayFrom - A new subscription also gets what the archive has from there on: each message once, live or replayed.
+   * With `replayFrom` a new subscription also gets what the archive has from there on: each message once, live or replayed.
    * @throws {SluiceError} `topic_not_found`, `queue_not_found`, `subscription_exists`, `invalid_filter_policy`;
    * `invalid_request` for a FIFO queue; `topic_not_archived`, `message_not_found` when it is to be replayed
    */
@@ -157,8 +172,7 @@ export class Engine implements AsyncDisposable {
     account: string,
     topicName: string,
     queueName: string,
-    settings: Partial<SubscriptionSettings> = {},
-    replayFrom?: ReplayPoint,
+    { replayFrom, ...settings }: NewSubscription = {},
   ): Promise<{ subscription: Subscription; created: boolean }> {
     const [topic, queue] = await Promise.all([
       this.topics.find(account, topicName),
@@ -167,7 +181,7 @@ export class Engine implements AsyncDisposable {
     if (!topic) throw topicNotFound(topicName);
     if (!queue) throw queueNotFound(queueName);
     if (queue.fifo) throw notSubscribable(queueName);
-    const range = replayFrom && (await this.#archivedRange(topic, { from: replayFrom }));
+    const range = replayFrom && (await this.replays.rangeOf(topic, { from: replayFrom }));
     try {
       return await this.subscriptions.create(
         account,
@@ -178,7 +192,7 @@ export class Engine implements AsyncDisposable {
     } catch (error) {
       if (classifyFailure(error) !== "missing-reference") throw error;
       // Topic, queue, dead-letter queue or policy was deleted since we found it; who has its name now, if anybody?
-      return await this.subscribe(account, topicName, queueName, settings, replayFrom);
+      return await this.subscribe(account, topicName, queueName, { ...settings, replayFrom });
     }
   }
 
@@ -190,13 +204,8 @@ export class Engine implements AsyncDisposable {
     const subscription = await this.subscriptions.find(account, subscriptionId);
     const topic = subscription && (await this.topics.find(account, subscription.topic));
     if (!topic) throw subscriptionNotFound(subscriptionId);
-    const range = await this.#archivedRange(topic, request);
+    const range = await this.replays.rangeOf(topic, request);
     return await this.replays.start({ id: subscriptionId, account }, topic, range);
-  }
-
-  async #archivedRange(topic: Topic, request: ReplayRequest) {
-    if (topic.archive === null) throw topicNotArchived(topic.name);
-    return await this.replays.rangeOf(topic, request);
   }
 
   /** The same for each of the newest messages of the archive. @throws {SluiceError} `topic_not_found`, `topic_not_archived` */
@@ -324,13 +333,6 @@ export class Engine implements AsyncDisposable {
       this.#observer.failed("cache invalidation", error);
     }
   }
-}
-
-function topicNotArchived(name: string): SluiceError {
-  return new SluiceError(
-    "topic_not_archived",
-    `topic "${name}" has no archive; give it one with PATCH /v1/topics/${name}, for what is published from then on`,
-  );
 }
 
 /** A topic fans out in no order. */

@@ -98,3 +98,10 @@ export function overLimit(name: string, limit: number): SluiceError {
     `queue "${name}" has ${limit} messages in flight, which is the most there can be; acknowledge some, or give them back`,
   );
 }
+
+export function topicNotArchived(name: string): SluiceError {
+  return new SluiceError(
+    "topic_not_archived",
+    `topic "${name}" has no archive; give it one with PATCH /v1/topics/${name}, for what is published from then on`,
+  );
+}

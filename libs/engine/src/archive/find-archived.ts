@@ -61,7 +61,7 @@ export async function lastArchived(
   const messages = rows.flatMap((row) =>
     row.payload
       .split("\n")
-      .reverse()
+      .toReversed()
       .flatMap((line) => {
         const message = messageOf(line);
         return message ? [{ ...message, publishedAt: new Date(row.published_at) }] : [];

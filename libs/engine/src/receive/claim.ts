@@ -233,7 +233,11 @@ function claimedSlice(row: ClaimRow): ClaimedSlice {
 }
 
 function bySendingTime(a: ClaimedSlice, b: ClaimedSlice): number {
-  return a.sentAt - b.sentAt || (a.publishedAt ?? 0) - (b.publishedAt ?? 0) || Number(a.batchId) - Number(b.batchId);
+  return (
+    a.sentAt - b.sentAt ||
+    (a.publishedAt ?? 0) - (b.publishedAt ?? 0) ||
+    Number(a.batchId) - Number(b.batchId)
+  );
 }
 
 /** The last row, in the columns of a claimed slice. */

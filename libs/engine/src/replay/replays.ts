@@ -3,7 +3,8 @@ import { sql as expression } from "drizzle-orm";
 import { v7 as uuidv7 } from "uuid";
 
 import { findArchived, type ArchivedTopic } from "../archive/find-archived.ts";
-import { SluiceError } from "../errors.ts";
+import { SluiceError, topicNotArchived } from "../errors.ts";
+import type { Topic } from "../topics/topics.ts";
 
 /** A time, or the message with this id. */
 export type ReplayPoint = { at: Date } | { messageId: string };
@@ -66,8 +67,9 @@ export class Replays {
     this.#db = control;
   }
 
-  /** @throws {SluiceError} `message_not_found` when a message is named that is not in the archive */
-  async rangeOf(topic: ArchivedTopic, { from, to, rate }: ReplayRequest): Promise<ReplayRange> {
+  /** @throws {SluiceError} `topic_not_archived`; `message_not_found` when a message is named that is not in the archive */
+  async rangeOf(topic: Topic, { from, to, rate }: ReplayRequest): Promise<ReplayRange> {
+    if (topic.archive === null) throw topicNotArchived(topic.name);
     return {
       start: await this.#placeOf(topic, from),
       end: to && (await this.#placeOf(topic, to)),

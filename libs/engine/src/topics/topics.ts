@@ -149,11 +149,15 @@ function archiveColumns(archive: Archive | null, existing = true) {
   };
 }
 
-function topicOf({ archiveDays, archivedSince: _, ...row }: typeof topics.$inferSelect): Topic {
+function topicOf(row: typeof topics.$inferSelect): Topic {
+  const { id, account, name, tags, awsAttributes, archiveDays, createdAt } = row;
   return {
-    ...row,
-    id: String(row.id),
-    account: accountOf(row.account),
+    id: String(id),
+    account: accountOf(account),
+    name,
+    tags,
+    awsAttributes,
     archive: archiveDays === null ? null : { days: archiveDays },
+    createdAt,
   };
 }

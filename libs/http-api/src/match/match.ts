@@ -42,12 +42,15 @@ export function addMatchEndpoint(api: Api): void {
       tag: "Subscriptions",
       params: topicPath,
       query: pageQuery.omit({ prefix: true }),
-      body: z.union([
-        z.strictObject({ message: publishedMessage }),
-        z.strictObject({
-          last: z.number().int().min(1, "at least 1").max(LAST, `at most ${LAST}`),
-        }),
-      ]),
+      body: z
+        .strictObject({
+          message: publishedMessage.optional(),
+          last: z.number().int().min(1, "at least 1").max(LAST, `at most ${LAST}`).optional(),
+        })
+        .refine(
+          ({ message, last }) => (message === undefined) !== (last === undefined),
+          "give either a message or last",
+        ),
       responses: {
         200: {
           description: "A page, in order of the subscriptions' creation",
@@ -64,8 +67,8 @@ export function addMatchEndpoint(api: Api): void {
     },
     async ({ c, params, query, body }) => {
       const { engine, account } = c.var;
-      if ("last" in body) {
-        const request = { last: body.last, ...query };
+      if (body.message === undefined) {
+        const request = { last: body.last ?? LAST, ...query };
         const page = await engine.matchArchived(account, params.topic, request);
         const messages = page.items.map(({ message: { messageId, publishedAt }, matches }) => ({
           messageId,

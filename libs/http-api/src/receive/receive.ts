@@ -24,7 +24,7 @@ const storedMessage = z.object({
   deduplicationId: token.optional(),
 });
 
-const replayed = z.literal(true).optional().openapi({
+const replayedMark = z.literal(true).optional().openapi({
   description: "It came out of the archive of its topic; `sentAt` is when it was published",
 });
 
@@ -42,7 +42,7 @@ const receivedMessage = z
     sentAt: timestamp,
     firstReceivedAt: timestamp,
     failureReason,
-    replayed,
+    replayed: replayedMark,
     ...storedMessage.shape,
     sequenceNumber: sequenceNumber.optional(),
   })
@@ -62,7 +62,7 @@ const receivedReceipt = z
     sentAt: timestamp,
     firstReceivedAt: timestamp,
     failureReason,
-    replayed,
+    replayed: replayedMark,
     firstSequenceNumber: sequenceNumber.optional().openapi({
       description:
         "FIFO queues: the sequence number of the message at bit 0, be it here or not; each of the others has its bit more",

@@ -99,15 +99,9 @@ function addSubscribeEndpoint(api: Api): void {
         "message_not_found",
       ],
     },
-    async ({ c, params, body: { queue, replayFrom, ...some } }) => {
+    async ({ c, params, body: { queue, ...body } }) => {
       const { engine, account } = c.var;
-      const { subscription, created } = await engine.subscribe(
-        account,
-        params.topic,
-        queue,
-        some,
-        replayFrom,
-      );
+      const { subscription, created } = await engine.subscribe(account, params.topic, queue, body);
       return c.json(subscription, created ? 201 : 200);
     },
   );

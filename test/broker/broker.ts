@@ -45,6 +45,7 @@ export class Broker implements AsyncDisposable {
     purged: 0,
     cancelled: 0,
     redriven: 0,
+    replayed: 0,
     released: 0,
   };
   readonly observer: Observer;
@@ -192,6 +193,7 @@ export class Broker implements AsyncDisposable {
       purged: (messages) => void (counted.purged += messages),
       cancelled: (messages) => void (counted.cancelled += messages),
       redriven: (messages) => void (counted.redriven += messages),
+      replayed: (messages) => void (counted.replayed += messages),
       queuesHold: () => undefined,
       horizonHeld: () => undefined,
       released: (messages) => void (counted.released += messages),

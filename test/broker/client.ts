@@ -15,6 +15,7 @@ export interface ReceivedMessage {
   receiveCount: number;
   sentAt: number;
   firstReceivedAt: number;
+  replayed?: true;
 }
 
 export interface ReceiveOptions {
@@ -104,13 +105,23 @@ export class Client {
 
 export function messagesOf(received: Received): ReceivedMessage[] {
   return received.slices.flatMap(
-    ({ lines, bits, handlePrefix, receiveCount, sentAt, firstReceivedAt, sequenceNumbers }) =>
+    ({
+      lines,
+      bits,
+      handlePrefix,
+      receiveCount,
+      sentAt,
+      firstReceivedAt,
+      sequenceNumbers,
+      replayed,
+    }) =>
       lines.map((line, index) => ({
         ...(JSON.parse(`{${line}}`) as Pick<ReceivedMessage, "messageId" | "body" | "attributes">),
         handle: handlePrefix + bitCharacter(bits[index] ?? -1),
         receiveCount,
         sentAt,
         firstReceivedAt,
+        ...(replayed && { replayed }),
         ...(sequenceNumbers && { sequenceNumber: sequenceNumbers[index] }),
       })),
   );

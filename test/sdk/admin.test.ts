@@ -23,7 +23,12 @@ test("a topic is created once, read, changed and deleted", async () => {
   const created = await admin.topics.create(orders, { tags: { team: "shop" } });
   expect(created).toEqual({
     name: orders.name,
+    fifo: false,
+    contentBasedDeduplication: false,
+    fifoThroughputScope: "topic",
+    maxMessageSize: 262_144,
     tags: { team: "shop" },
+    archive: null,
     createdAt: expect.any(Date),
   });
   await expect(admin.topics.create(orders, { tags: { team: "shop" } })).resolves.toEqual(created);
@@ -182,5 +187,33 @@ test("a setting out of range is refused with its path, a bad name before the net
   await expect(admin.queues.create("no spaces")).rejects.toMatchObject({
     code: "invalid_name",
     status: undefined,
+  });
+});
+
+test("an archive is replayed to a subscription, and tried on all of them", async () => {
+  const orders = topic(unique("orders"));
+  const first = queue(unique("first"));
+  const second = queue(unique("second"));
+  await admin.topics.create(orders, { archive: { days: 7 } });
+  await expect(admin.topics.get(orders)).resolves.toMatchObject({ archive: { days: 7 } });
+  for (const name of [first, second]) await admin.queues.create(name);
+  const { id } = await admin.subscribe(orders, first);
+  const started = await admin.subscriptions.replays.start(id, { from: new Date(0), rate: 10 });
+  expect(started).toMatchObject({ subscription: id, rate: 10, from: new Date(0) });
+  await expect(admin.subscriptions.replays.get(id, started.id)).resolves.toMatchObject({
+    id: started.id,
+    createdAt: expect.any(Date),
+  });
+  const begun = await admin.subscribe(orders, second, { replayFrom: new Date(0) });
+  await expect(admin.subscriptions.replays.list(begun.id)).resolves.toMatchObject([
+    { subscription: begun.id },
+  ]);
+  await expect(admin.subscriptions.replays.cancel(id, crypto.randomUUID())).rejects.toMatchObject({
+    code: "replay_not_found",
+  });
+  await expect(admin.subscriptions.matchArchived(orders, 10)).resolves.toEqual([]);
+  await admin.topics.update(orders, { archive: null });
+  await expect(admin.subscriptions.replays.start(id, { from: new Date(0) })).rejects.toMatchObject({
+    code: "topic_not_archived",
   });
 });

@@ -36,14 +36,17 @@ export type {
 } from "./admin/queues.ts";
 export type { MessageState, PeekedMessage, PeekOptions } from "./admin/peek.ts";
 export type { Redrive, RedriveAdmin, RedriveOptions } from "./admin/redrives.ts";
+export type { Replay, ReplayAdmin, ReplayOptions, ReplayPoint } from "./admin/replays.ts";
 export type { FilterPolicy, FilterRule } from "./admin/filter-policy.ts";
 export type {
   MatchInfo,
   MatchInput,
+  ArchivedMatchInfo,
+  NewSubscriptionSettings,
   SubscriptionAdmin,
   SubscriptionInfo,
   SubscriptionListOptions,
   SubscriptionRedrivePolicy,
   SubscriptionSettings,
 } from "./admin/subscriptions.ts";
-export type { Tags, TopicAdmin, TopicInfo, TopicSettings } from "./admin/topics.ts";
+export type { Tags, TopicAdmin, TopicArchive, TopicInfo, TopicSettings } from "./admin/topics.ts";

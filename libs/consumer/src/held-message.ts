@@ -105,6 +105,10 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     return new Date(this.receipt.firstReceivedAt);
   }
 
+  get replayed(): boolean {
+    return this.receipt.replayed ?? false;
+  }
+
   get failureReason(): string | undefined {
     return this.receipt.failureReason;
   }

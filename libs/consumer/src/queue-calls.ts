@@ -23,6 +23,7 @@ export interface WireReceipt {
   readonly sentAt: string;
   readonly firstReceivedAt: string;
   readonly failureReason?: string;
+  readonly replayed?: true;
   /** In order of their bits. */
   readonly messages: readonly WireMessage[];
 }

@@ -29,6 +29,8 @@ export interface ReceivedMessage<Payload> {
   readonly receiveCount: number;
   readonly sentAt: Date;
   readonly firstReceivedAt: Date;
+  /** Whether it came out of the archive of its topic; `sentAt` is then when it was published. */
+  readonly replayed: boolean;
   /** Of a dead letter: why it is one. */
   readonly failureReason: string | undefined;
   /** The token of this receive. */

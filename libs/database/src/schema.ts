@@ -1,3 +1,4 @@
+/* oxlint-disable max-lines -- every table in one place, in the order in which a message meets them */
 import { sql } from "drizzle-orm";
 import {
   bigint,
@@ -24,6 +25,9 @@ const bytea = customType<{ data: Uint8Array }>({ dataType: () => "bytea" });
 const id = (name: string) => bigint(name, { mode: "bigint" });
 /** The owning tenant: the twelve digits of its account number as an integer. */
 const account = () => bigint("account", { mode: "bigint" }).notNull();
+/** An id of a transaction, and which transactions a statement saw; both compared by Postgres alone. */
+const transactionId = customType<{ data: string }>({ dataType: () => "xid8" });
+const snapshot = customType<{ data: string }>({ dataType: () => "pg_snapshot" });
 const time = (name: string) => timestamp(name, { withTimezone: true });
 const fromDatabaseClock = sql`clock_timestamp()`;
 
@@ -45,12 +49,19 @@ export const topics = pgTable(
       .default("topic"),
     maxMessageSize: integer("max_message_size").notNull().default(262_144),
     tags: jsonb("tags").$type<Record<string, string>>().notNull().default({}),
+    /** How long what is published is kept, and since when it has been; both or neither. */
+    archiveDays: integer("archive_days"),
+    archivedSince: time("archived_since"),
     /** What AWS' protocols set and show although it has no meaning here, such as a Policy, by its name there. */
     awsAttributes: jsonb("aws_attributes").$type<Record<string, string>>().notNull().default({}),
     createdAt: time("created_at").notNull().default(fromDatabaseClock),
   },
   (t) => [
     unique("topics_name").on(t.account, t.name),
+    check(
+      "topics_archive",
+      sql`(${t.archiveDays} IS NULL) = (${t.archivedSince} IS NULL) AND ${t.archiveDays} BETWEEN 1 AND 365`,
+    ),
     // Postgres' regular expressions count to 255 only.
     check(
       "topics_name_form",
@@ -330,6 +341,8 @@ export const slices = pgTable(
     groupId: text("group_id"),
     /** `<topic>/<subscription>`: handed out inside a notification of SNS. Null: as it is. */
     envelope: text("envelope"),
+    /** Of what was replayed: when it was published. (It was sent to this queue when it was replayed.) */
+    publishedAt: time("published_at"),
   },
   (t) => [
     index("slices_visible").on(t.queueId, t.visibleAt, t.batchId),
@@ -490,6 +503,79 @@ export const queueDelays = pgTable(
   (t) => [
     primaryKey({ name: "queue_delays_pkey", columns: [t.queueId, t.dueAt] }),
     index("queue_delays_due").on(t.dueAt),
+  ],
+);
+
+/**
+ * What the archive of a topic keeps: batches, by reference. A row is written by the fan-out, in the transaction that takes
+ * the batch out of the outbox.
+ */
+export const archivedBatches = pgTable(
+  "archived_batches",
+  {
+    topicId: id("topic_id").notNull(),
+    account: account(),
+    publishedAt: time("published_at").notNull(),
+    batchId: id("batch_id").notNull(),
+    messageCount: smallint("message_count").notNull(),
+    /** As in the outbox. */
+    groupIds: text("group_ids").array(),
+    groupMasks: id("group_masks").array(),
+    /** What the fan-out saw: which subscriptions got the batch when it was new. */
+    fannedOut: snapshot("fanned_out").notNull(),
+  },
+  (t) => [index("archived_batches_published").on(t.topicId, t.publishedAt, t.batchId)],
+);
+
+/** A delivery of a part of an archive to one subscription; carried on by any dispatcher. Ends with its subscription. */
+export const replays = pgTable(
+  "replays",
+  {
+    id: uuid("id").primaryKey(),
+    account: account(),
+    subscriptionId: uuid("subscription_id")
+      .notNull()
+      .references(() => subscriptions.id, { onDelete: "cascade" }),
+    topicId: id("topic_id").notNull(),
+    /** The first message: a time, and where a message was named also its batch and bit. */
+    startAt: time("start_at").notNull(),
+    startBatchId: id("start_batch_id")
+      .notNull()
+      .default(sql`0`),
+    startBit: smallint("start_bit").notNull().default(0),
+    /** The last message, in the same way. */
+    endAt: time("end_at").notNull(),
+    endBatchId: id("end_batch_id")
+      .notNull()
+      .default(sql`9223372036854775807`),
+    endBit: smallint("end_bit").notNull().default(62),
+    /** The transaction that made the subscription, when the replay came with it: what was fanned out seeing it came already. */
+    subscribedBy: transactionId("subscribed_by"),
+    /** Messages a second; absent: as fast as it goes. */
+    rate: integer("rate"),
+    status: text("status")
+      .$type<"running" | "completed" | "cancelled">()
+      .notNull()
+      .default("running"),
+    /** Messages that were put into the queue. */
+    replayed: id("replayed")
+      .notNull()
+      .default(sql`0`),
+    /** When a dispatcher took it up; null before. */
+    startedAt: time("started_at"),
+    /** The last batch that is done; both null before the first one. */
+    doneAt: time("done_at"),
+    doneBatchId: id("done_batch_id"),
+    createdAt: time("created_at").notNull().default(fromDatabaseClock),
+    finishedAt: time("finished_at"),
+  },
+  (t) => [
+    uniqueIndex("replays_running")
+      .on(t.subscriptionId)
+      .where(sql`${t.status} = 'running'`),
+    index("replays_subscription").on(t.subscriptionId, t.createdAt),
+    check("replays_rate", sql`${t.rate} > 0`),
+    check("replays_done", sql`(${t.doneAt} IS NULL) = (${t.doneBatchId} IS NULL)`),
   ],
 );
 

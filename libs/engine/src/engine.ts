@@ -11,8 +11,8 @@ import { Acknowledger } from "./acknowledge/acknowledge.ts";
 import { Directory } from "./directory/directory.ts";
 import type { Page, PageRequest } from "./directory/pages.ts";
 import { Envelopes, type NotificationOptions } from "./envelope/envelopes.ts";
-import { queueNotFound, SluiceError, topicNotFound } from "./errors.ts";
-import { match, type Match } from "./match/match.ts";
+import { queueNotFound, SluiceError, topicNotArchived, topicNotFound } from "./errors.ts";
+import { match, matchArchived, type ArchivedMatches, type Match } from "./match/match.ts";
 import type { MessageInput } from "./message/message.ts";
 import type { Observer } from "./observer.ts";
 import { Publisher } from "./publish/publish.ts";
@@ -23,7 +23,19 @@ import { Receiver } from "./receive/receive.ts";
 import { sharedSecret } from "./receipt-handle/shared-secret.ts";
 import { Sender } from "./send/send.ts";
 import type { SubscriptionSettings } from "./subscriptions/subscription-settings.ts";
-import { Subscriptions, type Subscription } from "./subscriptions/subscriptions.ts";
+import {
+  subscriptionNotFound,
+  Subscriptions,
+  type Subscription,
+} from "./subscriptions/subscriptions.ts";
+import { lastArchived } from "./archive/find-archived.ts";
+import {
+  replayFromStart,
+  Replays,
+  type Replay,
+  type ReplayPoint,
+  type ReplayRequest,
+} from "./replay/replays.ts";
 import { Topics, type Topic } from "./topics/topics.ts";
 import { BatchIds } from "./write/batch-ids.ts";
 import { VisibilityChanger } from "./visibility/change-visibility.ts";
@@ -36,6 +48,11 @@ export interface EngineOptions {
   guards?: { deletedQueueName?: number; purge?: number } | undefined;
   /** What notifications say of this installation; see notificationDefaults. */
   notifications?: Partial<NotificationOptions>;
+}
+
+interface NewSubscription extends Partial<SubscriptionSettings> {
+  /** Where a replay of the archive begins that the subscription begins with. */
+  replayFrom?: ReplayPoint | undefined;
 }
 
 /**
@@ -56,6 +73,7 @@ export class Engine implements AsyncDisposable {
   readonly acknowledger: Acknowledger;
   readonly visibility: VisibilityChanger;
   readonly redrives: RedriveTasks;
+  readonly replays: Replays;
   readonly handles: ReceiptHandles;
   readonly envelopes: Envelopes;
   readonly database: Database;
@@ -78,6 +96,7 @@ export class Engine implements AsyncDisposable {
     this.queues = new Queues({ control, hot: sql }, guards?.deletedQueueName ?? 0);
     this.#purgeGuard = guards?.purge ?? 0;
     this.subscriptions = new Subscriptions(control);
+    this.replays = new Replays({ control, hot: sql });
     this.redrives = new RedriveTasks(control, this.queues);
     this.topicDirectory = new Directory({
       find: (account, name) => this.topics.find(account, name),
@@ -145,14 +164,16 @@ export class Engine implements AsyncDisposable {
 
   /**
    * Subscribes a queue to a topic: every publish answered after this resolves reaches the queue, if its filter accepts it.
+   * With `replayFrom` a new subscription also gets what the archive has from there on: each message once, live or replayed.
    * @throws {SluiceError} `topic_not_found`, `queue_not_found`, `subscription_exists`, `invalid_filter_policy`;
-   * `invalid_request` for a FIFO queue and a standard topic
+   * `invalid_request` for a FIFO queue and a standard topic; `topic_not_archived`, `message_not_found` when it is to be
+   * replayed
    */
   async subscribe(
     account: string,
     topicName: string,
     queueName: string,
-    settings: Partial<SubscriptionSettings> = {},
+    { replayFrom, ...settings }: NewSubscription = {},
   ): Promise<{ subscription: Subscription; created: boolean }> {
     const [topic, queue] = await Promise.all([
       this.topics.find(account, topicName),
@@ -160,13 +181,44 @@ export class Engine implements AsyncDisposable {
     ]);
     if (!topic) throw topicNotFound(topicName);
     if (!queue) throw queueNotFound(queueName);
+    const range = replayFrom && (await this.replays.rangeOf(topic, { from: replayFrom }));
     try {
-      return await this.subscriptions.create(account, { topic, queue }, settings);
+      return await this.subscriptions.create(
+        account,
+        { topic, queue },
+        settings,
+        range && ((tx, id) => replayFromStart(tx, { id, account }, { topic, range })),
+      );
     } catch (error) {
       if (classifyFailure(error) !== "missing-reference") throw error;
       // Topic, queue, dead-letter queue or policy was deleted since we found it; who has its name now, if anybody?
-      return await this.subscribe(account, topicName, queueName, settings);
+      return await this.subscribe(account, topicName, queueName, { ...settings, replayFrom });
     }
+  }
+
+  /**
+   * Delivers a part of the topic's archive to a subscription, through its filter.
+   * @throws {SluiceError} `subscription_not_found`, `topic_not_archived`, `message_not_found`, `replay_running`
+   */
+  async replay(account: string, subscriptionId: string, request: ReplayRequest): Promise<Replay> {
+    const subscription = await this.subscriptions.find(account, subscriptionId);
+    const topic = subscription && (await this.topics.find(account, subscription.topic));
+    if (!topic) throw subscriptionNotFound(subscriptionId);
+    const range = await this.replays.rangeOf(topic, request);
+    return await this.replays.start({ id: subscriptionId, account }, topic, range);
+  }
+
+  /** The same for each of the newest messages of the archive. @throws {SluiceError} `topic_not_found`, `topic_not_archived` */
+  async matchArchived(
+    account: string,
+    topicName: string,
+    { last, ...request }: { last: number } & PageRequest,
+  ): Promise<Page<ArchivedMatches>> {
+    const topic = await this.topics.find(account, topicName);
+    if (!topic) throw topicNotFound(topicName);
+    if (topic.archive === null) throw topicNotArchived(topicName);
+    const messages = await lastArchived(this.database.sql, topic, last);
+    return await matchArchived(this.subscriptions, topic, { messages, ...request });
   }
 
   /** Which subscriptions of a topic would get a message. @throws {SluiceError} `topic_not_found`, `invalid_request` */

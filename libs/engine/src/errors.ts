@@ -15,6 +15,7 @@ export const errorTable = {
   subscription_not_found: { status: 404, retryable: false },
   message_not_found: { status: 404, retryable: false },
   redrive_not_found: { status: 404, retryable: false },
+  replay_not_found: { status: 404, retryable: false },
   route_not_found: { status: 404, retryable: false },
   method_not_allowed: { status: 405, retryable: false },
   topic_exists: { status: 409, retryable: false },
@@ -23,6 +24,8 @@ export const errorTable = {
   purge_in_progress: { status: 409, retryable: false },
   subscription_exists: { status: 409, retryable: false },
   redrive_running: { status: 409, retryable: false },
+  replay_running: { status: 409, retryable: false },
+  topic_not_archived: { status: 409, retryable: false },
   idempotency_key_reused: { status: 409, retryable: false },
   request_too_large: { status: 413, retryable: false },
   unsupported_media_type: { status: 415, retryable: false },
@@ -93,5 +96,12 @@ export function overLimit(name: string, limit: number): SluiceError {
   return new SluiceError(
     "over_limit",
     `queue "${name}" has ${limit} messages in flight, which is the most there can be; acknowledge some, or give them back`,
+  );
+}
+
+export function topicNotArchived(name: string): SluiceError {
+  return new SluiceError(
+    "topic_not_archived",
+    `topic "${name}" has no archive; give it one with PATCH /v1/topics/${name}, for what is published from then on`,
   );
 }

@@ -25,7 +25,9 @@ export {
   subscriptionDefaults,
   type SubscriptionSettings,
 } from "./subscriptions/subscription-settings.ts";
-export type { Match } from "./match/match.ts";
+export type { ArchivedMatches, Match } from "./match/match.ts";
+export type { Replay, ReplayPoint, ReplayRequest } from "./replay/replays.ts";
+export { ReplayDuty } from "./replay/replay-duty.ts";
 export type { Peeked, PeekRequest } from "./peek/peek.ts";
 export type { RedriveTask } from "./redrive/redrive-tasks.ts";
 export type { NotificationOptions } from "./envelope/envelopes.ts";

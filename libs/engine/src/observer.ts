@@ -22,6 +22,8 @@ export interface Observer {
   cancelled(messages: number): void;
   /** Moved out of a dead-letter queue. */
   redriven(messages: number): void;
+  /** Put into a queue again, out of the archive of a topic. */
+  replayed(messages: number): void;
   /** Handed back at once, since the client that asked for them had gone. */
   released(messages: number): void;
   /** What the queues hold, again and again; none when there are too many of them. */

@@ -15,6 +15,7 @@ import { addQueueEndpoints } from "./queues/queues.ts";
 import { addPeekEndpoint } from "./peek/peek.ts";
 import { addPurgeEndpoints } from "./purge/purge.ts";
 import { addRedriveEndpoints } from "./redrive/redrive.ts";
+import { addReplayEndpoints } from "./replay/replay.ts";
 import { addReceiveEndpoint } from "./receive/receive.ts";
 import { addReference } from "./reference/reference.ts";
 import { addSubscriptionEndpoints } from "./subscriptions/subscriptions.ts";
@@ -69,6 +70,7 @@ export function createApi(options: ApiOptions): Api {
   addPurgeEndpoints(api);
   addPeekEndpoint(api);
   addRedriveEndpoints(api);
+  addReplayEndpoints(api);
   addMatchEndpoint(api);
   addCertificate(api);
   addReference(api);

@@ -35,6 +35,10 @@ export function messageMetrics(registry: Registry, logger: Logger): Observer {
     "sluice_messages_redriven_total",
     "Messages moved out of a dead-letter queue.",
   );
+  const replayed = counter(
+    "sluice_messages_replayed_total",
+    "Messages put into a queue again, out of the archive of a topic.",
+  );
   const released = counter(
     "sluice_messages_released_total",
     "Messages given back because their client had gone.",
@@ -76,6 +80,9 @@ export function messageMetrics(registry: Registry, logger: Logger): Observer {
     },
     redriven: (messages) => {
       redriven.inc(messages);
+    },
+    replayed: (messages) => {
+      replayed.inc(messages);
     },
     ...stateMetrics(registry),
     released: (messages) => {

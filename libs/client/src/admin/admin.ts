@@ -2,7 +2,7 @@ import type { Connection } from "../connection.ts";
 import type { QueueReference, TopicReference } from "../declarations.ts";
 import { QueueAdmin } from "./queues.ts";
 import { SubscriptionAdmin } from "./subscriptions.ts";
-import type { SubscriptionInfo, SubscriptionSettings } from "./subscriptions.ts";
+import type { NewSubscriptionSettings, SubscriptionInfo } from "./subscriptions.ts";
 import { TopicAdmin } from "./topics.ts";
 
 /** Creates, reads, changes and deletes topics, queues and subscriptions. */
@@ -21,7 +21,7 @@ export class Admin {
   subscribe(
     topic: TopicReference,
     queue: QueueReference,
-    settings: SubscriptionSettings = {},
+    settings: NewSubscriptionSettings = {},
   ): Promise<SubscriptionInfo> {
     return this.subscriptions.create(topic, queue, settings);
   }

@@ -31,6 +31,8 @@ export interface PeekedMessage {
   readonly state: MessageState;
   readonly receiveCount: number;
   readonly sentAt: Date;
+  /** Out of the archive of its topic; `sentAt` is when it was published. */
+  readonly replayed?: true;
   /** When it becomes, or became, visible. */
   readonly visibleAt: Date;
   /** Why it is a dead letter; absent from other messages. */

@@ -6,6 +6,9 @@ import type { QueueReference, TopicReference } from "../declarations.ts";
 import type { FilterPolicy } from "./filter-policy.ts";
 import { pages } from "./pages.ts";
 import type { ListOptions } from "./pages.ts";
+import { subscriptionPath } from "./paths.ts";
+import { replayPoint, ReplayAdmin } from "./replays.ts";
+import type { ReplayPoint } from "./replays.ts";
 import { remove } from "./remove.ts";
 import { topicPath } from "./topics.ts";
 
@@ -23,6 +26,11 @@ export interface SubscriptionSettings {
   readonly rawDelivery?: boolean;
   /** Null, which is the default: the subscription ends with its queue. */
   readonly redrivePolicy?: SubscriptionRedrivePolicy | null;
+}
+
+export interface NewSubscriptionSettings extends SubscriptionSettings {
+  /** Also delivers what the archive of the topic has from there on: each message once, replayed or live. */
+  readonly replayFrom?: ReplayPoint;
 }
 
 export interface SubscriptionInfo {
@@ -59,12 +67,22 @@ export interface MatchInfo {
   readonly refusal?: { readonly path: string; readonly message: string };
 }
 
+/** An archived message with what its topic's subscriptions would make of it now. */
+export interface ArchivedMatchInfo {
+  readonly messageId: string;
+  readonly publishedAt: Date;
+  readonly matches: readonly MatchInfo[];
+}
+
 /** Creates, reads, changes and removes subscriptions. */
 export class SubscriptionAdmin {
   readonly #connection: Connection;
+  /** Replays of a topic's archive to a subscription. */
+  readonly replays: ReplayAdmin;
 
   constructor(connection: Connection) {
     this.#connection = connection;
+    this.replays = new ReplayAdmin(connection);
   }
 
   /**
@@ -75,10 +93,14 @@ export class SubscriptionAdmin {
   async create(
     topic: TopicReference,
     queue: QueueReference,
-    settings: SubscriptionSettings = {},
+    { replayFrom, ...settings }: NewSubscriptionSettings = {},
   ): Promise<SubscriptionInfo> {
     const path = `${topicPath(topic)}/subscriptions`;
-    const body = { queue: queueName(queue), ...settings };
+    const body = {
+      queue: queueName(queue),
+      ...settings,
+      ...(replayFrom !== undefined && { replayFrom: replayPoint(replayFrom) }),
+    };
     return subscriptionInfo(
       await this.#connection.request({ method: "POST", path, body, retry: true }),
     );
@@ -134,14 +156,25 @@ export class SubscriptionAdmin {
     return matches;
   }
 
+  /**
+   * Tries the newest messages of a topic's archive (`last`: 1 to 100), newest first, on its first 1,000 subscriptions.
+   * Throws `topic_not_found` and `topic_not_archived`.
+   */
+  async matchArchived(topic: TopicReference, last: number): Promise<ArchivedMatchInfo[]> {
+    const { messages } = (await this.#connection.request({
+      method: "POST",
+      path: `${topicPath(topic)}/match`,
+      query: { limit: 1_000 },
+      body: { last },
+      retry: true,
+    })) as { messages: (Omit<ArchivedMatchInfo, "publishedAt"> & { publishedAt: string })[] };
+    return messages.map((message) => ({ ...message, publishedAt: new Date(message.publishedAt) }));
+  }
+
   /** Ends the subscription; what it has delivered stays in the queue. Throws `subscription_not_found`. */
   delete(id: string): Promise<void> {
     return remove(this.#connection, subscriptionPath(id));
   }
-}
-
-function subscriptionPath(id: string): string {
-  return `/v1/subscriptions/${encodeURIComponent(id)}`;
 }
 
 function subscriptionInfo(wire: unknown): SubscriptionInfo {

@@ -14,7 +14,14 @@ export interface TopicInfo {
   readonly fifoThroughputScope: "topic" | "messageGroup";
   readonly maxMessageSize: number;
   readonly tags: Tags;
+  readonly archive: TopicArchive | null;
   readonly createdAt: Date;
+}
+
+/** Keeps what is published, for replays. */
+export interface TopicArchive {
+  /** 1 to 365. */
+  readonly days: number;
 }
 
 export interface TopicSettings {
@@ -24,6 +31,8 @@ export interface TopicSettings {
   readonly fifoThroughputScope?: "topic" | "messageGroup";
   /** Bytes of body and attributes, 1,024 to 1,048,576. Default 262,144. */
   readonly maxMessageSize?: number;
+  /** Null, which is the default, keeps nothing; it ends an archive for good. */
+  readonly archive?: TopicArchive | null;
   /** Up to 50; keys up to 128 characters, values up to 256. */
   readonly tags?: Tags;
 }

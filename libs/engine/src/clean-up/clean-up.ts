@@ -5,6 +5,7 @@ import { DEDUPLICATION_INTERVAL } from "../send/insert-fifo.ts";
 import { deleteExpiredFifo } from "./delete-expired-fifo.ts";
 import { ChunkSize } from "./chunks.ts";
 import { compactBatches } from "./compact-batches.ts";
+import { deleteArchived } from "./delete-archived.ts";
 import { deleteExpired, deleteExpiredAnywhere } from "./delete-expired.ts";
 import { deletePayloads } from "./delete-payloads.ts";
 
@@ -19,6 +20,8 @@ export interface CleanUpResult {
   receiveAttempts: number;
   redriveTasks: number;
   filterPolicies: number;
+  archivedBatches: number;
+  replays: number;
 }
 
 export interface CleanUpOptions {
@@ -32,7 +35,7 @@ export interface CleanUpOptions {
 
 /** What a repeat of a call with an Idempotency-Key can rely on, in seconds. */
 export const IDEMPOTENCY_WINDOW = 600;
-/** How long an ended redrive can be looked at, in seconds: as long as a message can be kept. */
+/** How long an ended redrive or replay can be looked at, in seconds: as long as a message can be kept. */
 const REDRIVE_KEPT = 1_209_600;
 /** A write that was under way when its queue was deleted has long ended by then. */
 const DELETED_QUEUE_GRACE = 3_600;
@@ -48,7 +51,7 @@ export function cleanUpChunks(): Required<CleanUpOptions>["chunks"] {
 
 /**
  * Removes what nobody can reach any more: expired messages, slices of deleted queues, payloads without slices (and, of
- * payloads with few, the lines of the others), old idempotency keys, redrives that ended long ago and unused filter
+ * payloads with few, the lines of the others), old idempotency keys, archives past their days, redrives and replays that ended long ago, and unused filter
  * policies. One dispatcher at a time; undefined when another one is at it.
  *
  * Each step removes at most a chunk and repeats while chunks are full, so no statement holds locks for long, and one that
@@ -84,6 +87,8 @@ export async function cleanUp(
     const receiveAttempts = await inChunks(() => deleteReceiveAttempts(sql));
     const redriveTasks = await inChunks(() => deleteRedriveTasks(sql));
     const filterPolicies = await inChunks(() => deleteFilterPolicies(sql));
+    const replays = await inChunks(() => deleteReplays(sql));
+    const archivedBatches = await inChunks(() => deleteArchived(sql, CHUNK));
     await forgetDeletedQueues(sql);
     if (thorough) await expire(deleteExpiredAnywhere);
     return {
@@ -95,6 +100,8 @@ export async function cleanUp(
       receiveAttempts,
       redriveTasks,
       filterPolicies,
+      archivedBatches,
+      replays,
       payloads: thorough ? await deletePayloads(sql, chunks.payloads, signal) : 0,
       compactedBatches: thorough ? await compactBatches(sql, signal) : 0,
     };
@@ -160,6 +167,15 @@ async function deleteRedriveTasks(sql: Sql): Promise<number> {
   const result = await sql`
     DELETE FROM redrive_tasks WHERE id IN (
       SELECT id FROM redrive_tasks
+      WHERE finished_at < clock_timestamp() - make_interval(secs => ${REDRIVE_KEPT}::int)
+      LIMIT ${CHUNK}::int)`;
+  return result.count;
+}
+
+async function deleteReplays(sql: Sql): Promise<number> {
+  const result = await sql`
+    DELETE FROM replays WHERE id IN (
+      SELECT id FROM replays
       WHERE finished_at < clock_timestamp() - make_interval(secs => ${REDRIVE_KEPT}::int)
       LIMIT ${CHUNK}::int)`;
   return result.count;

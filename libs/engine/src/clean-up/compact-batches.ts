@@ -15,7 +15,8 @@ const REWRITTEN = 200;
  * No message can be missed, whatever happens meanwhile: the bits that are alive are those of all slices of the batch in
  * one snapshot, and slices only ever come from slices of the same batch, so later on there are fewer. The one thing that
  * makes slices out of nothing is the fan-out, in the transaction that takes the batch out of the outbox: the
- * snapshot has the one or the other, and what waits there is left alone. For the same reason the lines that a process
+ * snapshot has the one or the other, and what waits there is left alone. So is what an archive keeps: a replay may make slices
+ * of it, and holds the archive's row until they are there. For the same reason the lines that a process
  * remembers stay right, those of before and those of after.
  *
  * @returns How many batches were rewritten.
@@ -49,6 +50,7 @@ async function findCompactable(sql: Sql): Promise<Compactable[]> {
       AND octet_length(b.payload) >= ${WORTH}::int
       AND bit_count(alive.bits::bit(64)) * 2 < least(bit_count(b.kept::bit(64)), b.message_count)
       AND NOT EXISTS (SELECT FROM outbox o WHERE o.batch_id = b.id)
+      AND NOT EXISTS (SELECT FROM archived_batches a WHERE a.batch_id = b.id)
     LIMIT ${FOUND}::int`;
 }
 

@@ -6,7 +6,7 @@ import type { ChunkSize } from "./chunks.ts";
 const PAYLOAD_GRACE = 60;
 
 /**
- * Removes payloads that no slice and no waiting fan-out refers to, in the order of their ids. One anti-join over what is
+ * Removes payloads that no slice, no waiting fan-out and no archive refers to, in the order of their ids. One anti-join over what is
  * stored now, instead of a counter on each batch that ten queues would update at once, or an index that each delivery
  * would pay for. It reads all slices, so it is for now and then, and takes much at once.
  */
@@ -39,6 +39,7 @@ async function deleteChunk(
           AND NOT EXISTS (SELECT FROM slices s WHERE s.batch_id = b.id)
           AND NOT EXISTS (SELECT FROM fifo_slices f WHERE f.batch_id = b.id)
           AND NOT EXISTS (SELECT FROM outbox o WHERE o.batch_id = b.id)
+          AND NOT EXISTS (SELECT FROM archived_batches a WHERE a.batch_id = b.id)
         ORDER BY b.id LIMIT ${limit}::int
       ), deleted AS (
         DELETE FROM batches WHERE id = ANY(ARRAY(SELECT id FROM unused)) RETURNING id

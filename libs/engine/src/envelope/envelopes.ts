@@ -31,6 +31,8 @@ export interface EnvelopedSlice {
   /** `<topic>/<subscription>` */
   envelope: string;
   sentAt: number;
+  /** Whether it came out of the archive; `sentAt` is then when it was published. */
+  replayed: boolean;
 }
 
 /** What stands in a stored line; there may be more, which is left as it is. */
@@ -92,13 +94,14 @@ export class Envelopes {
 
   async #notification(
     { messageId, body, attributes, subject }: StoredMessage,
-    { account, envelope, sentAt }: EnvelopedSlice,
+    { account, envelope, sentAt, replayed }: EnvelopedSlice,
   ): Promise<string> {
     const [topic = "", subscriptionId = ""] = envelope.split("/");
     const topicArn = `arn:aws:sns:${this.#options.region}:${account}:${topic}`;
     const fields = { messageId, topicArn, subject, message: body, sentAt };
     return notificationJson(fields, {
       attributes,
+      replayed,
       signature: this.#options.signed ? await this.#sign(fields) : undefined,
       unsubscribeUrl: `${this.#options.publicUrl}/?Action=Unsubscribe&SubscriptionArn=${topicArn}:${subscriptionId}`,
     });

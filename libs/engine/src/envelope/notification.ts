@@ -25,11 +25,13 @@ export function notificationJson(
   fields: NotificationFields,
   options: {
     attributes: Readonly<Record<string, MessageAttribute>>;
+    /** Out of the archive of the topic. */
+    replayed: boolean;
     signature: NotificationSignature | undefined;
     unsubscribeUrl: string;
   },
 ): string {
-  const { attributes, signature, unsubscribeUrl } = options;
+  const { attributes, replayed, signature, unsubscribeUrl } = options;
   const entries = Object.entries(attributes).map(([name, { type, value }]) => [
     name,
     { Type: type, Value: value },
@@ -41,6 +43,7 @@ export function notificationJson(
     ...(fields.subject !== undefined && { Subject: fields.subject }),
     Message: fields.message,
     Timestamp: timestampOf(fields),
+    ...(replayed && { Replayed: true }),
     ...(signature && {
       SignatureVersion: signature.version,
       Signature: signature.signature,

@@ -8,6 +8,7 @@ import { foldLedger } from "../ledger/fold-ledger.ts";
 import { watchQueues } from "../ledger/watch-queues.ts";
 import type { Observer } from "../observer.ts";
 import { carryOnRedrives } from "../redrive/carry-on-redrives.ts";
+import { ReplayDuty } from "../replay/replay-duty.ts";
 import { TableMaintenance } from "../vacuum/maintain-tables.ts";
 import { Dispatcher } from "./dispatcher.ts";
 
@@ -20,6 +21,8 @@ export interface RunningDispatcher {
 const SWEEP_EVERY = 1_000;
 /** How often a redrive that is bound by its rate goes on, in ms; also how long a new one waits for its start. */
 const REDRIVE_EVERY = 1_000;
+/** The same for replays. */
+const REPLAY_EVERY = 1_000;
 const CLEAN_UP_EVERY = 30_000;
 /** Most of its time that a clean-up may spend on what takes reading whole tables. */
 const THOROUGH_SHARE = 0.04;
@@ -49,6 +52,7 @@ export async function startDispatcher(options: {
   const counting = new Pace({ everyMs: 0, share: COUNT_SHARE });
   const tables = new TableMaintenance({ sql: database.maintenance, observer, logger });
   const dispatcher = new Dispatcher({ sql: database.sql, bus, observer });
+  const replays = new ReplayDuty({ sql: database.sql, bus, observer });
   const duties = [
     createDuty({
       name: "sweeper",
@@ -61,6 +65,12 @@ export async function startDispatcher(options: {
       intervalMs: REDRIVE_EVERY,
       runOnce: async (signal) =>
         await carryOnRedrives({ sql: database.sql, bus, observer, signal }),
+      logger,
+    }),
+    createDuty({
+      name: "replay",
+      intervalMs: REPLAY_EVERY,
+      runOnce: (signal) => replays.runOnce(signal),
       logger,
     }),
     createDuty({

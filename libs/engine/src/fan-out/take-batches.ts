@@ -37,6 +37,8 @@ const MAX_SLICES = 5_000;
  *   left, with the filters to evaluate: so a policy that was changed meanwhile is never half applied, and no cache of
  *   subscriptions has to be right.
  * - A batch goes to all of its queues or to none; how many batches go at once depends on how many queues they have.
+ * - Where the topic has an archive, it gets the batch now, with what this statement sees: so it is known for ever which
+ *   subscriptions got the batch, and a replay knows the border to what came live.
  * - Where a queue was deleted, its subscription's dead-letter queue gets what it would have got.
  */
 export async function takeBatches(
@@ -62,7 +64,8 @@ export async function takeBatches(
       JOIN outbox o ON o.batch_id = g.batch_id
       ORDER BY o.batch_id FOR UPDATE OF o SKIP LOCKED
     ), fan_outs AS MATERIALIZED (
-      SELECT t.account, t.topic_id, of.width, of.filters
+      SELECT t.account, t.topic_id, of.width, of.filters,
+             (SELECT archived_since FROM topics WHERE id = t.topic_id AND account = t.account) AS archived_since
       FROM (SELECT DISTINCT account, topic_id FROM waiting WHERE sequence IS NULL) t
       -- An aggregate for each topic, and not a join: that would be free to read the whole table.
       CROSS JOIN LATERAL (
@@ -71,13 +74,17 @@ export async function takeBatches(
         FROM subscriptions s WHERE s.topic_id = t.topic_id AND s.account = t.account
       ) of
     ), evaluated AS MATERIALIZED (
-      SELECT w.*, f.width, sum(f.width) OVER (ORDER BY w.batch_id ROWS UNBOUNDED PRECEDING) AS upto
+      SELECT w.*, f.width, f.archived_since, sum(f.width) OVER (ORDER BY w.batch_id ROWS UNBOUNDED PRECEDING) AS upto
       FROM waiting w JOIN fan_outs f ON f.topic_id = w.topic_id AND f.account = w.account
       WHERE f.filters = w.filters AND w.sequence IS NULL
     ), taken AS (
       DELETE FROM outbox o USING evaluated e
       WHERE o.batch_id = e.batch_id AND (e.upto <= ${MAX_SLICES}::int OR e.upto = e.width)
-      RETURNING o.batch_id, o.account, o.topic_id, o.sent_at, o.message_count, o.group_ids, o.group_masks, e.filters, e.masks
+      RETURNING o.batch_id, o.account, o.topic_id, o.sent_at, o.message_count, o.group_ids, o.group_masks, e.filters, e.masks, e.archived_since
+    ), archived AS (
+      INSERT INTO archived_batches (topic_id, account, published_at, batch_id, message_count, group_ids, group_masks, fanned_out)
+      SELECT topic_id, account, sent_at, batch_id, message_count, group_ids, group_masks, pg_current_snapshot()
+      FROM taken WHERE sent_at >= archived_since
     ), parts AS (
       -- A slice never mixes groups. Where no message has one, the whole batch is one part.
       SELECT t.*, g.group_id, coalesce(g.mask, 9223372036854775807 >> (63 - t.message_count)) AS mask

@@ -1,5 +1,6 @@
 import { compile, FilteredMessage, type Refusal } from "@sluice/filter-policy";
 
+import type { ArchivedMessage } from "../archive/find-archived.ts";
 import type { Page, PageRequest } from "../directory/pages.ts";
 import { SluiceError } from "../errors.ts";
 import { checkMessage, type MessageInput } from "../message/message.ts";
@@ -31,6 +32,26 @@ export async function match(
   const { body, attributes = {} } = message;
   const filtered = new FilteredMessage({ body, attributes });
   return { ...page, items: page.items.map((item) => matchOf(item, filtered)) };
+}
+
+/** An archived message with the subscriptions that would get it now. */
+export interface ArchivedMatches {
+  message: ArchivedMessage;
+  matches: Match[];
+}
+
+/** Tries archived messages on the subscriptions of their topic, a page of subscriptions at a time. */
+export async function matchArchived(
+  subscriptions: Subscriptions,
+  topic: { id: string; account: string },
+  { messages, ...request }: { messages: readonly ArchivedMessage[] } & PageRequest,
+): Promise<Page<ArchivedMatches>> {
+  const page = await subscriptions.list(topic.account, topic.id, request);
+  const items = messages.map((message) => {
+    const filtered = new FilteredMessage(message);
+    return { message, matches: page.items.map((item) => matchOf(item, filtered)) };
+  });
+  return { ...page, items };
 }
 
 function matchOf(subscription: Subscription, message: FilteredMessage): Match {

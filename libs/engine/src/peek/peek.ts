@@ -29,7 +29,10 @@ export interface PeekedMessage {
   sequenceNumber?: string;
   state: MessageState;
   receiveCount: number;
+  /** Of a replayed message: when it was published. */
   sentAt: Date;
+  /** Out of the archive of its topic. */
+  replayed?: true;
   visibleAt: Date;
   failureReason?: string;
 }
@@ -90,6 +93,8 @@ export interface StoredRow {
   receive_count: number;
   failure_reason: string | null;
   envelope: string | null;
+  /** Of a replayed message: when it was published. In FIFO queues there are none. */
+  published_at?: number | null;
   state: MessageState;
 }
 
@@ -124,7 +129,7 @@ async function selectSlices(
   const oldest = order === "oldest";
   return await sql<SliceRow[]>`
     SELECT s.*, b.payload FROM (
-      SELECT batch_id, pending, receive_count, failure_reason, envelope,
+      SELECT batch_id, pending, receive_count, failure_reason, envelope, extract(epoch FROM published_at)::float8 * 1000 AS published_at,
              (extract(epoch FROM visible_at) * 1000000)::bigint AS visible_us,
              extract(epoch FROM visible_at)::float8 * 1000 AS visible_at, extract(epoch FROM sent_at)::float8 * 1000 AS sent_at,
              CASE WHEN visible_at <= now THEN 'visible' WHEN receive_count > 0 THEN 'inFlight' ELSE 'delayed' END AS state
@@ -200,10 +205,17 @@ export async function asHandedOut<Stored extends { row: StoredRow; line: string 
   { account }: { account: string },
   envelopes: Envelopes,
 ): Promise<Stored> {
-  const { envelope, sent_at } = entry.row;
+  const { envelope } = entry.row;
   if (envelope === null) return entry;
-  const slice = { account, envelope, sentAt: Math.floor(sent_at) };
+  const slice = { account, envelope, ...sendingOf(entry.row) };
   return { ...entry, line: await envelopes.wrap(entry.line, slice) };
+}
+
+function sendingOf({ sent_at, published_at }: StoredRow): { sentAt: number; replayed: boolean } {
+  return {
+    sentAt: Math.floor(published_at ?? sent_at),
+    replayed: typeof published_at === "number",
+  };
 }
 
 export function messageOf({ row, line }: { row: StoredRow; line: string }): PeekedMessage {
@@ -215,7 +227,8 @@ export function messageOf({ row, line }: { row: StoredRow; line: string }): Peek
     ...stored,
     state: row.state,
     receiveCount: row.receive_count,
-    sentAt: new Date(row.sent_at),
+    sentAt: new Date(row.published_at ?? row.sent_at),
+    ...(sendingOf(row).replayed && { replayed: true }),
     visibleAt: new Date(row.visible_at),
     ...(row.failure_reason !== null && { failureReason: row.failure_reason }),
   };

@@ -23,6 +23,8 @@ export interface ClaimedSlice {
   group?: { id: string; sequence: string } | undefined;
   /** `<topic>/<subscription>` when it is handed out inside a notification. */
   envelope: string | undefined;
+  /** Of a replayed message: when it was published; `sentAt` is when it was replayed. */
+  publishedAt?: number | undefined;
 }
 
 export interface Claim {
@@ -134,9 +136,9 @@ export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
       RETURNING s.*, split.taken
     ), part AS (
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, lease, sent_at, received_at, first_received_at,
-                          receive_count, source_queue_id, failure_reason, group_id, envelope)
+                          receive_count, source_queue_id, failure_reason, group_id, envelope, published_at)
       SELECT queue_id, queue.deadline, batch_id, taken, account, queue.lease, sent_at, queue.now,
-             coalesce(first_received_at, queue.now), receive_count + 1, source_queue_id, failure_reason, group_id, envelope
+             coalesce(first_received_at, queue.now), receive_count + 1, source_queue_id, failure_reason, group_id, envelope, published_at
       FROM rest, queue
       RETURNING *
     ), claimed AS (
@@ -144,13 +146,14 @@ export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
     )
     SELECT batch_id, pending, lease, receive_count, source_queue_id, failure_reason, group_id, envelope,
            extract(epoch FROM visible_at)::float8 * 1000 AS visible_at, extract(epoch FROM sent_at)::float8 * 1000 AS sent_at,
-           extract(epoch FROM first_received_at)::float8 * 1000 AS first_received_at
+           extract(epoch FROM first_received_at)::float8 * 1000 AS first_received_at,
+           extract(epoch FROM published_at)::float8 * 1000 AS published_at
     FROM claimed
     UNION ALL
     SELECT NULL, NULL, NULL, (SELECT sum(messages)::int FROM dead_counted), (SELECT min(queue_id) FROM dead_counted), NULL,
            ${quiet ? sql`(SELECT min(group_id) FROM last_tenant)` : sql`NULL`}, NULL,
            extract(epoch FROM ${quiet ? sql`NULL::timestamptz` : firstSlice(sql, request)})::float8 * 1000,
-           extract(epoch FROM now)::float8 * 1000, NULL
+           extract(epoch FROM now)::float8 * 1000, NULL, NULL
     FROM queue WHERE NOT paused`;
   const claimed: Claim = { slices: [], deadLetters: undefined, dueIn: undefined };
   for (const row of rows) {
@@ -225,11 +228,16 @@ function claimedSlice(row: ClaimRow): ClaimedSlice {
         ? undefined
         : { sourceQueueId: row.source_queue_id, reason: row.failure_reason ?? "" },
     envelope: row.envelope ?? undefined,
+    publishedAt: row.published_at === null ? undefined : Math.floor(row.published_at),
   };
 }
 
 function bySendingTime(a: ClaimedSlice, b: ClaimedSlice): number {
-  return a.sentAt - b.sentAt || Number(a.batchId) - Number(b.batchId);
+  return (
+    a.sentAt - b.sentAt ||
+    (a.publishedAt ?? 0) - (b.publishedAt ?? 0) ||
+    Number(a.batchId) - Number(b.batchId)
+  );
 }
 
 /** The last row, in the columns of a claimed slice. */
@@ -258,4 +266,5 @@ interface ClaimRow {
   visible_at: number;
   sent_at: number;
   first_received_at: number;
+  published_at: number | null;
 }

@@ -43,6 +43,8 @@ export interface ReceivedSlice {
   /** Milliseconds since the epoch. */
   sentAt: number;
   firstReceivedAt: number;
+  /** Whether it came out of the archive of its topic; `sentAt` is then when it was published. */
+  replayed: boolean;
   /** Of dead letters: where they came from and why. */
   deadLetter: { sourceQueueId: string; reason: string } | undefined;
   /** Of a FIFO queue: the group of all of them, the number that bit 0 has, and one number for each line. */
@@ -186,7 +188,8 @@ export class Receiver {
               : undefined,
           handlePrefix: this.#handles.prefix({ queueId, ...slice }),
           receiveCount: slice.receiveCount,
-          sentAt: slice.sentAt,
+          sentAt: slice.publishedAt ?? slice.sentAt,
+          replayed: slice.publishedAt !== undefined,
           firstReceivedAt: slice.firstReceivedAt,
           deadLetter: slice.deadLetter,
           ...(group && {
@@ -199,10 +202,12 @@ export class Receiver {
     });
     await Promise.all(
       received.map(async (slice) => {
-        const { envelope, sentAt } = slice;
+        const { envelope, sentAt, replayed } = slice;
         if (envelope === undefined) return;
         slice.lines = await Promise.all(
-          slice.lines.map((line) => this.#envelopes.wrap(line, { account, envelope, sentAt })),
+          slice.lines.map((line) =>
+            this.#envelopes.wrap(line, { account, envelope, sentAt, replayed }),
+          ),
         );
       }),
     );

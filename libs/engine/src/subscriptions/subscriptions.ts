@@ -43,27 +43,33 @@ export class Subscriptions {
 
   /**
    * Subscribes a queue to a topic, or finds the subscription that is there with the same settings.
+   * @param alongWith - done in the same transaction when it is a new one
    * @throws {SluiceError} `subscription_exists`, `invalid_filter_policy`, `invalid_request`
    */
   async create(
     account: string,
     { topic, queue }: { topic: Named; queue: Named },
     some: Partial<SubscriptionSettings> = {},
+    alongWith?: AlongWith,
   ): Promise<{ subscription: Subscription; created: boolean }> {
     checkKinds(topic.name, queue.name);
     const settings = merged(subscriptionDefaults, some);
     const columns = await columnsOf(this.#db, { account, queue: queue.name }, settings);
-    const [row] = await this.#db
-      .insert(subscriptions)
-      .values({
-        ...columns,
-        id: uuidv7(),
-        account: BigInt(account),
-        topicId: BigInt(topic.id),
-        queueId: BigInt(queue.id),
-      })
-      .onConflictDoNothing()
-      .returning({ id: subscriptions.id });
+    const [row] = await this.#db.transaction(async (tx) => {
+      const inserted = await tx
+        .insert(subscriptions)
+        .values({
+          ...columns,
+          id: uuidv7(),
+          account: BigInt(account),
+          topicId: BigInt(topic.id),
+          queueId: BigInt(queue.id),
+        })
+        .onConflictDoNothing()
+        .returning({ id: subscriptions.id });
+      if (inserted[0]) await alongWith?.(tx, inserted[0].id);
+      return inserted;
+    });
     const [existing] = await select(this.#db).where(
       and(
         eq(subscriptions.account, BigInt(account)),
@@ -72,7 +78,7 @@ export class Subscriptions {
       ),
     );
     // Ended between the two statements: subscribe anew.
-    if (!existing) return await this.create(account, { topic, queue }, some);
+    if (!existing) return await this.create(account, { topic, queue }, some, alongWith);
     const subscription = subscriptionOf(existing);
     if (row) return { subscription, created: true };
     const differing = differingSettings(subscription, settings);
@@ -138,6 +144,9 @@ export class Subscriptions {
     if (rows.length === 0) throw subscriptionNotFound(id);
   }
 }
+
+/** Done in the transaction that makes a subscription, when it makes one. */
+type AlongWith = (tx: Pick<ControlPlane, "insert">, id: string) => Promise<void>;
 
 interface Named {
   id: string;

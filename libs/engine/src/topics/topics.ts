@@ -1,5 +1,5 @@
 import { schema, type ControlPlane } from "@sluice/database";
-import { and, asc, eq, gt, like } from "drizzle-orm";
+import { and, asc, eq, gt, like, sql } from "drizzle-orm";
 
 import { accountOf } from "../directory/account.ts";
 import {
@@ -22,12 +22,19 @@ export interface Topic extends TopicSettings {
   id: string;
   account: string;
   name: string;
+  /** How long everything published is kept for replays; null: it is not. */
+  archive: Archive | null;
   /** What AWS' protocols set and show although it has no meaning here. */
   awsAttributes: Record<string, string>;
   createdAt: Date;
 }
 
-type SettableTopic = Partial<TopicSettings & Pick<Topic, "awsAttributes">>;
+export interface Archive {
+  /** 1-365 */
+  days: number;
+}
+
+type SettableTopic = Partial<TopicSettings & Pick<Topic, "archive" | "awsAttributes">>;
 
 const { topics } = schema;
 
@@ -42,20 +49,28 @@ export class Topics {
   /** Creates a topic, or finds the one that is there with the same settings. @throws {SluiceError} `topic_exists`, `invalid_request` */
   async create(
     account: string,
-    { name, ...some }: { name: string } & SettableTopic,
+    { name, archive, ...some }: { name: string } & SettableTopic,
   ): Promise<{ topic: Topic; created: boolean }> {
     const settings = { ...topicDefaults, ...withoutUndefined(some) };
-    checkTopicSettings(name, settings);
+    checkTopicSettings(name, { ...settings, archive });
     const [row] = await this.#db
       .insert(topics)
-      .values({ ...settings, account: BigInt(account), name })
+      .values({
+        ...settings,
+        ...archiveColumns(archive ?? null, false),
+        account: BigInt(account),
+        name,
+      })
       .onConflictDoNothing()
       .returning();
     if (row) return { topic: topicOf(row), created: true };
     const existing = await this.find(account, name);
     // Deleted between the two statements: it is free again.
-    if (!existing) return await this.create(account, { name, ...some });
-    const differing = differingTopicSettings(existing, settings);
+    if (!existing) return await this.create(account, { name, archive, ...some });
+    const differing = [
+      ...differingTopicSettings(existing, settings),
+      ...(archive === undefined || existing.archive?.days === archive?.days ? [] : ["archive"]),
+    ];
     if (differing.length > 0) {
       throw new SluiceError(
         "topic_exists",
@@ -92,18 +107,23 @@ export class Topics {
   }
 
   /**
-   * Changes what is named and leaves the rest.
+   * Changes what is named and leaves the rest. An archive that is switched off loses what it has, for good.
    * @throws {SluiceError} `topic_not_found`; `invalid_request` for what does not fit the kind of the topic
    */
-  async update(account: string, name: string, change: SettableTopic): Promise<Topic> {
+  async update(
+    account: string,
+    name: string,
+    { archive, ...change }: SettableTopic,
+  ): Promise<Topic> {
     const settings = withoutUndefined(change);
     const before = await this.find(account, name);
     if (!before) throw topicNotFound(name);
-    checkTopicSettings(name, { ...before, ...settings });
-    if (Object.keys(settings).length === 0) return before;
+    checkTopicSettings(name, { ...before, ...settings, archive });
+    const columns = { ...settings, ...(archive !== undefined && archiveColumns(archive)) };
+    if (Object.keys(columns).length === 0) return before;
     const [row] = await this.#db
       .update(topics)
-      .set(settings)
+      .set(columns)
       .where(named(account, name))
       .returning();
     if (!row) throw topicNotFound(name);
@@ -124,8 +144,25 @@ function named(account: string, name: string) {
   return and(eq(topics.account, BigInt(account)), eq(topics.name, name));
 }
 
+/** One that is there already goes on: what it has kept until now stays. */
+function archiveColumns(archive: Archive | null, existing = true) {
+  const since = existing
+    ? sql`coalesce(${topics.archivedSince}, clock_timestamp())`
+    : sql`clock_timestamp()`;
+  return {
+    archiveDays: archive?.days ?? null,
+    archivedSince: archive === null ? null : since,
+  };
+}
+
 function topicOf(row: typeof topics.$inferSelect): Topic {
-  return { ...row, id: String(row.id), account: accountOf(row.account) };
+  const { archiveDays, archivedSince: _since, ...columns } = row;
+  return {
+    ...columns,
+    id: String(row.id),
+    account: accountOf(row.account),
+    archive: archiveDays === null ? null : { days: archiveDays },
+  };
 }
 
 function withoutUndefined<T extends object>(object: T): Partial<T> {

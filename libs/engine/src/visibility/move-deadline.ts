@@ -55,9 +55,9 @@ export async function moveDeadline(
       RETURNING f.row, f.done, f.deadline, f.reason, s.*
     ), part AS (
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, lease, sent_at, received_at, first_received_at,
-                          receive_count, moved, source_queue_id, failure_reason, group_id, envelope)
+                          receive_count, moved, source_queue_id, failure_reason, group_id, envelope, published_at)
       SELECT queue_id, deadline, batch_id, done, account, lease, sent_at, received_at, first_received_at, receive_count, true,
-             source_queue_id, coalesce(reason, failure_reason), group_id, envelope
+             source_queue_id, coalesce(reason, failure_reason), group_id, envelope, published_at
       FROM rest
     )
     SELECT position::int, done, beyond, beyond OR row IN (SELECT row FROM whole UNION ALL SELECT row FROM rest) AS applied

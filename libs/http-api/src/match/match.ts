@@ -1,7 +1,8 @@
 import { z } from "@hono/zod-openapi";
+import type { Match } from "@sluice/engine";
 
 import { endpoint, type Api } from "../endpoint.ts";
-import { pageQuery, queueName, topicPath } from "../fields.ts";
+import { pageQuery, queueName, timestamp, topicPath } from "../fields.ts";
 import { publishedMessage } from "../messages/write.ts";
 
 const matchSchema = z
@@ -21,6 +22,12 @@ const matchSchema = z
   })
   .openapi("Match");
 
+const archivedMatchesSchema = z
+  .object({ messageId: z.uuid(), publishedAt: timestamp, matches: z.array(matchSchema) })
+  .openapi("ArchivedMatches");
+
+const LAST = 100;
+
 /** Try a message on the filters of a topic. */
 export function addMatchEndpoint(api: Api): void {
   endpoint(
@@ -29,30 +36,54 @@ export function addMatchEndpoint(api: Api): void {
       method: "post",
       path: "/v1/topics/{topic}/match",
       summary: "Tell which subscriptions would get a message",
-      description: "Nothing is published. For those that would not, the clause that refuses it.",
+      description:
+        "Nothing is published. For those that would not, the clause that refuses it. With `last`, the newest messages of the " +
+        "archive are tried instead of one that is given.",
       tag: "Subscriptions",
       params: topicPath,
       query: pageQuery.omit({ prefix: true }),
-      body: z.strictObject({ message: publishedMessage }),
+      body: z
+        .strictObject({
+          message: publishedMessage.optional(),
+          last: z.number().int().min(1, "at least 1").max(LAST, `at most ${LAST}`).optional(),
+        })
+        .refine(
+          ({ message, last }) => (message === undefined) !== (last === undefined),
+          "give either a message or last",
+        ),
       responses: {
         200: {
           description: "A page, in order of the subscriptions' creation",
-          schema: z.object({ matches: z.array(matchSchema), nextCursor: z.string().optional() }),
+          schema: z.union([
+            z.object({ matches: z.array(matchSchema), nextCursor: z.string().optional() }),
+            z.object({
+              messages: z.array(archivedMatchesSchema),
+              nextCursor: z.string().optional(),
+            }),
+          ]),
         },
       },
-      errors: ["topic_not_found"],
+      errors: ["topic_not_found", "topic_not_archived"],
     },
-    async ({ c, params, query, body: { message } }) => {
+    async ({ c, params, query, body }) => {
       const { engine, account } = c.var;
-      const request = { message, ...query };
+      if (body.message === undefined) {
+        const request = { last: body.last ?? LAST, ...query };
+        const page = await engine.matchArchived(account, params.topic, request);
+        const messages = page.items.map(({ message: { messageId, publishedAt }, matches }) => ({
+          messageId,
+          publishedAt,
+          matches: matches.map(shown),
+        }));
+        return c.json({ messages, nextCursor: page.nextCursor });
+      }
+      const request = { message: body.message, ...query };
       const { items, nextCursor } = await engine.match(account, params.topic, request);
-      const matches = items.map(({ subscription: { id, queue }, refusal }) => ({
-        subscription: id,
-        queue,
-        matches: refusal === undefined,
-        refusal,
-      }));
-      return c.json({ matches, nextCursor });
+      return c.json({ matches: items.map(shown), nextCursor });
     },
   );
+}
+
+function shown({ subscription: { id, queue }, refusal }: Match) {
+  return { subscription: id, queue, matches: refusal === undefined, refusal };
 }

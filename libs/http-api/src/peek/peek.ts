@@ -17,6 +17,7 @@ const peekedMessage = z
     state,
     receiveCount: z.int(),
     sentAt: timestamp,
+    replayed: z.literal(true).optional(),
     visibleAt: timestamp,
     failureReason: z.string().optional(),
   })

@@ -24,6 +24,10 @@ const storedMessage = z.object({
   deduplicationId: token.optional(),
 });
 
+const replayedMark = z.literal(true).optional().openapi({
+  description: "It came out of the archive of its topic; `sentAt` is when it was published",
+});
+
 const failureReason = z
   .string()
   .optional()
@@ -38,6 +42,7 @@ const receivedMessage = z
     sentAt: timestamp,
     firstReceivedAt: timestamp,
     failureReason,
+    replayed: replayedMark,
     ...storedMessage.shape,
     sequenceNumber: sequenceNumber.optional(),
   })
@@ -57,6 +62,7 @@ const receivedReceipt = z
     sentAt: timestamp,
     firstReceivedAt: timestamp,
     failureReason,
+    replayed: replayedMark,
     firstSequenceNumber: sequenceNumber.optional().openapi({
       description:
         "FIFO queues: the sequence number of the message at bit 0, be it here or not; each of the others has its bit more",
@@ -177,7 +183,7 @@ export function receiptsJson(slices: readonly ReceivedSlice[]): Buffer {
     const head =
       `${separator}{"receipt":"${slice.handlePrefix}","bits":"${hexOf(slice.bits)}","receiveCount":${slice.receiveCount},` +
       `"sentAt":"${new Date(slice.sentAt).toISOString()}",` +
-      `"firstReceivedAt":"${new Date(slice.firstReceivedAt).toISOString()}",${failureReasonOf(slice)}` +
+      `"firstReceivedAt":"${new Date(slice.firstReceivedAt).toISOString()}",${marksOf(slice)}` +
       (slice.firstSequenceNumber === undefined
         ? ""
         : `"firstSequenceNumber":"${slice.firstSequenceNumber}",`) +
@@ -199,7 +205,7 @@ export function messagesJson(slices: readonly ReceivedSlice[]): string {
   for (const slice of slices) {
     const shared =
       `","receiveCount":${slice.receiveCount},"sentAt":"${new Date(slice.sentAt).toISOString()}",` +
-      `"firstReceivedAt":"${new Date(slice.firstReceivedAt).toISOString()}",${failureReasonOf(slice)}`;
+      `"firstReceivedAt":"${new Date(slice.firstReceivedAt).toISOString()}",${marksOf(slice)}`;
     slice.lines.forEach((line, index) => {
       const number = slice.sequenceNumbers?.[index];
       const own = number === undefined ? line : `"sequenceNumber":"${number}",${line}`;
@@ -210,8 +216,10 @@ export function messagesJson(slices: readonly ReceivedSlice[]): string {
   return `${json}]}`;
 }
 
-function failureReasonOf({ deadLetter }: ReceivedSlice): string {
-  return deadLetter ? `"failureReason":${JSON.stringify(deadLetter.reason)},` : "";
+/** What few messages have. */
+function marksOf({ deadLetter, replayed }: ReceivedSlice): string {
+  const marks = deadLetter ? `"failureReason":${JSON.stringify(deadLetter.reason)},` : "";
+  return replayed ? `${marks}"replayed":true,` : marks;
 }
 
 /** A set of bits (0-62) as hexadecimal digits. */

@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { subscriptionDefaults, subscriptionNotFound } from "@sluice/engine";
 
 import { endpoint, type Api } from "../endpoint.ts";
+import { replayPoint } from "../replay/replay-point.ts";
 import {
   pageQuery,
   queueName,
@@ -77,7 +78,14 @@ function addSubscribeEndpoint(api: Api): void {
         "settings answers 200, with others 409.",
       tag: TAG,
       params: topicPath,
-      body: z.strictObject({ queue: queueName, ...z.strictObject(settings).partial().shape }),
+      body: z.strictObject({
+        queue: queueName,
+        replayFrom: replayPoint.optional().openapi({
+          description:
+            "A new subscription also gets what the archive of the topic has from there on: a time, or the id of a message",
+        }),
+        ...z.strictObject(settings).partial().shape,
+      }),
       responses: {
         201: { description: "Subscribed", schema: subscriptionSchema },
         200: { description: "It was subscribed already", schema: subscriptionSchema },
@@ -87,11 +95,13 @@ function addSubscribeEndpoint(api: Api): void {
         "queue_not_found",
         "subscription_exists",
         "invalid_filter_policy",
+        "topic_not_archived",
+        "message_not_found",
       ],
     },
-    async ({ c, params, body: { queue, ...some } }) => {
+    async ({ c, params, body: { queue, ...body } }) => {
       const { engine, account } = c.var;
-      const { subscription, created } = await engine.subscribe(account, params.topic, queue, some);
+      const { subscription, created } = await engine.subscribe(account, params.topic, queue, body);
       return c.json(subscription, created ? 201 : 200);
     },
   );

@@ -4,6 +4,14 @@ import { topicDefaults, topicNotFound, type Topic } from "@sluice/engine";
 import { endpoint, type Api } from "../endpoint.ts";
 import { pageQuery, tags, timestamp, topicName, topicPath } from "../fields.ts";
 
+const archive = z
+  .strictObject({ days: z.number().int().min(1, "at least 1").max(365, "at most 365") })
+  .nullable()
+  .openapi({
+    description:
+      "Standard topics: for how many days what is published is kept for replays; null keeps nothing, and ends an archive for good",
+  });
+
 const settings = {
   contentBasedDeduplication: z.boolean().openapi({
     default: false,
@@ -19,6 +27,7 @@ const settings = {
     .min(1_024, "at least 1024 bytes")
     .max(1_048_576, "at most 1048576 bytes")
     .openapi({ default: topicDefaults.maxMessageSize }),
+  archive,
   tags,
 };
 
@@ -107,7 +116,10 @@ export function addTopicEndpoints(api: Api): void {
       summary: "Change a topic",
       tag: TAG,
       params: topicPath,
-      body: z.strictObject(settings).partial(),
+      body: z
+        .strictObject(settings)
+        .partial()
+        .refine((some) => Object.keys(some).length > 0, "name at least one setting to change"),
       responses: { 200: { description: "As it is now", schema: topicSchema } },
       errors: ["topic_not_found"],
     },

@@ -49,3 +49,17 @@ INSERT INTO "queue_delays" ("queue_id", "due_at", "account", "messages")
 SELECT q."id", date_trunc('minute', s."visible_at"), q."account", sum(bit_count(s."pending"::bit(64)))
 FROM "slices" s JOIN "queues" q ON q."id" = s."queue_id" AND q."account" = s."account"
 WHERE s."receive_count" = 0 AND s."visible_at" > clock_timestamp() GROUP BY 1, 2, 3;
+--> statement-breakpoint
+
+-- Physical settings of what FIFO topics accepted lately. Locks: SHARE UPDATE EXCLUSIVE, on a table that is new.
+
+-- Rows here live for five minutes: vacuum by count of dead rows, soon, and without pausing.
+ALTER TABLE "topic_deduplication_ids" SET (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 2000,
+  autovacuum_vacuum_cost_delay = 0);
+--> statement-breakpoint
+
+-- Physical settings of the archive. Locks: SHARE UPDATE EXCLUSIVE, on a table that is new.
+
+-- Rows come all the time and go in chunks, at the old end: vacuum by count, soon, and mark new pages as visible to all.
+ALTER TABLE "archived_batches" SET (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 2000,
+  autovacuum_vacuum_insert_scale_factor = 0.2, autovacuum_vacuum_cost_delay = 0);

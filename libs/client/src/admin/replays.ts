@@ -1,0 +1,106 @@
+import { listOf } from "../answer.ts";
+import type { Connection } from "../connection.ts";
+import { subscriptionPath } from "./paths.ts";
+
+/** A place in an archive: a time, or the id of a message. */
+export type ReplayPoint = Date | string;
+
+export interface ReplayOptions {
+  /** The first message, inclusive. */
+  readonly from: ReplayPoint;
+  /** The last one, inclusive. Default, and at the most: the start of the replay. */
+  readonly to?: ReplayPoint;
+  /** Messages a second, 1 to 1,000,000. Default: as fast as it goes. */
+  readonly rate?: number;
+}
+
+/** A delivery of a part of a topic's archive to one subscription. */
+export interface Replay {
+  readonly id: string;
+  /** The id of the subscription. */
+  readonly subscription: string;
+  readonly from: Date;
+  /** Absent when it came with its subscription: it goes up to that. */
+  readonly to?: Date;
+  readonly rate?: number;
+  readonly status: "running" | "completed" | "cancelled";
+  /** Messages that were put into the queue until now. */
+  readonly replayed: number;
+  /** The part of its time that is done, 0 to 1. */
+  readonly progress: number;
+  readonly createdAt: Date;
+  readonly finishedAt?: Date;
+}
+
+/** Starts, watches and cancels replays. The server carries them on, also after a restart. */
+export class ReplayAdmin {
+  readonly #connection: Connection;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  /**
+   * Delivers what the topic's archive has of that time to a subscription again, through its filter, and to no other one.
+   *
+   * Not repeated when its answer is lost; `list` then tells whether it runs. Throws `replay_running` when one does already,
+   * `topic_not_archived`, `subscription_not_found`, and `message_not_found` for a message that is not in the archive.
+   */
+  async start(subscriptionId: string, { from, to, rate }: ReplayOptions): Promise<Replay> {
+    const body = {
+      from: replayPoint(from),
+      to: to === undefined ? undefined : replayPoint(to),
+      rate,
+    };
+    const path = replaysPath(subscriptionId);
+    return replayOf(await this.#connection.request({ method: "POST", path, body }));
+  }
+
+  /** Throws `replay_not_found`, `subscription_not_found`. */
+  async get(subscriptionId: string, id: string): Promise<Replay> {
+    const path = replayPath(subscriptionId, id);
+    return replayOf(await this.#connection.request({ method: "GET", path }));
+  }
+
+  /** The newest 100, newest first. Throws `subscription_not_found`. */
+  async list(subscriptionId: string): Promise<Replay[]> {
+    const path = replaysPath(subscriptionId);
+    const answer = await this.#connection.request({ method: "GET", path });
+    return listOf(answer, "replays").map(replayOf);
+  }
+
+  /** Ends a running one; what it has delivered stays. Throws `replay_not_found` when it does not run, `subscription_not_found`. */
+  async cancel(subscriptionId: string, id: string): Promise<Replay> {
+    const path = replayPath(subscriptionId, id);
+    return replayOf(await this.#connection.request({ method: "DELETE", path, retry: false }));
+  }
+}
+
+export function replayPoint(point: ReplayPoint): string {
+  return typeof point === "string" ? point : point.toISOString();
+}
+
+function replaysPath(subscriptionId: string): string {
+  return `${subscriptionPath(subscriptionId)}/replays`;
+}
+
+function replayPath(subscriptionId: string, id: string): string {
+  return `${replaysPath(subscriptionId)}/${encodeURIComponent(id)}`;
+}
+
+function replayOf(wire: unknown): Replay {
+  type Times = "from" | "to" | "createdAt" | "finishedAt";
+  const { from, to, createdAt, finishedAt, ...rest } = wire as Omit<Replay, Times> & {
+    from: string;
+    to?: string;
+    createdAt: string;
+    finishedAt?: string;
+  };
+  return {
+    ...rest,
+    from: new Date(from),
+    ...(to !== undefined && { to: new Date(to) }),
+    createdAt: new Date(createdAt),
+    ...(finishedAt !== undefined && { finishedAt: new Date(finishedAt) }),
+  };
+}

@@ -1,0 +1,59 @@
+import type { Bus } from "@sluice/bus";
+import type { Sql } from "@sluice/database";
+
+import { evaluate } from "../fan-out/evaluate.ts";
+import { Filters } from "../fan-out/filters.ts";
+import type { Observer } from "../observer.ts";
+import { Payloads } from "../receive/payloads.ts";
+import { deliverPage, nextPage, runningReplays, type ReplayPage } from "./deliver-page.ts";
+
+const EVERY_MESSAGE = 9_223_372_036_854_775_807n;
+
+/** Carries replays on. It remembers filters and payloads: a replay bound by its rate looks at the same page again. */
+export class ReplayDuty {
+  readonly #options: { sql: Sql; bus: Bus; observer: Observer };
+  readonly #filters: Filters;
+  readonly #payloads: Payloads;
+
+  constructor(options: { sql: Sql; bus: Bus; observer: Observer }) {
+    this.#options = options;
+    this.#payloads = new Payloads(options.sql, 16 * 1024 * 1024);
+    this.#filters = new Filters(options.sql, (error) => {
+      options.observer.failed("filter policy", error);
+    });
+  }
+
+  /** One step of every replay that is under way; "again" while one of them has more to deliver at once. */
+  async runOnce(signal: AbortSignal): Promise<"again" | undefined> {
+    const { sql, bus, observer } = this.#options;
+    let again = false;
+    for (const id of await runningReplays(sql)) {
+      if (signal.aborted) return undefined;
+      const page = await nextPage(sql, id);
+      if (!page) continue;
+      const { messages, queueIds, more } = await deliverPage(sql, page, await this.#masks(page));
+      if (messages > 0) observer.replayed(messages);
+      if (queueIds.length > 0) bus.signalQueues(queueIds);
+      again ||= more;
+    }
+    return again ? "again" : undefined;
+  }
+
+  /** What the filter of the subscription accepts of each batch. */
+  async #masks({ filterId, batches }: ReplayPage): Promise<bigint[]> {
+    if (filterId === null) return batches.map(() => EVERY_MESSAGE);
+    const [filters, lines] = await Promise.all([
+      this.#filters.get([filterId]),
+      this.#payloads.get(batches.map(({ batchId }) => batchId)),
+    ]);
+    const filter = filters.get(filterId);
+    // Gone since: the statement finds another filter, and does nothing.
+    if (!filter) return batches.map(() => 0n);
+    const failed = (error: unknown) => {
+      this.#options.observer.failed("filter evaluation", error);
+    };
+    return batches.map(
+      ({ batchId }) => evaluate(lines.get(batchId) ?? [], [filter], failed)[0] ?? 0n,
+    );
+  }
+}

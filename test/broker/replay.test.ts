@@ -1,0 +1,226 @@
+import { createInProcessBus } from "@sluice/bus";
+import { cleanUp, ReplayDuty, type ReplayRequest } from "@sluice/engine";
+import { afterAll, describe, expect, test } from "vitest";
+
+import { ACCOUNT, Broker } from "./broker.ts";
+import { bodiesOf, numbered } from "./client.ts";
+import { holdWith, until, untilBlocked } from "./interleaving.ts";
+
+const broker = await Broker.start();
+afterAll(() => broker[Symbol.asyncDispose]());
+const client = broker.client();
+const { engine } = broker;
+const BEGINNING = { at: new Date(0) };
+
+/** A topic with an archive, a subscribed queue, and what was published to it. */
+async function archived(bodies: readonly string[] = []) {
+  const queue = await broker.newQueue();
+  const topic = await broker.newTopic([queue]);
+  await engine.topics.update(ACCOUNT, topic, { archive: { days: 1 } });
+  const ids: string[] = [];
+  for (const body of bodies) ids.push(...(await client.publish(topic, [body])));
+  await until(async () => (await broker.counts(queue)).visible === bodies.length);
+  const { items } = await engine.subscriptions.list(
+    ACCOUNT,
+    (await engine.topics.find(ACCOUNT, topic))?.id,
+    {},
+  );
+  return { topic, queue, ids, subscription: { id: items[0]?.id ?? "", account: ACCOUNT } };
+}
+
+async function replay(subscription: { id: string; account: string }, request: ReplayRequest) {
+  const { id } = await engine.replay(ACCOUNT, subscription.id, request);
+  await untilEnded(subscription, id);
+  return await engine.replays.find(subscription, id);
+}
+
+async function untilEnded(subscription: { id: string; account: string }, id: string) {
+  await until(async () => (await engine.replays.find(subscription, id))?.status === "completed");
+}
+
+/** Subscribes a new queue, and waits for the end of the replay that it begins with. */
+async function subscribeFrom(topic: string) {
+  const queue = await broker.newQueue();
+  const { subscription } = await engine.subscribe(ACCOUNT, topic, queue, { replayFrom: BEGINNING });
+  const of = { id: subscription.id, account: ACCOUNT };
+  const [first] = await engine.replays.list(of, 1);
+  return { queue, of, replay: first?.id ?? "" };
+}
+
+describe("a replay", () => {
+  test("delivers what was published again, in order and marked, to its subscription alone", async () => {
+    const { topic, queue, subscription } = await archived(numbered(3));
+    const other = await broker.newQueue();
+    await engine.subscribe(ACCOUNT, topic, other);
+    const live = await client.drain(queue);
+    await client.acknowledge(queue, live);
+    expect(await replay(subscription, { from: BEGINNING })).toMatchObject({
+      status: "completed",
+      replayed: 3,
+      progress: 1,
+    });
+    const { messages } = await engine.peek(ACCOUNT, queue, {});
+    expect(
+      messages.map(({ replayed, sentAt }) => [replayed, Math.floor(sentAt.getTime())]),
+    ).toEqual(live.map(({ sentAt }) => [true, sentAt]));
+    const again = await client.drain(queue);
+    expect(again.map(({ messageId }) => messageId)).toEqual(live.map(({ messageId }) => messageId));
+    expect(again.map(({ sentAt, replayed }) => [sentAt, replayed])).toEqual(
+      live.map(({ sentAt }) => [sentAt, true]),
+    );
+    expect(await client.drain(other)).toEqual([]);
+  });
+
+  test("goes from one message to another one, both included, also within a batch", async () => {
+    const { topic, queue, subscription } = await archived();
+    const ids = await client.publish(topic, numbered(5));
+    await until(async () => (await broker.counts(queue)).visible === 5);
+    await client.finish(queue);
+    const range = { from: { messageId: ids[1] ?? "" }, to: { messageId: ids[3] ?? "" } };
+    expect(await replay(subscription, range)).toMatchObject({ replayed: 3 });
+    expect(await client.finish(queue)).toEqual(["m1", "m2", "m3"]);
+  });
+
+  test("applies the filter that the subscription has now", async () => {
+    const { queue, subscription } = await archived(['{"n":1}', '{"n":2}', '{"n":3}']);
+    await client.finish(queue);
+    await engine.subscriptions.update(ACCOUNT, subscription.id, {
+      filterPolicy: { n: [2] },
+      filterPolicyScope: "MessageBody",
+    });
+    expect(await replay(subscription, { from: BEGINNING })).toMatchObject({ replayed: 1 });
+    expect(await client.finish(queue)).toEqual(['{"n":2}']);
+  });
+
+  test("is bound by its rate, refuses a second one, and ends when it is cancelled", async () => {
+    const { queue, subscription } = await archived(numbered(3));
+    await client.finish(queue);
+    // So slow that it gets nowhere: the first message has room after 1,000 seconds.
+    const { id } = await engine.replay(ACCOUNT, subscription.id, { from: BEGINNING, rate: 1 });
+    await expect(
+      engine.replay(ACCOUNT, subscription.id, { from: BEGINNING }),
+    ).rejects.toMatchObject({ code: "replay_running" });
+    await engine.replays.cancel(subscription, id);
+    expect(await engine.replays.cancel(subscription, id)).toBeUndefined();
+    expect(await engine.replays.find(subscription, id)).toMatchObject({ status: "cancelled" });
+  });
+
+  test("keeps its mark and time through a visibility change and a split", async () => {
+    const { topic, queue, subscription } = await archived();
+    await client.publish(topic, numbered(4));
+    await until(async () => (await broker.counts(queue)).visible === 4);
+    const live = await client.drain(queue);
+    await client.acknowledge(queue, live);
+    await replay(subscription, { from: BEGINNING });
+    const one = await client.receive(queue);
+    await client.hide(queue, one, 0);
+    const all = await client.drain(queue);
+    expect(all.map(({ replayed }) => replayed)).toEqual([true, true, true, true]);
+    expect(new Set(all.map(({ sentAt }) => sentAt))).toEqual(new Set([live[0]?.sentAt]));
+  });
+
+  test("needs an archive, and a message that is in it", async () => {
+    const { topic, subscription } = await archived();
+    const [id = ""] = await client.publish(topic, ["m"]);
+    const madeUp = `00000000${id.slice(8)}`;
+    await expect(
+      engine.replay(ACCOUNT, subscription.id, { from: { messageId: madeUp } }),
+    ).rejects.toMatchObject({ code: "message_not_found" });
+    await engine.topics.update(ACCOUNT, topic, { archive: null });
+    await expect(
+      engine.replay(ACCOUNT, subscription.id, { from: BEGINNING }),
+    ).rejects.toMatchObject({ code: "topic_not_archived" });
+  });
+});
+
+describe("a subscription that begins with a replay", () => {
+  test("gets each message once, however publishes, fan-outs and it fall together", async () => {
+    const { topic } = await archived();
+    const bodies = numbered(300);
+    const publishing = Promise.all(
+      Array.from({ length: 6 }, async (_, publisher) => {
+        for (let at = publisher; at < bodies.length; at += 6)
+          await client.publish(topic, [bodies[at] ?? ""]);
+      }),
+    );
+    const subscribed = [];
+    for (let count = 0; count < 5; count += 1) subscribed.push(await subscribeFrom(topic));
+    await publishing;
+    for (const { queue, of, replay: id } of subscribed) {
+      await untilEnded(of, id);
+      await until(async () => (await broker.counts(queue)).visible >= bodies.length);
+      expect((await client.finish(queue)).sort()).toEqual([...bodies].sort());
+    }
+  });
+
+  test("gets by the replay what a fan-out takes that began before it", async () => {
+    const { topic } = await archived();
+    // The fan-out has its snapshot, without the subscription, and waits with the batch in its hand.
+    await broker.sql.unsafe(`
+      CREATE FUNCTION pass_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN old; END $$;
+      CREATE TRIGGER pass_gate BEFORE DELETE ON outbox FOR EACH ROW EXECUTE FUNCTION pass_gate()`);
+    const held = await holdWith(broker.sql, "SELECT pg_advisory_xact_lock(1)");
+    await client.publish(topic, ["m"]);
+    await untilBlocked(broker.sql);
+    const { queue, of, replay: id } = await subscribeFrom(topic);
+    await held.letGo();
+    await untilEnded(of, id);
+    expect(await engine.replays.find(of, id)).toMatchObject({ replayed: 1 });
+    expect(await client.finish(queue)).toEqual(["m"]);
+    await broker.sql`DROP TRIGGER pass_gate ON outbox`;
+  });
+});
+
+describe("an archive", () => {
+  test("keeps payloads that nobody else needs until its days are over", async () => {
+    const { queue, subscription } = await archived(["m"]);
+    await client.finish(queue);
+    await broker.clock.advance(3_600);
+    await cleanUp(broker.database.maintenance);
+    await replay(subscription, { from: BEGINNING });
+    expect(bodiesOf(await client.drain(queue))).toEqual(["m"]);
+    await broker.clock.advance(86_400);
+    await cleanUp(broker.database.maintenance);
+    expect(await replay(subscription, { from: BEGINNING })).toMatchObject({ replayed: 0 });
+  });
+
+  test("starts empty when it is switched on again", async () => {
+    const { topic, queue, subscription } = await archived(["m"]);
+    await client.finish(queue);
+    await engine.topics.update(ACCOUNT, topic, { archive: null });
+    await engine.topics.update(ACCOUNT, topic, { archive: { days: 2 } });
+    expect(await replay(subscription, { from: BEGINNING })).toMatchObject({ replayed: 0 });
+    await cleanUp(broker.database.maintenance);
+    const id = (await engine.topics.find(ACCOUNT, topic))?.id ?? "";
+    expect(
+      await broker.sql`SELECT FROM archived_batches WHERE topic_id = ${id}::bigint`,
+    ).toHaveLength(0);
+  });
+
+  test("shows which subscriptions would get its newest messages", async () => {
+    const { topic } = await archived(["a", "b", "c"]);
+    const { items } = await engine.matchArchived(ACCOUNT, topic, { last: 2 });
+    expect(items.map(({ message }) => message.body)).toEqual(["c", "b"]);
+    expect(items[0]?.matches).toMatchObject([{ refusal: undefined }]);
+  });
+});
+
+test("two dispatchers that carry on the same replay deliver each message once", async () => {
+  const { queue, subscription } = await archived(numbered(50));
+  await client.finish(queue);
+  const { id } = await engine.replay(ACCOUNT, subscription.id, { from: BEGINNING });
+  const duties = Array.from(
+    { length: 4 },
+    () =>
+      new ReplayDuty({
+        sql: broker.database.sql,
+        bus: createInProcessBus(),
+        observer: broker.observer,
+      }),
+  );
+  const never = new AbortController().signal;
+  await Promise.all(duties.map((duty) => duty.runOnce(never)));
+  await untilEnded(subscription, id);
+  expect((await client.finish(queue)).sort()).toEqual(numbered(50).sort());
+});

@@ -68,7 +68,11 @@ export class ModelQueue {
   ): void {
     const { messageId, body, groupId, sentAt } = message;
     this.#deliveries.push({
-      ...{ messageId, body, groupId, sentAt, visibleAt },
+      messageId,
+      body,
+      groupId,
+      sentAt,
+      visibleAt,
       receivedAt: 0,
       receiveCount: 0,
       handle: undefined,

@@ -15,6 +15,7 @@ const slice: ReceivedSlice = {
   sentAt: Date.UTC(2026, 10, 23),
   firstReceivedAt: Date.UTC(2026, 10, 24),
   deadLetter: undefined,
+  replayed: false,
 };
 
 test("nothing received is an empty list", () => {

@@ -177,10 +177,19 @@ export class ModelQueue {
     (to.find(messageId) as Delivery).source = this;
   }
 
-  /** Moves what is visible to where it came from, or to one queue; what has nowhere to go stays. */
+  /**
+   * Moves what is visible to where it came from, or to one queue; what has nowhere to go stays, and so does a group with a
+   * message in flight.
+   */
   redrive(destination: ModelQueue | undefined, now: number): void {
+    const held = new Set(
+      this.#deliveries
+        .filter((delivery) => this.settings.fifo && stateOf(delivery, now) === "inFlight")
+        .map(({ groupId }) => groupId),
+    );
     const moved = this.#deliveries.filter(
-      ({ visibleAt, source }) => visibleAt <= now && (destination ?? source) !== undefined,
+      ({ visibleAt, groupId, source }) =>
+        visibleAt <= now && !held.has(groupId ?? "") && (destination ?? source) !== undefined,
     );
     this.#deliveries = this.#deliveries.filter((delivery) => !moved.includes(delivery));
     for (const delivery of moved) (destination ?? delivery.source)?.add(delivery, now);

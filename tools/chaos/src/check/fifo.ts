@@ -12,7 +12,8 @@ export function checkFifo(index: Indexed, report: Report): void {
     if (queue.fifo !== true) continue;
     for (const group of groupsOf(index, queue.name).values()) {
       group.sort((a, b) => (a.sequence < b.sequence ? -1 : 1));
-      checkOrderOfSends(group, queue.name, report);
+      const asSent = group.filter((member) => !mayHaveComeBack(index, member, queue));
+      checkOrderOfSends(asSent, queue.name, report);
       checkOvertaking(index, group, queue.name, report);
     }
     checkAnswers(index, queue.name, report);
@@ -47,6 +48,22 @@ function checkOrderOfSends(group: readonly Member[], queue: string, report: Repo
       report("fifo-order", `${message.value} after ${latest.value} in ${queue}`);
     if (latest === undefined || message.begin > latest.begin) latest = message;
   }
+}
+
+/**
+ * Whether the first receive that is known may be one after a redrive: what comes back from the dead letters goes to the end
+ * of its group, with a new number. The receives before it were then among those whose answer was lost.
+ */
+function mayHaveComeBack(
+  index: Indexed,
+  { message, receives }: Member,
+  { deadLetterQueue }: { deadLetterQueue?: string | undefined },
+): boolean {
+  if (deadLetterQueue === undefined) return false;
+  const known = Math.min(...receives.map(({ end }) => end));
+  return index
+    .effective("redrive", deadLetterQueue)
+    .some(({ begin, end }) => end > message.begin && begin < known);
 }
 
 function checkOvertaking(

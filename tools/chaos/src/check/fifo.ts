@@ -13,7 +13,10 @@ export function checkFifo(index: Indexed, report: Report): void {
     for (const group of groupsOf(index, queue.name).values()) {
       group.sort((a, b) => (a.sequence < b.sequence ? -1 : 1));
       const asSent = group.filter((member) => !mayHaveComeBack(index, member, queue));
-      checkOrderOfSends(asSent, queue.name, report);
+      for (const kind of ["topic", "queue"] as const) {
+        const own = asSent.filter(({ message }) => message.kindOfTarget === kind);
+        checkOrderOfSends(own, queue.name, report);
+      }
       checkOvertaking(index, group, queue.name, report);
     }
     checkAnswers(index, queue.name, report);
@@ -40,7 +43,10 @@ function groupsOf(index: Indexed, queue: string): Map<string, Member[]> {
   return groups;
 }
 
-/** A message that was acknowledged before another was sent comes before it. */
+/**
+ * A message that was acknowledged before another was sent comes before it. Of one way only: what is published to a topic is
+ * in the queue once it is fanned out, and what was sent to the queue itself may get there first.
+ */
 function checkOrderOfSends(group: readonly Member[], queue: string, report: Report): void {
   let latest: Message | undefined;
   for (const { message } of group) {
@@ -120,7 +126,7 @@ function checkDeduplication(index: Indexed, report: Report): void {
   const byId = new Map<string, Message[]>();
   for (const message of index.messages.values()) {
     if (message.deduplicationId === undefined || message.ids.size === 0) continue;
-    const key = `${message.target}/${message.deduplicationId}`;
+    const key = `${message.kindOfTarget} ${message.target}/${message.deduplicationId}`;
     byId.set(key, [...(byId.get(key) ?? []), message]);
   }
   for (const [key, messages] of byId) {

@@ -15,8 +15,7 @@ afterAll(() => broker[Symbol.asyncDispose]());
  * Bugs that were planted in the engine, and found by 60 runs (TEST_RUNS=60 TEST_SEED=7 or 11): a claim that does not count the
  * receive (run 4), a dead letter one receive too late (4), a purge that leaves what is in flight (6), a receive that leaves its
  * FIFO group available (19), a split that forgets who holds it (22). Not found so far, since steps that show them are rare: a
- * redrive that keeps the receive count, a deduplication window of four minutes, a cancel of what is in flight. The tests of
- * those verbs have them.
+ * redrive that keeps the receive count, a deduplication window of four minutes, a cancel of what is in flight.
  *
  * TEST_RUNS=300 is the long form.
  */

@@ -299,12 +299,12 @@ describe("nothing is lost or doubled", () => {
     await broker.clock.advance(4);
     // Killed while its statement waits for a lock: the transaction is rolled back.
     const held = await holdWith(broker.sql, "LOCK TABLE slices IN ACCESS EXCLUSIVE MODE");
-    const dying = step();
+    const dying = expect(step()).rejects.toThrow();
     await untilBlocked(broker.sql);
     await broker.sql`
       SELECT pg_terminate_backend(pid) FROM pg_stat_activity
       WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%redrive_tasks%'`;
-    await expect(dying).rejects.toThrow();
+    await dying;
     await held.letGo();
     expect(await find(pair.deadLetters, task.id)).toMatchObject({ status: "running", moved: 0 });
     await broker.clock.advance(60);

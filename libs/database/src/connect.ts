@@ -2,7 +2,7 @@ import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import postgres from "postgres";
 
 import { promptSockets, startupPadding } from "./prompt-socket.ts";
-import * as schema from "./schema.ts";
+import * as schema from "./schema/index.ts";
 
 export type Sql = postgres.Sql;
 /** The connection that a transaction runs on. */

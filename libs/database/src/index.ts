@@ -4,4 +4,4 @@ export { classifyFailure } from "./failure.ts";
 export type { DatabaseFailure } from "./failure.ts";
 export { numbers, texts } from "./literals.ts";
 export { migrate, UnsuitableDatabaseError } from "./migrate.ts";
-export * as schema from "./schema.ts";
+export * as schema from "./schema/index.ts";

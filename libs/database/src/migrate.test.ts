@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { connectDatabase } from "./connect.ts";
 import { describeSchema } from "./describe-schema.ts";
 import { migrate } from "./migrate.ts";
-import * as schema from "./schema.ts";
+import * as schema from "./schema/index.ts";
 
 test("a migrated database has the schema that is on record", async () => {
   await using migrated = await migratedDatabase();
@@ -15,7 +15,7 @@ test("a migrated database has the schema that is on record", async () => {
   await expect(await describeSchema(migrated.database.sql)).toMatchFileSnapshot("../schema.txt");
 });
 
-test("the migrations are in step with schema.ts", async () => {
+test("the migrations are in step with the schema", async () => {
   type Journal = { entries: { idx: number }[] };
   const journal = JSON.parse(await readMigration("meta/_journal.json")) as Journal;
   const last = String(journal.entries.at(-1)?.idx).padStart(4, "0");

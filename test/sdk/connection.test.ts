@@ -1,205 +1,238 @@
-import { SluiceError, connect, createAdmin } from "@sluice/client";
+import { SluiceError, connect as open, createAdmin, type ConnectOptions } from "@sluice/client";
 import type { ServerResponse } from "node:http";
-import { expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { hangUp, json, refusal, scriptedServer, silence } from "./scripted-server.ts";
 
 const quick = { baseDelayMs: 1, maxDelayMs: 5, budgetMs: 5_000 };
 const ok = json(200, { fine: true });
 const get = { method: "GET", path: "/v1/topics" } as const;
 
-test.each([
-  ["a cut connection", hangUp],
-  ["500", refusal(500, "internal")],
-  ["503", refusal(503, "unavailable")],
-  ["429", refusal(429, "too_many_requests")],
-  [
-    "a proxy's 502",
-    (response: ServerResponse) => {
-      response.writeHead(502).end();
-    },
-  ],
-])("%s is survived by trying again", async (_, failure) => {
-  await using server = await scriptedServer(failure, failure, ok);
-  const connection = connect({ url: server.url, retry: quick });
-  const onRetry = vi.fn();
-  await expect(connection.request({ ...get, onRetry })).resolves.toEqual({ fine: true });
-  expect(server.seen).toHaveLength(3);
-  expect(onRetry.mock.calls.map(([, attempt]) => attempt as number)).toEqual([1, 2]);
-});
+describe.each([
+  ["Node's HTTP client", undefined],
+  ["fetch", globalThis.fetch],
+])("by %s", (_, fetch) => {
+  const connect = (options: ConnectOptions) => open({ ...options, ...(fetch && { fetch }) });
 
-test("what will not pass is not tried again", async () => {
-  await using server = await scriptedServer(refusal(404, "topic_not_found"));
-  const connection = connect({ url: server.url, retry: quick });
-  await expect(connection.request(get)).rejects.toMatchObject({
-    code: "topic_not_found",
-    status: 404,
+  test.each([
+    ["a cut connection", hangUp],
+    ["500", refusal(500, "internal")],
+    ["503", refusal(503, "unavailable")],
+    ["429", refusal(429, "too_many_requests")],
+    [
+      "a proxy's 502",
+      (response: ServerResponse) => {
+        response.writeHead(502).end();
+      },
+    ],
+  ])("%s is survived by trying again", async (_, failure) => {
+    await using server = await scriptedServer(failure, failure, ok);
+    const connection = connect({ url: server.url, retry: quick });
+    const onRetry = vi.fn();
+    await expect(connection.request({ ...get, onRetry })).resolves.toEqual({ fine: true });
+    expect(server.seen).toHaveLength(3);
+    expect(onRetry.mock.calls.map(([, attempt]) => attempt as number)).toEqual([1, 2]);
   });
-  expect(server.seen).toHaveLength(1);
-});
 
-test("a POST is repeated only with an idempotency key, and then with the same one", async () => {
-  await using server = await scriptedServer(hangUp, hangUp, ok);
-  const connection = connect({ url: server.url, retry: quick });
-  const post = { method: "POST", path: "/v1/topics/t/messages", body: { messages: [] } } as const;
-  await expect(connection.request(post)).rejects.toMatchObject({ code: "network" });
-  expect(server.seen).toHaveLength(1);
-  await connection.request({ ...post, idempotencyKey: "k-1" });
-  expect(server.seen.map(({ headers }) => headers["idempotency-key"])).toEqual([
-    undefined,
-    "k-1",
-    "k-1",
-  ]);
-  expect(server.seen[2]).toMatchObject({
-    body: '{"messages":[]}',
-    headers: { "content-type": "application/json" },
+  test("what will not pass is not tried again", async () => {
+    await using server = await scriptedServer(refusal(404, "topic_not_found"));
+    const connection = connect({ url: server.url, retry: quick });
+    await expect(connection.request(get)).rejects.toMatchObject({
+      code: "topic_not_found",
+      status: 404,
+    });
+    expect(server.seen).toHaveLength(1);
   });
-});
 
-test("Retry-After is waited out", async () => {
-  await using server = await scriptedServer(
-    refusal(503, "unavailable", { "retry-after": "1" }),
-    ok,
-  );
-  const started = performance.now();
-  await connect({ url: server.url, retry: quick }).request(get);
-  expect(performance.now() - started).toBeGreaterThanOrEqual(990);
-});
-
-test("attempts end with the budget, and the last error is thrown", async () => {
-  await using server = await scriptedServer(refusal(503, "unavailable"));
-  const connection = connect({ url: server.url, retry: { ...quick, budgetMs: 50 } });
-  await expect(connection.request(get)).rejects.toMatchObject({
-    code: "unavailable",
-    retryable: true,
+  test("a POST is repeated only with an idempotency key, and then with the same one", async () => {
+    await using server = await scriptedServer(hangUp, hangUp, ok);
+    const connection = connect({ url: server.url, retry: quick });
+    const post = { method: "POST", path: "/v1/topics/t/messages", body: { messages: [] } } as const;
+    await expect(connection.request(post)).rejects.toMatchObject({ code: "network" });
+    expect(server.seen).toHaveLength(1);
+    await connection.request({ ...post, idempotencyKey: "k-1" });
+    expect(server.seen.map(({ headers }) => headers["idempotency-key"])).toEqual([
+      undefined,
+      "k-1",
+      "k-1",
+    ]);
+    expect(server.seen[2]).toMatchObject({
+      body: '{"messages":[]}',
+      headers: { "content-type": "application/json" },
+    });
   });
-  expect(server.seen.length).toBeGreaterThan(1);
-});
 
-test("a Retry-After beyond the budget is not waited for", async () => {
-  await using server = await scriptedServer(
-    refusal(429, "too_many_requests", { "retry-after": "3600" }),
-  );
-  const connection = connect({ url: server.url, retry: quick });
-  await expect(connection.request(get)).rejects.toMatchObject({
-    code: "too_many_requests",
-    retryAfterMs: 3_600_000,
+  test("Retry-After is waited out", async () => {
+    await using server = await scriptedServer(
+      refusal(503, "unavailable", { "retry-after": "1" }),
+      ok,
+    );
+    const started = performance.now();
+    await connect({ url: server.url, retry: quick }).request(get);
+    expect(performance.now() - started).toBeGreaterThanOrEqual(990);
   });
-  expect(server.seen).toHaveLength(1);
-});
 
-test("retry: false makes one attempt", async () => {
-  await using server = await scriptedServer(hangUp, ok);
-  await expect(connect({ url: server.url, retry: false }).request(get)).rejects.toMatchObject({
-    code: "network",
+  test("attempts end with the budget, and the last error is thrown", async () => {
+    await using server = await scriptedServer(refusal(503, "unavailable"));
+    const connection = connect({ url: server.url, retry: { ...quick, budgetMs: 50 } });
+    await expect(connection.request(get)).rejects.toMatchObject({
+      code: "unavailable",
+      retryable: true,
+    });
+    expect(server.seen.length).toBeGreaterThan(1);
   });
-});
 
-test("a server that does not answer is a timeout, which is tried again", async () => {
-  await using server = await scriptedServer(silence, ok);
-  const connection = connect({ url: server.url, timeoutMs: 50, retry: quick });
-  await expect(connection.request(get)).resolves.toEqual({ fine: true });
-  await using mute = await scriptedServer(silence);
-  const impatient = connect({ url: mute.url, timeoutMs: 20, retry: false });
-  await expect(impatient.request(get)).rejects.toMatchObject({ code: "timeout", retryable: true });
-});
-
-test("an answer that stops in the middle is a timeout too", async () => {
-  await using server = await scriptedServer(
-    (response) => void response.writeHead(200).write('{"half'),
-  );
-  const connection = connect({ url: server.url, timeoutMs: 50, retry: false });
-  await expect(connection.request(get)).rejects.toMatchObject({ code: "timeout" });
-});
-
-test("the caller's signal gives up the call, even while it waits for another attempt", async () => {
-  await using mute = await scriptedServer(silence);
-  const giveUp = new AbortController();
-  const reason = new Error("changed my mind");
-  const call = connect({ url: mute.url }).request({ ...get, signal: giveUp.signal });
-  await vi.waitFor(() => expect(mute.seen).toHaveLength(1));
-  giveUp.abort(reason);
-  await expect(call).rejects.toMatchObject({ code: "aborted", cause: reason });
-
-  await using away = await scriptedServer(refusal(503, "unavailable", { "retry-after": "30" }));
-  const later = new AbortController();
-  const onRetry = () => later.abort();
-  const waiting = connect({ url: away.url }).request({ ...get, signal: later.signal, onRetry });
-  await expect(waiting).rejects.toMatchObject({ code: "aborted" });
-});
-
-test("an answer that has begun is read to its end, whatever the signal says", async () => {
-  const giveUp = new AbortController();
-  await using server = await scriptedServer((response) => {
-    response.writeHead(200).write('{"half":');
-    setTimeout(() => {
-      giveUp.abort();
-      setTimeout(() => response.end("1}"), 20);
-    }, 20);
+  test("a Retry-After beyond the budget is not waited for", async () => {
+    await using server = await scriptedServer(
+      refusal(429, "too_many_requests", { "retry-after": "3600" }),
+    );
+    const connection = connect({ url: server.url, retry: quick });
+    await expect(connection.request(get)).rejects.toMatchObject({
+      code: "too_many_requests",
+      retryAfterMs: 3_600_000,
+    });
+    expect(server.seen).toHaveLength(1);
   });
-  const call = connect({ url: server.url }).request({ ...get, signal: giveUp.signal });
-  await expect(call).resolves.toEqual({ half: 1 });
-});
 
-test("no listener stays on a signal that outlives the call", async () => {
-  await using server = await scriptedServer(ok);
-  const { signal } = new AbortController();
-  const added = vi.spyOn(signal, "addEventListener");
-  const removed = vi.spyOn(signal, "removeEventListener");
-  await connect({ url: server.url }).request({ ...get, signal });
-  expect(added).toHaveBeenCalledTimes(1);
-  expect(removed).toHaveBeenCalledWith(...(added.mock.calls[0] as ["abort", () => void]));
-});
-
-test("nobody listening is a network error that names the address", async () => {
-  const { url } = await scriptedServer().then(async (server) => {
-    await server[Symbol.asyncDispose]();
-    return server;
+  test("retry: false makes one attempt", async () => {
+    await using server = await scriptedServer(hangUp, ok);
+    await expect(connect({ url: server.url, retry: false }).request(get)).rejects.toMatchObject({
+      code: "network",
+    });
   });
-  const error = await connect({ url, retry: false })
-    .request(get)
-    .catch((reason: unknown) => reason);
-  expect(error).toBeInstanceOf(SluiceError);
-  expect((error as SluiceError).message).toContain(
-    `GET /v1/topics at ${url} failed: fetch failed (ECONNREFUSED)`,
-  );
-});
 
-test("headers go with every call; a function is asked each time and may fail in passing", async () => {
-  await using server = await scriptedServer(ok);
-  const tokens = vi
-    .fn()
-    .mockRejectedValueOnce(new Error("no token"))
-    .mockResolvedValue({ authorization: "Bearer 1" });
-  const connection = connect({ url: server.url, headers: tokens, retry: quick });
-  await connection.request(get);
-  await connection.request(get);
-  expect(server.seen.map(({ headers }) => headers.authorization)).toEqual(["Bearer 1", "Bearer 1"]);
-  expect(tokens).toHaveBeenCalledTimes(3);
-});
-
-test("a path in the address is kept, a redirect is not followed", async () => {
-  await using server = await scriptedServer(
-    (response) => void response.writeHead(302, { location: "/" }).end(),
-  );
-  const connection = connect({ url: `${server.url}/sluice/` });
-  await expect(connection.request(get)).rejects.toMatchObject({
-    code: "unexpected_response",
-    status: 302,
+  test("a server that does not answer is a timeout, which is tried again", async () => {
+    await using server = await scriptedServer(silence, ok);
+    const connection = connect({ url: server.url, timeoutMs: 50, retry: quick });
+    await expect(connection.request(get)).resolves.toEqual({ fine: true });
+    await using mute = await scriptedServer(silence);
+    const impatient = connect({ url: mute.url, timeoutMs: 20, retry: false });
+    await expect(impatient.request(get)).rejects.toMatchObject({
+      code: "timeout",
+      retryable: true,
+    });
   });
-  expect(server.seen.map(({ url }) => url)).toEqual(["/sluice/v1/topics"]);
-});
 
-test.each(["127.0.0.1:4566", "ftp://x", ""])("the address %j is refused", (url) => {
-  const refused = expect.objectContaining({
-    code: "invalid_request",
-    details: [expect.objectContaining({ path: "url" })],
+  test("an answer that is cut off in the middle is a network error, which is tried again", async () => {
+    const cut = (response: ServerResponse) => {
+      response.writeHead(200, { "content-length": 100 }).write('{"half', () => response.destroy());
+    };
+    await using server = await scriptedServer(cut, ok);
+    await expect(connect({ url: server.url, retry: false }).request(get)).rejects.toMatchObject({
+      code: "network",
+    });
+    await expect(connect({ url: server.url }).request(get)).resolves.toEqual({ fine: true });
   });
-  expect(() => connect({ url })).toThrow(refused);
-});
 
-test("a delete whose first answer was lost is done, not not-found", async () => {
-  await using server = await scriptedServer(hangUp, refusal(404, "queue_not_found"));
-  const admin = createAdmin(connect({ url: server.url, retry: quick }));
-  await expect(admin.queues.delete("billing")).resolves.toBeUndefined();
-  await expect(admin.queues.delete("billing")).rejects.toMatchObject({ code: "queue_not_found" });
+  test("an answer arrives whole, wherever the network parts it", async () => {
+    const text = "ä€😀".repeat(50_000);
+    const bytes = Buffer.from(JSON.stringify({ text }));
+    await using server = await scriptedServer((response) => {
+      response.writeHead(200).write(bytes.subarray(0, 100_001));
+      setTimeout(() => response.end(bytes.subarray(100_001)), 10);
+    });
+    await expect(connect({ url: server.url }).request(get)).resolves.toEqual({ text });
+  });
+
+  test("an answer that stops in the middle is a timeout too", async () => {
+    await using server = await scriptedServer(
+      (response) => void response.writeHead(200).write('{"half'),
+    );
+    const connection = connect({ url: server.url, timeoutMs: 50, retry: false });
+    await expect(connection.request(get)).rejects.toMatchObject({ code: "timeout" });
+  });
+
+  test("the caller's signal gives up the call, even while it waits for another attempt", async () => {
+    await using mute = await scriptedServer(silence);
+    const giveUp = new AbortController();
+    const reason = new Error("changed my mind");
+    const call = connect({ url: mute.url }).request({ ...get, signal: giveUp.signal });
+    await vi.waitFor(() => expect(mute.seen).toHaveLength(1));
+    giveUp.abort(reason);
+    await expect(call).rejects.toMatchObject({ code: "aborted", cause: reason });
+
+    await using away = await scriptedServer(refusal(503, "unavailable", { "retry-after": "30" }));
+    const later = new AbortController();
+    const onRetry = () => later.abort();
+    const waiting = connect({ url: away.url }).request({ ...get, signal: later.signal, onRetry });
+    await expect(waiting).rejects.toMatchObject({ code: "aborted" });
+  });
+
+  test("an answer that has begun is read to its end, whatever the signal says", async () => {
+    const giveUp = new AbortController();
+    await using server = await scriptedServer((response) => {
+      response.writeHead(200).write('{"half":');
+      setTimeout(() => {
+        giveUp.abort();
+        setTimeout(() => response.end("1}"), 20);
+      }, 20);
+    });
+    const call = connect({ url: server.url }).request({ ...get, signal: giveUp.signal });
+    await expect(call).resolves.toEqual({ half: 1 });
+  });
+
+  test("no listener stays on a signal that outlives the call", async () => {
+    await using server = await scriptedServer(ok);
+    const { signal } = new AbortController();
+    const added = vi.spyOn(signal, "addEventListener");
+    const removed = vi.spyOn(signal, "removeEventListener");
+    await connect({ url: server.url }).request({ ...get, signal });
+    expect(added).toHaveBeenCalledTimes(1);
+    expect(removed).toHaveBeenCalledWith(...(added.mock.calls[0] as ["abort", () => void]));
+  });
+
+  test("nobody listening is a network error that names the address", async () => {
+    const { url } = await scriptedServer().then(async (server) => {
+      await server[Symbol.asyncDispose]();
+      return server;
+    });
+    const error = await connect({ url, retry: false })
+      .request(get)
+      .catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(SluiceError);
+    expect((error as SluiceError).message).toContain(`GET /v1/topics at ${url} failed: `);
+    expect((error as SluiceError).message).toContain("ECONNREFUSED");
+  });
+
+  test("headers go with every call; a function is asked each time and may fail in passing", async () => {
+    await using server = await scriptedServer(ok);
+    const tokens = vi
+      .fn()
+      .mockRejectedValueOnce(new Error("no token"))
+      .mockResolvedValue({ authorization: "Bearer 1" });
+    const connection = connect({ url: server.url, headers: tokens, retry: quick });
+    await connection.request(get);
+    await connection.request(get);
+    expect(server.seen.map(({ headers }) => headers.authorization)).toEqual([
+      "Bearer 1",
+      "Bearer 1",
+    ]);
+    expect(tokens).toHaveBeenCalledTimes(3);
+  });
+
+  test("a path in the address is kept, a redirect is not followed", async () => {
+    await using server = await scriptedServer(
+      (response) => void response.writeHead(302, { location: "/" }).end(),
+    );
+    const connection = connect({ url: `${server.url}/sluice/` });
+    await expect(connection.request(get)).rejects.toMatchObject({
+      code: "unexpected_response",
+      status: 302,
+    });
+    expect(server.seen.map(({ url }) => url)).toEqual(["/sluice/v1/topics"]);
+  });
+
+  test.each(["127.0.0.1:4566", "ftp://x", ""])("the address %j is refused", (url) => {
+    const refused = expect.objectContaining({
+      code: "invalid_request",
+      details: [expect.objectContaining({ path: "url" })],
+    });
+    expect(() => connect({ url })).toThrow(refused);
+  });
+
+  test("a delete whose first answer was lost is done, not not-found", async () => {
+    await using server = await scriptedServer(hangUp, refusal(404, "queue_not_found"));
+    const admin = createAdmin(connect({ url: server.url, retry: quick }));
+    await expect(admin.queues.delete("billing")).resolves.toBeUndefined();
+    await expect(admin.queues.delete("billing")).rejects.toMatchObject({ code: "queue_not_found" });
+  });
 });

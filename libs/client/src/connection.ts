@@ -3,6 +3,9 @@ import { SluiceError } from "./errors.ts";
 import { pause } from "./pause.ts";
 import { invalidOption, retryDelay, retryPolicy } from "./retry.ts";
 import type { RetryOptions, RetryPolicy } from "./retry.ts";
+import { fetchTransport } from "./transport/fetch-transport.ts";
+import { nodeTransport } from "./transport/node-transport.ts";
+import type { Transport, TransportRequest } from "./transport/transport.ts";
 
 type HeaderFields = Readonly<Record<string, string>>;
 
@@ -10,7 +13,7 @@ type HeaderFields = Readonly<Record<string, string>>;
 export interface ConnectOptions {
   /** The server's address, such as `http://127.0.0.1:4566`; a path in it is kept as a prefix. */
   readonly url: string | URL;
-  /** Used instead of the global `fetch`. */
+  /** Makes the calls, instead of Node's own HTTP client, or of the global `fetch` where there is no Node. */
   readonly fetch?: typeof globalThis.fetch;
   /** Sent with every call; a function is asked each time, for tokens that expire. */
   readonly headers?: HeaderFields | (() => HeaderFields | Promise<HeaderFields>);
@@ -60,14 +63,15 @@ export function connect(options: ConnectOptions): Connection {
 export class Connection {
   /** The server's address without a slash at its end. */
   readonly url: string;
-  readonly #fetch: typeof globalThis.fetch | undefined;
+  readonly #transport: Transport;
   readonly #headers: ConnectOptions["headers"];
   readonly #timeoutMs: number;
   readonly #retry: RetryPolicy | undefined;
 
   constructor(options: ConnectOptions) {
     this.url = serverUrl(options.url);
-    this.#fetch = options.fetch;
+    const node = options.fetch === undefined ? nodeTransport(this.url) : undefined;
+    this.#transport = node ?? fetchTransport(this.url, options.fetch);
     this.#headers = options.headers;
     this.#timeoutMs = options.timeoutMs ?? 30_000;
     this.#retry = options.retry === false ? undefined : retryPolicy(options.retry);
@@ -103,7 +107,7 @@ export class Connection {
     const { signal } = request;
     const label = `${request.method} ${request.path}`;
     const limitMs = (request.timeoutMs ?? this.#timeoutMs) + (request.waitMs ?? 0);
-    const init = await this.#init(request);
+    const headers = await this.#headersOf(request);
     if (signal?.aborted) throw aborted(label, signal);
     // Not AbortSignal.any: on Node 20 a long-lived signal keeps every derived one alive, which a consumer would leak for ever.
     const controller = new AbortController();
@@ -111,16 +115,15 @@ export class Connection {
     const timer = setTimeout(() => controller.abort(timedOut), limitMs);
     signal?.addEventListener("abort", abort);
     try {
-      const fetch = this.#fetch ?? globalThis.fetch;
-      const response = await fetch(this.#address(request), { ...init, signal: controller.signal });
-      // From here on the server has done its part: giving up now would lose the outcome (and received messages with it).
-      signal?.removeEventListener("abort", abort);
-      const text = await response.text();
-      return readAnswer(label, {
-        status: response.status,
-        retryAfter: response.headers.get("retry-after"),
-        text,
+      const answer = await this.#transport(pathOf(request), {
+        method: request.method,
+        headers,
+        body: bodyOf(request),
+        signal: controller.signal,
+        // From here on giving up would lose the outcome (and received messages with it).
+        onAnswer: () => signal?.removeEventListener("abort", abort),
       });
+      return readAnswer(label, answer);
     } catch (cause) {
       if (cause instanceof SluiceError) throw cause;
       if (controller.signal.reason === timedOut) {
@@ -138,21 +141,14 @@ export class Connection {
     }
   }
 
-  async #init({ method, body, idempotencyKey }: ApiRequest): Promise<RequestInit> {
+  async #headersOf({ body, idempotencyKey }: ApiRequest): Promise<TransportRequest["headers"]> {
     const headers: Record<string, string> = {
       accept: "application/json",
       ...(await this.#given()),
     };
     if (idempotencyKey !== undefined) headers["idempotency-key"] = idempotencyKey;
-    // A redirect would turn a POST into a GET; it is answered with unexpected_response instead.
-    if (body === undefined) return { method, headers, redirect: "manual" };
-    headers["content-type"] = "application/json";
-    return {
-      method,
-      headers,
-      redirect: "manual",
-      body: typeof body === "string" ? body : JSON.stringify(body),
-    };
+    if (body !== undefined) headers["content-type"] = "application/json";
+    return headers;
   }
 
   async #given(): Promise<HeaderFields | undefined> {
@@ -164,15 +160,20 @@ export class Connection {
       throw new SluiceError("network", `The headers could not be had: ${reason(cause)}`, { cause });
     }
   }
+}
 
-  #address({ path, query }: ApiRequest): string {
-    if (query === undefined) return this.url + path;
-    const parameters = new URLSearchParams();
-    for (const [name, value] of Object.entries(query)) {
-      if (value !== undefined) parameters.set(name, String(value));
-    }
-    return `${this.url}${path}${parameters.size === 0 ? "" : `?${parameters}`}`;
+function bodyOf({ body }: ApiRequest): string | undefined {
+  if (body === undefined || typeof body === "string") return body;
+  return JSON.stringify(body);
+}
+
+function pathOf({ path, query }: ApiRequest): string {
+  if (query === undefined) return path;
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined) parameters.set(name, String(value));
   }
+  return parameters.size === 0 ? path : `${path}?${parameters}`;
 }
 
 const timedOut = Symbol("timed out");
@@ -196,10 +197,14 @@ function serverUrl(url: string | URL): string {
   return (parsed.origin + parsed.pathname).replace(/\/+$/, "");
 }
 
-/** `fetch failed` alone says nothing: on Node and Bun the reason is in the cause's code or message. */
+/** The message alone may say nothing: `fetch failed`, or of several addresses that were tried nothing at all. */
 function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const cause = error.cause as { code?: unknown; message?: unknown } | undefined;
-  const detail = cause?.code ?? cause?.message;
-  return typeof detail === "string" ? `${error.message} (${detail})` : error.message;
+  const { code, cause } = error as {
+    code?: unknown;
+    cause?: { code?: unknown; message?: unknown };
+  };
+  const detail = cause?.code ?? cause?.message ?? code;
+  if (typeof detail !== "string" || error.message.includes(detail)) return error.message;
+  return error.message === "" ? detail : `${error.message} (${detail})`;
 }

@@ -11,21 +11,30 @@ import { fill } from "./fill.ts";
 import { receiveTimed } from "./receive-timed.ts";
 import { bulk, loadOf } from "./throughput.ts";
 
-/** Messages of a group in their order, groups side by side: how the number of groups bounds the rate. The order is checked. */
+/**
+ * Messages of a group in their order, groups side by side: how the number of groups bounds the rate. The order is checked.
+ *
+ * The receives are small and several at once, as workers make them: a receive that takes a thousand messages of one group
+ * would hide that a group is in one hand at a time.
+ */
 export const fifo: Benchmark = {
   name: "fifo",
   help: "a FIFO queue with 1, 10, 100 and 1,000 message groups",
   run: async (bench): Promise<Report> => {
     const groups = bench.options.groups ?? [1, 10, 100, 1_000];
     const base: Load = {
-      ...loadOf({ ...bulk, messages: 20_000, consumerProcesses: 1 }, bench),
+      ...loadOf(
+        { ...bulk, messages: 20_000, receiveBatch: 10, receivers: 8, consumerProcesses: 1 },
+        bench,
+      ),
       via: "queues",
       queues: 1,
+      publishFirst: true,
     };
     return compare(bench, {
       name: "fifo",
       title: "A FIFO queue by its number of message groups",
-      workload: `${base.messages.toLocaleString("en-US")} messages dealt to the groups in turn, sent in calls of ${base.publishBatch}, one after another, received in batches of up to ${base.receiveBatch}; the order in each group is checked`,
+      workload: `${base.messages.toLocaleString("en-US")} messages dealt to the groups in turn, sent in calls of ${base.publishBatch}, one after another, then received by ${base.receivers} workers in batches of up to ${base.receiveBatch} and acknowledged; the order in each group is checked`,
       metrics: [
         {
           key: "perSecond",

@@ -6,17 +6,17 @@ export interface RetryOptions {
   readonly baseDelayMs?: number;
   /** Upper bound of any wait, in milliseconds, unless the server's `Retry-After` asks for more. Default 5,000. */
   readonly maxDelayMs?: number;
-  /** No attempt begins later than this after the first one, in milliseconds. Default 60,000, at most 300,000. */
+  /** No attempt begins later than this after the first one, in milliseconds. Default 60,000, at most 150,000. */
   readonly budgetMs?: number;
 }
 
 export type RetryPolicy = Required<RetryOptions>;
 
 /**
- * The server remembers an idempotency key for ten minutes; a budget of at most half of that leaves no clock, timeout or
+ * The server remembers an idempotency key for five minutes; a budget of at most half of that leaves no clock, timeout or
  * pause by which a repeat could arrive after its key has been forgotten and store the messages a second time.
  */
-const maxBudgetMs = 300_000;
+const maxBudgetMs = 150_000;
 
 export function retryPolicy(options: RetryOptions = {}): RetryPolicy {
   const policy = {

@@ -27,7 +27,7 @@ export interface QueueMessageOptions extends MessageOptions {
 /** How the call itself is made. */
 export interface CallOptions {
   /**
-   * 1 to 120 visible ASCII characters that name this call, such as an outbox row's id: made again within 10 minutes,
+   * 1 to 120 visible ASCII characters that name this call, such as an outbox row's id: made again within 5 minutes,
    * even by another process, it stores nothing and returns the same ids. Default: a random one, so that only the
    * producer's own retries are covered.
    */

@@ -15,7 +15,7 @@ import { insertPublished } from "./insert-published.ts";
 import { insertPublishedFifo } from "./insert-published-fifo.ts";
 
 export interface WriteOptions {
-  /** Repeats with the same key within 10 minutes store nothing again and get the same answer. */
+  /** Repeats with the same key within 5 minutes store nothing again and get the same answer. */
   idempotencyKey?: string | undefined;
 }
 

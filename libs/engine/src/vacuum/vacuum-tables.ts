@@ -22,10 +22,20 @@ const DEAD_SHARE = 0.1;
 /** Rows inserted, after which the pages should be marked as visible to all. */
 const NEW_ROWS = 100_000;
 const NEW_SHARE = 0.5;
+/**
+ * A table larger than this, in bytes, and so much for each row, is vacuumed although few rows are dead: the space at its end
+ * is given back only when nothing is there, and the row that was in the way may have been a single one. Not more often
+ * than every so many seconds, since what is in the way may stay.
+ */
+const LARGE_TABLE = 16 * 1024 * 1024;
+const LARGE_ROW = 8_192;
+const LARGE_EVERY = 30;
 
 interface Worn {
   table: string;
   dead: number;
+  /** Far larger than its rows need. */
+  hollow: boolean;
 }
 
 /**
@@ -46,11 +56,13 @@ export class Vacuum {
   async runOnce(signal?: AbortSignal): Promise<string[]> {
     const sql = this.#sql;
     const done: string[] = [];
-    for (const { table, dead } of await findWorn(sql)) {
+    for (const { table, dead, hollow } of await findWorn(sql)) {
       if (signal?.aborted) return done;
       const xmin = (await findHorizonHolder(sql))?.xmin;
       if (xmin !== undefined && this.#stuck.get(table) === xmin) continue;
-      await sql`VACUUM (SKIP_LOCKED) ${sql(table)}`;
+      // Where few rows are dead a vacuum spares itself the indexes: their pointers stay, and with them the end of the table.
+      if (hollow) await sql`VACUUM (SKIP_LOCKED, INDEX_CLEANUP ON) ${sql(table)}`;
+      else await sql`VACUUM (SKIP_LOCKED) ${sql(table)}`;
       done.push(table);
       const left = await deadRowsOf(sql, table);
       if (xmin !== undefined && left > dead / 2) this.#stuck.set(table, xmin);
@@ -63,14 +75,19 @@ export class Vacuum {
 /** A table counts with what it stores out of line, which is vacuumed with it. */
 async function findWorn(sql: Sql): Promise<Worn[]> {
   return await sql<Worn[]>`
-    SELECT t.relname AS table, s.n_dead_tup::float8 AS dead
+    SELECT t.relname AS table, s.n_dead_tup::float8 AS dead, hollow
     FROM pg_class t
     JOIN pg_stat_all_tables s ON s.relid = t.oid
     LEFT JOIN pg_stat_all_tables o ON o.relid = t.reltoastrelid
+    CROSS JOIN LATERAL (
+      SELECT pg_relation_size(t.oid) > ${LARGE_TABLE}::bigint + ${LARGE_ROW}::int * (s.n_live_tup + s.n_dead_tup)
+             OR coalesce(pg_relation_size(o.relid) > ${LARGE_TABLE}::bigint + ${LARGE_ROW}::int * (o.n_live_tup + o.n_dead_tup), false) AS hollow
+    ) size
     WHERE t.relnamespace = 'public'::regnamespace AND t.relname = ANY(string_to_array(${HOT_TABLES.join()}, ','))
       AND (s.n_dead_tup > ${DEAD_ROWS}::int + ${DEAD_SHARE}::float8 * s.n_live_tup
            OR o.n_dead_tup > ${DEAD_ROWS}::int + ${DEAD_SHARE}::float8 * o.n_live_tup
-           OR s.n_ins_since_vacuum > ${NEW_ROWS}::int + ${NEW_SHARE}::float8 * s.n_live_tup)
+           OR s.n_ins_since_vacuum > ${NEW_ROWS}::int + ${NEW_SHARE}::float8 * s.n_live_tup
+           OR hollow AND coalesce(s.last_vacuum < clock_timestamp() - make_interval(secs => ${LARGE_EVERY}::int), true))
     ORDER BY s.n_dead_tup DESC`;
 }
 

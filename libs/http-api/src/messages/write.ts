@@ -67,7 +67,7 @@ const resultsSchema = z.object({
 const idempotencyHeader = z.object({
   "Idempotency-Key": z.string().optional().openapi({
     description:
-      "1 to 128 printable ASCII characters. A repeat within 10 minutes stores nothing again and answers the same ids.",
+      "1 to 128 printable ASCII characters. A repeat within 5 minutes stores nothing again and answers the same ids.",
   }),
 });
 

@@ -14,8 +14,8 @@ process.once("message", (assignment: Assignment) => {
   run(assignment).then(
     () => process.disconnect(),
     (error: unknown) => {
-      report({ type: "failed", message: error instanceof Error ? error.message : String(error) });
-      process.exit(1);
+      const message = error instanceof Error ? error.message : String(error);
+      void report({ type: "failed", message }).then(() => process.exit(1));
     },
   );
 });
@@ -27,12 +27,12 @@ async function run(assignment: Assignment): Promise<void> {
   const started = new Promise((resolve) => {
     process.once("message", resolve);
   });
-  report({ type: "ready" });
+  await report({ type: "ready" });
   await started;
   const before = performance.now();
   const done = await work();
   const seconds = (performance.now() - before) / 1_000;
-  report({ type: "done", ...done, seconds, cpuSeconds: cpuSeconds() });
+  await report({ type: "done", ...done, seconds, cpuSeconds: cpuSeconds() });
 }
 
 function prepare(
@@ -51,6 +51,9 @@ function prepare(
   }
 }
 
-function report(message: Report): void {
-  process.send?.(message);
+/** Resolves when it is on its way: a process that ends sooner takes a long report with it. */
+function report(message: Report): Promise<void> {
+  return new Promise((resolve) => {
+    process.send?.(message, () => resolve());
+  });
 }

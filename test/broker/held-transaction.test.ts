@@ -68,8 +68,11 @@ async function pagesOf(sql: Sql, { text, parameters }: Statement): Promise<numbe
 
 /** The same claim, begun at the front of the queue. */
 function fromTheFront({ text, parameters }: Statement): Statement {
-  const place = Number(/\$(\d+)::bigint \* interval '1 millisecond' AS floor/.exec(text)?.[1]);
-  return { text, parameters: parameters.map((value, index) => (index + 1 === place ? 0 : value)) };
+  const place = Number(/\$(\d+)::bigint\[\]\s*\) AS r\(/.exec(text)?.[1]);
+  return {
+    text,
+    parameters: parameters.map((value, index) => (index + 1 === place ? "{0}" : value)),
+  };
 }
 
 describe("while a transaction keeps every dead slice where it is", () => {

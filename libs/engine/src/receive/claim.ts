@@ -1,4 +1,4 @@
-import type { Sql } from "@sluice/database";
+import { numbers, type Sql } from "@sluice/database";
 
 import { millisecond } from "./find-visible.ts";
 import { quietSlices } from "./quiet-slices.ts";
@@ -50,8 +50,6 @@ export interface ClaimRequest {
   visibilityTimeout: number | undefined;
   /** Where to start, in ms since the epoch; default the front of the queue. See ScanFloor. */
   from?: number | undefined;
-  /** Only for tenants other than these, and for messages without one; see quietSlices. */
-  quiet?: QuietRequest | undefined;
 }
 
 export interface QuietRequest {
@@ -65,7 +63,8 @@ export interface QuietRequest {
 export const LOOK_AHEAD = 2_000;
 
 /**
- * Claims visible slices of a queue, oldest first, whole where they fit; skips those that another claim is taking.
+ * Claims visible slices of queues, of each the oldest first, whole where they fit; skips those that another claim is
+ * taking. One statement, however many queues ask: most of what a claim costs is the statement.
  *
  * - The clock is Postgres' own, read once as the claim starts. A deadline is rounded up to whole milliseconds, so that
  *   it passes through a receipt handle unchanged and is never short of the timeout.
@@ -80,35 +79,70 @@ export const LOOK_AHEAD = 2_000;
  *   and the handles of the two must differ.
  * - A claim that finds nothing says when there will be something, so that whoever waits needs no second query.
  * - It starts at the floor that it is given, and says where it found the first slice, for the next floor.
+ *
+ * @param requests - Each of another queue.
+ * @returns What was claimed for each, in order.
  */
-export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
-  const { queueId, account, max, visibilityTimeout, quiet } = request;
-  const from = millisecond(request.from ?? -Infinity);
+export async function claim(sql: Sql, requests: readonly ClaimRequest[]): Promise<Claim[]> {
+  return await claimBy(sql, requests, oldestSlices(sql));
+}
+
+/** The same for one queue, and only for tenants that are not noisy, and for messages without one; see quietSlices. */
+export async function claimQuiet(
+  sql: Sql,
+  request: ClaimRequest & { quiet: QuietRequest },
+): Promise<Claim> {
+  const [found] = await claimBy(sql, [request], quietSlices(sql, request, request.quiet), true);
+  return found ?? nothing();
+}
+
+type Fragment = ReturnType<typeof oldestSlices>;
+
+async function claimBy(
+  sql: Sql,
+  requests: readonly ClaimRequest[],
+  visible: Fragment,
+  quiet = false,
+): Promise<Claim[]> {
+  const timeouts = requests.map(({ visibilityTimeout }) => visibilityTimeout ?? "NULL");
   const rows = await sql<(ClaimRow | SummaryRow)[]>`
     WITH RECURSIVE queue AS MATERIALIZED (
-      SELECT clock_timestamp() AS now, retention, paused, dead_letter_queue_id, nextval('lease_ids') AS lease,
-             CASE WHEN EXISTS (SELECT FROM queues d WHERE d.id = queues.dead_letter_queue_id)
-               THEN max_receive_count ELSE 2147483647 END AS max_receive_count,
+      SELECT q.id, q.account, r.max, r.slices, q.paused, q.retention, q.dead_letter_queue_id, clock_timestamp() AS now,
+             clock_timestamp() - make_interval(secs => q.retention) AS expired, nextval('lease_ids') AS lease,
+             CASE WHEN EXISTS (SELECT FROM queues d WHERE d.id = q.dead_letter_queue_id)
+               THEN q.max_receive_count ELSE 2147483647 END AS max_receive_count,
              date_trunc('milliseconds', clock_timestamp()) + interval '1 millisecond'
-               + make_interval(secs => coalesce(${visibilityTimeout ?? null}::int, visibility_timeout)) AS deadline,
-             timestamptz 'epoch' + ${from}::bigint * interval '1 millisecond' AS floor
-      FROM queues WHERE id = ${queueId}::bigint AND account = ${account}::bigint
-    ), ${quiet ? quietSlices(sql, request, quiet) : oldestSlices(sql, request)}, counted AS (
-      SELECT row, pending, bit_count(pending::bit(64)) AS messages,
-             sum(bit_count(pending::bit(64))) OVER (ORDER BY visible_at, batch_id ROWS UNBOUNDED PRECEDING) AS upto
-      FROM visible WHERE NOT exhausted
+               + make_interval(secs => coalesce(r.visibility_timeout, q.visibility_timeout)) AS deadline,
+             timestamptz 'epoch' + r.since * interval '1 millisecond' AS floor
+      FROM unnest(
+        ${numbers(requests.map(({ queueId }) => queueId))}::bigint[],
+        ${numbers(requests.map(({ account }) => account))}::bigint[],
+        ${numbers(requests.map(({ max }) => max))}::int[],
+        ${numbers(requests.map(({ slices }) => slices))}::int[],
+        ${numbers(timeouts)}::int[],
+        ${numbers(requests.map(({ from = -Infinity }) => millisecond(from)))}::bigint[]
+      ) AS r(queue_id, account, max, slices, visibility_timeout, since)
+      JOIN queues q ON q.id = r.queue_id AND q.account = r.account
+    ), ${visible}, counted AS (
+      SELECT v.row, v.pending, q.max, bit_count(v.pending::bit(64)) AS messages,
+             sum(bit_count(v.pending::bit(64)))
+               OVER (PARTITION BY q.id ORDER BY v.visible_at, v.batch_id ROWS UNBOUNDED PRECEDING) AS upto
+      FROM queue q JOIN visible v ON v.queue_id = q.id
+      WHERE NOT v.exhausted
     ), dead_letter_queue AS MATERIALIZED (
-      SELECT id FROM queues
-      WHERE id = (SELECT dead_letter_queue_id FROM queue) AND EXISTS (SELECT FROM visible WHERE exhausted)
+      SELECT d.id FROM queues d
+      WHERE d.id IN (SELECT q.dead_letter_queue_id FROM queue q WHERE EXISTS (
+        SELECT FROM visible v WHERE v.exhausted AND v.queue_id = q.id))
+      ORDER BY d.id
       FOR KEY SHARE
     ), dead AS (
       UPDATE slices s
-      SET queue_id = dead_letter_queue.id, visible_at = queue.now, lease = 0, receive_count = 0, moved = false,
+      SET queue_id = d.id, visible_at = q.now, lease = 0, receive_count = 0, moved = false,
           first_received_at = NULL, source_queue_id = s.queue_id,
           failure_reason = coalesce(failure_reason, 'received ' || receive_count
             || CASE receive_count WHEN 1 THEN ' time' ELSE ' times' END || ' without being acknowledged')
-      FROM visible, queue, dead_letter_queue
-      WHERE visible.exhausted AND s.ctid = visible.row
+      FROM visible v JOIN queue q ON q.id = v.queue_id JOIN dead_letter_queue d ON d.id = q.dead_letter_queue_id
+      WHERE v.exhausted AND s.ctid = v.row
       RETURNING s.account, s.queue_id, s.source_queue_id, s.pending
     ), dead_counted AS (
       SELECT account, queue_id, source_queue_id, sum(bit_count(pending::bit(64)))::int AS messages
@@ -121,15 +155,15 @@ export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
     ), split AS MATERIALIZED (
       SELECT row, (SELECT bit_or(1::bigint << bit) FROM (
                SELECT bit FROM generate_series(0, 62) bit WHERE pending >> bit & 1 = 1
-               ORDER BY bit LIMIT ${max}::int - (upto - messages)) lowest) AS taken
+               ORDER BY bit LIMIT max - (upto - messages)) lowest) AS taken
       FROM counted
-      WHERE upto > ${max}::int AND upto - messages < ${max}::int AND (upto - messages) * 2 < ${max}::int
+      WHERE upto > max AND upto - messages < max AND (upto - messages) * 2 < max
     ), whole AS (
       UPDATE slices s
       SET visible_at = queue.deadline, lease = nextval('lease_ids'), receive_count = receive_count + 1, moved = false,
           received_at = queue.now, first_received_at = coalesce(first_received_at, queue.now)
       FROM counted, queue
-      WHERE s.ctid = counted.row AND counted.upto <= ${max}::int
+      WHERE s.ctid = counted.row AND s.queue_id = queue.id AND counted.upto <= counted.max
       RETURNING s.*
     ), rest AS (
       UPDATE slices s SET pending = pending & ~split.taken FROM split WHERE s.ctid = split.row
@@ -137,46 +171,52 @@ export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim> {
     ), part AS (
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, lease, sent_at, received_at, first_received_at,
                           receive_count, source_queue_id, failure_reason, group_id, envelope, published_at)
-      SELECT queue_id, queue.deadline, batch_id, taken, account, queue.lease, sent_at, queue.now,
+      SELECT queue_id, queue.deadline, batch_id, taken, rest.account, queue.lease, sent_at, queue.now,
              coalesce(first_received_at, queue.now), receive_count + 1, source_queue_id, failure_reason, group_id, envelope, published_at
-      FROM rest, queue
+      FROM rest JOIN queue ON queue.id = rest.queue_id
       RETURNING *
     ), claimed AS (
       SELECT * FROM whole UNION ALL SELECT * FROM part
     )
-    SELECT batch_id, pending, lease, receive_count, source_queue_id, failure_reason, group_id, envelope,
+    SELECT queue_id, batch_id, pending, lease, receive_count, source_queue_id, failure_reason, group_id, envelope,
            extract(epoch FROM visible_at)::float8 * 1000 AS visible_at, extract(epoch FROM sent_at)::float8 * 1000 AS sent_at,
            extract(epoch FROM first_received_at)::float8 * 1000 AS first_received_at,
            extract(epoch FROM published_at)::float8 * 1000 AS published_at
     FROM claimed
     UNION ALL
-    SELECT NULL, NULL, NULL, (SELECT sum(messages)::int FROM dead_counted), (SELECT min(queue_id) FROM dead_counted), NULL,
+    SELECT queue.id, NULL, NULL, NULL, dead.messages, dead.queue_id, NULL,
            ${quiet ? sql`(SELECT min(group_id) FROM last_tenant)` : sql`NULL`}, NULL,
-           extract(epoch FROM ${quiet ? sql`NULL::timestamptz` : firstSlice(sql, request)})::float8 * 1000,
+           extract(epoch FROM ${quiet ? sql`NULL::timestamptz` : firstSlice(sql)})::float8 * 1000,
            extract(epoch FROM now)::float8 * 1000, NULL, NULL
-    FROM queue WHERE NOT paused`;
-  const claimed: Claim = { slices: [], deadLetters: undefined, dueIn: undefined };
+    FROM queue LEFT JOIN dead_counted dead ON dead.source_queue_id = queue.id WHERE NOT paused`;
+  const claims = new Map(requests.map(({ queueId }) => [queueId, nothing()]));
   for (const row of rows) {
+    const claimed = claims.get(row.queue_id);
+    if (!claimed) continue;
     if (isClaimed(row)) claimed.slices.push(claimedSlice(row));
-    else summarize(claimed, row, quiet !== undefined);
+    else summarize(claimed, row, quiet);
   }
-  claimed.slices.sort(bySendingTime);
-  return claimed;
+  for (const claimed of claims.values()) finish(claimed);
+  return [...claims.values()];
 }
 
-/** SQL: the visible slices of the queue from the floor on, in order, locked. */
-function oldestSlices(sql: Sql, { queueId, account, slices }: ClaimRequest) {
+function nothing(): Claim {
+  return { slices: [], deadLetters: undefined, dueIn: undefined };
+}
+
+/** SQL: the visible slices of each queue from its floor on, in order, locked. */
+function oldestSlices(sql: Sql) {
   return sql`visible AS (
-      SELECT ctid AS row, pending, visible_at, batch_id,
-             receive_count >= (SELECT max_receive_count FROM queue) AS exhausted
-      FROM slices
-      WHERE queue_id = ${queueId}::bigint AND account = ${account}::bigint
-        AND visible_at >= (SELECT floor FROM queue) AND visible_at <= (SELECT now FROM queue)
-        AND sent_at > (SELECT now - make_interval(secs => retention) FROM queue)
-        AND NOT (SELECT paused FROM queue)
-      ORDER BY visible_at, batch_id
-      LIMIT ${slices}::int
-      FOR UPDATE SKIP LOCKED
+      SELECT s.* FROM queue q CROSS JOIN LATERAL (
+        SELECT s.ctid AS row, s.queue_id, s.pending, s.visible_at, s.batch_id, s.receive_count >= q.max_receive_count AS exhausted
+        FROM slices s
+        WHERE s.queue_id = q.id AND s.account = q.account AND s.visible_at >= q.floor AND s.visible_at <= q.now
+          AND s.sent_at > q.expired
+        ORDER BY s.visible_at, s.batch_id
+        LIMIT q.slices
+        FOR UPDATE SKIP LOCKED
+      ) s
+      WHERE NOT q.paused
     )`;
 }
 
@@ -184,13 +224,11 @@ function oldestSlices(sql: Sql, { queueId, account, slices }: ClaimRequest) {
  * SQL: the time of the first slice from the floor on that is visible now or soon, locked by somebody else or not: what
  * another claim has locked it may leave where it is, and then the next one has to begin there.
  */
-function firstSlice(sql: Sql, { queueId, account }: ClaimRequest) {
+function firstSlice(sql: Sql) {
   return sql`(
       SELECT s.visible_at FROM slices s
-      WHERE s.queue_id = ${queueId}::bigint AND s.account = ${account}::bigint
-        AND s.visible_at >= (SELECT floor FROM queue)
-        AND s.visible_at < (SELECT now + ${LOOK_AHEAD}::int * interval '1 millisecond' FROM queue)
-        AND s.sent_at > (SELECT now - make_interval(secs => retention) FROM queue)
+      WHERE s.queue_id = queue.id AND s.account = queue.account AND s.visible_at >= queue.floor
+        AND s.visible_at < queue.now + ${LOOK_AHEAD}::int * interval '1 millisecond' AND s.sent_at > queue.expired
       ORDER BY s.visible_at, s.batch_id LIMIT 1)`;
 }
 
@@ -204,9 +242,13 @@ function summarize(claimed: Claim, row: SummaryRow, quiet: boolean): void {
   }
   const first = row.visible_at ?? undefined;
   claimed.scan = { now: row.sent_at, first };
-  if (claimed.slices.length === 0 && !claimed.deadLetters && first !== undefined) {
-    claimed.dueIn = first - row.sent_at;
-  }
+}
+
+function finish(claimed: Claim): void {
+  const { scan, slices, deadLetters } = claimed;
+  if (slices.length === 0 && !deadLetters && scan?.first !== undefined)
+    claimed.dueIn = scan.first - scan.now;
+  slices.sort(bySendingTime);
 }
 
 function isClaimed(row: ClaimRow | SummaryRow): row is ClaimRow {
@@ -240,8 +282,9 @@ function bySendingTime(a: ClaimedSlice, b: ClaimedSlice): number {
   );
 }
 
-/** The last row, in the columns of a claimed slice. */
+/** What is to be said of each queue, in the columns of a claimed slice. */
 interface SummaryRow {
+  queue_id: string;
   batch_id: null;
   /** Where dead letters went, and how many. */
   source_queue_id: string | null;
@@ -255,6 +298,7 @@ interface SummaryRow {
 }
 
 interface ClaimRow {
+  queue_id: string;
   batch_id: string;
   pending: string;
   lease: string;

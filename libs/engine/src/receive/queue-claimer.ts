@@ -3,10 +3,17 @@ import type { Sql } from "@sluice/database";
 import { overLimit } from "../errors.ts";
 import { claimFifo, type FifoClaim } from "./claim-fifo.ts";
 import { byGroup } from "./fifo-slice.ts";
-import { claim, type Claim, type ClaimedSlice, type ClaimRequest } from "./claim.ts";
+import {
+  claimQuiet,
+  type Claim,
+  type ClaimedSlice,
+  type ClaimRequest,
+  type QuietRequest,
+} from "./claim.ts";
 import { countInFlight, countInFlightFifo } from "./count-in-flight.ts";
 import { InFlight, MAX_IN_FLIGHT } from "./in-flight.ts";
 import { ScanFloor } from "./scan-floor.ts";
+import type { GroupCommit } from "../write/group-commit.ts";
 
 /** A receive that waits for messages of one queue. */
 export interface Waiter {
@@ -22,6 +29,8 @@ export interface Waiter {
 
 export interface QueueClaimerOptions {
   sql: Sql;
+  /** Claims of all queues of this process. */
+  claims: GroupCommit<ClaimRequest, Claim>;
   fifo: boolean;
   queueId: string;
   account: string;
@@ -279,9 +288,14 @@ export class QueueClaimer {
     return Math.min(MAX_SLICES, Math.ceil(messages / this.#density) + 1);
   }
 
-  async #claimOnce(request: ClaimRequest, isContinued: boolean): Promise<Claim> {
+  async #claimOnce(
+    request: ClaimRequest & { quiet?: QuietRequest },
+    isContinued: boolean,
+  ): Promise<Claim> {
+    const { sql, claims } = this.#options;
+    const { quiet } = request;
     try {
-      const found = await claim(this.#options.sql, request);
+      const found = await (quiet ? claimQuiet(sql, { ...request, quiet }) : claims.add(request));
       if (found.deadLetters) this.#options.deadLettered(found.deadLetters);
       const messages = messagesIn(found.slices);
       if (messages > 0) {

@@ -60,7 +60,7 @@ export function quietSlices(
       ) quiet
       ORDER BY visible_at, batch_id LIMIT ${slices}::int
     ), visible AS (
-      SELECT s.ctid AS row, s.pending, s.visible_at, s.batch_id,
+      SELECT s.ctid AS row, s.queue_id, s.pending, s.visible_at, s.batch_id,
              s.receive_count >= (SELECT max_receive_count FROM queue) AS exhausted
       FROM candidates c JOIN slices s ON s.ctid = c.row AND s.visible_at = c.visible_at AND s.batch_id = c.batch_id
       WHERE s.queue_id = ${queueId}::bigint AND s.account = ${account}::bigint AND NOT (SELECT paused FROM queue)

@@ -1,7 +1,8 @@
 import type { Sql } from "@sluice/database";
 
 import { queueNotFound } from "../errors.ts";
-import { LOOK_AHEAD, type ClaimedSlice } from "./claim.ts";
+import { GroupCommit } from "../write/group-commit.ts";
+import { claim, LOOK_AHEAD, type Claim, type ClaimedSlice, type ClaimRequest } from "./claim.ts";
 import { nextVisible } from "./find-visible.ts";
 import { StragglerSearch } from "./straggler-search.ts";
 import { QueueClaimer, type Waiter } from "./queue-claimer.ts";
@@ -38,6 +39,8 @@ const CLAIMED_ELSEWHERE = 20;
 /** How long a queue that nobody asks for is remembered with its scan floor, in ms; then its next claim starts at the front. */
 const REMEMBERED = 60_000;
 const MAX_REMEMBERED = 10_000;
+/** Slices that one statement looks at, for however many queues. */
+const MAX_SLICES = 2_000;
 
 /**
  * Holds the receives of this process that wait. A waiting receive is an entry in a map: no connection, no query of its
@@ -49,6 +52,7 @@ export class WaitingRoom {
   readonly #options: WaitingRoomOptions;
   readonly #claimers = new Map<string, QueueClaimer>();
   readonly #stragglers: StragglerSearch;
+  readonly #claims: GroupCommit<ClaimRequest, Claim>;
   #poll: NodeJS.Timeout | undefined;
   #polling: Promise<void> = Promise.resolve();
   /** Queues whose next message becomes visible before the next poll. */
@@ -58,6 +62,15 @@ export class WaitingRoom {
   constructor(options: WaitingRoomOptions) {
     this.#options = options;
     this.#stragglers = new StragglerSearch(options.sql);
+    // One message a publish to ten queues (`npm run bench -- small latency`): with a statement for each queue 10,100 deliveries/s
+    // and a median of 30 ms, with one for all 12,400 and 20 ms; with two or four of those at once 8,600 and 5,100.
+    this.#claims = new GroupCommit({
+      write: (requests) => claim(options.sql, requests),
+      weigh: ({ slices }) => slices,
+      maxRound: MAX_SLICES,
+      // Bounded by the queues that are received from: each has one claim at a time.
+      maxWaiting: Infinity,
+    });
   }
 
   receive(request: ReceiveRequest): Promise<ClaimedSlice[]> {
@@ -156,7 +169,17 @@ export class WaitingRoom {
         this.#signalIn(queueId, Math.max(ms, CLAIMED_ELSEWHERE));
       };
       const { sql, deadLettered } = this.#options;
-      claimer = new QueueClaimer({ sql, fifo, queueId, account, name, release, due, deadLettered });
+      claimer = new QueueClaimer({
+        sql,
+        claims: this.#claims,
+        fifo,
+        queueId,
+        account,
+        name,
+        release,
+        due,
+        deadLettered,
+      });
       this.#claimers.set(queueId, claimer);
     }
     return claimer;

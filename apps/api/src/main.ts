@@ -9,6 +9,7 @@ import {
   createMetrics,
   runProcess,
   sealingKeyOf,
+  shutdownProblems,
   untilAvailable,
 } from "@sluice/runtime";
 
@@ -16,7 +17,7 @@ import {
 runProcess({
   name: "api",
   config: apiConfig,
-  check: authenticationProblems,
+  check: (config) => [...authenticationProblems(config), ...shutdownProblems(config)],
   start: async ({ config, logger, signal }) => {
     await untilAvailable("Postgres", () => migrate(config.databaseUrl), {
       logger,
@@ -41,8 +42,8 @@ runProcess({
     });
     const metrics = createMetrics();
     const observer = messageMetrics(metrics, logger);
-    const { account, host, port, region, publicUrl, signNotifications: signed } = config;
-    const notifications = { region, publicUrl, signed };
+    const { account, host, port, maxConnections, region, publicUrl } = config;
+    const notifications = { region, publicUrl, signed: config.signNotifications };
     const guards = { deletedQueueName: config.deletedQueueNameGuard, purge: config.purgeGuard };
     const sealingKey = sealingKeyOf(config);
     const accessKeys = sealingKey && new AccessKeys(database.control, sealingKey);
@@ -56,6 +57,8 @@ runProcess({
       notifications,
       host,
       port,
+      maxConnections,
+      stopDelayMs: config.shutdownDelay * 1_000,
       guards,
       accessKeys,
       protocols: [awsProtocols({ region, accessKeys })],

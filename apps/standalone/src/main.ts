@@ -38,8 +38,8 @@ runProcess({
       logger,
       watchedQueues: config.queueMetrics,
     });
-    const { account, host, port, region, publicUrl, signNotifications: signed } = config;
-    const notifications = { region, publicUrl, signed };
+    const { account, host, port, maxConnections, region, publicUrl } = config;
+    const notifications = { region, publicUrl, signed: config.signNotifications };
     const guards = { deletedQueueName: config.deletedQueueNameGuard, purge: config.purgeGuard };
     const sealingKey = sealingKeyOf(config);
     const accessKeys = sealingKey && new AccessKeys(database.control, sealingKey);
@@ -53,6 +53,7 @@ runProcess({
       notifications,
       host,
       port,
+      maxConnections,
       guards,
       accessKeys,
       protocols: [awsProtocols({ region, accessKeys })],

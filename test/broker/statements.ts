@@ -34,9 +34,11 @@ async function settingsOf(database: Database): Promise<Record<string, string>> {
   return Object.fromEntries(rows.map(({ name, setting }) => [name, setting]));
 }
 
-/** Claims of one queue among statements. */
+/** Claims of one queue among statements; of standard queues one statement claims for several. */
 export function claimsOf(statements: readonly Statement[], queueId: string): number {
-  return statements.filter(
-    ({ text, parameters }) => text.includes("lease_ids") && parameters.includes(queueId),
-  ).length;
+  return statements.filter(({ text, parameters }) => {
+    if (!text.includes("lease_ids")) return false;
+    const queueIds = /^\{([\d,]*)\}$/.exec(String(parameters[0]))?.[1]?.split(",");
+    return queueIds?.includes(queueId) ?? parameters.includes(queueId);
+  }).length;
 }

@@ -29,6 +29,8 @@ runProcess({
       url: config.databaseUrl,
       pool: config.databasePool,
       name: "sluice-dispatcher",
+      // Nobody is told of a fan-out; a receive of what it delivered flushes it, and without one it is done again.
+      lazy: true,
     });
     const metrics = createMetrics();
     const observer = messageMetrics(metrics, logger);

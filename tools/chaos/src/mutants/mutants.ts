@@ -29,7 +29,7 @@ export const mutants: readonly Mutant[] = [
     name: "commits-asynchronously",
     what: "commits are answered before Postgres has written its log",
     file: "database/connect",
-    edits: [['synchronous_commit: "on"', 'synchronous_commit: "off"']],
+    edits: [['lazy ? "off" : "on"', '"off"']],
     nemeses: "kill-postgres",
   },
   {

@@ -1,15 +1,20 @@
-import { numbers, texts, type Sql, type Transaction } from "@sluice/database";
+import type { Sql, Transaction } from "@sluice/database";
 
 import { lockGroups, lockQueues } from "../message-group/locks.ts";
-import { RECORD_SEPARATOR } from "../publish/insert-published.ts";
 import type { IdempotencyKey, NewBatch } from "../write/batch-writer.ts";
-import { decodeStoredCall, type StoredMessage } from "../write/stored-call.ts";
+import {
+  fifoMessageRows,
+  fifoMessagesOf,
+  rememberCalls,
+  storedBatchesOf,
+  storeFresh,
+  type FifoMessage,
+  type StoredBatches,
+  type StoredRow,
+} from "../write/fifo-write.ts";
 
 /** How long a deduplication id counts from its first acceptance on, in seconds (LIMITS: queues, topics). */
 export const DEDUPLICATION_INTERVAL = 300;
-
-/** What became of messages: batch id → its messages in order of their bits. Batches whose queue is gone are missing. */
-export type StoredBatches = Map<string, StoredMessage[]>;
 
 /**
  * Stores batches in FIFO queues, in the order of their messages, but for what the queue was sent within the last five
@@ -42,38 +47,6 @@ export async function insertFifo(
   return storedBatchesOf(stored);
 }
 
-export function storedBatchesOf(rows: readonly StoredRow[]): StoredBatches {
-  const byBatch: StoredBatches = new Map();
-  for (const { batch_id, message_id, sequence_number } of rows) {
-    const message = { messageId: message_id, sequenceNumber: sequence_number };
-    const of = byBatch.get(batch_id);
-    if (of) of.push(message);
-    else byBatch.set(batch_id, [message]);
-  }
-  return byBatch;
-}
-
-/** A message on its way into a FIFO topic or queue. */
-export interface FifoMessage {
-  targetId: string;
-  account: string;
-  batchId: string;
-  bit: number;
-  messageId: string;
-  groupId: string;
-  deduplicationId: string;
-  /** The Idempotency-Key of its call; empty without one. */
-  key: string;
-  /** Of the call with that key. */
-  messageCount: number;
-}
-
-export interface StoredRow {
-  batch_id: string;
-  message_id: string;
-  sequence_number: string;
-}
-
 async function insert(
   tx: Transaction,
   batches: readonly NewBatch[],
@@ -82,40 +55,13 @@ async function insert(
   return await tx<StoredRow[]>`
     WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
     messages AS MATERIALIZED (
-      SELECT m.*, clock.now AS sent_at, clock.now + make_interval(secs => q.delay) AS visible_at, q.delay > 0 AS delayed,
+      SELECT m.*, m.target_id AS queue_id, clock.now AS sent_at, clock.now + make_interval(secs => q.delay) AS visible_at, q.delay > 0 AS delayed,
              NULL AS envelope, NULL AS failure_reason,
              CASE q.deduplication_scope WHEN 'messageGroup' THEN m.group_id ELSE '' END AS scope
-      FROM unnest(
-        ${numbers(messages.map((message) => message.account))}::bigint[],
-        ${numbers(messages.map((message) => message.targetId))}::bigint[],
-        ${numbers(messages.map((message) => message.batchId))}::bigint[],
-        ${numbers(messages.map((message) => message.bit))}::int[],
-        ${texts(messages.map((message) => message.messageId))}::uuid[],
-        ${texts(messages.map((message) => message.groupId))}::text[],
-        ${texts(messages.map((message) => message.deduplicationId))}::text[],
-        ${texts(messages.map((message) => message.key))}::text[],
-        ${numbers(messages.map((message) => message.messageCount))}::int[]
-      ) WITH ORDINALITY AS m(account, queue_id, batch_id, bit, message_id, group_id, deduplication_id, key, message_count, n)
-      JOIN queues q ON q.id = m.queue_id AND q.account = m.account
+      FROM ${fifoMessageRows(tx, messages)}
+      JOIN queues q ON q.id = m.target_id AND q.account = m.account
       CROSS JOIN clock
-    ), ${fifoDeliveries(tx)}, stored AS (
-      INSERT INTO batches (id, account, sent_at, message_count, payload)
-      SELECT b.id, b.account, clock.now, b.message_count, b.payload
-      FROM clock, unnest(
-        ${numbers(batches.map((batch) => batch.account))}::bigint[],
-        ${numbers(batches.map((batch) => batch.lines.length))}::smallint[],
-        ${numbers(batches.map((batch) => batch.id))}::bigint[],
-        string_to_array(${batches.map((batch) => batch.lines.join("\n")).join(RECORD_SEPARATOR)}, ${RECORD_SEPARATOR})
-      ) AS b(account, message_count, id, payload)
-      WHERE b.id IN (SELECT batch_id FROM answered WHERE fresh)
-    ), keys AS (
-      INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
-      SELECT account, key, 'queue', queue_id, message_count,
-             'fifo ' || string_agg(message_id || '/' || sequence_number, ' ' ORDER BY n)
-      FROM answered WHERE key <> '' GROUP BY account, key, queue_id, message_count
-      -- Two processes that write the same keys wait for each other, never in a circle.
-      ORDER BY account, key
-    )
+    ), ${fifoDeliveries(tx)}, ${storeFresh(tx, batches)}, ${rememberCalls(tx, "queue")}
     SELECT batch_id, message_id, sequence_number FROM answered ORDER BY n`;
 }
 
@@ -173,37 +119,4 @@ export function fifoDeliveries(sql: Sql | Transaction) {
       ON CONFLICT (queue_id, scope, deduplication_id) DO UPDATE
       SET accepted_at = excluded.accepted_at, message_id = excluded.message_id, sequence_number = excluded.sequence_number
     )`;
-}
-
-/** A stored line begins with the id of its message. */
-const ID_AT = '"messageId":"'.length;
-const ID_LENGTH = 36;
-
-export function fifoMessagesOf(
-  batches: readonly NewBatch[],
-  keys: readonly IdempotencyKey[],
-): FifoMessage[] {
-  const keyOf = new Map<string, IdempotencyKey>();
-  for (const key of keys) {
-    for (const { batchId, firstBit, count } of decodeStoredCall(key.storedCall).runs) {
-      for (let bit = firstBit; bit < firstBit + count; bit += 1)
-        keyOf.set(`${batchId}/${bit}`, key);
-    }
-  }
-  return batches.flatMap(({ id, account, targetId, lines, messages }) =>
-    messages.map(({ groupId, deduplicationId = "" }, bit) => {
-      const key = keyOf.get(`${id}/${bit}`);
-      return {
-        targetId,
-        account,
-        batchId: id,
-        bit,
-        messageId: (lines[bit] ?? "").slice(ID_AT, ID_AT + ID_LENGTH),
-        groupId,
-        deduplicationId,
-        key: key?.key ?? "",
-        messageCount: key?.messageCount ?? 0,
-      };
-    }),
-  );
 }

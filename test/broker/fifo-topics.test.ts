@@ -1,27 +1,21 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
-import type { TopicSettings } from "@sluice/engine";
-
 import { ACCOUNT, Broker, loneliness } from "./broker.ts";
-import { bodiesOf, type ReceivedMessage } from "./client.ts";
+import { bodiesOf } from "./client.ts";
 import type { Content } from "./content.ts";
-import { byGroup, finishInOrder, grouped, one } from "./fifo.ts";
-import { until } from "./interleaving.ts";
+import {
+  byGroup,
+  endFanOuts,
+  finishAll,
+  finishInOrder,
+  grouped,
+  newFifoTopic,
+  one,
+  untilFannedOut,
+} from "./fifo.ts";
 
 let names = 0;
-
-async function newFifoTopic(
-  broker: Broker,
-  queues: readonly string[],
-  settings: Partial<TopicSettings> = {},
-): Promise<string> {
-  names += 1;
-  const name = `ordered-${names}.fifo`;
-  await broker.engine.topics.create(ACCOUNT, { name, fifo: true, ...settings });
-  for (const queue of queues) await broker.engine.subscribe(ACCOUNT, name, queue);
-  return name;
-}
 
 async function publish(broker: Broker, topic: string, contents: readonly Content[], by = 0) {
   const results = await broker.engines[by]!.publisher.publish(ACCOUNT, topic, contents as never);
@@ -29,10 +23,6 @@ async function publish(broker: Broker, topic: string, contents: readonly Content
     if ("error" in result) throw new Error(result.error.message);
     return `${result.messageId} ${result.sequenceNumber}`;
   });
-}
-
-async function untilFannedOut(broker: Broker): Promise<void> {
-  await until(async () => (await broker.waitingBatches()).length === 0);
 }
 
 describe("a publish to a FIFO topic", () => {
@@ -201,7 +191,7 @@ test.each([
         published.sort((x, y) => (x.sequence < y.sequence ? -1 : 1));
         const expected = byGroup(published);
         for (const queue of queues) {
-          expect(byGroup(await finished(broker, queue))).toEqual(expected);
+          expect(byGroup(await finishAll(broker.client(), queue))).toEqual(expected);
         }
       }),
       { seed, numRuns: Number(process.env["TEST_RUNS"] ?? 4), endOnFailure: true },
@@ -209,21 +199,3 @@ test.each([
     broker.failures.length = 0;
   },
 );
-
-/** Receives and acknowledges all there is. */
-async function finished(broker: Broker, queue: string): Promise<ReceivedMessage[]> {
-  const all: ReceivedMessage[] = [];
-  for (;;) {
-    const messages = await broker.client().receive(queue, { maxMessages: 1_000 });
-    if (messages.length === 0) return all;
-    all.push(...messages);
-    await broker.client().acknowledge(queue, messages);
-  }
-}
-
-/** Ends the connections on which dispatchers fan out at this moment. */
-async function endFanOuts(broker: Broker): Promise<void> {
-  await broker.sql`
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name = 'test-dispatcher' AND state <> 'idle'`;
-}

@@ -83,6 +83,7 @@ async function selectSlices(
     SELECT s.*, b.payload FROM (
       SELECT sequence, batch_id, pending, receive_count, failure_reason, envelope, pending & -pending AS lowest,
              extract(epoch FROM visible_at)::float8 * 1000 AS visible_at, extract(epoch FROM sent_at)::float8 * 1000 AS sent_at,
+             extract(epoch FROM published_at)::float8 * 1000 AS published_at,
              CASE WHEN visible_at <= now THEN 'visible' WHEN receive_count > 0 THEN 'inFlight' ELSE 'delayed' END AS state
       FROM fifo_slices f, (SELECT clock_timestamp() AS now) clock
       WHERE queue_id = ${queue.id}::bigint AND account = ${queue.account}::bigint

@@ -93,8 +93,8 @@ export interface StoredRow {
   receive_count: number;
   failure_reason: string | null;
   envelope: string | null;
-  /** Of a replayed message: when it was published. In FIFO queues there are none. */
-  published_at?: number | null;
+  /** Of a replayed message: when it was published. */
+  published_at: number | null;
   state: MessageState;
 }
 
@@ -214,7 +214,7 @@ export async function asHandedOut<Stored extends { row: StoredRow; line: string 
 function sendingOf({ sent_at, published_at }: StoredRow): { sentAt: number; replayed: boolean } {
   return {
     sentAt: Math.floor(published_at ?? sent_at),
-    replayed: typeof published_at === "number",
+    replayed: published_at !== null,
   };
 }
 

@@ -56,7 +56,7 @@ async function insert(
     WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
     messages AS MATERIALIZED (
       SELECT m.*, m.target_id AS queue_id, clock.now AS sent_at, clock.now + make_interval(secs => q.delay) AS visible_at, q.delay > 0 AS delayed,
-             NULL AS envelope, NULL AS failure_reason,
+             NULL AS envelope, NULL AS failure_reason, NULL::timestamptz AS published_at,
              CASE q.deduplication_scope WHEN 'messageGroup' THEN m.group_id ELSE '' END AS scope
       FROM ${fifoMessageRows(tx, messages)}
       JOIN queues q ON q.id = m.target_id AND q.account = m.account
@@ -67,8 +67,9 @@ async function insert(
 
 /**
  * SQL: makes deliveries of `messages` (n, account, queue_id, batch_id, bit, message_id, group_id, scope, deduplication_id,
- * sent_at, visible_at, delayed, envelope, failure_reason) in the order of n, and `answered`: each of them as the queue knows
- * it, and whether it is `fresh`. Their queues and groups are locked.
+ * sent_at, visible_at, delayed, envelope, failure_reason, published_at) in the order of n, and `answered`: each of them as the
+ * queue knows it, and whether it is `fresh`. Their queues and groups are locked. What has no deduplication id, as a replayed
+ * message, is fresh whatever the queue knows, and the queue does not remember it.
  *
  * Rows are numbered by windows over one list and never joined with one another: these connections have nested loops only.
  */
@@ -76,7 +77,8 @@ export function fifoDeliveries(sql: Sql | Transaction) {
   return sql`
     looked_up AS (
       SELECT m.*, d.message_id AS known_id, d.sequence_number AS known_number,
-             d.message_id IS NULL AND 1 = row_number() OVER (PARTITION BY m.queue_id, m.scope, m.deduplication_id ORDER BY m.n) AS fresh
+             m.deduplication_id IS NULL
+             OR d.message_id IS NULL AND 1 = row_number() OVER (PARTITION BY m.queue_id, m.scope, m.deduplication_id ORDER BY m.n) AS fresh
       FROM messages m
       LEFT JOIN deduplication_ids d
         ON d.queue_id = m.queue_id AND d.scope = m.scope AND d.deduplication_id = m.deduplication_id AND d.account = m.account
@@ -89,10 +91,12 @@ export function fifoDeliveries(sql: Sql | Transaction) {
     ), numbered AS MATERIALIZED (
       SELECT l.*, max(l.taken) OVER (PARTITION BY l.queue_id, l.batch_id, l.group_id, l.envelope, l.failure_reason) AS sequence FROM led l
     ), sliced AS (
-      INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, sent_at, delayed, envelope, failure_reason)
-      SELECT queue_id, group_id, sequence, batch_id, bit_or(1::bigint << bit), account, visible_at, sent_at, delayed, envelope, failure_reason
+      INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, sent_at, delayed, envelope,
+                               failure_reason, published_at)
+      SELECT queue_id, group_id, sequence, batch_id, bit_or(1::bigint << bit), account, visible_at, sent_at, delayed, envelope,
+             failure_reason, published_at
       FROM numbered WHERE fresh
-      GROUP BY queue_id, group_id, sequence, batch_id, account, visible_at, sent_at, delayed, envelope, failure_reason
+      GROUP BY queue_id, group_id, sequence, batch_id, account, visible_at, sent_at, delayed, envelope, failure_reason, published_at
       RETURNING account, queue_id, pending, visible_at, delayed
     ), ledger AS (
       INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
@@ -114,7 +118,8 @@ export function fifoDeliveries(sql: Sql | Transaction) {
       WINDOW same AS (PARTITION BY queue_id, scope, deduplication_id ORDER BY n)
     ), remembered AS (
       INSERT INTO deduplication_ids (queue_id, scope, deduplication_id, account, accepted_at, message_id, sequence_number)
-      SELECT queue_id, scope, deduplication_id, account, sent_at, message_id, sequence_number FROM answered WHERE fresh
+      SELECT queue_id, scope, deduplication_id, account, sent_at, message_id, sequence_number FROM answered
+      WHERE fresh AND deduplication_id IS NOT NULL
       -- An id from before the interval, that the clean-up has not come to yet.
       ON CONFLICT (queue_id, scope, deduplication_id) DO UPDATE
       SET accepted_at = excluded.accepted_at, message_id = excluded.message_id, sequence_number = excluded.sequence_number

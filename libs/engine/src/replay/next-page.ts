@@ -40,8 +40,11 @@ export async function runningReplays(sql: Sql): Promise<string[]> {
   const rows = await sql<{ id: string }[]>`
     SELECT r.id FROM replays r
     WHERE r.status = 'running' AND r.started_at IS NOT NULL
+      -- Each by the index of its kind: whatever else waits, of other topics or sent later, is not read.
       AND NOT EXISTS (SELECT FROM outbox o
-                      WHERE o.topic_id = r.topic_id AND o.account = r.account AND o.sent_at <= r.started_at)
+                      WHERE o.topic_id = r.topic_id AND o.account = r.account AND o.sent_at <= r.started_at AND o.sequence IS NULL)
+      AND NOT EXISTS (SELECT FROM outbox o
+                      WHERE o.topic_id = r.topic_id AND o.account = r.account AND o.sent_at <= r.started_at AND o.sequence IS NOT NULL)
     ORDER BY r.id`;
   return rows.map((row) => row.id);
 }

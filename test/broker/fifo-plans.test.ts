@@ -4,18 +4,9 @@ import { carryOnRedrives } from "@sluice/engine";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
+import { explain, last, nodesOf, rowsRead, type Plan } from "./explain.ts";
 import { grouped } from "./fifo.ts";
 import { connectTraced, type Statement } from "./statements.ts";
-
-/** How many rows a node of a plan came up with. */
-interface Plan {
-  "Node Type": string;
-  "Relation Name"?: string;
-  "Actual Rows": number;
-  "Actual Loops": number;
-  "Rows Removed by Filter"?: number;
-  Plans?: Plan[];
-}
 
 const GROUPS = 10_000;
 const TABLES = ["fifo_groups", "fifo_slices", "deduplication_ids"];
@@ -56,36 +47,14 @@ async function statementsOf(call: () => Promise<unknown>): Promise<Statement[]> 
 }
 
 /** The most rows of one table that one node of the statement's plan read; a scan of the whole table fails. */
-async function mostRowsRead(sql: Sql, { text, parameters }: Statement): Promise<number> {
-  let most = 0;
-  const undo = new Error("undo");
-  await sql
-    .begin(async (tx) => {
-      const rows = await tx.unsafe<{ "QUERY PLAN": { Plan: Plan }[] }[]>(
-        `EXPLAIN (ANALYZE, FORMAT JSON) ${text}`,
-        parameters as never[],
-      );
-      const nodes = nodesOf(rows[0]!["QUERY PLAN"][0]!.Plan).filter(readsTable);
-      expect(nodes.filter((node) => node["Node Type"] === "Seq Scan")).toEqual([]);
-      most = Math.max(0, ...nodes.map(rowsRead));
-      throw undo;
-    })
-    .catch((error: unknown) => {
-      if (error !== undo) throw error;
-    });
-  return most;
-}
-
-function nodesOf(plan: Plan): Plan[] {
-  return [plan, ...(plan.Plans ?? []).flatMap(nodesOf)];
+async function mostRowsRead(sql: Sql, statement: Statement): Promise<number> {
+  const nodes = nodesOf(await explain(sql, statement)).filter(readsTable);
+  expect(nodes.filter((node) => node["Node Type"] === "Seq Scan")).toEqual([]);
+  return Math.max(0, ...nodes.map(rowsRead));
 }
 
 function readsTable(node: Plan): boolean {
   return TABLES.includes(node["Relation Name"] ?? "") && node["Node Type"] !== "ModifyTable";
-}
-
-function rowsRead(node: Plan): number {
-  return (node["Actual Rows"] + (node["Rows Removed by Filter"] ?? 0)) * node["Actual Loops"];
 }
 
 async function expectBounded(call: () => Promise<unknown>, bound: number): Promise<void> {
@@ -101,10 +70,21 @@ describe(`with ${GROUPS.toLocaleString("en")} groups`, () => {
     await expectBounded(() => client.receive(queue, { maxMessages: 10 }), 120);
   });
 
-  test("a claim for many receives reads the groups that it locks", async () => {
+  test("a claim for many receives reads the groups that it locks, and locks no more than they need", async () => {
     const receives = () =>
       Promise.all(Array.from({ length: 20 }, () => client.receive(queue, { maxMessages: 10 })));
-    await expectBounded(receives, 2_400);
+    // The first one finds out how many messages a group has here.
+    await receives();
+    await expectBounded(receives, 240);
+  });
+
+  test("it locks more of them when they have less than those before", async () => {
+    const few = await broker.newQueue({ fifo: true });
+    await client.send(few, grouped("many", 30));
+    expect(await client.receive(few, { maxMessages: 30 })).toHaveLength(30);
+    const singles = Array.from({ length: 40 }, (_, group) => grouped(`single${group}`, 1));
+    await client.send(few, singles.flat());
+    expect((await client.receive(few, { maxMessages: 20 })).length).toBeGreaterThanOrEqual(10);
   });
 
   test("counts read the ends of the queue and what is in flight", async () => {
@@ -129,6 +109,13 @@ describe(`with ${GROUPS.toLocaleString("en")} groups`, () => {
   test("a visibility change reads what it moves, and what is in flight in its groups", async () => {
     const messages = await client.receive(queue, { maxMessages: 20 });
     await expectBounded(() => client.hide(queue, messages, 900), 60);
+  });
+
+  test("a receive of a thousand locks as many groups as have a thousand", async () => {
+    await client.receive(queue, { maxMessages: 1_000 });
+    await client.receive(queue, { maxMessages: 1_000 });
+    const lock = last(api.statements, "SKIP LOCKED");
+    expect(await mostRowsRead(api.sql, lock)).toBeLessThanOrEqual(1_200);
   });
 
   test("a send looks up its own groups and ids", async () => {

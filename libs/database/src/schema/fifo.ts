@@ -50,7 +50,10 @@ export const fifoGroups = pgTable(
     queueId: id("queue_id").notNull(),
     groupId: text("group_id").notNull(),
     account: account(),
-    /** When something of it may be handed out: the latest deadline of what is in flight, else when its first message is visible. */
+    /**
+     * When something of it may be handed out: the latest deadline of what is in flight, else when its first message is visible. Since
+     * when, where that has come; it is never written as a time that has passed.
+     */
     availableAt: time("available_at").notNull(),
     /** Nothing of the group has a lower sequence: where a scan begins, past the rows that are dead. */
     headSequence: id("head_sequence").notNull(),

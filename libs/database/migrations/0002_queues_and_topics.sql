@@ -152,6 +152,7 @@ ALTER TABLE "queues" ADD COLUMN "fifo" boolean DEFAULT false NOT NULL;--> statem
 ALTER TABLE "queues" ADD COLUMN "content_based_deduplication" boolean DEFAULT false NOT NULL;--> statement-breakpoint
 ALTER TABLE "queues" ADD COLUMN "deduplication_scope" text DEFAULT 'queue' NOT NULL;--> statement-breakpoint
 ALTER TABLE "queues" ADD COLUMN "fifo_throughput_limit" text DEFAULT 'perQueue' NOT NULL;--> statement-breakpoint
+ALTER TABLE "queues" ADD COLUMN "has_tenants" boolean DEFAULT false NOT NULL;--> statement-breakpoint
 ALTER TABLE "queues" ADD COLUMN "purged_at" timestamp with time zone;--> statement-breakpoint
 ALTER TABLE "queues" ADD COLUMN "aws_attributes" jsonb DEFAULT '{}'::jsonb NOT NULL;--> statement-breakpoint
 ALTER TABLE "redrive_tasks" ADD COLUMN "scanned_to" timestamp with time zone;--> statement-breakpoint

@@ -15,7 +15,7 @@ export interface ClaimedSlice {
   sentAt: number;
   firstReceivedAt: number;
   receiveCount: number;
-  /** The group (tenant) of all its messages. */
+  /** The group (tenant) of all its messages; "" or undefined for none. */
   groupId?: string | undefined;
   /** Of a dead letter: where it came from and why. */
   deadLetter: { sourceQueueId: string; reason: string } | undefined;

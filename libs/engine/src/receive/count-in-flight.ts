@@ -9,6 +9,9 @@ export interface InFlightCount {
 /**
  * How many messages of a queue are received and not yet acknowledged. Reads its slices that become visible within the
  * twelve hours that a receive can hold something: what is in flight, which is bounded, and what is delayed till then.
+ *
+ * Where messages of tenants are among them, it is noted for good: what comes without a tenant from then on is in the index by
+ * groups as well.
  */
 export async function countInFlight(
   sql: Sql,
@@ -21,13 +24,17 @@ export async function countInFlight(
       WHERE queue_id = ${queue.queueId}::bigint AND account = ${queue.account}::bigint
         AND visible_at > now AND visible_at <= now + interval '43201 seconds' AND receive_count > 0
       GROUP BY group_id
+    ), noted AS (
+      UPDATE queues SET has_tenants = true
+      WHERE id = ${queue.queueId}::bigint AND account = ${queue.account}::bigint AND NOT has_tenants
+        AND EXISTS (SELECT FROM held WHERE group_id <> '')
     ), total AS (
       SELECT coalesce(sum(messages), 0)::float8 AS messages FROM held
     )
     SELECT NULL AS group_id, messages FROM total
     UNION ALL
     SELECT held.group_id, held.messages FROM held, total
-    WHERE held.group_id IS NOT NULL AND held.messages >= 30 AND held.messages > total.messages * 0.1`;
+    WHERE held.group_id <> '' AND held.messages >= 30 AND held.messages > total.messages * 0.1`;
   const total = rows.find((row) => row.group_id === null);
   return {
     messages: total?.messages ?? 0,

@@ -301,7 +301,7 @@ export class QueueClaimer {
         this.#density = messages / found.slices.length;
         this.#inFlight.claimed(
           messages,
-          found.slices.some((slice) => slice.groupId !== undefined),
+          found.slices.some(({ groupId = "" }) => groupId !== ""),
         );
       }
       return found;

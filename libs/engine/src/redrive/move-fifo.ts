@@ -14,8 +14,9 @@ const SLICES = 1_000;
  * counts them, or neither. Another dispatcher that is at the same task makes this one do nothing.
  *
  * - A group is moved in its order, to the end of the group of that name where it goes, and gets its sequence there.
- * - A group is left alone while something of it is in flight, and from the first message on that became visible only
- *   after the task started: what comes after it would overtake it. So what fails again is not moved again, and a task ends.
+ * - A group is left alone while something of it is in flight, when it was handed out since the task started, and from the first
+ *   message on that became visible only after that: what comes after it would overtake it. So what fails again is not moved
+ *   again, and a task ends.
  * - A message that has nowhere to go (it was sent to the dead-letter queue, or its queue was deleted) stays.
  * - The rate bounds what has been moved since the start; slices go whole, as soon as the rate has made room for them.
  */

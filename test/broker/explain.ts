@@ -15,17 +15,31 @@ export interface Plan {
   Plans?: Plan[];
 }
 
-/** The plan that the connections of this pool run a statement with. Nothing is changed. */
-export async function explain(sql: Sql, { text, parameters }: Statement): Promise<Plan> {
+let explained = 0;
+
+/**
+ * The plan that the connections of this pool run a statement with, whatever its parameters. Nothing is changed.
+ * @param settings - What its transaction sets before it.
+ */
+export async function explain(
+  sql: Sql,
+  { text, parameters }: Statement,
+  settings?: Statement,
+): Promise<Plan> {
   let plan: Plan | undefined;
   const undo = new Error("undo");
+  explained += 1;
+  const name = `explained_${explained}`;
+  const values = parameters.map((value) => (value === null ? "NULL" : `'${quoted(value)}'`));
   await sql
     .begin(async (tx) => {
+      if (settings) await tx.unsafe(settings.text, settings.parameters as never[]);
+      await tx.unsafe(`PREPARE ${name} AS ${text}`);
       const rows = await tx.unsafe<{ "QUERY PLAN": { Plan: Plan }[] }[]>(
-        `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${text}`,
-        parameters as never[],
+        `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE ${name}${values.length > 0 ? `(${values.join()})` : ""}`,
       );
       plan = rows[0]?.["QUERY PLAN"][0]?.Plan;
+      await tx.unsafe(`DEALLOCATE ${name}`);
       throw undo;
     })
     .catch((error: unknown) => {
@@ -33,6 +47,10 @@ export async function explain(sql: Sql, { text, parameters }: Statement): Promis
     });
   if (!plan) throw new Error("no plan");
   return plan;
+}
+
+function quoted(value: unknown): string {
+  return String(value).replaceAll("'", "''");
 }
 
 /** Every node of a plan. */
@@ -56,4 +74,22 @@ export function last(statements: readonly Statement[], part: string): Statement 
   const found = statements.findLast(({ text }) => text.includes(part));
   if (!found) throw new Error(`no statement with ${part}`);
   return found;
+}
+
+/**
+ * Rows of these tables that a statement came across, all nodes of its plan together. A scan of a whole table fails, however few rows
+ * it has.
+ */
+export async function rowsOf(
+  sql: Sql,
+  statement: Statement,
+  tables: readonly string[],
+  settings?: Statement,
+): Promise<number> {
+  const nodes = nodesOf(await explain(sql, statement, settings)).filter(
+    (node) => tables.includes(node["Relation Name"] ?? "") && node["Node Type"] !== "ModifyTable",
+  );
+  const scanned = nodes.filter((node) => node["Node Type"] === "Seq Scan");
+  if (scanned.length > 0) throw new Error(`${statement.text}\nreads all of ${tables.join()}`);
+  return nodes.reduce((sum, node) => sum + rowsRead(node), 0);
 }

@@ -38,7 +38,7 @@ CREATE TABLE "fifo_groups" (
 	"available_at" timestamp with time zone NOT NULL,
 	"head_sequence" bigint NOT NULL,
 	"received_upto" bigint DEFAULT 0 NOT NULL,
-	CONSTRAINT "fifo_groups_pkey" PRIMARY KEY("queue_id","group_id"),
+	CONSTRAINT "fifo_groups_pkey" PRIMARY KEY("queue_id","group_id","head_sequence"),
 	CONSTRAINT "fifo_groups_group_id" CHECK ("fifo_groups"."group_id" ~ '^[!-~]{1,128}$')
 );
 --> statement-breakpoint

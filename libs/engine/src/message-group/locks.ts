@@ -1,6 +1,7 @@
 import { numbers, texts, type Transaction } from "@sluice/database";
 
 import { groupRow } from "./group-row.ts";
+import { slicesAt } from "./slices-at.ts";
 
 /** A message group of one FIFO queue. */
 export interface GroupKey {
@@ -86,8 +87,7 @@ export async function lockGroupsAt(
       FROM unnest(
         ${numbers(places.map((place) => place.queueId))}::bigint[],
         ${numbers(places.map((place) => place.sequence))}::bigint[]
-      ) AS p(queue_id, sequence)
-      JOIN fifo_slices s ON s.queue_id = p.queue_id AND s.sequence = p.sequence
+      ) AS m(queue_id, sequence) ${slicesAt(tx)}
       ORDER BY s.queue_id, s.group_id
     ) k ${groupRow(tx, tx`FOR UPDATE`)}`;
   return rows.map(groupOf);

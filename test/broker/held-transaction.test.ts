@@ -77,6 +77,19 @@ describe("while a transaction keeps every dead slice where it is", () => {
     });
   });
 
+  test("an acknowledgement and a visibility change find their slices by their index, also when ANALYZE saw none", async () => {
+    const queue = await broker.newQueue();
+    await leaveDeadSlices(queue);
+    await client.send(queue, ["m"]);
+    const messages = await client.receive(queue);
+    api.statements.length = 0;
+    await client.hide(queue, messages, 60);
+    await client.acknowledge(queue, messages);
+    await broker.sql`ANALYZE slices`;
+    for (const statement of api.statements.filter(({ text }) => text.includes("JOIN")))
+      expect(await pagesOf(api.sql, statement), statement.text).toBeLessThan(DEAD / 100);
+  });
+
   test("whoever waits asks for the near future only", async () => {
     const queue = await broker.newQueue();
     await leaveDeadSlices(queue);

@@ -111,7 +111,7 @@ export class Broker implements AsyncDisposable {
   }
 
   /** One more dispatcher process. */
-  async startDispatcher(database = this.#connect("test-dispatcher", 2)): Promise<void> {
+  async startDispatcher(database = this.#connect("test-dispatcher", 2, true)): Promise<void> {
     this.#own(database);
     const bus = await this.#joinBus();
     const logger = createLogger({ name: "test-dispatcher", level: "silent" });
@@ -162,8 +162,8 @@ export class Broker implements AsyncDisposable {
     expect(this.failures).toEqual([]);
   }
 
-  #connect(name: string, pool: number): Database {
-    return connectDatabase({ url: this.databaseUrl, pool, name });
+  #connect(name: string, pool: number, lazy = false): Database {
+    return connectDatabase({ url: this.databaseUrl, pool, name, lazy });
   }
 
   #own(database: Database): void {

@@ -27,6 +27,13 @@ export interface DatabaseOptions {
   pool?: number;
   /** Shown in `pg_stat_activity`. */
   name?: string;
+  /**
+   * For a process that tells nobody outside what it commits: its commits are flushed a moment later. Default false.
+   *
+   * A crash of Postgres may take back its last ones, as if the process had died before them. Who acts on such a commit and
+   * commits something himself has flushed both: the log is flushed in its order.
+   */
+  lazy?: boolean;
 }
 
 /**
@@ -37,8 +44,16 @@ export interface DatabaseOptions {
  * scans, hash and merge joins there is one plan left for each: nested loops over its index. (A bitmap scan gives up the
  * order of the index: on a backlog that no ANALYZE has seen, a claim of ten would sort the whole queue.)
  */
-export function connectDatabase({ url, pool = 8, name = "sluice" }: DatabaseOptions): Database {
+export function connectDatabase({
+  url,
+  pool = 8,
+  name = "sluice",
+  lazy = false,
+}: DatabaseOptions): Database {
+  // An acknowledgement means committed and flushed, whatever the server's default says.
+  const commits = { synchronous_commit: lazy ? "off" : "on" };
   const hot = open(url, pool, {
+    ...commits,
     application_name: name,
     plan_cache_mode: "force_generic_plan",
     enable_seqscan: "off",
@@ -49,10 +64,12 @@ export function connectDatabase({ url, pool = 8, name = "sluice" }: DatabaseOpti
   });
   // Drizzle replaces the parsers of the client it is given, so it gets one of its own.
   const controlClient = open(url, 2, {
+    ...commits,
     application_name: `${name}-control`,
     statement_timeout: "20s",
   });
   const maintenance = open(url, 1, {
+    ...commits,
     application_name: `${name}-maintenance`,
     statement_timeout: "120s",
     // For joins over millions of rows, and it is one connection.
@@ -89,8 +106,6 @@ function open(url: string, max: number, settings: Record<string, string>): Sql {
     socket: promptSockets(),
     connection: {
       jit: "off",
-      // An acknowledgement means committed and flushed, whatever the server's default says.
-      synchronous_commit: "on",
       idle_in_transaction_session_timeout: "30s",
       ...settings,
       ...startupPadding,

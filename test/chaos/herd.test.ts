@@ -20,7 +20,8 @@ const settings = {
 };
 const port = await freePort();
 const startNext = () => startApi({ ...settings, port });
-let [api, dispatcher] = await Promise.all([startNext(), startDispatcher(settings)]);
+let api = await startNext();
+const dispatcher = await startDispatcher(settings);
 const sql = postgres(database.url, { max: 1, onnotice: () => {} });
 afterAll(async () => {
   await sql.end();

@@ -83,9 +83,9 @@ function startProgram(url: string) {
   const failures: unknown[] = [];
   const published: number[] = [];
   const received = new Map<number, number>();
-  let stopped = false;
+  const stopping = new AbortController();
   const publishing = Array.from({ length: 4 }, async (_, loop) => {
-    for (let count = 0; !stopped; count += 1) {
+    for (let count = 0; !stopping.signal.aborted; count += 1) {
       const payload = loop * 1e6 + count;
       await producer.publish(numbers, payload).then(
         () => published.push(payload),
@@ -105,7 +105,7 @@ function startProgram(url: string) {
     published,
     received,
     async stop() {
-      stopped = true;
+      stopping.abort();
       await Promise.all(publishing);
       await vi.waitFor(
         () => expect(received.size).toBeGreaterThanOrEqual(published.length),
@@ -125,9 +125,9 @@ test("behind a load balancer no request fails while all processes are restarted 
 
   const program = startProgram(balancer.url);
   using plain = new PlainClient(balancer.url);
-  let stopped = false;
+  const stopping = new AbortController();
   const looping = Array.from({ length: 6 }, async () => {
-    while (!stopped) {
+    while (!stopping.signal.aborted) {
       await plain.post("/v1/queues/plain/messages", { messages: [{ body: "m" }] });
       const answer = await plain.post("/v1/queues/plain/receive", { maxMessages: 10, wait: 5 });
       const messages = (answer?.["messages"] ?? []) as { receiptHandle: string }[];
@@ -139,7 +139,7 @@ test("behind a load balancer no request fails while all processes are restarted 
     await place.restart();
     await balancer.untilReady(2);
   }
-  stopped = true;
+  stopping.abort();
   await Promise.all(looping);
   await program.stop();
 

@@ -82,8 +82,8 @@ export async function takeBatches(
       WHERE o.batch_id = e.batch_id AND (e.upto <= ${MAX_SLICES}::int OR e.upto = e.width)
       RETURNING o.batch_id, o.account, o.topic_id, o.sent_at, o.message_count, o.group_ids, o.group_masks, e.filters, e.masks, e.archived_since
     ), archived AS (
-      INSERT INTO archived_batches (topic_id, account, published_at, batch_id, message_count, group_ids, group_masks, fanned_out)
-      SELECT topic_id, account, sent_at, batch_id, message_count, group_ids, group_masks, pg_current_snapshot()
+      INSERT INTO archived_batches (topic_id, account, published_at, place, batch_id, message_count, group_ids, group_masks, fanned_out)
+      SELECT topic_id, account, sent_at, batch_id, batch_id, message_count, group_ids, group_masks, pg_current_snapshot()
       FROM taken WHERE sent_at >= archived_since
     ), parts AS (
       -- A slice never mixes groups. Where no message has one, the whole batch is one part.
@@ -92,7 +92,8 @@ export async function takeBatches(
     ), sliced AS (
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, group_id, moved, envelope, failure_reason)
       SELECT coalesce(q.id, d.id), clock_timestamp() + make_interval(secs => coalesce(q.delay, 0)), t.batch_id,
-             accepted.bits, t.account, t.sent_at, t.group_id, coalesce(q.delay > 0, false),
+             accepted.bits, t.account, t.sent_at,
+             coalesce(t.group_id, CASE WHEN q.has_tenants THEN '' END), coalesce(q.delay > 0, false),
              CASE WHEN NOT s.raw_delivery THEN (SELECT name FROM topics WHERE id = t.topic_id) || '/' || s.id END,
              CASE WHEN q.id IS NULL THEN 'the queue "' || s.deleted_queue || '" was deleted' END
       FROM parts t

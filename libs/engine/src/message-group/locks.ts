@@ -1,5 +1,8 @@
 import { numbers, texts, type Transaction } from "@sluice/database";
 
+import { groupRow } from "./group-row.ts";
+import { slicesAt } from "./slices-at.ts";
+
 /** A message group of one FIFO queue. */
 export interface GroupKey {
   queueId: string;
@@ -30,6 +33,19 @@ const FAN_OUT_LOCKS = "576460752303423488";
  *
  * A claim skips groups that are locked, or waits for a single one while it holds none.
  */
+
+/** How long a dispatcher waits for whoever holds a queue or a topic; a process that stands still must not hold up others. */
+const LOCK_TIMEOUT = "1s";
+const LOCK_NOT_AVAILABLE = "55P03";
+
+/** From here on each wait of this transaction for a lock ends after a second, with an error that {@link isHeldUp} knows. */
+export async function limitWaits(tx: Transaction): Promise<void> {
+  await tx`SELECT set_config('lock_timeout', ${LOCK_TIMEOUT}, true)`;
+}
+
+export function isHeldUp(error: unknown): boolean {
+  return (error as { code?: unknown }).code === LOCK_NOT_AVAILABLE;
+}
 
 /** Waits until nobody else adds messages to these queues; their sequences are then taken in the order of commits. */
 export async function lockQueues(tx: Transaction, queueIds: readonly string[]): Promise<void> {
@@ -68,10 +84,7 @@ export async function lockGroups(
     FROM (SELECT DISTINCT * FROM unnest(
       ${numbers(groups.map((group) => group.queueId))}::bigint[],
       ${texts(groups.map((group) => group.groupId))}::text[]
-    ) AS k(queue_id, group_id)) k
-    JOIN fifo_groups g ON g.queue_id = k.queue_id AND g.group_id = k.group_id
-    ORDER BY g.queue_id, g.group_id
-    FOR UPDATE OF g`;
+    ) AS k(queue_id, group_id) ORDER BY queue_id, group_id) k ${groupRow(tx, tx`FOR UPDATE`)}`;
   return rows.map(groupOf);
 }
 
@@ -87,12 +100,9 @@ export async function lockGroupsAt(
       FROM unnest(
         ${numbers(places.map((place) => place.queueId))}::bigint[],
         ${numbers(places.map((place) => place.sequence))}::bigint[]
-      ) AS p(queue_id, sequence)
-      JOIN fifo_slices s ON s.queue_id = p.queue_id AND s.sequence = p.sequence
-    ) k
-    JOIN fifo_groups g ON g.queue_id = k.queue_id AND g.group_id = k.group_id
-    ORDER BY g.queue_id, g.group_id
-    FOR UPDATE OF g`;
+      ) AS m(queue_id, sequence) ${slicesAt(tx)}
+      ORDER BY s.queue_id, s.group_id
+    ) k ${groupRow(tx, tx`FOR UPDATE`)}`;
   return rows.map(groupOf);
 }
 

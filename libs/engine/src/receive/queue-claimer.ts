@@ -74,7 +74,7 @@ export class QueueClaimer {
   #signals = 0;
   /** The last look that found the queue empty: when it began, by the clock of this process, and after which signal. */
   #empty: Look = { at: -Infinity, signals: 0 };
-  /** Messages a slice held lately: how many slices to look at for a given number of messages. */
+  /** Messages a slice (of a FIFO queue: a group) held lately: how many to look at for a given number of messages. */
   #density = 1;
   /** Where claims start; the waiting room looks for what is left behind it. */
   readonly floor = new ScanFloor();
@@ -250,16 +250,29 @@ export class QueueClaimer {
     const { sql, queueId, account, deadLettered } = this.#options;
     // SQS answers a FIFO queue at its limit with nothing, not with an error.
     if ((await this.#inFlight.room()) === 0) return NOTHING;
+    const from = this.floor.start;
     const found = await claimFifo(sql, {
       queueId,
       account,
       maxes: group.map((waiter) => waiter.max),
       visibilityTimeout: group[0]?.visibilityTimeout,
       attemptId: group[0]?.attemptId,
+      from,
+      density: this.#density,
     });
+    const messages = messagesIn(found.slices);
+    const groups = byGroup(found.slices).length;
+    if (groups > 0) this.#groupsHad(messages / groups, group);
+    if (found.scan) this.floor.advance(found.scan, groups, from);
     if (found.deadLetters) deadLettered(found.deadLetters);
-    this.#inFlight.claimed(messagesIn(found.slices), false);
+    this.#inFlight.claimed(messages, false);
     return found;
+  }
+
+  /** Groups that had as many messages as a receive takes may have had more. */
+  #groupsHad(messages: number, group: readonly Waiter[]): void {
+    const most = Math.max(...group.map((waiter) => waiter.max));
+    this.#density = messages < most ? messages : Math.max(messages, this.#density);
   }
 
   async #claim(
@@ -340,7 +353,7 @@ export class QueueClaimer {
         this.#density = messages / found.slices.length;
         this.#inFlight.claimed(
           messages,
-          found.slices.some((slice) => slice.groupId !== undefined),
+          found.slices.some(({ groupId = "" }) => groupId !== ""),
         );
       }
       return found;

@@ -52,7 +52,7 @@ export class Topics {
     { name, archive, ...some }: { name: string } & SettableTopic,
   ): Promise<{ topic: Topic; created: boolean }> {
     const settings = { ...topicDefaults, ...withoutUndefined(some) };
-    checkTopicSettings(name, { ...settings, archive });
+    checkTopicSettings(name, settings);
     const [row] = await this.#db
       .insert(topics)
       .values({
@@ -118,7 +118,7 @@ export class Topics {
     const settings = withoutUndefined(change);
     const before = await this.find(account, name);
     if (!before) throw topicNotFound(name);
-    checkTopicSettings(name, { ...before, ...settings, archive });
+    checkTopicSettings(name, { ...before, ...settings });
     const columns = { ...settings, ...(archive !== undefined && archiveColumns(archive)) };
     if (Object.keys(columns).length === 0) return before;
     const [row] = await this.#db

@@ -4,7 +4,6 @@ import type { Writable } from "node:stream";
 export class Flow {
   readonly #to: Writable;
   readonly #late: { due: number; act: () => void }[] = [];
-  #timer: NodeJS.Timeout | undefined;
 
   constructor(to: Writable) {
     this.#to = to;
@@ -24,17 +23,16 @@ export class Flow {
     if (delayMs === 0 && this.#late.length === 0) return act();
     const due = Math.max(performance.now() + delayMs, this.#late.at(-1)?.due ?? 0);
     this.#late.push({ due, act });
-    this.#timer ??= this.#wait();
+    if (this.#late.length === 1) this.#wait(delayMs);
   }
 
-  #wait(): NodeJS.Timeout | undefined {
-    const [first] = this.#late;
-    if (first === undefined) return undefined;
-    return setTimeout(() => {
+  #wait(ms: number): void {
+    setTimeout(() => {
       const now = performance.now();
-      const isDue = this.#late.findIndex(({ due }) => due > now);
-      for (const { act } of this.#late.splice(0, isDue < 0 ? this.#late.length : isDue)) act();
-      this.#timer = this.#wait();
-    }, first.due - performance.now());
+      const early = this.#late.findIndex(({ due }) => due > now);
+      for (const { act } of this.#late.splice(0, early < 0 ? this.#late.length : early)) act();
+      const [next] = this.#late;
+      if (next !== undefined) this.#wait(next.due - now);
+    }, ms);
   }
 }

@@ -279,6 +279,25 @@ describe("a signature", () => {
     expect(await rawStatus(`${lines.join("\r\n")}\r\n\r\n${body}`)).toBe(403);
   });
 
+  test("changes a queue once, but for a client that repeats itself", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    using _ = { [Symbol.dispose]: () => vi.useRealTimers() };
+    const create = signedRequest({ body: "Action=CreateQueue&QueueName=replayed" });
+    const drop = signedRequest({
+      body: "Action=DeleteQueue",
+      path: `/${ACCOUNT}/replayed`,
+    });
+    expect(await outcomeOf(create)).toBe("200");
+    expect(await outcomeOf(create)).toBe("200");
+    expect(await outcomeOf(drop)).toBe("200");
+    vi.setSystemTime(Date.now() + 11_000);
+    expect(await outcomeOf(create)).toBe("403 SignatureDoesNotMatch");
+    expect(await outcomeOf(signedRequest({ body: create.body }))).toBe("200");
+    expect(await outcomeOf(drop)).toBe("403 SignatureDoesNotMatch");
+    const { QueueUrls } = await sqs.send(new ListQueuesCommand({ QueueNamePrefix: "replayed" }));
+    expect(QueueUrls).toHaveLength(1);
+  });
+
   test("changes nothing when it is wrong", async () => {
     const request = signedRequest({
       body: "Action=CreateQueue&Version=2012-11-05&QueueName=never",

@@ -8,7 +8,12 @@ import type { SnsInput } from "../model/sns.ts";
 import { isTopicName, noSuchTopic, topicArn, topicOfArn } from "../names/topic-arn.ts";
 import { parseObject } from "../policy.ts";
 import { checkTags } from "./tags.ts";
-import { attributesOf, readTopicAttribute, settingsOf, shownTopicAttributes } from "./topic-attributes.ts";
+import {
+  attributesOf,
+  readTopicAttribute,
+  settingsOf,
+  shownTopicAttributes,
+} from "./topic-attributes.ts";
 
 /** Idempotent: what the request names has to be as it is; what it leaves out may be anything. */
 export async function createTopic(call: Call, input: SnsInput<"CreateTopic">) {

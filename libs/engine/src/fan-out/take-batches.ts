@@ -92,7 +92,8 @@ export async function takeBatches(
     ), sliced AS (
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, group_id, moved, envelope, failure_reason)
       SELECT coalesce(q.id, d.id), clock_timestamp() + make_interval(secs => coalesce(q.delay, 0)), t.batch_id,
-             accepted.bits, t.account, t.sent_at, t.group_id, coalesce(q.delay > 0, false),
+             accepted.bits, t.account, t.sent_at,
+             coalesce(t.group_id, CASE WHEN q.has_tenants THEN '' END), coalesce(q.delay > 0, false),
              CASE WHEN NOT s.raw_delivery THEN (SELECT name FROM topics WHERE id = t.topic_id) || '/' || s.id END,
              CASE WHEN q.id IS NULL THEN 'the queue "' || s.deleted_queue || '" was deleted' END
       FROM parts t

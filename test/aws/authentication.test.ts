@@ -298,6 +298,20 @@ describe("a signature", () => {
     expect(QueueUrls).toHaveLength(1);
   });
 
+  test("stores a message once, where it covers the number of the call", async () => {
+    const { QueueUrl } = await sqs.send(new CreateQueueCommand({ QueueName: "recorded" }));
+    const send = signedRequest({
+      body: "Action=SendMessage&MessageBody=x",
+      path: `/${ACCOUNT}/recorded`,
+      headers: { "amz-sdk-invocation-id": "5d0b7c2e-9f53-4d0e-8f3e-3f4f1b7f1a11" },
+    });
+    expect([await outcomeOf(send), await outcomeOf(send)]).toEqual(["200", "200"]);
+    const { Messages } = await sqs.send(
+      new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10 }),
+    );
+    expect(Messages).toHaveLength(1);
+  });
+
   test("changes nothing when it is wrong", async () => {
     const request = signedRequest({
       body: "Action=CreateQueue&Version=2012-11-05&QueueName=never",

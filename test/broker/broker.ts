@@ -1,5 +1,11 @@
 import { createInProcessBus, InProcessHub, type Bus } from "@sluice/bus";
-import { connectDatabase, migrate, type Database, type Sql } from "@sluice/database";
+import {
+  classifyFailure,
+  connectDatabase,
+  migrate,
+  type Database,
+  type Sql,
+} from "@sluice/database";
 import { Engine, startDispatcher, type Observer, type QueueSettings } from "@sluice/engine";
 import { createLogger } from "@sluice/runtime";
 import { createTestDatabase } from "@sluice/stack/testing";
@@ -18,6 +24,8 @@ export interface BrokerOptions {
   dispatchers?: number;
   /** Connects one more member; default: all meet in one process. */
   connectBus?: () => Promise<Bus>;
+  /** Connections to Postgres will be cut: what fails by that is no failure, whenever it is reported. Default false. */
+  cutsConnections?: boolean;
 }
 
 /**
@@ -53,6 +61,7 @@ export class Broker implements AsyncDisposable {
   /** What has to be undone, last first. */
   readonly #steps: (() => Promise<void>)[];
   #names = 0;
+  #cutsConnections = false;
 
   private constructor(
     url: string,
@@ -72,12 +81,14 @@ export class Broker implements AsyncDisposable {
     engines = 1,
     dispatchers = 1,
     connectBus = meetingPlace(),
+    cutsConnections = false,
   }: BrokerOptions = {}): Promise<Broker> {
     const testDatabase = await createTestDatabase(inject("databaseUrl"));
     await installClock(testDatabase.url);
     await migrate(testDatabase.url);
     const drop = () => Promise.resolve(testDatabase[Symbol.asyncDispose]());
     const broker = new Broker(testDatabase.url, connectBus, drop);
+    broker.#cutsConnections = cutsConnections;
     for (let count = 0; count < engines; count += 1) await broker.startEngine();
     for (let count = 0; count < dispatchers; count += 1) await broker.startDispatcher();
     return broker;
@@ -197,7 +208,10 @@ export class Broker implements AsyncDisposable {
       queuesHold: () => undefined,
       horizonHeld: () => undefined,
       released: (messages) => void (counted.released += messages),
-      failed: (what, error) => void failures.push({ what, error }),
+      failed: (what, error) => {
+        if (this.#cutsConnections && classifyFailure(error) === "unavailable") return;
+        failures.push({ what, error });
+      },
     };
   }
 }

@@ -304,6 +304,43 @@ test("a server that closes answers who waits and whom it accepted, and takes nob
   await closed;
 });
 
+test("one connection more than are allowed is closed, and served as soon as another has gone", async () => {
+  await using full = await limited(2);
+  const [first, second] = await Promise.all([full.connect(), full.connect()]);
+  for (const socket of [first, second]) expect(await full.asks(socket)).toMatch(/^HTTP\/1\.1 200 /);
+  expect(await full.asks(await full.connect())).toBe("");
+  first.destroy();
+  await until(async () => (await full.asks(await full.connect())) !== "");
+  expect(await full.asks(second)).toMatch(/^HTTP\/1\.1 200 /);
+});
+
+async function limited(maxConnections: number) {
+  const address = { host: "127.0.0.1", port: 0 };
+  const limitedServer = await serve({ fetch: api.app.fetch, ...address, maxConnections });
+  const sockets: Socket[] = [];
+  return {
+    async connect(): Promise<Socket> {
+      const socket = connect(Number(new URL(limitedServer.url).port), "127.0.0.1");
+      socket.on("error", () => undefined);
+      sockets.push(socket);
+      await once(socket, "connect");
+      return socket;
+    },
+    /** The beginning of the answer; empty when there is none. */
+    async asks(socket: Socket): Promise<string> {
+      socket.write("GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n");
+      return await new Promise((resolve) => {
+        socket.once("data", (chunk: Buffer) => resolve(chunk.toString("latin1")));
+        socket.once("close", () => resolve(""));
+      });
+    },
+    async [Symbol.asyncDispose](): Promise<void> {
+      for (const socket of sockets) socket.destroy();
+      await limitedServer.close();
+    },
+  };
+}
+
 test("a port that is taken is an error", async () => {
   await expect(serve({ fetch: api.app.fetch, host: "127.0.0.1", port })).rejects.toMatchObject({
     code: "EADDRINUSE",

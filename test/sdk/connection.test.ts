@@ -1,7 +1,16 @@
 import { SluiceError, connect as open, createAdmin, type ConnectOptions } from "@sluice/client";
+import { freePort } from "@sluice/stack";
 import type { ServerResponse } from "node:http";
 import { describe, expect, test, vi } from "vitest";
-import { hangUp, json, refusal, scriptedServer, silence } from "./scripted-server.ts";
+import {
+  hangUp,
+  json,
+  refusal,
+  scriptedServer,
+  scriptedServerAt,
+  silence,
+  type ScriptedServer,
+} from "./scripted-server.ts";
 
 const quick = { baseDelayMs: 1, maxDelayMs: 5, budgetMs: 5_000 };
 const ok = json(200, { fine: true });
@@ -59,6 +68,26 @@ describe.each([
       body: '{"messages":[]}',
       headers: { "content-type": "application/json" },
     });
+  });
+
+  test("a POST whose connection was refused is repeated, for nobody has read it", async () => {
+    const port = await freePort();
+    const connection = connect({ url: `http://127.0.0.1:${port}`, retry: quick });
+    const purge = { method: "POST", path: "/v1/queues/q/purge" } as const;
+    let starting: Promise<ScriptedServer> | undefined;
+    const onRetry = () => void (starting ??= scriptedServerAt(port, ok));
+    await expect(connection.request({ ...purge, onRetry })).resolves.toEqual({ fine: true });
+    await using server = await starting;
+    expect(server?.seen).toHaveLength(1);
+  });
+
+  test("a POST that may not be repeated is not, though its connection was refused", async () => {
+    const connection = connect({ url: `http://127.0.0.1:${await freePort()}`, retry: quick });
+    const receive = { method: "POST", path: "/v1/queues/q/receive", retry: false } as const;
+    const onRetry = vi.fn();
+    const call = connection.request({ ...receive, onRetry });
+    await expect(call).rejects.toMatchObject({ code: "network" });
+    expect(onRetry).not.toHaveBeenCalled();
   });
 
   test("Retry-After is waited out", async () => {

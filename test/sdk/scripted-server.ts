@@ -18,7 +18,12 @@ export interface ScriptedServer extends AsyncDisposable {
 }
 
 /** A server that answers by script, one step a request, the last one for ever: for what a real one does once in a year. */
-export async function scriptedServer(...steps: Step[]): Promise<ScriptedServer> {
+export function scriptedServer(...steps: Step[]): Promise<ScriptedServer> {
+  return scriptedServerAt(0, ...steps);
+}
+
+/** The same on a port of one's choice. */
+export async function scriptedServerAt(wanted: number, ...steps: Step[]): Promise<ScriptedServer> {
   const seen: SeenRequest[] = [];
   const server = createServer((request, response) => {
     void text(request).then((body) => {
@@ -29,7 +34,7 @@ export async function scriptedServer(...steps: Step[]): Promise<ScriptedServer> 
       step?.(response, entry);
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => server.listen(wanted, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   return {
     url: `http://127.0.0.1:${port}`,

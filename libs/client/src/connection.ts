@@ -39,7 +39,10 @@ export interface ApiRequest {
   readonly waitMs?: number;
   /** How long an attempt may take, instead of the connection's `timeoutMs`. */
   readonly timeoutMs?: number | undefined;
-  /** Whether the call may be repeated. Default: true, but for a POST without an idempotency key false. */
+  /**
+   * Whether the call may be repeated. Default: true, but a POST without an idempotency key is repeated only when the connection
+   * was refused: then nobody has read it.
+   */
   readonly retry?: boolean;
   /** Told of each failed attempt that will be repeated. */
   readonly onRetry?: (error: SluiceError, attempt: number) => void;
@@ -87,14 +90,14 @@ export class Connection {
    * allows, until `retry.budgetMs` has passed. Throws the {@link SluiceError} of the last attempt.
    */
   async request(request: ApiRequest): Promise<unknown> {
-    const policy = mayRepeat(request) ? this.#retry : undefined;
+    const policy = this.#retry;
     const started = performance.now();
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#attempt(request);
       } catch (error) {
-        if (policy === undefined || !(error instanceof SluiceError) || !error.retryable)
-          throw error;
+        if (!(error instanceof SluiceError) || !error.retryable) throw error;
+        if (policy === undefined || !mayRepeat(request, error)) throw error;
         const delay = retryDelay(attempt, policy, error.retryAfterMs);
         if (performance.now() + delay - started > policy.budgetMs) throw error;
         request.onRetry?.(error, attempt);
@@ -178,9 +181,11 @@ function pathOf({ path, query }: ApiRequest): string {
 
 const timedOut = Symbol("timed out");
 
-function mayRepeat({ method, retry, idempotencyKey }: ApiRequest): boolean {
-  return retry ?? (method !== "POST" || idempotencyKey !== undefined);
+function mayRepeat({ method, retry, idempotencyKey }: ApiRequest, { cause }: SluiceError): boolean {
+  return retry ?? (method !== "POST" || idempotencyKey !== undefined || codeOf(cause) === refused);
 }
+
+const refused = "ECONNREFUSED";
 
 function aborted(label: string, signal: AbortSignal | undefined): SluiceError {
   return new SluiceError("aborted", `${label} was given up by the caller.`, {
@@ -200,11 +205,14 @@ function serverUrl(url: string | URL): string {
 /** The message alone may say nothing: `fetch failed`, or of several addresses that were tried nothing at all. */
 function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const { code, cause } = error as {
-    code?: unknown;
-    cause?: { code?: unknown; message?: unknown };
-  };
-  const detail = cause?.code ?? cause?.message ?? code;
+  const { cause } = error as { cause?: { message?: unknown } };
+  const detail = codeOf(error) ?? cause?.message;
   if (typeof detail !== "string" || error.message.includes(detail)) return error.message;
   return error.message === "" ? detail : `${error.message} (${detail})`;
+}
+
+/** The system's code of what went wrong; `fetch` wraps the error that has it. */
+function codeOf(error: unknown): unknown {
+  const { code, cause } = (error ?? {}) as { code?: unknown; cause?: { code?: unknown } };
+  return cause?.code ?? code;
 }

@@ -6,6 +6,8 @@ import { createAdaptorServer } from "@hono/node-server";
 export interface HttpServer {
   /** `http://127.0.0.1:4566` */
   url: string;
+  /** From now on each answer tells its client to connect anew, elsewhere; everything is still served. */
+  sendElsewhere: () => void;
   /** Accepts no more, waits until every accepted request is answered. `endWaiting` is called as soon as nobody new comes. */
   close: (endWaiting?: () => void) => Promise<void>;
 }
@@ -15,6 +17,8 @@ export interface ServeOptions {
   host: string;
   /** 0 takes any free port. */
   port: number;
+  /** Further connections are closed as they come: each costs memory before it has said a word. Default: as many as there are file descriptors. */
+  maxConnections?: number | undefined;
 }
 
 /**
@@ -22,28 +26,42 @@ export interface ServeOptions {
  *
  * @throws the error of `listen`: `EADDRINUSE` when the port is taken, `EACCES` when it may not be used.
  */
-export async function serve({ fetch, host, port }: ServeOptions): Promise<HttpServer> {
+export async function serve(options: ServeOptions): Promise<HttpServer> {
+  const { fetch, host, port, maxConnections } = options;
   const server = createAdaptorServer({
     fetch: fetch as Parameters<typeof createAdaptorServer>[0]["fetch"],
     serverOptions: {
       // A client that drips its headers or body must not hold a socket for minutes.
       headersTimeout: 10_000,
       requestTimeout: 60_000,
+      // How often those two are looked at. Node's own 30 s would make 40 of the 10.
+      connectionsCheckingInterval: 2_000,
       // Longer than the idle timeouts of common load balancers, so that they close first.
       keepAliveTimeout: 75_000,
       maxHeaderSize: 16 * 1024,
     },
   }) as Server;
+  if (maxConnections !== undefined) server.maxConnections = maxConnections;
   const unused = unusedConnections(server);
   const open = openAnswers(server);
+  let isClosing = false;
+  const sendElsewhere = () => {
+    if (!isClosing) announceClosing(server, open);
+    isClosing = true;
+  };
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen(port, host, resolve);
+    // Thousands come back at once when another process has gone: with Node's 511 most of them would try again seconds later.
+    server.listen({ port, host, backlog: 4_096 }, resolve);
   });
   const { address, port: actual, family } = server.address() as AddressInfo;
   return {
     url: `http://${family === "IPv6" ? `[${address}]` : address}:${actual}`,
-    close: (endWaiting) => close(server, { unused, open, endWaiting }),
+    sendElsewhere,
+    close: (endWaiting) => {
+      sendElsewhere();
+      return close(server, { unused, endWaiting });
+    },
   };
 }
 
@@ -71,21 +89,22 @@ function openAnswers(server: Server): Set<ServerResponse> {
   return open;
 }
 
+function announceClosing(server: Server, open: ReadonlySet<ServerResponse>): void {
+  const announce = (response: ServerResponse) => {
+    if (!response.headersSent) response.setHeader("connection", "close");
+  };
+  for (const response of open) announce(response);
+  server.prependListener("request", (_, response: ServerResponse) => {
+    announce(response);
+  });
+}
+
 interface Closing {
   unused: Set<Socket>;
-  open: Set<ServerResponse>;
   endWaiting?: (() => void) | undefined;
 }
 
-async function close(server: Server, { unused, open, endWaiting }: Closing): Promise<void> {
-  // Answers from now on tell their clients to connect anew, elsewhere.
-  const announceClosing = (response: ServerResponse) => {
-    if (!response.headersSent) response.setHeader("connection", "close");
-  };
-  for (const response of open) announceClosing(response);
-  server.prependListener("request", (_, response: ServerResponse) => {
-    announceClosing(response);
-  });
+async function close(server: Server, { unused, endWaiting }: Closing): Promise<void> {
   const closed = new Promise<void>((resolve) => {
     server.close(() => {
       resolve();

@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
 import type { Bus } from "@sluice/bus";
 import type { Database } from "@sluice/database";
 import {
@@ -26,6 +28,9 @@ export interface StartApiOptions {
   notifications?: Partial<NotificationOptions>;
   host: string;
   port: number;
+  maxConnections?: number | undefined;
+  /** How long it still serves whoever comes after it has said that it is about to stop, in ms. Default 0. */
+  stopDelayMs?: number;
   accessKeys?: AccessKeys | undefined;
   protocols?: ApiOptions["protocols"];
   guards?: EngineOptions["guards"];
@@ -40,7 +45,7 @@ export interface RunningApi {
 /** Starts the API: engine, HTTP server, health. */
 export async function startApi(options: StartApiOptions): Promise<RunningApi> {
   const { database, bus, observer, metrics, logger, account, notifications, host, port } = options;
-  const { accessKeys, protocols = [] } = options;
+  const { accessKeys, protocols = [], maxConnections, stopDelayMs = 0 } = options;
   let stopping = false;
   const engine = await Engine.open({
     database,
@@ -66,11 +71,14 @@ export async function startApi(options: StartApiOptions): Promise<RunningApi> {
     protocols,
     onRequest: requestMetrics(metrics),
   });
-  const server = await serve({ fetch: api.fetch, host, port });
+  const server = await serve({ fetch: api.fetch, host, port, maxConnections });
   return {
     url: server.url,
     stop: async () => {
       stopping = true;
+      server.sendElsewhere();
+      // Waiting receives wait on: their clients would come back here for as long as the balancer has not looked.
+      if (stopDelayMs > 0) await sleep(stopDelayMs);
       await server.close(() => {
         engine.receiver.close();
       });

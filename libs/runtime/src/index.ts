@@ -11,6 +11,7 @@ export {
   type StandaloneConfig,
 } from "./config/processes.ts";
 export { ConfigError, readConfig, type Config, type ConfigSchema } from "./config/read-config.ts";
+export { shutdownProblems } from "./config/shutdown.ts";
 export { configReference } from "./config/reference.ts";
 export type { Variable } from "./config/variable.ts";
 export { createLogger, type LogFields, type Logger, type LoggerOptions } from "./log/logger.ts";

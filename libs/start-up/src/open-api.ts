@@ -6,9 +6,12 @@ import { sealingKeyOf, type ApiConfig, type StandaloneConfig } from "@sluice/run
 /** Starts the API with everything that is asked for by the environment, and with Amazon's protocols beside its own. */
 export async function openApi(
   config: Pick<ApiConfig, keyof ApiConfig & keyof StandaloneConfig>,
-  parts: Pick<StartApiOptions, "database" | "bus" | "observer" | "metrics" | "logger">,
+  parts: Pick<
+    StartApiOptions,
+    "database" | "bus" | "observer" | "metrics" | "logger" | "stopDelayMs"
+  >,
 ): Promise<RunningApi> {
-  const { account, host, port, region, publicUrl, signNotifications: signed } = config;
+  const { account, host, port, maxConnections, region, publicUrl } = config;
   const sealingKey = sealingKeyOf(config);
   const accessKeys = sealingKey && new AccessKeys(parts.database.control, sealingKey);
   const api = await startApi({
@@ -16,8 +19,9 @@ export async function openApi(
     account,
     host,
     port,
+    maxConnections,
     accessKeys,
-    notifications: { region, publicUrl, signed },
+    notifications: { region, publicUrl, signed: config.signNotifications },
     guards: { deletedQueueName: config.deletedQueueNameGuard, purge: config.purgeGuard },
     protocols: [awsProtocols({ region, accessKeys })],
   });

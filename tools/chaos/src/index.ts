@@ -1,2 +1,3 @@
 export type { Anomaly, AnomalyName } from "./check/anomaly.ts";
+export { startProxy, type Proxy } from "./system/proxy.ts";
 export type { ChaosReport } from "./report/report.ts";

@@ -1,6 +1,8 @@
 import { StackError } from "@sluice/stack";
 import { check } from "./check/check.ts";
 import { readOptions, usage, UsageError, type ChaosOptions } from "./options.ts";
+import { mutants } from "./mutants/mutants.ts";
+import { tryMutants } from "./mutants/try-mutants.ts";
 import { nemeses } from "./nemeses/nemeses.ts";
 import { printed } from "./report/print.ts";
 import { readHistory, runChaos } from "./run.ts";
@@ -13,7 +15,7 @@ async function main(): Promise<number> {
   const options = optionsOrComplaint();
   if (options === undefined) return 2;
   if (options.help || options.list) {
-    process.stdout.write(options.help ? usage : `${Object.keys(nemeses).join("\n")}\n`);
+    process.stdout.write(options.help ? usage : listing());
     return 0;
   }
   const interruption = new AbortController();
@@ -22,6 +24,8 @@ async function main(): Promise<number> {
   const tell = (line: string) => void out.write(`${line}\n`);
   try {
     if (options.check !== undefined) return await checkOnly(options.check, tell);
+    if (options.mutants.length > 0)
+      return (await tryMutants(options, { tell, signal: interruption.signal })) ? 0 : 1;
     const report = await runChaos({ ...options, tell, signal: interruption.signal });
     for (const line of printed(report)) tell(line);
     if (options.json) await written(`${JSON.stringify(report, undefined, 2)}\n`);
@@ -31,6 +35,17 @@ async function main(): Promise<number> {
     tell(error instanceof Error ? (error.stack ?? error.message) : String(error));
     return 1;
   }
+}
+
+function listing(): string {
+  const lines = mutants.map(({ name, what }) => `  ${name}: ${what}`);
+  return [
+    "nemeses",
+    ...Object.keys(nemeses).map((name) => `  ${name}`),
+    "mutants",
+    ...lines,
+    "",
+  ].join("\n");
 }
 
 /** Resolves when a text has gone to stdout, which may be a pipe that is full. */

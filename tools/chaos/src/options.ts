@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { mutants } from "./mutants/mutants.ts";
 import { selectNemeses } from "./nemeses/nemeses.ts";
 
 export const usage = `npm run chaos -- [options]
@@ -14,10 +15,13 @@ all of it, and checks from what the clients saw that no promise was broken.
   --apis N           API processes (default 2)
   --dispatchers N    dispatcher processes (default 2)
   --longest N        how long a fault lasts at most, in seconds (default 6)
+  --patience N       how long everything that rests may take to be delivered at the end, in seconds (default 60)
   --no-fsync         leave Postgres' flushing to disk away: faster, and safe unless the machine dies
+  --mutants LIST     break the product in ways that are known, one after the other, and tell which are found out: all, or
+                     names; takes about half a minute each
   --keep FOLDER      keep the histories there
   --check FOLDER     check histories that were kept, and run nothing
-  --list             print the names of all nemeses
+  --list             print the names of all nemeses and mutants
   --json             print the report as JSON; everything else goes to stderr
   --help             print this
 `;
@@ -30,7 +34,9 @@ export interface ChaosOptions {
   readonly apis: number;
   readonly dispatchers: number;
   readonly longest: number;
+  readonly patience: number;
   readonly durable: boolean;
+  readonly mutants: readonly string[];
   readonly keep: string | undefined;
   readonly check: string | undefined;
   readonly list: boolean;
@@ -58,7 +64,9 @@ export function readOptions(args: readonly string[]): ChaosOptions {
     apis: number("apis", values.apis ?? "2", [1, 10]),
     dispatchers: number("dispatchers", values.dispatchers ?? "2", [1, 10]),
     longest: number("longest", values.longest ?? "6", [1, 120]),
+    patience: number("patience", values.patience ?? "60", [1, 3_600]),
     durable: values["no-fsync"] !== true,
+    mutants: values.mutants === undefined ? [] : mutantsOf(values.mutants),
     keep: values.keep,
     check: values.check,
     list: values.list ?? false,
@@ -80,7 +88,9 @@ function parse(args: readonly string[]) {
         apis: { type: "string" },
         dispatchers: { type: "string" },
         longest: { type: "string" },
+        patience: { type: "string" },
         "no-fsync": { type: "boolean" },
+        mutants: { type: "string" },
         keep: { type: "string" },
         check: { type: "string" },
         list: { type: "boolean" },
@@ -99,6 +109,15 @@ function nemesesOf(list: string): string[] {
   } catch (error) {
     throw new UsageError(`--nemeses: ${(error as Error).message}`);
   }
+}
+
+function mutantsOf(list: string): string[] {
+  const names = mutants.map(({ name }) => name);
+  if (list === "all") return names;
+  const wanted = list.split(",").map((part) => part.trim());
+  const unknown = wanted.find((name) => !names.includes(name));
+  if (unknown === undefined) return wanted;
+  throw new UsageError(`--mutants: there is no mutant "${unknown}"; there are ${names.join(", ")}`);
 }
 
 function number(name: string, text: string, [min, max]: [number, number]): number {

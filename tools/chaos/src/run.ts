@@ -18,8 +18,6 @@ import { countFaults, countMessages, countOperations, type ChaosReport } from ".
 import { System } from "./system/system.ts";
 import { createWorld, probeCapabilities, worldFor, type Capabilities } from "./world.ts";
 
-/** How long everything that rests may take to be delivered when all faults are over, ms. */
-const DRAIN_MS = 60_000;
 const WARM_UP_MS = 2_000;
 
 export interface RunOptions extends ChaosOptions {
@@ -83,7 +81,7 @@ interface Outcome {
 }
 
 async function play({ options, system, clients, probe, world }: Play): Promise<Outcome> {
-  const { tell, signal, seconds, nemeses, longest, seed } = options;
+  const { tell, signal, seconds, nemeses, longest, seed, patience } = options;
   const connect = () =>
     postgres(system.postgres.adminUrl, { max: 1, connect_timeout: 5, onnotice: () => {} });
   const faults: Fault[] = [];
@@ -113,7 +111,7 @@ async function play({ options, system, clients, probe, world }: Play): Promise<O
     tell("all healed; draining");
     await clients.drain();
     const sql = connect();
-    const drainedAfter = await untilDrained(sql);
+    const drainedAfter = await untilDrained(sql, patience * 1_000);
     await clients[Symbol.asyncDispose]();
     const anomalies = [
       ...(await audit(sql)),
@@ -127,9 +125,9 @@ async function play({ options, system, clients, probe, world }: Play): Promise<O
   }
 }
 
-async function untilDrained(sql: postgres.Sql): Promise<number | undefined> {
+async function untilDrained(sql: postgres.Sql, ms: number): Promise<number | undefined> {
   const began = performance.now();
-  for (let empty = 0; performance.now() - began < DRAIN_MS; await sleep(250)) {
+  for (let empty = 0; performance.now() - began < ms; await sleep(250)) {
     const { slices, outbox } = await countRest(sql);
     empty = slices + outbox === 0 ? empty + 1 : 0;
     if (empty === 3) return (performance.now() - began) / 1_000;

@@ -1,5 +1,6 @@
 import { connect, SluiceError, type Connection } from "@sluice/client";
 import type { QueueOfWorld, World } from "./history/history.ts";
+import { filters as known } from "./kinds.ts";
 
 /** What the server under test can do beyond standard topics and queues. */
 export interface Capabilities {
@@ -45,8 +46,8 @@ const standardSubscriptions: World["subscriptions"] = [
   { topic: "events", queue: "bulk" },
 ];
 
-/** What filter policies tell apart; every message has one of these. */
-export const kinds = ["red", "green", "blue"] as const;
+/** Queues that want some kinds of messages only. */
+const filteredQueues = ["red", "patterned", "heavy"] as const;
 
 /** The world of a run, as far as the server has what it needs. */
 export function worldFor({ fifo, fifoTopics, filters }: Capabilities): World {
@@ -58,14 +59,20 @@ export function worldFor({ fifo, fifoTopics, filters }: Capabilities): World {
     ],
     queues: [
       ...standardQueues,
-      ...(filters ? [{ name: "red", visibilityTimeout: 5 }] : []),
+      ...(filters ? filteredQueues.map((name) => ({ name, visibilityTimeout: 5 })) : []),
       ...(fifo ? [{ name: "steps.fifo", visibilityTimeout: 4, fifo }] : []),
       ...(fifoTopics ? [{ name: "entries.fifo", visibilityTimeout: 4, fifo: true }] : []),
+      ...(fifoTopics && filters ? [{ name: "reds.fifo", visibilityTimeout: 4, fifo: true }] : []),
     ],
     subscriptions: [
       ...standardSubscriptions,
-      ...(filters ? [{ topic: "orders", queue: "red", kinds: ["red"] }] : []),
+      ...(filters
+        ? filteredQueues.map((queue) => ({ topic: "orders", queue, ...known[queue] }))
+        : []),
       ...(fifoTopics ? [{ topic: "entries.fifo", queue: "entries.fifo" }] : []),
+      ...(fifoTopics && filters
+        ? [{ topic: "entries.fifo", queue: "reds.fifo", ...known.red }]
+        : []),
     ],
   };
 }
@@ -104,9 +111,9 @@ export async function createWorld(
       deadLetterQueue === undefined ? {} : { redrive: { deadLetterQueue, maxReceiveCount } };
     await post(connection, "/v1/queues", { ...queue, ...redrive });
   }
-  for (const { topic, queue, kinds: wanted } of subscriptions) {
-    const filter = wanted === undefined ? {} : { filterPolicy: { kind: wanted } };
-    await post(connection, `/v1/topics/${topic}/subscriptions`, { queue, ...filter });
+  for (const { topic, queue, filterPolicy, filterPolicyScope } of subscriptions) {
+    const body = { queue, filterPolicy, filterPolicyScope };
+    await post(connection, `/v1/topics/${topic}/subscriptions`, body);
   }
 }
 

@@ -18,6 +18,7 @@ const storage = {
 const frontDoor = {
   host: variables.host,
   port: variables.port,
+  maxConnections: variables.maxConnections,
   auth: variables.auth,
   secretsKey: variables.secretsKey,
 } satisfies ConfigSchema;
@@ -48,6 +49,7 @@ export const apiConfig = {
   ...guards,
   ...notifications,
   ...processConfig,
+  shutdownDelay: variables.shutdownDelay,
 } satisfies ConfigSchema;
 
 /** Environment of `apps/dispatcher`. */

@@ -26,6 +26,7 @@ describe("a right environment", () => {
       natsPrefix: "sluice",
       host: "127.0.0.1",
       port: 4566,
+      maxConnections: 10_000,
       publicUrl: "http://127.0.0.1:4566",
       signNotifications: true,
       region: "us-east-1",
@@ -37,6 +38,7 @@ describe("a right environment", () => {
       logLevel: "info",
       logFormat: "json",
       shutdownTimeout: 25,
+      shutdownDelay: 0,
     });
   });
 

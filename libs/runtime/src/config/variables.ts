@@ -88,6 +88,28 @@ export const shutdownTimeout = define({
   default: "25",
 });
 
+export const shutdownDelay = define({
+  name: "SHUTDOWN_DELAY",
+  schema: wholeNumber(0, 600),
+  expected: "a whole number, 0 to 600",
+  description:
+    "How long the API still serves whoever comes after SIGTERM, while `/readyz` says 503 and each answer asks its client to connect anew: " +
+    "as long as the load balancer in front takes to send nobody here any more. It is part of SHUTDOWN_TIMEOUT.",
+  unit: "seconds",
+  default: "0",
+});
+
+export const maxConnections = define({
+  name: "MAX_CONNECTIONS",
+  schema: wholeNumber(1, 1_000_000),
+  expected: "a whole number, 1 to 1000000",
+  description:
+    "Most connections of clients at a time, long polls included; further ones are closed as they come. Each takes up to about 30 KB, " +
+    "and a file descriptor (`ulimit -n`).",
+  unit: "connections",
+  default: "10000",
+});
+
 export const auth = define({
   name: "AUTH",
   schema: z.enum(["on", "off", "auto"]),

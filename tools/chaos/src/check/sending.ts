@@ -117,7 +117,7 @@ function expectedQueues(index: Indexed, message: Message): string[] {
   });
 }
 
-function kindsOf(world: World, topic: string, queue: string): string[] | undefined {
+function kindsOf(world: World, topic: string, queue: string): readonly string[] | undefined {
   return world.subscriptions.find((one) => one.topic === topic && one.queue === queue)?.kinds;
 }
 

@@ -1,5 +1,6 @@
 import type { Client } from "./client.ts";
-import { kinds } from "../world.ts";
+import { valueOf } from "../history/recording-fetch.ts";
+import { kinds, type Kind } from "../kinds.ts";
 import { between, pick, type Random } from "../random.ts";
 
 const LOOPS = 8;
@@ -13,6 +14,13 @@ interface NewMessage {
   delay?: number;
   groupId?: string;
   deduplicationId?: string;
+}
+
+interface KeyedCall {
+  method: "POST";
+  path: string;
+  body: { messages: NewMessage[] };
+  idempotencyKey?: string | undefined;
 }
 
 /** Publishes and sends at its rate until the workload is over; repeats calls with the same key, and makes mistakes. */
@@ -52,9 +60,16 @@ class Publisher {
     } finally {
       // The same call again, after a success or after nobody knows what: it must not be stored twice.
       if (random() < (known ? 0.05 : 0.5))
-        await this.#client.request(call, { patient }).catch(() => {});
+        await this.#client.request(this.#repeatOf(call), { patient }).catch(() => {});
       await this.#client.pause(this.#due - performance.now(), draining.signal);
     }
+  }
+
+  /** Where messages have deduplication ids these do as well as the key of the call. */
+  #repeatOf({ idempotencyKey, ...call }: KeyedCall): KeyedCall {
+    const deduplicated = call.body.messages.every((one) => one.deduplicationId !== undefined);
+    const keyless = deduplicated && this.#client.random() < 0.5;
+    return { ...call, ...(!keyless && { idempotencyKey }) };
   }
 
   #batchSize(): number {
@@ -88,7 +103,7 @@ class Publisher {
   #group(messages: NewMessage[]): void {
     for (const message of messages) {
       message.groupId = `g${between(this.#client.random, 1, GROUPS)}`;
-      message.deduplicationId = message.body.split(" ", 1)[0] ?? "";
+      message.deduplicationId = valueOf(message.body);
     }
   }
 
@@ -97,16 +112,23 @@ class Publisher {
     this.#values += 1;
     const value = `${settings.name}.${this.#loop}.${this.#values}`;
     const mistaken = random() < 0.005;
+    const kind = pick(random, kinds);
     return {
-      body: `${value} ${filler(random)}`,
+      body: bodyOf(kind, value, filler(random)),
       attributes: {
-        kind: { type: "String", value: pick(random, kinds) },
+        kind: { type: "String", value: kind.name },
         ...(random() < 0.2 && { bytes: { type: "Binary", value: "AAH/gA==" } }),
         ...(random() < 0.2 && { "a.b-c": { type: "Number.precise", value: "-1.50e3" } }),
         ...(mistaken && { "AWS.reserved": { type: "String", value: "refused" } }),
       },
     };
   }
+}
+
+function bodyOf({ name, paint }: Kind, value: string, text: string): string {
+  return paint === undefined
+    ? `${value} ${text}`
+    : JSON.stringify({ value, kind: name, paint, text });
 }
 
 const alphabets = [

@@ -1,9 +1,11 @@
+import type { KnownFilter } from "../kinds.ts";
+
 /*
  * What the clients saw, as the checker reads it. Times are nanoseconds of CLOCK_MONOTONIC, which all processes of one
  * host share, so calls of different processes can be compared.
  */
 
-/** A message as its sender meant it; `value` names it, and is the first word of its body. */
+/** A message as its sender meant it; `value` names it, and stands in its body. */
 export interface Sent {
   value: string;
   /** Of body and attributes. */
@@ -88,7 +90,12 @@ export interface World {
   topics: { name: string; fifo?: boolean }[];
   queues: QueueOfWorld[];
   /** Those that are there from the beginning. */
-  subscriptions: { topic: string; queue: string; kinds?: string[] }[];
+  subscriptions: SubscriptionOfWorld[];
+}
+
+export interface SubscriptionOfWorld extends Partial<Readonly<KnownFilter>> {
+  topic: string;
+  queue: string;
 }
 
 export interface QueueOfWorld {

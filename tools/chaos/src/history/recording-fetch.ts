@@ -271,7 +271,9 @@ function keyed(key: string | undefined): { key?: string } {
   return key === undefined ? {} : { key };
 }
 
-function valueOf(body: string): string {
+/** What names the message with this body: its first word, or its `value` where it is JSON. */
+export function valueOf(body: string): string {
+  if (body.startsWith("{")) return (JSON.parse(body) as { value: string }).value;
   const space = body.indexOf(" ");
   return space < 0 ? body : body.slice(0, space);
 }

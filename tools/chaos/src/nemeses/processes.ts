@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Child } from "@sluice/stack";
 import { between, pick } from "../random.ts";
 import { processTree } from "../system/process-tree.ts";
-import type { Slot, ServiceKind, System } from "../system/system.ts";
+import type { Slot, ServiceKind } from "../system/system.ts";
 import { last, type Battlefield, type Strike } from "./nemesis.ts";
 
 /** Processes that die, stand still, or are told to end. */
@@ -30,7 +30,8 @@ export const processStrikes: Record<string, Strike> = {
   "stop-dispatcher": (field) => standStill(field, anySlot(field, "dispatcher").process),
   "stop-nats": (field) => standStill(field, field.system.nats),
   "stop-postgres": (field) => standStill(field, field.system.postgres),
-  "jump-clock": jumpClock,
+  "jump-clock": (field) => jumpClocks(field, [pick(field.random, field.system.slots)]),
+  "jump-all-clocks": (field) => jumpClocks(field, field.system.slots),
 };
 
 /** A process that is armed to die, or to stand still, at one of the failpoints of the product. */
@@ -93,14 +94,9 @@ function signalAll(pids: readonly number[], signal: NodeJS.Signals): void {
   }
 }
 
-async function jumpClock(field: Battlefield): Promise<void> {
-  const { system, random } = field;
-  const hours = pick(random, [-1, 1, 24]);
-  await writeFile(system.clockFile, String(hours * 3_600_000));
+async function jumpClocks(field: Battlefield, slots: readonly Slot[]): Promise<void> {
+  const hours = pick(field.random, [-1, 1, 24]);
+  await Promise.all(slots.map(({ clockFile }) => writeFile(clockFile, String(hours * 3_600_000))));
   await last(field, 1);
-  await backToPresent(system);
-}
-
-async function backToPresent({ clockFile }: System): Promise<void> {
-  await rm(clockFile, { force: true });
+  await Promise.all(slots.map(({ clockFile }) => rm(clockFile, { force: true })));
 }

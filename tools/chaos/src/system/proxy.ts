@@ -1,4 +1,5 @@
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { Flow } from "./flow.ts";
 
 /** What the network between two processes does at present. */
 export interface Weather {
@@ -42,7 +43,7 @@ export async function startProxy(target: number): Promise<Proxy> {
     pair.server.resetAndDestroy();
   };
 
-  const pass = (pair: Pair, [from, to]: [Socket, Socket], chunk: Buffer) => {
+  const pass = (pair: Pair, { from, flow }: { from: Socket; flow: Flow }, chunk: Buffer) => {
     if (weather.silent) return;
     const isAnswer = from === pair.server;
     if (weather.swallowAnswers) {
@@ -52,10 +53,7 @@ export async function startProxy(target: number): Promise<Proxy> {
     }
     pair.bytes += chunk.length;
     if (pair.bytes > weather.resetAfter) return end(pair);
-    if (weather.delayMs === 0) return void to.write(chunk);
-    setTimeout(() => {
-      if (!to.destroyed) to.write(chunk);
-    }, weather.delayMs);
+    flow.write(chunk, weather.delayMs);
   };
 
   const server = createServer((client) => {
@@ -66,11 +64,12 @@ export async function startProxy(target: number): Promise<Proxy> {
       [client, upstream],
       [upstream, client],
     ] as const) {
+      const flow = new Flow(to);
       from.setNoDelay(true);
-      from.on("data", (chunk: Buffer) => pass(pair, [from, to], chunk));
+      from.on("data", (chunk: Buffer) => pass(pair, { from, flow }, chunk));
       from.on("error", () => end(pair));
       // An orderly end is passed on, after what is late.
-      from.on("end", () => setTimeout(() => to.end(), weather.delayMs));
+      from.on("end", () => flow.end(weather.delayMs));
       from.on("close", () => setTimeout(() => end(pair), weather.delayMs + 10));
     }
   });

@@ -38,6 +38,8 @@ export type ServiceKind = "api" | "dispatcher";
 export interface Slot {
   readonly kind: ServiceKind;
   readonly port: number;
+  /** Says how far its clock is off; there only while it is. */
+  readonly clockFile: string;
   process: ServiceProcess | undefined;
 }
 
@@ -54,15 +56,13 @@ export class System implements AsyncDisposable {
   readonly #options: SystemOptions;
   readonly #doomed = new WeakSet<Child>();
   readonly #starting = new Map<string, Promise<void>>();
-  #clockFile = "";
 
   constructor(options: SystemOptions) {
     this.#options = options;
   }
 
   async start(): Promise<void> {
-    const { folder, apis, dispatchers } = this.#options;
-    this.#clockFile = join(folder, "clock-offset");
+    const { apis, dispatchers } = this.#options;
     await Promise.all([this.startPostgres(), this.startNats()]);
     for (const kind of ["api", "dispatcher"] as const) {
       this.links.set(`${kind}-postgres`, [await startProxy(this.postgres.port)]);
@@ -85,10 +85,6 @@ export class System implements AsyncDisposable {
   /** The APIs without a proxy between. */
   get directUrls(): string[] {
     return this.#slotsOf("api").map(({ port }) => `http://127.0.0.1:${port}`);
-  }
-
-  get clockFile(): string {
-    return this.#clockFile;
   }
 
   slotsOf(kind: ServiceKind): Slot[] {
@@ -135,7 +131,7 @@ export class System implements AsyncDisposable {
       databaseUrl: database.href,
       natsUrl: `nats://127.0.0.1:${natsPort}`,
       port: slot.port,
-      env: { ...quiet, NODE_OPTIONS: SHIFTABLE, CHAOS_CLOCK: this.#clockFile, ...env },
+      env: { ...quiet, NODE_OPTIONS: SHIFTABLE, CHAOS_CLOCK: slot.clockFile, ...env },
       onLine: (line) => {
         const complaint = complaintOf(slot.kind, line);
         if (complaint !== undefined) this.complaints.push(complaint);
@@ -196,7 +192,9 @@ export class System implements AsyncDisposable {
   }
 
   async #addSlot(kind: ServiceKind): Promise<void> {
-    this.slots.push({ kind, port: await freePort(), process: undefined });
+    const port = await freePort();
+    const clockFile = join(this.#options.folder, `clock-of-${port}`);
+    this.slots.push({ kind, port, clockFile, process: undefined });
   }
 
   #watch<C extends Child>(child: C): C {

@@ -1,0 +1,180 @@
+/** A way to break the product: texts of one of its files that are others instead. */
+export interface Mutant {
+  name: string;
+  /** What is wrong with it. */
+  what: string;
+  /** Below libs/, without the ending; what runs is what is built of it. */
+  file: string;
+  /** Each text stands there, once or more often, and is replaced everywhere. */
+  edits: readonly (readonly [from: string, to: string])[];
+  /** The faults under which that shows; `none` where the clients alone bring it to light. */
+  nemeses: string;
+}
+
+/** Mistakes that somebody could make, each of which breaks a promise. A harness that does not find them finds nothing. */
+export const mutants: readonly Mutant[] = [
+  {
+    name: "answers-before-commit",
+    what: "a publish is answered while it is being committed",
+    file: "engine/write/batch-writer",
+    edits: [
+      [
+        "const inserted = await this.#options.insert(batches, keysOf(calls));",
+        "void this.#options.insert(batches, keysOf(calls)).catch(() => undefined); const inserted = batches.map(({ id }) => id);",
+      ],
+    ],
+    nemeses: "terminate-backends,kill-backend,kill-api",
+  },
+  {
+    name: "commits-asynchronously",
+    what: "commits are answered before Postgres has written its log",
+    file: "database/connect",
+    edits: [['lazy ? "off" : "on"', '"off"']],
+    nemeses: "kill-postgres",
+  },
+  {
+    name: "acknowledges-before-commit",
+    what: "an acknowledgement is answered while it is being committed",
+    file: "engine/acknowledge/acknowledge",
+    edits: [
+      [
+        "const done = await (fifo ? this.#fifoCommits : this.#commits).add(marks);",
+        "void (fifo ? this.#fifoCommits : this.#commits).add(marks).catch(() => undefined); const done = marks.map(({ mask }) => mask);",
+      ],
+    ],
+    nemeses: "terminate-backends,kill-backend,kill-api",
+  },
+  {
+    name: "keeps-outbox-row",
+    what: "a fan-out does not note that it is done",
+    file: "engine/fan-out/take-batches",
+    edits: [
+      [
+        "DELETE FROM outbox o USING evaluated e",
+        "UPDATE outbox o SET topic_id = o.topic_id FROM evaluated e",
+      ],
+    ],
+    nemeses: "none",
+  },
+  {
+    name: "never-sweeps",
+    what: "nobody looks for batches whose announcement was lost",
+    file: "engine/fan-out/dispatcher",
+    edits: [["const forgotten = await this.#findForgotten();", "const forgotten = [];"]],
+    nemeses: "wipe-nats,kill-all-dispatchers",
+  },
+  {
+    name: "ignores-filters",
+    what: "messages go to subscriptions whose filter policy refuses them",
+    file: "engine/fan-out/take-batches",
+    edits: [
+      ["ELSE t.mask & t.masks[array_position(t.filters, s.filter_id)] END", "ELSE t.mask END"],
+    ],
+    nemeses: "none",
+  },
+  {
+    name: "shares-filter-results",
+    what: "each filter of a batch gets what the first one accepts",
+    file: "engine/fan-out/take-batches",
+    edits: [["t.masks[array_position(t.filters, s.filter_id)]", "t.masks[1]"]],
+    nemeses: "none",
+  },
+  {
+    name: "leases-by-application-clock",
+    what: "what is visible, and until when it is held, is decided by the clock of the API",
+    file: "engine/receive/claim",
+    edits: [["clock_timestamp()", "to_timestamp(${Date.now() / 1_000}::float8)"]],
+    nemeses: "jump-clock,jump-all-clocks",
+  },
+  {
+    name: "hides-by-application-clock",
+    what: "until when a received message is held is decided by the clock of the API",
+    file: "engine/receive/claim",
+    edits: [
+      [
+        "date_trunc('milliseconds', clock_timestamp())",
+        "date_trunc('milliseconds', to_timestamp(${Date.now() / 1_000}::float8))",
+      ],
+    ],
+    nemeses: "jump-clock",
+  },
+  {
+    name: "does-not-check-leases",
+    what: "an old receipt handle acknowledges what somebody else has received since",
+    file: "engine/receipt-handle/apply-marks",
+    edits: [
+      ["AND s.lease = m.lease ", ""],
+      [
+        "NOT s.moved AND s.visible_at = timestamptz 'epoch' + m.visible_at * interval '1 millisecond'",
+        "NOT s.moved",
+      ],
+    ],
+    nemeses: "none",
+  },
+  {
+    name: "acknowledges-neighbours",
+    what: "acknowledging one message removes those that are stored and were received with it",
+    file: "engine/acknowledge/delete-acknowledged",
+    edits: [
+      [
+        "WHERE f.rest = 0 AND s.ctid = f.row AND s.lease = f.lease AND s.pending = f.done",
+        "WHERE s.ctid = f.row",
+      ],
+      ["WHERE f.rest <> 0 AND", "WHERE false AND"],
+    ],
+    nemeses: "none",
+  },
+  {
+    name: "counts-no-receives",
+    what: "receiving a message again does not raise its count",
+    file: "engine/receive/claim",
+    edits: [["receive_count = receive_count + 1", "receive_count = greatest(receive_count, 1)"]],
+    nemeses: "none",
+  },
+  {
+    name: "spares-dead-letters",
+    what: "a message is received once more than its queue allows",
+    file: "engine/receive/claim",
+    edits: [["s.receive_count >= q.max_receive_count", "s.receive_count > q.max_receive_count"]],
+    nemeses: "none",
+  },
+  {
+    name: "forgets-keys",
+    what: "a repeat with the same idempotency key is stored again",
+    file: "engine/write/batch-writer",
+    edits: [
+      [
+        "await this.#options.insert(batches, keysOf(calls))",
+        "await this.#options.insert(batches, [])",
+      ],
+    ],
+    nemeses: "none",
+  },
+  {
+    name: "forgets-deduplication-ids",
+    what: "a FIFO queue stores what it was sent within the last five minutes again",
+    file: "engine/send/insert-fifo",
+    edits: [["AND d.accepted_at > m.sent_at", "AND d.accepted_at > m.sent_at + interval '1 hour'"]],
+    nemeses: "none",
+  },
+  {
+    name: "does-not-hold-groups",
+    what: "messages of a FIFO group are handed out while an earlier one is in flight",
+    file: "engine/receive/claim-fifo",
+    edits: [
+      ["SET available_at = q.deadline", "SET available_at = q.now"],
+      [
+        "bool_and(f.visible_at <= q.now AND f.sent_at > q.expired AND f.receive_count < q.max_receive_count) OVER inorder AS takeable",
+        "f.visible_at <= q.now AS takeable",
+      ],
+    ],
+    nemeses: "none",
+  },
+  {
+    name: "serves-paused-queues",
+    what: "a paused queue hands out messages",
+    file: "engine/receive/claim",
+    edits: [["WHERE NOT q.paused", "WHERE true"]],
+    nemeses: "none",
+  },
+];

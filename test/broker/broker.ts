@@ -18,6 +18,8 @@ export interface BrokerOptions {
   dispatchers?: number;
   /** Connects one more member; default: all meet in one process. */
   connectBus?: () => Promise<Bus>;
+  /** How long the record of what became of messages goes back, in hours. Default 12; 0 is without one. */
+  traceHours?: number;
 }
 
 /**
@@ -50,13 +52,14 @@ export class Broker implements AsyncDisposable {
   };
   readonly observer: Observer;
   readonly #connectBus: () => Promise<Bus>;
+  readonly #traceHours: number;
   /** What has to be undone, last first. */
   readonly #steps: (() => Promise<void>)[];
   #names = 0;
 
   private constructor(
     url: string,
-    connectBus: () => Promise<Bus>,
+    { connectBus, traceHours }: Required<Pick<BrokerOptions, "connectBus" | "traceHours">>,
     dropDatabase: () => Promise<void>,
   ) {
     this.databaseUrl = url;
@@ -64,6 +67,7 @@ export class Broker implements AsyncDisposable {
     this.clock = testClock(this.database.sql);
     this.observer = this.#observe();
     this.#connectBus = connectBus;
+    this.#traceHours = traceHours;
     this.#steps = [dropDatabase];
     this.#own(this.database);
   }
@@ -72,12 +76,13 @@ export class Broker implements AsyncDisposable {
     engines = 1,
     dispatchers = 1,
     connectBus = meetingPlace(),
+    traceHours = 12,
   }: BrokerOptions = {}): Promise<Broker> {
     const testDatabase = await createTestDatabase(inject("databaseUrl"));
     await installClock(testDatabase.url);
     await migrate(testDatabase.url);
     const drop = () => Promise.resolve(testDatabase[Symbol.asyncDispose]());
-    const broker = new Broker(testDatabase.url, connectBus, drop);
+    const broker = new Broker(testDatabase.url, { connectBus, traceHours }, drop);
     for (let count = 0; count < engines; count += 1) await broker.startEngine();
     for (let count = 0; count < dispatchers; count += 1) await broker.startDispatcher();
     return broker;
@@ -163,7 +168,12 @@ export class Broker implements AsyncDisposable {
   }
 
   #connect(name: string, pool: number): Database {
-    return connectDatabase({ url: this.databaseUrl, pool, name });
+    return connectDatabase({
+      url: this.databaseUrl,
+      pool,
+      name,
+      traceHours: this.#traceHours,
+    });
   }
 
   #own(database: Database): void {

@@ -13,13 +13,14 @@ export interface TracedDatabase extends Database {
 }
 
 export async function connectTraced(url: string, pool = 4): Promise<TracedDatabase> {
-  const database = connectDatabase({ url, pool: 1, name: "test-traced" });
+  const database = connectDatabase({ url, pool: 1, name: "test-traced", traceHours: 12 });
   const statements: Statement[] = [];
   const sql = postgres(url, {
     max: pool,
     fetch_types: false,
     debug: (_connection, text, parameters) => void statements.push({ text, parameters }),
-    connection: await settingsOf(database),
+    // Settings of our own are not listed among those of a connection.
+    connection: { ...(await settingsOf(database)), "sluice.recording": "on" },
   });
   const close = async () => {
     await Promise.all([database.close(), sql.end({ timeout: 5 })]);

@@ -7,6 +7,8 @@ import * as schema from "./schema/index.ts";
 export type Sql = postgres.Sql;
 /** The connection that a transaction runs on. */
 export type Transaction = postgres.TransactionSql;
+/** A part of a statement. */
+export type Fragment = postgres.PendingQuery<postgres.Row[]>;
 export type ControlPlane = PostgresJsDatabase<typeof schema>;
 
 /** The two ways into Postgres; see {@link connectDatabase}. */
@@ -17,6 +19,8 @@ export interface Database extends AsyncDisposable {
   readonly control: ControlPlane;
   /** Clean-up: statements that may read whole tables, free to be planned as such, one at a time. */
   readonly maintenance: Sql;
+  /** As given. */
+  readonly traceHours: number;
   close(): Promise<void>;
 }
 
@@ -27,6 +31,8 @@ export interface DatabaseOptions {
   pool?: number;
   /** Shown in `pg_stat_activity`. */
   name?: string;
+  /** How long is kept what became of messages; 0, the default, records nothing. Statements know it by a setting of their connection. */
+  traceHours?: number;
 }
 
 /**
@@ -37,8 +43,15 @@ export interface DatabaseOptions {
  * scans, hash and merge joins there is one plan left for each: nested loops over its index. (A bitmap scan gives up the
  * order of the index: on a backlog that no ANALYZE has seen, a claim of ten would sort the whole queue.)
  */
-export function connectDatabase({ url, pool = 8, name = "sluice" }: DatabaseOptions): Database {
+export function connectDatabase({
+  url,
+  pool = 8,
+  name = "sluice",
+  traceHours = 0,
+}: DatabaseOptions): Database {
+  const recording = { "sluice.recording": traceHours > 0 ? "on" : "off" };
   const hot = open(url, pool, {
+    ...recording,
     application_name: name,
     plan_cache_mode: "force_generic_plan",
     enable_seqscan: "off",
@@ -53,6 +66,7 @@ export function connectDatabase({ url, pool = 8, name = "sluice" }: DatabaseOpti
     statement_timeout: "20s",
   });
   const maintenance = open(url, 1, {
+    ...recording,
     application_name: `${name}-maintenance`,
     statement_timeout: "120s",
     // For joins over millions of rows, and it is one connection.
@@ -70,6 +84,7 @@ export function connectDatabase({ url, pool = 8, name = "sluice" }: DatabaseOpti
     sql: hot,
     control: drizzle(controlClient, { schema }),
     maintenance,
+    traceHours,
     close,
     [Symbol.asyncDispose]: close,
   };

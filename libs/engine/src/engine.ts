@@ -37,6 +37,7 @@ import {
   type ReplayRequest,
 } from "./replay/replays.ts";
 import { Topics, type Topic } from "./topics/topics.ts";
+import { traceMessage, type Trace } from "./trace/trace.ts";
 import { BatchIds } from "./write/batch-ids.ts";
 import { VisibilityChanger } from "./visibility/change-visibility.ts";
 
@@ -261,6 +262,11 @@ export class Engine implements AsyncDisposable {
     return queue.fifo
       ? await peekFifo(context, queue, request)
       : await peek(context, queue, request);
+  }
+
+  /** What became of a message. @throws {SluiceError} `message_not_found` */
+  async trace(account: string, messageId: string): Promise<Trace> {
+    return await traceMessage(this.database, account, messageId);
   }
 
   /** Takes a delayed message back. @throws {SluiceError} `queue_not_found`, `message_not_found` */

@@ -1,5 +1,6 @@
 import { numbers, texts, type Sql } from "@sluice/database";
 
+import { recordEvents } from "../trace/record-events.ts";
 /** Archived batches that come next in a replay, and what they are to be looked at with. */
 export interface ReplayPage {
   replayId: string;
@@ -139,7 +140,7 @@ export async function deliverPage(
       LEFT JOIN LATERAL unnest(t.group_ids, t.group_masks) AS g(group_id, mask) ON true
       WHERE t.bits & coalesce(g.mask, -1) > 0 AND target.queue_id IS NOT NULL
       ORDER BY t.published_at, t.batch_id
-      RETURNING account, queue_id, pending, visible_at, moved
+      RETURNING account, queue_id, batch_id, pending, visible_at, moved
     ), delivered AS (
       SELECT account, queue_id, sum(bit_count(pending::bit(64)))::int AS messages FROM sliced GROUP BY account, queue_id
     ), ledger AS (
@@ -148,6 +149,8 @@ export async function deliverPage(
       UNION ALL
       SELECT account, queue_id, 'delayed', sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
       FROM sliced WHERE moved GROUP BY account, queue_id, date_trunc('minute', visible_at)
+    ), events AS (
+      ${recordEvents(sql, "replayed", replayed(sql), ["topic", "subscription", "visibleAt"])}
     ), done AS (
       SELECT EXISTS (SELECT FROM target) AND ${page.last}::boolean
              AND (SELECT count(*) FROM taken) = (SELECT count(*) FROM accepted) AS all_done
@@ -170,6 +173,13 @@ export async function deliverPage(
     queueIds: delivered.map((row) => row.queue_id ?? ""),
     more: !page.last && taken === page.batches.length,
   };
+}
+
+/** SQL: what the replay delivered. */
+function replayed(sql: Sql) {
+  return sql`(
+        SELECT sliced.account, queue_id, batch_id, pending AS mask, visible_at, r.topic_id, r.subscription_id
+        FROM sliced, replay r)`;
 }
 
 interface PageRow {

@@ -2,6 +2,7 @@ import { numbers, texts, type Sql, type Transaction } from "@sluice/database";
 
 import { lockGroups, lockQueues } from "../message-group/locks.ts";
 import { RECORD_SEPARATOR } from "../publish/insert-published.ts";
+import { recordEvents } from "../trace/record-events.ts";
 import type { IdempotencyKey, NewBatch } from "../write/batch-writer.ts";
 import { decodeStoredCall, type StoredMessage } from "../write/stored-call.ts";
 
@@ -98,7 +99,9 @@ async function insert(
       ) WITH ORDINALITY AS m(account, queue_id, batch_id, bit, message_id, group_id, deduplication_id, key, message_count, n)
       JOIN queues q ON q.id = m.queue_id AND q.account = m.account
       CROSS JOIN clock
-    ), ${fifoDeliveries(tx)}, stored AS (
+    ), ${fifoDeliveries(tx)}, events AS (
+      ${recordEvents(tx, "sent", freshDeliveries(tx), ["sequence"])}
+    ), stored AS (
       INSERT INTO batches (id, account, sent_at, message_count, payload)
       SELECT b.id, b.account, clock.now, b.message_count, b.payload
       FROM clock, unnest(
@@ -173,6 +176,12 @@ export function fifoDeliveries(sql: Sql | Transaction) {
       ON CONFLICT (queue_id, scope, deduplication_id) DO UPDATE
       SET accepted_at = excluded.accepted_at, message_id = excluded.message_id, sequence_number = excluded.sequence_number
     )`;
+}
+
+/** SQL: what `fifoDeliveries` made, as events are recorded of it; `more` is what else they tell. */
+export function freshDeliveries(sql: Sql | Transaction, more = sql``) {
+  return sql`(
+        SELECT account, queue_id, batch_id, 1::bigint << bit AS mask, sequence ${more} FROM numbered WHERE fresh)`;
 }
 
 /** A stored line begins with the id of its message. */

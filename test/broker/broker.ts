@@ -63,7 +63,7 @@ export class Broker implements AsyncDisposable {
     dropDatabase: () => Promise<void>,
   ) {
     this.databaseUrl = url;
-    this.database = connectDatabase({ url, pool: 3, name: "test" });
+    this.database = connectDatabase({ url, pool: 3, name: "test", traceHours });
     this.clock = testClock(this.database.sql);
     this.observer = this.#observe();
     this.#connectBus = connectBus;
@@ -86,6 +86,12 @@ export class Broker implements AsyncDisposable {
     for (let count = 0; count < engines; count += 1) await broker.startEngine();
     for (let count = 0; count < dispatchers; count += 1) await broker.startDispatcher();
     return broker;
+  }
+
+  /** A caller of one more API process on the database of a broker, with another setting. */
+  static async join(broker: Broker, { traceHours }: { traceHours: number }): Promise<Client> {
+    const database = connectDatabase({ url: broker.databaseUrl, pool: 4, name: "test", traceHours });
+    return new Client(await broker.startEngine(database));
   }
 
   /** For looking at tables and doing to them what only an accident would do. */

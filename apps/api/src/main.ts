@@ -37,6 +37,7 @@ runProcess({
     const database = connectDatabase({
       url: config.databaseUrl,
       pool: config.databasePool,
+      traceHours: config.traceHours,
       name: "sluice-api",
     });
     const metrics = createMetrics();

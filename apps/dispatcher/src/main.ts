@@ -28,6 +28,7 @@ runProcess({
     const database = connectDatabase({
       url: config.databaseUrl,
       pool: config.databasePool,
+      traceHours: config.traceHours,
       name: "sluice-dispatcher",
     });
     const metrics = createMetrics();

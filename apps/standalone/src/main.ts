@@ -27,6 +27,7 @@ runProcess({
     const database = connectDatabase({
       url: config.databaseUrl,
       pool: config.databasePool,
+      traceHours: config.traceHours,
       name: "sluice",
     });
     const metrics = createMetrics();

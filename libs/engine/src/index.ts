@@ -32,7 +32,7 @@ export type { Peeked, PeekRequest } from "./peek/peek.ts";
 export type { RedriveTask } from "./redrive/redrive-tasks.ts";
 export type { NotificationOptions } from "./envelope/envelopes.ts";
 export type { DeliveryState, Trace, TracedDelivery } from "./trace/trace.ts";
-export { MAX_TRACE_HOURS, rotateEvents } from "./trace/rotate-events.ts";
+export { rotateEvents } from "./trace/rotate-events.ts";
 export { noLongerHeld, type MarkedReceipt } from "./receipt-handle/read-handles.ts";
 export type { Received, ReceivedSlice } from "./receive/receive.ts";
 export { bitCharacter } from "./receipt-handle/receipt-handle.ts";

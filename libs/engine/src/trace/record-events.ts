@@ -16,14 +16,12 @@ export type EventKind =
 /** What else an event tells, by the column of its source. */
 type Detail = "topic" | "subscription" | "destination" | "sequence" | "reason" | "visibleAt";
 
-/** Events of one row: it stays under 2 KB, so that Postgres leaves it in one piece. */
-const EVENTS = 32;
-
 /**
  * SQL: an INSERT that records what the statement around it does to messages; nothing on connections that do not record.
  *
  * It costs by the row, and a row holds what happened to 64 neighbouring batches at once: under load the acknowledgements of
- * ten queues, which share a statement, are a row or two for it.
+ * ten queues, which share a statement, are a row or two for it. No row has more than 32 events: so it is under 2 KB, and stays
+ * in one piece.
  *
  * @param source - What follows FROM, with `account`, `batch_id`, `queue_id` and `mask` (the messages, a bit each), and for the
  * details `topic_id`, `subscription_id`, `to_queue_id`, `sequence`, `reason`, `visible_at`.
@@ -46,7 +44,7 @@ export function recordEvents(
         ${has("destination", sql`, array_agg(to_queue_id)`)} ${has("sequence", sql`, array_agg(sequence)`)}
         ${has("reason", sql`, array_agg(reason)`)} ${has("visibleAt", sql`, min(visible_at), max(visible_at)`)}
       FROM (
-        SELECT source.*, (row_number() OVER (PARTITION BY account, batch_id >> 6) - 1) / ${EVENTS}::int AS chunk
+        SELECT source.*, (row_number() OVER (PARTITION BY account, batch_id >> 6) - 1) >> 5 AS chunk
         FROM ${source} AS source WHERE current_setting('sluice.recording', true) = 'on'
       ) events
       GROUP BY account, batch_id >> 6, chunk ${has("topic", sql`, topic_id`)}`;

@@ -2,11 +2,13 @@ import type { Sql } from "@sluice/database";
 
 /** What a slot waits at most for a trace that reads it: else it is emptied next time. */
 const LOCK_TIMEOUT = "200ms";
-/** Of `message_events`, in 0003_storage.sql: hours that a slot takes rows for, and how many there are. */
-const SLOT_HOURS = 4;
+const HOUR = 3_600;
+/**
+ * Of `message_events`, in 0003_storage.sql: seconds that a slot takes rows for, and how many there are. The longest record (48
+ * hours: TRACE_HOURS) leaves a whole turn for emptying a slot before it is written again.
+ */
+const SLOT = 4 * HOUR;
 const SLOTS = 14;
-/** Longer than this a slot would still have rows of the record when its turn comes again. */
-export const MAX_TRACE_HOURS = (SLOTS - 2) * SLOT_HOURS;
 
 /**
  * Empties the slots of the record whose rows are all older than it goes, whole: no row is ever deleted by itself. Without a
@@ -15,14 +17,13 @@ export const MAX_TRACE_HOURS = (SLOTS - 2) * SLOT_HOURS;
  * @returns Slots that were emptied.
  */
 export async function rotateEvents(sql: Sql, hours: number): Promise<number> {
-  const kept = hours === 0 ? 0 : Math.ceil(hours / SLOT_HOURS) + 1;
   const rows = await sql<{ slot: number }[]>`
-    SELECT past.slot FROM (
-      SELECT ((floor(extract(epoch FROM clock_timestamp()) / ${SLOT_HOURS * 3_600}::int)::bigint - age + ${SLOTS}::int) % ${SLOTS}::int)::int AS slot
-      -- The last one is the next to be written.
-      FROM generate_series(${kept}::int, ${SLOTS - 1}::int) age
-    ) past
-    WHERE EXISTS (SELECT FROM message_events e WHERE e.slot = past.slot)`;
+    SELECT ((step - age + ${SLOTS}::int) % ${SLOTS}::int)::int AS slot
+    FROM (SELECT extract(epoch FROM clock_timestamp())::float8 AS now) clock
+    CROSS JOIN LATERAL (SELECT floor(now / ${SLOT}::int)::bigint AS step) current
+    CROSS JOIN generate_series(0, ${SLOTS - 1}::int) age
+    WHERE (now - (step - age + 1) * ${SLOT}::int >= ${hours * HOUR}::int OR ${hours}::int = 0)
+      AND EXISTS (SELECT FROM message_events e WHERE e.slot = (step - age + ${SLOTS}::int) % ${SLOTS}::int)`;
   let emptied = 0;
   for (const { slot } of rows) if (await empty(sql, slot)) emptied += 1;
   return emptied;

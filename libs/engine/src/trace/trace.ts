@@ -147,16 +147,22 @@ async function findResting(
 }
 
 function deliveryOf(stay: Stay, names: Names): TracedDelivery {
-  const { arrival, departure, slice } = stay;
+  const { arrival } = stay;
   return {
     queue: names.queue(stay.queueId),
     ...(arrival && { arrival: arrivalOf(arrival, names) }),
-    ...(departure
-      ? departureOf(departure, names)
-      : slice
-        ? restingOf(slice, names)
-        : goneOf(stay, names)),
+    ...stateOf(stay, names),
   };
+}
+
+function stateOf({ queueId, departure, slice }: Stay, names: Names): State {
+  if (departure) return departureOf(departure, names);
+  const deletedAt = names.deletedAt(queueId);
+  if (deletedAt !== undefined) {
+    // Its slices may still be there; nobody can receive them.
+    return { state: "queueDeleted", ...(deletedAt !== null && { since: new Date(deletedAt) }) };
+  }
+  return slice ? restingOf(slice, names) : { state: "unknown" };
 }
 
 function arrivalOf(
@@ -192,13 +198,6 @@ function restingOf(slice: FoundSlice, names: Names): State {
   return receiveCount > 0
     ? { state: "inFlight", ...(receivedAt !== undefined && { since: new Date(receivedAt) }), ...hidden }
     : { state: "delayed", since: new Date(sentAt), ...hidden };
-}
-
-/** Neither on record nor there: it went with its queue, or while nothing was recorded. */
-function goneOf({ queueId }: Stay, names: Names): State {
-  const deletedAt = names.deletedAt(queueId);
-  if (deletedAt === undefined) return { state: "unknown" };
-  return { state: "queueDeleted", ...(deletedAt !== null && { since: new Date(deletedAt) }) };
 }
 
 function messageNotFound(messageId: string): SluiceError {

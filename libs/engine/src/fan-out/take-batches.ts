@@ -121,9 +121,7 @@ export async function takeBatches(
       SELECT account, queue_id, 'delayed', sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
       FROM sliced WHERE moved GROUP BY account, queue_id, date_trunc('minute', visible_at)
     ), events AS (
-      ${recordEvents(sql, "fannedOut", delivered(sql), ["topic", "subscription", "visibleAt"])}
-    ), refusals AS (
-      ${recordEvents(sql, "refused", refused(sql), ["topic", "subscription"])}
+      ${recordEvents(sql, "each its own", fannedOut(sql), ["topic", "subscription", "visibleAt"])}
     )
     SELECT queue_id, count, NULL::bigint AS batch_id, NULL AS filters, NULL::bigint AS fifo_topic_id FROM counted
     UNION ALL
@@ -137,18 +135,18 @@ export async function takeBatches(
   return resultOf(rows);
 }
 
-/** SQL: what went to a queue. */
-function delivered(sql: Sql) {
+/**
+ * SQL: what went to a queue, and what a filter kept from it; also batches of topics without subscriptions, so that somebody
+ * knows of them as well.
+ */
+function fannedOut(sql: Sql) {
   return sql`(
-        SELECT account, topic_id, batch_id, subscription_id, queue_id, visible_at, bits AS mask FROM targets WHERE bits > 0)`;
-}
-
-/** SQL: what filters kept from a queue; and batches of topics without subscriptions, so that somebody knows of them as well. */
-function refused(sql: Sql) {
-  return sql`(
-        SELECT account, topic_id, batch_id, subscription_id, queue_id, mask & ~bits AS mask FROM targets WHERE mask <> bits
+        SELECT 'fannedOut' AS kind, account, topic_id, batch_id, subscription_id, queue_id, visible_at, bits AS mask
+        FROM targets WHERE bits > 0
         UNION ALL
-        SELECT account, topic_id, batch_id, NULL, NULL, mask FROM parts WHERE subscribed = 0)`;
+        SELECT 'refused', account, topic_id, batch_id, subscription_id, queue_id, NULL, mask & ~bits FROM targets WHERE mask <> bits
+        UNION ALL
+        SELECT 'refused', account, topic_id, batch_id, NULL, NULL, NULL, mask FROM parts WHERE subscribed = 0)`;
 }
 
 interface FanOutRow {

@@ -1,7 +1,7 @@
 import { numbers, type Sql, type Transaction } from "@sluice/database";
 
 import { lockFanOut, lockGroups, lockQueues } from "../message-group/locks.ts";
-import { fifoDeliveries, freshDeliveries } from "../send/insert-fifo.ts";
+import { fifoDeliveries } from "../send/insert-fifo.ts";
 import { recordEvents } from "../trace/record-events.ts";
 
 /** The batches of a FIFO topic that wait in front, and what its fan-out needs. */
@@ -176,12 +176,8 @@ async function take(
       UNION ALL
       SELECT account, queue_id, 'delayed', sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
       FROM standard WHERE moved GROUP BY account, queue_id, date_trunc('minute', visible_at)
-    ), ordered_events AS (
-      ${recordEvents(tx, "fannedOut", orderedDeliveries(tx, topicId), ["topic", "subscription", "sequence"])}
-    ), standard_events AS (
-      ${recordEvents(tx, "fannedOut", standardDeliveries(tx, topicId), ["topic", "subscription", "visibleAt"])}
-    ), refusals AS (
-      ${recordEvents(tx, "refused", refused(tx, topicId), ["topic", "subscription"])}
+    ), events AS (
+      ${recordEvents(tx, "each its own", fannedOut(tx, topicId), ["topic", "subscription", "sequence", "visibleAt"])}
     )
     SELECT queue_id, count FROM counted
     UNION ALL
@@ -190,26 +186,24 @@ async function take(
     SELECT NULL, count(*)::int FROM taken`;
 }
 
-/** SQL: what went to a FIFO queue, with its place there. */
-function orderedDeliveries(tx: Transaction, topicId: string) {
-  return freshDeliveries(tx, tx`, subscription_id, ${topicId}::bigint AS topic_id`);
-}
-
-/** SQL: what went to a standard queue. */
-function standardDeliveries(tx: Transaction, topicId: string) {
+/**
+ * SQL: what went to a queue, and what a filter kept from it; also batches of topics without subscriptions, so that somebody
+ * knows of them as well.
+ */
+function fannedOut(tx: Transaction, topicId: string) {
   return tx`(
-        SELECT account, ${topicId}::bigint AS topic_id, batch_id, subscription_id, queue_id, visible_at, bit_or(1::bigint << bit) AS mask
-        FROM each WHERE NOT fifo AND accepted GROUP BY account, batch_id, subscription_id, queue_id, visible_at)`;
-}
-
-/** SQL: what filters kept from a queue; and batches of topics without subscriptions, so that somebody knows of them as well. */
-function refused(tx: Transaction, topicId: string) {
-  return tx`(
-        SELECT account, ${topicId}::bigint AS topic_id, batch_id, subscription_id, queue_id, bit_or(1::bigint << bit) AS mask
-        FROM each WHERE NOT accepted GROUP BY account, batch_id, subscription_id, queue_id
-        UNION ALL
-        SELECT account, ${topicId}::bigint, batch_id, NULL, NULL, (SELECT bit_or(1::bigint << bit) FROM unnest(message_bits) bit)
-        FROM taken WHERE NOT EXISTS (SELECT FROM targets))`;
+        SELECT ${topicId}::bigint AS topic_id, e.* FROM (
+          SELECT 'fannedOut' AS kind, account, batch_id, subscription_id, queue_id, 1::bigint << bit AS mask, sequence,
+                 NULL::timestamptz AS visible_at
+          FROM numbered WHERE fresh
+          UNION ALL
+          SELECT CASE WHEN accepted THEN 'fannedOut' ELSE 'refused' END, account, batch_id, subscription_id, queue_id,
+                 bit_or(1::bigint << bit), NULL, CASE WHEN accepted THEN visible_at END
+          FROM each WHERE NOT (fifo AND accepted) GROUP BY accepted, account, batch_id, subscription_id, queue_id, visible_at
+          UNION ALL
+          SELECT 'refused', account, batch_id, NULL, NULL, (SELECT bit_or(1::bigint << bit) FROM unnest(message_bits) bit), NULL, NULL
+          FROM taken WHERE NOT EXISTS (SELECT FROM targets)
+        ) e)`;
 }
 
 interface WaitingRow {

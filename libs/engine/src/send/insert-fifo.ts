@@ -100,7 +100,7 @@ async function insert(
       JOIN queues q ON q.id = m.queue_id AND q.account = m.account
       CROSS JOIN clock
     ), ${fifoDeliveries(tx)}, events AS (
-      ${recordEvents(tx, "sent", freshDeliveries(tx), ["sequence"])}
+      ${recordEvents(tx, "sent", sent(tx), ["sequence"])}
     ), stored AS (
       INSERT INTO batches (id, account, sent_at, message_count, payload)
       SELECT b.id, b.account, clock.now, b.message_count, b.payload
@@ -178,10 +178,10 @@ export function fifoDeliveries(sql: Sql | Transaction) {
     )`;
 }
 
-/** SQL: what `fifoDeliveries` made, as events are recorded of it; `more` is what else they tell. */
-export function freshDeliveries(sql: Sql | Transaction, more = sql``) {
-  return sql`(
-        SELECT account, queue_id, batch_id, 1::bigint << bit AS mask, sequence ${more} FROM numbered WHERE fresh)`;
+/** SQL: what was stored, with its place in the queue. */
+function sent(tx: Transaction) {
+  return tx`(
+        SELECT account, queue_id, batch_id, 1::bigint << bit AS mask, sequence FROM numbered WHERE fresh)`;
 }
 
 /** A stored line begins with the id of its message. */

@@ -13,6 +13,9 @@ export type EventKind =
   | "purged"
   | "cancelled";
 
+/** Where the source says of each event what kind it is of, in a column `kind`. */
+type Kind = EventKind | "each its own";
+
 /** What else an event tells, by the column of its source. */
 type Detail = "topic" | "subscription" | "destination" | "sequence" | "reason" | "visibleAt";
 
@@ -28,10 +31,11 @@ type Detail = "topic" | "subscription" | "destination" | "sequence" | "reason" |
  */
 export function recordEvents(
   sql: Sql | Transaction,
-  kind: EventKind,
+  kind: Kind,
   source: Fragment,
   details: readonly Detail[] = [],
 ): Fragment {
+  const kindOf = kind === "each its own" ? sql`kind` : sql.unsafe(`'${kind}'`);
   const has = (detail: Detail, columns: Fragment) => (details.includes(detail) ? columns : sql``);
   return sql`
       INSERT INTO message_events (
@@ -39,7 +43,7 @@ export function recordEvents(
         ${has("topic", sql`, topic_id`)} ${has("subscription", sql`, subscription_ids`)}
         ${has("destination", sql`, to_queue_ids`)} ${has("sequence", sql`, sequences`)}
         ${has("reason", sql`, reasons`)} ${has("visibleAt", sql`, visible_from, visible_until`)})
-      SELECT account, batch_id >> 6, ${sql.unsafe(`'${kind}'`)}, array_agg(batch_id), array_agg(queue_id), array_agg(mask)
+      SELECT account, batch_id >> 6, ${kindOf}, array_agg(batch_id), array_agg(queue_id), array_agg(mask)
         ${has("topic", sql`, topic_id`)} ${has("subscription", sql`, array_agg(subscription_id)`)}
         ${has("destination", sql`, array_agg(to_queue_id)`)} ${has("sequence", sql`, array_agg(sequence)`)}
         ${has("reason", sql`, array_agg(reason)`)} ${has("visibleAt", sql`, min(visible_at), max(visible_at)`)}
@@ -47,5 +51,5 @@ export function recordEvents(
         SELECT source.*, (row_number() OVER (PARTITION BY account, batch_id >> 6) - 1) >> 5 AS chunk
         FROM ${source} AS source WHERE current_setting('sluice.recording', true) = 'on'
       ) events
-      GROUP BY account, batch_id >> 6, chunk ${has("topic", sql`, topic_id`)}`;
+      GROUP BY account, batch_id >> 6, chunk ${kind === "each its own" ? sql`, kind` : sql``} ${has("topic", sql`, topic_id`)}`;
 }

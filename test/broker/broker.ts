@@ -90,7 +90,12 @@ export class Broker implements AsyncDisposable {
 
   /** A caller of one more API process on the database of a broker, with another setting. */
   static async join(broker: Broker, { traceHours }: { traceHours: number }): Promise<Client> {
-    const database = connectDatabase({ url: broker.databaseUrl, pool: 4, name: "test", traceHours });
+    const database = connectDatabase({
+      url: broker.databaseUrl,
+      pool: 4,
+      name: "test",
+      traceHours,
+    });
     return new Client(await broker.startEngine(database));
   }
 

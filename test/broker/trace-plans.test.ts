@@ -65,7 +65,9 @@ test.each([
     for (const statement of traced.statements.filter(({ text }) => text.includes("FROM"))) {
       const plan = await planOf(statement);
       const nodes = nodesOf(plan);
-      expect(nodes.filter((node) => node["Node Type"] === "Seq Scan" && rowsRead(node) > 20)).toEqual([]);
+      expect(
+        nodes.filter((node) => node["Node Type"] === "Seq Scan" && rowsRead(node) > 20),
+      ).toEqual([]);
       expect(nodes.filter((node) => rowsRead(node) > 70)).toEqual([]);
       blocks += plan["Shared Hit Blocks"] + plan["Shared Read Blocks"];
     }

@@ -43,186 +43,190 @@ async function newTopic(queues: readonly string[], fifo: boolean): Promise<strin
   return name;
 }
 
-describe.each([{ fifo: false }, { fifo: true }])("with queues of fifo $fifo, a message", ({ fifo }) => {
-  let bodies = 0;
-  const content = () => {
-    bodies += 1;
-    return fifo ? one(`g${bodies % 3}`, `m${bodies}`) : `m${bodies}`;
-  };
-  const newQueue = (settings = {}) => broker.newQueue({ fifo, ...settings });
+describe.each([{ fifo: false }, { fifo: true }])(
+  "with queues of fifo $fifo, a message",
+  ({ fifo }) => {
+    let bodies = 0;
+    const content = () => {
+      bodies += 1;
+      return fifo ? one(`g${bodies % 3}`, `m${bodies}`) : `m${bodies}`;
+    };
+    const newQueue = (settings = {}) => broker.newQueue({ fifo, ...settings });
 
-  test("that is sent waits, is in flight, and is acknowledged", async () => {
-    const queue = await newQueue();
-    const [, id = ""] = await client.send(queue, [content(), content(), content()]);
-    const waiting = await trace(id);
-    expect(waiting).toEqual({
-      messageId: id,
-      sentAt: expect.any(Date),
-      state: "distributed",
-      deliveries: [
-        {
-          queue,
-          arrival: { by: "send", at: expect.any(Date) },
-          state: "waiting",
-          since: expect.any(Date),
-          receiveCount: 0,
-        },
-      ],
-      refusals: [],
-      recordedSince: expect.any(Date),
-      complete: true,
-    });
-    const messages = await client.receive(queue, { maxMessages: 10, visibilityTimeout: 60 });
-    const [inFlight] = (await trace(id)).deliveries;
-    expect(inFlight).toMatchObject({ state: "inFlight", receiveCount: 1 });
-    expect(Number(inFlight?.visibleAt) - Number(inFlight?.since)).toBeCloseTo(60_000, -2);
-    await client.acknowledge(
-      queue,
-      messages.filter(({ messageId }) => messageId === id),
-    );
-    expect(await courseOf(id)).toEqual([`send -> ${queue}: acknowledged`]);
-    for (const { messageId } of messages)
-      if (messageId !== id) expect(await courseOf(messageId)).toEqual([`send -> ${queue}: inFlight`]);
-  });
-
-  test("that is published goes its own way in each queue", async () => {
-    const queues = [await newQueue(), await newQueue(), await newQueue()];
-    const topic = await newTopic(queues, fifo);
-    const [id = ""] = await client.publish(topic, [content()]);
-    await fannedOut();
-    const [a = "", b = "", c = ""] = queues;
-    await client.acknowledge(a, await client.receive(a));
-    await client.receive(b);
-    const { topic: name, deliveries } = await trace(id);
-    expect(name).toBe(topic);
-    const { id: topicId } = (await engine.topics.find(ACCOUNT, topic))!;
-    const subscriptions = await engine.subscriptions.list(ACCOUNT, topicId, {});
-    expect(
-      deliveries.map(({ queue, state, arrival }) => [queue, state, arrival?.subscription]).sort(),
-    ).toEqual(
-      [
-        [a, "acknowledged"],
-        [b, "inFlight"],
-        [c, "waiting"],
-      ].map(([queue, state]) => [
+    test("that is sent waits, is in flight, and is acknowledged", async () => {
+      const queue = await newQueue();
+      const [, id = ""] = await client.send(queue, [content(), content(), content()]);
+      const waiting = await trace(id);
+      expect(waiting).toEqual({
+        messageId: id,
+        sentAt: expect.any(Date),
+        state: "distributed",
+        deliveries: [
+          {
+            queue,
+            arrival: { by: "send", at: expect.any(Date) },
+            state: "waiting",
+            since: expect.any(Date),
+            receiveCount: 0,
+          },
+        ],
+        refusals: [],
+        recordedSince: expect.any(Date),
+        complete: true,
+      });
+      const messages = await client.receive(queue, { maxMessages: 10, visibilityTimeout: 60 });
+      const [inFlight] = (await trace(id)).deliveries;
+      expect(inFlight).toMatchObject({ state: "inFlight", receiveCount: 1 });
+      expect(Number(inFlight?.visibleAt) - Number(inFlight?.since)).toBeCloseTo(60_000, -2);
+      await client.acknowledge(
         queue,
-        state,
-        { id: subscriptions.items.find((of) => of.queue === queue)?.id, deleted: false },
-      ]),
-    );
-  });
+        messages.filter(({ messageId }) => messageId === id),
+      );
+      expect(await courseOf(id)).toEqual([`send -> ${queue}: acknowledged`]);
+      for (const { messageId } of messages)
+        if (messageId !== id)
+          expect(await courseOf(messageId)).toEqual([`send -> ${queue}: inFlight`]);
+    });
 
-  test("is delayed, and cancelled or visible", async () => {
-    const queue = await newQueue({ delay: 60 });
-    const [id = "", other = ""] = await client.send(queue, [content(), content()]);
-    expect((await trace(id)).deliveries).toMatchObject([{ state: "delayed", receiveCount: 0 }]);
-    await engine.cancelDelayed(ACCOUNT, queue, id);
-    expect(await courseOf(id)).toEqual([`send -> ${queue}: cancelled`]);
-    await broker.clock.advance(61);
-    expect(await courseOf(other)).toEqual([`send -> ${queue}: waiting`]);
-  });
+    test("that is published goes its own way in each queue", async () => {
+      const queues = [await newQueue(), await newQueue(), await newQueue()];
+      const topic = await newTopic(queues, fifo);
+      const [id = ""] = await client.publish(topic, [content()]);
+      await fannedOut();
+      const [a = "", b = "", c = ""] = queues;
+      await client.acknowledge(a, await client.receive(a));
+      await client.receive(b);
+      const { topic: name, deliveries } = await trace(id);
+      expect(name).toBe(topic);
+      const { id: topicId } = (await engine.topics.find(ACCOUNT, topic))!;
+      const subscriptions = await engine.subscriptions.list(ACCOUNT, topicId, {});
+      expect(
+        deliveries.map(({ queue, state, arrival }) => [queue, state, arrival?.subscription]).sort(),
+      ).toEqual(
+        [
+          [a, "acknowledged"],
+          [b, "inFlight"],
+          [c, "waiting"],
+        ].map(([queue, state]) => [
+          queue,
+          state,
+          { id: subscriptions.items.find((of) => of.queue === queue)?.id, deleted: false },
+        ]),
+      );
+    });
 
-  test("whose receiver dies waits again, having been received", async () => {
-    const queue = await newQueue({ visibilityTimeout: 30 });
-    const [id = ""] = await client.send(queue, [content()]);
-    await client.receive(queue);
-    await broker.clock.advance(31);
-    await client.send(queue, [content()]);
-    expect((await trace(id)).deliveries).toMatchObject([{ state: "waiting", receiveCount: 1 }]);
-  });
+    test("is delayed, and cancelled or visible", async () => {
+      const queue = await newQueue({ delay: 60 });
+      const [id = "", other = ""] = await client.send(queue, [content(), content()]);
+      expect((await trace(id)).deliveries).toMatchObject([{ state: "delayed", receiveCount: 0 }]);
+      await engine.cancelDelayed(ACCOUNT, queue, id);
+      expect(await courseOf(id)).toEqual([`send -> ${queue}: cancelled`]);
+      await broker.clock.advance(61);
+      expect(await courseOf(other)).toEqual([`send -> ${queue}: waiting`]);
+    });
 
-  test("that is given back is delayed as long as it is hidden", async () => {
-    const queue = await newQueue();
-    const [id = ""] = await client.send(queue, [content()]);
-    await client.hide(queue, await client.receive(queue), 300);
-    expect((await trace(id)).deliveries).toMatchObject([{ state: "inFlight", receiveCount: 1 }]);
-    await broker.clock.advance(301);
-    expect(await courseOf(id)).toEqual([`send -> ${queue}: waiting`]);
-  });
+    test("whose receiver dies waits again, having been received", async () => {
+      const queue = await newQueue({ visibilityTimeout: 30 });
+      const [id = ""] = await client.send(queue, [content()]);
+      await client.receive(queue);
+      await broker.clock.advance(31);
+      await client.send(queue, [content()]);
+      expect((await trace(id)).deliveries).toMatchObject([{ state: "waiting", receiveCount: 1 }]);
+    });
 
-  test("becomes a dead letter, is redriven, and acknowledged in the end", async () => {
-    const pair = await newPair(broker, 1, { fifo });
-    const { queue, deadLetters } = pair;
-    const [id = ""] = await client.send(queue, [content()]);
-    await client.hide(queue, await client.receive(queue), 0);
-    await client.drain(queue);
-    const reason = "received 1 time without being acknowledged";
-    expect((await trace(id)).deliveries).toMatchObject([
-      { queue, state: "deadLettered", to: deadLetters, reason },
-      {
-        queue: deadLetters,
-        arrival: { by: "deadLetter", from: queue },
-        state: "waiting",
-        receiveCount: 0,
-        reason,
-      },
-    ]);
-    await redrive(deadLetters);
-    expect(await courseOf(id)).toEqual([
-      `send -> ${queue}: deadLettered`,
-      `deadLetter -> ${deadLetters}: redriven`,
-      `redrive -> ${queue}: waiting`,
-    ]);
-    await client.finish(queue);
-    expect((await courseOf(id)).at(-1)).toBe(`redrive -> ${queue}: acknowledged`);
-  });
+    test("that is given back is delayed as long as it is hidden", async () => {
+      const queue = await newQueue();
+      const [id = ""] = await client.send(queue, [content()]);
+      await client.hide(queue, await client.receive(queue), 300);
+      expect((await trace(id)).deliveries).toMatchObject([{ state: "inFlight", receiveCount: 1 }]);
+      await broker.clock.advance(301);
+      expect(await courseOf(id)).toEqual([`send -> ${queue}: waiting`]);
+    });
 
-  test("is told apart from its neighbours that are purged", async () => {
-    const queue = await newQueue();
-    const [id = "", done = ""] = await client.send(queue, [content(), content()]);
-    const messages = await client.receive(queue, { maxMessages: 10 });
-    await client.acknowledge(
-      queue,
-      messages.filter(({ messageId }) => messageId === done),
-    );
-    await engine.purge(ACCOUNT, queue);
-    expect(await courseOf(id)).toEqual([`send -> ${queue}: purged`]);
-    expect(await courseOf(done)).toEqual([`send -> ${queue}: acknowledged`]);
-  });
+    test("becomes a dead letter, is redriven, and acknowledged in the end", async () => {
+      const pair = await newPair(broker, 1, { fifo });
+      const { queue, deadLetters } = pair;
+      const [id = ""] = await client.send(queue, [content()]);
+      await client.hide(queue, await client.receive(queue), 0);
+      await client.drain(queue);
+      const reason = "received 1 time without being acknowledged";
+      expect((await trace(id)).deliveries).toMatchObject([
+        { queue, state: "deadLettered", to: deadLetters, reason },
+        {
+          queue: deadLetters,
+          arrival: { by: "deadLetter", from: queue },
+          state: "waiting",
+          receiveCount: 0,
+          reason,
+        },
+      ]);
+      await redrive(deadLetters);
+      expect(await courseOf(id)).toEqual([
+        `send -> ${queue}: deadLettered`,
+        `deadLetter -> ${deadLetters}: redriven`,
+        `redrive -> ${queue}: waiting`,
+      ]);
+      await client.finish(queue);
+      expect((await courseOf(id)).at(-1)).toBe(`redrive -> ${queue}: acknowledged`);
+    });
 
-  test("is expired from its time on, also before the clean-up has removed it", async () => {
-    const queue = await newQueue({ retention: 60 });
-    const [id = ""] = await client.send(queue, [content()]);
-    await broker.clock.advance(61);
-    expect(await courseOf(id)).toEqual([`send -> ${queue}: expired`]);
-    await until(async () => (await cleanUp(broker.database.maintenance)) !== undefined);
-    expect(await courseOf(id)).toEqual([`send -> ${queue}: expired`]);
-    expect((await trace(id)).deliveries[0]).not.toHaveProperty("receiveCount");
-  });
+    test("is told apart from its neighbours that are purged", async () => {
+      const queue = await newQueue();
+      const [id = "", done = ""] = await client.send(queue, [content(), content()]);
+      const messages = await client.receive(queue, { maxMessages: 10 });
+      await client.acknowledge(
+        queue,
+        messages.filter(({ messageId }) => messageId === done),
+      );
+      await engine.purge(ACCOUNT, queue);
+      expect(await courseOf(id)).toEqual([`send -> ${queue}: purged`]);
+      expect(await courseOf(done)).toEqual([`send -> ${queue}: acknowledged`]);
+    });
 
-  test("that a filter refuses names the subscription", async () => {
-    const [all, none] = [await newQueue(), await newQueue()];
-    const topic = await newTopic([all], fifo);
-    const filterPolicy = { kind: ["other"] };
-    const { subscription } = await engine.subscribe(ACCOUNT, topic, none, { filterPolicy });
-    const [id = ""] = await client.publish(topic, [content()]);
-    await fannedOut();
-    expect(await courseOf(id)).toEqual([`subscription -> ${all}: waiting`]);
-    expect((await trace(id)).refusals).toEqual([
-      { subscription: { id: subscription.id, deleted: false }, at: expect.any(Date) },
-    ]);
-    await engine.subscriptions.delete(ACCOUNT, subscription.id);
-    expect((await trace(id)).refusals).toMatchObject([{ subscription: { deleted: true } }]);
-  });
+    test("is expired from its time on, also before the clean-up has removed it", async () => {
+      const queue = await newQueue({ retention: 60 });
+      const [id = ""] = await client.send(queue, [content()]);
+      await broker.clock.advance(61);
+      expect(await courseOf(id)).toEqual([`send -> ${queue}: expired`]);
+      await until(async () => (await cleanUp(broker.database.maintenance)) !== undefined);
+      expect(await courseOf(id)).toEqual([`send -> ${queue}: expired`]);
+      expect((await trace(id)).deliveries[0]).not.toHaveProperty("receiveCount");
+    });
 
-  test("that nobody subscribed to is known, and went nowhere", async () => {
-    const topic = await newTopic([], fifo);
-    const [id = ""] = await client.publish(topic, [content()]);
-    await fannedOut();
-    await broker.clock.advance(120);
-    await until(async () => (await cleanUp(broker.database.maintenance)) !== undefined);
-    expect(await trace(id)).toMatchObject({ topic, state: "distributed", deliveries: [] });
-  });
+    test("that a filter refuses names the subscription", async () => {
+      const [all, none] = [await newQueue(), await newQueue()];
+      const topic = await newTopic([all], fifo);
+      const filterPolicy = { kind: ["other"] };
+      const { subscription } = await engine.subscribe(ACCOUNT, topic, none, { filterPolicy });
+      const [id = ""] = await client.publish(topic, [content()]);
+      await fannedOut();
+      expect(await courseOf(id)).toEqual([`subscription -> ${all}: waiting`]);
+      expect((await trace(id)).refusals).toEqual([
+        { subscription: { id: subscription.id, deleted: false }, at: expect.any(Date) },
+      ]);
+      await engine.subscriptions.delete(ACCOUNT, subscription.id);
+      expect((await trace(id)).refusals).toMatchObject([{ subscription: { deleted: true } }]);
+    });
 
-  test("ends with its queue", async () => {
-    const queue = await newQueue();
-    const [id = ""] = await client.send(queue, [content()]);
-    await engine.queues.delete(ACCOUNT, queue);
-    expect((await trace(id)).deliveries).toMatchObject([
-      { queue, state: "queueDeleted", since: expect.any(Date) },
-    ]);
-  });
-});
+    test("that nobody subscribed to is known, and went nowhere", async () => {
+      const topic = await newTopic([], fifo);
+      const [id = ""] = await client.publish(topic, [content()]);
+      await fannedOut();
+      await broker.clock.advance(120);
+      await until(async () => (await cleanUp(broker.database.maintenance)) !== undefined);
+      expect(await trace(id)).toMatchObject({ topic, state: "distributed", deliveries: [] });
+    });
+
+    test("ends with its queue", async () => {
+      const queue = await newQueue();
+      const [id = ""] = await client.send(queue, [content()]);
+      await engine.queues.delete(ACCOUNT, queue);
+      expect((await trace(id)).deliveries).toMatchObject([
+        { queue, state: "queueDeleted", since: expect.any(Date) },
+      ]);
+    });
+  },
+);
 
 test("a message that is replayed has a delivery for each time", async () => {
   const queue = await broker.newQueue();

@@ -15,13 +15,7 @@ export interface Delivery {
   end: End | undefined;
 }
 
-export type End =
-  | "acknowledged"
-  | "deadLettered"
-  | "redriven"
-  | "expired"
-  | "purged"
-  | "cancelled";
+export type End = "acknowledged" | "deadLettered" | "redriven" | "expired" | "purged" | "cancelled";
 
 export interface ModelSettings {
   name: string;

@@ -151,7 +151,9 @@ export class World {
         const expired = modelled.some((of) => of.queue === queue && of.state === "expired");
         return `${queue}: ${expired && state === "purged" ? "expired" : state}`;
       });
-      expect(traced.sort()).toEqual(modelled.map(({ queue, state }) => `${queue}: ${state}`).sort());
+      expect(traced.sort()).toEqual(
+        modelled.map(({ queue, state }) => `${queue}: ${state}`).sort(),
+      );
       expect(complete).toBe(true);
     }
   }

@@ -59,7 +59,11 @@ export async function cancelDelayed(
 
 function cancelled(
   sql: Sql,
-  { queue, place, bit }: { queue: { id: string; account: string }; place: MessagePlace; bit: string },
+  {
+    queue,
+    place,
+    bit,
+  }: { queue: { id: string; account: string }; place: MessagePlace; bit: string },
 ) {
   return sql`(
           SELECT ${queue.account}::bigint AS account, ${queue.id}::bigint AS queue_id, ${place.batchId}::bigint AS batch_id,

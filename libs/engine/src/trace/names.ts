@@ -22,7 +22,12 @@ export async function namesOf(
     stays,
     refused,
     topicId,
-  }: { account: string; stays: readonly Stay[]; refused: readonly Refused[]; topicId?: string | undefined },
+  }: {
+    account: string;
+    stays: readonly Stay[];
+    refused: readonly Refused[];
+    topicId?: string | undefined;
+  },
 ): Promise<Names> {
   const queueIds = new Set(stays.flatMap(queuesOf));
   const subscriptionIds = new Set([

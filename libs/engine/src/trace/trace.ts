@@ -196,7 +196,11 @@ function restingOf(slice: FoundSlice, names: Names): State {
   if (visibleAt <= names.now) return { state: "waiting", since: new Date(visibleAt), ...common };
   const hidden = { visibleAt: new Date(visibleAt), ...common };
   return receiveCount > 0
-    ? { state: "inFlight", ...(receivedAt !== undefined && { since: new Date(receivedAt) }), ...hidden }
+    ? {
+        state: "inFlight",
+        ...(receivedAt !== undefined && { since: new Date(receivedAt) }),
+        ...hidden,
+      }
     : { state: "delayed", since: new Date(sentAt), ...hidden };
 }
 

@@ -3,9 +3,7 @@ import { z } from "@hono/zod-openapi";
 import { endpoint, type Api } from "../endpoint.ts";
 import { timestamp } from "../fields.ts";
 
-const subscription = z
-  .object({ id: z.uuid(), deleted: z.boolean() })
-  .openapi("TracedSubscription");
+const subscription = z.object({ id: z.uuid(), deleted: z.boolean() }).openapi("TracedSubscription");
 
 const queue = z.string().nullable().openapi({
   description: "Null when it was deleted so long ago that its name is forgotten",
@@ -19,7 +17,9 @@ const deliverySchema = z
       .object({
         by: z.enum(["send", "subscription", "replay", "deadLetter", "redrive"]),
         at: timestamp,
-        subscription: subscription.optional().openapi({ description: "Of `subscription` and `replay`" }),
+        subscription: subscription
+          .optional()
+          .openapi({ description: "Of `subscription` and `replay`" }),
         from: queue.optional().openapi({
           description: "Of `deadLetter` and `redrive`: the queue that it came from",
         }),
@@ -60,7 +60,8 @@ const traceSchema = z
   .object({
     messageId: z.uuid(),
     topic: z.string().optional().openapi({
-      description: "That it was published to, while that is there; absent for what was sent to a queue",
+      description:
+        "That it was published to, while that is there; absent for what was sent to a queue",
       example: "orders",
     }),
     sentAt: timestamp,

@@ -1,6 +1,6 @@
 import { numbers, type Sql } from "@sluice/database";
 
-import { recordEvents } from "../trace/record-events.ts";
+import { recordDeadLetters } from "../trace/record-events.ts";
 import { millisecond } from "./find-visible.ts";
 import { quietSlices } from "./quiet-slices.ts";
 import type { ScanReport } from "./scan-floor.ts";
@@ -145,7 +145,14 @@ async function claimBy(
       FROM visible v JOIN queue q ON q.id = v.queue_id JOIN dead_letter_queue d ON d.id = q.dead_letter_queue_id
       WHERE v.exhausted AND s.ctid = v.row
       RETURNING s.account, s.queue_id, s.source_queue_id, s.batch_id, s.pending, s.visible_at, s.failure_reason
-    ), ${deadLettersNoted(sql)}, split AS MATERIALIZED (
+    ), dead_counted AS (
+      SELECT account, queue_id, source_queue_id, sum(bit_count(pending::bit(64)))::int AS messages FROM dead GROUP BY 1, 2, 3
+    ), ledger AS (
+      INSERT INTO queue_ledger (account, queue_id, kind, messages)
+      SELECT account, source_queue_id, 'deadLettered', messages FROM dead_counted
+      UNION ALL
+      SELECT account, queue_id, 'deadLettersIn', messages FROM dead_counted
+    ), events AS (${recordDeadLetters(sql)}), split AS MATERIALIZED (
       SELECT row, (SELECT bit_or(1::bigint << bit) FROM (
                SELECT bit FROM generate_series(0, 62) bit WHERE pending >> bit & 1 = 1
                ORDER BY bit LIMIT max - (upto - messages)) lowest) AS taken
@@ -191,24 +198,6 @@ async function claimBy(
   }
   for (const claimed of claims.values()) finish(claimed);
   return [...claims.values()];
-}
-
-/** SQL: `dead_counted`, what went to which dead-letter queue, with its place in the ledger and on record. */
-function deadLettersNoted(sql: Sql) {
-  const gone = sql`(
-        SELECT account, source_queue_id AS queue_id, queue_id AS to_queue_id, batch_id, pending AS mask, visible_at,
-               failure_reason AS reason FROM dead)`;
-  return sql`dead_counted AS (
-      SELECT account, queue_id, source_queue_id, sum(bit_count(pending::bit(64)))::int AS messages
-      FROM dead GROUP BY account, queue_id, source_queue_id
-    ), ledger AS (
-      INSERT INTO queue_ledger (account, queue_id, kind, messages)
-      SELECT account, source_queue_id, 'deadLettered', messages FROM dead_counted
-      UNION ALL
-      SELECT account, queue_id, 'deadLettersIn', messages FROM dead_counted
-    ), events AS (
-      ${recordEvents(sql, "deadLettered", gone, ["destination", "reason", "visibleAt"])}
-    )`;
 }
 
 function nothing(): Claim {

@@ -27,12 +27,15 @@ let queue: string;
 let waiting: string;
 let inFlight: string;
 let returned: string;
+let givenBack: string;
 
-/** A million messages, each a slice of its own, came to the queue after the first two and before the last one. */
+/** A million messages, each a slice of its own, came to the queue after the first two and before the last two. */
 beforeAll(async () => {
   queue = await broker.newQueue({ visibilityTimeout: 30 });
   [returned = ""] = await client.send(queue, ["returned"]);
   await client.receive(queue);
+  [givenBack = ""] = await client.send(queue, ["given back"]);
+  await client.hide(queue, await client.receive(queue), 0);
   await broker.clock.advance(60);
   const { maintenance } = broker.database;
   await maintenance`
@@ -52,6 +55,7 @@ beforeAll(async () => {
 
 test.each([
   ["waits", () => waiting, "waiting", 0],
+  ["was given back", () => givenBack, "waiting", 0],
   ["is in flight", () => inFlight, "inFlight", 0],
   // In front of all of them; the index is walked, and no row of theirs is read.
   ["was received and came back", () => returned, "waiting", 12_000],

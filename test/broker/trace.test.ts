@@ -4,7 +4,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bury, newPair } from "./dead-letters.ts";
 import { one } from "./fifo.ts";
-import { until } from "./interleaving.ts";
+import { holdTable, until } from "./interleaving.ts";
 
 const broker = await Broker.start();
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -319,6 +319,19 @@ describe("without a record", () => {
     expect(await silent.sql`SELECT FROM message_events`).toEqual([]);
   });
 
+  test("a look that takes too long is given up, and said to be so", async () => {
+    await using silent = await Broker.start({ dispatchers: 0, traceHours: 0 });
+    const queue = await silent.newQueue();
+    const [id = ""] = await silent.client().send(queue, ["m"]);
+    const slices = await holdTable(silent.sql, "slices");
+    const answers = Array.from({ length: 3 }, () => trace(id, silent));
+    expect(await Promise.all(answers)).toMatchObject(
+      answers.map(() => ({ complete: false, deliveries: [] })),
+    );
+    await slices.letGo();
+    expect(await trace(id, silent)).toMatchObject({ complete: true, deliveries: [{ queue }] });
+  });
+
   test("a message that came before one was kept is found where it is", async () => {
     await using late = await Broker.start({ traceHours: 0 });
     const [queue, other] = [await late.newQueue(), await late.newQueue()];
@@ -337,6 +350,16 @@ describe("without a record", () => {
       { queue, state: "acknowledged" },
     ]);
   });
+});
+
+test("more traces than the server takes on are refused, and those before them answered", async () => {
+  await using busy = await Broker.start({ dispatchers: 0 });
+  const [id = ""] = await busy.client().send(await busy.newQueue(), ["m"]);
+  const outcomes = await Promise.allSettled(Array.from({ length: 110 }, () => trace(id, busy)));
+  const answered = outcomes.filter(({ status }) => status === "fulfilled");
+  expect(answered).toHaveLength(102);
+  expect(outcomes.at(-1)).toMatchObject({ reason: { code: "too_many_requests", status: 429 } });
+  expect(await trace(id, busy)).toMatchObject({ messageId: id });
 });
 
 describe("the record", () => {
@@ -371,6 +394,20 @@ describe("the record", () => {
     expect(oldest?.hours).toBeLessThanOrEqual(5 + 4 + 1);
     await rotateEvents(sql, 0);
     expect(await sql`SELECT FROM message_events`).toEqual([]);
+  });
+
+  test("has rows that stay in one piece, however many queues a message goes to", async () => {
+    await using wide = await Broker.start();
+    const queues: string[] = [];
+    for (let count = 0; count < 70; count += 1) queues.push(await wide.newQueue());
+    const [id = ""] = await wide.client().publish(await wide.newTopic(queues), ["m"]);
+    await until(async () => (await wide.waitingBatches()).length === 0);
+    const rows = await wide.sql<{ events: number; bytes: number }[]>`
+      SELECT cardinality(batch_ids) AS events, pg_column_size(e.*) AS bytes FROM message_events e ORDER BY 1`;
+    expect(rows.map(({ events }) => events)).toEqual([6, 32, 32]);
+    expect(Math.max(...rows.map(({ bytes }) => bytes))).toBeLessThan(2_000);
+    const { deliveries } = await trace(id, wide);
+    expect(deliveries.map(({ queue }) => queue).sort()).toEqual(queues.sort());
   });
 
   test("is not waited for by a write, nor emptied while a trace reads it", async () => {

@@ -193,9 +193,9 @@ async function take(
 function fannedOut(tx: Transaction, topicId: string) {
   return tx`(
         SELECT ${topicId}::bigint AS topic_id, e.* FROM (
-          SELECT 'fannedOut' AS kind, account, batch_id, subscription_id, queue_id, 1::bigint << bit AS mask, sequence,
+          SELECT 'fannedOut' AS kind, account, batch_id, subscription_id, queue_id, bit_or(1::bigint << bit) AS mask, sequence,
                  NULL::timestamptz AS visible_at
-          FROM numbered WHERE fresh
+          FROM numbered WHERE fresh GROUP BY account, batch_id, subscription_id, queue_id, sequence
           UNION ALL
           SELECT CASE WHEN accepted THEN 'fannedOut' ELSE 'refused' END, account, batch_id, subscription_id, queue_id,
                  bit_or(1::bigint << bit), NULL, CASE WHEN accepted THEN visible_at END

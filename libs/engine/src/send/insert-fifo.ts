@@ -181,7 +181,8 @@ export function fifoDeliveries(sql: Sql | Transaction) {
 /** SQL: what was stored, with its place in the queue. */
 function sent(tx: Transaction) {
   return tx`(
-        SELECT account, queue_id, batch_id, 1::bigint << bit AS mask, sequence FROM numbered WHERE fresh)`;
+        SELECT account, queue_id, batch_id, bit_or(1::bigint << bit) AS mask, sequence
+        FROM numbered WHERE fresh GROUP BY account, queue_id, batch_id, sequence)`;
 }
 
 /** A stored line begins with the id of its message. */

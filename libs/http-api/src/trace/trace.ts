@@ -99,7 +99,7 @@ export function addTraceEndpoint(api: Api): void {
       tag: "Messages",
       params: z.object({ id: z.uuid("a message id is a UUID") }),
       responses: { 200: { description: "As far as the record goes", schema: traceSchema } },
-      errors: ["message_not_found"],
+      errors: ["message_not_found", "too_many_requests"],
     },
     async ({ c, params }) => c.json(await c.var.engine.trace(c.var.account, params.id)),
   );

@@ -127,7 +127,7 @@ export class Broker implements AsyncDisposable {
   }
 
   /** One more dispatcher process. */
-  async startDispatcher(database = this.#connect("test-dispatcher", 2)): Promise<void> {
+  async startDispatcher(database = this.#connect("test-dispatcher", 2, true)): Promise<void> {
     this.#own(database);
     const bus = await this.#joinBus();
     const logger = createLogger({ name: "test-dispatcher", level: "silent" });
@@ -178,13 +178,9 @@ export class Broker implements AsyncDisposable {
     expect(this.failures).toEqual([]);
   }
 
-  #connect(name: string, pool: number): Database {
-    return connectDatabase({
-      url: this.databaseUrl,
-      pool,
-      name,
-      traceHours: this.#traceHours,
-    });
+  #connect(name: string, pool: number, lazy = false): Database {
+    const traceHours = this.#traceHours;
+    return connectDatabase({ url: this.databaseUrl, pool, name, lazy, traceHours });
   }
 
   #own(database: Database): void {

@@ -5,17 +5,8 @@ import { afterAll, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
 import { newPair, type DeadLetterPair } from "./dead-letters.ts";
+import { explain, last, nodesOf, rowsRead, type Plan } from "./explain.ts";
 import { connectTraced, type Statement } from "./statements.ts";
-
-/** How many rows a node of a plan came up with. */
-interface Plan {
-  "Node Type": string;
-  "Relation Name"?: string;
-  "Actual Rows": number;
-  "Actual Loops": number;
-  "Rows Removed by Filter"?: number;
-  Plans?: Plan[];
-}
 
 const broker = await Broker.start({ engines: 0, dispatchers: 0 });
 const traced = await connectTraced(broker.databaseUrl);
@@ -37,41 +28,16 @@ async function backlog({ queue, deadLetters }: DeadLetterPair): Promise<void> {
 }
 
 /** The most rows of slices that one node of the statement's plan read. */
-async function mostRowsRead(sql: Sql, { text, parameters }: Statement): Promise<number> {
-  let most = 0;
-  const undo = new Error("undo");
-  await sql
-    .begin(async (tx) => {
-      const rows = await tx.unsafe<{ "QUERY PLAN": { Plan: Plan }[] }[]>(
-        `EXPLAIN (ANALYZE, FORMAT JSON) ${text}`,
-        parameters as never[],
-      );
-      const plan = rows[0]?.["QUERY PLAN"][0]?.Plan;
-      most = Math.max(...nodesOf(plan!).filter(readsSlices).map(rowsRead));
-      throw undo;
-    })
-    .catch((error: unknown) => {
-      if (error !== undo) throw error;
-    });
-  return most;
-}
-
-function nodesOf(plan: Plan): Plan[] {
-  return [plan, ...(plan.Plans ?? []).flatMap(nodesOf)];
+async function mostRowsRead(sql: Sql, statement: Statement): Promise<number> {
+  return Math.max(
+    ...nodesOf(await explain(sql, statement))
+      .filter(readsSlices)
+      .map(rowsRead),
+  );
 }
 
 function readsSlices(node: Plan): boolean {
   return node["Relation Name"] === "slices" || node["Node Type"].startsWith("Bitmap");
-}
-
-function rowsRead(node: Plan): number {
-  return (node["Actual Rows"] + (node["Rows Removed by Filter"] ?? 0)) * node["Actual Loops"];
-}
-
-function lastWith(part: string): Statement {
-  const found = traced.statements.findLast(({ text }) => text.includes(part));
-  if (!found) throw new Error(`no statement with ${part}`);
-  return found;
 }
 
 test("a step of a redrive reads what it moves and not the whole queue", async () => {
@@ -84,12 +50,16 @@ test("a step of a redrive reads what it moves and not the whole queue", async ()
   await carryOnRedrives({ sql: traced.sql, bus: createInProcessBus(), observer, signal });
   const { visible } = await broker.counts(pair.deadLetters);
   expect(visible).toBeGreaterThan(BACKLOG / 2);
-  expect(await mostRowsRead(traced.sql, lastWith("redrive_tasks t"))).toBeLessThanOrEqual(1_001);
+  expect(
+    await mostRowsRead(traced.sql, last(traced.statements, "redrive_tasks t")),
+  ).toBeLessThanOrEqual(1_001);
 });
 
 test("a claim reads what it takes and not the whole queue", async () => {
   const pair = await newPair(broker);
   await backlog(pair);
   await broker.client().receive(pair.deadLetters, { maxMessages: 10 });
-  expect(await mostRowsRead(traced.sql, lastWith("lease_ids"))).toBeLessThanOrEqual(12);
+  expect(await mostRowsRead(traced.sql, last(traced.statements, "lease_ids"))).toBeLessThanOrEqual(
+    12,
+  );
 });

@@ -1,8 +1,8 @@
-import type { Sql } from "@sluice/database";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { Broker } from "./broker.ts";
 import { bodiesOf } from "./client.ts";
+import { last, pagesOf } from "./explain.ts";
 import { holdWith, until, type Held } from "./interleaving.ts";
 import { connectTraced, type Statement } from "./statements.ts";
 
@@ -33,37 +33,6 @@ async function leaveDeadSlices(queue: string): Promise<void> {
     SELECT ${id}::bigint, clock_timestamp() - (n % 600) * interval '1 second', n, 1, 0, clock_timestamp()
     FROM generate_series(1, ${DEAD}::int) n`;
   await broker.sql`DELETE FROM slices WHERE queue_id = ${id}::bigint`;
-}
-
-function last(statements: readonly Statement[], part: string): Statement {
-  const found = statements.findLast(({ text }) => text.includes(part));
-  if (!found) throw new Error(`no statement with ${part}`);
-  return found;
-}
-
-interface Plan {
-  "Shared Hit Blocks": number;
-  "Shared Read Blocks": number;
-}
-
-/** Pages that a statement touches, each dead entry counting as one. Nothing is changed. */
-async function pagesOf(sql: Sql, { text, parameters }: Statement): Promise<number> {
-  let pages = 0;
-  const undo = new Error("undo");
-  await sql
-    .begin(async (tx) => {
-      const rows = await tx.unsafe<{ "QUERY PLAN": { Plan: Plan }[] }[]>(
-        `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${text}`,
-        parameters as never[],
-      );
-      const plan = rows[0]!["QUERY PLAN"][0]!.Plan;
-      pages = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"];
-      throw undo;
-    })
-    .catch((error: unknown) => {
-      if (error !== undo) throw error;
-    });
-  return pages;
 }
 
 /** The same claim, begun at the front of the queue. */
@@ -106,6 +75,19 @@ describe("while a transaction keeps every dead slice where it is", () => {
       await client.receive(queue, { maxMessages: 1 });
       return (await pagesOf(api.sql, last(api.statements, "lease_ids"))) < DEAD / 50;
     });
+  });
+
+  test("an acknowledgement and a visibility change find their slices by their index, also when ANALYZE saw none", async () => {
+    const queue = await broker.newQueue();
+    await leaveDeadSlices(queue);
+    await client.send(queue, ["m"]);
+    const messages = await client.receive(queue);
+    api.statements.length = 0;
+    await client.hide(queue, messages, 60);
+    await client.acknowledge(queue, messages);
+    await broker.sql`ANALYZE slices`;
+    for (const statement of api.statements.filter(({ text }) => text.includes("JOIN")))
+      expect(await pagesOf(api.sql, statement), statement.text).toBeLessThan(DEAD / 100);
   });
 
   test("whoever waits asks for the near future only", async () => {

@@ -196,6 +196,31 @@ describe("many waiting receives", () => {
     expect(answers).toEqual(["m"]);
   });
 
+  test("that end and come again cost no claim while the queue stays empty", async () => {
+    const queue = await broker.newQueue();
+    const id = await broker.idOf(queue);
+    const first = await parked(queue);
+    await passUntil(first.messages);
+    const before = claimsOf(statements, id);
+    const again = client.receive(queue, { wait: 20, maxMessages: 10 });
+    await pass(5);
+    await untilQuiet();
+    expect(claimsOf(statements, id)).toBe(before);
+    // It wakes as any other one does.
+    await otherProcess.send(queue, ["m"]);
+    expect(bodiesOf(await again)).toEqual(["m"]);
+  });
+
+  test("that come again after a signal look for what it was about", async () => {
+    const queue = await broker.newQueue();
+    const first = await parked(queue);
+    await passUntil(first.messages);
+    await client.send(queue, ["m"]);
+    await client.finish(queue);
+    await client.send(queue, ["next"]);
+    expect(bodiesOf(await client.receive(queue, { wait: 20 }))).toEqual(["next"]);
+  });
+
   test("share a batch, each within what it asked for", async () => {
     const queue = await broker.newQueue();
     const waiting = [3, 1, 10, 7].map((maxMessages) =>

@@ -1,21 +1,10 @@
-import type { Sql } from "@sluice/database";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
 import { numbered } from "./client.ts";
+import { explain, nodesOf, rowsRead, type Plan } from "./explain.ts";
 import { until } from "./interleaving.ts";
 import { connectTraced, type Statement, type TracedDatabase } from "./statements.ts";
-
-/** The part of a plan that says which rows were looked at, and how. */
-interface Plan {
-  "Node Type": string;
-  "Relation Name"?: string;
-  "Index Name"?: string;
-  "Actual Rows": number;
-  "Actual Loops": number;
-  "Rows Removed by Filter"?: number;
-  Plans?: Plan[];
-}
 
 const SLICES = 200_000;
 const HOT_TABLES = ["slices", "batches", "outbox"];
@@ -70,44 +59,13 @@ function named(statements: readonly Statement[], part: string): Statement {
   return found;
 }
 
-/** The plan that the hot path's own connections run it with. Nothing is changed. */
-async function planOf(sql: Sql, { text, parameters }: Statement): Promise<Plan> {
-  let plan: Plan | undefined;
-  const undo = new Error("undo");
-  await sql
-    .begin(async (tx) => {
-      await tx.unsafe(`PREPARE hot AS ${text}`);
-      const values = parameters.map((value) => (value === null ? "NULL" : `'${quoted(value)}'`));
-      const rows = await tx.unsafe<{ "QUERY PLAN": { Plan: Plan }[] }[]>(
-        `EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE hot${values.length > 0 ? `(${values.join()})` : ""}`,
-      );
-      plan = rows[0]?.["QUERY PLAN"][0]?.Plan;
-      await tx.unsafe("DEALLOCATE hot");
-      throw undo;
-    })
-    .catch((error: unknown) => {
-      if (error !== undo) throw error;
-    });
-  if (!plan) throw new Error("no plan");
-  return plan;
-}
-
-function quoted(value: unknown): string {
-  return String(value).replaceAll("'", "''");
-}
-
-function nodesOf(plan: Plan): Plan[] {
-  return [plan, ...(plan.Plans ?? []).flatMap(nodesOf)];
-}
-
 /** Index → rows that were read through it, kept or not. */
 function rowsByIndex(plan: Plan): Record<string, number> {
   const rows: Record<string, number> = {};
   for (const node of nodesOf(plan)) {
     const index = node["Index Name"];
     if (index === undefined) continue;
-    const perLoop = node["Actual Rows"] + (node["Rows Removed by Filter"] ?? 0);
-    rows[index] = (rows[index] ?? 0) + perLoop * node["Actual Loops"];
+    rows[index] = (rows[index] ?? 0) + rowsRead(node);
   }
   return rows;
 }
@@ -124,7 +82,7 @@ describe(`with ${SLICES.toLocaleString("en")} slices`, () => {
     // The first one finds out how many messages a slice holds here.
     await client.receive(queue, { maxMessages: 1_000 });
     const statements = await statementsOf(api, () => client.receive(queue, { maxMessages: 1_000 }));
-    const plan = await planOf(api.sql, named(statements, "SKIP LOCKED"));
+    const plan = await explain(api.sql, named(statements, "SKIP LOCKED"));
     expectNoScanOfHotTables(plan);
     expect(rowsByIndex(plan)["slices_visible"]).toBeLessThanOrEqual(20);
   });
@@ -133,7 +91,7 @@ describe(`with ${SLICES.toLocaleString("en")} slices`, () => {
     const messages = await client.receive(queue, { maxMessages: 630 });
     const statements = await statementsOf(api, () => client.acknowledge(queue, messages.slice(1)));
     const exact = named(statements, "NOT s.moved");
-    const plan = await planOf(api.sql, exact);
+    const plan = await explain(api.sql, exact);
     expectNoScanOfHotTables(plan);
     expect(rowsByIndex(plan)).toEqual({ slices_visible: expect.any(Number) });
     expect(rowsByIndex(plan)["slices_visible"]).toBeLessThanOrEqual(20);
@@ -143,7 +101,7 @@ describe(`with ${SLICES.toLocaleString("en")} slices`, () => {
     const messages = await client.receive(queue, { maxMessages: 1 });
     await client.hide(queue, messages, 600);
     const statements = await statementsOf(api, () => client.acknowledge(queue, messages));
-    const plan = await planOf(api.sql, named(statements, "AND s.moved"));
+    const plan = await explain(api.sql, named(statements, "AND s.moved"));
     expectNoScanOfHotTables(plan);
     expect(Object.keys(rowsByIndex(plan))).toEqual(["slices_moved"]);
     expect(rowsByIndex(plan)["slices_moved"]).toBeLessThanOrEqual(5);
@@ -152,11 +110,11 @@ describe(`with ${SLICES.toLocaleString("en")} slices`, () => {
   test("a visibility change finds each slice by one index entry, moved before or not", async () => {
     const messages = await client.receive(queue, { maxMessages: 63 });
     const exact = await statementsOf(api, () => client.hide(queue, messages.slice(5), 600));
-    const exactPlan = await planOf(api.sql, named(exact, "NOT s.moved"));
+    const exactPlan = await explain(api.sql, named(exact, "NOT s.moved"));
     expectNoScanOfHotTables(exactPlan);
     expect(rowsByIndex(exactPlan)["slices_visible"]).toBeLessThanOrEqual(10);
     const moved = await statementsOf(api, () => client.hide(queue, messages.slice(5), 900));
-    const movedPlan = await planOf(api.sql, named(moved, "AND s.moved"));
+    const movedPlan = await explain(api.sql, named(moved, "AND s.moved"));
     expectNoScanOfHotTables(movedPlan);
     expect(Object.keys(rowsByIndex(movedPlan))).toEqual(["slices_moved"]);
   });
@@ -164,7 +122,7 @@ describe(`with ${SLICES.toLocaleString("en")} slices`, () => {
   test("a waiting room asks each queue for one index entry", async () => {
     const empty = await broker.newQueue();
     const statements = await statementsOf(api, () => client.receive(empty, { wait: 1 }));
-    const plan = await planOf(api.sql, named(statements, "waited_for"));
+    const plan = await explain(api.sql, named(statements, "waited_for"));
     expectNoScanOfHotTables(plan);
     expect(rowsByIndex(plan)["slices_visible"]).toBeLessThanOrEqual(1);
   });
@@ -173,14 +131,14 @@ describe(`with ${SLICES.toLocaleString("en")} slices`, () => {
     const statements = await statementsOf(api, () =>
       client.publish(topic, numbered(100), "planned"),
     );
-    const plan = await planOf(api.sql, withNewKey(named(statements, "INSERT INTO outbox")));
+    const plan = await explain(api.sql, withNewKey(named(statements, "INSERT INTO outbox")));
     expectNoScanOfHotTables(plan);
     expect(Object.keys(rowsByIndex(plan)).filter((name) => name.startsWith("slices"))).toEqual([]);
   });
 
   test("a send reads no hot table", async () => {
     const statements = await statementsOf(api, () => client.send(queue, numbered(100), "sent"));
-    const plan = await planOf(api.sql, withNewKey(named(statements, "INSERT INTO slices")));
+    const plan = await explain(api.sql, withNewKey(named(statements, "INSERT INTO slices")));
     expectNoScanOfHotTables(plan);
     expect(Object.keys(rowsByIndex(plan)).filter((name) => name.startsWith("slices"))).toEqual([]);
   });
@@ -190,7 +148,7 @@ describe(`with ${SLICES.toLocaleString("en")} slices`, () => {
       await client.publish(topic, ["m"]);
       await until(async () => (await broker.waitingBatches()).length === 20_000);
     });
-    const plan = await planOf(
+    const plan = await explain(
       dispatcher.sql,
       await withWaitingBatches(named(statements, "UNION ALL")),
     );
@@ -211,7 +169,7 @@ describe(`with ${SLICES.toLocaleString("en")} slices`, () => {
     });
     const evaluated = statements.find(({ parameters }) => parameters.some(isMasks));
     await waitAgain(evaluated!, filtered);
-    const plan = await planOf(dispatcher.sql, evaluated!);
+    const plan = await explain(dispatcher.sql, evaluated!);
     await broker.sql`DELETE FROM outbox WHERE batch_id = ${batchOf(evaluated!)}::bigint`;
     expectNoScanOfHotTables(plan);
     const rows = rowsByIndex(plan);
@@ -228,7 +186,7 @@ describe(`with ${SLICES.toLocaleString("en")} slices`, () => {
     const statements = await statementsOf(dispatcher, () =>
       until(async () => (await broker.waitingBatches()).length === 20_000),
     );
-    const plan = await planOf(dispatcher.sql, named(statements, "LIMIT"));
+    const plan = await explain(dispatcher.sql, named(statements, "LIMIT"));
     expectNoScanOfHotTables(plan);
   });
 });

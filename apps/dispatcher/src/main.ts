@@ -1,36 +1,19 @@
-import { connectNatsBus } from "@sluice/bus";
-import { connectDatabase, migrate, UnsuitableDatabaseError } from "@sluice/database";
 import { startDispatcher } from "@sluice/engine";
 import { healthEndpoints, messageMetrics, serve } from "@sluice/http-api";
-import { createMetrics, dispatcherConfig, runProcess, untilAvailable } from "@sluice/runtime";
+import { createMetrics, dispatcherConfig, runProcess } from "@sluice/runtime";
+import { joinNats, openDatabase } from "@sluice/start-up";
 
 /** The dispatcher process: fan-out, sweeper, clean-up. Any number may run side by side. */
 runProcess({
   name: "dispatcher",
   config: dispatcherConfig,
-  start: async ({ config, logger, signal }) => {
-    await untilAvailable("Postgres", () => migrate(config.databaseUrl), {
-      logger,
-      signal,
-      isFinal: (error) => error instanceof UnsuitableDatabaseError,
+  start: async (context) => {
+    const { config, logger } = context;
+    const database = await openDatabase(context, "sluice-dispatcher", {
+      // Nobody is told of a fan-out; a receive of what it delivered flushes it, and without one it is done again.
+      lazy: true,
     });
-    const bus = await untilAvailable(
-      "NATS",
-      () =>
-        connectNatsBus({
-          servers: config.natsServers,
-          name: "sluice-dispatcher",
-          logger,
-          prefix: config.natsPrefix,
-        }),
-      { logger, signal },
-    );
-    const database = connectDatabase({
-      url: config.databaseUrl,
-      pool: config.databasePool,
-      traceHours: config.traceHours,
-      name: "sluice-dispatcher",
-    });
+    const bus = await joinNats(context, "sluice-dispatcher");
     const metrics = createMetrics();
     const observer = messageMetrics(metrics, logger);
     let stopping = false;

@@ -38,7 +38,7 @@ CREATE TABLE "fifo_groups" (
 	"available_at" timestamp with time zone NOT NULL,
 	"head_sequence" bigint NOT NULL,
 	"received_upto" bigint DEFAULT 0 NOT NULL,
-	CONSTRAINT "fifo_groups_pkey" PRIMARY KEY("queue_id","group_id"),
+	CONSTRAINT "fifo_groups_pkey" PRIMARY KEY("queue_id","group_id","head_sequence"),
 	CONSTRAINT "fifo_groups_group_id" CHECK ("fifo_groups"."group_id" ~ '^[!-~]{1,128}$')
 );
 --> statement-breakpoint
@@ -152,6 +152,7 @@ ALTER TABLE "queues" ADD COLUMN "fifo" boolean DEFAULT false NOT NULL;--> statem
 ALTER TABLE "queues" ADD COLUMN "content_based_deduplication" boolean DEFAULT false NOT NULL;--> statement-breakpoint
 ALTER TABLE "queues" ADD COLUMN "deduplication_scope" text DEFAULT 'queue' NOT NULL;--> statement-breakpoint
 ALTER TABLE "queues" ADD COLUMN "fifo_throughput_limit" text DEFAULT 'perQueue' NOT NULL;--> statement-breakpoint
+ALTER TABLE "queues" ADD COLUMN "has_tenants" boolean DEFAULT false NOT NULL;--> statement-breakpoint
 ALTER TABLE "queues" ADD COLUMN "purged_at" timestamp with time zone;--> statement-breakpoint
 ALTER TABLE "queues" ADD COLUMN "aws_attributes" jsonb DEFAULT '{}'::jsonb NOT NULL;--> statement-breakpoint
 ALTER TABLE "redrive_tasks" ADD COLUMN "scanned_to" timestamp with time zone;--> statement-breakpoint

@@ -31,6 +31,13 @@ export interface DatabaseOptions {
   pool?: number;
   /** Shown in `pg_stat_activity`. */
   name?: string;
+  /**
+   * For a process that tells nobody outside what it commits: its commits are flushed a moment later. Default false.
+   *
+   * A crash of Postgres may take back its last ones, as if the process had died before them. Who acts on such a commit and
+   * commits something himself has flushed both: the log is flushed in its order.
+   */
+  lazy?: boolean;
   /** How long is kept what became of messages; 0, the default, records nothing. Statements know it by a setting of their connection. */
   traceHours?: number;
 }
@@ -47,11 +54,16 @@ export function connectDatabase({
   url,
   pool = 8,
   name = "sluice",
+  lazy = false,
   traceHours = 0,
 }: DatabaseOptions): Database {
-  const recording = { "sluice.recording": traceHours > 0 ? "on" : "off" };
+  const writing = {
+    // An acknowledgement means committed and flushed, whatever the server's default says.
+    synchronous_commit: lazy ? "off" : "on",
+    "sluice.recording": traceHours > 0 ? "on" : "off",
+  };
   const hot = open(url, pool, {
-    ...recording,
+    ...writing,
     application_name: name,
     plan_cache_mode: "force_generic_plan",
     enable_seqscan: "off",
@@ -62,11 +74,12 @@ export function connectDatabase({
   });
   // Drizzle replaces the parsers of the client it is given, so it gets one of its own.
   const controlClient = open(url, 2, {
+    ...writing,
     application_name: `${name}-control`,
     statement_timeout: "20s",
   });
   const maintenance = open(url, 1, {
-    ...recording,
+    ...writing,
     application_name: `${name}-maintenance`,
     statement_timeout: "120s",
     // For joins over millions of rows, and it is one connection.
@@ -104,8 +117,6 @@ function open(url: string, max: number, settings: Record<string, string>): Sql {
     socket: promptSockets(),
     connection: {
       jit: "off",
-      // An acknowledgement means committed and flushed, whatever the server's default says.
-      synchronous_commit: "on",
       idle_in_transaction_session_timeout: "30s",
       ...settings,
       ...startupPadding,

@@ -2,7 +2,8 @@ import type { Bus, BusSubscription, Change } from "@sluice/bus";
 import { classifyFailure, type Database } from "@sluice/database";
 
 import { cancelDelayed } from "./cancel/cancel-delayed.ts";
-import { peek, type Peeked, type PeekRequest } from "./peek/peek.ts";
+import { peek } from "./peek/peek.ts";
+import type { Peeked, PeekRequest } from "./peek/peeked.ts";
 import { peekFifo } from "./peek/peek-fifo.ts";
 import { purge } from "./purge/purge.ts";
 import { purgeFifo } from "./purge/purge-fifo.ts";

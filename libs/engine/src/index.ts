@@ -28,7 +28,7 @@ export {
 export type { ArchivedMatches, Match } from "./match/match.ts";
 export type { Replay, ReplayPoint, ReplayRequest } from "./replay/replays.ts";
 export { ReplayDuty } from "./replay/replay-duty.ts";
-export type { Peeked, PeekRequest } from "./peek/peek.ts";
+export type { Peeked, PeekRequest } from "./peek/peeked.ts";
 export type { RedriveTask } from "./redrive/redrive-tasks.ts";
 export type { NotificationOptions } from "./envelope/envelopes.ts";
 export type { DeliveryState, Trace, TracedDelivery } from "./trace/trace.ts";

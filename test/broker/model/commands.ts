@@ -4,7 +4,7 @@ import { expect } from "vitest";
 import { ACCOUNT } from "../broker.ts";
 import { until } from "../interleaving.ts";
 import type { ModelQueue } from "./model-queue.ts";
-import { FIFO, STANDARD, type Held, type Model, type World } from "./world.ts";
+import { FIFO, MAX_RECEIVES, STANDARD, type Held, type Model, type World } from "./world.ts";
 
 type Command = fc.AsyncCommand<Model, World>;
 type Take = (model: Model, world: World) => Promise<void>;
@@ -111,6 +111,32 @@ export const commands = [
   step("purge", fc.record({ by, queue }), purge),
   step("pause or resume", fc.record({ queue }), pauseOrResume),
   step("cancel", fc.record({ by, pick: fc.double({ min: 0, max: 0.999, noNaN: true }) }), cancel),
+  // What single steps come to once in a thousand runs.
+  step(
+    "fail until dead, fail as dead letters, redrive",
+    fc.record({ by, kind: fc.constantFrom(STANDARD, FIFO), elsewhere: fc.boolean() }),
+    failAndRedrive,
+  ),
+  step(
+    "send in groups, and the same ids later",
+    fc.record({
+      by,
+      queue: fifoQueue,
+      messages: fc.array(fifoMessage, { minLength: 1, maxLength: 4 }),
+      minutes: fc.integer({ min: 3, max: 6 }),
+    }),
+    sendAgainLater,
+  ),
+  step(
+    "cancel what is in flight, and what is delayed",
+    fc.record({ by, queue: standardQueue }),
+    cancelInEachState,
+  ),
+  step(
+    "acknowledge by late handles what others have received and hidden",
+    fc.record({ by, queue, count: fc.integer({ min: 1, max: 5 }) }),
+    acknowledgeLate,
+  ),
 ];
 
 /** Everything is known; nothing is lost: what was not acknowledged comes, once everything is visible; then nothing is left. */
@@ -302,14 +328,26 @@ async function hide(
   model: Model,
   world: World,
 ): Promise<void> {
-  for (const [index, messages] of byQueue(world.picked(of))) {
-    const change = { now: model.now, timeout: seconds };
-    const expected = messages.map(({ messageId, handle }) =>
-      modelled(model, index).hide(messageId, handle, change),
-    );
-    const outcomes = await world.broker.client(engine).hide(world.name(index), messages, seconds);
-    expect(outcomes).toEqual(expected);
-  }
+  for (const [index, messages] of byQueue(world.picked(of)))
+    await hideIn({ by: engine, index, messages, seconds }, model, world);
+}
+
+async function hideIn(
+  {
+    by: engine,
+    index,
+    messages,
+    seconds,
+  }: { by: number; index: number; messages: readonly Held[]; seconds: number },
+  model: Model,
+  world: World,
+): Promise<void> {
+  const change = { now: model.now, timeout: seconds };
+  const expected = messages.map(({ messageId, handle }) =>
+    modelled(model, index).hide(messageId, handle, change),
+  );
+  const outcomes = await world.broker.client(engine).hide(world.name(index), messages, seconds);
+  expect(outcomes).toEqual(expected);
 }
 
 async function wait({ minutes }: { minutes: number }, model: Model, world: World): Promise<void> {
@@ -361,7 +399,14 @@ async function cancel(
   world: World,
 ): Promise<void> {
   const message = world.delayed[Math.floor(pick * world.delayed.length)];
-  if (!message) return;
+  if (message) await cancelOne({ by: engine, message }, model, world);
+}
+
+async function cancelOne(
+  { by: engine, message }: { by: number; message: { queue: number; messageId: string } },
+  model: Model,
+  world: World,
+): Promise<void> {
   const wasDelayed = modelled(model, message.queue).cancel(message.messageId, model.now);
   const cancelled = await world.broker
     .client(engine)
@@ -374,6 +419,88 @@ async function cancel(
       },
     );
   expect(cancelled).toBe(wasDelayed);
+}
+
+/** Time passes between the parts of one step. */
+async function later(minutes: number, model: Model, world: World): Promise<void> {
+  await wait({ minutes }, model, world);
+  for (const queue of model.queues) queue.expire(model.now);
+}
+
+/** Receives all that can be had of a queue, and lets it become visible again. */
+async function failAll(
+  call: { by: number; queue: number },
+  model: Model,
+  world: World,
+): Promise<void> {
+  await receiveAlone({ ...call, maxMessages: 1_000, timeout: 30 }, model, world);
+  await later(1, model, world);
+}
+
+async function failAndRedrive(
+  {
+    by: engine,
+    kind,
+    elsewhere,
+  }: { by: number; kind: typeof STANDARD | typeof FIFO; elsewhere: boolean },
+  model: Model,
+  world: World,
+): Promise<void> {
+  for (let receives = 0; receives <= MAX_RECEIVES; receives += 1)
+    await failAll({ by: engine, queue: kind.source }, model, world);
+  await failAll({ by: engine, queue: kind.deadLetters }, model, world);
+  await (elsewhere ? redriveElsewhere : redriveToSource)({ kind }, model, world);
+}
+
+async function sendAgainLater(
+  {
+    minutes,
+    ...call
+  }: {
+    by: number;
+    queue: number;
+    messages: readonly { group: number; deduplication: number | undefined }[];
+    minutes: number;
+  },
+  model: Model,
+  world: World,
+): Promise<void> {
+  await sendInGroups(call, model, world);
+  await later(minutes, model, world);
+  await sendInGroups(call, model, world);
+}
+
+/** What became visible is received first, and hidden for longer; the last one is still delayed. */
+async function cancelInEachState(
+  { by: engine, queue: index }: { by: number; queue: number },
+  model: Model,
+  world: World,
+): Promise<void> {
+  const before = world.delayed.length;
+  await send({ by: engine, queue: index, delays: [30, 30, 30, 330] }, model, world);
+  await later(1, model, world);
+  const held = world.held.length;
+  const call = { by: engine, queue: index };
+  await receiveAlone({ ...call, maxMessages: 1_000, timeout: 90 }, model, world);
+  await hideIn({ by: engine, index, messages: world.held.slice(held), seconds: 150 }, model, world);
+  for (const message of world.delayed.slice(before))
+    await cancelOne({ by: engine, message }, model, world);
+}
+
+async function acknowledgeLate(
+  { by: engine, queue: index, count }: { by: number; queue: number; count: number },
+  model: Model,
+  world: World,
+): Promise<void> {
+  const before = world.held.length;
+  const call = { by: engine, queue: index, maxMessages: count };
+  await receiveAlone({ ...call, timeout: 30 }, model, world);
+  const late = world.held.slice(before);
+  await later(1, model, world);
+  await receiveAlone({ ...call, maxMessages: 1_000, timeout: 30 }, model, world);
+  const held = world.held.slice(before + late.length);
+  await hideIn({ by: engine, index, messages: held, seconds: 150 }, model, world);
+  await acknowledgeIn({ by: 1 - engine, index, messages: late }, model, world);
 }
 
 function modelled(model: Model, index: number): ModelQueue {

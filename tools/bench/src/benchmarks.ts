@@ -1,4 +1,5 @@
 import type { Benchmark } from "./bench.ts";
+import { aws } from "./workloads/aws.ts";
 import { backlog } from "./workloads/backlog.ts";
 import { drain } from "./workloads/drain.ts";
 import { fifo, fifoBacklog } from "./workloads/fifo.ts";
@@ -21,6 +22,7 @@ export const benchmarks: readonly Benchmark[] = [
   fifo,
   fifoBacklog,
   filters,
+  aws,
   idle,
   wal,
   backlog,

@@ -43,6 +43,9 @@ export const fifoSequences = pgSequence("fifo_sequences");
 
 /**
  * A message group of a FIFO queue that has messages. Whoever changes anything about the messages of a group holds this row.
+ *
+ * There is one row for a group, since whoever adds one holds the lock of its queue. The head is in the key so that the living row
+ * of a group is found without the dead ones before it; see groupRow.
  */
 export const fifoGroups = pgTable(
   "fifo_groups",
@@ -50,7 +53,10 @@ export const fifoGroups = pgTable(
     queueId: id("queue_id").notNull(),
     groupId: text("group_id").notNull(),
     account: account(),
-    /** When something of it may be handed out: the latest deadline of what is in flight, else when its first message is visible. */
+    /**
+     * When something of it may be handed out: the latest deadline of what is in flight, else when its first message is visible. Since
+     * when, where that has come; it is never written as a time that has passed.
+     */
     availableAt: time("available_at").notNull(),
     /** Nothing of the group has a lower sequence: where a scan begins, past the rows that are dead. */
     headSequence: id("head_sequence").notNull(),
@@ -60,7 +66,7 @@ export const fifoGroups = pgTable(
       .default(sql`0`),
   },
   (t) => [
-    primaryKey({ name: "fifo_groups_pkey", columns: [t.queueId, t.groupId] }),
+    primaryKey({ name: "fifo_groups_pkey", columns: [t.queueId, t.groupId, t.headSequence] }),
     index("fifo_groups_available").on(t.queueId, t.availableAt),
     check("fifo_groups_group_id", sql`${t.groupId} ~ '^[!-~]{1,128}$'`),
   ],

@@ -48,6 +48,11 @@ export const queues = pgTable(
       .default("perQueue"),
     /** Whether receives get nothing; sends and fan-out go on. */
     paused: boolean("paused").notNull().default(false),
+    /**
+     * Whether messages with a group id were in flight at a time: since then messages without one get the group "" in `slices`, so that
+     * they are found by the index over groups; see quietSlices.
+     */
+    hasTenants: boolean("has_tenants").notNull().default(false),
     /** When it was purged last, for whoever wants a while between two purges. */
     purgedAt: time("purged_at"),
     tags: jsonb("tags").$type<Record<string, string>>().notNull().default({}),

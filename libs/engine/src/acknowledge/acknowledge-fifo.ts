@@ -1,6 +1,7 @@
 import { numbers, type Sql, type Transaction } from "@sluice/database";
 
 import { lockGroupsAt, type FifoPlace } from "../message-group/locks.ts";
+import { slicesAt } from "../message-group/slices-at.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
 import type { SliceMark } from "../receipt-handle/slice-marks.ts";
 import { recordEvents } from "../trace/record-events.ts";
@@ -38,16 +39,15 @@ async function deleteHeld(
 ): Promise<{ position: number; done: string }[]> {
   return await tx`
     WITH found AS MATERIALIZED (
-      SELECT m.position, s.ctid AS row, s.account, s.queue_id, s.batch_id, s.sequence, s.pending & m.mask AS done, s.pending & ~m.mask AS rest
+      SELECT m.position, s.row, s.account, s.queue_id, s.batch_id, s.sequence, s.pending & m.mask AS done, s.pending & ~m.mask AS rest
       FROM unnest(
         ${numbers(marks.map((mark) => mark.queueId))}::bigint[],
         ${numbers(marks.map((mark) => mark.visibleAt))}::bigint[],
         ${numbers(marks.map((mark) => mark.batchId))}::bigint[],
         ${numbers(marks.map((mark) => mark.lease))}::bigint[],
         ${numbers(marks.map((mark) => mark.mask))}::bigint[]
-      ) WITH ORDINALITY AS m(queue_id, sequence, batch_id, lease, mask, position)
-      JOIN fifo_slices s ON s.queue_id = m.queue_id AND s.sequence = m.sequence AND s.batch_id = m.batch_id
-        AND s.lease = m.lease AND s.pending & m.mask <> 0
+      ) WITH ORDINALITY AS m(queue_id, sequence, batch_id, lease, mask, position) ${slicesAt(tx)}
+      WHERE s.batch_id = m.batch_id AND s.lease = m.lease AND s.pending & m.mask <> 0
     ), emptied AS (
       DELETE FROM fifo_slices s USING found f WHERE f.rest = 0 AND s.ctid = f.row
     ), reduced AS (

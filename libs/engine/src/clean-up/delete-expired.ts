@@ -1,6 +1,8 @@
 import type { Sql, Transaction } from "@sluice/database";
 
 import { recordEvents } from "../trace/record-events.ts";
+import { readInOrder } from "./read-in-order.ts";
+
 /** What one statement removed. */
 export interface Expired {
   slices: number;
@@ -15,8 +17,7 @@ export interface Expired {
  */
 export async function deleteExpired(sql: Sql, limit: number): Promise<Expired> {
   return await sql.begin(async (tx) => {
-    // Also on a backlog that no ANALYZE has seen.
-    await tx`SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)`;
+    await readInOrder(tx);
     return await deleteFound(
       tx,
       tx`

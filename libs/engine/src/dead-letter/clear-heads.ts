@@ -1,6 +1,8 @@
 import { numbers, texts, type Sql, type Transaction } from "@sluice/database";
 
 import { fromHead } from "../message-group/from-head.ts";
+import { arrivals } from "../message-group/arrivals.ts";
+import { groupRow } from "../message-group/group-row.ts";
 import { lockGroups, lockQueues } from "../message-group/locks.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
 import { recordEvents } from "../trace/record-events.ts";
@@ -47,13 +49,13 @@ export async function clearHeads(
         SELECT s.* FROM unnest(
           ${numbers(groups.map((group) => group.queueId))}::bigint[], ${texts(groups.map((group) => group.groupId))}::text[]
         ) AS k(queue_id, group_id)
-        JOIN fifo_groups g ON g.queue_id = k.queue_id AND g.group_id = k.group_id AND g.account = ${account}::bigint
+        ${groupRow(tx)}
         CROSS JOIN LATERAL (
           SELECT s.ctid AS row, s.group_id, s.sequence, s.batch_id, s.pending, s.visible_at, s.sent_at, s.receive_count FROM fifo_slices s
           WHERE ${fromHead(tx)}
           ORDER BY s.queue_id, s.group_id, s.sequence, s.pending & -s.pending LIMIT ${MAX_SLICES}::int
         ) s
-        WHERE g.available_at <= (SELECT now FROM queue)
+        WHERE g.account = ${account}::bigint AND g.available_at <= (SELECT now FROM queue)
       ), judged AS (
         SELECT f.*, f.sent_at <= q.expired AS is_expired,
                bool_and(f.visible_at <= q.now AND (f.sent_at <= q.expired OR f.receive_count >= q.max_receive_count)) OVER (
@@ -73,12 +75,7 @@ export async function clearHeads(
               || CASE s.receive_count WHEN 1 THEN ' time' ELSE ' times' END || ' without being acknowledged')
         FROM numbered n, queue q WHERE s.ctid = n.row
         RETURNING s.queue_id, s.group_id, s.account, s.batch_id, s.sequence, s.source_queue_id, s.visible_at, s.pending, s.failure_reason
-      ), arrived AS (
-        INSERT INTO fifo_groups (queue_id, group_id, account, available_at, head_sequence)
-        SELECT queue_id, group_id, account, min(visible_at), min(sequence) FROM moved
-        GROUP BY queue_id, group_id, account ORDER BY queue_id, group_id
-        ON CONFLICT DO NOTHING
-      ), ledger AS (
+      ), ${arrivals(tx, tx`moved`)}, ledger AS (
         INSERT INTO queue_ledger (account, queue_id, kind, messages)
         SELECT ${account}::bigint, ${queueId}::bigint, 'expired', sum(bit_count(pending::bit(64)))
         FROM leaving WHERE is_expired HAVING count(*) > 0

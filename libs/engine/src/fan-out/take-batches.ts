@@ -1,6 +1,7 @@
 import { numbers, type Sql } from "@sluice/database";
 
 import { recordEvents } from "../trace/record-events.ts";
+
 /** A batch with what each filter accepts of it. */
 export interface FilteredBatch {
   batchId: string;
@@ -92,7 +93,8 @@ export async function takeBatches(
       SELECT t.*, g.group_id, coalesce(g.mask, 9223372036854775807 >> (63 - t.message_count)) AS mask
       FROM taken t LEFT JOIN LATERAL unnest(t.group_ids, t.group_masks) AS g(group_id, mask) ON true
     ), targets AS MATERIALIZED (
-      SELECT t.account, t.topic_id, t.batch_id, t.group_id, t.sent_at, t.mask, accepted.bits, s.id AS subscription_id,
+      SELECT t.account, t.topic_id, t.batch_id, coalesce(t.group_id, CASE WHEN q.has_tenants THEN '' END) AS group_id,
+             t.sent_at, t.mask, accepted.bits, s.id AS subscription_id,
              coalesce(q.id, d.id) AS queue_id, coalesce(q.delay, 0) AS delay,
              clock_timestamp() + make_interval(secs => coalesce(q.delay, 0)) AS visible_at,
              CASE WHEN NOT s.raw_delivery THEN (SELECT name FROM topics WHERE id = t.topic_id) || '/' || s.id END AS envelope,

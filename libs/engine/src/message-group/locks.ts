@@ -1,5 +1,8 @@
 import { numbers, texts, type Transaction } from "@sluice/database";
 
+import { groupRow } from "./group-row.ts";
+import { slicesAt } from "./slices-at.ts";
+
 /** A message group of one FIFO queue. */
 export interface GroupKey {
   queueId: string;
@@ -68,10 +71,7 @@ export async function lockGroups(
     FROM (SELECT DISTINCT * FROM unnest(
       ${numbers(groups.map((group) => group.queueId))}::bigint[],
       ${texts(groups.map((group) => group.groupId))}::text[]
-    ) AS k(queue_id, group_id)) k
-    JOIN fifo_groups g ON g.queue_id = k.queue_id AND g.group_id = k.group_id
-    ORDER BY g.queue_id, g.group_id
-    FOR UPDATE OF g`;
+    ) AS k(queue_id, group_id) ORDER BY queue_id, group_id) k ${groupRow(tx, tx`FOR UPDATE`)}`;
   return rows.map(groupOf);
 }
 
@@ -87,12 +87,9 @@ export async function lockGroupsAt(
       FROM unnest(
         ${numbers(places.map((place) => place.queueId))}::bigint[],
         ${numbers(places.map((place) => place.sequence))}::bigint[]
-      ) AS p(queue_id, sequence)
-      JOIN fifo_slices s ON s.queue_id = p.queue_id AND s.sequence = p.sequence
-    ) k
-    JOIN fifo_groups g ON g.queue_id = k.queue_id AND g.group_id = k.group_id
-    ORDER BY g.queue_id, g.group_id
-    FOR UPDATE OF g`;
+      ) AS m(queue_id, sequence) ${slicesAt(tx)}
+      ORDER BY s.queue_id, s.group_id
+    ) k ${groupRow(tx, tx`FOR UPDATE`)}`;
   return rows.map(groupOf);
 }
 

@@ -1,11 +1,15 @@
 import { numbers, texts, type Transaction } from "@sluice/database";
 
 import { fromHead } from "./from-head.ts";
+import { groupRow } from "./group-row.ts";
 import type { GroupKey } from "./locks.ts";
 
 /**
  * Works out anew, after their messages were changed, when locked groups may be handed out: at the latest deadline of
  * what is in flight, else as soon as the first message is visible. A group without messages goes.
+ *
+ * A group whose first message has been visible for long is waiting since now, when it was not before, and since when it was
+ * otherwise. So none comes to wait at a time that has passed, where claims no longer look (see ScanFloor), and groups take turns.
  *
  * What was received stands before what was not, so the look for what is in flight ends at `received_upto`, and no scan
  * begins before the head, where the rows of acknowledged messages lie dead.
@@ -20,12 +24,13 @@ export async function settleGroups(
   const rows = await tx<{ queue_id: string }[]>`
     WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
     state AS MATERIALIZED (
-      SELECT g.queue_id, g.group_id, head.sequence, coalesce(held.until, head.visible_at) AS available_at
+      SELECT g.row, g.queue_id, head.sequence,
+             coalesce(held.until, greatest(head.visible_at, least(g.available_at, (SELECT now FROM clock)))) AS available_at
       FROM unnest(
         ${numbers(groups.map((group) => group.queueId))}::bigint[],
         ${texts(groups.map((group) => group.groupId))}::text[]
       ) AS k(queue_id, group_id)
-      JOIN fifo_groups g ON g.queue_id = k.queue_id AND g.group_id = k.group_id
+      ${groupRow(tx)}
       LEFT JOIN LATERAL (
         SELECT s.sequence, s.visible_at FROM fifo_slices s
         WHERE ${fromHead(tx)}
@@ -38,11 +43,11 @@ export async function settleGroups(
       ) held ON true
     ), gone AS (
       DELETE FROM fifo_groups g USING state
-      WHERE state.sequence IS NULL AND g.queue_id = state.queue_id AND g.group_id = state.group_id
+      WHERE state.sequence IS NULL AND g.ctid = state.row
     ), kept AS (
       UPDATE fifo_groups g SET available_at = state.available_at, head_sequence = state.sequence
       FROM state
-      WHERE state.sequence IS NOT NULL AND g.queue_id = state.queue_id AND g.group_id = state.group_id
+      WHERE state.sequence IS NOT NULL AND g.ctid = state.row
         AND (g.available_at, g.head_sequence) IS DISTINCT FROM (state.available_at, state.sequence)
     )
     SELECT DISTINCT queue_id FROM state WHERE available_at <= (SELECT now FROM clock)`;

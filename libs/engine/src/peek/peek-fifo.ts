@@ -4,21 +4,20 @@ import { sequenceNumberOf } from "../message-group/sequence-number.ts";
 import { bitsOf } from "../receive/queue-claimer.ts";
 import {
   asHandedOut,
+  FIRST_BIT,
+  isShown,
+  lookOf,
   matches,
   messageOf,
   refuseCursor,
-  type MessageState,
+  storedColumns,
+  type Look,
   type PeekContext,
   type Peeked,
+  type PeekedQueue,
   type PeekRequest,
   type StoredRow,
-} from "./peek.ts";
-
-/** Slices one call looks at: a search that finds nothing must end, and goes on with the next page. */
-const MAX_SLICES = 200;
-/** More parts than the messages of one sequence fall into, so that a page always gets past the first one. */
-const MAX_PARTS = 64;
-const DEFAULT_LIMIT = 10;
+} from "./peeked.ts";
 
 interface FifoRow extends StoredRow {
   sequence: string;
@@ -34,13 +33,12 @@ interface Cursor {
 /** Looks at the messages of a FIFO queue without receiving them, in the order of their commits or against it. */
 export async function peekFifo(
   { sql, envelopes }: PeekContext,
-  queue: { id: string; account: string; retention: number },
+  queue: PeekedQueue,
   request: PeekRequest,
 ): Promise<Peeked> {
-  const { limit = DEFAULT_LIMIT, order = "oldest" } = request;
-  const start = readCursor(request.cursor);
-  const slices = request.search === undefined ? limit + MAX_PARTS : MAX_SLICES;
-  const rows = await selectSlices(sql, queue, { order, state: request.state, start, slices });
+  const look = lookOf(request, readCursor(request.cursor));
+  const { limit, order, start, slices } = look;
+  const rows = await selectSlices(sql, queue, look);
   const cutOff = rows.length === slices ? rows.at(-1)?.sequence : undefined;
   const direction = order === "oldest" ? 1 : -1;
   const messages: Peeked["messages"] = [];
@@ -63,32 +61,17 @@ export async function peekFifo(
   return { messages };
 }
 
-/** In a cursor: all of that sequence is still to be looked at. */
-const FIRST_BIT = { oldest: 0, newest: 62 };
-
-interface Look {
-  order: "oldest" | "newest";
-  state: MessageState | undefined;
-  start: Cursor | undefined;
-  slices: number;
-}
-
 async function selectSlices(
   sql: Sql,
-  queue: { id: string; account: string; retention: number },
-  { order, state, start, slices }: Look,
+  queue: PeekedQueue,
+  { order, state, start, slices }: Look<Cursor>,
 ): Promise<FifoRow[]> {
   const oldest = order === "oldest";
   return await sql<FifoRow[]>`
     SELECT s.*, b.payload FROM (
-      SELECT sequence, batch_id, pending, receive_count, failure_reason, envelope, pending & -pending AS lowest,
-             extract(epoch FROM visible_at)::float8 * 1000 AS visible_at, extract(epoch FROM sent_at)::float8 * 1000 AS sent_at,
-             CASE WHEN visible_at <= now THEN 'visible' WHEN receive_count > 0 THEN 'inFlight' ELSE 'delayed' END AS state
+      SELECT sequence, pending & -pending AS lowest, ${storedColumns(sql)}
       FROM fifo_slices f, (SELECT clock_timestamp() AS now) clock
-      WHERE queue_id = ${queue.id}::bigint AND account = ${queue.account}::bigint
-        AND sent_at > now - make_interval(secs => ${queue.retention}::int)
-        AND (${state ?? null}::text IS NULL
-             OR ${state ?? null}::text = CASE WHEN visible_at <= now THEN 'visible' WHEN receive_count > 0 THEN 'inFlight' ELSE 'delayed' END)
+      WHERE ${isShown(sql, queue, state)}
         ${start ? sql`AND sequence ${oldest ? sql`>=` : sql`<=`} ${start.sequence}::bigint` : sql``}
       ORDER BY ${
         oldest

@@ -1,6 +1,8 @@
 import type { Sql } from "@sluice/database";
 
 import { recordEvents } from "../trace/record-events.ts";
+import { readInOrder } from "../clean-up/read-in-order.ts";
+
 /** Slices deleted by one statement. */
 const CHUNK = 10_000;
 
@@ -32,28 +34,31 @@ async function purgeChunk(
   { id, account }: { id: string; account: string },
   { sentUntil, from }: { sentUntil: string; from: string },
 ): Promise<{ messages: number; last: string | null }> {
-  const [row] = await sql<{ messages: number; last: string | null }[]>`
-    WITH clock AS MATERIALIZED (
-      SELECT clock_timestamp() AS now
-    ), chunk AS MATERIALIZED (
-      SELECT ctid AS row, visible_at FROM slices
-      WHERE queue_id = ${id}::bigint AND account = ${account}::bigint AND sent_at <= ${sentUntil}::text::timestamptz
-        AND visible_at >= ${from}::text::timestamptz
-      ORDER BY visible_at, batch_id LIMIT ${CHUNK}::int FOR UPDATE
-    ), purged AS (
-      DELETE FROM slices WHERE ctid = ANY(ARRAY(SELECT row FROM chunk))
-      RETURNING account, queue_id, batch_id, pending, receive_count, visible_at
-    ), counted AS (
-      SELECT coalesce(sum(bit_count(pending::bit(64))), 0)::int AS messages FROM purged
-    ), ledger AS (
-      INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
-      SELECT ${account}::bigint, ${id}::bigint, 'purged', messages, NULL FROM counted WHERE messages > 0
-      UNION ALL
-      SELECT ${account}::bigint, ${id}::bigint, 'delayed', -sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
-      FROM purged, clock WHERE receive_count = 0 AND visible_at > now GROUP BY date_trunc('minute', visible_at)
-    ), events AS (
-      ${recordEvents(sql, "purged", sql`(SELECT account, queue_id, batch_id, pending AS mask FROM purged)`)}
-    )
-    SELECT messages, (SELECT max(visible_at) FROM chunk)::text AS last FROM counted`;
-  return row ?? { messages: 0, last: null };
+  return await sql.begin(async (tx) => {
+    await readInOrder(tx);
+    const [row] = await tx<{ messages: number; last: string | null }[]>`
+      WITH clock AS MATERIALIZED (
+        SELECT clock_timestamp() AS now
+      ), chunk AS MATERIALIZED (
+        SELECT ctid AS row, visible_at FROM slices
+        WHERE queue_id = ${id}::bigint AND account = ${account}::bigint AND sent_at <= ${sentUntil}::text::timestamptz
+          AND visible_at >= ${from}::text::timestamptz
+        ORDER BY visible_at, batch_id LIMIT ${CHUNK}::int FOR UPDATE
+      ), purged AS (
+        DELETE FROM slices WHERE ctid = ANY(ARRAY(SELECT row FROM chunk))
+        RETURNING account, queue_id, batch_id, pending, receive_count, visible_at
+      ), counted AS (
+        SELECT coalesce(sum(bit_count(pending::bit(64))), 0)::int AS messages FROM purged
+      ), ledger AS (
+        INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
+        SELECT ${account}::bigint, ${id}::bigint, 'purged', messages, NULL FROM counted WHERE messages > 0
+        UNION ALL
+        SELECT ${account}::bigint, ${id}::bigint, 'delayed', -sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
+        FROM purged, clock WHERE receive_count = 0 AND visible_at > now GROUP BY date_trunc('minute', visible_at)
+      ), events AS (
+        ${recordEvents(tx, "purged", tx`(SELECT account, queue_id, batch_id, pending AS mask FROM purged)`)}
+      )
+      SELECT messages, (SELECT max(visible_at) FROM chunk)::text AS last FROM counted`;
+    return row ?? { messages: 0, last: null };
+  });
 }

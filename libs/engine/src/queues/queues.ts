@@ -19,7 +19,8 @@ import {
   type RedrivePolicy,
 } from "../dead-letter/redrive-policy.ts";
 import { queueNotFound, SluiceError } from "../errors.ts";
-import { countMessages, type QueueCounts, type QueueTotals } from "../ledger/count-messages.ts";
+import type { QueueCounts, QueueTotals } from "../ledger/count-messages.ts";
+import { SharedCounts } from "../ledger/shared-counts.ts";
 import { checkFifoSettings } from "./check-fifo-settings.ts";
 import { outliveQueue, takeOverSubscriptions } from "../subscriptions/deleted-queues.ts";
 
@@ -78,7 +79,7 @@ const deadLetterQueues = alias(queues, "dead_letter_queues");
 /** Queues in Postgres: create, look up, list, change, delete. */
 export class Queues {
   readonly #db: ControlPlane;
-  readonly #sql: Sql;
+  readonly #counts: SharedCounts;
   readonly #nameGuard: number;
 
   /**
@@ -87,7 +88,7 @@ export class Queues {
    */
   constructor({ control, hot }: { control: ControlPlane; hot: Sql }, nameGuard: number) {
     this.#db = control;
-    this.#sql = hot;
+    this.#counts = new SharedCounts(hot);
     this.#nameGuard = nameGuard;
   }
 
@@ -274,9 +275,9 @@ export class Queues {
     };
   }
 
-  /** How many messages the queue holds, and how many came and went; see {@link countMessages}. */
+  /** How many messages the queue holds, and how many came and went, at the call or later; see {@link SharedCounts}. */
   async counts(queue: Queue): Promise<QueueCounts & { totals: QueueTotals }> {
-    return await countMessages(this.#sql, queue);
+    return await this.#counts.count(queue);
   }
 }
 
@@ -285,7 +286,13 @@ function named(account: string, name: string) {
 }
 
 function queueOf({ queue: row, deadLetterQueue }: SelectedQueue): Queue {
-  const { deadLetterQueueId: _id, maxReceiveCount, purgedAt: _purgedAt, ...columns } = row;
+  const {
+    deadLetterQueueId: _id,
+    maxReceiveCount,
+    purgedAt: _purgedAt,
+    hasTenants: _hasTenants,
+    ...columns
+  } = row;
   return {
     ...columns,
     id: String(row.id),

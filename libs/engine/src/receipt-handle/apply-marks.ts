@@ -64,7 +64,9 @@ function isUnfinished({ mark, done }: Progress): boolean {
 /**
  * SQL: the rows that marks name, as `m` (the marks) joined to `s` (slices), fenced by the lease.
  *
- * The exact lookup reads one index entry a mark; the other one reads the partial index of moved slices.
+ * The exact lookup reads one index entry a mark; the other one reads the partial index of moved slices. They are looked up one mark
+ * after the other (OFFSET 0): joined, all slices would be read first by a plan from a moment at which ANALYZE saw the table
+ * empty, as it is where messages are acknowledged as fast as they come.
  */
 export function heldSlices(sql: Sql, marks: readonly SliceMark[], lookup: Lookup) {
   return sql`
@@ -75,10 +77,14 @@ export function heldSlices(sql: Sql, marks: readonly SliceMark[], lookup: Lookup
       ${numbers(marks.map((mark) => mark.lease))}::bigint[],
       ${numbers(marks.map((mark) => mark.mask))}::bigint[]
     ) WITH ORDINALITY AS m(queue_id, visible_at, batch_id, lease, mask, position)
-    JOIN slices s ON s.queue_id = m.queue_id AND s.batch_id = m.batch_id AND s.lease = m.lease AND s.pending & m.mask <> 0
-      AND ${
-        lookup === "moved"
-          ? sql`s.moved`
-          : sql`NOT s.moved AND s.visible_at = timestamptz 'epoch' + m.visible_at * interval '1 millisecond'`
-      }`;
+    JOIN LATERAL (
+      SELECT s.ctid, s.* FROM slices s
+      WHERE s.queue_id = m.queue_id AND s.batch_id = m.batch_id AND s.lease = m.lease AND s.pending & m.mask <> 0
+        AND ${
+          lookup === "moved"
+            ? sql`s.moved`
+            : sql`NOT s.moved AND s.visible_at = timestamptz 'epoch' + m.visible_at * interval '1 millisecond'`
+        }
+      OFFSET 0
+    ) s ON true`;
 }

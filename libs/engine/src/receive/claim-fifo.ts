@@ -2,29 +2,30 @@ import { numbers, texts, type Sql, type Transaction } from "@sluice/database";
 
 import { clearHeads } from "../dead-letter/clear-heads.ts";
 import { fromHead } from "../message-group/from-head.ts";
+import { groupRow } from "../message-group/group-row.ts";
 import { lockAttempt } from "../message-group/locks.ts";
 import type { Claim, ClaimedSlice } from "./claim.ts";
 import { fifoSlice, type TakenRow } from "./fifo-slice.ts";
+import {
+  lockEnough,
+  waitForFirst,
+  type AvailableGroup,
+  type LockRequest,
+} from "./lock-available.ts";
 import { repeatAttempt, type Attempt } from "./repeat-attempt.ts";
 
-export interface FifoClaimRequest {
-  queueId: string;
-  account: string;
-  /** Most messages for each receive that is to be served. */
-  maxes: readonly number[];
+export interface FifoClaimRequest extends LockRequest {
   /** Seconds; the queue's own when undefined. */
   visibilityTimeout: number | undefined;
   /** Of a receive that is claimed for alone: its repeat gets the same messages. */
   attemptId?: string | undefined;
 }
 
-/** Most groups that one claim locks. */
-const MAX_GROUPS = 500;
 /** Rounds of heads that were received too often, or expired, which one claim clears out of its way. */
 const MAX_CLEARINGS = 20;
 
 /**
- * Claims messages of a FIFO queue: of the groups that may be handed out those whose first message is the oldest, and of
+ * Claims messages of a FIFO queue: of the groups that may be handed out those that have been waiting for longest, and of
  * each one its first messages in order.
  *
  * - A group is handed to one receive, whole: while one of its messages is in flight no other one is handed out. So the
@@ -96,15 +97,14 @@ async function leaseOf(
 }
 
 async function claimOnce(tx: Transaction, request: FifoClaimRequest): Promise<ClaimOnce> {
-  const wanted = request.maxes.reduce((sum, max) => sum + max, 0);
-  const limit = Math.min(wanted, MAX_GROUPS);
-  let groups = await lockAvailable(tx, request, limit);
+  const { scan, ...locked } = await lockEnough(tx, request);
+  let { groups } = locked;
   if (groups.length === 0) {
-    const dueIn = await nextAvailable(tx, request);
-    if (dueIn === undefined || dueIn > 0) return { ...EMPTY, dueIn };
+    const dueIn = scan?.first === undefined ? undefined : scan.first - scan.now;
+    if (dueIn === undefined || dueIn > 0) return { ...EMPTY, dueIn, scan };
     // All that may be handed out is locked just now. Waiting for one keeps a single busy group from being skipped for ever.
     groups = await waitForFirst(tx, request);
-    if (groups.length === 0) return { ...EMPTY, dueIn };
+    if (groups.length === 0) return { ...EMPTY, dueIn, scan };
   }
   const shares = shareOut(groups, request.maxes);
   const taken = await take(tx, request, shares);
@@ -112,66 +112,9 @@ async function claimOnce(tx: Transaction, request: FifoClaimRequest): Promise<Cl
     ...taken,
     deadLetters: undefined,
     dueIn: undefined,
-    more: taken.slices.length > 0 && (groups.length === limit || shares.length < groups.length),
+    scan,
+    more: taken.slices.length > 0 && (locked.more || shares.length < groups.length),
   };
-}
-
-interface AvailableGroup {
-  groupId: string;
-  /** How many messages can be taken of it at most, as far as one receive can take them. */
-  messages: number;
-}
-
-/** Locks groups that may be handed out, the one with the oldest first message first. A paused queue has none. */
-async function lockAvailable(
-  tx: Transaction,
-  { queueId, account, maxes }: FifoClaimRequest,
-  limit: number,
-): Promise<AvailableGroup[]> {
-  return await tx<AvailableGroup[]>`
-    WITH queue AS MATERIALIZED (
-      SELECT clock_timestamp() AS now, paused FROM queues WHERE id = ${queueId}::bigint AND account = ${account}::bigint
-    )
-    SELECT g.group_id AS "groupId", (
-        SELECT coalesce(sum(bit_count(front.pending::bit(64))), 0)::int FROM (
-          SELECT s.pending FROM fifo_slices s
-          WHERE ${fromHead(tx)}
-          ORDER BY s.queue_id, s.group_id, s.sequence LIMIT ${Math.max(...maxes)}::int
-        ) front
-      ) AS messages
-    FROM fifo_groups g
-    WHERE g.queue_id = ${queueId}::bigint AND g.account = ${account}::bigint
-      AND g.available_at <= (SELECT now FROM queue) AND NOT (SELECT paused FROM queue)
-    ORDER BY g.queue_id, g.available_at
-    LIMIT ${limit}::int
-    FOR UPDATE OF g SKIP LOCKED`;
-}
-
-/** Milliseconds until a group may be handed out, undefined when there is none; one index entry is read. */
-async function nextAvailable(
-  tx: Transaction,
-  { queueId, account }: FifoClaimRequest,
-): Promise<number | undefined> {
-  const [row] = await tx<{ due_in: number }[]>`
-    SELECT extract(epoch FROM g.available_at - (SELECT clock_timestamp()))::float8 * 1000 AS due_in
-    FROM fifo_groups g
-    WHERE g.queue_id = ${queueId}::bigint AND g.account = ${account}::bigint
-      AND NOT (SELECT paused FROM queues WHERE id = ${queueId}::bigint)
-    ORDER BY g.queue_id, g.available_at LIMIT 1`;
-  return row?.due_in;
-}
-
-async function waitForFirst(
-  tx: Transaction,
-  { queueId, account, maxes }: FifoClaimRequest,
-): Promise<AvailableGroup[]> {
-  const rows = await tx<{ groupId: string }[]>`
-    SELECT g.group_id AS "groupId" FROM fifo_groups g
-    WHERE g.queue_id = ${queueId}::bigint AND g.account = ${account}::bigint
-      AND g.available_at <= (SELECT clock_timestamp())
-    ORDER BY g.queue_id, g.available_at LIMIT 1
-    FOR UPDATE`;
-  return rows.map(({ groupId }) => ({ groupId, messages: Math.max(...maxes) }));
 }
 
 interface Share {
@@ -191,8 +134,7 @@ export function shareOut(groups: readonly AvailableGroup[], maxes: readonly numb
   for (const { groupId, messages } of groups) {
     if (room === 0) room = rooms.shift() ?? 0;
     if (room === 0) return shares;
-    // Locked and available, it has at least one message, even where the count was too early to see it.
-    const share = Math.min(room, Math.max(1, messages));
+    const share = Math.min(room, messages);
     shares.push({ groupId, messages: share });
     room -= share;
   }
@@ -223,7 +165,8 @@ async function take(
       -- (of 10,000 groups 42 ms of its 48 ms).
       CROSS JOIN LATERAL (
         SELECT g.queue_id, g.group_id, g.head_sequence FROM fifo_groups g
-        WHERE g.queue_id = ${queueId}::bigint AND g.group_id = share.group_id AND g.account = ${account}::bigint LIMIT 1
+        WHERE g.queue_id = ${queueId}::bigint AND g.group_id = share.group_id AND g.account = ${account}::bigint
+        ORDER BY g.head_sequence DESC LIMIT 1
       ) g
       CROSS JOIN LATERAL (
         SELECT s.ctid AS row, s.group_id, s.sequence, s.pending, s.visible_at, s.sent_at, s.receive_count FROM fifo_slices s
@@ -266,10 +209,12 @@ async function take(
              source_queue_id, failure_reason, envelope
       FROM rest, queue q
     ), held AS (
-      UPDATE fifo_groups g
-      SET available_at = q.deadline, head_sequence = c.first, received_upto = greatest(g.received_upto, c.last)
-      FROM (SELECT group_id, min(sequence) AS first, max(sequence) AS last FROM claimed GROUP BY group_id) c, queue q
-      WHERE g.queue_id = ${queueId}::bigint AND g.group_id = c.group_id
+      UPDATE fifo_groups t
+      SET available_at = q.deadline, head_sequence = k.first, received_upto = greatest(t.received_upto, k.last)
+      FROM queue q CROSS JOIN (
+        SELECT ${queueId}::bigint AS queue_id, group_id, min(sequence) AS first, max(sequence) AS last FROM claimed GROUP BY group_id
+      ) k ${groupRow(tx)}
+      WHERE t.ctid = g.row
     ), attempt AS (
       INSERT INTO receive_attempts (queue_id, attempt_id, account, lease, sequences, message_count, received_at)
       SELECT ${queueId}::bigint, ${attemptId ?? null}::text, ${account}::bigint, q.lease, array_agg(c.sequence),

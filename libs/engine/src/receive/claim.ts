@@ -16,7 +16,7 @@ export interface ClaimedSlice {
   sentAt: number;
   firstReceivedAt: number;
   receiveCount: number;
-  /** The group (tenant) of all its messages. */
+  /** The group (tenant) of all its messages; "" or undefined for none. */
   groupId?: string | undefined;
   /** Of a dead letter: where it came from and why. */
   deadLetter: { sourceQueueId: string; reason: string } | undefined;
@@ -189,6 +189,14 @@ async function claimBy(
            extract(epoch FROM ${quiet ? sql`NULL::timestamptz` : firstSlice(sql)})::float8 * 1000,
            extract(epoch FROM now)::float8 * 1000, NULL, NULL
     FROM queue LEFT JOIN dead_counted dead ON dead.source_queue_id = queue.id WHERE NOT paused`;
+  return byRequest(requests, rows, quiet);
+}
+
+function byRequest(
+  requests: readonly ClaimRequest[],
+  rows: readonly (ClaimRow | SummaryRow)[],
+  quiet: boolean,
+): Claim[] {
   const claims = new Map(requests.map(({ queueId }) => [queueId, nothing()]));
   for (const row of rows) {
     const claimed = claims.get(row.queue_id);

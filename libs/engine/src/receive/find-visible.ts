@@ -60,6 +60,7 @@ async function find(
       UNION ALL
       (SELECT available_at FROM fifo_groups g
       WHERE g.queue_id = waited_for.queue_id AND g.account = q.account
+        AND g.available_at >= timestamptz 'epoch' + waited_for.since * interval '1 millisecond'
         AND g.available_at < least(clock.now + ${aheadMs}::int * interval '1 millisecond',
                                    timestamptz 'epoch' + waited_for.until * interval '1 millisecond')
       ORDER BY g.queue_id, g.available_at LIMIT 1)

@@ -27,6 +27,12 @@ export interface Waiter {
   parked: boolean;
 }
 
+/** When somebody looked at a queue; see {@link QueueClaimer.look}. */
+export interface Look {
+  at: number;
+  signals: number;
+}
+
 export interface QueueClaimerOptions {
   sql: Sql;
   /** Claims of all queues of this process. */
@@ -47,6 +53,8 @@ const NOTHING: FifoClaim = { slices: [], deadLetters: undefined, dueIn: undefine
 /** Most messages one statement claims, however many receives it serves. */
 const MAX_CLAIM = 2_000;
 const MAX_SLICES = 1_000;
+/** How long a look that found the queue empty counts for receives that come to wait, in ms: until the next one, or two. */
+const KNOWN_EMPTY = 1_500;
 /** How long quiet tenants are taken to have nothing after a look at all of them found nothing, in ms. */
 const ALL_QUIET = 20;
 
@@ -55,7 +63,7 @@ const ALL_QUIET = 20;
  *
  * A waiter is *hungry* until a claim that counted it has found too little; then it is *parked* until a signal makes all
  * parked ones hungry again. So one publish costs one claim, however many long polls wait, and an empty queue costs
- * nothing. The messages of one slice may go to several waiters: a handle names a bit.
+ * nothing, also when its long polls end and come again. The messages of one slice may go to several waiters: a handle names a bit.
  */
 export class QueueClaimer {
   readonly #options: QueueClaimerOptions;
@@ -64,7 +72,9 @@ export class QueueClaimer {
   #running = false;
   /** Counts signals: one that comes during a claim may be about what the claim was too early to see. */
   #signals = 0;
-  /** Messages a slice held lately: how many slices to look at for a given number of messages. */
+  /** The last look that found the queue empty: when it began, by the clock of this process, and after which signal. */
+  #empty: Look = { at: -Infinity, signals: 0 };
+  /** Messages a slice (of a FIFO queue: a group) held lately: how many to look at for a given number of messages. */
   #density = 1;
   /** Where claims start; the waiting room looks for what is left behind it. */
   readonly floor = new ScanFloor();
@@ -109,8 +119,33 @@ export class QueueClaimer {
 
   add(waiter: Waiter): void {
     this.#lastAskedAt = performance.now();
+    if (waiter.parked && waiter.attemptId === undefined && this.#isKnownToBeEmpty) {
+      this.#parked.add(waiter);
+      return;
+    }
     this.#hungry.push(waiter);
     this.#start();
+  }
+
+  /** A look at the queue that will be told of by {@link sawNothing}, if it finds nothing. */
+  look(): Look {
+    return { at: performance.now(), signals: this.#signals };
+  }
+
+  /** That look found nothing that is visible, or will be before the next one. */
+  sawNothing(look: Look): void {
+    this.#empty = look;
+  }
+
+  /** The queue is not what it was: what could not be received of it may be visible now. */
+  forget(): void {
+    this.floor.forget();
+    this.#empty = { at: -Infinity, signals: 0 };
+  }
+
+  get #isKnownToBeEmpty(): boolean {
+    const { at, signals } = this.#empty;
+    return signals === this.#signals && performance.now() - at < KNOWN_EMPTY && !this.#running;
   }
 
   /** Ends a waiter that nobody has served yet; false when it was settled or is being served. */
@@ -171,7 +206,8 @@ export class QueueClaimer {
         MAX_CLAIM,
         group.reduce((sum, waiter) => sum + waiter.max, 0),
       );
-      const signals = this.#signals;
+      const look = this.look();
+      const { signals } = look;
       try {
         const {
           slices: claimed,
@@ -182,6 +218,8 @@ export class QueueClaimer {
           ? await this.#claimFifo(group)
           : await this.#claim(wanted, group[0]?.visibilityTimeout);
         if (dueIn !== undefined) this.#options.due(dueIn);
+        // A FIFO queue at its limit in flight has nothing either, but not for long.
+        else if (claimed.length === 0 && !this.#options.fifo) this.sawNothing(look);
         const signalled = signals !== this.#signals;
         this.#distribute(claimed, group, (waiter) => more || (signalled && waiter.parked));
         // Nothing was there for these, so there is nothing for the others that asked before the claim either.
@@ -212,16 +250,29 @@ export class QueueClaimer {
     const { sql, queueId, account, deadLettered } = this.#options;
     // SQS answers a FIFO queue at its limit with nothing, not with an error.
     if ((await this.#inFlight.room()) === 0) return NOTHING;
+    const from = this.floor.start;
     const found = await claimFifo(sql, {
       queueId,
       account,
       maxes: group.map((waiter) => waiter.max),
       visibilityTimeout: group[0]?.visibilityTimeout,
       attemptId: group[0]?.attemptId,
+      from,
+      density: this.#density,
     });
+    const messages = messagesIn(found.slices);
+    const groups = byGroup(found.slices).length;
+    if (groups > 0) this.#groupsHad(messages / groups, group);
+    if (found.scan) this.floor.advance(found.scan, groups, from);
     if (found.deadLetters) deadLettered(found.deadLetters);
-    this.#inFlight.claimed(messagesIn(found.slices), false);
+    this.#inFlight.claimed(messages, false);
     return found;
+  }
+
+  /** Groups that had as many messages as a receive takes may have had more. */
+  #groupsHad(messages: number, group: readonly Waiter[]): void {
+    const most = Math.max(...group.map((waiter) => waiter.max));
+    this.#density = messages < most ? messages : Math.max(messages, this.#density);
   }
 
   async #claim(
@@ -302,7 +353,7 @@ export class QueueClaimer {
         this.#density = messages / found.slices.length;
         this.#inFlight.claimed(
           messages,
-          found.slices.some((slice) => slice.groupId !== undefined),
+          found.slices.some(({ groupId = "" }) => groupId !== ""),
         );
       }
       return found;

@@ -4,7 +4,7 @@ import type { ClaimRequest, QuietRequest } from "./claim.ts";
 
 /** Groups that one claim looks at; the next one goes on where it ended. */
 const MAX_TENANTS = 64;
-/** Slices at the front of the queue that are looked at for messages without a group. */
+/** Slices at the front of the queue that are looked at for messages without a group from before the queue had tenants. */
 const MAX_FRONT = 500;
 
 /**
@@ -14,8 +14,9 @@ const MAX_FRONT = 500;
  *
  * - From group to group it jumps by the index over (queue, group, time), one probe for each group, however many messages it
  *   has. At most so many groups a claim, in rotation, so that ten thousand quiet tenants cost no more than sixty-four.
- * - Messages without a group are in no such index (each delivery of each queue would pay for it). They are found when
- *   they are near the front: among its first slices, whoever these belong to.
+ * - Messages without a group are in no such index, which each delivery of each queue would pay for, as long as the queue
+ *   has no tenants. Since it has, they are of the group "", which is always looked at. Those from before are found when they are
+ *   near the front: among its first slices, whoever these belong to.
  *
  * The candidates are locked after they were chosen: locking each group's first slices to use a few would write to all of them.
  * The row is compared again where it is locked; a claim that came in between has moved it.
@@ -38,7 +39,7 @@ export function quietSlices(
       SELECT group_id FROM tenants WHERE place = ${MAX_TENANTS}::int
     ), candidates AS MATERIALIZED (
       SELECT * FROM (
-        SELECT s.* FROM tenants t CROSS JOIN LATERAL (
+        SELECT s.* FROM (SELECT group_id FROM tenants UNION ALL SELECT '') t CROSS JOIN LATERAL (
           SELECT s.ctid AS row, s.visible_at, s.batch_id FROM slices s
           WHERE s.queue_id = ${queueId}::bigint AND s.account = ${account}::bigint
             -- Not \`=\`: then the group would need no place in the order, and the planner could as well walk the queue in its

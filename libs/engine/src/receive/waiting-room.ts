@@ -122,7 +122,7 @@ export class WaitingRoom {
   /** A queue is not what it was: what could not be received of it may be visible now. */
   queueChanged(account: string, name: string): void {
     for (const claimer of this.#claimers.values()) {
-      if (claimer.isNamed(account, name)) claimer.floor.forget();
+      if (claimer.isNamed(account, name)) claimer.forget();
     }
   }
 
@@ -201,8 +201,14 @@ export class WaitingRoom {
     const waitedFor = [...this.#claimers.values()].filter((claimer) => claimer.waiting);
     if (waitedFor.length === 0) return;
     const queues = waitedFor.map(({ queueId, floor }) => ({ queueId, from: floor.start }));
+    const looks = waitedFor.map((claimer) => ({ claimer, look: claimer.look() }));
+    const visible = new Set<string>();
     for (const found of await nextVisible(this.#options.sql, queues, LOOK_AHEAD)) {
+      visible.add(found.queueId);
       this.#signalIn(found.queueId, found.visibleAt - found.now);
+    }
+    for (const { claimer, look } of looks) {
+      if (!visible.has(claimer.queueId)) claimer.sawNothing(look);
     }
   }
 

@@ -1,6 +1,7 @@
 import type { Sql } from "@sluice/database";
 
 import { recordEvents } from "../trace/record-events.ts";
+
 export interface MoveResult {
   /** Messages moved by this step. */
   messages: number;

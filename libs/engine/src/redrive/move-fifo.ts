@@ -1,6 +1,7 @@
 import { numbers, texts, type Sql, type Transaction } from "@sluice/database";
 
 import { fromHead } from "../message-group/from-head.ts";
+import { arrivals } from "../message-group/arrivals.ts";
 import { lockGroups, lockQueues, type GroupKey } from "../message-group/locks.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
 import { recordEvents } from "../trace/record-events.ts";
@@ -15,8 +16,9 @@ const SLICES = 1_000;
  * counts them, or neither. Another dispatcher that is at the same task makes this one do nothing.
  *
  * - A group is moved in its order, to the end of the group of that name where it goes, and gets its sequence there.
- * - A group is left alone while something of it is in flight, and from the first message on that became visible only
- *   after the task started: what comes after it would overtake it. So what fails again is not moved again, and a task ends.
+ * - A group is left alone while something of it is in flight, when it was handed out since the task started, and from the first
+ *   message on that became visible only after that: what comes after it would overtake it. So what fails again is not moved
+ *   again, and a task ends.
  * - A message that has nowhere to go (it was sent to the dead-letter queue, or its queue was deleted) stays.
  * - The rate bounds what has been moved since the start; slices go whole, as soon as the rate has made room for them.
  */
@@ -104,12 +106,7 @@ async function move(
           first_received_at = NULL, delayed = false, source_queue_id = NULL, failure_reason = NULL
       FROM numbered n, task WHERE s.ctid = n.row
       RETURNING s.queue_id, s.group_id, s.account, s.batch_id, s.sequence, s.visible_at, s.pending
-    ), arrived AS (
-      INSERT INTO fifo_groups (queue_id, group_id, account, available_at, head_sequence)
-      SELECT queue_id, group_id, account, min(visible_at), min(sequence) FROM moved
-      GROUP BY queue_id, group_id, account ORDER BY queue_id, group_id
-      ON CONFLICT DO NOTHING
-    ), ledger AS (
+    ), ${arrivals(tx, tx`moved`)}, ledger AS (
       INSERT INTO queue_ledger (account, queue_id, kind, messages)
       SELECT account, queue_id, 'redrivenIn', sum(bit_count(pending::bit(64))) FROM moved GROUP BY account, queue_id
       UNION ALL

@@ -1,6 +1,7 @@
 import { numbers, texts, type Sql } from "@sluice/database";
 
 import { recordEvents } from "../trace/record-events.ts";
+
 /** Archived batches that come next in a replay, and what they are to be looked at with. */
 export interface ReplayPage {
   replayId: string;
@@ -103,7 +104,7 @@ export async function deliverPage(
       WHERE r.id = ${page.replayId}::uuid AND r.status = 'running' AND r.done_batch_id IS NOT DISTINCT FROM ${page.doneBatchId}::bigint
       FOR UPDATE OF r SKIP LOCKED
     ), target AS MATERIALIZED (
-      SELECT coalesce(q.id, d.id) AS queue_id, coalesce(q.delay, 0) AS delay,
+      SELECT coalesce(q.id, d.id) AS queue_id, coalesce(q.delay, 0) AS delay, q.has_tenants,
              CASE WHEN NOT s.raw_delivery THEN (SELECT name FROM topics WHERE id = s.topic_id) || '/' || s.id END AS envelope,
              CASE WHEN q.id IS NULL THEN 'the queue "' || s.deleted_queue || '" was deleted' END AS failure_reason
       FROM replay r
@@ -135,7 +136,7 @@ export async function deliverPage(
     ), sliced AS (
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, group_id, moved, envelope, failure_reason, published_at)
       SELECT target.queue_id, clock_timestamp() + make_interval(secs => target.delay), t.batch_id, t.bits & coalesce(g.mask, -1),
-             t.account, t.now, g.group_id, target.delay > 0, target.envelope, target.failure_reason, t.published_at
+             t.account, t.now, coalesce(g.group_id, CASE WHEN target.has_tenants THEN '' END), target.delay > 0, target.envelope, target.failure_reason, t.published_at
       FROM taken t CROSS JOIN target
       LEFT JOIN LATERAL unnest(t.group_ids, t.group_masks) AS g(group_id, mask) ON true
       WHERE t.bits & coalesce(g.mask, -1) > 0 AND target.queue_id IS NOT NULL

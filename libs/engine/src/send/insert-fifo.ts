@@ -1,5 +1,6 @@
 import { numbers, texts, type Sql, type Transaction } from "@sluice/database";
 
+import { arrivals } from "../message-group/arrivals.ts";
 import { lockGroups, lockQueues } from "../message-group/locks.ts";
 import { RECORD_SEPARATOR } from "../publish/insert-published.ts";
 import { recordEvents } from "../trace/record-events.ts";
@@ -157,13 +158,7 @@ export function fifoDeliveries(sql: Sql | Transaction) {
       UNION ALL
       SELECT account, queue_id, 'delayed', sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
       FROM sliced WHERE delayed GROUP BY account, queue_id, date_trunc('minute', visible_at)
-    ), grouped AS (
-      INSERT INTO fifo_groups (queue_id, group_id, account, available_at, head_sequence)
-      SELECT queue_id, group_id, account, min(visible_at), min(sequence)
-      FROM numbered WHERE fresh GROUP BY queue_id, group_id, account ORDER BY queue_id, group_id
-      -- One that is there goes on from where it is, and this transaction holds it.
-      ON CONFLICT DO NOTHING
-    ), answered AS MATERIALIZED (
+    ), ${arrivals(sql, sql`numbered WHERE fresh`)}, answered AS MATERIALIZED (
       SELECT n, account, queue_id, batch_id, fresh, scope, deduplication_id, sent_at, key, message_count,
              coalesce(known_id, first_value(message_id) OVER same) AS message_id,
              coalesce(known_number, first_value(lpad((sequence * 64 + bit)::text, 20, '0')) OVER same) AS sequence_number

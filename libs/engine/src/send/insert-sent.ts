@@ -21,7 +21,7 @@ export async function insertSent(
   );
   const stored = await sql<{ id: string }[]>`
     WITH input AS MATERIALIZED (
-      SELECT i.position::int, i.account, i.queue_id, i.message_count, i.payload, q.delay AS queue_delay,
+      SELECT i.position::int, i.account, i.queue_id, i.message_count, i.payload, q.delay AS queue_delay, q.has_tenants,
              i.id, clock_timestamp() AS sent_at
       FROM unnest(
         ${numbers(batches.map((batch) => batch.account))}::bigint[],
@@ -38,7 +38,8 @@ export async function insertSent(
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, group_id, moved)
       SELECT i.queue_id,
              i.sent_at + make_interval(secs => CASE WHEN s.delay < 0 THEN i.queue_delay ELSE s.delay END),
-             i.id, s.pending, i.account, i.sent_at, nullif(s.group_id, ''),
+             i.id, s.pending, i.account, i.sent_at,
+             CASE WHEN i.has_tenants OR s.group_id <> '' THEN s.group_id END,
              -- A delayed message can be cancelled, so it can be found by its batch.
              CASE WHEN s.delay < 0 THEN i.queue_delay ELSE s.delay END > 0
       FROM unnest(

@@ -2,6 +2,7 @@ import { numbers, texts, type Sql, type Transaction } from "@sluice/database";
 
 import { placeOfMark } from "../acknowledge/acknowledge-fifo.ts";
 import { lockGroupsAt } from "../message-group/locks.ts";
+import { slicesAt } from "../message-group/slices-at.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
 import { MAX_HELD, type DeadlineMark } from "./move-deadline.ts";
 
@@ -46,7 +47,7 @@ async function moveHeld(
   return await tx`
     WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
     found AS MATERIALIZED (
-      SELECT m.position, s.ctid AS row, s.pending, s.pending & m.mask AS done, clock.now + make_interval(secs => m.timeout) AS deadline,
+      SELECT m.position, s.row, s.pending, s.pending & m.mask AS done, clock.now + make_interval(secs => m.timeout) AS deadline,
              nullif(m.reason, '') AS reason,
              -- A receive rounds its own deadline up to whole milliseconds.
              clock.now + make_interval(secs => m.timeout)
@@ -60,9 +61,8 @@ async function moveHeld(
         ${numbers(marks.map((mark) => mark.timeout))}::float8[],
         ${texts(marks.map((mark) => mark.reason))}::text[]
       ) WITH ORDINALITY AS m(queue_id, sequence, batch_id, lease, mask, timeout, reason, position)
-      JOIN fifo_slices s ON s.queue_id = m.queue_id AND s.sequence = m.sequence AND s.batch_id = m.batch_id
-        AND s.lease = m.lease AND s.pending & m.mask <> 0
-      CROSS JOIN clock WHERE s.visible_at > clock.now
+      ${slicesAt(tx)} CROSS JOIN clock
+      WHERE s.batch_id = m.batch_id AND s.lease = m.lease AND s.pending & m.mask <> 0 AND s.visible_at > clock.now
     ), bits AS (
       SELECT row, bit, deadline, reason FROM found, generate_series(0, 62) bit WHERE NOT beyond AND done >> bit & 1 = 1
       UNION ALL

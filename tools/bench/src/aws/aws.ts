@@ -26,15 +26,6 @@ export interface AwsWorkload {
   consumerProcesses: number;
 }
 
-export const defaultAwsWorkload: AwsWorkload = {
-  messages: 5_000,
-  queues: 10,
-  bodyBytes: 256,
-  publishers: 4,
-  receivers: 1,
-  consumerProcesses: 2,
-};
-
 export interface AwsResult {
   seconds: number;
   deliveries: number;

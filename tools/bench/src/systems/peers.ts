@@ -1,6 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { Unavailable } from "./system.ts";
@@ -21,8 +23,19 @@ export function requirePeer(name: string): void {
   try {
     require.resolve(name);
   } catch {
-    throw new Unavailable(`no ${name} here (npm run bench -- --install-peers)`);
+    throw notInstalled(name);
   }
+}
+
+function notInstalled(name: string): Unavailable {
+  return new Unavailable(`no ${name} here (npm run bench -- --install-peers)`);
+}
+
+/** A built file of a library that is run as a program of its own. Fails with {@link Unavailable} where it is not installed. */
+export function peerFile(name: string, file: string): string {
+  const path = join(folder, "node_modules", name, "dist", file);
+  if (!existsSync(path)) throw notInstalled(name);
+  return path;
 }
 
 /** Installs what tools/bench/peers/package.json names, next to it. */

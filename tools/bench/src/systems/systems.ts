@@ -1,4 +1,5 @@
 import { bullmq } from "./bullmq/system.ts";
+import { fauxqs } from "./fauxqs/system.ts";
 import { jetstream, jetstreamSynced } from "./jetstream/system.ts";
 import { pgBoss } from "./pg-boss/system.ts";
 import { pgmq } from "./pgmq/system.ts";
@@ -16,4 +17,5 @@ export const systems: readonly System[] = [
   pgmq,
   pgBoss,
   bullmq,
+  fauxqs,
 ];

@@ -1,0 +1,3 @@
+export { openDatabase } from "./open-database.ts";
+export { joinNats } from "./join-nats.ts";
+export { openApi } from "./open-api.ts";

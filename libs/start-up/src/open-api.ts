@@ -1,0 +1,26 @@
+import { awsProtocols } from "@sluice/aws-api";
+import { AccessKeys } from "@sluice/engine";
+import { startApi, type RunningApi, type StartApiOptions } from "@sluice/http-api";
+import { sealingKeyOf, type ApiConfig, type StandaloneConfig } from "@sluice/runtime";
+
+/** Starts the API with everything that is asked for by the environment, and with Amazon's protocols beside its own. */
+export async function openApi(
+  config: Pick<ApiConfig, keyof ApiConfig & keyof StandaloneConfig>,
+  parts: Pick<StartApiOptions, "database" | "bus" | "observer" | "metrics" | "logger">,
+): Promise<RunningApi> {
+  const { account, host, port, region, publicUrl, signNotifications: signed } = config;
+  const sealingKey = sealingKeyOf(config);
+  const accessKeys = sealingKey && new AccessKeys(parts.database.control, sealingKey);
+  const api = await startApi({
+    ...parts,
+    account,
+    host,
+    port,
+    accessKeys,
+    notifications: { region, publicUrl, signed },
+    guards: { deletedQueueName: config.deletedQueueNameGuard, purge: config.purgeGuard },
+    protocols: [awsProtocols({ region, accessKeys })],
+  });
+  parts.logger.info({ event: "api.listening", url: api.url }, "the API is ready");
+  return api;
+}

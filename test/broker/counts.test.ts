@@ -1,0 +1,43 @@
+import { afterAll, expect, test } from "vitest";
+
+import { ACCOUNT, Broker } from "./broker.ts";
+import { holdTable, untilBlocked } from "./interleaving.ts";
+import { connectTraced } from "./statements.ts";
+
+const broker = await Broker.start({ engines: 0, dispatchers: 0 });
+afterAll(() => broker[Symbol.asyncDispose]());
+const api = await connectTraced(broker.databaseUrl);
+await broker.startEngine(api);
+const client = broker.client();
+
+test("counts that are asked for at once share two statements, and none is older than its call", async () => {
+  const queue = await broker.newQueue();
+  const row = (await broker.engine.queues.find(ACCOUNT, queue))!;
+  await client.send(queue, ["before"]);
+  api.statements.length = 0;
+
+  // Stops a statement that asks for the time, when its snapshot is taken.
+  const held = await holdTable(broker.sql, "test_clock");
+  const first = broker.engine.queues.counts(row);
+  await untilBlocked(broker.sql);
+  await broker.sql`
+    INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at)
+    SELECT queue_id, visible_at, batch_id, 2, account, sent_at FROM slices WHERE queue_id = ${row.id}::bigint`;
+  const others = Array.from({ length: 20 }, () => broker.engine.queues.counts(row));
+  await held.letGo();
+
+  expect((await first).visible).toBe(1);
+  for (const { visible } of await Promise.all(others)) expect(visible).toBe(2);
+  expect(api.statements.filter(({ text }) => text.includes("oldestMessageAge"))).toHaveLength(2);
+});
+
+test("a count that fails fails alone", async () => {
+  const queue = await broker.newQueue();
+  const row = (await broker.engine.queues.find(ACCOUNT, queue))!;
+  const wrong = { ...row, retention: Number.NaN };
+  const failing = broker.engine.queues.counts(wrong);
+  const next = broker.engine.queues.counts(row);
+  await expect(failing).rejects.toThrow();
+  expect((await next).visible).toBe(0);
+  expect((await broker.engine.queues.counts(row)).visible).toBe(0);
+});

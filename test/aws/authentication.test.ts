@@ -279,6 +279,39 @@ describe("a signature", () => {
     expect(await rawStatus(`${lines.join("\r\n")}\r\n\r\n${body}`)).toBe(403);
   });
 
+  test("changes a queue once, but for a client that repeats itself", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    using _ = { [Symbol.dispose]: () => vi.useRealTimers() };
+    const create = signedRequest({ body: "Action=CreateQueue&QueueName=replayed" });
+    const drop = signedRequest({
+      body: "Action=DeleteQueue",
+      path: `/${ACCOUNT}/replayed`,
+    });
+    expect(await outcomeOf(create)).toBe("200");
+    expect(await outcomeOf(create)).toBe("200");
+    expect(await outcomeOf(drop)).toBe("200");
+    vi.setSystemTime(Date.now() + 11_000);
+    expect(await outcomeOf(create)).toBe("403 SignatureDoesNotMatch");
+    expect(await outcomeOf(signedRequest({ body: create.body }))).toBe("200");
+    expect(await outcomeOf(drop)).toBe("403 SignatureDoesNotMatch");
+    const { QueueUrls } = await sqs.send(new ListQueuesCommand({ QueueNamePrefix: "replayed" }));
+    expect(QueueUrls).toHaveLength(1);
+  });
+
+  test("stores a message once, where it covers the number of the call", async () => {
+    const { QueueUrl } = await sqs.send(new CreateQueueCommand({ QueueName: "recorded" }));
+    const send = signedRequest({
+      body: "Action=SendMessage&MessageBody=x",
+      path: `/${ACCOUNT}/recorded`,
+      headers: { "amz-sdk-invocation-id": "5d0b7c2e-9f53-4d0e-8f3e-3f4f1b7f1a11" },
+    });
+    expect([await outcomeOf(send), await outcomeOf(send)]).toEqual(["200", "200"]);
+    const { Messages } = await sqs.send(
+      new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10 }),
+    );
+    expect(Messages).toHaveLength(1);
+  });
+
   test("changes nothing when it is wrong", async () => {
     const request = signedRequest({
       body: "Action=CreateQueue&Version=2012-11-05&QueueName=never",

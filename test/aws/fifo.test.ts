@@ -1,4 +1,10 @@
 import {
+  CreateTopicCommand,
+  PublishBatchCommand,
+  PublishCommand,
+  SubscribeCommand,
+} from "@aws-sdk/client-sns";
+import {
   CreateQueueCommand,
   DeleteMessageCommand,
   GetQueueAttributesCommand,
@@ -9,7 +15,7 @@ import {
 import { queueDefaults } from "@sluice/engine";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { refusal, Sluice } from "./sluice.ts";
+import { ACCOUNT, refusal, REGION, Sluice } from "./sluice.ts";
 
 /** These wait for the engine: they run as soon as it has FIFO queues. */
 describe.skipIf(!("fifo" in queueDefaults))("FIFO queues", () => {
@@ -116,5 +122,151 @@ describe.skipIf(!("fifo" in queueDefaults))("FIFO queues", () => {
     const QueueUrl = await newQueue();
     const call = new SendMessageCommand({ QueueUrl, MessageBody: "x", ...given });
     expect(await refusal(sluice.sqs.send(call))).toBe(expected);
+  });
+});
+
+describe("FIFO topics", () => {
+  let sluice: Sluice;
+  beforeAll(async () => {
+    sluice = await Sluice.start();
+  });
+  afterAll(() => sluice[Symbol.asyncDispose]());
+
+  let names = 0;
+
+  /** A FIFO topic with a queue that is subscribed to it. */
+  async function newTopic({ raw = true, attributes = {}, queueKind = ".fifo" } = {}) {
+    names += 1;
+    const { TopicArn } = await sluice.sns.send(
+      new CreateTopicCommand({
+        Name: `topic-${names}.fifo`,
+        Attributes: { FifoTopic: "true", ...attributes },
+      }),
+    );
+    const QueueName = `of-topic-${names}${queueKind}`;
+    const { QueueUrl } = await sluice.sqs.send(
+      new CreateQueueCommand({
+        QueueName,
+        ...(queueKind !== "" && { Attributes: { FifoQueue: "true" } }),
+      }),
+    );
+    const { SubscriptionArn } = await sluice.sns.send(
+      new SubscribeCommand({
+        TopicArn,
+        Protocol: "sqs",
+        Endpoint: `arn:aws:sqs:${REGION}:${ACCOUNT}:${QueueName}`,
+        Attributes: { RawMessageDelivery: String(raw) },
+      }),
+    );
+    return { TopicArn, QueueUrl, subscription: SubscriptionArn!.split(":").at(-1)! };
+  }
+
+  function message(text: string, group = "group") {
+    return { Message: text, MessageGroupId: group, MessageDeduplicationId: text };
+  }
+
+  /** Receives this many and deletes them. */
+  async function take(QueueUrl: string | undefined, count: number) {
+    const taken = [];
+    while (taken.length < count) {
+      const { Messages = [] } = await sluice.sqs.send(
+        new ReceiveMessageCommand({
+          QueueUrl,
+          MaxNumberOfMessages: 10,
+          WaitTimeSeconds: 10,
+          MessageSystemAttributeNames: ["All"],
+        }),
+      );
+      for (const { ReceiptHandle } of Messages)
+        await sluice.sqs.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle }));
+      taken.push(...Messages);
+    }
+    return taken;
+  }
+
+  test("hand a group on in order, number what they take, and take an id once", async () => {
+    const { TopicArn, QueueUrl } = await newTopic();
+    const texts = ["a", "b", "c", "a"];
+    const { Successful, Failed } = await sluice.sns.send(
+      new PublishBatchCommand({
+        TopicArn,
+        PublishBatchRequestEntries: texts.map((text, index) => ({
+          Id: String(index),
+          ...message(text),
+        })),
+      }),
+    );
+    expect(Failed ?? []).toEqual([]);
+    const numbers = Successful!.slice(0, 3).map(({ SequenceNumber }) => SequenceNumber!);
+    expect(numbers).toEqual([...new Set(numbers)].sort());
+    const answer = ({ MessageId, SequenceNumber }: (typeof Successful & object)[number]) => ({
+      MessageId,
+      SequenceNumber,
+    });
+    expect(answer(Successful![3]!)).toEqual(answer(Successful![0]!));
+    const again = await sluice.sns.send(new PublishCommand({ TopicArn, ...message("b") }));
+    expect(again).toMatchObject(answer(Successful![1]!));
+    await sluice.sns.send(new PublishCommand({ TopicArn, ...message("d") }));
+    const taken = await take(QueueUrl, 4);
+    expect(taken.map(({ Body }) => Body)).toEqual(["a", "b", "c", "d"]);
+    expect(taken[0]!.Attributes).toMatchObject({
+      MessageGroupId: "group",
+      MessageDeduplicationId: "a",
+      SequenceNumber: expect.stringMatching(/^\d{20}$/),
+    });
+  });
+
+  test("make an id of the text where they are told to", async () => {
+    const { TopicArn } = await newTopic({ attributes: { ContentBasedDeduplication: "true" } });
+    const publish = (Message: string) =>
+      sluice.sns.send(new PublishCommand({ TopicArn, Message, MessageGroupId: "group" }));
+    const first = await publish("same");
+    expect((await publish("same")).MessageId).toBe(first.MessageId);
+    expect((await publish("other")).MessageId).not.toBe(first.MessageId);
+  });
+
+  test("reach standard queues as well", async () => {
+    const { TopicArn, QueueUrl } = await newTopic({ queueKind: "" });
+    await sluice.sns.send(new PublishCommand({ TopicArn, ...message("m") }));
+    const [taken] = await take(QueueUrl, 1);
+    expect(taken).toMatchObject({ Body: "m", Attributes: { MessageGroupId: "group" } });
+  });
+
+  test("say in the notification what is replayed, and when it was published", async () => {
+    const { TopicArn, QueueUrl, subscription } = await newTopic({ raw: false });
+    const call = async (method: string, path: string, body: object) => {
+      const headers = { "content-type": "application/json" };
+      const response = await fetch(sluice.url + path, {
+        method,
+        headers,
+        body: JSON.stringify(body),
+      });
+      expect(response.ok, await response.text()).toBe(true);
+    };
+    await call("PATCH", `/v1/topics/${TopicArn!.split(":").at(-1)}`, { archive: { days: 1 } });
+    await sluice.sns.send(new PublishCommand({ TopicArn, ...message("m") }));
+    const [live] = await take(QueueUrl, 1);
+    await call("POST", `/v1/subscriptions/${subscription}/replays`, { from: new Date(0) });
+    const [again] = await take(QueueUrl, 1);
+    const [first, second] = [live, again].map(
+      (taken) => JSON.parse(taken!.Body!) as Record<string, unknown>,
+    );
+    expect(first).not.toHaveProperty("Replayed");
+    expect(second).toMatchObject({
+      Replayed: true,
+      Message: "m",
+      MessageId: first!["MessageId"],
+      Timestamp: first!["Timestamp"],
+    });
+  });
+
+  test.each([
+    ["no group", { MessageDeduplicationId: "1" }],
+    ["nothing to tell it by", { MessageGroupId: "group" }],
+    ["a group that is no text", { MessageGroupId: "a b", MessageDeduplicationId: "1" }],
+  ])("refuse a message with %s", async (_, given) => {
+    const { TopicArn } = await newTopic();
+    const call = new PublishCommand({ TopicArn, Message: "x", ...given });
+    expect(await refusal(sluice.sns.send(call))).toBe("InvalidParameterException 400");
   });
 });

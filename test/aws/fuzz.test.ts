@@ -26,6 +26,7 @@ const SQS_ACTIONS = [
   "ListMessageMoveTasks",
   "ListQueueTags",
   "ListQueues",
+  "PurgeQueue",
   "ReceiveMessage",
   "RemovePermission",
   "SendMessage",
@@ -36,6 +37,7 @@ const SQS_ACTIONS = [
   "UntagQueue",
 ];
 const SNS_ACTIONS = [
+  "AddPermission",
   "ConfirmSubscription",
   "CreateTopic",
   "GetDataProtectionPolicy",
@@ -48,6 +50,7 @@ const SNS_ACTIONS = [
   "Publish",
   "PublishBatch",
   "PutDataProtectionPolicy",
+  "RemovePermission",
   "SetSubscriptionAttributes",
   "SetTopicAttributes",
   "Subscribe",

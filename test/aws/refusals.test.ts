@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
+import { sqsQuery } from "./as-query.ts";
 import { ACCOUNT, REGION, Sluice, textIn } from "./sluice.ts";
 
 let sluice: Sluice;
@@ -432,7 +433,7 @@ describe("SQS refuses", () => {
     expect(answer.body.__type).toMatch(/^com\.amazon(aws\.sqs|\.coral\.service)#\w+$/);
     expect(answer.status).toBe(400);
 
-    const { status, xml } = await sluice.query({ Action: action, ...flat(whole) });
+    const { status, xml } = await sluice.query({ Action: action, ...sqsQuery(whole) });
     expect(textIn(xml, "Code")).toBe(code);
     expect(textIn(xml, "Type")).toBe("Sender");
     expect([400, 403, 404]).toContain(status);
@@ -466,43 +467,6 @@ describe("SQS refuses", () => {
     expect(response.status).toBe(413);
   });
 });
-
-/** An input of the JSON protocol as the parameters of the Query protocol. */
-function flat(input: Record<string, unknown>): Record<string, string> {
-  const result: Record<string, string> = {};
-  for (const [name, value] of Object.entries(input)) addFlat(result, name, value);
-  return result;
-}
-
-const lists: Record<string, string> = {
-  AttributeNames: "AttributeName",
-  AWSAccountIds: "AWSAccountId",
-  Actions: "ActionName",
-};
-const maps: Record<string, [string, string]> = {
-  Attributes: ["Attribute", "Name"],
-  MessageAttributes: ["MessageAttribute", "Name"],
-  MessageSystemAttributes: ["MessageSystemAttribute", "Name"],
-  Tags: ["Tag", "Key"],
-  tags: ["Tag", "Key"],
-};
-
-function addFlat(result: Record<string, string>, path: string, value: unknown): void {
-  const name = path.split(".").at(-1)!;
-  const map = maps[name];
-  if (Array.isArray(value)) {
-    value.forEach((each, index) => addFlat(result, `${lists[name] ?? path}.${index + 1}`, each));
-  } else if (typeof value === "object" && value !== null && map) {
-    Object.entries(value).forEach(([key, each], index) => {
-      result[`${map[0]}.${index + 1}.${map[1]}`] = key;
-      addFlat(result, `${map[0]}.${index + 1}.Value`, each);
-    });
-  } else if (typeof value === "object" && value !== null) {
-    for (const [key, each] of Object.entries(value)) addFlat(result, `${path}.${key}`, each);
-  } else {
-    result[path] = String(value);
-  }
-}
 
 const publish = {
   "PublishBatchRequestEntries.member.1.Id": "a",
@@ -544,6 +508,13 @@ const snsRefusals: [string, Record<string, string>, string][] = [
     { TopicArn: topicArn, AttributeName: "FifoTopic", AttributeValue: "true" },
     "400 InvalidParameter",
   ],
+  ...["1023", "1048577", "many", ""].map(
+    (AttributeValue): [string, Record<string, string>, string] => [
+      "SetTopicAttributes",
+      { TopicArn: topicArn, AttributeName: "MaximumMessageSize", AttributeValue },
+      "400 InvalidParameter",
+    ],
+  ),
   ["ListTopics", { NextToken: "!!" }, "400 InvalidParameter"],
   ["Subscribe", { TopicArn: topicArn, Protocol: "sqs" }, "400 InvalidParameter"],
   [

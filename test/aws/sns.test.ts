@@ -116,6 +116,48 @@ describe("topics", () => {
     expect(await refusal(set("SignatureVersion", "3"))).toBe("InvalidParameterException 400");
   });
 
+  test("messages may be as large as the topic says, which is shown where it was set", async () => {
+    const TopicArn = await newTopic();
+    const sizeOf = async () =>
+      (await sluice.sns.send(new GetTopicAttributesCommand({ TopicArn }))).Attributes?.[
+        "MaximumMessageSize"
+      ];
+    const set = (AttributeValue: string) =>
+      sluice.sns.send(
+        new SetTopicAttributesCommand({
+          TopicArn,
+          AttributeName: "MaximumMessageSize",
+          AttributeValue,
+        }),
+      );
+    const publish = (bytes: number) =>
+      sluice.sns.send(new PublishCommand({ TopicArn, Message: "x".repeat(bytes) }));
+    expect(await sizeOf()).toBeUndefined();
+    await set("1048576");
+    expect(await sizeOf()).toBe("1048576");
+    await publish(1_048_576);
+    await set("1024");
+    await publish(1_024);
+    expect(await refusal(publish(1_025))).toBe("InvalidParameterException 400");
+  });
+
+  test("what AWS' attributes do not name stays as the native API set it", async () => {
+    const name = newName("topic");
+    await fetch(`${sluice.url}/v1/topics`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ name, maxMessageSize: 2_048 }),
+    });
+    const create = (MaximumMessageSize: string) =>
+      sluice.sns.send(new CreateTopicCommand({ Name: name, Attributes: { MaximumMessageSize } }));
+    const { TopicArn } = await create("2048");
+    expect(await refusal(create("4096"))).toBe("InvalidParameterException 400");
+    const set = { TopicArn, AttributeName: "DisplayName", AttributeValue: "Orders" };
+    await sluice.sns.send(new SetTopicAttributesCommand(set));
+    const { Attributes } = await sluice.sns.send(new GetTopicAttributesCommand({ TopicArn }));
+    expect(Attributes).toMatchObject({ DisplayName: "Orders", MaximumMessageSize: "2048" });
+  });
+
   test("topics are listed a hundred a page", async () => {
     await Promise.all(Array.from({ length: 101 }, () => newTopic()));
     const { Topics, NextToken } = await sluice.sns.send(new ListTopicsCommand({}));

@@ -1,5 +1,11 @@
 import { createInProcessBus, InProcessHub, type Bus } from "@sluice/bus";
-import { connectDatabase, migrate, type Database, type Sql } from "@sluice/database";
+import {
+  classifyFailure,
+  connectDatabase,
+  migrate,
+  type Database,
+  type Sql,
+} from "@sluice/database";
 import { Engine, startDispatcher, type Observer, type QueueSettings } from "@sluice/engine";
 import { createLogger } from "@sluice/runtime";
 import { createTestDatabase } from "@sluice/stack/testing";
@@ -20,6 +26,8 @@ export interface BrokerOptions {
   connectBus?: () => Promise<Bus>;
   /** How long the record of what became of messages goes back, in hours. Default 12; 0 is without one. */
   traceHours?: number;
+  /** Connections to Postgres will be cut: what fails by that is no failure, whenever it is reported. Default false. */
+  cutsConnections?: boolean;
 }
 
 /**
@@ -56,6 +64,7 @@ export class Broker implements AsyncDisposable {
   /** What has to be undone, last first. */
   readonly #steps: (() => Promise<void>)[];
   #names = 0;
+  #cutsConnections = false;
 
   private constructor(
     url: string,
@@ -77,12 +86,14 @@ export class Broker implements AsyncDisposable {
     dispatchers = 1,
     connectBus = meetingPlace(),
     traceHours = 12,
+    cutsConnections = false,
   }: BrokerOptions = {}): Promise<Broker> {
     const testDatabase = await createTestDatabase(inject("databaseUrl"));
     await installClock(testDatabase.url);
     await migrate(testDatabase.url);
     const drop = () => Promise.resolve(testDatabase[Symbol.asyncDispose]());
     const broker = new Broker(testDatabase.url, { connectBus, traceHours }, drop);
+    broker.#cutsConnections = cutsConnections;
     for (let count = 0; count < engines; count += 1) await broker.startEngine();
     for (let count = 0; count < dispatchers; count += 1) await broker.startDispatcher();
     return broker;
@@ -214,7 +225,10 @@ export class Broker implements AsyncDisposable {
       queuesHold: () => undefined,
       horizonHeld: () => undefined,
       released: (messages) => void (counted.released += messages),
-      failed: (what, error) => void failures.push({ what, error }),
+      failed: (what, error) => {
+        if (this.#cutsConnections && classifyFailure(error) === "unavailable") return;
+        failures.push({ what, error });
+      },
     };
   }
 }

@@ -1,27 +1,22 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
-import type { TopicSettings } from "@sluice/engine";
-
 import { ACCOUNT, Broker, loneliness } from "./broker.ts";
-import { bodiesOf, type ReceivedMessage } from "./client.ts";
+import { bodiesOf } from "./client.ts";
+import { confusion } from "./confused-bus.ts";
 import type { Content } from "./content.ts";
-import { byGroup, finishInOrder, grouped, one } from "./fifo.ts";
-import { until } from "./interleaving.ts";
+import {
+  byGroup,
+  endFanOuts,
+  finishAll,
+  finishInOrder,
+  grouped,
+  newFifoTopic,
+  one,
+  untilFannedOut,
+} from "./fifo.ts";
 
 let names = 0;
-
-async function newFifoTopic(
-  broker: Broker,
-  queues: readonly string[],
-  settings: Partial<TopicSettings> = {},
-): Promise<string> {
-  names += 1;
-  const name = `ordered-${names}.fifo`;
-  await broker.engine.topics.create(ACCOUNT, { name, fifo: true, ...settings });
-  for (const queue of queues) await broker.engine.subscribe(ACCOUNT, name, queue);
-  return name;
-}
 
 async function publish(broker: Broker, topic: string, contents: readonly Content[], by = 0) {
   const results = await broker.engines[by]!.publisher.publish(ACCOUNT, topic, contents as never);
@@ -29,10 +24,6 @@ async function publish(broker: Broker, topic: string, contents: readonly Content
     if ("error" in result) throw new Error(result.error.message);
     return `${result.messageId} ${result.sequenceNumber}`;
   });
-}
-
-async function untilFannedOut(broker: Broker): Promise<void> {
-  await until(async () => (await broker.waitingBatches()).length === 0);
 }
 
 describe("a publish to a FIFO topic", () => {
@@ -149,6 +140,16 @@ test("a standard topic takes no FIFO queue", async () => {
   });
 });
 
+/** Every other one is odd. */
+function numberedMessage(groupId: string) {
+  names += 1;
+  const body = `m${names}`;
+  const kind = { type: "String", value: names % 2 === 1 ? "odd" : "even" } as const;
+  return { body, groupId, deduplicationId: body, attributes: { kind } };
+}
+
+type Published = ReturnType<typeof numberedMessage> & { sequence: string };
+
 const groupId = fc.constantFrom("a", "b", "c");
 const round = fc.record({
   publishes: fc.array(
@@ -166,30 +167,33 @@ const seed = Number(process.env["TEST_SEED"] ?? Date.now() % 2 ** 31);
 test.each([
   ["announcements", undefined],
   ["the sweeper alone", loneliness()],
+  ["dropped, doubled and reordered announcements", confusion()],
 ])(
-  `by %s, with dispatchers that die, each queue gets each message once and in order (seed ${seed})`,
+  `by %s, with dispatchers that die, each queue gets what its filter accepts, once and in order (seed ${seed})`,
   { timeout: 120_000 },
   async (_, connectBus) => {
     await using broker = await Broker.start({
       engines: 2,
       dispatchers: 2,
+      cutsConnections: true,
       ...(connectBus && { connectBus }),
     });
     await fc.assert(
       fc.asyncProperty(fc.array(round, { minLength: 1, maxLength: 4 }), async (rounds) => {
-        const queues = [
-          await broker.newQueue({ fifo: true }),
-          await broker.newQueue({ fifo: true }),
-        ];
-        const topic = await newFifoTopic(broker, queues);
-        const published: { sequence: string; groupId: string; body: string }[] = [];
+        const queue = await broker.newQueue({ fifo: true });
+        const odd = await broker.newQueue({ fifo: true });
+        const standard = await broker.newQueue();
+        const topic = await newFifoTopic(broker, [queue]);
+        const filterPolicy = { kind: ["odd"] };
+        for (const filtered of [odd, standard])
+          await broker.engine.subscribe(ACCOUNT, topic, filtered, { filterPolicy });
+        const published: Published[] = [];
         for (const { publishes, crash } of rounds) {
           const calls = publishes.map(async ({ by, groups }) => {
-            const contents = groups.map((group) => one(group, `m${(names += 1)}`));
+            const contents = groups.map((groupId) => numberedMessage(groupId));
             const answers = await publish(broker, topic, contents, by);
             answers.forEach((answer, index) => {
-              const { body, groupId = "" } = contents[index] as { body: string; groupId?: string };
-              published.push({ sequence: answer.slice(-20), groupId, body });
+              published.push({ sequence: answer.slice(-20), ...contents[index]! });
             });
           });
           if (crash) await endFanOuts(broker);
@@ -199,31 +203,15 @@ test.each([
         await broker.clock.advance(1);
         await untilFannedOut(broker);
         published.sort((x, y) => (x.sequence < y.sequence ? -1 : 1));
-        const expected = byGroup(published);
-        for (const queue of queues) {
-          expect(byGroup(await finished(broker, queue))).toEqual(expected);
-        }
+        const accepted = published.filter(({ attributes }) => attributes.kind.value === "odd");
+        const client = broker.client();
+        expect(byGroup(await finishAll(client, queue))).toEqual(byGroup(published));
+        expect(byGroup(await finishAll(client, odd))).toEqual(byGroup(accepted));
+        expect(bodiesOf(await finishAll(client, standard)).sort()).toEqual(
+          accepted.map(({ body }) => body).sort(),
+        );
       }),
       { seed, numRuns: Number(process.env["TEST_RUNS"] ?? 4), endOnFailure: true },
     );
-    broker.failures.length = 0;
   },
 );
-
-/** Receives and acknowledges all there is. */
-async function finished(broker: Broker, queue: string): Promise<ReceivedMessage[]> {
-  const all: ReceivedMessage[] = [];
-  for (;;) {
-    const messages = await broker.client().receive(queue, { maxMessages: 1_000 });
-    if (messages.length === 0) return all;
-    all.push(...messages);
-    await broker.client().acknowledge(queue, messages);
-  }
-}
-
-/** Ends the connections on which dispatchers fan out at this moment. */
-async function endFanOuts(broker: Broker): Promise<void> {
-  await broker.sql`
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name = 'test-dispatcher' AND state <> 'idle'`;
-}

@@ -1,5 +1,36 @@
-import type { Content } from "./content.ts";
+import type { TopicSettings } from "@sluice/engine";
+
+import { ACCOUNT, type Broker } from "./broker.ts";
 import type { Client, ReceivedMessage } from "./client.ts";
+import type { Content } from "./content.ts";
+import { until } from "./interleaving.ts";
+
+let names = 0;
+
+/** The name of a new FIFO topic that these queues are subscribed to. */
+export async function newFifoTopic(
+  broker: Broker,
+  queues: readonly string[],
+  settings: Partial<TopicSettings> = {},
+): Promise<string> {
+  names += 1;
+  const name = `ordered-${names}.fifo`;
+  await broker.engine.topics.create(ACCOUNT, { name, fifo: true, ...settings });
+  for (const queue of queues) await broker.engine.subscribe(ACCOUNT, name, queue);
+  return name;
+}
+
+export async function untilFannedOut(broker: Broker): Promise<void> {
+  await until(async () => (await broker.waitingBatches()).length === 0);
+}
+
+/** Ends the connections on which dispatchers are at work at this moment; how many those were. */
+export async function endFanOuts(broker: Broker): Promise<number> {
+  const rows = await broker.sql`
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'test-dispatcher' AND state <> 'idle'`;
+  return rows.length;
+}
 
 /** Messages of one group, each with a deduplication id of its own: `a0` to `a2` for `grouped("a", 3)`. */
 export function grouped(groupId: string, count: number, from = 0): Content[] {
@@ -24,6 +55,17 @@ export async function finishInOrder(
     bodies.push(...messages.map(({ body }) => body));
     const outcomes = await client.acknowledge(queue, messages);
     if (outcomes.some((outcome) => outcome !== "ok")) throw new Error(outcomes.join());
+  }
+}
+
+/** Receives and acknowledges all there is. */
+export async function finishAll(client: Client, queue: string): Promise<ReceivedMessage[]> {
+  const all: ReceivedMessage[] = [];
+  for (;;) {
+    const messages = await client.receive(queue, { maxMessages: 1_000 });
+    if (messages.length === 0) return all;
+    all.push(...messages);
+    await client.acknowledge(queue, messages);
   }
 }
 

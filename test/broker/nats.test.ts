@@ -5,6 +5,8 @@ import { afterAll, expect, inject, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
+import { confusion } from "./confused-bus.ts";
+import { byGroup, finishAll, newFifoTopic, one, untilFannedOut } from "./fifo.ts";
 import { until } from "./interleaving.ts";
 
 /** Members that meet on NATS, as processes do. */
@@ -68,6 +70,37 @@ test("announcements that come twice change nothing", async () => {
   await client.publish(markerTopic, ["after the repeats"]);
   await waiting;
   expect(bodiesOf(await client.drain(queue))).toEqual(numbered(50));
+});
+
+test("of a FIFO topic, confused announcements change neither order nor number", async () => {
+  await using confused = await Broker.start({
+    engines: 2,
+    dispatchers: 2,
+    connectBus: confusion(natsMeetingPlace()),
+  });
+  const [queue, filtered] = [
+    await confused.newQueue({ fifo: true }),
+    await confused.newQueue({ fifo: true }),
+  ];
+  const topic = await newFifoTopic(confused, [queue]);
+  const settings = { filterPolicy: { n: [1] }, filterPolicyScope: "MessageBody" } as const;
+  await confused.engine.subscribe(ACCOUNT, topic, filtered, settings);
+  const bodies = (group: string) =>
+    Array.from({ length: 60 }, (_, at) => JSON.stringify({ at, group, n: at % 2 }));
+  const groups = ["a", "b"];
+  const publishing = groups.map(async (group, by) => {
+    for (const body of bodies(group)) await confused.client(by).publish(topic, [one(group, body)]);
+  });
+  await Promise.all(publishing);
+  await confused.clock.advance(1);
+  await untilFannedOut(confused);
+  const odd = (_: string, at: number) => at % 2 === 1;
+  expect(byGroup(await finishAll(confused.client(), queue))).toEqual(
+    Object.fromEntries(groups.map((group) => [group, bodies(group)])),
+  );
+  expect(byGroup(await finishAll(confused.client(1), filtered))).toEqual(
+    Object.fromEntries(groups.map((group) => [group, bodies(group).filter(odd)])),
+  );
 });
 
 test("whoever waits for a queue that another process deletes is told so", async () => {

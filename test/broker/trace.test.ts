@@ -228,28 +228,31 @@ describe.each([{ fifo: false }, { fifo: true }])(
   },
 );
 
-test("a message that is replayed has a delivery for each time", async () => {
-  const queue = await broker.newQueue();
-  const topic = await broker.newTopic();
-  await engine.topics.update(ACCOUNT, topic, { archive: { days: 1 } });
-  const { subscription } = await engine.subscribe(ACCOUNT, topic, queue);
-  const [id = ""] = await client.publish(topic, ["m"]);
-  await fannedOut();
-  await client.finish(queue);
-  const { id: replay } = await engine.replay(ACCOUNT, subscription.id, {
-    from: { messageId: id },
-  });
-  await until(
-    async () =>
-      (await engine.replays.find({ id: subscription.id, account: ACCOUNT }, replay))?.status ===
-      "completed",
-  );
-  expect(await courseOf(id)).toEqual([
-    `subscription -> ${queue}: acknowledged`,
-    `replay -> ${queue}: waiting`,
-  ]);
-  expect((await trace(id)).deliveries[1]?.arrival?.subscription?.id).toBe(subscription.id);
-});
+test.each([{ fifo: false }, { fifo: true }])(
+  "a message that is replayed has a delivery for each time: fifo $fifo",
+  async ({ fifo }) => {
+    const queue = await broker.newQueue({ fifo });
+    const topic = await newTopic([], fifo);
+    await engine.topics.update(ACCOUNT, topic, { archive: { days: 1 } });
+    const { subscription } = await engine.subscribe(ACCOUNT, topic, queue);
+    const [id = ""] = await client.publish(topic, [fifo ? one("g", "m") : "m"]);
+    await fannedOut();
+    await client.finish(queue);
+    const { id: replay } = await engine.replay(ACCOUNT, subscription.id, {
+      from: { messageId: id },
+    });
+    await until(
+      async () =>
+        (await engine.replays.find({ id: subscription.id, account: ACCOUNT }, replay))?.status ===
+        "completed",
+    );
+    expect(await courseOf(id)).toEqual([
+      `subscription -> ${queue}: acknowledged`,
+      `replay -> ${queue}: waiting`,
+    ]);
+    expect((await trace(id)).deliveries[1]?.arrival?.subscription?.id).toBe(subscription.id);
+  },
+);
 
 test("dead letters of two queues in one dead-letter queue are two deliveries there", async () => {
   const { queue: first, deadLetters } = await newPair(broker);

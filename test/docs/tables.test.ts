@@ -38,7 +38,7 @@ test("docs/metrics.md lists every log event", () => {
   const events = new Set(
     ["libs", "apps"].flatMap(sources).flatMap((file) => {
       const found = readFileSync(join(root, file), "utf8").matchAll(
-        /^[^*\n]*\bevent: "([a-z.-]+)"/gm,
+        /^[^*\n]*\bevent: "([a-z-]+\.[a-z.-]+)"/gm,
       );
       return [...found].map((match) => match[1] ?? "");
     }),

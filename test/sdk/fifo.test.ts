@@ -1,4 +1,4 @@
-import { connect, createAdmin, queue } from "@sluice/client";
+import { connect, createAdmin, queue, topic } from "@sluice/client";
 import type { Connection } from "@sluice/client";
 import { createConsumer } from "@sluice/consumer";
 import { createProducer } from "@sluice/producer";
@@ -112,5 +112,71 @@ describe("a consumer of a FIFO queue", () => {
     );
     await consumer.stop();
     expect(seen).toEqual([0, 1]);
+  });
+});
+
+describe("a FIFO topic", () => {
+  /** A FIFO topic of steps with an archive, and a FIFO queue that is subscribed to it. */
+  async function stepTopic() {
+    const admin = createAdmin(connection);
+    const topicOfSteps = topic(unique("steps") + ".fifo", step);
+    const steps = queue(unique("steps") + ".fifo", topicOfSteps);
+    const created = await admin.topics.create(topicOfSteps, { archive: { days: 1 } });
+    await admin.queues.create(steps);
+    const { id } = await admin.subscribe(topicOfSteps, steps);
+    return { created, topicOfSteps, steps, subscription: id };
+  }
+
+  /** What a consumer is handed, until it was so many; each with the mark of a replay. */
+  async function handled(steps: Awaited<ReturnType<typeof stepTopic>>["steps"], count: number) {
+    const seen: Record<string, number[]> = {};
+    const marks = new Set<boolean>();
+    const { options, failures } = noting({ concurrency: 4 });
+    await using consumer = createConsumer(connection, steps, options);
+    void consumer.run(({ payload: { group, number }, replayed }) => {
+      (seen[group] ??= []).push(number);
+      marks.add(replayed);
+    });
+    await eventually(() => expect(Object.values(seen).flat()).toHaveLength(count));
+    await consumer.stop();
+    expect(failures).toEqual([]);
+    return { seen, marks: [...marks] };
+  }
+
+  test("hands each group on in order, each message once, and replays it", async () => {
+    const { created, topicOfSteps, steps, subscription } = await stepTopic();
+    expect(created).toMatchObject({ fifo: true, archive: { days: 1 } });
+    const producer = createProducer(connection, { batching: true });
+    const each = ({ group, number }: z.infer<typeof step>) => ({
+      groupId: group,
+      deduplicationId: `${group}-${number}`,
+    });
+    const payloads = range(30).flatMap((number) => ["a", "b"].map((group) => ({ group, number })));
+    const published = await producer.publishAll(topicOfSteps, payloads, { each });
+    const numbers = published.map(({ sequenceNumber }) => sequenceNumber ?? "");
+    expect(numbers).toEqual([...new Set(numbers)].sort());
+    const [first = { group: "", number: 0 }] = payloads;
+    expect(await producer.publish(topicOfSteps, first, each(first))).toEqual(published[0]);
+    const inOrder = { a: range(30), b: range(30) };
+    expect(await handled(steps, 60)).toEqual({ seen: inOrder, marks: [false] });
+    expect(await countsOf(connection, steps)).toEqual(empty);
+    const { replays } = createAdmin(connection).subscriptions;
+    await replays.start(subscription, { from: new Date(0) });
+    expect(await handled(steps, 60)).toEqual({ seen: inOrder, marks: [true] });
+    expect(await countsOf(connection, steps)).toEqual(empty);
+  });
+
+  test("refuses a message without a group or an id, and says which is missing", async () => {
+    const { topicOfSteps } = await stepTopic();
+    const producer = createProducer(connection);
+    const payload = { group: "a", number: 1 };
+    for (const [given, missing] of [
+      [{ deduplicationId: "1" }, "groupId"],
+      [{ groupId: "a" }, "deduplicationId"],
+    ] as const)
+      await expect(producer.publish(topicOfSteps, payload, given)).rejects.toMatchObject({
+        code: "invalid_message",
+        message: expect.stringContaining(missing),
+      });
   });
 });

@@ -22,6 +22,7 @@ import type { Call } from "./call.ts";
 import { AwsError, commonError, type Service } from "./errors.ts";
 import type { AwsSettings } from "./settings.ts";
 import type { SignedRequest } from "./signature/read-signature.ts";
+import { SeenCalls } from "./signature/seen-calls.ts";
 import { verify, type Caller } from "./signature/verify.ts";
 import { toSnsError } from "./sns/errors.ts";
 import { toSqsError } from "./sqs/errors.ts";
@@ -40,16 +41,22 @@ export interface AwsProtocolsOptions {
  */
 export function awsProtocols({ region, accessKeys }: AwsProtocolsOptions): (api: Api) => void {
   const settings: AwsSettings = { region };
+  const authentication = accessKeys && { accessKeys, seen: new SeenCalls() };
   return (api) => {
     // Not `post`: for other methods these paths are no routes at all. And not `/:account/:queue`, which Hono's fast router
     // cannot tell from the routes of the native API: it would leave all of them to the slow one.
     for (const path of ["/", "*"]) {
       api.all(path, async (c, next) => {
         if (!isForUs(c)) return await next();
-        return await answer(c, settings, accessKeys);
+        return await answer(c, settings, authentication);
       });
     }
   };
+}
+
+interface Authentication {
+  accessKeys: AccessKeys;
+  seen: SeenCalls;
 }
 
 const PATH = /^\/(\d{12}\/[^/]+)?$/;
@@ -64,7 +71,7 @@ function isForUs(c: Context<ApiEnv>): boolean {
 async function answer(
   c: Context<ApiEnv>,
   settings: AwsSettings,
-  accessKeys: AccessKeys | undefined,
+  authentication: Authentication | undefined,
 ): Promise<Response> {
   const requestId = randomUUID();
   const isJson = JSON_TYPE.test(c.req.header("content-type") ?? "");
@@ -72,15 +79,18 @@ async function answer(
   try {
     const body = await readBody(c);
     const caller =
-      accessKeys && (await verify(accessKeys, settings.region, signedRequest(c, body)));
+      authentication &&
+      (await verify(authentication.accessKeys, settings.region, signedRequest(c, body)));
     const url = new URL(c.req.url);
     const form = isJson ? undefined : readForm(url, body);
     if (form) service = serviceOfForm(form);
     const requested = form
       ? actionOfForm(form, url)
       : actionOfTarget(c.req.header("x-amz-target"), body);
-    if (caller && accessKeys) {
+    if (caller) {
+      const { accessKeys, seen } = authentication;
       checkService(caller, requested);
+      seen.check(caller, requested);
       c.set("account", caller.account);
       c.set("watchKey", (onDisabled) => accessKeys.watch(caller.keyId, onDisabled));
     }

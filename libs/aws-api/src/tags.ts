@@ -1,3 +1,11 @@
+export function withoutTags(
+  tags: Readonly<Record<string, string>>,
+  keys: readonly string[],
+): Record<string, string> {
+  const gone = new Set(keys);
+  return Object.fromEntries(Object.entries(tags).filter(([key]) => !gone.has(key)));
+}
+
 /** What is wrong with the tags of a queue or topic, undefined when nothing is (LIMITS: tags). */
 export function problemOfTags(tags: Readonly<Record<string, string>>): string | undefined {
   const entries = Object.entries(tags);

@@ -13,6 +13,7 @@ CREATE TABLE "archived_batches" (
 	"topic_id" bigint NOT NULL,
 	"account" bigint NOT NULL,
 	"published_at" timestamp with time zone NOT NULL,
+	"place" bigint NOT NULL,
 	"batch_id" bigint NOT NULL,
 	"message_count" smallint NOT NULL,
 	"group_ids" text[],
@@ -59,6 +60,7 @@ CREATE TABLE "fifo_slices" (
 	"source_queue_id" bigint,
 	"failure_reason" text,
 	"envelope" text,
+	"published_at" timestamp with time zone,
 	CONSTRAINT "fifo_slices_pending" CHECK ("fifo_slices"."pending" > 0),
 	CONSTRAINT "fifo_slices_failure_reason" CHECK (length("fifo_slices"."failure_reason") <= 1024)
 );
@@ -107,10 +109,10 @@ CREATE TABLE "replays" (
 	"subscription_id" uuid NOT NULL,
 	"topic_id" bigint NOT NULL,
 	"start_at" timestamp with time zone NOT NULL,
-	"start_batch_id" bigint DEFAULT 0 NOT NULL,
+	"start_place" bigint DEFAULT 0 NOT NULL,
 	"start_bit" smallint DEFAULT 0 NOT NULL,
 	"end_at" timestamp with time zone NOT NULL,
-	"end_batch_id" bigint DEFAULT 9223372036854775807 NOT NULL,
+	"end_place" bigint DEFAULT 9223372036854775807 NOT NULL,
 	"end_bit" smallint DEFAULT 62 NOT NULL,
 	"subscribed_by" "xid8",
 	"rate" integer,
@@ -118,11 +120,11 @@ CREATE TABLE "replays" (
 	"replayed" bigint DEFAULT 0 NOT NULL,
 	"started_at" timestamp with time zone,
 	"done_at" timestamp with time zone,
-	"done_batch_id" bigint,
+	"done_place" bigint,
 	"created_at" timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
 	"finished_at" timestamp with time zone,
 	CONSTRAINT "replays_rate" CHECK ("replays"."rate" > 0),
-	CONSTRAINT "replays_done" CHECK (("replays"."done_at" IS NULL) = ("replays"."done_batch_id" IS NULL))
+	CONSTRAINT "replays_done" CHECK (("replays"."done_at" IS NULL) = ("replays"."done_place" IS NULL))
 );
 --> statement-breakpoint
 CREATE TABLE "topic_deduplication_ids" (
@@ -176,7 +178,7 @@ ALTER TABLE "queue_delays" ADD CONSTRAINT "queue_delays_queue_id_queues_id_fk" F
 ALTER TABLE "queue_totals" ADD CONSTRAINT "queue_totals_queue_id_queues_id_fk" FOREIGN KEY ("queue_id") REFERENCES "public"."queues"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "replays" ADD CONSTRAINT "replays_subscription_id_subscriptions_id_fk" FOREIGN KEY ("subscription_id") REFERENCES "public"."subscriptions"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "access_keys_account" ON "access_keys" USING btree ("account");--> statement-breakpoint
-CREATE INDEX "archived_batches_published" ON "archived_batches" USING btree ("topic_id","published_at","batch_id");--> statement-breakpoint
+CREATE INDEX "archived_batches_published" ON "archived_batches" USING btree ("topic_id","published_at","place");--> statement-breakpoint
 CREATE INDEX "deduplication_ids_accepted" ON "deduplication_ids" USING btree ("accepted_at");--> statement-breakpoint
 CREATE INDEX "fifo_groups_available" ON "fifo_groups" USING btree ("queue_id","available_at");--> statement-breakpoint
 CREATE INDEX "fifo_slices_order" ON "fifo_slices" USING btree ("queue_id","group_id","sequence");--> statement-breakpoint

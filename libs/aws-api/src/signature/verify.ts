@@ -17,6 +17,8 @@ export interface Caller {
   service: string;
   /** Headers that are under the signature. */
   signedHeaders: ReadonlySet<string>;
+  /** Undefined of a URL, which is signed to be used again. */
+  signature: string | undefined;
 }
 
 /**
@@ -48,7 +50,13 @@ export async function verify(
   }
   if (!matches) throw mismatch("Check your secret access key and signing method.");
   const { keyId, service, signedHeaders } = given;
-  return { keyId, account: key.account, service, signedHeaders: new Set(signedHeaders) };
+  return {
+    keyId,
+    account: key.account,
+    service,
+    signedHeaders: new Set(signedHeaders),
+    signature: given.expires === undefined ? given.signature : undefined,
+  };
 }
 
 function checkScope({ day, time, region: given, service }: Signature, region: string): void {

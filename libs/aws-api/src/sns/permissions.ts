@@ -3,7 +3,7 @@ import { invalidParameter } from "../errors.ts";
 import type { SnsInput } from "../model/sns.ts";
 import { topicArn } from "../names/topic-arn.ts";
 import { addPermission as add, removePermission as remove } from "../policy.ts";
-import { keepAttributes, topicAt } from "./topics.ts";
+import { changeAttributes } from "./topics.ts";
 
 const LABEL = /^[A-Za-z0-9_-]{1,80}$/;
 const ACTIONS = new Set([
@@ -26,20 +26,22 @@ export async function addPermission(call: Call, input: SnsInput<"AddPermission">
     throw invalidParameter("AWSAccountId");
   if (actions.length === 0 || !actions.every((action) => ACTIONS.has(action)))
     throw invalidParameter("Policy statement action out of service scope!");
-  const topic = await topicAt(call, input.TopicArn);
-  const policy = add(topic.awsAttributes["Policy"], {
-    label,
-    accounts,
-    actions: actions.map((action) => `SNS:${action}`),
-    resource: topicArn(call, topic.name),
+  await changeAttributes(call, input.TopicArn, ({ name, awsAttributes }) => {
+    const policy = add(awsAttributes["Policy"], {
+      label,
+      accounts,
+      actions: actions.map((action) => `SNS:${action}`),
+      resource: topicArn(call, name),
+    });
+    if (policy === undefined) throw invalidParameter("Statement already exists");
+    return { Policy: policy };
   });
-  if (policy === undefined) throw invalidParameter("Statement already exists");
-  await keepAttributes(call, topic, { Policy: policy });
 }
 
 export async function removePermission(call: Call, input: SnsInput<"RemovePermission">) {
-  const topic = await topicAt(call, input.TopicArn);
-  const policy = remove(topic.awsAttributes["Policy"], input.Label);
-  // Removing what is not there is no error.
-  if (policy !== undefined) await keepAttributes(call, topic, { Policy: policy });
+  await changeAttributes(call, input.TopicArn, ({ awsAttributes }): Record<string, string> => {
+    const policy = remove(awsAttributes["Policy"], input.Label);
+    // Removing what is not there is no error.
+    return policy === undefined ? {} : { Policy: policy };
+  });
 }

@@ -1,10 +1,12 @@
-import type { Topic } from "@sluice/engine";
+import { SluiceError } from "@sluice/engine";
 
 import type { Call } from "../call.ts";
 import { invalidParameter, snsError } from "../errors.ts";
 import type { SnsInput } from "../model/sns.ts";
 import { topicOfArn } from "../names/topic-arn.ts";
-import { problemOfTags } from "../tags.ts";
+import { problemOfTags, withoutTags } from "../tags.ts";
+
+type Tags = Record<string, string>;
 
 const MAX_TAGS = 50;
 
@@ -19,27 +21,36 @@ export function checkTags(tags: Record<string, string>): void {
 }
 
 export async function tagResource(call: Call, input: SnsInput<"TagResource">) {
-  const topic = await resourceAt(call, input.ResourceArn);
   const added = Object.fromEntries(input.Tags.map(({ Key, Value }) => [Key, Value]));
-  const tags = { ...topic.tags, ...added };
-  checkTags(tags);
-  await call.engine.topics.update(call.account, topic.name, { tags });
+  await changeTags(call, input.ResourceArn, (before) => {
+    const tags = { ...before, ...added };
+    checkTags(tags);
+    return tags;
+  });
 }
 
 export async function untagResource(call: Call, input: SnsInput<"UntagResource">) {
-  const topic = await resourceAt(call, input.ResourceArn);
-  const gone = new Set(input.TagKeys);
-  const tags = Object.fromEntries(Object.entries(topic.tags).filter(([key]) => !gone.has(key)));
-  await call.engine.topics.update(call.account, topic.name, { tags });
+  await changeTags(call, input.ResourceArn, (before) => withoutTags(before, input.TagKeys));
 }
 
 export async function listTagsForResource(call: Call, input: SnsInput<"ListTagsForResource">) {
-  const { tags } = await resourceAt(call, input.ResourceArn);
+  const name = topicOfArn(call, input.ResourceArn, "ResourceArn");
+  const topic = await call.engine.topics.find(call.account, name);
+  if (!topic) throw noSuchResource();
+  const { tags } = topic;
   return { Tags: Object.entries(tags).map(([Key, Value]) => ({ Key, Value })) };
 }
 
-async function resourceAt(call: Call, arn: string): Promise<Topic> {
-  const topic = await call.engine.topics.find(call.account, topicOfArn(call, arn, "ResourceArn"));
-  if (!topic) throw snsError("ResourceNotFound", "Resource does not exist");
-  return topic;
+async function changeTags(call: Call, arn: string, change: (before: Tags) => Tags): Promise<void> {
+  const name = topicOfArn(call, arn, "ResourceArn");
+  try {
+    await call.engine.topics.update(call.account, name, ({ tags }) => ({ tags: change(tags) }));
+  } catch (error) {
+    if (error instanceof SluiceError && error.code === "topic_not_found") throw noSuchResource();
+    throw error;
+  }
+}
+
+function noSuchResource() {
+  return snsError("ResourceNotFound", "Resource does not exist");
 }

@@ -1,7 +1,6 @@
-import type { Topic, TopicSettings } from "@sluice/engine";
+import { topicDefaults, type Topic, type TopicSettings } from "@sluice/engine";
 
 import type { Call } from "../call.ts";
-import { isFifoTopic } from "../contract.ts";
 import { invalidParameter } from "../errors.ts";
 import { topicArn } from "../names/topic-arn.ts";
 import { isPolicy } from "../policy.ts";
@@ -11,13 +10,15 @@ const isJson = (text: string) => text === "" || isPolicy(text);
 const isShort = (text: string) => text.length <= 2_048;
 const isRate = (text: string) => text === "" || /^(100|\d{1,2})$/.test(text);
 
-/** What can be set of a topic, and what a value of it looks like. All of it is kept and shown; none of it changes anything. */
+/** What can be set of a topic, and what a value of it looks like. All of it is kept and shown; {@link settingsOf} is what changes anything. */
 const attributes: ReadonlyMap<string, (text: string) => boolean> = new Map(
   Object.entries({
     DisplayName: (text: string) => text.length <= 100 && !/[\p{Cc}]/u.test(text),
     Policy: isJson,
     DeliveryPolicy: isJson,
     KmsMasterKeyId: isShort,
+    MaximumMessageSize: (text: string) =>
+      /^\d{4,7}$/.test(text) && Number(text) >= 1_024 && Number(text) <= 1_048_576,
     SignatureVersion: (text: string) => text === "1" || text === "2",
     TracingConfig: (text: string) => text === "PassThrough" || text === "Active",
     ...Object.fromEntries(
@@ -61,15 +62,31 @@ export function readTopicAttribute(
   return { [name]: text };
 }
 
-/** What of the kept attributes the engine heeds. */
-export function settingsOf(
-  fifo: boolean,
-  { ContentBasedDeduplication, FifoThroughputScope }: Record<string, string>,
-): Partial<TopicSettings> {
-  if (!fifo) return {};
+/** What of the attributes that are set the engine heeds; what they do not name stays as it is. */
+export function settingsOf({
+  ContentBasedDeduplication: byContent,
+  FifoThroughputScope: scope,
+  MaximumMessageSize: size,
+}: Readonly<Record<string, string>>): Partial<TopicSettings> {
   return {
-    contentBasedDeduplication: ContentBasedDeduplication === "true",
-    fifoThroughputScope: FifoThroughputScope === "MessageGroup" ? "messageGroup" : "topic",
+    ...(byContent !== undefined && { contentBasedDeduplication: byContent === "true" }),
+    ...(scope !== undefined && {
+      fifoThroughputScope: scope === "MessageGroup" ? "messageGroup" : "topic",
+    }),
+    ...(size !== undefined && { maxMessageSize: Number(size) }),
+  };
+}
+
+/** The attributes of a topic; what the engine heeds as it is now, whoever set it. */
+export function attributesOf(topic: Topic): Record<string, string> {
+  return {
+    ...topic.awsAttributes,
+    MaximumMessageSize: String(topic.maxMessageSize),
+    ...(topic.fifo && {
+      FifoTopic: "true",
+      ContentBasedDeduplication: String(topic.contentBasedDeduplication),
+      FifoThroughputScope: topic.fifoThroughputScope === "topic" ? "Topic" : "MessageGroup",
+    }),
   };
 }
 
@@ -78,14 +95,19 @@ export async function shownTopicAttributes(
   topic: Topic,
 ): Promise<Record<string, string>> {
   const arn = topicArn(call, topic.name);
+  const { MaximumMessageSize: size = "", ...own } = attributesOf(topic);
+  // AWS shows the size only where it was set.
+  const isSizeSet =
+    "MaximumMessageSize" in topic.awsAttributes ||
+    topic.maxMessageSize !== topicDefaults.maxMessageSize;
   return {
     TopicArn: arn,
     Owner: call.account,
     DisplayName: "",
     Policy: defaultPolicy(call.account, arn),
     EffectiveDeliveryPolicy: DELIVERY_POLICY,
-    ...topic.awsAttributes,
-    ...(isFifoTopic(topic) && { FifoTopic: "true" }),
+    ...own,
+    ...(isSizeSet && { MaximumMessageSize: size }),
     SubscriptionsConfirmed: String(await countSubscriptions(call, topic)),
     SubscriptionsPending: "0",
     SubscriptionsDeleted: "0",

@@ -8,7 +8,12 @@ import type { SnsInput } from "../model/sns.ts";
 import { isTopicName, noSuchTopic, topicArn, topicOfArn } from "../names/topic-arn.ts";
 import { parseObject } from "../policy.ts";
 import { checkTags } from "./tags.ts";
-import { readTopicAttribute, settingsOf, shownTopicAttributes } from "./topic-attributes.ts";
+import {
+  attributesOf,
+  readTopicAttribute,
+  settingsOf,
+  shownTopicAttributes,
+} from "./topic-attributes.ts";
 
 /** Idempotent: what the request names has to be as it is; what it leaves out may be anything. */
 export async function createTopic(call: Call, input: SnsInput<"CreateTopic">) {
@@ -35,7 +40,7 @@ export async function createTopic(call: Call, input: SnsInput<"CreateTopic">) {
     tags,
     awsAttributes,
     fifo,
-    ...settingsOf(fifo, awsAttributes),
+    ...settingsOf(awsAttributes),
   });
   call.engine.changed({ kind: "topic", account: call.account, name });
   return { TopicArn: topicArn(call, name) };
@@ -46,8 +51,9 @@ function checkSame(
   attributes: Record<string, string>,
   tags: Record<string, string> | undefined,
 ): void {
+  const existing = attributesOf(topic);
   const differs = Object.entries(attributes).some(
-    ([name, text]) => !isSame(topic.awsAttributes[name] ?? "", text),
+    ([name, text]) => !isSame(existing[name] ?? "", text),
   );
   if (differs)
     throw invalidParameter("Attributes", "Topic already exists with different attributes");
@@ -88,24 +94,30 @@ export async function getTopicAttributes(call: Call, input: SnsInput<"GetTopicAt
 }
 
 export async function setTopicAttributes(call: Call, input: SnsInput<"SetTopicAttributes">) {
-  const topic = await topicAt(call, input.TopicArn);
   const { AttributeName: name, AttributeValue: text = "" } = input;
-  const fifo = topic.name.endsWith(".fifo");
-  await keepAttributes(call, topic, readTopicAttribute(name, text, { fifo, isNew: false }));
+  await changeAttributes(call, input.TopicArn, ({ fifo }) =>
+    readTopicAttribute(name, text, { fifo, isNew: false }),
+  );
 }
 
-/** Keeps attributes with a topic; an empty one is taken away. */
-export async function keepAttributes(
+/**
+ * Keeps attributes with a topic; an empty one is taken away.
+ * @param change - what is set on the topic as it is: two calls at once do not undo each other
+ * @throws {AwsError} `NotFound`, and what `change` throws, which changes nothing
+ */
+export async function changeAttributes(
   call: Call,
-  { name, awsAttributes: before }: Topic,
-  change: Record<string, string>,
+  arn: string,
+  change: (topic: Topic) => Record<string, string>,
 ): Promise<void> {
-  const awsAttributes = Object.fromEntries(
-    Object.entries({ ...before, ...change }).filter(([, text]) => text !== ""),
-  );
-  await call.engine.topics.update(call.account, name, {
-    awsAttributes,
-    ...settingsOf(name.endsWith(".fifo"), awsAttributes),
+  const name = topicOfArn(call, arn);
+  await call.engine.topics.update(call.account, name, (topic) => {
+    const changed = change(topic);
+    const kept = Object.entries({ ...topic.awsAttributes, ...changed });
+    return {
+      awsAttributes: Object.fromEntries(kept.filter(([, text]) => text !== "")),
+      ...settingsOf(changed),
+    };
   });
   call.engine.changed({ kind: "topic", account: call.account, name });
 }

@@ -3,7 +3,6 @@ import { invalidValue } from "../errors.ts";
 import type { SqsInput } from "../model/sqs.ts";
 import { queueArn } from "../names/queue-address.ts";
 import { addPermission as add, removePermission as remove } from "../policy.ts";
-import { queueAt } from "./find-queue.ts";
 import { mergedAwsAttributes } from "./queue-attributes.ts";
 import { changeQueue } from "./queues.ts";
 
@@ -41,26 +40,24 @@ export async function addPermission(call: Call, input: SqsInput<"AddPermission">
       `Please refer to the appropriate WSDL for a list of valid actions.`,
     );
   }
-  const queue = await queueAt(call, input.QueueUrl);
-  const policy = add(queue.awsAttributes["Policy"], {
-    label,
-    accounts,
-    actions: actions.map((action) => `SQS:${action}`),
-    resource: queueArn(call, queue.name),
-  });
-  if (policy === undefined) throw invalidValue("Label", label, "Already exists.");
-  await changeQueue(call, queue, {
-    awsAttributes: mergedAwsAttributes(queue.awsAttributes, { Policy: policy }),
+  await changeQueue(call, input.QueueUrl, ({ name, awsAttributes }) => {
+    const policy = add(awsAttributes["Policy"], {
+      label,
+      accounts,
+      actions: actions.map((action) => `SQS:${action}`),
+      resource: queueArn(call, name),
+    });
+    if (policy === undefined) throw invalidValue("Label", label, "Already exists.");
+    return { awsAttributes: mergedAwsAttributes(awsAttributes, { Policy: policy }) };
   });
 }
 
 export async function removePermission(call: Call, input: SqsInput<"RemovePermission">) {
-  const queue = await queueAt(call, input.QueueUrl);
-  const policy = remove(queue.awsAttributes["Policy"], input.Label);
-  if (policy === undefined) {
-    throw invalidValue("Label", input.Label, "can't find label on existing policy.");
-  }
-  await changeQueue(call, queue, {
-    awsAttributes: mergedAwsAttributes(queue.awsAttributes, { Policy: policy }),
+  await changeQueue(call, input.QueueUrl, ({ awsAttributes }) => {
+    const policy = remove(awsAttributes["Policy"], input.Label);
+    if (policy === undefined) {
+      throw invalidValue("Label", input.Label, "can't find label on existing policy.");
+    }
+    return { awsAttributes: mergedAwsAttributes(awsAttributes, { Policy: policy }) };
   });
 }

@@ -140,29 +140,33 @@ export async function getQueueAttributes(call: Call, input: SqsInput<"GetQueueAt
 }
 
 export async function setQueueAttributes(call: Call, input: SqsInput<"SetQueueAttributes">) {
-  const queue = await queueAt(call, input.QueueUrl);
-  const { fifo } = fifoSettingsOf(queue);
-  const { awsAttributes = {}, ...settings } = readAttributes(call, input.Attributes, {
-    isNew: false,
-    fifo,
-  });
   try {
-    await changeQueue(call, queue, {
-      ...engineSettings(settings),
-      awsAttributes: mergedAwsAttributes(queue.awsAttributes, awsAttributes),
+    await changeQueue(call, input.QueueUrl, (queue) => {
+      const { fifo } = fifoSettingsOf(queue);
+      const given = readAttributes(call, input.Attributes, { isNew: false, fifo });
+      const { awsAttributes = {}, ...settings } = given;
+      return {
+        ...engineSettings(settings),
+        awsAttributes: mergedAwsAttributes(queue.awsAttributes, awsAttributes),
+      };
     });
   } catch (error) {
     throw refusedRedrive(error, input.Attributes) ?? error;
   }
 }
 
-/** Changes a queue and tells everybody, those who wait for it too. */
+/**
+ * Changes a queue and tells everybody, those who wait for it too.
+ * @param change - what becomes of the queue as it is: two calls at once do not undo each other
+ * @throws {AwsError} `InvalidAddress`, `QueueDoesNotExist`, and what `change` throws, which changes nothing
+ */
 export async function changeQueue(
   call: Call,
-  { id, name }: Queue,
-  change: Partial<QueueSettings>,
+  url: string,
+  change: (queue: Queue) => Partial<QueueSettings>,
 ): Promise<void> {
-  await call.engine.queues.update(call.account, name, change);
+  const name = queueOfUrl(call, url);
+  const { id } = await call.engine.queues.update(call.account, name, change);
   call.engine.changed({ kind: "queue", account: call.account, name });
   call.engine.bus.signalQueues([id]);
 }

@@ -1,7 +1,7 @@
 import type { Call } from "../call.ts";
 import { sqsError } from "../errors.ts";
 import type { SqsInput } from "../model/sqs.ts";
-import { problemOfTags } from "../tags.ts";
+import { problemOfTags, withoutTags } from "../tags.ts";
 import { queueAt } from "./find-queue.ts";
 import { changeQueue } from "./queues.ts";
 
@@ -9,18 +9,18 @@ export async function tagQueue(call: Call, input: SqsInput<"TagQueue">) {
   if (input.Tags.size === 0) {
     throw sqsError("MissingParameter", "The request must contain the parameter Tags.");
   }
-  const queue = await queueAt(call, input.QueueUrl);
-  const tags = { ...queue.tags, ...Object.fromEntries(input.Tags) };
-  const problem = problemOfTags(tags);
-  if (problem !== undefined) throw sqsError("InvalidParameterValue", problem);
-  await changeQueue(call, queue, { tags });
+  await changeQueue(call, input.QueueUrl, (queue) => {
+    const tags = { ...queue.tags, ...Object.fromEntries(input.Tags) };
+    const problem = problemOfTags(tags);
+    if (problem !== undefined) throw sqsError("InvalidParameterValue", problem);
+    return { tags };
+  });
 }
 
 export async function untagQueue(call: Call, input: SqsInput<"UntagQueue">) {
-  const queue = await queueAt(call, input.QueueUrl);
-  const gone = new Set(input.TagKeys);
-  const tags = Object.fromEntries(Object.entries(queue.tags).filter(([key]) => !gone.has(key)));
-  await changeQueue(call, queue, { tags });
+  await changeQueue(call, input.QueueUrl, ({ tags }) => ({
+    tags: withoutTags(tags, input.TagKeys),
+  }));
 }
 
 export async function listQueueTags(call: Call, input: SqsInput<"ListQueueTags">) {

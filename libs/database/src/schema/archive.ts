@@ -23,15 +23,20 @@ export const archivedBatches = pgTable(
     topicId: id("topic_id").notNull(),
     account: account(),
     publishedAt: time("published_at").notNull(),
+    /**
+     * Its place among what was published at that time: in a standard topic the id of the batch; in a FIFO topic its sequence,
+     * and the times rise with it: so (published_at, place) is the order of commits.
+     */
+    place: id("place").notNull(),
     batchId: id("batch_id").notNull(),
     messageCount: smallint("message_count").notNull(),
-    /** As in the outbox. */
+    /** The groups of its messages, with the messages of each; null where none has one. Of a FIFO topic without what was a duplicate. */
     groupIds: text("group_ids").array(),
     groupMasks: id("group_masks").array(),
     /** What the fan-out saw: which subscriptions got the batch when it was new. */
     fannedOut: snapshot("fanned_out").notNull(),
   },
-  (t) => [index("archived_batches_published").on(t.topicId, t.publishedAt, t.batchId)],
+  (t) => [index("archived_batches_published").on(t.topicId, t.publishedAt, t.place)],
 );
 
 /** A delivery of a part of an archive to one subscription; carried on by any dispatcher. Ends with its subscription. */
@@ -44,15 +49,15 @@ export const replays = pgTable(
       .notNull()
       .references(() => subscriptions.id, { onDelete: "cascade" }),
     topicId: id("topic_id").notNull(),
-    /** The first message: a time, and where a message was named also its batch and bit. */
+    /** The first message: a time, and where a message was named also the place of its batch, and its bit. */
     startAt: time("start_at").notNull(),
-    startBatchId: id("start_batch_id")
+    startPlace: id("start_place")
       .notNull()
       .default(sql`0`),
     startBit: smallint("start_bit").notNull().default(0),
     /** The last message, in the same way. */
     endAt: time("end_at").notNull(),
-    endBatchId: id("end_batch_id")
+    endPlace: id("end_place")
       .notNull()
       .default(sql`9223372036854775807`),
     endBit: smallint("end_bit").notNull().default(62),
@@ -72,7 +77,7 @@ export const replays = pgTable(
     startedAt: time("started_at"),
     /** The last batch that is done; both null before the first one. */
     doneAt: time("done_at"),
-    doneBatchId: id("done_batch_id"),
+    donePlace: id("done_place"),
     createdAt: time("created_at").notNull().default(fromDatabaseClock),
     finishedAt: time("finished_at"),
   },
@@ -82,6 +87,6 @@ export const replays = pgTable(
       .where(sql`${t.status} = 'running'`),
     index("replays_subscription").on(t.subscriptionId, t.createdAt),
     check("replays_rate", sql`${t.rate} > 0`),
-    check("replays_done", sql`(${t.doneAt} IS NULL) = (${t.doneBatchId} IS NULL)`),
+    check("replays_done", sql`(${t.doneAt} IS NULL) = (${t.donePlace} IS NULL)`),
   ],
 );

@@ -105,6 +105,8 @@ export const fifoSlices = pgTable(
     failureReason: text("failure_reason"),
     /** As what it was fanned out: `<topic name>/<subscription id>`; null is raw. */
     envelope: text("envelope"),
+    /** Of what was replayed: when it was published. (It was sent to this queue when it was replayed.) */
+    publishedAt: time("published_at"),
   },
   (t) => [
     index("fifo_slices_order").on(t.queueId, t.groupId, t.sequence),

@@ -1,7 +1,8 @@
-import type { Sql } from "@sluice/database";
+import type { Sql, Transaction } from "@sluice/database";
 
 import { placeOf } from "../message/message-ids.ts";
 import type { MessageAttribute } from "../message/message.ts";
+import { bitsOf } from "../receive/queue-claimer.ts";
 
 /** Whose archive. */
 export interface ArchivedTopic {
@@ -20,9 +21,13 @@ export interface ArchivedMessage {
 export interface ArchivedPlace {
   /** As Postgres writes it, so that no microsecond is lost. */
   publishedAt: string;
-  batchId: string;
+  /** Of its batch among what was published at that time; see archivedBatches. */
+  place: string;
   bit: number;
 }
+
+/** How far a clock may be set back, by a failover say, for messages of that time to be found in the archive by their ids. */
+const SET_BACK = "1 minute";
 
 /** Where a message stands in the archive; undefined when it is not there. */
 export async function findArchived(
@@ -33,14 +38,20 @@ export async function findArchived(
   const place = placeOf(messageId);
   if (!place) return undefined;
   const { batchId, bit } = place;
-  const [row] = await sql<{ published_at: string; line: string }[]>`
-    SELECT a.published_at::text, split_part(b.payload, E'\n', ${bit + 1}::int) AS line
+  const [row] = await sql<{ published_at: string; place: string; line: string }[]>`
+    SELECT a.published_at::text, a.place, split_part(b.payload, E'\n', ${bit + 1}::int) AS line
     FROM batches b
-    JOIN archived_batches a ON a.topic_id = ${topic.id}::bigint AND a.published_at = b.sent_at AND a.batch_id = b.id
-    JOIN topics t ON t.id = a.topic_id AND t.account = a.account AND a.published_at >= t.archived_since
-    WHERE b.id = ${batchId}::bigint AND a.account = ${topic.account}::bigint`;
+    JOIN topics t ON t.id = ${topic.id}::bigint AND t.account = ${topic.account}::bigint
+    CROSS JOIN LATERAL (
+      SELECT a.published_at, a.place FROM archived_batches a
+      WHERE a.topic_id = t.id AND a.account = t.account AND a.batch_id = b.id AND a.published_at >= t.archived_since
+        -- In a FIFO topic after a clock was set back: later than it was sent, see takeOrdered.
+        AND a.published_at BETWEEN b.sent_at AND b.sent_at + CASE WHEN t.fifo THEN ${SET_BACK}::interval ELSE '0' END
+      ORDER BY a.topic_id, a.published_at, a.place LIMIT 1
+    ) a
+    WHERE b.id = ${batchId}::bigint`;
   if (!row || messageOf(row.line)?.messageId !== messageId) return undefined;
-  return { publishedAt: row.published_at, batchId, bit };
+  return { publishedAt: row.published_at, place: row.place, bit };
 }
 
 /** The newest messages of an archive, newest first. */
@@ -49,25 +60,30 @@ export async function lastArchived(
   topic: ArchivedTopic,
   count: number,
 ): Promise<ArchivedMessage[]> {
-  const rows = await sql<{ published_at: number; payload: string }[]>`
-    SELECT extract(epoch FROM a.published_at)::float8 * 1000 AS published_at, b.payload
+  const rows = await sql<{ published_at: number; payload: string; bits: string }[]>`
+    SELECT extract(epoch FROM a.published_at)::float8 * 1000 AS published_at, b.payload, a.bits
     FROM (
-      SELECT a.published_at, a.batch_id FROM archived_batches a
+      SELECT a.published_at, a.place, a.batch_id, ${archivedBits(sql)} AS bits FROM archived_batches a
       WHERE a.topic_id = ${topic.id}::bigint AND a.account = ${topic.account}::bigint
         AND a.published_at >= (SELECT archived_since FROM topics WHERE id = ${topic.id}::bigint)
-      ORDER BY a.published_at DESC, a.batch_id DESC LIMIT ${count}::int
+      ORDER BY a.published_at DESC, a.place DESC LIMIT ${count}::int
     ) a JOIN batches b ON b.id = a.batch_id
-    ORDER BY a.published_at DESC, a.batch_id DESC`;
-  const messages = rows.flatMap((row) =>
-    row.payload
-      .split("\n")
+    ORDER BY a.published_at DESC, a.place DESC`;
+  const messages = rows.flatMap((row) => {
+    const lines = row.payload.split("\n");
+    return bitsOf(BigInt(row.bits))
       .toReversed()
-      .flatMap((line) => {
-        const message = messageOf(line);
+      .flatMap((bit) => {
+        const message = messageOf(lines[bit] ?? "");
         return message ? [{ ...message, publishedAt: new Date(row.published_at) }] : [];
-      }),
-  );
+      });
+  });
   return messages.slice(0, count);
+}
+
+/** SQL: the messages of the archived batch `a`, without what was a duplicate when it was published. */
+export function archivedBits(sql: Sql | Transaction) {
+  return sql`coalesce((SELECT bit_or(mask) FROM unnest(a.group_masks) AS mask), 9223372036854775807 >> (63 - a.message_count))`;
 }
 
 function messageOf(line: string): Omit<ArchivedMessage, "publishedAt"> | undefined {

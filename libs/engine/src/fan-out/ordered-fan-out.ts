@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache";
 
+import { isHeldUp } from "../message-group/locks.ts";
 import type { FanOutContext } from "./fan-out.ts";
 import { masksOf } from "./fan-out.ts";
 import { findOrdered, takeOrdered } from "./take-ordered.ts";
@@ -7,7 +8,6 @@ import { findOrdered, takeOrdered } from "./take-ordered.ts";
 /** Transactions in a row that find other subscriptions than those prepared for, before the topic is left to the sweeper. */
 const MAX_ATTEMPTS = 5;
 const MAX_TOPICS = 20_000;
-const LOCK_NOT_AVAILABLE = "55P03";
 
 /**
  * Fans out FIFO topics, each by itself and from its first waiting batch on, whichever batches were announced: so an
@@ -51,8 +51,7 @@ export class OrderedFanOut {
       } while (run.again);
     } catch (error) {
       // Held by another dispatcher, which may have died: the sweeper comes back to it.
-      if ((error as { code?: unknown }).code !== LOCK_NOT_AVAILABLE)
-        this.#context.observer.failed("fan-out", error);
+      if (!isHeldUp(error)) this.#context.observer.failed("fan-out", error);
     }
     return total;
   }

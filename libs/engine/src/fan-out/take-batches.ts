@@ -85,8 +85,8 @@ export async function takeBatches(
       RETURNING o.batch_id, o.account, o.topic_id, o.sent_at, o.message_count, o.group_ids, o.group_masks, e.filters, e.masks, e.archived_since,
                 e.subscribed
     ), archived AS (
-      INSERT INTO archived_batches (topic_id, account, published_at, batch_id, message_count, group_ids, group_masks, fanned_out)
-      SELECT topic_id, account, sent_at, batch_id, message_count, group_ids, group_masks, pg_current_snapshot()
+      INSERT INTO archived_batches (topic_id, account, published_at, place, batch_id, message_count, group_ids, group_masks, fanned_out)
+      SELECT topic_id, account, sent_at, batch_id, batch_id, message_count, group_ids, group_masks, pg_current_snapshot()
       FROM taken WHERE sent_at >= archived_since
     ), parts AS (
       -- A slice never mixes groups. Where no message has one, the whole batch is one part.

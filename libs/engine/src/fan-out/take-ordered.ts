@@ -1,6 +1,6 @@
 import { numbers, type Sql, type Transaction } from "@sluice/database";
 
-import { lockFanOut, lockGroups, lockQueues } from "../message-group/locks.ts";
+import { limitWaits, lockFanOut, lockGroups, lockQueues } from "../message-group/locks.ts";
 import { fifoDeliveries } from "../send/insert-fifo.ts";
 import { recordEvents } from "../trace/record-events.ts";
 
@@ -27,8 +27,6 @@ export interface TakenOrdered {
 const MAX_BATCHES = 64;
 /** Messages times FIFO queues that one transaction writes, unless a single batch has more. */
 const MAX_DELIVERIES = 5_000;
-/** How long a fan-out waits for another one, or for whoever holds a queue; a process that stands still must not hold up others. */
-const LOCK_TIMEOUT = "1s";
 
 /**
  * What waits first of a FIFO topic; undefined when nothing does.
@@ -82,6 +80,8 @@ export async function findOrdered(
  *   of the topic, and is a duplicate where the queue knows its id.
  * - Subscriptions are joined here. When they have other filters or other FIFO queues than those that were evaluated and
  *   locked, nothing is taken, and the caller looks again.
+ * - Where the topic has an archive, it gets the batches with what this statement sees, as in {@link takeBatches}. A clock that
+ *   was set back does not turn its order: no time there is before that of the last batch, and the sequence tells the rest.
  *
  * @param masks - For each batch, for each filter: the accepted messages, a bit each.
  */
@@ -96,7 +96,7 @@ export async function takeOrdered(
   );
   const rows = await sql.begin(async (tx) => {
     const [, , , , taken] = await Promise.all([
-      tx`SELECT set_config('lock_timeout', ${LOCK_TIMEOUT}, true)`,
+      limitWaits(tx),
       lockFanOut(tx, found.topicId),
       lockQueues(tx, found.fifoQueueIds),
       lockGroups(tx, groups),
@@ -143,6 +143,23 @@ async function take(
       WHERE o.batch_id = g.batch_id AND o.topic_id = ${topicId}::bigint AND (SELECT so FROM prepared)
       RETURNING o.batch_id, o.account, o.sent_at, o.sequence, o.message_bits, o.message_ids, o.message_group_ids,
                 o.deduplication_ids, g.place
+    ), archived AS (
+      INSERT INTO archived_batches (topic_id, account, published_at, place, batch_id, message_count, group_ids, group_masks, fanned_out)
+      SELECT ${topicId}::bigint, t.account, greatest(last.published_at, max(t.sent_at) OVER (ORDER BY t.sequence)), t.sequence,
+             t.batch_id, cardinality(t.message_bits), g.ids, g.masks, pg_current_snapshot()
+      FROM topics archive
+      JOIN taken t ON t.sent_at >= archive.archived_since
+      LEFT JOIN LATERAL (
+        SELECT a.published_at FROM archived_batches a WHERE a.topic_id = archive.id AND a.published_at >= archive.archived_since
+        ORDER BY a.topic_id DESC, a.published_at DESC, a.place DESC LIMIT 1
+      ) last ON true
+      CROSS JOIN LATERAL (
+        SELECT array_agg(of.group_id) AS ids, array_agg(of.mask) AS masks FROM (
+          SELECT m.group_id, bit_or(1::bigint << m.bit) AS mask FROM unnest(t.message_bits, t.message_group_ids) AS m(bit, group_id)
+          GROUP BY m.group_id
+        ) of
+      ) g
+      WHERE archive.id = ${topicId}::bigint AND archive.account = ${account}::bigint
     ), accepted AS (
       -- A bit for each message; null is all of them.
       SELECT t.*, x.*, clock.now + make_interval(secs => x.delay) AS visible_at, x.delay > 0 AS delayed,
@@ -159,7 +176,7 @@ async function take(
       -- Where a queue gets a message twice, as that of a subscription and as a dead letter of another, the former comes first.
       SELECT row_number() OVER (ORDER BY queue_id, topic_sequence, failure_reason NULLS FIRST, envelope, bit) AS n,
              account, queue_id, batch_id, bit, message_id, group_id, scope, deduplication_id, sent_at, visible_at, delayed,
-             envelope, failure_reason, '' AS key, 0 AS message_count, subscription_id
+             envelope, failure_reason, NULL::timestamptz AS published_at, '' AS key, 0 AS message_count, subscription_id
       FROM each WHERE fifo AND accepted
     ), ${fifoDeliveries(tx)}, standard AS (
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, group_id, moved, envelope, failure_reason)

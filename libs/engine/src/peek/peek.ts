@@ -71,7 +71,7 @@ async function selectSlices(
   const oldest = order === "oldest";
   return await sql<SliceRow[]>`
     SELECT s.*, b.payload FROM (
-      SELECT ${storedColumns(sql)}, extract(epoch FROM published_at)::float8 * 1000 AS published_at,
+      SELECT ${storedColumns(sql)},
              (extract(epoch FROM visible_at) * 1000000)::bigint AS visible_us
       FROM slices, (SELECT clock_timestamp() AS now) clock
       WHERE ${isShown(sql, queue, state)}

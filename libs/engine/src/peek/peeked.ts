@@ -90,6 +90,7 @@ export function storedColumns(sql: Sql) {
   return sql`
     batch_id, pending, receive_count, failure_reason, envelope,
     extract(epoch FROM visible_at)::float8 * 1000 AS visible_at, extract(epoch FROM sent_at)::float8 * 1000 AS sent_at,
+    extract(epoch FROM published_at)::float8 * 1000 AS published_at,
     ${stateOf(sql)} AS state`;
 }
 
@@ -112,8 +113,8 @@ export interface StoredRow {
   receive_count: number;
   failure_reason: string | null;
   envelope: string | null;
-  /** Of a replayed message: when it was published. In FIFO queues there are none. */
-  published_at?: number | null;
+  /** Of a replayed message: when it was published. */
+  published_at: number | null;
   state: MessageState;
 }
 
@@ -132,7 +133,7 @@ export async function asHandedOut<Stored extends { row: StoredRow; line: string 
 function sendingOf({ sent_at, published_at }: StoredRow): { sentAt: number; replayed: boolean } {
   return {
     sentAt: Math.floor(published_at ?? sent_at),
-    replayed: typeof published_at === "number",
+    replayed: published_at !== null,
   };
 }
 

@@ -1,16 +1,18 @@
-import { numbers, texts, type Sql, type Transaction } from "@sluice/database";
+import type { Sql, Transaction } from "@sluice/database";
 
 import { lockTopics } from "../message-group/locks.ts";
+import { DEDUPLICATION_INTERVAL } from "../send/insert-fifo.ts";
+import type { IdempotencyKey, NewBatch } from "../write/batch-writer.ts";
 import {
-  DEDUPLICATION_INTERVAL,
+  fifoMessageRows,
   fifoMessagesOf,
+  rememberCalls,
   storedBatchesOf,
+  storeFresh,
   type FifoMessage,
   type StoredBatches,
   type StoredRow,
-} from "../send/insert-fifo.ts";
-import type { IdempotencyKey, NewBatch } from "../write/batch-writer.ts";
-import { RECORD_SEPARATOR } from "./insert-published.ts";
+} from "../write/fifo-write.ts";
 
 /**
  * Stores batches of FIFO topics and the note that each waits for its fan-out, but for what a topic was sent within the last
@@ -47,19 +49,9 @@ async function insert(
   return await tx<StoredRow[]>`
     WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
     messages AS MATERIALIZED (
-      SELECT m.*, clock.now AS sent_at, CASE t.fifo_throughput_scope WHEN 'messageGroup' THEN m.group_id ELSE '' END AS scope
-      FROM unnest(
-        ${numbers(messages.map((message) => message.account))}::bigint[],
-        ${numbers(messages.map((message) => message.targetId))}::bigint[],
-        ${numbers(messages.map((message) => message.batchId))}::bigint[],
-        ${numbers(messages.map((message) => message.bit))}::smallint[],
-        ${texts(messages.map((message) => message.messageId))}::uuid[],
-        ${texts(messages.map((message) => message.groupId))}::text[],
-        ${texts(messages.map((message) => message.deduplicationId))}::text[],
-        ${texts(messages.map((message) => message.key))}::text[],
-        ${numbers(messages.map((message) => message.messageCount))}::int[]
-      ) WITH ORDINALITY AS m(account, topic_id, batch_id, bit, message_id, group_id, deduplication_id, key, message_count, n)
-      JOIN topics t ON t.id = m.topic_id AND t.account = m.account
+      SELECT m.*, m.target_id AS topic_id, clock.now AS sent_at, CASE t.fifo_throughput_scope WHEN 'messageGroup' THEN m.group_id ELSE '' END AS scope
+      FROM ${fifoMessageRows(tx, messages)}
+      JOIN topics t ON t.id = m.target_id AND t.account = m.account
       CROSS JOIN clock
     ), looked_up AS (
       SELECT m.*, d.message_id AS known_id, d.sequence_number AS known_number,
@@ -86,29 +78,12 @@ async function insert(
       -- An id from before the interval, that the clean-up has not come to yet.
       ON CONFLICT (topic_id, scope, deduplication_id) DO UPDATE
       SET accepted_at = excluded.accepted_at, message_id = excluded.message_id, sequence_number = excluded.sequence_number
-    ), stored AS (
-      INSERT INTO batches (id, account, sent_at, message_count, payload)
-      SELECT b.id, b.account, clock.now, b.message_count, b.payload
-      FROM clock, unnest(
-        ${numbers(batches.map((batch) => batch.account))}::bigint[],
-        ${numbers(batches.map((batch) => batch.lines.length))}::smallint[],
-        ${numbers(batches.map((batch) => batch.id))}::bigint[],
-        string_to_array(${batches.map((batch) => batch.lines.join("\n")).join(RECORD_SEPARATOR)}, ${RECORD_SEPARATOR})
-      ) AS b(account, message_count, id, payload)
-      WHERE b.id IN (SELECT batch_id FROM answered WHERE fresh)
-    ), awaiting_fan_out AS (
+    ), ${storeFresh(tx, batches)}, awaiting_fan_out AS (
       INSERT INTO outbox (batch_id, account, topic_id, sent_at, message_count, sequence, message_bits, message_ids,
                           message_group_ids, deduplication_ids)
       SELECT batch_id, account, topic_id, sent_at, count(*), sequence, array_agg(bit ORDER BY n), array_agg(message_id ORDER BY n),
              array_agg(group_id ORDER BY n), array_agg(deduplication_id ORDER BY n)
       FROM numbered WHERE fresh GROUP BY batch_id, account, topic_id, sent_at, sequence
-    ), keys AS (
-      INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
-      SELECT account, key, 'topic', topic_id, message_count,
-             'fifo ' || string_agg(message_id || '/' || sequence_number, ' ' ORDER BY n)
-      FROM answered WHERE key <> '' GROUP BY account, key, topic_id, message_count
-      -- Two processes that write the same keys wait for each other, never in a circle.
-      ORDER BY account, key
-    )
+    ), ${rememberCalls(tx, "topic")}
     SELECT batch_id, message_id, sequence_number FROM answered ORDER BY n`;
 }

@@ -103,7 +103,7 @@ export class Queues {
   ): Promise<{ queue: Queue; created: boolean }> {
     const settings = { ...queueDefaults, ...withoutUndefined(some) };
     checkFifoSettings(name, settings);
-    const columns = await this.#columnsOf(account, { name, fifo: settings.fifo }, settings);
+    const columns = await columnsOf(this.#db, { account, name, fifo: settings.fifo }, settings);
     if (
       (await this.deletedWithin(account, name, this.#nameGuard)) &&
       !(await this.find(account, name))
@@ -137,8 +137,7 @@ export class Queues {
   }
 
   async find(account: string, name: string): Promise<Queue | undefined> {
-    const [row] = await this.#select().where(named(account, name));
-    return row && queueOf(row);
+    return await find(this.#db, account, name);
   }
 
   /** The name of the queue of an id, undefined when it was deleted. */
@@ -156,7 +155,7 @@ export class Queues {
     { prefix, cursor, limit = DEFAULT_PAGE }: PageRequest,
   ): Promise<Page<Queue>> {
     const after = afterCursor(cursor);
-    const rows = await this.#select()
+    const rows = await select(this.#db)
       .where(
         and(
           eq(queues.account, BigInt(account)),
@@ -169,19 +168,32 @@ export class Queues {
     return pageOf(rows.map(queueOf), limit, (queue) => queue.name);
   }
 
-  /** @throws {SluiceError} `queue_not_found`; `invalid_request` for what does not fit the kind of the queue */
-  async update(account: string, name: string, change: Partial<QueueSettings>): Promise<Queue> {
-    const settings = withoutUndefined(change);
-    const before = await this.find(account, name);
-    if (!before) throw queueNotFound(name);
-    checkFifoSettings(name, { ...before, ...settings });
-    await this.#db
-      .update(queues)
-      .set(await this.#columnsOf(account, before, settings))
-      .where(named(account, name));
-    const queue = await this.find(account, name);
-    if (!queue) throw queueNotFound(name);
-    return queue;
+  /**
+   * Changes what is named and leaves the rest; of two calls at once both count.
+   * @param change - or what it is for the queue as it is, which nobody else changes meanwhile
+   * @throws {SluiceError} `queue_not_found`; `invalid_request` for what does not fit the kind of the queue
+   */
+  async update(
+    account: string,
+    name: string,
+    change: Partial<QueueSettings> | ((before: Queue) => Partial<QueueSettings>),
+  ): Promise<Queue> {
+    return await this.#db.transaction(async (tx) => {
+      // By itself: a join that waited for the lock would still be with the dead-letter queue of before.
+      await tx
+        .select({ id: queues.id })
+        .from(queues)
+        .where(named(account, name))
+        .for("no key update");
+      const before = await find(tx, account, name);
+      if (!before) throw queueNotFound(name);
+      const settings = withoutUndefined(typeof change === "function" ? change(before) : change);
+      checkFifoSettings(name, { ...before, ...settings });
+      if (Object.keys(settings).length === 0) return before;
+      const columns = await columnsOf(tx, before, settings);
+      await tx.update(queues).set(columns).where(named(account, name));
+      return { ...before, ...settings };
+    });
   }
 
   /** Names of the queues whose dead letters come to this one. */
@@ -250,35 +262,42 @@ export class Queues {
     return rows.length > 0;
   }
 
-  #select() {
-    return this.#db
-      .select({ queue: queues, deadLetterQueue: deadLetterQueues.name })
-      .from(queues)
-      .leftJoin(deadLetterQueues, eq(deadLetterQueues.id, queues.deadLetterQueueId))
-      .$dynamic();
-  }
-
-  /** Settings as columns: the policy's queue by its id, once it is known to be allowed. */
-  async #columnsOf<Settings extends Partial<QueueSettings>>(
-    account: string,
-    queue: { name: string; fifo: boolean },
-    { redrive, ...columns }: Settings,
-  ) {
-    if (redrive === undefined) return columns;
-    if (redrive === null) return { ...columns, deadLetterQueueId: null, maxReceiveCount: null };
-    const deadLetterQueue = await this.find(account, redrive.deadLetterQueue);
-    checkRedrive(queue, redrive, deadLetterQueue);
-    return {
-      ...columns,
-      deadLetterQueueId: deadLetterQueue && BigInt(deadLetterQueue.id),
-      maxReceiveCount: redrive.maxReceiveCount,
-    };
-  }
-
   /** How many messages the queue holds, and how many came and went, at the call or later; see {@link SharedCounts}. */
   async counts(queue: Queue): Promise<QueueCounts & { totals: QueueTotals }> {
     return await this.#counts.count(queue);
   }
+}
+
+type Reader = Pick<ControlPlane, "select">;
+
+function select(db: Reader) {
+  return db
+    .select({ queue: queues, deadLetterQueue: deadLetterQueues.name })
+    .from(queues)
+    .leftJoin(deadLetterQueues, eq(deadLetterQueues.id, queues.deadLetterQueueId))
+    .$dynamic();
+}
+
+async function find(db: Reader, account: string, name: string): Promise<Queue | undefined> {
+  const [row] = await select(db).where(named(account, name));
+  return row && queueOf(row);
+}
+
+/** Settings as columns: the policy's queue by its id, once it is known to be allowed. */
+async function columnsOf<Settings extends Partial<QueueSettings>>(
+  db: Reader,
+  { account, ...queue }: { account: string; name: string; fifo: boolean },
+  { redrive, ...columns }: Settings,
+) {
+  if (redrive === undefined) return columns;
+  if (redrive === null) return { ...columns, deadLetterQueueId: null, maxReceiveCount: null };
+  const deadLetterQueue = await find(db, account, redrive.deadLetterQueue);
+  checkRedrive(queue, redrive, deadLetterQueue);
+  return {
+    ...columns,
+    deadLetterQueueId: deadLetterQueue && BigInt(deadLetterQueue.id),
+    maxReceiveCount: redrive.maxReceiveCount,
+  };
 }
 
 function named(account: string, name: string) {

@@ -197,16 +197,16 @@ async function take(
       RETURNING s.*, split.taken, split.position
     ), part AS (
       INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, lease, sent_at, received_at,
-                               first_received_at, receive_count, source_queue_id, failure_reason, envelope)
+                               first_received_at, receive_count, source_queue_id, failure_reason, envelope, published_at)
       SELECT queue_id, group_id, sequence, batch_id, taken, rest.account, q.deadline, q.lease, sent_at, q.now,
-             coalesce(first_received_at, q.now), receive_count + 1, source_queue_id, failure_reason, envelope
+             coalesce(first_received_at, q.now), receive_count + 1, source_queue_id, failure_reason, envelope, published_at
       FROM rest, queue q
     ), claimed AS (
       SELECT position, group_id, sequence, batch_id, pending, sent_at, first_received_at, receive_count, source_queue_id,
-             failure_reason, envelope FROM whole
+             failure_reason, envelope, published_at FROM whole
       UNION ALL
       SELECT position, group_id, sequence, batch_id, taken, sent_at, coalesce(first_received_at, q.now), receive_count + 1,
-             source_queue_id, failure_reason, envelope
+             source_queue_id, failure_reason, envelope, published_at
       FROM rest, queue q
     ), held AS (
       UPDATE fifo_groups t
@@ -225,10 +225,11 @@ async function take(
           received_at = excluded.received_at
     )
     SELECT c.*, q.lease, extract(epoch FROM c.sent_at)::float8 * 1000 AS sent_ms,
-           extract(epoch FROM c.first_received_at)::float8 * 1000 AS first_received_ms
+           extract(epoch FROM c.first_received_at)::float8 * 1000 AS first_received_ms,
+           extract(epoch FROM c.published_at)::float8 * 1000 AS published_ms
     FROM claimed c, queue q
     UNION ALL
-    SELECT position, group_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM counted WHERE stuck
+    SELECT position, group_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM counted WHERE stuck
     ORDER BY position, sequence, pending`;
   return {
     slices: rows.filter(isTaken).map(fifoSlice),

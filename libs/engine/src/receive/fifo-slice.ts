@@ -13,6 +13,8 @@ export interface TakenRow {
   envelope: string | null;
   sent_ms: number;
   first_received_ms: number;
+  /** Null when it was not replayed. */
+  published_ms: number | null;
 }
 
 export function fifoSlice(row: TakenRow): ClaimedSlice {
@@ -29,6 +31,7 @@ export function fifoSlice(row: TakenRow): ClaimedSlice {
         ? undefined
         : { sourceQueueId: row.source_queue_id, reason: row.failure_reason ?? "" },
     envelope: row.envelope ?? undefined,
+    publishedAt: row.published_ms === null ? undefined : Math.floor(row.published_ms),
     group: { id: row.group_id, sequence: row.sequence },
   };
 }

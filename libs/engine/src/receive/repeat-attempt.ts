@@ -60,7 +60,8 @@ export async function repeatAttempt(
       )
       SELECT group_id, sequence, batch_id, pending, lease, receive_count, source_queue_id, failure_reason, envelope,
              extract(epoch FROM sent_at)::float8 * 1000 AS sent_ms,
-             extract(epoch FROM first_received_at)::float8 * 1000 AS first_received_ms
+             extract(epoch FROM first_received_at)::float8 * 1000 AS first_received_ms,
+             extract(epoch FROM published_at)::float8 * 1000 AS published_ms
       FROM extended ORDER BY sequence, pending & -pending`;
     await settleGroups(tx, groups);
     return { slices: byGroup(rows.map(fifoSlice)).flat(), lapsed: known.lease };

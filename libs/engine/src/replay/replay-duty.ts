@@ -4,8 +4,10 @@ import type { Sql } from "@sluice/database";
 import { evaluate } from "../fan-out/evaluate.ts";
 import { Filters } from "../fan-out/filters.ts";
 import type { Observer } from "../observer.ts";
+import { isHeldUp } from "../message-group/locks.ts";
 import { Payloads } from "../receive/payloads.ts";
-import { deliverPage, nextPage, runningReplays, type ReplayPage } from "./deliver-page.ts";
+import { deliverPage, type DeliverResult } from "./deliver-page.ts";
+import { nextPage, runningReplays, type ReplayPage } from "./next-page.ts";
 
 const EVERY_MESSAGE = 9_223_372_036_854_775_807n;
 
@@ -31,12 +33,22 @@ export class ReplayDuty {
       if (signal.aborted) return undefined;
       const page = await nextPage(sql, id);
       if (!page) continue;
-      const { messages, queueIds, more } = await deliverPage(sql, page, await this.#masks(page));
+      const { messages, queueIds, more } = await this.#deliver(page);
       if (messages > 0) observer.replayed(messages);
       if (queueIds.length > 0) bus.signalQueues(queueIds);
       again ||= more;
     }
     return again ? "again" : undefined;
+  }
+
+  /** Nothing where somebody holds the queue for long: the next round comes back to it. */
+  async #deliver(page: ReplayPage): Promise<DeliverResult> {
+    try {
+      return await deliverPage(this.#options.sql, page, await this.#masks(page));
+    } catch (error) {
+      if (!isHeldUp(error)) throw error;
+      return { messages: 0, queueIds: [], more: false };
+    }
   }
 
   /** What the filter of the subscription accepts of each batch. */

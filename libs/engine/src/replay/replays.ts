@@ -45,8 +45,8 @@ export interface ReplayRange {
 interface Place {
   /** A time as Postgres reads it. */
   at: string;
-  /** Of a message; undefined: whatever was published at that time. */
-  batchId?: string;
+  /** Of a message, with that of its batch at that time; undefined: whatever was published at that time. */
+  place?: string;
   bit?: number;
 }
 
@@ -91,7 +91,7 @@ export class Replays {
         endAt: range.end
           ? expression`least(${range.end.at}::timestamptz, ${now})`
           : expression`${now}`,
-        ...(range.end?.batchId !== undefined && { endBatchId: BigInt(range.end.batchId) }),
+        ...(range.end?.place !== undefined && { endPlace: BigInt(range.end.place) }),
         ...(range.end?.bit !== undefined && { endBit: range.end.bit }),
       })
       .onConflictDoNothing()
@@ -142,7 +142,7 @@ export class Replays {
         `the archive of this topic has no message "${point.messageId}"`,
       );
     }
-    return { at: found.publishedAt, batchId: found.batchId, bit: found.bit };
+    return { at: found.publishedAt, place: found.place, bit: found.bit };
   }
 
   #select() {
@@ -189,7 +189,7 @@ function columnsOf(
     subscriptionId: subscription.id,
     topicId: BigInt(topic.id),
     startAt: expression`${start.at}::timestamptz`,
-    ...(start.batchId !== undefined && { startBatchId: BigInt(start.batchId) }),
+    ...(start.place !== undefined && { startPlace: BigInt(start.place) }),
     ...(start.bit !== undefined && { startBit: start.bit }),
     rate,
   };

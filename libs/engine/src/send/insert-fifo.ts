@@ -1,17 +1,22 @@
-import { numbers, texts, type Sql, type Transaction } from "@sluice/database";
+import type { Sql, Transaction } from "@sluice/database";
 
 import { arrivals } from "../message-group/arrivals.ts";
 import { lockGroups, lockQueues } from "../message-group/locks.ts";
-import { RECORD_SEPARATOR } from "../publish/insert-published.ts";
 import { recordEvents } from "../trace/record-events.ts";
 import type { IdempotencyKey, NewBatch } from "../write/batch-writer.ts";
-import { decodeStoredCall, type StoredMessage } from "../write/stored-call.ts";
+import {
+  fifoMessageRows,
+  fifoMessagesOf,
+  rememberCalls,
+  storedBatchesOf,
+  storeFresh,
+  type FifoMessage,
+  type StoredBatches,
+  type StoredRow,
+} from "../write/fifo-write.ts";
 
 /** How long a deduplication id counts from its first acceptance on, in seconds (LIMITS: queues, topics). */
 export const DEDUPLICATION_INTERVAL = 300;
-
-/** What became of messages: batch id → its messages in order of their bits. Batches whose queue is gone are missing. */
-export type StoredBatches = Map<string, StoredMessage[]>;
 
 /**
  * Stores batches in FIFO queues, in the order of their messages, but for what the queue was sent within the last five
@@ -44,38 +49,6 @@ export async function insertFifo(
   return storedBatchesOf(stored);
 }
 
-export function storedBatchesOf(rows: readonly StoredRow[]): StoredBatches {
-  const byBatch: StoredBatches = new Map();
-  for (const { batch_id, message_id, sequence_number } of rows) {
-    const message = { messageId: message_id, sequenceNumber: sequence_number };
-    const of = byBatch.get(batch_id);
-    if (of) of.push(message);
-    else byBatch.set(batch_id, [message]);
-  }
-  return byBatch;
-}
-
-/** A message on its way into a FIFO topic or queue. */
-export interface FifoMessage {
-  targetId: string;
-  account: string;
-  batchId: string;
-  bit: number;
-  messageId: string;
-  groupId: string;
-  deduplicationId: string;
-  /** The Idempotency-Key of its call; empty without one. */
-  key: string;
-  /** Of the call with that key. */
-  messageCount: number;
-}
-
-export interface StoredRow {
-  batch_id: string;
-  message_id: string;
-  sequence_number: string;
-}
-
 async function insert(
   tx: Transaction,
   batches: readonly NewBatch[],
@@ -84,49 +57,30 @@ async function insert(
   return await tx<StoredRow[]>`
     WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
     messages AS MATERIALIZED (
-      SELECT m.*, clock.now AS sent_at, clock.now + make_interval(secs => q.delay) AS visible_at, q.delay > 0 AS delayed,
-             NULL AS envelope, NULL AS failure_reason,
+      SELECT m.*, m.target_id AS queue_id, clock.now AS sent_at, clock.now + make_interval(secs => q.delay) AS visible_at, q.delay > 0 AS delayed,
+             NULL AS envelope, NULL AS failure_reason, NULL::timestamptz AS published_at,
              CASE q.deduplication_scope WHEN 'messageGroup' THEN m.group_id ELSE '' END AS scope
-      FROM unnest(
-        ${numbers(messages.map((message) => message.account))}::bigint[],
-        ${numbers(messages.map((message) => message.targetId))}::bigint[],
-        ${numbers(messages.map((message) => message.batchId))}::bigint[],
-        ${numbers(messages.map((message) => message.bit))}::int[],
-        ${texts(messages.map((message) => message.messageId))}::uuid[],
-        ${texts(messages.map((message) => message.groupId))}::text[],
-        ${texts(messages.map((message) => message.deduplicationId))}::text[],
-        ${texts(messages.map((message) => message.key))}::text[],
-        ${numbers(messages.map((message) => message.messageCount))}::int[]
-      ) WITH ORDINALITY AS m(account, queue_id, batch_id, bit, message_id, group_id, deduplication_id, key, message_count, n)
-      JOIN queues q ON q.id = m.queue_id AND q.account = m.account
+      FROM ${fifoMessageRows(tx, messages)}
+      JOIN queues q ON q.id = m.target_id AND q.account = m.account
       CROSS JOIN clock
     ), ${fifoDeliveries(tx)}, events AS (
       ${recordEvents(tx, "sent", sent(tx), ["sequence"])}
-    ), stored AS (
-      INSERT INTO batches (id, account, sent_at, message_count, payload)
-      SELECT b.id, b.account, clock.now, b.message_count, b.payload
-      FROM clock, unnest(
-        ${numbers(batches.map((batch) => batch.account))}::bigint[],
-        ${numbers(batches.map((batch) => batch.lines.length))}::smallint[],
-        ${numbers(batches.map((batch) => batch.id))}::bigint[],
-        string_to_array(${batches.map((batch) => batch.lines.join("\n")).join(RECORD_SEPARATOR)}, ${RECORD_SEPARATOR})
-      ) AS b(account, message_count, id, payload)
-      WHERE b.id IN (SELECT batch_id FROM answered WHERE fresh)
-    ), keys AS (
-      INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
-      SELECT account, key, 'queue', queue_id, message_count,
-             'fifo ' || string_agg(message_id || '/' || sequence_number, ' ' ORDER BY n)
-      FROM answered WHERE key <> '' GROUP BY account, key, queue_id, message_count
-      -- Two processes that write the same keys wait for each other, never in a circle.
-      ORDER BY account, key
-    )
+    ), ${storeFresh(tx, batches)}, ${rememberCalls(tx, "queue")}
     SELECT batch_id, message_id, sequence_number FROM answered ORDER BY n`;
+}
+
+/** SQL: what was stored, with its place in the queue. */
+function sent(tx: Transaction) {
+  return tx`(
+        SELECT account, queue_id, batch_id, bit_or(1::bigint << bit) AS mask, sequence
+        FROM numbered WHERE fresh GROUP BY account, queue_id, batch_id, sequence)`;
 }
 
 /**
  * SQL: makes deliveries of `messages` (n, account, queue_id, batch_id, bit, message_id, group_id, scope, deduplication_id,
- * sent_at, visible_at, delayed, envelope, failure_reason) in the order of n, and `answered`: each of them as the queue knows
- * it, and whether it is `fresh`. Their queues and groups are locked.
+ * sent_at, visible_at, delayed, envelope, failure_reason, published_at) in the order of n, and `answered`: each of them as the
+ * queue knows it, and whether it is `fresh`. Their queues and groups are locked. What has no deduplication id, as a replayed
+ * message, is fresh whatever the queue knows, and the queue does not remember it.
  *
  * Rows are numbered by windows over one list and never joined with one another: these connections have nested loops only.
  */
@@ -134,7 +88,8 @@ export function fifoDeliveries(sql: Sql | Transaction) {
   return sql`
     looked_up AS (
       SELECT m.*, d.message_id AS known_id, d.sequence_number AS known_number,
-             d.message_id IS NULL AND 1 = row_number() OVER (PARTITION BY m.queue_id, m.scope, m.deduplication_id ORDER BY m.n) AS fresh
+             m.deduplication_id IS NULL
+             OR d.message_id IS NULL AND 1 = row_number() OVER (PARTITION BY m.queue_id, m.scope, m.deduplication_id ORDER BY m.n) AS fresh
       FROM messages m
       LEFT JOIN deduplication_ids d
         ON d.queue_id = m.queue_id AND d.scope = m.scope AND d.deduplication_id = m.deduplication_id AND d.account = m.account
@@ -147,10 +102,12 @@ export function fifoDeliveries(sql: Sql | Transaction) {
     ), numbered AS MATERIALIZED (
       SELECT l.*, max(l.taken) OVER (PARTITION BY l.queue_id, l.batch_id, l.group_id, l.envelope, l.failure_reason) AS sequence FROM led l
     ), sliced AS (
-      INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, sent_at, delayed, envelope, failure_reason)
-      SELECT queue_id, group_id, sequence, batch_id, bit_or(1::bigint << bit), account, visible_at, sent_at, delayed, envelope, failure_reason
+      INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, sent_at, delayed, envelope,
+                               failure_reason, published_at)
+      SELECT queue_id, group_id, sequence, batch_id, bit_or(1::bigint << bit), account, visible_at, sent_at, delayed, envelope,
+             failure_reason, published_at
       FROM numbered WHERE fresh
-      GROUP BY queue_id, group_id, sequence, batch_id, account, visible_at, sent_at, delayed, envelope, failure_reason
+      GROUP BY queue_id, group_id, sequence, batch_id, account, visible_at, sent_at, delayed, envelope, failure_reason, published_at
       RETURNING account, queue_id, pending, visible_at, delayed
     ), ledger AS (
       INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
@@ -166,49 +123,10 @@ export function fifoDeliveries(sql: Sql | Transaction) {
       WINDOW same AS (PARTITION BY queue_id, scope, deduplication_id ORDER BY n)
     ), remembered AS (
       INSERT INTO deduplication_ids (queue_id, scope, deduplication_id, account, accepted_at, message_id, sequence_number)
-      SELECT queue_id, scope, deduplication_id, account, sent_at, message_id, sequence_number FROM answered WHERE fresh
+      SELECT queue_id, scope, deduplication_id, account, sent_at, message_id, sequence_number FROM answered
+      WHERE fresh AND deduplication_id IS NOT NULL
       -- An id from before the interval, that the clean-up has not come to yet.
       ON CONFLICT (queue_id, scope, deduplication_id) DO UPDATE
       SET accepted_at = excluded.accepted_at, message_id = excluded.message_id, sequence_number = excluded.sequence_number
     )`;
-}
-
-/** SQL: what was stored, with its place in the queue. */
-function sent(tx: Transaction) {
-  return tx`(
-        SELECT account, queue_id, batch_id, bit_or(1::bigint << bit) AS mask, sequence
-        FROM numbered WHERE fresh GROUP BY account, queue_id, batch_id, sequence)`;
-}
-
-/** A stored line begins with the id of its message. */
-const ID_AT = '"messageId":"'.length;
-const ID_LENGTH = 36;
-
-export function fifoMessagesOf(
-  batches: readonly NewBatch[],
-  keys: readonly IdempotencyKey[],
-): FifoMessage[] {
-  const keyOf = new Map<string, IdempotencyKey>();
-  for (const key of keys) {
-    for (const { batchId, firstBit, count } of decodeStoredCall(key.storedCall).runs) {
-      for (let bit = firstBit; bit < firstBit + count; bit += 1)
-        keyOf.set(`${batchId}/${bit}`, key);
-    }
-  }
-  return batches.flatMap(({ id, account, targetId, lines, messages }) =>
-    messages.map(({ groupId, deduplicationId = "" }, bit) => {
-      const key = keyOf.get(`${id}/${bit}`);
-      return {
-        targetId,
-        account,
-        batchId: id,
-        bit,
-        messageId: (lines[bit] ?? "").slice(ID_AT, ID_AT + ID_LENGTH),
-        groupId,
-        deduplicationId,
-        key: key?.key ?? "",
-        messageCount: key?.messageCount ?? 0,
-      };
-    }),
-  );
 }

@@ -32,12 +32,7 @@ export function differingTopicSettings(existing: TopicSettings, wanted: TopicSet
 /** @throws {SluiceError} `invalid_request` where a name or a setting is for the other kind of topic */
 export function checkTopicSettings(
   name: string,
-  {
-    fifo,
-    contentBasedDeduplication,
-    fifoThroughputScope,
-    archive,
-  }: TopicSettings & { archive?: object | null | undefined },
+  { fifo, contentBasedDeduplication, fifoThroughputScope }: TopicSettings,
 ): void {
   if (fifo !== name.endsWith(".fifo")) {
     refuse(
@@ -47,13 +42,12 @@ export function checkTopicSettings(
         : "a name that ends in .fifo is for a FIFO topic; say fifo: true when it is created",
     );
   }
-  if (fifo && archive) refuse("archive", "FIFO topics cannot be archived yet; leave it out");
   const onlyFifo = "is for FIFO topics; leave it out";
   if (!fifo && contentBasedDeduplication) refuse("contentBasedDeduplication", onlyFifo);
   if (!fifo && fifoThroughputScope !== "topic") refuse("fifoThroughputScope", onlyFifo);
 }
 
-function refuse(setting: keyof TopicSettings | "archive", message: string): never {
+function refuse(setting: keyof TopicSettings, message: string): never {
   throw new SluiceError("invalid_request", `${setting}: ${message}`, {
     details: [{ path: setting, message }],
   });

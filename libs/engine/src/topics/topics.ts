@@ -34,7 +34,7 @@ export interface Archive {
   days: number;
 }
 
-type SettableTopic = Partial<TopicSettings & Pick<Topic, "archive" | "awsAttributes">>;
+export type SettableTopic = Partial<TopicSettings & Pick<Topic, "archive" | "awsAttributes">>;
 
 const { topics } = schema;
 
@@ -52,7 +52,7 @@ export class Topics {
     { name, archive, ...some }: { name: string } & SettableTopic,
   ): Promise<{ topic: Topic; created: boolean }> {
     const settings = { ...topicDefaults, ...withoutUndefined(some) };
-    checkTopicSettings(name, { ...settings, archive });
+    checkTopicSettings(name, settings);
     const [row] = await this.#db
       .insert(topics)
       .values({
@@ -107,27 +107,33 @@ export class Topics {
   }
 
   /**
-   * Changes what is named and leaves the rest. An archive that is switched off loses what it has, for good.
+   * Changes what is named and leaves the rest; of two calls at once both count. An archive that is switched off loses what it
+   * has, for good.
+   * @param change - or what it is for the topic as it is, which nobody else changes meanwhile
    * @throws {SluiceError} `topic_not_found`; `invalid_request` for what does not fit the kind of the topic
    */
   async update(
     account: string,
     name: string,
-    { archive, ...change }: SettableTopic,
+    change: SettableTopic | ((before: Topic) => SettableTopic),
   ): Promise<Topic> {
-    const settings = withoutUndefined(change);
-    const before = await this.find(account, name);
-    if (!before) throw topicNotFound(name);
-    checkTopicSettings(name, { ...before, ...settings, archive });
-    const columns = { ...settings, ...(archive !== undefined && archiveColumns(archive)) };
-    if (Object.keys(columns).length === 0) return before;
-    const [row] = await this.#db
-      .update(topics)
-      .set(columns)
-      .where(named(account, name))
-      .returning();
-    if (!row) throw topicNotFound(name);
-    return topicOf(row);
+    return await this.#db.transaction(async (tx) => {
+      const [locked] = await tx
+        .select()
+        .from(topics)
+        .where(named(account, name))
+        .for("no key update");
+      if (!locked) throw topicNotFound(name);
+      const before = topicOf(locked);
+      const { archive, ...some } = typeof change === "function" ? change(before) : change;
+      const settings = withoutUndefined(some);
+      checkTopicSettings(name, { ...before, ...settings });
+      const columns = { ...settings, ...(archive !== undefined && archiveColumns(archive)) };
+      if (Object.keys(columns).length === 0) return before;
+      const [row] = await tx.update(topics).set(columns).where(named(account, name)).returning();
+      if (!row) throw topicNotFound(name);
+      return topicOf(row);
+    });
   }
 
   /** Deletes a topic and its subscriptions; what was fanned out stays in the queues. @throws {SluiceError} `topic_not_found` */

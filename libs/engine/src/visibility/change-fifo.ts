@@ -83,10 +83,10 @@ async function moveHeld(
       RETURNING r.row, s.*
     ), parts AS (
       INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, lease, sent_at, received_at,
-                               first_received_at, receive_count, source_queue_id, failure_reason, envelope)
+                               first_received_at, receive_count, source_queue_id, failure_reason, envelope, published_at)
       SELECT p.queue_id, p.group_id, p.sequence, p.batch_id, r.pending, p.account, coalesce(r.deadline, p.visible_at), p.lease,
              p.sent_at, p.received_at, p.first_received_at, p.receive_count, p.source_queue_id,
-             coalesce(r.reason, p.failure_reason), p.envelope
+             coalesce(r.reason, p.failure_reason), p.envelope, p.published_at
       FROM parted p JOIN runs r ON r.row = p.row
     )
     SELECT position::int, beyond, bit_or(done) AS done FROM found GROUP BY position, beyond`;

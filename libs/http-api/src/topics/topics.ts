@@ -9,7 +9,7 @@ const archive = z
   .nullable()
   .openapi({
     description:
-      "Standard topics: for how many days what is published is kept for replays; null keeps nothing, and ends an archive for good",
+      "For how many days what is published is kept for replays; null keeps nothing, and ends an archive for good",
   });
 
 const settings = {

@@ -1,0 +1,142 @@
+import { createInProcessBus } from "@sluice/bus";
+import { ReplayDuty } from "@sluice/engine";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { ACCOUNT, Broker } from "./broker.ts";
+import { rowsOf } from "./explain.ts";
+import { grouped, newFifoTopic } from "./fifo.ts";
+import { until } from "./interleaving.ts";
+import { connectTraced, type Statement } from "./statements.ts";
+
+const ARCHIVED = 200_000;
+const WAITING = 20_000;
+const GROUPS = 10_000;
+const TABLES = [
+  "archived_batches",
+  "outbox",
+  "fifo_groups",
+  "fifo_slices",
+  "slices",
+  "deduplication_ids",
+  "replays",
+];
+
+const broker = await Broker.start({ engines: 0, dispatchers: 0 });
+afterAll(() => broker[Symbol.asyncDispose]());
+const traced = await connectTraced(broker.databaseUrl);
+await broker.startEngine(traced);
+const dispatcher = await connectTraced(broker.databaseUrl);
+const client = broker.client();
+
+let topic: string;
+/** A FIFO queue with a backlog, and a standard one. */
+let queues: string[];
+
+/**
+ * A FIFO topic with an archive of 200,000 batches among that of another one, as many batches of other topics that wait, and
+ * 100,000 messages of 10,000 groups in a queue; no ANALYZE has seen them.
+ */
+beforeAll(async () => {
+  queues = [await broker.newQueue({ fifo: true }), await broker.newQueue()];
+  topic = await newFifoTopic(broker, queues);
+  await broker.engine.topics.update(ACCOUNT, topic, { archive: { days: 30 } });
+  const other = await newFifoTopic(broker, []);
+  await broker.engine.topics.update(ACCOUNT, other, { archive: { days: 30 } });
+  const idOf = async (name: string) => (await broker.engine.topics.find(ACCOUNT, name))?.id ?? "";
+  const queueId = await broker.idOf(queues[0] ?? "");
+  await broker.sql`UPDATE topics SET archived_since = archived_since - interval '2 days'`;
+  await broker.sql`
+    INSERT INTO batches (id, account, sent_at, message_count, payload) SELECT 1e9, 0, clock_timestamp(), 1, '"body":"m"'`;
+  await broker.sql`
+    INSERT INTO archived_batches (topic_id, account, published_at, place, batch_id, message_count, group_ids, group_masks, fanned_out)
+    SELECT of, 0, now - interval '1 day' + n * interval '100 ms', n, 1e9, 1, ARRAY['g' || n % ${GROUPS}::int], '{1}', pg_current_snapshot()
+    FROM generate_series(1, ${ARCHIVED}::int) n, unnest(ARRAY[${await idOf(topic)}::bigint, ${await idOf(other)}]) of, (SELECT clock_timestamp() AS now) clock`;
+  await broker.sql`
+    INSERT INTO outbox (batch_id, account, topic_id, sent_at, message_count, sequence)
+    SELECT 2e9 + n, 0, 1e9 + n % 2, clock_timestamp() + interval '1 hour', 1, CASE n % 2 WHEN 1 THEN 1e9 + n END
+    FROM generate_series(1, ${WAITING}::int) n`;
+  await broker.sql`
+    INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, sent_at)
+    SELECT ${queueId}::bigint, 'g' || n % ${GROUPS}::int, nextval('fifo_sequences'), 1e9, 1, 0, now, now
+    FROM generate_series(1, ${10 * GROUPS}::int) n, (SELECT clock_timestamp() AS now) clock`;
+  await broker.sql`
+    INSERT INTO fifo_groups (queue_id, group_id, account, available_at, head_sequence)
+    SELECT queue_id, group_id, 0, min(visible_at), min(sequence) FROM fifo_slices GROUP BY queue_id, group_id`;
+  await broker.sql`
+    INSERT INTO deduplication_ids
+    SELECT ${queueId}::bigint, '', 'd' || n, 0, (SELECT clock_timestamp()), gen_random_uuid(), '0' FROM generate_series(1, 20000) n`;
+  await broker.startDispatcher(dispatcher);
+}, 120_000);
+
+async function expectBounded(statements: readonly Statement[], bound: number): Promise<void> {
+  const ofTables = statements.filter(({ text }) => TABLES.some((table) => text.includes(table)));
+  expect(ofTables.length).toBeGreaterThan(0);
+  for (const statement of ofTables)
+    expect(await rowsOf(broker.sql, statement, TABLES), statement.text).toBeLessThanOrEqual(bound);
+}
+
+test("a fan-out of a FIFO topic reads what waits in front of it, and looks up its groups and ids", async () => {
+  await client.publish(topic, [...grouped("g1", 40), ...grouped("new", 40)]);
+  await broker.sql`CREATE TABLE saved AS SELECT * FROM outbox WHERE batch_id < 1e9`;
+  const statements = await fanOut();
+  // As it was: a statement is looked at again with what it took.
+  await broker.sql`INSERT INTO outbox SELECT * FROM saved`;
+  const take = statements.filter(({ text }) => text.includes("DELETE FROM outbox"));
+  expect(take.length).toBeGreaterThanOrEqual(2);
+  await expectBounded(statements, 100);
+  await broker.sql`DELETE FROM outbox WHERE batch_id < 1e9`;
+});
+
+/** Fans out what was published here; the statements of that. */
+async function fanOut(): Promise<Statement[]> {
+  const waiting = await broker.sql<{ id: string }[]>`
+    SELECT batch_id AS id FROM outbox WHERE batch_id < 1e9`;
+  dispatcher.statements.length = 0;
+  broker.engine.bus.announceBatches(waiting.map(({ id }) => id));
+  await until(async () => (await broker.sql`SELECT FROM outbox WHERE batch_id < 1e9`).length === 0);
+  return dispatcher.statements.filter(({ text }) =>
+    /message_group_ids|DELETE FROM outbox|FOR UPDATE OF g/.test(text),
+  );
+}
+
+describe(`with ${ARCHIVED.toLocaleString("en")} archived batches`, () => {
+  test.each([
+    ["a FIFO", 0, 64],
+    ["a standard", 1, 500],
+  ])(
+    "a page of a replay to %s queue reads the batches that it delivers",
+    async (_, which, page) => {
+      const { items } = await broker.engine.subscriptions.list(ACCOUNT, undefined, {});
+      const subscription = items.find(({ queue }) => queue === queues[which]);
+      const [middle] = await broker.sql<{ at: number }[]>`
+      SELECT extract(epoch FROM published_at)::float8 * 1000 AS at FROM archived_batches WHERE place = ${ARCHIVED / 2}::bigint LIMIT 1`;
+      const from = { at: new Date(middle?.at ?? 0) };
+      const { id } = await broker.engine.replay(ACCOUNT, subscription?.id ?? "", { from });
+      traced.statements.length = 0;
+      const duty = new ReplayDuty({
+        sql: traced.sql,
+        bus: createInProcessBus(),
+        observer: broker.observer,
+      });
+      expect(await duty.runOnce(new AbortController().signal)).toBe("again");
+      const of = { id: subscription?.id ?? "", account: ACCOUNT };
+      expect(await broker.engine.replays.find(of, id)).toMatchObject({ replayed: page });
+      // As it was: a statement is looked at again with what it delivered.
+      await broker.sql`UPDATE replays SET done_at = NULL, done_place = NULL WHERE id = ${id}::uuid`;
+      const statements = traced.statements.filter(({ text }) => !text.includes("SET started_at"));
+      // The batches, and as many groups.
+      await expectBounded(statements, 2 * page + 10);
+      await broker.engine.replays.cancel(of, id);
+    },
+  );
+
+  test("a message is found in the archive by its time, and the newest ones at its end", async () => {
+    const [messageId = ""] = await client.publish(topic, grouped("found", 1));
+    await fanOut();
+    const row = await broker.engine.topics.find(ACCOUNT, topic);
+    traced.statements.length = 0;
+    await broker.engine.replays.rangeOf(row!, { from: { messageId } });
+    await broker.engine.matchArchived(ACCOUNT, topic, { last: 10 });
+    await expectBounded(traced.statements, 12);
+  });
+});

@@ -51,7 +51,12 @@ export class Sluice implements AsyncDisposable {
   static async start({ authentication = false }: StartOptions = {}): Promise<Sluice> {
     const testDatabase = await createTestDatabase(inject("databaseUrl"));
     await migrate(testDatabase.url);
-    const database = connectDatabase({ url: testDatabase.url, pool: 8, name: "aws-test" });
+    const database = connectDatabase({
+      url: testDatabase.url,
+      pool: 8,
+      name: "aws-test",
+      traceHours: 12,
+    });
     const bus = createInProcessBus();
     const complaints: { event: string; level: string }[] = [];
     const logger = createLogger({

@@ -24,6 +24,8 @@ export interface BrokerOptions {
   dispatchers?: number;
   /** Connects one more member; default: all meet in one process. */
   connectBus?: () => Promise<Bus>;
+  /** How long the record of what became of messages goes back, in hours. Default 12; 0 is without one. */
+  traceHours?: number;
   /** Connections to Postgres will be cut: what fails by that is no failure, whenever it is reported. Default false. */
   cutsConnections?: boolean;
 }
@@ -58,6 +60,7 @@ export class Broker implements AsyncDisposable {
   };
   readonly observer: Observer;
   readonly #connectBus: () => Promise<Bus>;
+  readonly #traceHours: number;
   /** What has to be undone, last first. */
   readonly #steps: (() => Promise<void>)[];
   #names = 0;
@@ -65,14 +68,15 @@ export class Broker implements AsyncDisposable {
 
   private constructor(
     url: string,
-    connectBus: () => Promise<Bus>,
+    { connectBus, traceHours }: Required<Pick<BrokerOptions, "connectBus" | "traceHours">>,
     dropDatabase: () => Promise<void>,
   ) {
     this.databaseUrl = url;
-    this.database = connectDatabase({ url, pool: 3, name: "test" });
+    this.database = connectDatabase({ url, pool: 3, name: "test", traceHours });
     this.clock = testClock(this.database.sql);
     this.observer = this.#observe();
     this.#connectBus = connectBus;
+    this.#traceHours = traceHours;
     this.#steps = [dropDatabase];
     this.#own(this.database);
   }
@@ -81,17 +85,29 @@ export class Broker implements AsyncDisposable {
     engines = 1,
     dispatchers = 1,
     connectBus = meetingPlace(),
+    traceHours = 12,
     cutsConnections = false,
   }: BrokerOptions = {}): Promise<Broker> {
     const testDatabase = await createTestDatabase(inject("databaseUrl"));
     await installClock(testDatabase.url);
     await migrate(testDatabase.url);
     const drop = () => Promise.resolve(testDatabase[Symbol.asyncDispose]());
-    const broker = new Broker(testDatabase.url, connectBus, drop);
+    const broker = new Broker(testDatabase.url, { connectBus, traceHours }, drop);
     broker.#cutsConnections = cutsConnections;
     for (let count = 0; count < engines; count += 1) await broker.startEngine();
     for (let count = 0; count < dispatchers; count += 1) await broker.startDispatcher();
     return broker;
+  }
+
+  /** A caller of one more API process on the database of a broker, with another setting. */
+  static async join(broker: Broker, { traceHours }: { traceHours: number }): Promise<Client> {
+    const database = connectDatabase({
+      url: broker.databaseUrl,
+      pool: 4,
+      name: "test",
+      traceHours,
+    });
+    return new Client(await broker.startEngine(database));
   }
 
   /** For looking at tables and doing to them what only an accident would do. */
@@ -174,7 +190,8 @@ export class Broker implements AsyncDisposable {
   }
 
   #connect(name: string, pool: number, lazy = false): Database {
-    return connectDatabase({ url: this.databaseUrl, pool, name, lazy });
+    const traceHours = this.#traceHours;
+    return connectDatabase({ url: this.databaseUrl, pool, name, lazy, traceHours });
   }
 
   #own(database: Database): void {

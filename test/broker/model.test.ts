@@ -8,7 +8,7 @@ import { World } from "./model/world.ts";
 const seed = Number(process.env["TEST_SEED"] ?? Date.now() % 2 ** 31);
 const runs = Number(process.env["TEST_RUNS"] ?? 40);
 
-const broker = await Broker.start({ engines: 2, dispatchers: 2 });
+const broker = await Broker.start({ engines: 2, dispatchers: 2, traceHours: 48 });
 afterAll(() => broker[Symbol.asyncDispose]());
 
 /*

@@ -16,7 +16,7 @@ export interface TracedDatabase extends Database {
 }
 
 export async function connectTraced(url: string, pool = 4): Promise<TracedDatabase> {
-  const database = connectDatabase({ url, pool: 1, name: "test-traced" });
+  const database = connectDatabase({ url, pool: 1, name: "test-traced", traceHours: 12 });
   const statements: Statement[] = [];
   const upkeep: Statement[] = [];
   const traced = async (like: Sql, max: number, into: Statement[]) =>
@@ -24,7 +24,8 @@ export async function connectTraced(url: string, pool = 4): Promise<TracedDataba
       max,
       fetch_types: false,
       debug: (_connection, text, parameters) => void into.push({ text, parameters }),
-      connection: await settingsOf(like),
+      // Settings of our own are not listed among those of a connection.
+      connection: { ...(await settingsOf(like)), "sluice.recording": "on" },
     });
   const sql = await traced(database.sql, pool, statements);
   const maintenance = await traced(database.maintenance, 1, upkeep);

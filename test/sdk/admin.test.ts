@@ -1,4 +1,6 @@
 import { connect, createAdmin, queue, topic } from "@sluice/client";
+import { createConsumer } from "@sluice/consumer";
+import { createProducer } from "@sluice/producer";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startSluice, unique } from "./sluice.ts";
 import type { Sluice } from "./sluice.ts";
@@ -215,5 +217,43 @@ test("an archive is replayed to a subscription, and tried on all of them", async
   await admin.topics.update(orders, { archive: null });
   await expect(admin.subscriptions.replays.start(id, { from: new Date(0) })).rejects.toMatchObject({
     code: "topic_not_archived",
+  });
+});
+
+test("a message is traced by the id that its publish returned", async () => {
+  const orders = topic(unique("orders"));
+  const billing = queue(unique("billing"));
+  await Promise.all([admin.topics.create(orders), admin.queues.create(billing)]);
+  const { id } = await admin.subscribe(orders, billing);
+  const connection = connect({ url: sluice.url });
+  const { messageId } = await createProducer(connection).publish(orders, "m");
+  for await (const message of createConsumer(connection, billing)) {
+    expect(await admin.messages.trace(messageId)).toMatchObject({
+      messageId,
+      topic: orders.name,
+      sentAt: expect.any(Date),
+      recordedSince: expect.any(Date),
+      deliveries: [
+        {
+          queue: billing.name,
+          arrival: {
+            by: "subscription",
+            at: expect.any(Date),
+            subscription: { id, deleted: false },
+          },
+          state: "inFlight",
+          since: expect.any(Date),
+          visibleAt: expect.any(Date),
+          receiveCount: 1,
+        },
+      ],
+    });
+    await message.ack();
+    break;
+  }
+  const { deliveries } = await admin.messages.trace(messageId);
+  expect(deliveries).toMatchObject([{ state: "acknowledged", since: expect.any(Date) }]);
+  await expect(admin.messages.trace(crypto.randomUUID())).rejects.toMatchObject({
+    code: "message_not_found",
   });
 });

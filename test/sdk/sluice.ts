@@ -15,7 +15,12 @@ export interface Sluice extends AsyncDisposable {
 export async function startSluice(): Promise<Sluice> {
   const testDatabase = await createTestDatabase(inject("databaseUrl"));
   await migrate(testDatabase.url);
-  const database = connectDatabase({ url: testDatabase.url, pool: 8, name: "sdk-test" });
+  const database = connectDatabase({
+    url: testDatabase.url,
+    pool: 8,
+    name: "sdk-test",
+    traceHours: 12,
+  });
   const bus = createInProcessBus();
   const logger = createLogger({ name: "sdk-test", level: "silent" });
   const metrics = createMetrics();

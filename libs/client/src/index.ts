@@ -36,6 +36,13 @@ export type {
 } from "./admin/queues.ts";
 export type { MessageState, PeekedMessage, PeekOptions } from "./admin/peek.ts";
 export type { Redrive, RedriveAdmin, RedriveOptions } from "./admin/redrives.ts";
+export type {
+  MessageAdmin,
+  MessageTrace,
+  TracedDelivery,
+  TracedState,
+  TracedSubscription,
+} from "./admin/messages.ts";
 export type { Replay, ReplayAdmin, ReplayOptions, ReplayPoint } from "./admin/replays.ts";
 export type { FilterPolicy, FilterRule } from "./admin/filter-policy.ts";
 export type {

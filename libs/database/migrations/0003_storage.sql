@@ -63,3 +63,35 @@ ALTER TABLE "topic_deduplication_ids" SET (autovacuum_vacuum_scale_factor = 0.05
 -- Rows come all the time and go in chunks, at the old end: vacuum by count, soon, and mark new pages as visible to all.
 ALTER TABLE "archived_batches" SET (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 2000,
   autovacuum_vacuum_insert_scale_factor = 0.2, autovacuum_vacuum_cost_delay = 0);
+--> statement-breakpoint
+
+-- Locks: ACCESS EXCLUSIVE on new tables only.
+
+-- What became of messages: each statement that brings messages into queues or takes them out adds its events, in its own
+-- transaction. A row has up to 32 of them, of one kind and of 64 neighbouring batches, so that it is one entry of one narrow
+-- index and is never moved out of line. Never updated or deleted from: a slot takes the rows of four hours, and is truncated when
+-- they are older than the record goes; see rotateEvents. A message is found by its batch, which its id names.
+CREATE TABLE "message_events" (
+  "at" timestamptz NOT NULL DEFAULT clock_timestamp(),
+  "account" bigint NOT NULL,
+  "block" bigint NOT NULL,
+  "topic_id" bigint,
+  "visible_from" timestamptz,
+  "visible_until" timestamptz,
+  "slot" smallint NOT NULL DEFAULT (floor(extract(epoch FROM clock_timestamp()) / 14400)::bigint % 14),
+  "kind" text NOT NULL,
+  "batch_ids" bigint[] NOT NULL,
+  "queue_ids" bigint[] NOT NULL,
+  "masks" bigint[] NOT NULL,
+  "to_queue_ids" bigint[],
+  "subscription_ids" uuid[],
+  "sequences" bigint[],
+  "reasons" text[]
+) PARTITION BY LIST ("slot");--> statement-breakpoint
+CREATE INDEX "message_events_block" ON "message_events" ("block");--> statement-breakpoint
+-- An automatic vacuum has nothing to do here, and would be in the way of the TRUNCATE.
+DO $$ BEGIN
+  FOR slot IN 0..13 LOOP
+    EXECUTE format('CREATE TABLE "message_events_%1$s" PARTITION OF "message_events" FOR VALUES IN (%1$s) WITH (autovacuum_enabled = false)', slot);
+  END LOOP;
+END $$;

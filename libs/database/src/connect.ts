@@ -7,6 +7,8 @@ import * as schema from "./schema/index.ts";
 export type Sql = postgres.Sql;
 /** The connection that a transaction runs on. */
 export type Transaction = postgres.TransactionSql;
+/** A part of a statement. */
+export type Fragment = postgres.PendingQuery<postgres.Row[]>;
 export type ControlPlane = PostgresJsDatabase<typeof schema>;
 
 /** The two ways into Postgres; see {@link connectDatabase}. */
@@ -17,6 +19,8 @@ export interface Database extends AsyncDisposable {
   readonly control: ControlPlane;
   /** Clean-up: statements that may read whole tables, free to be planned as such, one at a time. */
   readonly maintenance: Sql;
+  /** As given. */
+  readonly traceHours: number;
   close(): Promise<void>;
 }
 
@@ -34,6 +38,8 @@ export interface DatabaseOptions {
    * commits something himself has flushed both: the log is flushed in its order.
    */
   lazy?: boolean;
+  /** How long is kept what became of messages; 0, the default, records nothing. Statements know it by a setting of their connection. */
+  traceHours?: number;
 }
 
 /**
@@ -49,11 +55,15 @@ export function connectDatabase({
   pool = 8,
   name = "sluice",
   lazy = false,
+  traceHours = 0,
 }: DatabaseOptions): Database {
-  // An acknowledgement means committed and flushed, whatever the server's default says.
-  const commits = { synchronous_commit: lazy ? "off" : "on" };
+  const writing = {
+    // An acknowledgement means committed and flushed, whatever the server's default says.
+    synchronous_commit: lazy ? "off" : "on",
+    "sluice.recording": traceHours > 0 ? "on" : "off",
+  };
   const hot = open(url, pool, {
-    ...commits,
+    ...writing,
     application_name: name,
     plan_cache_mode: "force_generic_plan",
     enable_seqscan: "off",
@@ -64,12 +74,12 @@ export function connectDatabase({
   });
   // Drizzle replaces the parsers of the client it is given, so it gets one of its own.
   const controlClient = open(url, 2, {
-    ...commits,
+    ...writing,
     application_name: `${name}-control`,
     statement_timeout: "20s",
   });
   const maintenance = open(url, 1, {
-    ...commits,
+    ...writing,
     application_name: `${name}-maintenance`,
     statement_timeout: "120s",
     // For joins over millions of rows, and it is one connection.
@@ -87,6 +97,7 @@ export function connectDatabase({
     sql: hot,
     control: drizzle(controlClient, { schema }),
     maintenance,
+    traceHours,
     close,
     [Symbol.asyncDispose]: close,
   };

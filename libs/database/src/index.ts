@@ -1,5 +1,12 @@
 export { connectDatabase } from "./connect.ts";
-export type { ControlPlane, Database, DatabaseOptions, Sql, Transaction } from "./connect.ts";
+export type {
+  ControlPlane,
+  Database,
+  DatabaseOptions,
+  Fragment,
+  Sql,
+  Transaction,
+} from "./connect.ts";
 export { classifyFailure } from "./failure.ts";
 export type { DatabaseFailure } from "./failure.ts";
 export { numbers, texts } from "./literals.ts";

@@ -38,6 +38,8 @@ import {
   type ReplayRequest,
 } from "./replay/replays.ts";
 import { Topics, type Topic } from "./topics/topics.ts";
+import type { Trace } from "./trace/trace.ts";
+import { Tracer } from "./trace/tracer.ts";
 import { BatchIds } from "./write/batch-ids.ts";
 import { VisibilityChanger } from "./visibility/change-visibility.ts";
 
@@ -80,6 +82,7 @@ export class Engine implements AsyncDisposable {
   readonly database: Database;
   readonly bus: Bus;
   readonly #payloads: Payloads;
+  readonly #tracer: Tracer;
   readonly #observer: Observer;
   readonly #purgeGuard: number;
   #subscriptions: BusSubscription[] = [];
@@ -111,6 +114,7 @@ export class Engine implements AsyncDisposable {
     });
     const payloads = new Payloads(sql);
     this.#payloads = payloads;
+    this.#tracer = new Tracer(database);
     const batchIds = new BatchIds(sql);
     this.handles = new ReceiptHandles(secret);
     this.publisher = new Publisher({
@@ -262,6 +266,11 @@ export class Engine implements AsyncDisposable {
     return queue.fifo
       ? await peekFifo(context, queue, request)
       : await peek(context, queue, request);
+  }
+
+  /** What became of a message. @throws {SluiceError} `message_not_found`, `too_many_requests` */
+  async trace(account: string, messageId: string): Promise<Trace> {
+    return await this.#tracer.trace(account, messageId);
   }
 
   /** Takes a delayed message back. @throws {SluiceError} `queue_not_found`, `message_not_found` */

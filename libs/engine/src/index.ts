@@ -31,6 +31,8 @@ export { ReplayDuty } from "./replay/replay-duty.ts";
 export type { Peeked, PeekRequest } from "./peek/peeked.ts";
 export type { RedriveTask } from "./redrive/redrive-tasks.ts";
 export type { NotificationOptions } from "./envelope/envelopes.ts";
+export type { DeliveryState, Trace, TracedDelivery } from "./trace/trace.ts";
+export { rotateEvents } from "./trace/rotate-events.ts";
 export { noLongerHeld, type MarkedReceipt } from "./receipt-handle/read-handles.ts";
 export type { Received, ReceivedSlice } from "./receive/receive.ts";
 export { bitCharacter } from "./receipt-handle/receipt-handle.ts";

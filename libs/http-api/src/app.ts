@@ -20,6 +20,7 @@ import { addReceiveEndpoint } from "./receive/receive.ts";
 import { addReference } from "./reference/reference.ts";
 import { addSubscriptionEndpoints } from "./subscriptions/subscriptions.ts";
 import { addTopicEndpoints } from "./topics/topics.ts";
+import { addTraceEndpoint } from "./trace/trace.ts";
 import { addVisibilityEndpoint } from "./visibility/visibility.ts";
 
 export interface ApiOptions {
@@ -72,6 +73,7 @@ export function createApi(options: ApiOptions): Api {
   addRedriveEndpoints(api);
   addReplayEndpoints(api);
   addMatchEndpoint(api);
+  addTraceEndpoint(api);
   addCertificate(api);
   addReference(api);
   for (const addProtocol of protocols) addProtocol(api);

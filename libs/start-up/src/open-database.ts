@@ -8,12 +8,18 @@ export interface Start<Config> {
   signal: AbortSignal;
 }
 
+interface Storage {
+  databaseUrl: string;
+  databasePool: number;
+  traceHours: number;
+}
+
 /**
  * Waits for Postgres, brings the schema up to date and connects; the name is shown in `pg_stat_activity`. Lazily for a
  * process that answers nobody: see DatabaseOptions.
  */
 export async function openDatabase(
-  { config, logger, signal }: Start<{ databaseUrl: string; databasePool: number }>,
+  { config, logger, signal }: Start<Storage>,
   name: string,
   { lazy = false } = {},
 ): Promise<Database> {
@@ -22,5 +28,6 @@ export async function openDatabase(
     signal,
     isFinal: (error) => error instanceof UnsuitableDatabaseError,
   });
-  return connectDatabase({ url: config.databaseUrl, pool: config.databasePool, name, lazy });
+  const { databaseUrl: url, databasePool: pool, traceHours } = config;
+  return connectDatabase({ url, pool, name, lazy, traceHours });
 }

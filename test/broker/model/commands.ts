@@ -139,8 +139,9 @@ export const commands = [
   ),
 ];
 
-/** Nothing is lost: what was not acknowledged comes, once everything is visible; then nothing is left. */
+/** Everything is known; nothing is lost: what was not acknowledged comes, once everything is visible; then nothing is left. */
 export async function finish(model: Model, world: World): Promise<void> {
+  await world.expectTraced(model);
   for (const [index, queue] of model.queues.entries()) {
     if (queue.paused) await world.pause(index, false);
     queue.paused = false;
@@ -162,6 +163,7 @@ export async function finish(model: Model, world: World): Promise<void> {
     }
   }
   await world.expectAsModelled(model);
+  await world.expectTraced(model);
   expect(model.queues.flatMap(({ all }) => all)).toEqual([]);
 }
 

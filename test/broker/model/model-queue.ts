@@ -11,7 +11,11 @@ export interface Delivery {
   handle: string | undefined;
   /** Of a dead letter: the queue that it came from. */
   source: ModelQueue | undefined;
+  /** How it left its queue; undefined while it is there. */
+  end: End | undefined;
 }
+
+export type End = "acknowledged" | "deadLettered" | "redriven" | "expired" | "purged" | "cancelled";
 
 export interface ModelSettings {
   name: string;
@@ -47,6 +51,8 @@ export class ModelQueue {
   paused = false;
   /** In order of commit, which is the order of delivery inside a group. */
   #deliveries: Delivery[] = [];
+  /** All that ever were. */
+  readonly #ever: Delivery[] = [];
   readonly #accepted = new Map<string, { messageId: string; at: number }>();
 
   constructor(settings: ModelSettings) {
@@ -55,6 +61,10 @@ export class ModelQueue {
 
   get all(): readonly Delivery[] {
     return this.#deliveries;
+  }
+
+  get ever(): readonly Delivery[] {
+    return this.#ever;
   }
 
   find(messageId: string): Delivery | undefined {
@@ -67,7 +77,7 @@ export class ModelQueue {
     visibleAt: number,
   ): void {
     const { messageId, body, groupId, sentAt } = message;
-    this.#deliveries.push({
+    const delivery: Delivery = {
       messageId,
       body,
       groupId,
@@ -77,6 +87,17 @@ export class ModelQueue {
       receiveCount: 0,
       handle: undefined,
       source: undefined,
+      end: undefined,
+    };
+    this.#deliveries.push(delivery);
+    this.#ever.push(delivery);
+  }
+
+  #remove(end: End, leaves: (delivery: Delivery) => boolean): void {
+    this.#deliveries = this.#deliveries.filter((delivery) => {
+      if (!leaves(delivery)) return true;
+      delivery.end = end;
+      return false;
     });
   }
 
@@ -92,9 +113,7 @@ export class ModelQueue {
 
   /** Drops what is past its retention. */
   expire(now: number): void {
-    this.#deliveries = this.#deliveries.filter(
-      ({ sentAt }) => now - sentAt < this.settings.retention,
-    );
+    this.#remove("expired", ({ sentAt }) => now - sentAt >= this.settings.retention);
   }
 
   isExhausted(delivery: Delivery): boolean {
@@ -140,7 +159,7 @@ export class ModelQueue {
 
   acknowledge(messageId: string, handle: string): string {
     if (this.find(messageId)?.handle !== handle) return "receipt_handle_expired";
-    this.#deliveries = this.#deliveries.filter((delivery) => delivery.messageId !== messageId);
+    this.#remove("acknowledged", (delivery) => delivery.messageId === messageId);
     return "ok";
   }
 
@@ -157,12 +176,12 @@ export class ModelQueue {
   cancel(messageId: string, now: number): boolean {
     const delivery = this.find(messageId);
     if (!delivery || stateOf(delivery, now) !== "delayed") return false;
-    this.#deliveries = this.#deliveries.filter((other) => other !== delivery);
+    this.#remove("cancelled", (other) => other === delivery);
     return true;
   }
 
   purge(): void {
-    this.#deliveries = [];
+    this.#remove("purged", () => true);
   }
 
   /** Takes note of a message that was seen in the dead-letter queue; throws when it must not be there. */
@@ -171,7 +190,7 @@ export class ModelQueue {
     if (!delivery) throw new Error(`${messageId} is a dead letter, but was not in its source`);
     if (delivery.visibleAt > now || !this.isExhausted(delivery))
       throw new Error(`${delivery.body} is a dead letter after ${delivery.receiveCount} receives`);
-    this.#deliveries = this.#deliveries.filter((other) => other !== delivery);
+    this.#remove("deadLettered", (other) => other === delivery);
     const to = this.settings.redrive?.to as ModelQueue;
     to.add(delivery, now);
     (to.find(messageId) as Delivery).source = this;
@@ -191,7 +210,7 @@ export class ModelQueue {
       ({ visibleAt, groupId, source }) =>
         visibleAt <= now && !held.has(groupId ?? "") && (destination ?? source) !== undefined,
     );
-    this.#deliveries = this.#deliveries.filter((delivery) => !moved.includes(delivery));
+    this.#remove("redriven", (delivery) => moved.includes(delivery));
     for (const delivery of moved) (destination ?? delivery.source)?.add(delivery, now);
   }
 

@@ -24,6 +24,11 @@ export const MAX_RECEIVES = 2;
 export const STANDARD = { source: 0, plain: 1, deadLetters: 2, spare: 3 } as const;
 export const FIFO = { source: 4, deadLetters: 5, spare: 6 } as const;
 
+/** Messages of a run that are traced, about. */
+const TRACED = 30;
+/** What a trace calls what the model calls so. */
+const RESTING = { visible: "waiting", inFlight: "inFlight", delayed: "delayed" };
+
 const NEVER = new AbortController().signal;
 const bus = createInProcessBus();
 let runs = 0;
@@ -124,6 +129,32 @@ export class World {
       }));
       expect(byId(await this.#everything(index))).toEqual(byId(modelled));
       expect(await this.broker.counts(this.name(index))).toEqual(queue.counts(model.now));
+    }
+  }
+
+  /** The traces of some messages (a whole run has too many) tell each delivery that the model has had, and how it ended or is. */
+  async expectTraced(model: Model): Promise<void> {
+    const ever = model.queues.flatMap((queue) =>
+      queue.ever.map((delivery) => ({
+        messageId: delivery.messageId,
+        queue: queue.settings.name,
+        state: delivery.end ?? RESTING[stateOf(delivery, model.now)],
+      })),
+    );
+    const ids = [...new Set(ever.map(({ messageId }) => messageId))];
+    const every = Math.ceil(ids.length / TRACED);
+    for (const messageId of ids.filter((_, index) => index % every === 0)) {
+      const { deliveries, complete } = await this.broker.engine.trace(ACCOUNT, messageId);
+      const modelled = ever.filter((delivery) => delivery.messageId === messageId);
+      const traced = deliveries.map(({ queue, state }) => {
+        // What had expired, and was not removed yet, a purge has removed as well.
+        const expired = modelled.some((of) => of.queue === queue && of.state === "expired");
+        return `${queue}: ${expired && state === "purged" ? "expired" : state}`;
+      });
+      expect(traced.sort()).toEqual(
+        modelled.map(({ queue, state }) => `${queue}: ${state}`).sort(),
+      );
+      expect(complete).toBe(true);
     }
   }
 

@@ -1,20 +1,23 @@
 import type { Connection } from "../connection.ts";
 import type { QueueReference, TopicReference } from "../declarations.ts";
+import { MessageAdmin } from "./messages.ts";
 import { QueueAdmin } from "./queues.ts";
 import { SubscriptionAdmin } from "./subscriptions.ts";
 import type { NewSubscriptionSettings, SubscriptionInfo } from "./subscriptions.ts";
 import { TopicAdmin } from "./topics.ts";
 
-/** Creates, reads, changes and deletes topics, queues and subscriptions. */
+/** Creates, reads, changes and deletes topics, queues and subscriptions, and tells what became of messages. */
 export class Admin {
   readonly topics: TopicAdmin;
   readonly queues: QueueAdmin;
   readonly subscriptions: SubscriptionAdmin;
+  readonly messages: MessageAdmin;
 
   constructor(connection: Connection) {
     this.topics = new TopicAdmin(connection);
     this.queues = new QueueAdmin(connection);
     this.subscriptions = new SubscriptionAdmin(connection);
+    this.messages = new MessageAdmin(connection);
   }
 
   /** Feeds the queue with the topic: short for `subscriptions.create(topic, queue, settings)`. */

@@ -4,6 +4,7 @@ import { lockGroupsAt, type FifoPlace } from "../message-group/locks.ts";
 import { slicesAt } from "../message-group/slices-at.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
 import type { SliceMark } from "../receipt-handle/slice-marks.ts";
+import { recordEvents } from "../trace/record-events.ts";
 
 /** Where a mark's handle says that its messages are. */
 export function placeOfMark({ queueId, visibleAt }: SliceMark): FifoPlace {
@@ -38,7 +39,7 @@ async function deleteHeld(
 ): Promise<{ position: number; done: string }[]> {
   return await tx`
     WITH found AS MATERIALIZED (
-      SELECT m.position, s.row, s.account, s.queue_id, s.pending & m.mask AS done, s.pending & ~m.mask AS rest
+      SELECT m.position, s.row, s.account, s.queue_id, s.batch_id, s.sequence, s.pending & m.mask AS done, s.pending & ~m.mask AS rest
       FROM unnest(
         ${numbers(marks.map((mark) => mark.queueId))}::bigint[],
         ${numbers(marks.map((mark) => mark.visibleAt))}::bigint[],
@@ -55,6 +56,8 @@ async function deleteHeld(
       -- The groups are locked: what was found is what is deleted.
       INSERT INTO queue_ledger (account, queue_id, kind, messages)
       SELECT account, queue_id, 'acknowledged', sum(bit_count(done::bit(64))) FROM found GROUP BY account, queue_id
+    ), events AS (
+      ${recordEvents(tx, "acknowledged", tx`(SELECT account, queue_id, batch_id, sequence, done AS mask FROM found)`, ["sequence"])}
     )
     SELECT position::int, bit_or(done) AS done FROM found GROUP BY position`;
 }

@@ -2,6 +2,7 @@ import type { Sql } from "@sluice/database";
 
 import { heldSlices, type AppliedMark, type Lookup } from "../receipt-handle/apply-marks.ts";
 import type { SliceMark } from "../receipt-handle/slice-marks.ts";
+import { recordEvents } from "../trace/record-events.ts";
 
 /**
  * Clears the bits of slices that their receives still hold; a slice with none left goes.
@@ -17,22 +18,24 @@ export async function deleteAcknowledged(
 ): Promise<AppliedMark[]> {
   return await sql<AppliedMark[]>`
     WITH found AS MATERIALIZED (
-      SELECT m.position, s.ctid AS row, s.account, s.queue_id, s.lease, s.pending & m.mask AS done, s.pending & ~m.mask AS rest
+      SELECT m.position, s.ctid AS row, s.account, s.queue_id, s.batch_id, s.lease, s.pending & m.mask AS done, s.pending & ~m.mask AS rest
       FROM ${heldSlices(sql, marks, lookup)}
     ), emptied AS (
       DELETE FROM slices s USING found f
       WHERE f.rest = 0 AND s.ctid = f.row AND s.lease = f.lease AND s.pending = f.done
-      RETURNING f.row, f.account, f.queue_id, f.done
+      RETURNING f.row, f.account, f.queue_id, f.batch_id, f.done
     ), reduced AS (
       UPDATE slices s SET pending = s.pending & ~f.done FROM found f
       WHERE f.rest <> 0 AND s.ctid = f.row AND s.lease = f.lease
         AND s.pending & f.done = f.done AND s.pending & ~f.done <> 0
-      RETURNING f.row, f.account, f.queue_id, f.done
+      RETURNING f.row, f.account, f.queue_id, f.batch_id, f.done
     ), applied AS (
       SELECT * FROM emptied UNION ALL SELECT * FROM reduced
     ), ledger AS (
       INSERT INTO queue_ledger (account, queue_id, kind, messages)
       SELECT account, queue_id, 'acknowledged', sum(bit_count(done::bit(64))) FROM applied GROUP BY account, queue_id
+    ), events AS (
+      ${recordEvents(sql, "acknowledged", sql`(SELECT account, queue_id, batch_id, done AS mask FROM applied)`)}
     )
     SELECT position::int, done, row IN (SELECT row FROM applied) AS applied FROM found`;
 }

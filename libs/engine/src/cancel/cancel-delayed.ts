@@ -1,7 +1,8 @@
 import type { Sql } from "@sluice/database";
 
-import { placeOf } from "../message/message-ids.ts";
+import { placeOf, type MessagePlace } from "../message/message-ids.ts";
 import type { Payloads } from "../receive/payloads.ts";
+import { recordEvents } from "../trace/record-events.ts";
 import { cancelFifo } from "./cancel-fifo.ts";
 
 /** Each try that finds the row changed under its hands is followed by one that sees the change. */
@@ -46,10 +47,25 @@ export async function cancelDelayed(
         SELECT ${queue.account}::bigint, ${queue.id}::bigint, 'cancelled', 1, NULL FROM applied
         UNION ALL
         SELECT ${queue.account}::bigint, ${queue.id}::bigint, 'delayed', -1, date_trunc('minute', visible_at) FROM applied
+      ), events AS (
+        ${recordEvents(sql, "cancelled", cancelled(sql, { queue, place, bit }))}
       )
       SELECT row IN (SELECT row FROM applied) AS applied FROM found`;
     if (!found) return false;
     if (found.applied) return true;
   }
   return false;
+}
+
+function cancelled(
+  sql: Sql,
+  {
+    queue,
+    place,
+    bit,
+  }: { queue: { id: string; account: string }; place: MessagePlace; bit: string },
+) {
+  return sql`(
+          SELECT ${queue.account}::bigint AS account, ${queue.id}::bigint AS queue_id, ${place.batchId}::bigint AS batch_id,
+                 ${bit}::bigint AS mask FROM applied)`;
 }

@@ -3,6 +3,7 @@ import type { Sql } from "@sluice/database";
 import type { MessagePlace } from "../message/message-ids.ts";
 import { lockGroups } from "../message-group/locks.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
+import { recordEvents } from "../trace/record-events.ts";
 
 /** Takes a message back that is still delayed in a FIFO queue. @returns Whether it was there to be taken back. */
 export async function cancelFifo(
@@ -20,7 +21,7 @@ export async function cancelFifo(
     const groups = await lockGroups(tx, [{ queueId: queue.id, groupId: at.group_id }]);
     const cancelled = await tx`
       WITH found AS MATERIALIZED (
-        SELECT ctid AS row, visible_at, pending & ~${mask}::bigint AS rest FROM fifo_slices
+        SELECT ctid AS row, account, queue_id, batch_id, sequence, visible_at, ${mask}::bigint AS mask, pending & ~${mask}::bigint AS rest FROM fifo_slices
         WHERE queue_id = ${queue.id}::bigint AND account = ${queue.account}::bigint AND batch_id = ${batchId}::bigint AND delayed
           AND pending & ${mask}::bigint <> 0 AND visible_at > clock_timestamp()
       ), emptied AS (
@@ -32,6 +33,8 @@ export async function cancelFifo(
         SELECT ${queue.account}::bigint, ${queue.id}::bigint, 'cancelled', 1, NULL FROM found
         UNION ALL
         SELECT ${queue.account}::bigint, ${queue.id}::bigint, 'delayed', -1, date_trunc('minute', visible_at) FROM found
+      ), events AS (
+        ${recordEvents(tx, "cancelled", tx`found`, ["sequence"])}
       )
       SELECT FROM found`;
     await settleGroups(tx, groups);

@@ -2,6 +2,7 @@ import { numbers, texts, type Sql } from "@sluice/database";
 
 import { lockGroups } from "../message-group/locks.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
+import { recordEvents } from "../trace/record-events.ts";
 import type { Expired } from "./delete-expired.ts";
 
 /** Messages of FIFO queues past the retention of their queue, up to a chunk; their groups go on with what comes next. */
@@ -29,7 +30,7 @@ export async function deleteExpiredFifo(sql: Sql, chunk: number): Promise<Expire
           JOIN queues q ON q.id = s.queue_id
           WHERE s.sent_at <= clock_timestamp() - make_interval(secs => q.retention)
           LIMIT ${chunk}::int)
-        RETURNING account, queue_id, pending, receive_count, visible_at
+        RETURNING account, queue_id, batch_id, sequence, pending, receive_count, visible_at
       ), ledger AS (
         INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
         SELECT account, queue_id, 'expired', sum(bit_count(pending::bit(64))), NULL FROM expired GROUP BY account, queue_id
@@ -37,6 +38,8 @@ export async function deleteExpiredFifo(sql: Sql, chunk: number): Promise<Expire
         SELECT account, queue_id, 'delayed', -sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
         FROM expired, clock WHERE receive_count = 0 AND visible_at > now
         GROUP BY account, queue_id, date_trunc('minute', visible_at)
+      ), events AS (
+        ${recordEvents(tx, "expired", tx`(SELECT account, queue_id, batch_id, sequence, pending AS mask FROM expired)`, ["sequence"])}
       )
       SELECT count(*)::int AS slices, coalesce(sum(bit_count(pending::bit(64))), 0)::int AS messages FROM expired`;
     await settleGroups(tx, groups);

@@ -1,5 +1,6 @@
 import type { Sql, Transaction } from "@sluice/database";
 
+import { recordEvents } from "../trace/record-events.ts";
 import { readInOrder } from "./read-in-order.ts";
 
 /** What one statement removed. */
@@ -52,7 +53,7 @@ async function deleteFound(sql: Sql | Transaction, found: ReturnType<Sql>): Prom
       ${found}
     ), expired AS (
       DELETE FROM slices WHERE ctid = ANY(ARRAY(SELECT row FROM found))
-      RETURNING account, queue_id, pending, receive_count, visible_at
+      RETURNING account, queue_id, batch_id, pending, receive_count, visible_at
     ), ledger AS (
       INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
       SELECT account, queue_id, 'expired', sum(bit_count(pending::bit(64))), NULL FROM expired GROUP BY account, queue_id
@@ -60,6 +61,8 @@ async function deleteFound(sql: Sql | Transaction, found: ReturnType<Sql>): Prom
       SELECT account, queue_id, 'delayed', -sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
       FROM expired, clock WHERE receive_count = 0 AND visible_at > now
       GROUP BY account, queue_id, date_trunc('minute', visible_at)
+    ), events AS (
+      ${recordEvents(sql, "expired", sql`(SELECT account, queue_id, batch_id, pending AS mask FROM expired)`)}
     )
     SELECT count(*)::int AS slices, coalesce(sum(bit_count(pending::bit(64))), 0)::int AS messages FROM expired`;
   return row ?? { slices: 0, messages: 0 };

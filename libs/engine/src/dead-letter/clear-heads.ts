@@ -1,10 +1,11 @@
-import { numbers, texts, type Sql } from "@sluice/database";
+import { numbers, texts, type Sql, type Transaction } from "@sluice/database";
 
 import { fromHead } from "../message-group/from-head.ts";
 import { arrivals } from "../message-group/arrivals.ts";
 import { groupRow } from "../message-group/group-row.ts";
 import { lockGroups, lockQueues } from "../message-group/locks.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
+import { recordEvents } from "../trace/record-events.ts";
 
 /** Slices of a group that one transaction looks at. */
 const MAX_SLICES = 1_000;
@@ -50,7 +51,7 @@ export async function clearHeads(
         ) AS k(queue_id, group_id)
         ${groupRow(tx)}
         CROSS JOIN LATERAL (
-          SELECT s.ctid AS row, s.group_id, s.sequence, s.pending, s.visible_at, s.sent_at, s.receive_count FROM fifo_slices s
+          SELECT s.ctid AS row, s.group_id, s.sequence, s.batch_id, s.pending, s.visible_at, s.sent_at, s.receive_count FROM fifo_slices s
           WHERE ${fromHead(tx)}
           ORDER BY s.queue_id, s.group_id, s.sequence, s.pending & -s.pending LIMIT ${MAX_SLICES}::int
         ) s
@@ -73,7 +74,7 @@ export async function clearHeads(
             failure_reason = coalesce(s.failure_reason, 'received ' || s.receive_count
               || CASE s.receive_count WHEN 1 THEN ' time' ELSE ' times' END || ' without being acknowledged')
         FROM numbered n, queue q WHERE s.ctid = n.row
-        RETURNING s.queue_id, s.group_id, s.account, s.sequence, s.visible_at, s.pending
+        RETURNING s.queue_id, s.group_id, s.account, s.batch_id, s.sequence, s.source_queue_id, s.visible_at, s.pending, s.failure_reason
       ), ${arrivals(tx, tx`moved`)}, ledger AS (
         INSERT INTO queue_ledger (account, queue_id, kind, messages)
         SELECT ${account}::bigint, ${queueId}::bigint, 'expired', sum(bit_count(pending::bit(64)))
@@ -82,9 +83,27 @@ export async function clearHeads(
         SELECT account, unnest(ARRAY[${queueId}::bigint, queue_id]), unnest(ARRAY['deadLettered', 'deadLettersIn']),
                sum(bit_count(pending::bit(64)))
         FROM moved GROUP BY account, queue_id
+      ), dead_events AS (
+        ${recordEvents(tx, "deadLettered", deadLetters(tx), ["destination", "sequence", "reason"])}
+      ), expired_events AS (
+        ${recordEvents(tx, "expired", expiredHeads(tx, { queueId, account }))}
       )
       SELECT coalesce(sum(bit_count(pending::bit(64))), 0)::int AS messages FROM moved`;
     await settleGroups(tx, groups);
     return { queueId: target ?? "", messages: moved?.messages ?? 0 };
   });
+}
+
+/** SQL: what was moved, with its place in the dead-letter queue. */
+function deadLetters(tx: Transaction) {
+  return tx`(
+          SELECT account, source_queue_id AS queue_id, queue_id AS to_queue_id, batch_id, pending AS mask, sequence,
+                 failure_reason AS reason FROM moved)`;
+}
+
+/** SQL: what was deleted. */
+function expiredHeads(tx: Transaction, { queueId, account }: { queueId: string; account: string }) {
+  return tx`(
+          SELECT ${account}::bigint AS account, ${queueId}::bigint AS queue_id, batch_id, pending AS mask
+          FROM leaving WHERE is_expired)`;
 }

@@ -9,6 +9,7 @@ import { watchQueues } from "../ledger/watch-queues.ts";
 import type { Observer } from "../observer.ts";
 import { carryOnRedrives } from "../redrive/carry-on-redrives.ts";
 import { ReplayDuty } from "../replay/replay-duty.ts";
+import { rotateEvents } from "../trace/rotate-events.ts";
 import { TableMaintenance } from "../vacuum/maintain-tables.ts";
 import { Dispatcher } from "./dispatcher.ts";
 
@@ -28,6 +29,7 @@ const CLEAN_UP_EVERY = 30_000;
 const THOROUGH_SHARE = 0.04;
 /** The length of a slot of the ledger. */
 const FOLD_EVERY = 5_000;
+const ROTATE_EVERY = 60_000;
 const MAINTAIN_EVERY = 15_000;
 const COUNT_EVERY = 15_000;
 const COUNT_SHARE = 0.05;
@@ -95,6 +97,12 @@ export async function startDispatcher(options: {
       name: "ledger",
       intervalMs: FOLD_EVERY,
       runOnce: () => foldLedger(database.sql),
+      logger,
+    }),
+    createDuty({
+      name: "trace",
+      intervalMs: ROTATE_EVERY,
+      runOnce: () => rotateEvents(database.sql, database.traceHours),
       logger,
     }),
     createDuty({

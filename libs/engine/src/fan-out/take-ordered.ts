@@ -2,6 +2,7 @@ import { numbers, type Sql, type Transaction } from "@sluice/database";
 
 import { limitWaits, lockFanOut, lockGroups, lockQueues } from "../message-group/locks.ts";
 import { fifoDeliveries } from "../send/insert-fifo.ts";
+import { recordEvents } from "../trace/record-events.ts";
 
 /** The batches of a FIFO topic that wait in front, and what its fan-out needs. */
 export interface OrderedBatches {
@@ -122,7 +123,7 @@ async function take(
   return await tx<TakenRow[]>`
     WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
     targets AS MATERIALIZED (
-      SELECT s.id, s.filter_id, array_position(${numbers(filterIds)}::bigint[], s.filter_id) AS filter,
+      SELECT s.id AS subscription_id, s.filter_id, array_position(${numbers(filterIds)}::bigint[], s.filter_id) AS filter,
              coalesce(q.id, d.id) AS queue_id, coalesce(q.fifo, d.fifo) AS fifo, coalesce(q.delay, 0) AS delay,
              coalesce(q.deduplication_scope, d.deduplication_scope) AS deduplication_scope,
              CASE WHEN NOT s.raw_delivery THEN t.name || '/' || s.id END AS envelope,
@@ -166,22 +167,21 @@ async function take(
       FROM taken t CROSS JOIN targets x CROSS JOIN clock WHERE x.queue_id IS NOT NULL
     ), each AS MATERIALIZED (
       SELECT a.queue_id, a.fifo, a.account, a.batch_id, a.sequence AS topic_sequence, a.sent_at, a.visible_at, a.delayed,
-             a.envelope, a.failure_reason, m.bit, m.message_id, m.group_id, m.deduplication_id,
+             a.subscription_id, a.mask IS NULL OR a.mask >> m.bit & 1 = 1 AS accepted, a.envelope, a.failure_reason, m.bit, m.message_id, m.group_id, m.deduplication_id,
              CASE a.deduplication_scope WHEN 'messageGroup' THEN m.group_id ELSE '' END AS scope
       FROM accepted a
       CROSS JOIN LATERAL unnest(a.message_bits, a.message_ids, a.message_group_ids, a.deduplication_ids)
         AS m(bit, message_id, group_id, deduplication_id)
-      WHERE a.mask IS NULL OR a.mask >> m.bit & 1 = 1
     ), messages AS MATERIALIZED (
       -- Where a queue gets a message twice, as that of a subscription and as a dead letter of another, the former comes first.
       SELECT row_number() OVER (ORDER BY queue_id, topic_sequence, failure_reason NULLS FIRST, envelope, bit) AS n,
              account, queue_id, batch_id, bit, message_id, group_id, scope, deduplication_id, sent_at, visible_at, delayed,
-             envelope, failure_reason, NULL::timestamptz AS published_at, '' AS key, 0 AS message_count
-      FROM each WHERE fifo
+             envelope, failure_reason, NULL::timestamptz AS published_at, '' AS key, 0 AS message_count, subscription_id
+      FROM each WHERE fifo AND accepted
     ), ${fifoDeliveries(tx)}, standard AS (
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, group_id, moved, envelope, failure_reason)
       SELECT queue_id, visible_at, batch_id, bit_or(1::bigint << bit), account, sent_at, group_id, delayed, envelope, failure_reason
-      FROM each WHERE NOT fifo
+      FROM each WHERE NOT fifo AND accepted
       GROUP BY queue_id, visible_at, batch_id, topic_sequence, account, sent_at, group_id, delayed, envelope, failure_reason
       ORDER BY queue_id, topic_sequence
       RETURNING account, queue_id, pending, visible_at, moved
@@ -193,12 +193,34 @@ async function take(
       UNION ALL
       SELECT account, queue_id, 'delayed', sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
       FROM standard WHERE moved GROUP BY account, queue_id, date_trunc('minute', visible_at)
+    ), events AS (
+      ${recordEvents(tx, "each its own", fannedOut(tx, topicId), ["topic", "subscription", "sequence", "visibleAt"])}
     )
     SELECT queue_id, count FROM counted
     UNION ALL
     SELECT queue_id, count(*)::int FROM numbered WHERE fresh GROUP BY queue_id
     UNION ALL
     SELECT NULL, count(*)::int FROM taken`;
+}
+
+/**
+ * SQL: what went to a queue, and what a filter kept from it; also batches of topics without subscriptions, so that somebody
+ * knows of them as well.
+ */
+function fannedOut(tx: Transaction, topicId: string) {
+  return tx`(
+        SELECT ${topicId}::bigint AS topic_id, e.* FROM (
+          SELECT 'fannedOut' AS kind, account, batch_id, subscription_id, queue_id, bit_or(1::bigint << bit) AS mask, sequence,
+                 NULL::timestamptz AS visible_at
+          FROM numbered WHERE fresh GROUP BY account, batch_id, subscription_id, queue_id, sequence
+          UNION ALL
+          SELECT CASE WHEN accepted THEN 'fannedOut' ELSE 'refused' END, account, batch_id, subscription_id, queue_id,
+                 bit_or(1::bigint << bit), NULL, CASE WHEN accepted THEN visible_at END
+          FROM each WHERE NOT (fifo AND accepted) GROUP BY accepted, account, batch_id, subscription_id, queue_id, visible_at
+          UNION ALL
+          SELECT 'refused', account, batch_id, NULL, NULL, (SELECT bit_or(1::bigint << bit) FROM unnest(message_bits) bit), NULL, NULL
+          FROM taken WHERE NOT EXISTS (SELECT FROM targets)
+        ) e)`;
 }
 
 interface WaitingRow {

@@ -41,3 +41,8 @@ export function placeOf(messageId: string): MessagePlace | undefined {
   const bit = Number.parseInt(match[1] ?? "", 16) & 0x3f;
   return bit > 62 ? undefined : { batchId: String(Number.parseInt(match[2] ?? "", 16)), bit };
 }
+
+/** When the call was made that an id of ours is of, in ms since the epoch, by the clock of the process that took it. */
+export function timeOf(messageId: string): number {
+  return Number.parseInt(messageId.slice(0, 8) + messageId.slice(9, 13), 16);
+}

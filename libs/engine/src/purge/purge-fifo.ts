@@ -2,6 +2,7 @@ import { texts, type Sql } from "@sluice/database";
 
 import { lockGroups, lockQueues } from "../message-group/locks.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
+import { recordEvents } from "../trace/record-events.ts";
 
 /** Groups that one transaction holds. */
 const GROUPS = 500;
@@ -61,7 +62,7 @@ async function purgeGroups(
           JOIN fifo_slices s ON s.queue_id = ${id}::bigint AND s.group_id = k.group_id AND s.account = ${account}::bigint
           WHERE s.sequence <= ${last}::bigint
           LIMIT ${SLICES}::int)
-        RETURNING pending, receive_count, visible_at
+        RETURNING account, queue_id, batch_id, sequence, pending, receive_count, visible_at
       ), counted AS (
         SELECT count(*)::int AS slices, coalesce(sum(bit_count(pending::bit(64))), 0)::int AS messages FROM purged
       ), ledger AS (
@@ -71,6 +72,8 @@ async function purgeGroups(
         SELECT ${account}::bigint, ${id}::bigint, 'delayed', -sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
         FROM purged, (SELECT clock_timestamp() AS now) clock
         WHERE receive_count = 0 AND visible_at > now GROUP BY date_trunc('minute', visible_at)
+      ), events AS (
+        ${recordEvents(tx, "purged", tx`(SELECT account, queue_id, batch_id, sequence, pending AS mask FROM purged)`, ["sequence"])}
       )
       SELECT slices, messages FROM counted`;
     await settleGroups(tx, locked);

@@ -1,5 +1,6 @@
 import type { Sql } from "@sluice/database";
 
+import { recordEvents } from "../trace/record-events.ts";
 import { readInOrder } from "../clean-up/read-in-order.ts";
 
 /** Slices deleted by one statement. */
@@ -45,7 +46,7 @@ async function purgeChunk(
         ORDER BY visible_at, batch_id LIMIT ${CHUNK}::int FOR UPDATE
       ), purged AS (
         DELETE FROM slices WHERE ctid = ANY(ARRAY(SELECT row FROM chunk))
-        RETURNING pending, receive_count, visible_at
+        RETURNING account, queue_id, batch_id, pending, receive_count, visible_at
       ), counted AS (
         SELECT coalesce(sum(bit_count(pending::bit(64))), 0)::int AS messages FROM purged
       ), ledger AS (
@@ -54,6 +55,8 @@ async function purgeChunk(
         UNION ALL
         SELECT ${account}::bigint, ${id}::bigint, 'delayed', -sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
         FROM purged, clock WHERE receive_count = 0 AND visible_at > now GROUP BY date_trunc('minute', visible_at)
+      ), events AS (
+        ${recordEvents(tx, "purged", tx`(SELECT account, queue_id, batch_id, pending AS mask FROM purged)`)}
       )
       SELECT messages, (SELECT max(visible_at) FROM chunk)::text AS last FROM counted`;
     return row ?? { messages: 0, last: null };

@@ -1,5 +1,6 @@
 import { numbers, type Sql } from "@sluice/database";
 
+import { recordDeadLetters } from "../trace/record-events.ts";
 import { millisecond } from "./find-visible.ts";
 import { quietSlices } from "./quiet-slices.ts";
 import type { ScanReport } from "./scan-floor.ts";
@@ -143,16 +144,15 @@ async function claimBy(
             || CASE receive_count WHEN 1 THEN ' time' ELSE ' times' END || ' without being acknowledged')
       FROM visible v JOIN queue q ON q.id = v.queue_id JOIN dead_letter_queue d ON d.id = q.dead_letter_queue_id
       WHERE v.exhausted AND s.ctid = v.row
-      RETURNING s.account, s.queue_id, s.source_queue_id, s.pending
+      RETURNING s.account, s.queue_id, s.source_queue_id, s.batch_id, s.pending, s.visible_at, s.failure_reason
     ), dead_counted AS (
-      SELECT account, queue_id, source_queue_id, sum(bit_count(pending::bit(64)))::int AS messages
-      FROM dead GROUP BY account, queue_id, source_queue_id
+      SELECT account, queue_id, source_queue_id, sum(bit_count(pending::bit(64)))::int AS messages FROM dead GROUP BY 1, 2, 3
     ), ledger AS (
       INSERT INTO queue_ledger (account, queue_id, kind, messages)
       SELECT account, source_queue_id, 'deadLettered', messages FROM dead_counted
       UNION ALL
       SELECT account, queue_id, 'deadLettersIn', messages FROM dead_counted
-    ), split AS MATERIALIZED (
+    ), events AS (${recordDeadLetters(sql)}), split AS MATERIALIZED (
       SELECT row, (SELECT bit_or(1::bigint << bit) FROM (
                SELECT bit FROM generate_series(0, 62) bit WHERE pending >> bit & 1 = 1
                ORDER BY bit LIMIT max - (upto - messages)) lowest) AS taken

@@ -1,5 +1,7 @@
 import type { Sql } from "@sluice/database";
 
+import { recordEvents } from "../trace/record-events.ts";
+
 export interface MoveResult {
   /** Messages moved by this step. */
   messages: number;
@@ -63,13 +65,15 @@ export async function moveDeadLetters(sql: Sql, taskId: string): Promise<MoveRes
           first_received_at = NULL, source_queue_id = NULL, failure_reason = NULL
       FROM counted c, task
       WHERE s.ctid = c.row AND c.upto <= task.budget AND c.target IN (SELECT id FROM targets)
-      RETURNING s.account, s.queue_id, s.pending
+      RETURNING s.account, task.source_queue_id AS left_queue_id, s.queue_id, s.batch_id, s.pending, s.visible_at
     ), ledger AS (
       INSERT INTO queue_ledger (account, queue_id, kind, messages)
       SELECT account, queue_id, 'redrivenIn', sum(bit_count(pending::bit(64))) FROM moved GROUP BY account, queue_id
       UNION ALL
       SELECT moved.account, task.source_queue_id, 'redriven', sum(bit_count(pending::bit(64)))
       FROM moved, task GROUP BY moved.account, task.source_queue_id
+    ), events AS (
+      ${recordEvents(sql, "redriven", redriven(sql), ["destination", "visibleAt"])}
     ), recorded AS (
       UPDATE redrive_tasks t
       SET moved = t.moved + (SELECT coalesce(sum(bit_count(pending::bit(64))), 0) FROM moved),
@@ -98,6 +102,12 @@ function isLeftToMove(sql: Sql) {
   return sql`s.queue_id = (SELECT source_queue_id FROM task) AND s.account = (SELECT account FROM task)
         AND s.visible_at <= (SELECT created_at FROM task) AND s.sent_at > (SELECT expired FROM task)
         AND (SELECT q.account FROM queues q WHERE q.id = ${target(sql)}) = s.account`;
+}
+
+/** SQL: what left the dead-letter queue, with where it went. */
+function redriven(sql: Sql) {
+  return sql`(
+        SELECT account, left_queue_id AS queue_id, queue_id AS to_queue_id, batch_id, pending AS mask, visible_at FROM moved)`;
 }
 
 /** SQL: the id of the queue that the slice `s` goes to. */

@@ -4,6 +4,7 @@ import { fromHead } from "../message-group/from-head.ts";
 import { arrivals } from "../message-group/arrivals.ts";
 import { lockGroups, lockQueues, type GroupKey } from "../message-group/locks.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
+import { recordEvents } from "../trace/record-events.ts";
 import type { MoveResult } from "./move-dead-letters.ts";
 
 /** Groups and slices that one transaction looks at. */
@@ -104,12 +105,14 @@ async function move(
       SET queue_id = n.target, sequence = n.sequence, visible_at = task.now, lease = 0, receive_count = 0, received_at = NULL,
           first_received_at = NULL, delayed = false, source_queue_id = NULL, failure_reason = NULL
       FROM numbered n, task WHERE s.ctid = n.row
-      RETURNING s.queue_id, s.group_id, s.account, s.sequence, s.visible_at, s.pending
+      RETURNING s.queue_id, s.group_id, s.account, s.batch_id, s.sequence, s.visible_at, s.pending
     ), ${arrivals(tx, tx`moved`)}, ledger AS (
       INSERT INTO queue_ledger (account, queue_id, kind, messages)
       SELECT account, queue_id, 'redrivenIn', sum(bit_count(pending::bit(64))) FROM moved GROUP BY account, queue_id
       UNION ALL
       SELECT account, ${task.source_queue_id}::bigint, 'redriven', sum(bit_count(pending::bit(64))) FROM moved GROUP BY account
+    ), events AS (
+      ${recordEvents(tx, "redriven", redriven(tx, task), ["destination", "sequence"])}
     )
     SELECT queue_id, sum(bit_count(pending::bit(64)))::int AS messages, count(*)::int AS slices FROM moved GROUP BY queue_id`;
   const slices = rows.reduce((sum, row) => sum + row.slices, 0);
@@ -119,6 +122,13 @@ async function move(
     // A step that was cut off by its size has looked at all groups it may, or at all slices.
     more: slices > 0 && (slices === SLICES || groups.length === GROUPS),
   };
+}
+
+/** SQL: what was moved, with its place where it went. */
+function redriven(tx: Transaction, task: Task) {
+  return tx`(
+        SELECT account, ${task.source_queue_id}::bigint AS queue_id, queue_id AS to_queue_id, batch_id, pending AS mask, sequence
+        FROM moved)`;
 }
 
 async function record(tx: Transaction, task: Task, messages: number): Promise<void> {

@@ -1,7 +1,8 @@
-import type { Sql } from "@sluice/database";
+import type { Sql, Transaction } from "@sluice/database";
 
 import { limitWaits, lockGroups, lockQueues } from "../message-group/locks.ts";
 import { fifoDeliveries } from "../send/insert-fifo.ts";
+import { recordEvents } from "../trace/record-events.ts";
 import type { ReplayPage } from "./next-page.ts";
 import { movePast, takePage, type MovedRow } from "./page-steps.ts";
 
@@ -39,8 +40,18 @@ export async function deliverFifo(
           WHERE t.bits & g.mask >> b.bit & 1 = 1
         ), ${fifoDeliveries(tx)}, delivered AS (
           SELECT account, queue_id, count(*)::int AS messages FROM numbered WHERE fresh GROUP BY account, queue_id
+        ), events AS (
+          ${recordEvents(tx, "replayed", replayed(tx), ["topic", "subscription", "sequence"])}
         ), ${movePast(tx, page)}`,
     ]);
     return rows;
   });
+}
+
+/** SQL: what was delivered, with its place in the queue. */
+function replayed(tx: Transaction) {
+  return tx`(
+            SELECT n.account, queue_id, batch_id, bit_or(1::bigint << bit) AS mask, sequence, r.topic_id, r.subscription_id
+            FROM numbered n, replay r WHERE fresh
+            GROUP BY n.account, queue_id, batch_id, sequence, r.topic_id, r.subscription_id)`;
 }

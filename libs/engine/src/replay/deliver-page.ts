@@ -1,5 +1,6 @@
 import type { Sql } from "@sluice/database";
 
+import { recordEvents } from "../trace/record-events.ts";
 import { deliverFifo } from "./deliver-fifo.ts";
 import type { ReplayPage } from "./next-page.ts";
 import { movePast, takePage, type MovedRow } from "./page-steps.ts";
@@ -52,7 +53,7 @@ async function deliverStandard(
       LEFT JOIN LATERAL unnest(t.group_ids, t.group_masks) AS g(group_id, mask) ON true
       WHERE t.bits & coalesce(g.mask, -1) > 0 AND target.queue_id IS NOT NULL
       ORDER BY t.published_at, t.place
-      RETURNING account, queue_id, pending, visible_at, moved
+      RETURNING account, queue_id, batch_id, pending, visible_at, moved
     ), delivered AS (
       SELECT account, queue_id, sum(bit_count(pending::bit(64)))::int AS messages FROM sliced GROUP BY account, queue_id
     ), ledger AS (
@@ -61,5 +62,14 @@ async function deliverStandard(
       UNION ALL
       SELECT account, queue_id, 'delayed', sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
       FROM sliced WHERE moved GROUP BY account, queue_id, date_trunc('minute', visible_at)
+    ), events AS (
+      ${recordEvents(sql, "replayed", replayed(sql), ["topic", "subscription", "visibleAt"])}
     ), ${movePast(sql, page)}`;
+}
+
+/** SQL: what was delivered. */
+function replayed(sql: Sql) {
+  return sql`(
+        SELECT sliced.account, queue_id, batch_id, pending AS mask, visible_at, r.topic_id, r.subscription_id
+        FROM sliced, replay r)`;
 }

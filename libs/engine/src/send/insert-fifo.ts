@@ -2,6 +2,7 @@ import type { Sql, Transaction } from "@sluice/database";
 
 import { arrivals } from "../message-group/arrivals.ts";
 import { lockGroups, lockQueues } from "../message-group/locks.ts";
+import { recordEvents } from "../trace/record-events.ts";
 import type { IdempotencyKey, NewBatch } from "../write/batch-writer.ts";
 import {
   fifoMessageRows,
@@ -62,8 +63,17 @@ async function insert(
       FROM ${fifoMessageRows(tx, messages)}
       JOIN queues q ON q.id = m.target_id AND q.account = m.account
       CROSS JOIN clock
-    ), ${fifoDeliveries(tx)}, ${storeFresh(tx, batches)}, ${rememberCalls(tx, "queue")}
+    ), ${fifoDeliveries(tx)}, events AS (
+      ${recordEvents(tx, "sent", sent(tx), ["sequence"])}
+    ), ${storeFresh(tx, batches)}, ${rememberCalls(tx, "queue")}
     SELECT batch_id, message_id, sequence_number FROM answered ORDER BY n`;
+}
+
+/** SQL: what was stored, with its place in the queue. */
+function sent(tx: Transaction) {
+  return tx`(
+        SELECT account, queue_id, batch_id, bit_or(1::bigint << bit) AS mask, sequence
+        FROM numbered WHERE fresh GROUP BY account, queue_id, batch_id, sequence)`;
 }
 
 /**

@@ -1,6 +1,7 @@
 import { numbers, texts, type Sql } from "@sluice/database";
 
 import { RECORD_SEPARATOR } from "../publish/insert-published.ts";
+import { recordEvents } from "../trace/record-events.ts";
 import type { IdempotencyKey, NewBatch } from "../write/batch-writer.ts";
 import { partsOf } from "../write/parts.ts";
 
@@ -48,13 +49,15 @@ export async function insertSent(
         ${texts(slices.map((slice) => slice.groupId))}::text[]
       ) AS s(position, pending, delay, group_id)
       JOIN input i ON i.position = s.position
-      RETURNING account, queue_id, pending, visible_at, moved
+      RETURNING account, queue_id, batch_id, pending, visible_at, moved
     ), ledger AS (
       INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
       SELECT account, queue_id, 'sent', sum(bit_count(pending::bit(64))), NULL FROM sliced GROUP BY account, queue_id
       UNION ALL
       SELECT account, queue_id, 'delayed', sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
       FROM sliced WHERE moved GROUP BY account, queue_id, date_trunc('minute', visible_at)
+    ), events AS (
+      ${recordEvents(sql, "sent", sql`(SELECT account, queue_id, batch_id, pending AS mask, visible_at FROM sliced)`, ["visibleAt"])}
     ), keys AS (
       INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
       SELECT k.account, k.key, 'queue', k.queue_id, k.message_count, k.stored_call

@@ -11,6 +11,7 @@ export const processConfig = {
 const storage = {
   databaseUrl: variables.databaseUrl,
   databasePool: variables.databasePool,
+  traceHours: variables.traceHours,
   region: variables.region,
   account: variables.account,
 } satisfies ConfigSchema;

@@ -22,6 +22,7 @@ describe("a right environment", () => {
     expect(readConfig(apiConfig, complete)).toEqual({
       databaseUrl: complete.DATABASE_URL,
       databasePool: 8,
+      traceHours: 12,
       natsServers: ["nats://nats:4222"],
       natsPrefix: "sluice",
       host: "127.0.0.1",
@@ -77,6 +78,7 @@ describe("a wrong environment is refused in one line that", () => {
     ["PORT", "80 "],
     ["PORT", "-1"],
     ["DATABASE_POOL", "0"],
+    ["TRACE_HOURS", "49"],
     ["DATABASE_POOL", "1.5"],
     ["SHUTDOWN_TIMEOUT", "soon"],
     ["LOG_LEVEL", "INFO"],

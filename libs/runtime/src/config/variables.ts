@@ -197,3 +197,14 @@ export const purgeGuard = define({
   unit: "seconds",
   default: "0",
 });
+
+export const traceHours = define({
+  name: "TRACE_HOURS",
+  schema: wholeNumber(0, 48),
+  expected: "a whole number, 0 to 48",
+  description:
+    "How long is kept what became of each message, for its trace; 0 records nothing. The same for all processes of an installation. " +
+    "Up to four hours more are on disk.",
+  unit: "hours",
+  default: "12",
+});

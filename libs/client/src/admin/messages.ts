@@ -1,0 +1,113 @@
+import type { Connection } from "../connection.ts";
+
+/** Of a delivery: where it rests, or how it ended. `unknown`: it is not on record that it left, and it was not found. */
+export type TracedState =
+  | "waiting"
+  | "delayed"
+  | "inFlight"
+  | "acknowledged"
+  | "deadLettered"
+  | "redriven"
+  | "expired"
+  | "purged"
+  | "cancelled"
+  | "queueDeleted"
+  | "unknown";
+
+/** A subscription, which may be gone by now. */
+export interface TracedSubscription {
+  readonly id: string;
+  readonly deleted: boolean;
+}
+
+/** The message in one queue; a dead letter and what was redriven are deliveries of their own. */
+export interface TracedDelivery {
+  /** Null when it was deleted so long ago that its name is forgotten. */
+  readonly queue: string | null;
+  /** How and when it came there; absent when that is not on record. */
+  readonly arrival?: {
+    readonly by: "send" | "subscription" | "replay" | "deadLetter" | "redrive";
+    readonly at: Date;
+    /** Of `subscription` and `replay`. */
+    readonly subscription?: TracedSubscription;
+    /** Of `deadLetter` and `redrive`: the queue that it came from. */
+    readonly from?: string | null;
+  };
+  readonly state: TracedState;
+  /** Absent when that is not known. */
+  readonly since?: Date;
+  /** Of `deadLettered` and `redriven`: the queue that it went to. */
+  readonly to?: string | null;
+  /** Why it is, or became, a dead letter. */
+  readonly reason?: string;
+  /** While it is in the queue. */
+  readonly receiveCount?: number;
+  /** Of `inFlight` and `delayed`: when it is visible (again). */
+  readonly visibleAt?: Date;
+}
+
+/** What became of a message, as far as the record of the server goes. */
+export interface MessageTrace {
+  readonly messageId: string;
+  /** That it was published to, while that is there; absent for what was sent straight to a queue. */
+  readonly topic?: string;
+  readonly sentAt: Date;
+  /** `published`: stored, and waits for its fan-out. */
+  readonly state: "published" | "distributed";
+  /** In the order of their arrivals. */
+  readonly deliveries: readonly TracedDelivery[];
+  /** Subscriptions whose filter policy did not accept it. */
+  readonly refusals: readonly { readonly subscription: TracedSubscription; readonly at: Date }[];
+  /** Since when everything is on record; null when nothing is, and only what is stored now is told. */
+  readonly recordedSince: Date | null;
+  /** False when looking through a backlog for it took too long, and was given up. */
+  readonly complete: boolean;
+}
+
+/** Tells what became of messages. */
+export class MessageAdmin {
+  readonly #connection: Connection;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  /**
+   * Which subscriptions and queues a message came to, and what became of it in each. Nothing about it changes.
+   *
+   * Throws `message_not_found` when nothing is known of it: it is older than the record, and in no queue any more.
+   */
+  async trace(messageId: string): Promise<MessageTrace> {
+    const path = `/v1/messages/${encodeURIComponent(messageId)}/trace`;
+    return traceOf(await this.#connection.request({ method: "GET", path }));
+  }
+}
+
+function traceOf(wire: unknown): MessageTrace {
+  const { deliveries, refusals, sentAt, recordedSince, ...rest } = wire as WireTrace;
+  return {
+    ...rest,
+    sentAt: new Date(sentAt),
+    deliveries: deliveries.map(deliveryOf),
+    refusals: refusals.map(({ subscription, at }) => ({ subscription, at: new Date(at) })),
+    recordedSince: recordedSince === null ? null : new Date(recordedSince),
+  };
+}
+
+function deliveryOf({ arrival, since, visibleAt, ...rest }: Wire<TracedDelivery>): TracedDelivery {
+  return {
+    ...rest,
+    ...(arrival && { arrival: { ...arrival, at: new Date(arrival.at) } }),
+    ...(since !== undefined && { since: new Date(since) }),
+    ...(visibleAt !== undefined && { visibleAt: new Date(visibleAt) }),
+  };
+}
+
+type WireTrace = Wire<MessageTrace>;
+
+/** The same with its times as text. */
+type Wire<Value> = Value extends Date
+  ? string
+  : Value extends object
+    ? { [Key in keyof Value]: Wire<Value[Key]> }
+    : Value;

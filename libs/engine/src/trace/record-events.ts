@@ -1,0 +1,68 @@
+import type { Fragment, Sql, Transaction } from "@sluice/database";
+
+/** What can become of messages: how they come to a queue, why they do not, and how they leave it. */
+export type EventKind =
+  | "sent"
+  | "fannedOut"
+  | "replayed"
+  | "refused"
+  | "acknowledged"
+  | "deadLettered"
+  | "redriven"
+  | "expired"
+  | "purged"
+  | "cancelled";
+
+/** Where the source says of each event what kind it is of, in a column `kind`. */
+type Kind = EventKind | "each its own";
+
+/** What else an event tells, by the column of its source. */
+type Detail = "topic" | "subscription" | "destination" | "sequence" | "reason" | "visibleAt";
+
+/**
+ * SQL: an INSERT that records what the statement around it does to messages; nothing on connections that do not record.
+ *
+ * It costs by the row, and a row holds what happened to 64 neighbouring batches at once: under load the acknowledgements of
+ * ten queues, which share a statement, are a row or two for it. No row has more than 32 events: so it is under 2 KB, and stays
+ * in one piece.
+ *
+ * @param source - What follows FROM, with `account`, `batch_id`, `queue_id` and `mask` (the messages, a bit each), and for the
+ * details `topic_id`, `subscription_id`, `to_queue_id`, `sequence`, `reason`, `visible_at`.
+ */
+export function recordEvents(
+  sql: Sql | Transaction,
+  kind: Kind,
+  source: Fragment,
+  details: readonly Detail[] = [],
+): Fragment {
+  const kindOf = kind === "each its own" ? sql`kind` : sql.unsafe(`'${kind}'`);
+  const has = (detail: Detail, columns: Fragment) => (details.includes(detail) ? columns : sql``);
+  return sql`
+      INSERT INTO message_events (
+        account, block, kind, batch_ids, queue_ids, masks
+        ${has("topic", sql`, topic_id`)} ${has("subscription", sql`, subscription_ids`)}
+        ${has("destination", sql`, to_queue_ids`)} ${has("sequence", sql`, sequences`)}
+        ${has("reason", sql`, reasons`)} ${has("visibleAt", sql`, visible_from, visible_until`)})
+      SELECT account, batch_id >> 6, ${kindOf}, array_agg(batch_id), array_agg(queue_id), array_agg(mask)
+        ${has("topic", sql`, topic_id`)} ${has("subscription", sql`, array_agg(subscription_id)`)}
+        ${has("destination", sql`, array_agg(to_queue_id)`)} ${has("sequence", sql`, array_agg(sequence)`)}
+        ${has("reason", sql`, array_agg(reason)`)} ${has("visibleAt", sql`, min(visible_at), max(visible_at)`)}
+      FROM (
+        SELECT source.*, (row_number() OVER (PARTITION BY account, batch_id >> 6) - 1) >> 5 AS chunk
+        FROM ${source} AS source WHERE current_setting('sluice.recording', true) = 'on'
+      ) events
+      GROUP BY account, batch_id >> 6, chunk ${kind === "each its own" ? sql`, kind` : sql``} ${has("topic", sql`, topic_id`)}`;
+}
+
+/**
+ * SQL: the same for dead letters in the statement that claims, a row for each slice: there are seldom any, and the nodes that put
+ * rows together would cost every claim, also one that has no dead letters, another tenth of its time.
+ */
+export function recordDeadLetters(sql: Sql): Fragment {
+  return sql`
+      INSERT INTO message_events (
+        account, block, kind, batch_ids, queue_ids, masks, to_queue_ids, reasons, visible_from, visible_until)
+      SELECT account, batch_id >> 6, 'deadLettered', ARRAY[batch_id], ARRAY[source_queue_id], ARRAY[pending], ARRAY[queue_id],
+             ARRAY[failure_reason], visible_at, visible_at
+      FROM dead WHERE current_setting('sluice.recording', true) = 'on'`;
+}

@@ -344,8 +344,9 @@ describe("a backlog too long to be read", () => {
         RETURNING *
       ), grouped AS (
         INSERT INTO fifo_groups (queue_id, group_id, account, available_at, head_sequence)
-        SELECT queue_id, group_id, account, min(visible_at), min(sequence) FROM input GROUP BY 1, 2, 3
-        ON CONFLICT DO NOTHING
+        SELECT queue_id, group_id, account, min(visible_at), min(sequence) FROM input i
+        WHERE NOT EXISTS (SELECT FROM fifo_groups g WHERE g.queue_id = i.queue_id AND g.group_id = i.group_id)
+        GROUP BY 1, 2, 3
       )
       INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
       SELECT 0, ${id}::bigint, 'sent', count(*), NULL FROM input

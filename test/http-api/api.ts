@@ -106,7 +106,7 @@ export class TestApi implements AsyncDisposable {
       ({ table }) =>
         `SELECT '${table}', md5(string_agg(t::text, ';' ORDER BY t::text)) FROM "${table}" t`,
     );
-    const rows = await this.broker.sql.unsafe(each.join(" UNION ALL ")).values();
+    const rows = await this.broker.sql.unsafe(`${each.join(" UNION ALL ")} ORDER BY 1`).values();
     return JSON.stringify(rows);
   }
 

@@ -20,6 +20,7 @@ const sizes: Record<string, string> = {
   fifo: "--groups 5 --messages 100",
   "fifo-backlog": "--groups 20 --backlog 200",
   filters: "--messages 100",
+  aws: "--messages 50 --queues 2",
   idle: "--long-polls 20 --seconds 1",
   wal: "--messages 200 --queues 2",
   backlog: "--backlog 100,500",

@@ -17,6 +17,9 @@ import {
 
 import type { Assignment, Report } from "./worker.ts";
 
+/** The built program, also when this file runs from its source. */
+const script = fileURLToPath(new URL("../../dist/aws/worker.js", import.meta.url));
+
 export interface AwsWorkload {
   messages: number;
   queues: number;
@@ -120,7 +123,7 @@ async function measure(producer: ChildProcess, consumers: ChildProcess[]): Promi
 }
 
 function startWorker(assignment: Assignment): ChildProcess {
-  const child = fork(fileURLToPath(new URL("worker.js", import.meta.url)));
+  const child = fork(script);
   child.send(assignment);
   return child;
 }

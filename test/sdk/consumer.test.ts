@@ -331,6 +331,22 @@ describe("with a handler of batches", () => {
     expect(await countsOf(connection, numbers)).toEqual(empty);
   });
 
+  test("any number of receivers is no leak to Node", async () => {
+    const warnings: Error[] = [];
+    const note = (warning: Error) => void warnings.push(warning);
+    process.on("warning", note);
+    const numbers = await queueOf(connection, 100);
+    const { options } = noting({ batchSize: 2, receivers: 20 });
+    const consumer = createConsumer(connection, numbers, options);
+    let left = 100;
+    await consumer.runBatches((messages) => {
+      left -= messages.length;
+      if (left === 0) void consumer.stop();
+    });
+    process.off("warning", note);
+    expect(warnings).toEqual([]);
+  });
+
   test("a batch that fails comes back, but for what its handler has settled", async () => {
     const numbers = await queueOf(connection, 10);
     const { failures, options } = noting({ batchSize: 10, backoff: () => 0 });

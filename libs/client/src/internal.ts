@@ -7,3 +7,4 @@ export { Coalescer } from "./coalescer.ts";
 export { pause } from "./pause.ts";
 export { isPromise, locateMismatch } from "./payload.ts";
 export { fullJitter, invalidOption } from "./retry.ts";
+export { stopController } from "./stop-signal.ts";

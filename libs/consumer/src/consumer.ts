@@ -1,3 +1,4 @@
+import { stopController } from "@sluice/client/internal";
 import { SluiceError } from "@sluice/client";
 import type { Connection, QueueDeclaration } from "@sluice/client";
 import { BatchWorkload } from "./batch-workload.ts";
@@ -41,7 +42,7 @@ export class Consumer<Payload> implements AsyncDisposable, AsyncIterable<Receive
   readonly #connection: Connection;
   readonly #queue: QueueDeclaration<never, Payload>;
   readonly #settings: Settings;
-  readonly #stopping = new AbortController();
+  readonly #stopping = stopController();
   #state: ConsumerState = "idle";
   #running: Promise<void> | undefined;
 

@@ -1,3 +1,4 @@
+import { stopController } from "@sluice/client/internal";
 import type { SluiceError } from "@sluice/client";
 import type { Failures, Refused } from "./failures.ts";
 import { HeldMessage } from "./held-message.ts";
@@ -20,7 +21,7 @@ export interface HoldingsOptions {
 export class Holdings implements Holder {
   readonly #options: HoldingsOptions;
   readonly #leases: Leases;
-  readonly #stopping = new AbortController();
+  readonly #stopping = stopController();
 
   constructor(options: HoldingsOptions) {
     this.#options = options;

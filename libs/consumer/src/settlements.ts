@@ -1,5 +1,5 @@
 import type { SluiceError } from "@sluice/client";
-import { Coalescer } from "@sluice/client/internal";
+import { Coalescer, stopController } from "@sluice/client/internal";
 import type { Failures, Refused } from "./failures.ts";
 import type { HeldMessage } from "./held-message.ts";
 import { maxEntries } from "./queue-calls.ts";
@@ -36,7 +36,7 @@ export class Settlements {
   readonly #acks: Coalescer<Outcome>;
   readonly #releases: Coalescer<Outcome>;
   readonly #batches = new Set<Promise<void>>();
-  readonly #giveUp = new AbortController();
+  readonly #giveUp = stopController();
 
   constructor(calls: QueueCalls, failures: Failures) {
     this.#calls = calls;

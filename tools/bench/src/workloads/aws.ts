@@ -6,8 +6,8 @@ const base: AwsWorkload = {
   messages: 5_000,
   queues: 10,
   bodyBytes: 256,
-  publishers: 4,
-  receivers: 1,
+  publishers: 8,
+  receivers: 2,
   consumerProcesses: 1,
 };
 

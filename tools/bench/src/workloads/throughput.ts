@@ -166,9 +166,9 @@ export const width = throughput({
       variant: {
         ...loadOf(bulk, bench),
         queues,
-        // Half a million deliveries, however they are spread; with few queues what one process publishes is the bound.
-        messages:
-          bench.options.messages ?? Math.max(200, Math.min(100_000, Math.floor(500_000 / queues))),
+        // Two million deliveries, however they are spread, so that what a queue costs once is a small part of them; with few
+        // queues what one process publishes is the bound.
+        messages: bench.options.messages ?? Math.min(200_000, Math.floor(2_000_000 / queues)),
       },
     })),
 });

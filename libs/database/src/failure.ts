@@ -47,3 +47,8 @@ function databaseError(error: unknown): unknown {
   const cause = error instanceof Error ? error.cause : undefined;
   return cause === undefined ? error : databaseError(cause);
 }
+
+/** Whether a statement gave up because a lock was not to be had within the `lock_timeout` of its transaction. */
+export function isLockNotAvailable(error: unknown): boolean {
+  return (databaseError(error) as { code?: unknown } | undefined)?.code === "55P03";
+}

@@ -7,7 +7,7 @@ export type {
   Sql,
   Transaction,
 } from "./connect.ts";
-export { classifyFailure } from "./failure.ts";
+export { classifyFailure, isLockNotAvailable } from "./failure.ts";
 export type { DatabaseFailure } from "./failure.ts";
 export { numbers, texts } from "./literals.ts";
 export { migrate, UnsuitableDatabaseError } from "./migrate.ts";

@@ -11,7 +11,7 @@ import { noLongerHeld, readHandles, readReceipts } from "../receipt-handle/read-
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
 import type { MarkedReceipt } from "../receipt-handle/read-handles.ts";
 import { markSlices, sliceKey, type SliceMark } from "../receipt-handle/slice-marks.ts";
-import { bitCount } from "../receive/queue-claimer.ts";
+import { bitCount } from "../message/bits.ts";
 import { GroupCommit } from "../write/group-commit.ts";
 import { acknowledgeFifo } from "./acknowledge-fifo.ts";
 import { deleteAcknowledged } from "./delete-acknowledged.ts";

@@ -2,7 +2,7 @@ import type { Sql, Transaction } from "@sluice/database";
 
 import { placeOf } from "../message/message-ids.ts";
 import type { MessageAttribute } from "../message/message.ts";
-import { bitsOf } from "../receive/queue-claimer.ts";
+import { bitsOf } from "../message/bits.ts";
 
 /** Whose archive. */
 export interface ArchivedTopic {

@@ -1,6 +1,6 @@
+import { isLockNotAvailable } from "@sluice/database";
 import { LRUCache } from "lru-cache";
 
-import { isHeldUp } from "../message-group/locks.ts";
 import type { FanOutContext } from "./fan-out.ts";
 import { masksOf } from "./fan-out.ts";
 import { findOrdered, takeOrdered } from "./take-ordered.ts";
@@ -51,7 +51,7 @@ export class OrderedFanOut {
       } while (run.again);
     } catch (error) {
       // Held by another dispatcher, which may have died: the sweeper comes back to it.
-      if (!isHeldUp(error)) this.#context.observer.failed("fan-out", error);
+      if (!isLockNotAvailable(error)) this.#context.observer.failed("fan-out", error);
     }
     return total;
   }

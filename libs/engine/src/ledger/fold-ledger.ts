@@ -1,4 +1,4 @@
-import type { Sql } from "@sluice/database";
+import { isLockNotAvailable, type Sql } from "@sluice/database";
 
 /** What a slot waits at most for the statements that still write to it, and they for it: else it is folded next time. */
 const LOCK_TIMEOUT = "200ms";
@@ -55,9 +55,7 @@ async function foldSlot(sql: Sql, slot: number): Promise<boolean> {
     });
     return true;
   } catch (error) {
-    if ((error as { code?: unknown }).code === LOCK_NOT_AVAILABLE) return false;
+    if (isLockNotAvailable(error)) return false;
     throw error;
   }
 }
-
-const LOCK_NOT_AVAILABLE = "55P03";

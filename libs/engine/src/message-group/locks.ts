@@ -36,15 +36,10 @@ const FAN_OUT_LOCKS = "576460752303423488";
 
 /** How long a dispatcher waits for whoever holds a queue or a topic; a process that stands still must not hold up others. */
 const LOCK_TIMEOUT = "1s";
-const LOCK_NOT_AVAILABLE = "55P03";
 
-/** From here on each wait of this transaction for a lock ends after a second, with an error that {@link isHeldUp} knows. */
+/** From here on each wait of this transaction for a lock ends after a second, with an error that isLockNotAvailable knows. */
 export async function limitWaits(tx: Transaction): Promise<void> {
   await tx`SELECT set_config('lock_timeout', ${LOCK_TIMEOUT}, true)`;
-}
-
-export function isHeldUp(error: unknown): boolean {
-  return (error as { code?: unknown }).code === LOCK_NOT_AVAILABLE;
 }
 
 /** Waits until nobody else adds messages to these queues; their sequences are then taken in the order of commits. */

@@ -1,7 +1,7 @@
 import type { Sql } from "@sluice/database";
 
 import { sequenceNumberOf } from "../message-group/sequence-number.ts";
-import { bitsOf } from "../receive/queue-claimer.ts";
+import { bitsOf } from "../message/bits.ts";
 import {
   asHandedOut,
   FIRST_BIT,

@@ -1,6 +1,6 @@
 import type { Sql } from "@sluice/database";
 
-import { bitsOf } from "../receive/queue-claimer.ts";
+import { bitsOf } from "../message/bits.ts";
 import {
   asHandedOut,
   FIRST_BIT,

@@ -12,6 +12,7 @@ import {
 } from "./claim.ts";
 import { countInFlight, countInFlightFifo } from "./count-in-flight.ts";
 import { InFlight, MAX_IN_FLIGHT } from "./in-flight.ts";
+import { messagesIn, takeGroups, takeMessages } from "./hand-out.ts";
 import { ScanFloor } from "./scan-floor.ts";
 import type { GroupCommit } from "../write/group-commit.ts";
 
@@ -383,68 +384,4 @@ export class QueueClaimer {
     }
     if (stock.length > 0) this.#options.release(stock);
   }
-}
-
-/** Takes up to `max` messages off the stock; the slice that does not fit whole is shared with the next taker. */
-export function takeMessages(stock: ClaimedSlice[], max: number): ClaimedSlice[] {
-  const taken: ClaimedSlice[] = [];
-  let room = max;
-  while (room > 0) {
-    const slice = stock[0];
-    if (!slice) break;
-    const messages = bitCount(slice.mask);
-    if (messages <= room) {
-      taken.push(slice);
-      stock.shift();
-      room -= messages;
-      continue;
-    }
-    const mask = lowestBits(slice.mask, room);
-    taken.push({ ...slice, mask });
-    stock[0] = { ...slice, mask: slice.mask & ~mask };
-    room = 0;
-  }
-  return taken;
-}
-
-/** Takes the messages of whole groups off the stock, up to `max`: a group is in one hand at a time. */
-export function takeGroups(stock: ClaimedSlice[], max: number): ClaimedSlice[] {
-  const taken: ClaimedSlice[] = [];
-  const left: ClaimedSlice[] = [];
-  let room = max;
-  for (const slices of byGroup(stock)) {
-    const messages = messagesIn(slices);
-    if (messages > room) {
-      left.push(...slices);
-      continue;
-    }
-    taken.push(...slices);
-    room -= messages;
-  }
-  stock.splice(0, stock.length, ...left);
-  return taken;
-}
-
-function messagesIn(slices: readonly ClaimedSlice[]): number {
-  return slices.reduce((sum, slice) => sum + bitCount(slice.mask), 0);
-}
-
-/** The positions of the bits that are set, lowest first. */
-export function bitsOf(mask: bigint): number[] {
-  const bits: number[] = [];
-  let low = Number(mask & 0xffff_ffffn);
-  let high = Number(mask >> 32n);
-  for (; low !== 0; low = (low & (low - 1)) >>> 0) bits.push(31 - Math.clz32(low & -low));
-  for (; high !== 0; high = (high & (high - 1)) >>> 0) bits.push(63 - Math.clz32(high & -high));
-  return bits;
-}
-
-export function bitCount(mask: bigint): number {
-  return bitsOf(mask).length;
-}
-
-function lowestBits(mask: bigint, count: number): bigint {
-  return bitsOf(mask)
-    .slice(0, count)
-    .reduce((sum, bit) => sum | (1n << BigInt(bit)), 0n);
 }

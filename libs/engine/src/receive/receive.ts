@@ -12,7 +12,7 @@ import { changeFifo } from "../visibility/change-fifo.ts";
 import { moveDeadlines } from "../visibility/change-visibility.ts";
 import type { ClaimedSlice } from "./claim.ts";
 import type { Payloads } from "./payloads.ts";
-import { bitCount, bitsOf } from "./queue-claimer.ts";
+import { bitCount, bitsOf } from "../message/bits.ts";
 import { WaitingRoom } from "./waiting-room.ts";
 
 export interface ReceiveOptions {

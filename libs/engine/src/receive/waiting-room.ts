@@ -62,8 +62,9 @@ export class WaitingRoom {
   constructor(options: WaitingRoomOptions) {
     this.#options = options;
     this.#stragglers = new StragglerSearch(options.sql);
-    // One message a publish to ten queues (`npm run bench -- small latency`): with a statement for each queue 10,100 deliveries/s
-    // and a median of 30 ms, with one for all 12,400 and 20 ms; with two or four of those at once 8,600 and 5,100.
+    // One message a publish to ten queues (`npm run bench -- small`): claims take half of the time in Postgres that a statement for
+    // each queue takes (6.0 and 11.7 s for 400,000 deliveries). Two or three of them at once deliver no more (10,000 and 9,600/s, one
+    // 10,100).
     this.#claims = new GroupCommit({
       write: (requests) => claim(options.sql, requests),
       weigh: ({ slices }) => slices,

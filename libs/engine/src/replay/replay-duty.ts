@@ -1,10 +1,9 @@
 import type { Bus } from "@sluice/bus";
-import type { Sql } from "@sluice/database";
+import { isLockNotAvailable, type Sql } from "@sluice/database";
 
 import { evaluate } from "../fan-out/evaluate.ts";
 import { Filters } from "../fan-out/filters.ts";
 import type { Observer } from "../observer.ts";
-import { isHeldUp } from "../message-group/locks.ts";
 import { Payloads } from "../receive/payloads.ts";
 import { deliverPage, type DeliverResult } from "./deliver-page.ts";
 import { nextPage, runningReplays, type ReplayPage } from "./next-page.ts";
@@ -46,7 +45,7 @@ export class ReplayDuty {
     try {
       return await deliverPage(this.#options.sql, page, await this.#masks(page));
     } catch (error) {
-      if (!isHeldUp(error)) throw error;
+      if (!isLockNotAvailable(error)) throw error;
       return { messages: 0, queueIds: [], more: false };
     }
   }

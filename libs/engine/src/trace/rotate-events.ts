@@ -1,4 +1,4 @@
-import type { Sql } from "@sluice/database";
+import { isLockNotAvailable, type Sql } from "@sluice/database";
 
 /** What a slot waits at most for a trace that reads it: else it is emptied next time. */
 const LOCK_TIMEOUT = "200ms";
@@ -29,8 +29,6 @@ export async function rotateEvents(sql: Sql, hours: number): Promise<number> {
   return emptied;
 }
 
-const LOCK_NOT_AVAILABLE = "55P03";
-
 async function empty(sql: Sql, slot: number): Promise<boolean> {
   try {
     await sql.begin(async (tx) => {
@@ -39,7 +37,7 @@ async function empty(sql: Sql, slot: number): Promise<boolean> {
     });
     return true;
   } catch (error) {
-    if ((error as { code?: unknown }).code === LOCK_NOT_AVAILABLE) return false;
+    if (isLockNotAvailable(error)) return false;
     throw error;
   }
 }

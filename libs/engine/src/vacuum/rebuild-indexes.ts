@@ -1,4 +1,4 @@
-import type { Sql } from "@sluice/database";
+import { isLockNotAvailable, type Sql } from "@sluice/database";
 
 import { HOT_TABLES } from "./vacuum-tables.ts";
 
@@ -79,7 +79,7 @@ async function rebuildAtOnce(sql: Sql, index: string): Promise<boolean> {
     });
     return true;
   } catch (error) {
-    if ((error as { code?: unknown }).code === LOCK_NOT_AVAILABLE) return false;
+    if (isLockNotAvailable(error)) return false;
     throw error;
   }
 }
@@ -96,5 +96,3 @@ async function dropLeftOver(sql: Sql): Promise<void> {
       AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.relid = t.oid)`;
   for (const { name } of rows) await sql`DROP INDEX CONCURRENTLY IF EXISTS ${sql(name)}`;
 }
-
-const LOCK_NOT_AVAILABLE = "55P03";

@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 
+import { bitCount, bitsOf } from "../message/bits.ts";
 import type { ClaimedSlice } from "./claim.ts";
-import { bitCount, bitsOf, takeMessages } from "./queue-claimer.ts";
+import { takeMessages } from "./hand-out.ts";
 
 const mask = fc.bigInt({ min: 1n, max: 2n ** 63n - 1n });
 

@@ -5,6 +5,7 @@ import { commonError, type Service } from "./errors.ts";
 import type { StructureShape } from "./model/shape.ts";
 import { snsActions, type SnsActionName, type SnsInput } from "./model/sns.ts";
 import { sqsActions, type SqsActionName, type SqsInput } from "./model/sqs.ts";
+import type { AwsRequest } from "./request.ts";
 import { snsHandlers } from "./sns/actions.ts";
 import { sqsHandlers } from "./sqs/actions.ts";
 import { parseForm, type FormNode } from "./wire/form.ts";
@@ -32,8 +33,8 @@ export function actionOfTarget(target: string | undefined, body: Buffer): Reques
 }
 
 /** The parameters of a Query request: in the URL, in the body, or in both. @throws {AwsError} `MalformedInput` */
-export function readForm(url: URL, body: Buffer): FormNode {
-  return parseForm(url.search.slice(1), textOf(body));
+export function readForm(query: string, body: Buffer): FormNode {
+  return parseForm(query, textOf(body));
 }
 
 /** Which service a Query request is for: by its version, else by what only one of them has. */
@@ -49,7 +50,10 @@ export function serviceOfForm({ children }: FormNode): Service {
  * The action of a request in the Query protocol; on the path of a queue its URL need not be among the parameters.
  * @throws {AwsError} `MissingAction`, `InvalidAction`
  */
-export function actionOfForm(form: FormNode, url: URL): RequestedAction {
+export function actionOfForm(
+  form: FormNode,
+  at: Pick<AwsRequest, "origin" | "path">,
+): RequestedAction {
   const name = form.children.get("Action")?.value;
   if (name === undefined || name === "")
     throw commonError("MissingAction", "The request must contain the parameter Action.");
@@ -60,7 +64,7 @@ export function actionOfForm(form: FormNode, url: URL): RequestedAction {
     );
   }
   if (!isActionOf(sqsActions, name)) throw unknownAction(name);
-  addQueueUrl(form, url);
+  addQueueUrl(form, at);
   return requested("sqs", name, sqsActions[name], (call) =>
     runSqs(name, call, inputFromForm("sqs", sqsActions[name].input, form)),
   );
@@ -97,9 +101,12 @@ function parsedJson(body: Buffer): unknown {
   return body.length === 0 ? {} : parseJson(textOf(body));
 }
 
-function addQueueUrl({ children }: FormNode, { origin, pathname }: URL): void {
-  if (pathname === "/" || children.has("QueueUrl")) return;
-  children.set("QueueUrl", { value: origin + pathname, children: new Map() });
+function addQueueUrl(
+  { children }: FormNode,
+  { origin, path }: Pick<AwsRequest, "origin" | "path">,
+): void {
+  if (path === "/" || children.has("QueueUrl")) return;
+  children.set("QueueUrl", { value: origin + path, children: new Map() });
 }
 
 function isActionOf<Actions extends object>(

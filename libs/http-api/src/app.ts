@@ -13,6 +13,7 @@ import { addMatchEndpoint } from "./match/match.ts";
 import { addWriteEndpoints } from "./messages/write.ts";
 import { addQueueEndpoints } from "./queues/queues.ts";
 import { addPeekEndpoint } from "./peek/peek.ts";
+import type { Protocol } from "./protocol.ts";
 import { addPurgeEndpoints } from "./purge/purge.ts";
 import { addRedriveEndpoints } from "./redrive/redrive.ts";
 import { addReplayEndpoints } from "./replay/replay.ts";
@@ -32,19 +33,24 @@ export interface ApiOptions {
   health: Hono;
   /** Who may call; absent: everybody, for `account`. */
   accessKeys?: AccessKeys | undefined;
-  /** Other protocols on the same port; each adds its own routes, and its own authentication. */
-  protocols?: readonly ((api: Api) => void)[];
+  /** Other protocols on the same port. */
+  protocols?: readonly Protocol[];
   /** Told about every request once it is answered. */
-  onRequest?: (request: { method: string; route: string; status: number; seconds: number }) => void;
+  onRequest?: RequestObserver;
 }
+
+export type RequestObserver = (request: {
+  method: string;
+  route: string;
+  status: number;
+  seconds: number;
+}) => void;
 
 /** The native API as a Hono app: every endpoint of `/v1`, its OpenAPI document, the reference and health. */
 export function createApi(options: ApiOptions): Api {
   const { engine, account, logger, health, accessKeys, protocols = [], onRequest } = options;
   const api: Api = new OpenAPIHono<ApiEnv>();
-  const report = (error: unknown) => {
-    logger.error({ event: "request.failed", err: error }, "a request failed on our side");
-  };
+  const report = reporter(logger);
 
   api.use(async (c, next) => {
     const started = performance.now();
@@ -76,7 +82,7 @@ export function createApi(options: ApiOptions): Api {
   addTraceEndpoint(api);
   addCertificate(api);
   addReference(api);
-  for (const addProtocol of protocols) addProtocol(api);
+  for (const protocol of protocols) protocol.addTo(api);
   api.route("/", health);
 
   api.notFound((c) => noSuchRoute(c, api));
@@ -86,6 +92,13 @@ export function createApi(options: ApiOptions): Api {
     return errorResponse(c, known);
   });
   return api;
+}
+
+/** Logs an error that is ours. */
+export function reporter(logger: Logger): (error: unknown) => void {
+  return (error) => {
+    logger.error({ event: "request.failed", err: error }, "a request failed on our side");
+  };
 }
 
 /** The pattern that answered, for metrics: bounded, unlike paths. */

@@ -50,7 +50,8 @@ export function textOf(bytes: Buffer): string {
   return bytes.toString("utf8");
 }
 
-async function readIncoming(incoming: IncomingMessage): Promise<Buffer> {
+/** @throws {SluiceError} `request_too_large`, `malformed_json` */
+export async function readIncoming(incoming: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;
   // Left open when we stop in its middle: the answer goes out on the same connection.

@@ -1,7 +1,9 @@
 import type { AddressInfo, Socket } from "node:net";
-import type { Server, ServerResponse } from "node:http";
+import { createServer, type Server, type ServerResponse } from "node:http";
 
-import { createAdaptorServer } from "@hono/node-server";
+import { getRequestListener } from "@hono/node-server";
+
+import type { DirectWay } from "./protocol.ts";
 
 export interface HttpServer {
   /** `http://127.0.0.1:4566` */
@@ -14,6 +16,8 @@ export interface HttpServer {
 
 export interface ServeOptions {
   fetch: (request: Request, env: never) => Response | Promise<Response>;
+  /** Asked first about each request; what it does not take is fetched. */
+  directWay?: DirectWay | undefined;
   host: string;
   /** 0 takes any free port. */
   port: number;
@@ -27,10 +31,10 @@ export interface ServeOptions {
  * @throws the error of `listen`: `EADDRINUSE` when the port is taken, `EACCES` when it may not be used.
  */
 export async function serve(options: ServeOptions): Promise<HttpServer> {
-  const { fetch, host, port, maxConnections } = options;
-  const server = createAdaptorServer({
-    fetch: fetch as Parameters<typeof createAdaptorServer>[0]["fetch"],
-    serverOptions: {
+  const { fetch, directWay, host, port, maxConnections } = options;
+  const answer = getRequestListener(fetch as Parameters<typeof getRequestListener>[0]);
+  const server = createServer(
+    {
       // A client that drips its headers or body must not hold a socket for minutes.
       headersTimeout: 10_000,
       requestTimeout: 60_000,
@@ -40,7 +44,10 @@ export async function serve(options: ServeOptions): Promise<HttpServer> {
       keepAliveTimeout: 75_000,
       maxHeaderSize: 16 * 1024,
     },
-  }) as Server;
+    (incoming, outgoing) => {
+      if (!directWay?.(incoming, outgoing)) void answer(incoming, outgoing);
+    },
+  );
   if (maxConnections !== undefined) server.maxConnections = maxConnections;
   const unused = unusedConnections(server);
   const open = openAnswers(server);

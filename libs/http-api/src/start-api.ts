@@ -12,9 +12,10 @@ import {
 import type { Logger } from "@sluice/runtime";
 import type { Registry } from "prom-client";
 
-import { createApi, type ApiOptions } from "./app.ts";
+import { createApi, reporter, type ApiOptions } from "./app.ts";
 import { healthEndpoints } from "./health/health.ts";
 import { requestMetrics } from "./metrics.ts";
+import { firstOf } from "./protocol.ts";
 import { serve } from "./serve.ts";
 
 export interface StartApiOptions {
@@ -62,6 +63,7 @@ export async function startApi(options: StartApiOptions): Promise<RunningApi> {
       // Without hints everything still works, only later: a reason to look, not to take the process out of service.
     },
   });
+  const onRequest = requestMetrics(metrics);
   const api = createApi({
     engine,
     account,
@@ -69,9 +71,11 @@ export async function startApi(options: StartApiOptions): Promise<RunningApi> {
     health,
     accessKeys,
     protocols,
-    onRequest: requestMetrics(metrics),
+    onRequest,
   });
-  const server = await serve({ fetch: api.fetch, host, port, maxConnections });
+  const surroundings = { engine, account, report: reporter(logger), onRequest };
+  const directWay = firstOf(protocols.flatMap((each) => each.directWay?.(surroundings) ?? []));
+  const server = await serve({ fetch: api.fetch, directWay, host, port, maxConnections });
   return {
     url: server.url,
     stop: async () => {

@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { bitCharacter, type Received, type ReceivedSlice } from "@sluice/engine";
+import type { HttpBindings } from "@hono/node-server";
 import type { Context } from "hono";
 
 import { endpoint, type Api } from "../endpoint.ts";
@@ -138,7 +139,14 @@ export function addReceiveEndpoint(api: Api): void {
 /** Aborted when the client hangs up before the whole answer was handed to the network, or when its key is disabled. */
 export function goneSignal(c: Context<ApiEnv>): AbortSignal {
   const outgoing = c.env?.outgoing;
-  if (!outgoing) return c.req.raw.signal;
+  return outgoing ? goneBefore(outgoing, c.var.watchKey) : c.req.raw.signal;
+}
+
+/** The same of an answer that does not go by Hono. */
+export function goneBefore(
+  outgoing: HttpBindings["outgoing"],
+  watchKey: ApiEnv["Variables"]["watchKey"],
+): AbortSignal {
   const { socket } = outgoing;
   const gone = new AbortController();
   let written = false;
@@ -146,7 +154,7 @@ export function goneSignal(c: Context<ApiEnv>): AbortSignal {
     // Node says so also of an answer that was still in its buffers when the connection broke.
     written = socket !== null && !socket.destroyed && socket.errored === null;
   });
-  const endWatch = c.var.watchKey?.(() => {
+  const endWatch = watchKey?.(() => {
     gone.abort();
   });
   outgoing.once("close", () => {
@@ -158,7 +166,7 @@ export function goneSignal(c: Context<ApiEnv>): AbortSignal {
 
 /** A client that goes away before the answer is written gets nothing: the messages are visible again at once. */
 export function releaseUnlessRead(
-  c: Context<ApiEnv>,
+  c: { var: Pick<ApiEnv["Variables"], "report"> },
   received: Pick<Received, "release">,
   signal: AbortSignal,
 ): void {

@@ -1,0 +1,103 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+
+import {
+  goneBefore,
+  MAX_BODY_BYTES,
+  readIncoming,
+  type DirectWay,
+  type Surroundings,
+} from "@sluice/http-api";
+
+import { countHeaders, type AwsRequest } from "./request.ts";
+import type { AwsAnswer } from "./wire/answer.ts";
+
+/**
+ * The way of nearly all calls: from Node's request to its response, without Hono and without the objects of the fetch API
+ * between. It decides nothing but which requests are plain enough; those that are not come to the same answer by their routes.
+ */
+export function directWay(
+  surroundings: Surroundings,
+  answer: (request: AwsRequest) => Promise<AwsAnswer>,
+): DirectWay {
+  return (incoming, outgoing) => {
+    if (!isPlain(incoming)) return false;
+    const started = performance.now();
+    const answered = answer(requestFrom(incoming, outgoing, surroundings)).then((made) => {
+      surroundings.onRequest({
+        method: "POST",
+        route: incoming.url === "/" ? "/" : "unknown",
+        status: made.status,
+        seconds: (performance.now() - started) / 1_000,
+      });
+      write(outgoing, made);
+    });
+    answered.catch(surroundings.report);
+    return true;
+  };
+}
+
+const PATH = /^\/(\d{12}\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)?$/;
+const HOST = /^[a-z0-9._-]+(:\d{1,5})?$/;
+
+/** A POST with nothing in its URL or headers that more than one reading is possible of, and a body of a known length. */
+function isPlain({ method, url = "", headers }: IncomingMessage): boolean {
+  return (
+    method === "POST" &&
+    PATH.test(url) &&
+    HOST.test(headers.host ?? "") &&
+    Number(headers["content-length"] ?? Infinity) <= MAX_BODY_BYTES &&
+    headers["transfer-encoding"] === undefined &&
+    headers["content-encoding"] === undefined
+  );
+}
+
+function requestFrom(
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  { engine, account, report }: Surroundings,
+): AwsRequest {
+  const { url: path = "", headers } = incoming;
+  return {
+    engine,
+    account,
+    report,
+    origin: originOf(headers.host ?? ""),
+    path,
+    query: "",
+    header: (name) => headers[name] as string | undefined,
+    readBody: () => readIncoming(incoming),
+    signed: (body) => ({
+      method: "POST",
+      path,
+      headers: signedHeadersOf(incoming.rawHeaders),
+      authorizations: countHeaders(incoming.rawHeaders, "authorization"),
+      body,
+    }),
+    gone: (watchKey) => goneBefore(outgoing, watchKey),
+  };
+}
+
+let last = { host: "", origin: "" };
+
+/** The form that a URL gives a host (`127.1`, say); clients come with the same one again and again. */
+function originOf(host: string): string {
+  if (last.host !== host) last = { host, origin: new URL(`http://${host}`).origin };
+  return last.origin;
+}
+
+/** By lower-case name; what comes several times is one list, as in the objects of the fetch API. */
+function signedHeadersOf(raw: readonly string[]): Map<string, string> {
+  const headers = new Map<string, string>();
+  for (let index = 0; index < raw.length; index += 2) {
+    const name = (raw[index] ?? "").toLowerCase();
+    const value = raw[index + 1] ?? "";
+    const before = headers.get(name);
+    headers.set(name, before === undefined ? value : `${before}, ${value}`);
+  }
+  return headers;
+}
+
+function write(outgoing: ServerResponse, { status, headers, body }: AwsAnswer): void {
+  outgoing.writeHead(status, { ...headers, "content-length": Buffer.byteLength(body) });
+  outgoing.end(body);
+}

@@ -1,9 +1,9 @@
-import { createHash } from "node:crypto";
+import { createHash, hash } from "node:crypto";
 
 import type { MessageAttribute } from "@sluice/engine";
 
 export function md5(text: string): string {
-  return createHash("md5").update(text).digest("hex");
+  return hash("md5", text);
 }
 
 /**
@@ -13,21 +13,21 @@ export function md5(text: string): string {
 export function md5OfAttributes(attributes: Record<string, MessageAttribute>): string | undefined {
   const names = Object.keys(attributes).sort();
   if (names.length === 0) return undefined;
-  const hash = createHash("md5");
+  const digest = createHash("md5");
   const add = (bytes: Buffer) => {
     const length = Buffer.allocUnsafe(4);
     length.writeUInt32BE(bytes.length);
-    hash.update(length).update(bytes);
+    digest.update(length).update(bytes);
   };
   for (const name of names) {
     const { type, value } = attributes[name] as MessageAttribute;
     const isBinary = type.startsWith("Binary");
     add(Buffer.from(name));
     add(Buffer.from(type));
-    hash.update(isBinary ? BINARY : TEXT);
+    digest.update(isBinary ? BINARY : TEXT);
     add(Buffer.from(value, isBinary ? "base64" : "utf8"));
   }
-  return hash.digest("hex");
+  return digest.digest("hex");
 }
 
 const TEXT = Buffer.from([1]);

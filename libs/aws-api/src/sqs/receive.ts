@@ -1,12 +1,16 @@
-import { bitCharacter, type MessageAttribute, type ReceivedSlice } from "@sluice/engine";
+import { bitCharacter, type ReceivedSlice } from "@sluice/engine";
 
 import type { Call } from "../call.ts";
 import { sequenceNumbersOf } from "../contract.ts";
 import { invalidValue, sqsError } from "../errors.ts";
-import { awsAttribute } from "../message/attributes.ts";
-import { md5, md5OfAttributes } from "../message/md5.ts";
+import { keptMessage, shownAttributes, type KeptMessage } from "../message/kept-messages.ts";
 import type { SqsInput } from "../model/sqs.ts";
 import { queueArn, queueOfUrl } from "../names/queue-address.ts";
+import {
+  ReceivedMessages,
+  type ReceivedMessage,
+  type SystemAttributes,
+} from "./received-messages.ts";
 import { ID_TEXT } from "./send.ts";
 
 const SYSTEM_ATTRIBUTES = new Set([
@@ -28,16 +32,6 @@ interface Selection {
   attribute: (name: string) => boolean;
 }
 
-/** A stored line, parsed; see serializeMessage. */
-interface StoredMessage {
-  messageId: string;
-  body: string;
-  attributes: Record<string, MessageAttribute>;
-  groupId?: string;
-  deduplicationId?: string;
-  traceHeader?: string;
-}
-
 export async function receiveMessage(call: Call, input: SqsInput<"ReceiveMessage">) {
   checkLimits(input);
   const selection = selectionOf(input);
@@ -52,49 +46,29 @@ export async function receiveMessage(call: Call, input: SqsInput<"ReceiveMessage
   const received = await call.engine.receiver.receive(call.account, name, options);
   if (received.messages === 0) return {};
   call.releaseUnlessRead(received);
-  const messages: object[] = [];
+  const messages: ReceivedMessage[] = [];
   for (const slice of received.slices) {
     const shared = await sharedAttributes(call, slice, selection);
+    const ofAll = written(shared);
     const numbers = sequenceNumbersOf(slice);
     slice.lines.forEach((line, index) => {
-      const stored = JSON.parse(`{${line}}`) as StoredMessage;
-      const handle = slice.handlePrefix + bitCharacter(slice.bits[index] ?? 0);
-      const own = ownAttributes(stored, numbers[index], selection);
-      messages.push(shownMessage(stored, handle, { ...shared, ...own }, selection));
+      const bit = slice.bits[index] ?? 0;
+      const kept = keptMessage(line, { batch: slice.batch, bit });
+      const own = ownAttributes(kept, numbers[index], selection);
+      messages.push({
+        kept,
+        handle: slice.handlePrefix + bitCharacter(bit),
+        system: own ? written({ ...shared, ...own }) : ofAll,
+        attributes: shownAttributes(kept, selection.attribute),
+      });
     });
   }
-  return { Messages: messages };
+  return new ReceivedMessages(messages);
 }
 
-function shownMessage(
-  { messageId, body, attributes }: StoredMessage,
-  handle: string,
-  system: Record<string, string>,
-  selection: Selection,
-): object {
-  const names = Object.keys(attributes).filter(selection.attribute);
-  const message = {
-    MessageId: messageId,
-    ReceiptHandle: handle,
-    MD5OfBody: md5(body),
-    Body: body,
-    ...(hasKeys(system) && { Attributes: system }),
-  };
-  if (names.length === 0) return message;
-  const selected = Object.fromEntries(
-    names.map((name) => [name, attributes[name] as MessageAttribute]),
-  );
-  return {
-    ...message,
-    MD5OfMessageAttributes: md5OfAttributes(selected),
-    MessageAttributes: Object.fromEntries(
-      Object.entries(selected).map(([name, attribute]) => [name, awsAttribute(attribute)]),
-    ),
-  };
-}
-
-function hasKeys(object: object): boolean {
-  return Object.keys(object).length > 0;
+function written(values: Record<string, string>): SystemAttributes | undefined {
+  const json = JSON.stringify(values);
+  return json === "{}" ? undefined : { values, json };
 }
 
 /** System attributes that all messages of a slice have in common. */
@@ -118,14 +92,15 @@ async function sharedAttributes(
   return shown;
 }
 
+/** Those that a message has for itself, if it has any. */
 function ownAttributes(
-  { groupId, deduplicationId, traceHeader }: StoredMessage,
+  { groupId, deduplicationId, traceHeader }: KeptMessage,
   sequenceNumber: string | undefined,
   { system }: Selection,
-): Record<string, string> {
-  const shown: Record<string, string> = {};
+): Record<string, string> | undefined {
+  let shown: Record<string, string> | undefined;
   const add = (name: string, value: string | undefined) => {
-    if (value !== undefined && system(name)) shown[name] = value;
+    if (value !== undefined && system(name)) (shown ??= {})[name] = value;
   };
   add("MessageGroupId", groupId);
   add("MessageDeduplicationId", deduplicationId);

@@ -36,6 +36,8 @@ export interface ReceivedSlice {
   /** Serialised messages (see serializeMessage); the handle of `lines[i]` is `handlePrefix + bitCharacter(bits[i])`. */
   lines: string[];
   bits: number[];
+  /** All lines of their batch, `batch[bits[i]]` being `lines[i]`: the same array for every queue. Undefined inside notifications. */
+  batch: readonly string[] | undefined;
   /** The same messages as JSON objects with commas between them, where it is at hand: for the messages of a whole batch. */
   json: Buffer | undefined;
   handlePrefix: string;
@@ -181,6 +183,7 @@ export class Receiver {
           lines: bits.map((bit) => stored[bit] ?? ""),
           envelope: slice.envelope,
           bits,
+          batch: slice.envelope === undefined ? stored : undefined,
           // Inside notifications the bytes are others.
           json:
             slice.envelope === undefined && bits.length === stored.length

@@ -10,6 +10,7 @@ const slice: ReceivedSlice = {
   ],
   bits: [0, 62],
   json: undefined,
+  batch: undefined,
   handlePrefix: "prefix-",
   receiveCount: 3,
   sentAt: Date.UTC(2026, 10, 23),

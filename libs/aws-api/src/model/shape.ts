@@ -29,6 +29,14 @@ export interface StructureShape<
   kind: "structure";
   required: Required;
   optional: Optional;
+  /** All of them, those that are required first. */
+  members: readonly Member[];
+}
+
+export interface Member {
+  name: string;
+  shape: Shape;
+  isRequired: boolean;
 }
 
 export interface Action {
@@ -72,10 +80,12 @@ export function structure<
   const Required extends Record<string, Shape>,
   const Optional extends Record<string, Shape> = {},
 >(required: Required, optional?: Optional): StructureShape<Required, Optional> {
-  return { kind: "structure", required, optional: optional ?? ({} as Optional) };
-}
-
-/** All members of a structure with their shapes. */
-export function membersOf({ required, optional }: StructureShape): [string, Shape][] {
-  return [...Object.entries(required), ...Object.entries(optional)];
+  const membersOf = (shapes: Record<string, Shape>, isRequired: boolean) =>
+    Object.entries(shapes).map(([name, shape]) => ({ name, shape, isRequired }));
+  return {
+    kind: "structure",
+    required,
+    optional: optional ?? ({} as Optional),
+    members: [...membersOf(required, true), ...membersOf(optional ?? {}, false)],
+  };
 }

@@ -18,14 +18,14 @@ export async function deleteMessageBatch(call: Call, input: SqsInput<"DeleteMess
 }
 
 async function deleteEach(
-  { engine, account, ...call }: Call,
+  call: Call,
   url: string,
   handles: readonly string[],
 ): Promise<(AwsError | undefined)[]> {
-  const name = queueOfUrl({ engine, account, ...call }, url);
+  const name = queueOfUrl(call, url);
   const results = await withEachHandle(handles, (indexes) =>
-    engine.acknowledger.acknowledge(
-      account,
+    call.engine.acknowledger.acknowledge(
+      call.account,
       name,
       indexes.map((index) => handles[index] ?? ""),
     ),

@@ -2,6 +2,7 @@ import { invalidParameter, invalidValue, missingParameter, type Service } from "
 import type {
   ListShape,
   MapShape,
+  Member,
   Scalar,
   Shape,
   StructureShape,
@@ -35,15 +36,12 @@ class FormReader {
 
   structure(shape: StructureShape, places: Places, path: string): object {
     const result: Record<string, unknown> = {};
-    const at = (name: string) => (path === "" ? name : `${path}.${name}`);
-    for (const [name, member] of Object.entries(shape.required)) {
-      const value = this.#member(member, placesOf(places, name, member), at(name));
-      if (value === undefined) throw missingParameter(this.#service, at(name));
-      result[name] = value;
-    }
-    for (const [name, member] of Object.entries(shape.optional)) {
-      const value = this.#member(member, placesOf(places, name, member), at(name));
+    for (const each of shape.members) {
+      const { name, shape: member, isRequired } = each;
+      const memberPath = path === "" ? name : `${path}.${name}`;
+      const value = this.#member(member, placesOf(places, each), memberPath);
       if (value !== undefined) result[name] = value;
+      else if (isRequired) throw missingParameter(this.#service, memberPath);
     }
     return result;
   }
@@ -112,19 +110,33 @@ class FormReader {
   }
 }
 
-function placesOf(parents: Places, name: string, shape: Shape): Places {
-  const names = [name];
+function placesOf(parents: Places, member: Member): Places {
+  const places: FormNode[] = [];
+  for (const parent of parents) {
+    for (const name of namesOf(member)) {
+      const child = parent.children.get(name);
+      if (child) places.push(child);
+    }
+  }
+  return places;
+}
+
+const names = new WeakMap<Member, readonly string[]>();
+
+function namesOf(member: Member): readonly string[] {
+  let known = names.get(member);
+  if (!known) names.set(member, (known = [...spellingsOf(member)]));
+  return known;
+}
+
+function spellingsOf({ name, shape }: Member): Set<string> {
+  const spellings = new Set([name]);
   if (typeof shape === "object" && shape.kind !== "structure" && shape.entryName !== undefined)
-    names.push(shape.entryName);
+    spellings.add(shape.entryName);
   // Documented, but not in the model: MessageSystemAttributeName.1.
   if (typeof shape === "object" && shape.kind === "list" && name.endsWith("Names"))
-    names.push(name.slice(0, -1));
-  return parents.flatMap((parent) =>
-    [...new Set(names)].flatMap((each) => {
-      const child = parent.children.get(each);
-      return child ? [child] : [];
-    }),
-  );
+    spellings.add(name.slice(0, -1));
+  return spellings;
 }
 
 /** The numbered children, in order of their numbers; wrapped or bare. */

@@ -3,15 +3,21 @@ import type { MapShape, Shape, StructureShape, ValueOf } from "../model/shape.ts
 
 /** Reads an input out of parsed JSON; members that its shape does not know are left out, as AWS does. */
 export function inputFromJson<S extends StructureShape>(shape: S, value: unknown): ValueOf<S> {
-  return read(shape, value, "") as ValueOf<S>;
+  return read(shape, value, undefined) as ValueOf<S>;
 }
 
-function read(shape: Shape, value: unknown, path: string): unknown {
+/** Where a value stands. It is written out for errors alone: `Entries.3.Id`. */
+interface Path {
+  in: Path | undefined;
+  step: string | number;
+}
+
+function read(shape: Shape, value: unknown, path: Path | undefined): unknown {
   if (typeof shape === "string") return readScalar(shape, value, path);
   switch (shape.kind) {
     case "list":
       if (!Array.isArray(value)) throw wrong(path, "a list");
-      return value.map((entry, index) => read(shape.of, entry, `${path}.${index + 1}`));
+      return value.map((entry, index) => read(shape.of, entry, { in: path, step: index + 1 }));
     case "map":
       return readMap(shape, value, path);
     case "structure":
@@ -24,7 +30,7 @@ function read(shape: Shape, value: unknown, path: string): unknown {
 function readScalar(
   shape: "string" | "integer" | "boolean" | "blob",
   value: unknown,
-  path: string,
+  path: Path | undefined,
 ) {
   switch (shape) {
     case "string":
@@ -43,25 +49,23 @@ function readScalar(
   }
 }
 
-function readMap(shape: MapShape, value: unknown, path: string): Map<string, unknown> {
+function readMap(shape: MapShape, value: unknown, path: Path | undefined): Map<string, unknown> {
   if (!isObject(value)) throw wrong(path, "an object");
   return new Map(
-    Object.entries(value).map(([key, entry]) => [key, read(shape.of, entry, `${path}.${key}`)]),
+    Object.entries(value).map(([key, entry]) => [
+      key,
+      read(shape.of, entry, { in: path, step: key }),
+    ]),
   );
 }
 
-function readStructure(shape: StructureShape, value: unknown, path: string): object {
+function readStructure(shape: StructureShape, value: unknown, path: Path | undefined): object {
   if (!isObject(value)) throw wrong(path, "an object");
   const result: Record<string, unknown> = {};
-  const at = (name: string) => (path === "" ? name : `${path}.${name}`);
-  for (const [name, member] of Object.entries(shape.required)) {
+  for (const { name, shape: member, isRequired } of shape.members) {
     const given = ownValue(value, name);
-    if (given === undefined) throw missingParameter("sqs", at(name));
-    result[name] = read(member, given, at(name));
-  }
-  for (const [name, member] of Object.entries(shape.optional)) {
-    const given = ownValue(value, name);
-    if (given !== undefined) result[name] = read(member, given, at(name));
+    if (given !== undefined) result[name] = read(member, given, { in: path, step: name });
+    else if (isRequired) throw missingParameter("sqs", textOf({ in: path, step: name }));
   }
   return result;
 }
@@ -77,6 +81,11 @@ function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function wrong(path: string, expected: string) {
-  return commonError("MalformedInput", `${path.slice(0, 200) || "the body"} has to be ${expected}`);
+function wrong(path: Path | undefined, expected: string) {
+  const where = path ? textOf(path).slice(0, 200) : "the body";
+  return commonError("MalformedInput", `${where} has to be ${expected}`);
+}
+
+function textOf(path: Path): string {
+  return path.in ? `${textOf(path.in)}.${path.step}` : String(path.step);
 }

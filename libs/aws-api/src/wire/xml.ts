@@ -1,4 +1,4 @@
-import { membersOf, type Shape, type StructureShape } from "../model/shape.ts";
+import type { Shape, StructureShape } from "../model/shape.ts";
 
 // What XML 1.0 cannot carry, however it is escaped.
 // oxlint-disable-next-line no-control-regex -- control characters are the very thing to find
@@ -26,7 +26,7 @@ export function escapeXml(text: string): string {
 /** The members of an output, each as elements; absent ones are left out. */
 export function xmlOf(shape: StructureShape, value: object): string {
   let xml = "";
-  for (const [name, member] of membersOf(shape)) {
+  for (const { name, shape: member } of shape.members) {
     const of: unknown = (value as Record<string, unknown>)[name];
     if (of !== undefined && of !== null) xml += memberXml(name, member, of);
   }

@@ -23,7 +23,6 @@ const BODY = 4 * FIELD;
 const MAC = 12;
 /** 36 bytes are 48 characters without padding, and the bit (0-62) is one more. */
 const PREFIX_LENGTH = ((BODY + MAC) * 4) / 3;
-const HANDLE = /^[A-Za-z0-9_-]{49}$/;
 const PREFIX = /^[A-Za-z0-9_-]{48}$/;
 
 /**
@@ -55,17 +54,17 @@ export class ReceiptHandles {
 
   /** Reads a handle that this installation made; undefined for anything else. */
   read(handle: string): ReceiptHandle | undefined {
-    if (!HANDLE.test(handle)) return undefined;
+    if (handle.length !== PREFIX_LENGTH + 1) return undefined;
     const bit = ALPHABET.indexOf(handle.charAt(PREFIX_LENGTH));
-    if (bit > 62) return undefined;
+    if (bit < 0 || bit > 62) return undefined;
     const slice = this.readPrefix(handle.slice(0, PREFIX_LENGTH));
     return slice && { ...slice, bit };
   }
 
   /** Reads what the handles of one received slice start with; undefined for anything that this installation did not make. */
   readPrefix(prefix: string): SliceHandle | undefined {
-    if (!PREFIX.test(prefix)) return undefined;
     if (this.#last?.prefix === prefix) return this.#last.slice;
+    if (!PREFIX.test(prefix)) return undefined;
     const bytes = Buffer.from(prefix, "base64url");
     if (!timingSafeEqual(this.#mac(bytes).subarray(0, MAC), bytes.subarray(BODY))) return undefined;
     const slice = {

@@ -16,17 +16,31 @@ export function markSlices(handles: readonly ReceiptHandle[]): MarkedSlices {
   const marks: SliceMark[] = [];
   const markOf: number[] = [];
   const indexes = new Map<string, number>();
-  for (const { bit, ...slice } of handles) {
-    const key = sliceKey(slice);
-    let index = indexes.get(key);
-    if (index === undefined) {
-      index = marks.push({ ...slice, mask: 0n }) - 1;
-      indexes.set(key, index);
+  let index = -1;
+  for (const handle of handles) {
+    // Nearly always they come slice by slice.
+    if (!isOf(marks[index], handle)) {
+      const key = sliceKey(handle);
+      index = indexes.get(key) ?? marks.length;
+      if (index === marks.length) {
+        const { bit: _, ...slice } = handle;
+        marks.push({ ...slice, mask: 0n });
+        indexes.set(key, index);
+      }
     }
-    (marks[index] as SliceMark).mask |= 1n << BigInt(bit);
+    (marks[index] as SliceMark).mask |= 1n << BigInt(handle.bit);
     markOf.push(index);
   }
   return { marks, markOf };
+}
+
+function isOf(mark: SliceMark | undefined, handle: SliceHandle): boolean {
+  return (
+    mark !== undefined &&
+    mark.lease === handle.lease &&
+    mark.batchId === handle.batchId &&
+    mark.visibleAt === handle.visibleAt
+  );
 }
 
 /** Tells two slices of receives apart. */

@@ -46,7 +46,6 @@ function isPlain({ method, url = "", headers }: IncomingMessage): boolean {
     PATH.test(url) &&
     HOST.test(headers.host ?? "") &&
     Number(headers["content-length"] ?? Infinity) <= MAX_BODY_BYTES &&
-    headers["transfer-encoding"] === undefined &&
     headers["content-encoding"] === undefined
   );
 }

@@ -51,22 +51,31 @@ export function textOf(bytes: Buffer): string {
 }
 
 /** @throws {SluiceError} `request_too_large`, `malformed_json` */
-export async function readIncoming(incoming: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  // Left open when we stop in its middle: the answer goes out on the same connection.
-  const body = incoming.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
-  try {
-    for await (const chunk of body) {
+export function readIncoming(incoming: IncomingMessage): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    const onData = (chunk: Buffer) => {
       length += chunk.length;
-      if (length > MAX_BODY_BYTES) break;
       chunks.push(chunk);
-    }
-  } catch {
-    throw malformed("the connection ended before the body did");
-  }
-  if (length > MAX_BODY_BYTES) throw tooLarge();
-  return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length);
+      if (length <= MAX_BODY_BYTES) return;
+      // Left open when we stop in its middle: the answer goes out on the same connection.
+      incoming.off("data", onData).pause();
+      reject(tooLarge());
+    };
+    const onBroken = () => {
+      reject(malformed("the connection ended before the body did"));
+    };
+    if (incoming.destroyed) onBroken();
+    incoming
+      .on("data", onData)
+      .once("end", () => {
+        const [only] = chunks;
+        resolve(only && chunks.length === 1 ? only : Buffer.concat(chunks, length));
+      })
+      .once("error", onBroken)
+      .once("close", onBroken);
+  });
 }
 
 /** @throws {SluiceError} `malformed_json`, `invalid_request`; see checkShape */

@@ -58,7 +58,10 @@ export class ReceiptHandles {
     const bit = ALPHABET.indexOf(handle.charAt(PREFIX_LENGTH));
     if (bit < 0 || bit > 62) return undefined;
     const slice = this.readPrefix(handle.slice(0, PREFIX_LENGTH));
-    return slice && { ...slice, bit };
+    if (!slice) return undefined;
+    // Member by member: spreading, for each handle of each call, is done in V8's slow way.
+    const { queueId, batchId, lease, visibleAt } = slice;
+    return { queueId, batchId, lease, visibleAt, bit };
   }
 
   /** Reads what the handles of one received slice start with; undefined for anything that this installation did not make. */

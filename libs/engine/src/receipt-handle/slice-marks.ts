@@ -23,8 +23,8 @@ export function markSlices(handles: readonly ReceiptHandle[]): MarkedSlices {
       const key = sliceKey(handle);
       index = indexes.get(key) ?? marks.length;
       if (index === marks.length) {
-        const { bit: _, ...slice } = handle;
-        marks.push({ ...slice, mask: 0n });
+        const { queueId, batchId, lease, visibleAt } = handle;
+        marks.push({ queueId, batchId, lease, visibleAt, mask: 0n });
         indexes.set(key, index);
       }
     }

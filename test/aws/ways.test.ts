@@ -74,6 +74,14 @@ describe("a call of which the length is known, and goes past Hono, is answered a
   });
 });
 
+test.each([{ "content-length": "2" }, { "transfer-encoding": "chunked" }])(
+  "a host that is none is the client's mistake, by %j",
+  async (length) => {
+    const headers = { ...json("ListQueues"), ...length, host: "999.999.999.999" };
+    expect((await answer(headers, "{}")).status).toBe(400);
+  },
+);
+
 test("a client that hangs up while its answer is on its way gives the messages back", async () => {
   await sluice.query({ Action: "CreateQueue", QueueName: "hung-up" });
   const QueueUrl = sluice.queueUrl("hung-up");

@@ -75,6 +75,7 @@ test.each<[string, Given]>([
   ["a path that has another reading", { path: "/000000000000/.." }],
   ["an escaped path", { path: "/000000000000/%6frders" }],
   ["a host that has another reading", { headers: { host: "me@sluice" } }],
+  ["a host that is none", { headers: { host: "999.999.999.999" } }],
   ["a body of no known length", { headers: { "transfer-encoding": "chunked" } }],
   ["a body too large to read", { headers: { "content-length": String(17 * 1024 * 1024) } }],
   ["a compressed body", { headers: { "content-encoding": "gzip" } }],

@@ -20,9 +20,11 @@ export function directWay(
   answer: (request: AwsRequest) => Promise<AwsAnswer>,
 ): DirectWay {
   return (incoming, outgoing) => {
-    if (!isPlain(incoming)) return false;
+    const origin = isPlain(incoming) ? originOf(incoming.headers.host ?? "") : undefined;
+    if (origin === undefined) return false;
     const started = performance.now();
-    const answered = answer(requestFrom(incoming, outgoing, surroundings)).then((made) => {
+    const request = requestFrom({ incoming, outgoing, origin }, surroundings);
+    const answered = answer(request).then((made) => {
       surroundings.onRequest({
         method: "POST",
         route: incoming.url === "/" ? "/" : "unknown",
@@ -51,8 +53,11 @@ function isPlain({ method, url = "", headers }: IncomingMessage): boolean {
 }
 
 function requestFrom(
-  incoming: IncomingMessage,
-  outgoing: ServerResponse,
+  {
+    incoming,
+    outgoing,
+    origin,
+  }: { incoming: IncomingMessage; outgoing: ServerResponse; origin: string },
   { engine, account, report }: Surroundings,
 ): AwsRequest {
   const { url: path = "", headers } = incoming;
@@ -60,7 +65,7 @@ function requestFrom(
     engine,
     account,
     report,
-    origin: originOf(headers.host ?? ""),
+    origin,
     path,
     query: "",
     header: (name) => headers[name] as string | undefined,
@@ -76,11 +81,14 @@ function requestFrom(
   };
 }
 
-let last = { host: "", origin: "" };
+let last: { host: string; origin: string | undefined } = { host: "", origin: undefined };
 
-/** The form that a URL gives a host (`127.1`, say); clients come with the same one again and again. */
-function originOf(host: string): string {
-  if (last.host !== host) last = { host, origin: new URL(`http://${host}`).origin };
+/** With the host in the form that URLs give it (`127.1`, say); clients come with the same one again and again. */
+function originOf(host: string): string | undefined {
+  if (last.host !== host) {
+    const url = `http://${host}`;
+    last = { host, origin: URL.canParse(url) ? new URL(url).origin : undefined };
+  }
   return last.origin;
 }
 

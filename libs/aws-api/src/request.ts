@@ -1,4 +1,4 @@
-import type { Engine } from "@sluice/engine";
+import { SluiceError, type Engine } from "@sluice/engine";
 import { goneSignal, readBody, type ApiEnv } from "@sluice/http-api";
 import type { Context } from "hono";
 
@@ -29,9 +29,11 @@ export interface AwsRequest {
 
 export type WatchKey = ApiEnv["Variables"]["watchKey"];
 
-/** A request that came by Hono. */
+/** A request that came by Hono. @throws {SluiceError} `invalid_request` */
 export function requestOf(c: Context<ApiEnv>): AwsRequest {
   const { engine, account, report } = c.var;
+  if (!URL.canParse(c.req.url))
+    throw new SluiceError("invalid_request", "the Host header names no host");
   const { origin, pathname, search } = new URL(c.req.url);
   return {
     engine,

@@ -74,7 +74,7 @@ describe("a call of which the length is known, and goes past Hono, is answered a
   });
 });
 
-test.each([{ "content-length": "2" }, { "transfer-encoding": "chunked" }])(
+test.each<Record<string, string>>([{ "content-length": "2" }, { "transfer-encoding": "chunked" }])(
   "a host that is none is the client's mistake, by %j",
   async (length) => {
     const headers = { ...json("ListQueues"), ...length, host: "999.999.999.999" };

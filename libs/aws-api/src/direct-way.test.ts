@@ -81,6 +81,8 @@ test.each<[string, Given]>([
   ["a compressed body", { headers: { "content-encoding": "gzip" } }],
 ])("a request with %s is left", async (_, { headers, ...given }) => {
   const { "content-length": length, ...others } = plain;
-  const known = headers?.["transfer-encoding"] ? {} : { "content-length": length };
+  const known: Record<string, string> = headers?.["transfer-encoding"]
+    ? {}
+    : { "content-length": length };
   expect(await answerTo({ ...given, headers: { ...others, ...known, ...headers } })).toBe("left");
 });

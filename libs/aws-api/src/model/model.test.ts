@@ -2,7 +2,7 @@ import * as snsSdk from "@aws-sdk/client-sns";
 import * as sqsSdk from "@aws-sdk/client-sqs";
 import { expect, test } from "vitest";
 
-import type { Action, Shape } from "./shape.ts";
+import { structure, type Action, type Shape } from "./shape.ts";
 import { snsActions } from "./sns.ts";
 import { sqsActions } from "./sqs.ts";
 
@@ -27,7 +27,7 @@ test.each(services)("inputs and outputs of %s are those of AWS' own SDK", (_, ac
   for (const [name, { input, output }] of Object.entries(actions)) {
     const operation = sdk[`${name}$`] as unknown[];
     expect(described(input), `${name} input`).toEqual(describedSdk(operation[4]));
-    const answer = described(output ?? { kind: "structure", required: {}, optional: {} });
+    const answer = described(output ?? structure({}));
     expect(withoutRequired(answer), `${name} output`).toEqual(
       withoutRequired(describedSdk(operation[5])),
     );

@@ -363,7 +363,7 @@ describe("whoever waits for a queue that is deleted is told so", () => {
 /** What a send leaves when its process dies between the commit and the signal. */
 async function storeUnannounced(queue: string, body: string): Promise<void> {
   const bus = createInProcessBus();
-  const { database } = broker;
-  await using dying = await Engine.open({ database, bus, observer: broker.observer });
+  const { database, observer } = broker;
+  await using dying = await Engine.open({ database, bus, observer, directQueues: 0 });
   await new Client(dying).send(queue, [body]);
 }

@@ -1,4 +1,4 @@
-import { cleanUp, TableMaintenance } from "@sluice/engine";
+import { cleanUp, CleanUpDuty, TableMaintenance } from "@sluice/engine";
 import { createLogger } from "@sluice/runtime";
 import { afterAll, expect, test } from "vitest";
 
@@ -156,4 +156,39 @@ test("one dispatcher at a time does it", async () => {
   await newMaintenance().tables.runOnce();
   expect(await vacuumsOf("slices")).toBe(before);
   await lock.letGo();
+});
+
+test("payloads stay while a transaction keeps the last ones that were removed from going, and go after it", async () => {
+  const sql = broker.database.maintenance;
+  const logger = createLogger({ name: "test", level: "silent" });
+  const duty = new CleanUpDuty({ sql, observer: broker.observer, logger, thoroughShare: 1 });
+  const queue = await broker.newQueue();
+  /** Its payload, of which nobody has any use from here on. */
+  const finishOne = async () => {
+    await broker.client().send(queue, ["m"]);
+    const [batch] = await broker.sql<{ id: string }[]>`SELECT max(id) AS id FROM batches`;
+    await broker.client().finish(queue);
+    await broker.clock.advance(61);
+    return batch?.id ?? "";
+  };
+  const isThere = async (id: string) =>
+    (await broker.sql`SELECT FROM batches WHERE id = ${id}::bigint`).length > 0;
+  const untilGone = async (id: string) => {
+    await until(async () => {
+      await duty.runOnce();
+      return !(await isThere(id));
+    });
+  };
+  await untilGone(await finishOne());
+  const held = await holdWith(
+    broker.sql,
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SET LOCAL idle_in_transaction_session_timeout = 0; SELECT FROM queues",
+  );
+  // It is not known yet that this is in vain.
+  await untilGone(await finishOne());
+  const kept = await finishOne();
+  for (let run = 0; run < 3; run += 1) await duty.runOnce();
+  expect(await isThere(kept)).toBe(true);
+  await held.letGo();
+  await untilGone(kept);
 });

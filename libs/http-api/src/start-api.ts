@@ -33,6 +33,7 @@ export interface StartApiOptions {
   stopDelayMs?: number;
   accessKeys?: AccessKeys | undefined;
   protocols?: ApiOptions["protocols"];
+  directQueues: EngineOptions["directQueues"];
   guards?: EngineOptions["guards"];
 }
 
@@ -51,6 +52,7 @@ export async function startApi(options: StartApiOptions): Promise<RunningApi> {
     database,
     bus,
     observer,
+    directQueues: options.directQueues,
     guards: options.guards,
     ...(notifications && { notifications }),
   });

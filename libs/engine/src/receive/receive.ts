@@ -27,6 +27,8 @@ export interface ReceiveOptions {
    * receive, gets the same messages with the same handles, and their visibility timeout begins anew.
    */
   attemptId?: string | undefined;
+  /** Of a FIFO queue: waited for before, as it lets groups go on. What it fails with is of no concern here. */
+  after?: Promise<unknown> | undefined;
   /** Aborted when the client goes away. */
   signal?: AbortSignal | undefined;
 }
@@ -108,6 +110,7 @@ export class Receiver {
   /** @throws {SluiceError} `queue_not_found`, `over_limit`, `unavailable` */
   async receive(account: string, queueName: string, options: ReceiveOptions): Promise<Received> {
     const queue = await this.#queues.get(account, queueName);
+    if (queue.fifo && options.after) await Promise.allSettled([options.after]);
     const claimed = await this.#room.receive({
       queueId: queue.id,
       account,

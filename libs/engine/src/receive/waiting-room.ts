@@ -197,12 +197,12 @@ export class WaitingRoom {
     this.#poll = this.#claimers.size === 0 || this.#closed ? undefined : this.#pollLater();
   }
 
-  /** Signals those of the queues waited for whose next message is visible, and sets a timer where it soon will be. */
+  /** Signals those of the queues asked for whose next message is visible, and sets a timer where it soon will be. */
   async #signalVisible(): Promise<void> {
-    const waitedFor = [...this.#claimers.values()].filter((claimer) => claimer.waiting);
-    if (waitedFor.length === 0) return;
-    const queues = waitedFor.map(({ queueId, floor }) => ({ queueId, from: floor.start }));
-    const looks = waitedFor.map((claimer) => ({ claimer, look: claimer.look() }));
+    const askedFor = [...this.#claimers.values()].filter((claimer) => claimer.active);
+    if (askedFor.length === 0) return;
+    const queues = askedFor.map(({ queueId, floor }) => ({ queueId, from: floor.start }));
+    const looks = askedFor.map((claimer) => ({ claimer, look: claimer.watch() }));
     const visible = new Set<string>();
     for (const found of await nextVisible(this.#options.sql, queues, LOOK_AHEAD)) {
       visible.add(found.queueId);

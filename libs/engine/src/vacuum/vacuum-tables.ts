@@ -1,6 +1,6 @@
 import type { Sql } from "@sluice/database";
 
-import { findHorizonHolder } from "./horizon.ts";
+import { findHorizonHolder, StandingHorizon } from "./horizon.ts";
 
 /** Tables whose rows come and go with messages. */
 export const HOT_TABLES = [
@@ -45,8 +45,7 @@ interface Worn {
  */
 export class Vacuum {
   readonly #sql: Sql;
-  /** Table → the xmin that kept its dead rows from being removed. */
-  readonly #stuck = new Map<string, string>();
+  readonly #horizon = new StandingHorizon();
 
   constructor(sql: Sql) {
     this.#sql = sql;
@@ -58,15 +57,14 @@ export class Vacuum {
     const done: string[] = [];
     for (const { table, dead, hollow } of await findWorn(sql)) {
       if (signal?.aborted) return done;
-      const xmin = (await findHorizonHolder(sql))?.xmin;
-      if (xmin !== undefined && this.#stuck.get(table) === xmin) continue;
+      const holder = await findHorizonHolder(sql);
+      if (this.#horizon.stands(table, holder)) continue;
       // Where few rows are dead a vacuum spares itself the indexes: their pointers stay, and with them the end of the table.
       if (hollow) await sql`VACUUM (SKIP_LOCKED, INDEX_CLEANUP ON) ${sql(table)}`;
       else await sql`VACUUM (SKIP_LOCKED) ${sql(table)}`;
       done.push(table);
       const left = await deadRowsOf(sql, table);
-      if (xmin !== undefined && left > dead / 2) this.#stuck.set(table, xmin);
-      else this.#stuck.delete(table);
+      this.#horizon.note(table, left > dead / 2 ? holder : undefined);
     }
     return done;
   }

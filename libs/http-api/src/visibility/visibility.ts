@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 
-import { doneJson, doneSchema } from "../acknowledge/done.ts";
+import { doneEntries, doneResponse, doneSchema } from "../acknowledge/done.ts";
 import { endpoint, type Api } from "../endpoint.ts";
 import { queuePath, seconds } from "../fields.ts";
 
@@ -43,6 +43,10 @@ export function addVisibilityEndpoint(api: Api): void {
       errors: ["queue_not_found", "receipt_handle_invalid"],
     },
     async ({ c, params, body }) =>
-      doneJson(await c.var.engine.visibility.change(c.var.account, params.queue, body.entries)),
+      doneResponse(
+        doneEntries(
+          await c.var.engine.visibility.change(c.var.account, params.queue, body.entries),
+        ),
+      ),
   );
 }

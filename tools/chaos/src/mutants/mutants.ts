@@ -66,7 +66,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "ignores-filters",
     what: "messages go to subscriptions whose filter policy refuses them",
-    file: "engine/fan-out/take-batches",
+    file: "engine/fan-out/deliver",
     edits: [
       ["ELSE t.mask & t.masks[array_position(t.filters, s.filter_id)] END", "ELSE t.mask END"],
     ],
@@ -75,7 +75,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "shares-filter-results",
     what: "each filter of a batch gets what the first one accepts",
-    file: "engine/fan-out/take-batches",
+    file: "engine/fan-out/deliver",
     edits: [["t.masks[array_position(t.filters, s.filter_id)]", "t.masks[1]"]],
     nemeses: "none",
   },

@@ -23,8 +23,9 @@ export interface Published {
  * Stores batches and, in the same transaction, either their deliveries or the note that each waits for its fan-out.
  *
  * Where a topic has few subscriptions and none of them a filter, the fan-out is a slice for each of them: to leave that to a
- * dispatcher would cost more than to do it. The others wait in the outbox, those without subscriptions too, so that this
- * statement is bounded.
+ * dispatcher costs more than to do it (one message a publish to ten queues: TODO).
+ * The others wait in the outbox; so does what goes into an archive, since a replay relies on it that a fan-out sees every
+ * subscription that was there before the publish was answered.
  *
  * The payloads go in as one text and are parted by the server: as an array each quote in them would be escaped here
  * and unescaped there. A topic deleted in the meantime drops out in the join, so no cache needs to be right.
@@ -42,7 +43,7 @@ export async function insertPublished(
     WITH input AS MATERIALIZED (
       SELECT i.account, i.topic_id, i.message_count, i.payload,
              i.id, clock_timestamp() AS sent_at, nullif(i.group_ids, '')::text[] AS group_ids,
-             nullif(i.group_masks, '')::bigint[] AS group_masks, t.archived_since
+             nullif(i.group_masks, '')::bigint[] AS group_masks, t.archived_since IS NOT NULL AS is_archived
       FROM unnest(
         ${numbers(batches.map((batch) => batch.account))}::bigint[],
         ${numbers(batches.map((batch) => batch.targetId))}::bigint[],
@@ -86,7 +87,7 @@ export async function insertPublished(
 function deliverDirectly(sql: Sql, directQueues: number): Fragment {
   return sql`, fan_outs AS MATERIALIZED (
       SELECT t.account, t.topic_id, of.subscribed
-      FROM (SELECT DISTINCT account, topic_id FROM input) t
+      FROM (SELECT DISTINCT account, topic_id FROM input WHERE NOT is_archived) t
       CROSS JOIN LATERAL (
         SELECT count(*) AS subscribed, count(*) FILTER (WHERE s.filter_id IS NOT NULL) AS filtered
         FROM (
@@ -95,8 +96,8 @@ function deliverDirectly(sql: Sql, directQueues: number): Fragment {
       ) of
       WHERE of.filtered = 0 AND of.subscribed BETWEEN 1 AND ${directQueues}::int
     ), taken AS MATERIALIZED (
-      SELECT i.id AS batch_id, i.account, i.topic_id, i.sent_at, i.message_count, i.group_ids, i.group_masks, i.archived_since,
-             f.subscribed, '{}'::bigint[] AS filters, '{}'::bigint[] AS masks
+      SELECT i.id AS batch_id, i.account, i.topic_id, i.sent_at, i.message_count, i.group_ids, i.group_masks,
+             NULL::timestamptz AS archived_since, f.subscribed, '{}'::bigint[] AS filters, '{}'::bigint[] AS masks
       FROM input i JOIN fan_outs f ON f.topic_id = i.topic_id AND f.account = i.account
     ), ${deliver(sql)}`;
 }

@@ -215,7 +215,7 @@ export const directFanOut = define({
   expected: "a whole number, 0 to 100",
   description:
     "Most subscriptions of a topic that a publish turns into deliveries itself, in its transaction, where none of them has a filter policy; " +
-    "what has more, or a filter, or an order (FIFO), is left to the dispatchers. 0 leaves them all of it.",
+    "topics that have more, or a filter, an archive or an order (FIFO), are left to the dispatchers. 0 leaves them all.",
   unit: "subscriptions",
   default: "16",
 });

@@ -96,15 +96,7 @@ export class Settlements {
       Math.max(0, maxEntries - size),
       ({ waiter }) => waiter === undefined,
     );
-    const all = [...batches, ...this.#asBatch(single)];
-    const settle = (errorsOfAll: EntryErrors) => {
-      let first = 0;
-      for (const { messages, settle: settleOne } of all) {
-        settleOne(part(errorsOfAll, first, messages.length));
-        first += messages.length;
-      }
-    };
-    const messages = all.flatMap((batch) => batch.messages);
+    const { messages, settle } = merged([...batches, ...this.#asBatch(single)]);
     return {
       messages,
       arrived: settle,
@@ -215,6 +207,22 @@ export class Settlements {
     }
     this.#failures.entries(stage, refused);
   }
+}
+
+/** Nearly always there is one: then nothing is copied. */
+function merged(batches: readonly WaitingBatch[]): WaitingBatch {
+  const [only] = batches;
+  if (only && batches.length === 1) return only;
+  return {
+    messages: batches.flatMap(({ messages }) => messages),
+    settle: (errors) => {
+      let first = 0;
+      for (const { messages, settle } of batches) {
+        settle(part(errors, first, messages.length));
+        first += messages.length;
+      }
+    },
+  };
 }
 
 /** The errors of some entries among all of a call. */

@@ -35,7 +35,7 @@ const replayedMark = z.literal(true).optional().openapi({
   description: "It came out of the archive of its topic; `sentAt` is when it was published",
 });
 
-const acknowledged = resultsSchema.optional();
+const outcomes = resultsSchema.optional();
 
 const failureReason = z
   .string()
@@ -125,8 +125,8 @@ export function addReceiveEndpoint(api: Api): void {
           description:
             "Messages, oldest first, those of a FIFO group in order; in `messages`, or by receipt if asked to",
           schema: z.union([
-            z.object({ messages: z.array(receivedMessage), acknowledged }),
-            z.object({ receipts: z.array(receivedReceipt), acknowledged }),
+            z.object({ messages: z.array(receivedMessage), acknowledged: outcomes }),
+            z.object({ receipts: z.array(receivedReceipt), acknowledged: outcomes }),
           ]),
         },
       },

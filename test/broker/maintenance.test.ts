@@ -166,7 +166,8 @@ test("payloads stay while a transaction keeps the last ones that were removed fr
   /** Its payload, of which nobody has any use from here on. */
   const finishOne = async () => {
     await broker.client().send(queue, ["m"]);
-    const [batch] = await broker.sql<{ id: string }[]>`SELECT max(id) AS id FROM batches`;
+    const [batch] = await broker.sql<{ id: string }[]>`
+      SELECT batch_id AS id FROM slices WHERE queue_id = ${await broker.idOf(queue)}::bigint`;
     await broker.client().finish(queue);
     await broker.clock.advance(61);
     return batch?.id ?? "";

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 
-import type { AccessKeys } from "@sluice/engine";
+import type { AccessKeys, GoneSignal } from "@sluice/engine";
 import {
   goneSignal,
   readBody,
@@ -121,7 +121,7 @@ function checkService(caller: Caller, requested: RequestedAction): void {
 
 function callOf(c: Context<ApiEnv>, settings: AwsSettings, caller: Caller | undefined): Call {
   const { engine, account } = c.var;
-  let signal: AbortSignal | undefined;
+  let signal: GoneSignal | undefined;
   const gone = () => (signal ??= goneSignal(c));
   return {
     engine,

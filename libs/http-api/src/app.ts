@@ -1,4 +1,3 @@
-import { OpenAPIHono } from "@hono/zod-openapi";
 import { SluiceError, type AccessKeys, type Engine } from "@sluice/engine";
 import type { Logger } from "@sluice/runtime";
 import type { Context, Hono } from "hono";
@@ -6,8 +5,8 @@ import type { Context, Hono } from "hono";
 import { addAcknowledgeEndpoint } from "./acknowledge/acknowledge.ts";
 import { authenticate } from "./authentication/authentication.ts";
 import { addCertificate } from "./certificate/certificate.ts";
-import type { Api } from "./endpoint.ts";
-import type { ApiEnv } from "./environment.ts";
+import { directWay, type AnsweredRequest, type DirectWay } from "./direct-way.ts";
+import { Api } from "./endpoint.ts";
 import { errorResponse, toSluiceError } from "./errors.ts";
 import { addMatchEndpoint } from "./match/match.ts";
 import { addWriteEndpoints } from "./messages/write.ts";
@@ -35,13 +34,13 @@ export interface ApiOptions {
   /** Other protocols on the same port; each adds its own routes, and its own authentication. */
   protocols?: readonly ((api: Api) => void)[];
   /** Told about every request once it is answered. */
-  onRequest?: (request: { method: string; route: string; status: number; seconds: number }) => void;
+  onRequest?: (request: AnsweredRequest) => void;
 }
 
 /** The native API as a Hono app: every endpoint of `/v1`, its OpenAPI document, the reference and health. */
-export function createApi(options: ApiOptions): Api {
+export function createApi(options: ApiOptions): Api & { direct: DirectWay } {
   const { engine, account, logger, health, accessKeys, protocols = [], onRequest } = options;
-  const api: Api = new OpenAPIHono<ApiEnv>();
+  const api = new Api();
   const report = (error: unknown) => {
     logger.error({ event: "request.failed", err: error }, "a request failed on our side");
   };
@@ -85,7 +84,8 @@ export function createApi(options: ApiOptions): Api {
     if (known.code === "internal") report(error);
     return errorResponse(c, known);
   });
-  return api;
+  const direct = directWay(api.hotRoutes, { engine, account, accessKeys, report, onRequest });
+  return Object.assign(api, { direct });
 }
 
 /** The pattern that answered, for metrics: bounded, unlike paths. */

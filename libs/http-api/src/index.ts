@@ -1,10 +1,11 @@
 export { createApi, type ApiOptions } from "./app.ts";
 export { parseJson, readBody, textOf } from "./body.ts";
+export type { DirectWay } from "./direct-way.ts";
 export type { Api } from "./endpoint.ts";
 export type { ApiEnv } from "./environment.ts";
 export { toSluiceError } from "./errors.ts";
 export { healthEndpoints, type HealthOptions } from "./health/health.ts";
 export { messageMetrics, requestMetrics } from "./metrics.ts";
-export { goneSignal, releaseUnlessRead } from "./receive/receive.ts";
+export { goneSignal, releaseUnlessRead } from "./receive/gone.ts";
 export { serve, type HttpServer, type ServeOptions } from "./serve.ts";
 export { startApi, type RunningApi, type StartApiOptions } from "./start-api.ts";

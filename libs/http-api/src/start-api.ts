@@ -73,7 +73,7 @@ export async function startApi(options: StartApiOptions): Promise<RunningApi> {
     protocols,
     onRequest: requestMetrics(metrics),
   });
-  const server = await serve({ fetch: api.fetch, host, port, maxConnections });
+  const server = await serve({ fetch: api.fetch, direct: api.direct, host, port, maxConnections });
   return {
     url: server.url,
     stop: async () => {

@@ -11,6 +11,7 @@ import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
 import { changeFifo } from "../visibility/change-fifo.ts";
 import { moveDeadlines } from "../visibility/change-visibility.ts";
 import type { ClaimedSlice } from "./claim.ts";
+import type { GoneSignal } from "./gone-signal.ts";
 import type { Payloads } from "./payloads.ts";
 import { bitCount, bitsOf } from "../message/bits.ts";
 import { WaitingRoom } from "./waiting-room.ts";
@@ -30,7 +31,7 @@ export interface ReceiveOptions {
   /** Of a FIFO queue: waited for before, as it lets groups go on. What it fails with is of no concern here. */
   after?: Promise<unknown> | undefined;
   /** Aborted when the client goes away. */
-  signal?: AbortSignal | undefined;
+  signal?: GoneSignal | undefined;
 }
 
 /** Received messages of one slice: what they share is here once. */

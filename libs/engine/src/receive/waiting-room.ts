@@ -4,6 +4,7 @@ import { queueNotFound } from "../errors.ts";
 import { GroupCommit } from "../write/group-commit.ts";
 import { claim, LOOK_AHEAD, type Claim, type ClaimedSlice, type ClaimRequest } from "./claim.ts";
 import { nextVisible } from "./find-visible.ts";
+import type { GoneSignal } from "./gone-signal.ts";
 import { StragglerSearch } from "./straggler-search.ts";
 import { QueueClaimer, type Waiter } from "./queue-claimer.ts";
 
@@ -29,7 +30,7 @@ export interface ReceiveRequest {
   wait: number;
   visibilityTimeout: number | undefined;
   /** Aborted when the client goes away: it is then handed nothing. */
-  signal?: AbortSignal | undefined;
+  signal?: GoneSignal | undefined;
 }
 
 /** How long a visible message may go unnoticed when the hint of it was lost, in ms (RELIABILITY I-9: 1 s). */

@@ -1,10 +1,10 @@
 import { z } from "@hono/zod-openapi";
 import type { Engine } from "@sluice/engine";
 
-import { endpoint, type Api } from "../endpoint.ts";
+import { hotEndpoint, type Api } from "../endpoint.ts";
 import { queuePath } from "../fields.ts";
 import { bitSet } from "../fields.ts";
-import { doneEntries, doneResponse, doneSchema, leftOverEntries } from "./done.ts";
+import { doneEntries, doneJson, doneSchema, leftOverEntries } from "./done.ts";
 
 /** Names received messages. */
 export const receivedNames = z
@@ -27,7 +27,7 @@ export const receivedNames = z
 
 /** Acknowledge received messages. */
 export function addAcknowledgeEndpoint(api: Api): void {
-  endpoint(
+  hotEndpoint(
     api,
     {
       method: "post",
@@ -46,7 +46,7 @@ export function addAcknowledgeEndpoint(api: Api): void {
     },
     async ({ c, params, body }) => {
       const { engine, account } = c.var;
-      return doneResponse(await acknowledge(engine, { account, queue: params.queue, names: body }));
+      return doneJson(await acknowledge(engine, { account, queue: params.queue, names: body }));
     },
   );
 }

@@ -1,16 +1,15 @@
 import { z } from "@hono/zod-openapi";
 import {
   bitCharacter,
+  type GoneSignal,
   type Received,
   type ReceivedSlice,
   type ReceiveOptions,
 } from "@sluice/engine";
-import type { Context } from "hono";
 
 import { acknowledge, receivedNames } from "../acknowledge/acknowledge.ts";
 import { resultsSchema } from "../acknowledge/done.ts";
-import { endpoint, type Api } from "../endpoint.ts";
-import type { ApiEnv } from "../environment.ts";
+import { hotEndpoint, type Api } from "../endpoint.ts";
 import {
   attributes,
   bitSet,
@@ -21,6 +20,7 @@ import {
   timestamp,
   token,
 } from "../fields.ts";
+import { Gone, goneSignal, releaseUnlessRead } from "./gone.ts";
 
 const storedMessage = z.object({
   messageId: z.uuid(),
@@ -82,7 +82,7 @@ const receivedReceipt = z
 
 /** Receive from a queue, waiting for a message if asked to. */
 export function addReceiveEndpoint(api: Api): void {
-  endpoint(
+  hotEndpoint(
     api,
     {
       method: "post",
@@ -148,9 +148,7 @@ export function addReceiveEndpoint(api: Api): void {
       if (received.messages > 0) releaseUnlessRead(c, received, signal);
       const { slices } = received;
       const json = receipts ? receiptsJson : messagesJson;
-      return new Response(json(slices, acknowledged), {
-        headers: { "content-type": "application/json" },
-      });
+      return json(slices, acknowledged);
     },
   );
 }
@@ -158,9 +156,9 @@ export function addReceiveEndpoint(api: Api): void {
 /** Both at once. When the acknowledgement fails, nobody learns what was received: the receive is given up, and what it got with it. */
 async function acknowledgeAndReceive(
   acknowledging: Promise<string[]>,
-  { receive, gone }: { receive: (options: ReceiveOptions) => Promise<Received>; gone: AbortSignal },
+  { receive, gone }: { receive: (options: ReceiveOptions) => Promise<Received>; gone: GoneSignal },
 ): Promise<{ received: Received; acknowledged: string[] }> {
-  const stop = new AbortController();
+  const stop = new Gone();
   const giveUp = () => {
     stop.abort();
   };
@@ -171,7 +169,7 @@ async function acknowledgeAndReceive(
       giveUp();
       throw error;
     }),
-    receive({ signal: stop.signal, after: acknowledging }),
+    receive({ signal: stop, after: acknowledging }),
   ]);
   if (acknowledged.status === "rejected") {
     if (received.status === "fulfilled") await received.value.release();
@@ -179,42 +177,6 @@ async function acknowledgeAndReceive(
   }
   if (received.status === "rejected") throw received.reason;
   return { received: received.value, acknowledged: acknowledged.value };
-}
-
-/** Aborted when the client hangs up before the whole answer was handed to the network, or when its key is disabled. */
-export function goneSignal(c: Context<ApiEnv>): AbortSignal {
-  const outgoing = c.env?.outgoing;
-  if (!outgoing) return c.req.raw.signal;
-  const { socket } = outgoing;
-  const gone = new AbortController();
-  let written = false;
-  outgoing.once("finish", () => {
-    // Node says so also of an answer that was still in its buffers when the connection broke.
-    written = socket !== null && !socket.destroyed && socket.errored === null;
-  });
-  const endWatch = c.var.watchKey?.(() => {
-    gone.abort();
-  });
-  outgoing.once("close", () => {
-    endWatch?.();
-    if (!written) gone.abort();
-  });
-  return gone.signal;
-}
-
-/** A client that goes away before the answer is written gets nothing: the messages are visible again at once. */
-export function releaseUnlessRead(
-  c: Context<ApiEnv>,
-  received: Pick<Received, "release">,
-  signal: AbortSignal,
-): void {
-  const release = () => {
-    received.release().catch((error: unknown) => {
-      c.var.report(error);
-    });
-  };
-  if (signal.aborted) release();
-  else signal.addEventListener("abort", release, { once: true });
 }
 
 /**

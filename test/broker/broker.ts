@@ -138,11 +138,13 @@ export class Broker implements AsyncDisposable {
   }
 
   /** One more API process. */
-  async startEngine(database = this.#connect("test-engine", 4)): Promise<Engine> {
+  async startEngine(
+    database = this.#connect("test-engine", 4),
+    directQueues = this.#directQueues,
+  ): Promise<Engine> {
     this.#own(database);
     const bus = await this.#joinBus();
     const { observer } = this;
-    const directQueues = this.#directQueues;
     const engine = await Engine.open({ database, bus, observer, directQueues });
     this.#steps.push(() => engine.close());
     this.engines.push(engine);

@@ -89,6 +89,22 @@ test(
 );
 
 test(
+  "keys that have just been removed leave no large index behind",
+  { timeout: 60_000 },
+  async () => {
+    await broker.sql`
+      INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
+      SELECT 0, 'key ' || n, 'queue', 1, 1, '' FROM generate_series(1, 400000) n`;
+    await broker.clock.advance(301);
+    expect(await cleanUp(broker.database.maintenance)).toMatchObject({ idempotencyKeys: 400_000 });
+    await newMaintenance().tables.runOnce();
+    const after = await sizes();
+    expect(after["idempotency_keys"]).toBe(0);
+    expect(after["idempotency_keys_pkey"]).toBeLessThan(MIB);
+  },
+);
+
+test(
   "an index that is large for its rows is rebuilt once, and again when half of them have gone",
   { timeout: 60_000 },
   async () => {

@@ -50,6 +50,8 @@ export async function readEvents(
       AS x(batch_offset, batch_id, queue_id, mask, to_queue_id, subscription_id, sequence, reason)
     WHERE e.block IN (${batchId}::bigint >> ${BLOCK_BITS}::int, ${batchId}::bigint >> 6) AND e.account = ${account}::bigint
       AND e.at > (SELECT clock_timestamp() - make_interval(hours => ${hours}::int))
+      -- Before its events are taken apart.
+      AND (e.batch_offsets IS NULL OR ${String(offset)}::smallint = ANY(e.batch_offsets))
       AND CASE WHEN e.batch_offsets IS NULL THEN x.batch_id = ${batchId}::bigint
           ELSE e.block = ${batchId}::bigint >> ${BLOCK_BITS}::int AND x.batch_offset = ${String(offset)}::smallint END
       AND coalesce(x.mask, 1) >> ${bit}::int & 1 = 1

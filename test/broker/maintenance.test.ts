@@ -89,6 +89,58 @@ test(
 );
 
 test(
+  "keys that have just been removed leave no large index behind",
+  { timeout: 60_000 },
+  async () => {
+    await broker.sql`
+      INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
+      SELECT 0, 'key ' || n, 'queue', 1, 1, '' FROM generate_series(1, 400000) n`;
+    await broker.clock.advance(301);
+    expect(await cleanUp(broker.database.maintenance)).toMatchObject({ idempotencyKeys: 400_000 });
+    await newMaintenance().tables.runOnce();
+    const after = await sizes();
+    expect(after["idempotency_keys"]).toBe(0);
+    expect(after["idempotency_keys_pkey"]).toBeLessThan(MIB);
+  },
+);
+
+test(
+  "an index that is large for its rows is rebuilt once, and again when half of them have gone",
+  { timeout: 60_000 },
+  async () => {
+    await broker.sql`
+      INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
+      SELECT 0, repeat('k', 400) || n, 'queue', 1, 1, '' FROM generate_series(1, 60000) n`;
+    await broker.sql`VACUUM ANALYZE idempotency_keys`;
+    const { tables } = newMaintenance();
+    const size = async () => (await sizes())["idempotency_keys_pkey"]!;
+    const file = async () =>
+      await broker.sql`SELECT pg_relation_filenode('idempotency_keys_pkey') AS file`;
+    const first = await file();
+    await tables.runOnce();
+    const rebuilt = await file();
+    expect(rebuilt).not.toEqual(first);
+    expect(await size()).toBeGreaterThan(20 * MIB);
+    const vacuums = await vacuumsOf("slices");
+    await fill(await broker.newQueue(), 5_000);
+    await broker.sql`DELETE FROM slices`;
+    await untilDeadRowsAreKnown("slices", 5_000);
+    // It rests after a run that took long; that it looked around again shows by the other table.
+    await until(async () => {
+      await tables.runOnce();
+      return (await vacuumsOf("slices")) > vacuums;
+    });
+    expect(await file()).toEqual(rebuilt);
+    await broker.sql`DELETE FROM idempotency_keys`;
+    await untilDeadRowsAreKnown("idempotency_keys", 60_000);
+    await until(async () => {
+      await tables.runOnce();
+      return (await size()) < MIB;
+    });
+  },
+);
+
+test(
   "rows that somebody may want to see are not gone through again until he is gone",
   { timeout: 60_000 },
   async () => {

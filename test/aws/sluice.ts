@@ -79,6 +79,7 @@ export class Sluice implements AsyncDisposable {
       account: ACCOUNT,
       host: "127.0.0.1",
       port: 0,
+      directQueues: 16,
       accessKeys: keys,
       protocols: [awsProtocols({ region: REGION, accessKeys: keys })],
     });

@@ -13,6 +13,7 @@ import { expect, inject } from "vitest";
 
 import { Client } from "./client.ts";
 import { ACCOUNT } from "./content.ts";
+import { until } from "./interleaving.ts";
 import { installClock, testClock, type TestClock } from "./clock.ts";
 
 export { ACCOUNT } from "./content.ts";
@@ -26,6 +27,8 @@ export interface BrokerOptions {
   connectBus?: () => Promise<Bus>;
   /** How long the record of what became of messages goes back, in hours. Default 12; 0 is without one. */
   traceHours?: number;
+  /** Most subscriptions of a topic that its publishes fan out themselves. Default 0: the dispatchers do it. */
+  directQueues?: number;
   /** Connections to Postgres will be cut: what fails by that is no failure, whenever it is reported. Default false. */
   cutsConnections?: boolean;
 }
@@ -61,6 +64,7 @@ export class Broker implements AsyncDisposable {
   readonly observer: Observer;
   readonly #connectBus: () => Promise<Bus>;
   readonly #traceHours: number;
+  readonly #directQueues: number;
   /** What has to be undone, last first. */
   readonly #steps: (() => Promise<void>)[];
   #names = 0;
@@ -68,7 +72,11 @@ export class Broker implements AsyncDisposable {
 
   private constructor(
     url: string,
-    { connectBus, traceHours }: Required<Pick<BrokerOptions, "connectBus" | "traceHours">>,
+    {
+      connectBus,
+      traceHours,
+      directQueues,
+    }: Required<Pick<BrokerOptions, "connectBus" | "traceHours" | "directQueues">>,
     dropDatabase: () => Promise<void>,
   ) {
     this.databaseUrl = url;
@@ -77,6 +85,7 @@ export class Broker implements AsyncDisposable {
     this.observer = this.#observe();
     this.#connectBus = connectBus;
     this.#traceHours = traceHours;
+    this.#directQueues = directQueues;
     this.#steps = [dropDatabase];
     this.#own(this.database);
   }
@@ -86,13 +95,14 @@ export class Broker implements AsyncDisposable {
     dispatchers = 1,
     connectBus = meetingPlace(),
     traceHours = 12,
+    directQueues = 0,
     cutsConnections = false,
   }: BrokerOptions = {}): Promise<Broker> {
     const testDatabase = await createTestDatabase(inject("databaseUrl"));
     await installClock(testDatabase.url);
     await migrate(testDatabase.url);
     const drop = () => Promise.resolve(testDatabase[Symbol.asyncDispose]());
-    const broker = new Broker(testDatabase.url, { connectBus, traceHours }, drop);
+    const broker = new Broker(testDatabase.url, { connectBus, traceHours, directQueues }, drop);
     broker.#cutsConnections = cutsConnections;
     for (let count = 0; count < engines; count += 1) await broker.startEngine();
     for (let count = 0; count < dispatchers; count += 1) await broker.startDispatcher();
@@ -128,10 +138,14 @@ export class Broker implements AsyncDisposable {
   }
 
   /** One more API process. */
-  async startEngine(database = this.#connect("test-engine", 4)): Promise<Engine> {
+  async startEngine(
+    database = this.#connect("test-engine", 4),
+    directQueues = this.#directQueues,
+  ): Promise<Engine> {
     this.#own(database);
     const bus = await this.#joinBus();
-    const engine = await Engine.open({ database, bus, observer: this.observer });
+    const { observer } = this;
+    const engine = await Engine.open({ database, bus, observer, directQueues });
     this.#steps.push(() => engine.close());
     this.engines.push(engine);
     return engine;
@@ -182,6 +196,11 @@ export class Broker implements AsyncDisposable {
       { batch_id: string }[]
     >`SELECT batch_id FROM outbox ORDER BY batch_id`;
     return rows.map((row) => row.batch_id);
+  }
+
+  /** Everything that was published so far has been fanned out. */
+  async untilFannedOut(): Promise<void> {
+    await until(async () => (await this.waitingBatches()).length === 0);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

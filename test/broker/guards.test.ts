@@ -11,6 +11,7 @@ const guarded = await Engine.open({
   database: broker.database,
   bus,
   observer: broker.observer,
+  directQueues: 0,
   guards: { deletedQueueName: 60, purge: 60 },
 });
 afterAll(async () => {

@@ -4,6 +4,7 @@ import { afterAll, describe, expect, test, vi } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, Client, numbered } from "./client.ts";
+import type { Content } from "./content.ts";
 import { connectAll, holdClaims, until, untilBlocked } from "./interleaving.ts";
 import { claimsOf, connectTraced, type Statement } from "./statements.ts";
 
@@ -211,6 +212,47 @@ describe("many waiting receives", () => {
     expect(bodiesOf(await again)).toEqual(["m"]);
   });
 
+  describe("that come back from what they took", () => {
+    /** The queue is looked at for what becomes visible, and the first message was taken. */
+    async function tookFirst(queue: string, ...messages: Content[]): Promise<void> {
+      const first = await parked(queue);
+      await pass(1);
+      await untilQuiet();
+      await client.send(queue, messages);
+      expect(await first.messages).toHaveLength(1);
+      await untilQuiet();
+    }
+
+    test("cost no claim where nothing was left", async () => {
+      const queue = await broker.newQueue();
+      await tookFirst(queue, "m");
+      const before = claimsOf(statements, await broker.idOf(queue));
+      const again = client.receive(queue, { wait: 20 });
+      await untilQuiet();
+      expect(claimsOf(statements, await broker.idOf(queue))).toBe(before);
+      await otherProcess.send(queue, ["next"]);
+      expect(bodiesOf(await again)).toEqual(["next"]);
+    });
+
+    test("get what was delayed when it becomes visible", async () => {
+      const queue = await broker.newQueue();
+      await tookFirst(queue, "now", { body: "soon", delay: 1 });
+      const again = client.receive(queue, { wait: 20 });
+      await pass(1);
+      expect(bodiesOf(await passUntil(again))).toEqual(["soon"]);
+    });
+
+    test("get at once what their claim left for want of room", async () => {
+      const queue = await broker.newQueue();
+      await tookFirst(queue, "m");
+      await client.send(queue, numbered(6));
+      await client.send(queue, numbered(6));
+      // Half of what was asked for came whole, so the second one was not split.
+      expect(await client.receive(queue, { maxMessages: 10 })).toHaveLength(6);
+      expect(await client.receive(queue, { wait: 20, maxMessages: 10 })).toHaveLength(6);
+    });
+  });
+
   test("that come again after a signal look for what it was about", async () => {
     const queue = await broker.newQueue();
     const first = await parked(queue);
@@ -363,7 +405,7 @@ describe("whoever waits for a queue that is deleted is told so", () => {
 /** What a send leaves when its process dies between the commit and the signal. */
 async function storeUnannounced(queue: string, body: string): Promise<void> {
   const bus = createInProcessBus();
-  const { database } = broker;
-  await using dying = await Engine.open({ database, bus, observer: broker.observer });
+  const { database, observer } = broker;
+  await using dying = await Engine.open({ database, bus, observer, directQueues: 0 });
   await new Client(dying).send(queue, [body]);
 }

@@ -1,4 +1,4 @@
-import { cleanUp, TableMaintenance } from "@sluice/engine";
+import { cleanUp, CleanUpDuty, TableMaintenance } from "@sluice/engine";
 import { createLogger } from "@sluice/runtime";
 import { afterAll, expect, test } from "vitest";
 
@@ -89,6 +89,58 @@ test(
 );
 
 test(
+  "keys that have just been removed leave no large index behind",
+  { timeout: 60_000 },
+  async () => {
+    await broker.sql`
+      INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
+      SELECT 0, 'key ' || n, 'queue', 1, 1, '' FROM generate_series(1, 400000) n`;
+    await broker.clock.advance(301);
+    expect(await cleanUp(broker.database.maintenance)).toMatchObject({ idempotencyKeys: 400_000 });
+    await newMaintenance().tables.runOnce();
+    const after = await sizes();
+    expect(after["idempotency_keys"]).toBe(0);
+    expect(after["idempotency_keys_pkey"]).toBeLessThan(MIB);
+  },
+);
+
+test(
+  "an index that is large for its rows is rebuilt once, and again when half of them have gone",
+  { timeout: 60_000 },
+  async () => {
+    await broker.sql`
+      INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
+      SELECT 0, repeat('k', 400) || n, 'queue', 1, 1, '' FROM generate_series(1, 60000) n`;
+    await broker.sql`VACUUM ANALYZE idempotency_keys`;
+    const { tables } = newMaintenance();
+    const size = async () => (await sizes())["idempotency_keys_pkey"]!;
+    const file = async () =>
+      await broker.sql`SELECT pg_relation_filenode('idempotency_keys_pkey') AS file`;
+    const first = await file();
+    await tables.runOnce();
+    const rebuilt = await file();
+    expect(rebuilt).not.toEqual(first);
+    expect(await size()).toBeGreaterThan(20 * MIB);
+    const vacuums = await vacuumsOf("slices");
+    await fill(await broker.newQueue(), 5_000);
+    await broker.sql`DELETE FROM slices`;
+    await untilDeadRowsAreKnown("slices", 5_000);
+    // It rests after a run that took long; that it looked around again shows by the other table.
+    await until(async () => {
+      await tables.runOnce();
+      return (await vacuumsOf("slices")) > vacuums;
+    });
+    expect(await file()).toEqual(rebuilt);
+    await broker.sql`DELETE FROM idempotency_keys`;
+    await untilDeadRowsAreKnown("idempotency_keys", 60_000);
+    await until(async () => {
+      await tables.runOnce();
+      return (await size()) < MIB;
+    });
+  },
+);
+
+test(
   "rows that somebody may want to see are not gone through again until he is gone",
   { timeout: 60_000 },
   async () => {
@@ -156,4 +208,40 @@ test("one dispatcher at a time does it", async () => {
   await newMaintenance().tables.runOnce();
   expect(await vacuumsOf("slices")).toBe(before);
   await lock.letGo();
+});
+
+test("payloads stay while a transaction keeps the last ones that were removed from going, and go after it", async () => {
+  const sql = broker.database.maintenance;
+  const logger = createLogger({ name: "test", level: "silent" });
+  const duty = new CleanUpDuty({ sql, observer: broker.observer, logger, thoroughShare: 1 });
+  const queue = await broker.newQueue();
+  /** Its payload, of which nobody has any use from here on. */
+  const finishOne = async () => {
+    await broker.client().send(queue, ["m"]);
+    const [batch] = await broker.sql<{ id: string }[]>`
+      SELECT batch_id AS id FROM slices WHERE queue_id = ${await broker.idOf(queue)}::bigint`;
+    await broker.client().finish(queue);
+    await broker.clock.advance(61);
+    return batch?.id ?? "";
+  };
+  const isThere = async (id: string) =>
+    (await broker.sql`SELECT FROM batches WHERE id = ${id}::bigint`).length > 0;
+  const untilGone = async (id: string) => {
+    await until(async () => {
+      await duty.runOnce();
+      return !(await isThere(id));
+    });
+  };
+  await untilGone(await finishOne());
+  const held = await holdWith(
+    broker.sql,
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SET LOCAL idle_in_transaction_session_timeout = 0; SELECT FROM queues",
+  );
+  // It is not known yet that this is in vain.
+  await untilGone(await finishOne());
+  const kept = await finishOne();
+  for (let run = 0; run < 3; run += 1) await duty.runOnce();
+  expect(await isThere(kept)).toBe(true);
+  await held.letGo();
+  await untilGone(kept);
 });

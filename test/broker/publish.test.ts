@@ -8,17 +8,12 @@ const broker = await Broker.start({ dispatchers: 2 });
 afterAll(() => broker[Symbol.asyncDispose]());
 const client = broker.client();
 
-/** Everything that was published so far has been fanned out. */
-async function untilFannedOut(of = broker) {
-  await until(async () => (await of.waitingBatches()).length === 0);
-}
-
 test("an acknowledged publish reaches each subscribed queue exactly once", async () => {
   const queues = [await broker.newQueue(), await broker.newQueue(), await broker.newQueue()];
   const topic = await broker.newTopic(queues);
   const bodies = numbered(200);
   const ids = await client.publish(topic, bodies);
-  await untilFannedOut();
+  await broker.untilFannedOut();
   for (const queue of queues) {
     const messages = await client.drain(queue);
     expect(bodiesOf(messages)).toEqual(bodies);
@@ -36,7 +31,7 @@ test("a publish carries subject, attributes and group to every queue", async () 
     attributes: { a: { type: "Number", value: "1" } },
   };
   await client.publish(topic, [message]);
-  await untilFannedOut();
+  await broker.untilFannedOut();
   expect(await client.receive(queue)).toMatchObject([message]);
 });
 
@@ -44,7 +39,7 @@ test("a publish to a topic without subscriptions is accepted and rests nowhere",
   const topic = await broker.newTopic();
   const before = await allSlices();
   await client.publish(topic, ["m"]);
-  await untilFannedOut();
+  await broker.untilFannedOut();
   expect(await allSlices()).toBe(before);
 });
 
@@ -58,10 +53,10 @@ test("a subscription counts for what is published after it, not for what was fan
   const [early, late] = [await broker.newQueue(), await broker.newQueue()];
   const topic = await broker.newTopic([early]);
   await client.publish(topic, ["one"]);
-  await untilFannedOut();
+  await broker.untilFannedOut();
   await broker.engine.subscribe(ACCOUNT, topic, late);
   await client.publish(topic, ["two"]);
-  await untilFannedOut();
+  await broker.untilFannedOut();
   expect(bodiesOf(await client.drain(early))).toEqual(["one", "two"]);
   expect(bodiesOf(await client.drain(late))).toEqual(["two"]);
 });
@@ -71,10 +66,10 @@ test("a subscription that was ended gets nothing more, and keeps what it has", a
   const topic = await broker.newTopic();
   const { subscription } = await broker.engine.subscribe(ACCOUNT, topic, queue);
   await client.publish(topic, ["kept"]);
-  await untilFannedOut();
+  await broker.untilFannedOut();
   await broker.engine.subscriptions.delete(ACCOUNT, subscription.id);
   await client.publish(topic, ["missed"]);
-  await untilFannedOut();
+  await broker.untilFannedOut();
   expect(bodiesOf(await client.drain(queue))).toEqual(["kept"]);
 });
 
@@ -82,7 +77,7 @@ test("the queue's delay begins at the fan-out", async () => {
   const queue = await broker.newQueue({ delay: 60 });
   const topic = await broker.newTopic([queue]);
   await client.publish(topic, ["m"]);
-  await untilFannedOut();
+  await broker.untilFannedOut();
   expect(await broker.counts(queue)).toEqual({ visible: 0, inFlight: 0, delayed: 1 });
   await broker.clock.advance(60);
   expect(bodiesOf(await client.receive(queue))).toEqual(["m"]);
@@ -105,7 +100,7 @@ test("publishes that arrive together become few batches, each message once in ea
   const topic = await broker.newTopic([queue]);
   const before = await allBatches();
   await Promise.all(numbered(300).map((body) => client.publish(topic, [body])));
-  await untilFannedOut();
+  await broker.untilFannedOut();
   expect((await allBatches()) - before).toBeLessThanOrEqual(10);
   const bodies = bodiesOf(await client.drain(queue));
   expect(bodies.sort()).toEqual(numbered(300).sort());
@@ -130,7 +125,7 @@ describe("announcements", () => {
     for (let repeat = 0; repeat < 4; repeat += 1) {
       broker.engine.bus.announceBatches(rows.map((row) => row.id));
     }
-    await untilFannedOut();
+    await broker.untilFannedOut();
     const received = bodiesOf(await client.drain(queue));
     expect(received).toHaveLength(20 * 63);
     expect(new Set(received).size).toBe(20 * 63);
@@ -143,7 +138,7 @@ describe("announcements", () => {
     await alone.client().publish(topic, numbered(100));
     expect(await alone.waitingBatches()).not.toEqual([]);
     await alone.clock.advance(1);
-    await untilFannedOut(alone);
+    await alone.untilFannedOut();
     expect(bodiesOf(await alone.client().drain(queue))).toEqual(numbered(100));
   });
 
@@ -154,7 +149,7 @@ describe("announcements", () => {
     for (let call = 0; call < 300; call += 1) await late.client().publish(topic, [`m${call}`]);
     await late.clock.advance(60);
     await Promise.all([late.startDispatcher(), late.startDispatcher()]);
-    await untilFannedOut(late);
+    await late.untilFannedOut();
     for (const queue of queues) {
       expect(bodiesOf(await late.client().drain(queue)).sort()).toEqual(numbered(300).sort());
     }
@@ -195,7 +190,7 @@ describe("a fan-out", () => {
     expect(await frail.waitingBatches()).toHaveLength(1);
     await frail.sql`DROP TRIGGER refuse ON slices`;
     await frail.clock.advance(1);
-    await untilFannedOut(frail);
+    await frail.untilFannedOut();
     for (const queue of [good, bad])
       expect(bodiesOf(await frail.client().drain(queue))).toEqual(["m"]);
     frail.failures.length = 0;
@@ -218,7 +213,7 @@ describe("a fan-out", () => {
     await frail.clock.advance(1);
     await frail.startDispatcher();
     await table.letGo();
-    await untilFannedOut(frail);
+    await frail.untilFannedOut();
     expect(bodiesOf(await frail.client().drain(queue))).toEqual(["m"]);
     frail.failures.length = 0;
   });
@@ -234,7 +229,7 @@ describe("a fan-out", () => {
     await late.engine.topics.delete(ACCOUNT, doomed);
     await late.clock.advance(1);
     await late.startDispatcher();
-    await untilFannedOut(late);
+    await late.untilFannedOut();
     expect(bodiesOf(await late.client().drain(kept))).toEqual(["m"]);
     expect(await late.sql`SELECT FROM slices`).toHaveLength(1);
   });

@@ -406,11 +406,46 @@ describe("the record", () => {
     const [id = ""] = await wide.client().publish(await wide.newTopic(queues), ["m"]);
     await until(async () => (await wide.waitingBatches()).length === 0);
     const rows = await wide.sql<{ events: number; bytes: number }[]>`
-      SELECT cardinality(batch_ids) AS events, pg_column_size(e.*) AS bytes FROM message_events e ORDER BY 1`;
+      SELECT cardinality(batch_offsets) AS events, pg_column_size(e.*) AS bytes FROM message_events e ORDER BY 1`;
     expect(rows.map(({ events }) => events)).toEqual([6, 32, 32]);
     expect(Math.max(...rows.map(({ bytes }) => bytes))).toBeLessThan(2_000);
     const { deliveries } = await trace(id, wide);
     expect(deliveries.map(({ queue }) => queue).sort()).toEqual(queues.sort());
+  });
+
+  test("takes less than 60 bytes for a message that comes by itself and is acknowledged with others", async () => {
+    await using busy = await Broker.start({ dispatchers: 0 });
+    const queues: string[] = [];
+    for (let count = 0; count < 50; count += 1) queues.push(await busy.newQueue());
+    // By turns, so that the messages of a queue lie far apart.
+    for (let turn = 0; turn < 40; turn += 1)
+      await Promise.all(queues.map((queue) => busy.client().send(queue, ["m"])));
+    for (const queue of queues)
+      await busy
+        .client()
+        .acknowledge(queue, await busy.client().receive(queue, { maxMessages: 1_000 }));
+    const [record] = await busy.sql<{ bytes: number; events: number; batches: number }[]>`
+      SELECT sum(cardinality(batch_offsets))::int AS events, (SELECT count(*)::int FROM batches) AS batches,
+             (SELECT sum(pg_relation_size(oid))::int FROM pg_class WHERE relname ~ '^message_events_[0-9]+(_block_idx)?$') AS bytes
+      FROM message_events`;
+    expect(record).toMatchObject({ events: 4_000, batches: 2_000 });
+    // Of the 14 slots and as many indexes each has a page, or none.
+    expect((record!.bytes - 16 * 8_192) / 2_000).toBeLessThan(60);
+  });
+
+  test("that an older version has written is told, and is not taken for that of other batches", async () => {
+    const queue = await broker.newQueue();
+    const [id = ""] = await client.send(queue, ["m"]);
+    const batch = BigInt(`0x${id.slice(-12)}`);
+    await broker.sql`
+      INSERT INTO message_events (account, block, kind, batch_ids, queue_ids, masks)
+      VALUES (${ACCOUNT}::bigint, ${String(batch >> 6n)}::bigint, 'acknowledged', ARRAY[${String(batch + 1n)}, ${String(batch)}]::bigint[],
+              ARRAY[1, ${await broker.idOf(queue)}]::bigint[], ARRAY[1, 1])`;
+    await broker.sql`
+      INSERT INTO message_events (account, block, kind, batch_offsets, queue_ids)
+      VALUES (${ACCOUNT}::bigint, ${String(batch >> 6n)}::bigint, 'purged', ARRAY[${String(batch & 1023n)}]::smallint[],
+              ARRAY[1]::bigint[])`;
+    expect(await courseOf(id)).toEqual([`send -> ${queue}: acknowledged`]);
   });
 
   test("is not waited for by a write, nor emptied while a trace reads it", async () => {

@@ -10,7 +10,12 @@ import { TestApi } from "./api.ts";
 const MIB = 1024 * 1024;
 
 const api = await TestApi.start({ dispatchers: 0 });
-const server = await serve({ fetch: api.app.fetch, host: "127.0.0.1", port: 0 });
+const server = await serve({
+  fetch: api.app.fetch,
+  direct: api.app.direct,
+  host: "127.0.0.1",
+  port: 0,
+});
 const port = Number(new URL(server.url).port);
 afterAll(async () => {
   await server.close(() => {
@@ -279,7 +284,12 @@ describe("a client that hangs up", () => {
 });
 
 test("a server that closes answers who waits and whom it accepted, and takes nobody new", async () => {
-  const closing = await serve({ fetch: api.app.fetch, host: "127.0.0.1", port: 0 });
+  const closing = await serve({
+    fetch: api.app.fetch,
+    direct: api.app.direct,
+    host: "127.0.0.1",
+    port: 0,
+  });
   const call = (path: string, body: object) =>
     fetch(`${closing.url}/v1/queues/${queue}/${path}`, {
       method: "POST",
@@ -316,7 +326,12 @@ test("one connection more than are allowed is closed, and served as soon as anot
 
 async function limited(maxConnections: number) {
   const address = { host: "127.0.0.1", port: 0 };
-  const limitedServer = await serve({ fetch: api.app.fetch, ...address, maxConnections });
+  const limitedServer = await serve({
+    fetch: api.app.fetch,
+    direct: api.app.direct,
+    ...address,
+    maxConnections,
+  });
   const sockets: Socket[] = [];
   return {
     async connect(): Promise<Socket> {
@@ -342,7 +357,9 @@ async function limited(maxConnections: number) {
 }
 
 test("a port that is taken is an error", async () => {
-  await expect(serve({ fetch: api.app.fetch, host: "127.0.0.1", port })).rejects.toMatchObject({
+  await expect(
+    serve({ fetch: api.app.fetch, direct: api.app.direct, host: "127.0.0.1", port }),
+  ).rejects.toMatchObject({
     code: "EADDRINUSE",
   });
 });

@@ -27,8 +27,8 @@ export async function startSluice(): Promise<Sluice> {
   const observer = messageMetrics(metrics, logger);
   const dispatcher = await startDispatcher({ database, bus, observer, logger });
   const account = "000000000000";
-  const address = { host: "127.0.0.1", port: 0 };
-  const api = await startApi({ database, bus, observer, metrics, logger, account, ...address });
+  const settings = { host: "127.0.0.1", port: 0, directQueues: 16 };
+  const api = await startApi({ database, bus, observer, metrics, logger, account, ...settings });
   return {
     url: api.url,
     async [Symbol.asyncDispose]() {

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 
-import type { AccessKeys } from "@sluice/engine";
-import { releaseUnlessRead, toSluiceError } from "@sluice/http-api";
+import type { AccessKeys, GoneSignal } from "@sluice/engine";
+import { goneSignal, readBody, releaseUnlessRead, toSluiceError } from "@sluice/http-api";
 
 import {
   actionOfForm,
@@ -12,7 +12,7 @@ import {
 } from "./action.ts";
 import type { Call } from "./call.ts";
 import { AwsError, commonError, type Service } from "./errors.ts";
-import type { AwsRequest, WatchKey } from "./request.ts";
+import type { AwsRequest } from "./request.ts";
 import type { AwsSettings } from "./settings.ts";
 import type { SeenCalls } from "./signature/seen-calls.ts";
 import { verify, type Caller } from "./signature/verify.ts";
@@ -34,10 +34,10 @@ export async function answerRequest(
   authentication: Authentication | undefined,
 ): Promise<AwsAnswer> {
   const requestId = randomUUID();
-  const isJson = JSON_TYPE.test(request.header("content-type") ?? "");
+  const isJson = JSON_TYPE.test(request.http.req.header("content-type") ?? "");
   let service: Service = "sqs";
   try {
-    const body = await request.readBody();
+    const body = await readBody(request.http);
     const caller =
       authentication &&
       (await verify(authentication.accessKeys, settings.region, request.signed(body)));
@@ -45,7 +45,7 @@ export async function answerRequest(
     if (form) service = serviceOfForm(form);
     const requested = form
       ? actionOfForm(form, request)
-      : actionOfTarget(request.header("x-amz-target"), body);
+      : actionOfTarget(request.http.req.header("x-amz-target"), body);
     if (caller) {
       checkService(caller, requested);
       authentication.seen.check(caller, requested);
@@ -56,7 +56,7 @@ export async function answerRequest(
   } catch (error) {
     const known = toAwsError(service, error);
     if (known.form.code === "InternalFailure" || known.form.code === "InternalError")
-      request.report(error);
+      request.http.var.report(error);
     return isJson ? jsonError(known, requestId) : xmlError(service, known, requestId);
   }
 }
@@ -87,13 +87,15 @@ function callOf(
     caller: Caller | undefined;
   },
 ): Call {
-  const { engine, account, origin, report } = request;
-  const watchKey: WatchKey =
+  const { http, origin } = request;
+  const { engine, account } = http.var;
+  let signal: GoneSignal | undefined;
+  const watchKey =
     authentication &&
     caller &&
-    ((onDisabled) => authentication.accessKeys.watch(caller.keyId, onDisabled));
-  let signal: AbortSignal | undefined;
-  const gone = () => (signal ??= request.gone(watchKey));
+    ((onDisabled: () => void) => authentication.accessKeys.watch(caller.keyId, onDisabled));
+  const gone = () =>
+    (signal ??= goneSignal({ env: http.env, req: http.req, var: { ...http.var, watchKey } }));
   return {
     engine,
     account: caller?.account ?? account,
@@ -102,7 +104,7 @@ function callOf(
     idempotencyKey: idempotencyKeyOf(request, caller),
     signal: gone,
     releaseUnlessRead: (received) => {
-      releaseUnlessRead({ var: { report } }, received, gone());
+      releaseUnlessRead(http, received, gone());
     },
   };
 }
@@ -114,7 +116,7 @@ const INVOCATION = "amz-sdk-invocation-id";
  * not again. Where signatures are checked the number counts only when it is signed.
  */
 function idempotencyKeyOf(request: AwsRequest, caller: Caller | undefined): string | undefined {
-  const id = request.header(INVOCATION);
+  const id = request.http.req.header(INVOCATION);
   if (id === undefined || !/^[A-Za-z0-9-]{16,64}$/.test(id)) return undefined;
   return caller && !caller.signedHeaders.has(INVOCATION) ? undefined : `aws/${id}`;
 }

@@ -1,4 +1,4 @@
-import type { Engine } from "@sluice/engine";
+import type { Engine, GoneSignal } from "@sluice/engine";
 
 import type { AwsSettings } from "./settings.ts";
 
@@ -13,7 +13,7 @@ export interface Call {
   /** Of a client that tells its calls apart: its repeats of one store nothing again. */
   idempotencyKey: string | undefined;
   /** Aborted when the client hangs up before it has the whole answer. */
-  signal: () => AbortSignal;
+  signal: () => GoneSignal;
   /** Gives back what was received for a client that hangs up. */
   releaseUnlessRead: (received: { release: () => Promise<void> }) => void;
 }

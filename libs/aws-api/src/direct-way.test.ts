@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 
 import type { Engine } from "@sluice/engine";
+import { readBody } from "@sluice/http-api";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { directWay } from "./direct-way.ts";
@@ -18,14 +19,14 @@ const direct = directWay(
     },
     onRequest: ({ method, route, status }) => observed.push(`${method} ${route} ${status}`),
   },
-  async ({ origin, path, header, readBody }) => ({
+  async ({ http, origin, path }) => ({
     status: 400,
     headers: { "content-type": "text/plain" },
-    body: `${origin}${path} ${header("x-amz-target")} ${(await readBody()).toString()}`,
+    body: `${origin}${path} ${http.req.header("x-amz-target")} ${(await readBody(http)).toString()}`,
   }),
 );
 const server = createServer((incoming, outgoing) => {
-  if (!direct(incoming, outgoing)) outgoing.writeHead(404).end("left");
+  direct(incoming, outgoing, () => outgoing.writeHead(404).end("left"));
 });
 let port: number;
 beforeAll(async () => {

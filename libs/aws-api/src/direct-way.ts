@@ -1,12 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
-import {
-  goneBefore,
-  MAX_BODY_BYTES,
-  readIncoming,
-  type DirectWay,
-  type Surroundings,
-} from "@sluice/http-api";
+import { MAX_BODY_BYTES, type DirectWay, type Surroundings } from "@sluice/http-api";
 
 import { countHeaders, type AwsRequest } from "./request.ts";
 import type { AwsAnswer } from "./wire/answer.ts";
@@ -19,13 +13,16 @@ export function directWay(
   surroundings: Surroundings,
   answer: (request: AwsRequest) => Promise<AwsAnswer>,
 ): DirectWay {
-  return (incoming, outgoing) => {
+  return (incoming, outgoing, next) => {
     const origin = isPlain(incoming) ? originOf(incoming.headers.host ?? "") : undefined;
-    if (origin === undefined) return false;
+    if (origin === undefined) {
+      next();
+      return;
+    }
     const started = performance.now();
     const request = requestFrom({ incoming, outgoing, origin }, surroundings);
     const answered = answer(request).then((made) => {
-      surroundings.onRequest({
+      surroundings.onRequest?.({
         method: "POST",
         route: incoming.url === "/" ? "/" : "unknown",
         status: made.status,
@@ -34,7 +31,6 @@ export function directWay(
       write(outgoing, made);
     });
     answered.catch(surroundings.report);
-    return true;
   };
 }
 
@@ -62,14 +58,14 @@ function requestFrom(
 ): AwsRequest {
   const { url: path = "", headers } = incoming;
   return {
-    engine,
-    account,
-    report,
+    http: {
+      var: { engine, account, report, watchKey: undefined },
+      env: { incoming, outgoing },
+      req: { header: (name) => headers[name] as string | undefined },
+    },
     origin,
     path,
     query: "",
-    header: (name) => headers[name] as string | undefined,
-    readBody: () => readIncoming(incoming),
     signed: (body) => ({
       method: "POST",
       path,
@@ -77,7 +73,6 @@ function requestFrom(
       authorizations: countHeaders(incoming.rawHeaders, "authorization"),
       body,
     }),
-    gone: (watchKey) => goneBefore(outgoing, watchKey),
   };
 }
 

@@ -44,6 +44,14 @@ export class Coalescer<Item> {
     } else this.#timer ??= setTimeout(() => this.#start(), lingerMs);
   }
 
+  /** Takes out what waits for a send, up to so many items, to go in another way; nothing when one of them is not to. */
+  take(maxItems: number, mayGo: (item: Item) => boolean): Item[] {
+    if (!this.#items.every(mayGo)) return [];
+    const taken = this.#items.splice(0, maxItems);
+    if (this.#items.length === 0) this.#stopTimer();
+    return taken;
+  }
+
   /** Sends everything added so far without lingering, and resolves when that is done. */
   async flush(): Promise<void> {
     this.#start();

@@ -13,7 +13,7 @@ export type BatchHandler<Payload> = (messages: ReceivedMessage<Payload>[]) => un
  * Handles each receive's messages as one batch: no promise, timer or call per message.
  *
  *   receive ─▶ decode ─▶ handler ─▶ acknowledge
- *                                     └─ answered while the next batch is received and handled
+ *                                     └─ with the next receive, if that comes at once
  */
 export class BatchWorkload<Payload> implements Workload {
   readonly #handler: BatchHandler<Payload>;

@@ -51,6 +51,13 @@ export function bitsOf({ bits }: WireReceipt): number[] {
   return positions;
 }
 
+/** What a receive answers. */
+export interface Answer {
+  readonly received: WireReceipt[];
+  /** What became of the messages that were acknowledged with it. */
+  readonly errors: EntryErrors;
+}
+
 export interface ReceiveRequest {
   readonly maxMessages: number;
   /** In seconds. */
@@ -102,21 +109,31 @@ export class QueueCalls {
     return (queue as { visibilityTimeout: number }).visibilityTimeout;
   }
 
-  async receive(request: ReceiveRequest, signal: AbortSignal): Promise<WireReceipt[]> {
+  /** Receives, and acknowledges what was received before: that is done at once, however long the receive waits. */
+  async receive(
+    request: ReceiveRequest,
+    acknowledged: readonly Received[],
+    signal: AbortSignal,
+  ): Promise<Answer> {
     const path = `${this.#path}/receive`;
     const waitMs = request.wait * 1000;
-    const body = { ...request, receipts: true };
+    const marked = byReceipt(acknowledged);
+    const body = {
+      ...request,
+      receipts: true,
+      ...(marked.length > 0 && { acknowledge: { receipts: namesOf(marked) } }),
+    };
     const answer = await this.#connection.request({ method: "POST", path, body, signal, waitMs });
-    return listOf<WireReceipt>(answer, "receipts");
+    const received = listOf<WireReceipt>(answer, "receipts");
+    if (marked.length === 0) return { received, errors: none };
+    const results = listOf<EntryResult>(answer, "acknowledged", marked.length);
+    return { received, errors: errorsOfReceipts(acknowledged, marked, results) };
   }
 
   async acknowledge(messages: readonly Received[], options: CallOptions): Promise<EntryErrors> {
     const marked = byReceipt(messages);
-    const receipts = marked.map(({ receipt, low, high }) => ({
-      receipt: receipt.receipt,
-      bits: hexOf(low, high),
-    }));
-    const results = await this.#change("ack", { receipts }, { ...options, size: receipts.length });
+    const body = { receipts: namesOf(marked) };
+    const results = await this.#change("ack", body, { ...options, size: marked.length });
     return errorsOfReceipts(messages, marked, results);
   }
 
@@ -159,6 +176,13 @@ function byReceipt(messages: readonly Received[]): MarkedReceipt[] {
     else mark.high |= 1 << (bit - 32);
   }
   return [...marks.values()];
+}
+
+function namesOf(marked: readonly MarkedReceipt[]): { receipt: string; bits: string }[] {
+  return marked.map(({ receipt, low, high }) => ({
+    receipt: receipt.receipt,
+    bits: hexOf(low, high),
+  }));
 }
 
 function hexOf(low: number, high: number): string {

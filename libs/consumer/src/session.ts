@@ -123,10 +123,18 @@ export class Session {
 
   async #receive(maxMessages: number, visibilityTimeout: number): Promise<WireReceipt[]> {
     const { wait } = this.#settings;
-    const received = await this.#untilAvailable((signal, failed) => {
+    const received = await this.#untilAvailable(async (signal, failed) => {
       // After a failure a short poll: its answer is what tells that the server is back.
       const body = { maxMessages, wait: failed ? 1 : wait, visibilityTimeout };
-      return this.#calls.receive(body, signal);
+      const riders = this.#settlements.ride();
+      try {
+        const answer = await this.#calls.receive(body, riders.messages, signal);
+        riders.arrived(answer.errors);
+        return answer.received;
+      } catch (error) {
+        riders.lost();
+        throw error;
+      }
     });
     return received ?? [];
   }

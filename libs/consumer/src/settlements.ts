@@ -26,9 +26,27 @@ interface Outcome {
   readonly waiter?: Waiter;
 }
 
+/** Acknowledgements that go with a receive. */
+export interface Riders {
+  readonly messages: readonly HeldMessage[];
+  /** The receive was answered. */
+  arrived(errors: EntryErrors): void;
+  /** It was not: whether they arrived is unknown, and they go again with a call of their own. */
+  lost(): void;
+}
+
+/** A batch that was acknowledged and waits for a receive to go with. */
+interface WaitingBatch {
+  readonly messages: readonly HeldMessage[];
+  readonly settle: (errors: EntryErrors) => void;
+}
+
 /**
  * Tells the server what became of messages: acknowledged or released, many to a call, repeated while the server is away.
  * The messages have left the state `held` before they come here.
+ *
+ * Acknowledgements that nobody awaits go with the next receive, if there is one before the linger is over: half of the calls of
+ * a busy consumer.
  */
 export class Settlements {
   readonly #calls: QueueCalls;
@@ -36,6 +54,8 @@ export class Settlements {
   readonly #acks: Coalescer<Outcome>;
   readonly #releases: Coalescer<Outcome>;
   readonly #batches = new Set<Promise<void>>();
+  #waiting: WaitingBatch[] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #giveUp = stopController();
 
   constructor(calls: QueueCalls, failures: Failures) {
@@ -58,17 +78,32 @@ export class Settlements {
     });
   }
 
-  /** Acknowledges a batch with a call of its own; never rejects. */
-  ackBatch(messages: readonly HeldMessage[]): Promise<void> {
-    const sent = this.#acknowledge(messages).then((errors) => {
-      const refused = Array.from(errors, ([index, error]) => ({
-        error,
-        message: messages[index]!,
-      }));
-      this.#failures.entries("acknowledge", refused);
+  /** Acknowledges a batch; never rejects. */
+  async ackBatch(messages: readonly HeldMessage[]): Promise<void> {
+    const errors = await new Promise<EntryErrors>((settle) => {
+      this.#waiting.push({ messages, settle });
+      this.#timer ??= setTimeout(() => this.#sendWaiting(), lingerMs);
     });
-    this.#batches.add(sent);
-    return sent.finally(() => this.#batches.delete(sent));
+    const refused = Array.from(errors, ([index, error]) => ({ error, message: messages[index]! }));
+    this.#failures.entries("acknowledge", refused);
+  }
+
+  /** Takes acknowledgements along with a receive that is about to be sent. */
+  ride(): Riders {
+    const batches = this.#takeWaiting();
+    const size = batches.reduce((sum, { messages }) => sum + messages.length, 0);
+    const single = this.#acks.take(
+      Math.max(0, maxEntries - size),
+      ({ waiter }) => waiter === undefined,
+    );
+    const { messages, settle } = merged([...batches, ...this.#asBatch(single)]);
+    return {
+      messages,
+      arrived: settle,
+      lost: () => {
+        if (messages.length > 0) this.#send(messages, true, settle);
+      },
+    };
   }
 
   /** Releases in the background. */
@@ -86,8 +121,47 @@ export class Settlements {
   /** Sends all there is and waits for the answers, but for no longer than the limit. */
   async flush(limitMs: number): Promise<void> {
     const timer = setTimeout(() => this.#giveUp.abort(), limitMs);
+    this.#sendWaiting();
     await Promise.all([this.#acks.flush(), this.#releases.flush(), ...this.#batches]);
     clearTimeout(timer);
+  }
+
+  /** Whole batches, as many as fit into one call; a single one always does. */
+  #takeWaiting(): WaitingBatch[] {
+    let size = 0;
+    const fits = this.#waiting.findIndex(({ messages }, index) => {
+      size += messages.length;
+      return index > 0 && size > maxEntries;
+    });
+    const taken = this.#waiting.splice(0, fits < 0 ? this.#waiting.length : fits);
+    if (this.#waiting.length === 0) {
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+    }
+    return taken;
+  }
+
+  #asBatch(outcomes: readonly Outcome[]): WaitingBatch[] {
+    if (outcomes.length === 0) return [];
+    const messages = outcomes.map(({ message }) => message);
+    return [{ messages, settle: (errors) => this.#settle("acknowledge", outcomes, errors) }];
+  }
+
+  /** No receive came along: each batch goes with a call of its own. */
+  #sendWaiting(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    for (const { messages, settle } of this.#waiting.splice(0)) this.#send(messages, false, settle);
+  }
+
+  #send(
+    messages: readonly HeldMessage[],
+    repeated: boolean,
+    settle: (errors: EntryErrors) => void,
+  ): void {
+    const sent = this.#acknowledge(messages, repeated).then(settle);
+    this.#batches.add(sent);
+    void sent.finally(() => this.#batches.delete(sent));
   }
 
   async #sendAcks(outcomes: readonly Outcome[]): Promise<void> {
@@ -106,9 +180,10 @@ export class Settlements {
     this.#settle("release", outcomes, await errorsOf(called, entries.length));
   }
 
-  async #acknowledge(messages: readonly HeldMessage[]): Promise<EntryErrors> {
+  /** @param again - Whether they may have been acknowledged already. */
+  async #acknowledge(messages: readonly HeldMessage[], again = false): Promise<EntryErrors> {
     const { signal } = this.#giveUp;
-    let repeated = false;
+    let repeated = again;
     const onRetry = () => (repeated = true);
     const called = this.#calls.acknowledge(messages, { signal, retry: true, onRetry });
     const errors = await errorsOf(called, messages.length);
@@ -132,6 +207,29 @@ export class Settlements {
     }
     this.#failures.entries(stage, refused);
   }
+}
+
+/** Nearly always there is one: then nothing is copied. */
+function merged(batches: readonly WaitingBatch[]): WaitingBatch {
+  const [only] = batches;
+  if (only && batches.length === 1) return only;
+  return {
+    messages: batches.flatMap(({ messages }) => messages),
+    settle: (errors) => {
+      let first = 0;
+      for (const { messages, settle } of batches) {
+        settle(part(errors, first, messages.length));
+        first += messages.length;
+      }
+    },
+  };
+}
+
+/** The errors of some entries among all of a call. */
+function part(errors: EntryErrors, first: number, count: number): EntryErrors {
+  if (errors.size === 0) return errors;
+  const some = [...errors].filter(([index]) => index >= first && index < first + count);
+  return new Map(some.map(([index, error]) => [index - first, error]));
 }
 
 function releaseOf(message: HeldMessage, { delay = 0, reason }: ReleaseOptions): Outcome {

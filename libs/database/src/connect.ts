@@ -40,7 +40,15 @@ export interface DatabaseOptions {
   lazy?: boolean;
   /** How long is kept what became of messages; 0, the default, records nothing. Statements know it by a setting of their connection. */
   traceHours?: number;
+  /** A connection whose answer takes longer is given up, in ms. Default: what a statement may take, and 20 s more. */
+  silenceMs?: number | undefined;
 }
+
+/** What a statement may take, in seconds. */
+const STATEMENT_TIMEOUT = 20;
+const MAINTENANCE_TIMEOUT = 120;
+/** How long the answer to a statement that was ended may be on its way, in seconds. */
+const GRACE = 20;
 
 /**
  * Opens the connection pools of one process. Connects at the first query, and again after a loss.
@@ -56,13 +64,15 @@ export function connectDatabase({
   name = "sluice",
   lazy = false,
   traceHours = 0,
+  silenceMs,
 }: DatabaseOptions): Database {
   const writing = {
     // An acknowledgement means committed and flushed, whatever the server's default says.
     synchronous_commit: lazy ? "off" : "on",
     "sluice.recording": traceHours > 0 ? "on" : "off",
   };
-  const hot = open(url, pool, {
+  const open = (max: number, settings: Settings) => openPool(url, max, settings, silenceMs);
+  const hot = open(pool, {
     ...writing,
     application_name: name,
     plan_cache_mode: "force_generic_plan",
@@ -70,18 +80,18 @@ export function connectDatabase({
     enable_hashjoin: "off",
     enable_mergejoin: "off",
     enable_bitmapscan: "off",
-    statement_timeout: "20s",
+    statement_timeout: STATEMENT_TIMEOUT,
   });
   // Drizzle replaces the parsers of the client it is given, so it gets one of its own.
-  const controlClient = open(url, 2, {
+  const controlClient = open(2, {
     ...writing,
     application_name: `${name}-control`,
-    statement_timeout: "20s",
+    statement_timeout: STATEMENT_TIMEOUT,
   });
-  const maintenance = open(url, 1, {
+  const maintenance = open(1, {
     ...writing,
     application_name: `${name}-maintenance`,
-    statement_timeout: "120s",
+    statement_timeout: MAINTENANCE_TIMEOUT,
     // For joins over millions of rows, and it is one connection.
     work_mem: "64MB",
   });
@@ -103,7 +113,18 @@ export function connectDatabase({
   };
 }
 
-function open(url: string, max: number, settings: Record<string, string>): Sql {
+interface Settings {
+  /** In seconds. */
+  statement_timeout: number;
+  [name: string]: string | number;
+}
+
+function openPool(
+  url: string,
+  max: number,
+  { statement_timeout: timeout, ...settings }: Settings,
+  silenceMs = (timeout + GRACE) * 1_000,
+): Sql {
   const options = {
     max,
     // One round trip less on every new connection; array parameters are passed as literals instead.
@@ -114,11 +135,12 @@ function open(url: string, max: number, settings: Record<string, string>): Sql {
     backoff: (attempt: number) => Math.min(1, 0.05 * 2 ** attempt),
     onnotice: () => undefined,
     // Not among the types of the driver, which has it nevertheless.
-    socket: promptSockets(),
+    socket: promptSockets(silenceMs),
     connection: {
       jit: "off",
       idle_in_transaction_session_timeout: "30s",
       ...settings,
+      statement_timeout: `${timeout}s`,
       ...startupPadding,
     } as Record<string, string>,
   };

@@ -1,6 +1,6 @@
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { createTestDatabase } from "@sluice/stack/testing";
-import { afterAll, expect, inject, test } from "vitest";
+import { afterAll, expect, inject, test, vi } from "vitest";
 import { connectDatabase } from "./connect.ts";
 
 const testDatabase = await createTestDatabase(inject("databaseUrl"));
@@ -9,6 +9,7 @@ afterAll(() => testDatabase[Symbol.asyncDispose]());
 /** A way to Postgres all of whose connections can be broken. */
 async function breakableWay() {
   const sockets = new Set<Socket>();
+  let isSilent = false;
   const server = createServer((client) => {
     const upstream = connect(Number(new URL(testDatabase.url).port), "127.0.0.1");
     for (const [from, to] of [
@@ -16,7 +17,7 @@ async function breakableWay() {
       [upstream, client],
     ] as const) {
       sockets.add(from);
-      from.on("data", (chunk: Buffer) => void to.write(chunk));
+      from.on("data", (chunk: Buffer) => (from === upstream && isSilent ? true : to.write(chunk)));
       from.on("error", () => {});
       from.on("close", () => {
         sockets.delete(from);
@@ -38,6 +39,9 @@ async function breakableWay() {
     reset,
     /** Closes them in good order, as a server that shuts down does. */
     end,
+    /** From now on what is asked arrives, and no answer comes. */
+    swallowAnswers: () => (isSilent = true),
+    letThrough: () => (isSilent = false),
     async [Symbol.asyncDispose]() {
       reset();
       await new Promise((resolve) => server.close(resolve));
@@ -99,3 +103,32 @@ test.each(["reset", "end"] as const)(
     await database.close();
   },
 );
+
+test("a connection whose answer does not come is given up, and each query on it fails", async () => {
+  await using way = await breakableWay();
+  const database = connectDatabase({ url: way.url, pool: 1, silenceMs: 800 });
+  const { sql } = database;
+  await sql`SELECT 1`;
+  // The first is answered, so something was heard since the others were asked.
+  const first = sql`SELECT pg_sleep(0.1)`.then(way.swallowAnswers);
+  const lost = Promise.allSettled([sql`SELECT pg_sleep(0.3)`, sql`SELECT 2`]);
+  await first;
+  const refused = { status: "rejected", reason: { code: "CONNECTION_CLOSED" } };
+  expect(await lost).toMatchObject([refused, refused]);
+  way.letThrough();
+  await vi.waitFor(async () => {
+    expect(await sql`SELECT 1 AS one`).toEqual([{ one: 1 }]);
+  });
+  await database.close();
+});
+
+test("a connection that is idle, or works for less than the limit, is kept", async () => {
+  await using way = await breakableWay();
+  const database = connectDatabase({ url: way.url, pool: 1, silenceMs: 400 });
+  const pid = async () =>
+    (await database.sql`SELECT pg_sleep(0.3), pg_backend_pid() AS pid`)[0]?.["pid"] as number;
+  const before = await pid();
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  expect(await pid()).toBe(before);
+  await database.close();
+});

@@ -1,5 +1,7 @@
 import { Socket } from "node:net";
 
+import { Conversation, SilenceWatch } from "./silence.ts";
+
 /** What the driver tells a maker of sockets: all hosts that the URL names. */
 interface Address {
   host: string[];
@@ -17,11 +19,16 @@ const PADDING = Buffer.from(`padding\0${startupPadding.padding}\0`);
 /** Version 3.0 in a startup message, after its length. */
 const STARTUP = Buffer.from([0, 3, 0, 0]);
 
-/** Makes the sockets of one pool; several hosts take turns. */
-export function promptSockets(): (address: Address) => Socket {
+/**
+ * Makes the sockets of one pool; several hosts take turns.
+ *
+ * @param silenceMs - What is asked and has no answer for longer is given up; see {@link SilenceWatch}.
+ */
+export function promptSockets(silenceMs: number): (address: Address) => Socket {
+  const watch = new SilenceWatch(silenceMs);
   let attempts = 0;
   return ({ host, port, path }) => {
-    const socket = new PromptSocket();
+    const socket = new PromptSocket(watch);
     const turn = attempts % Math.max(1, host.length);
     attempts += 1;
     if (path) socket.connect(path);
@@ -53,11 +60,20 @@ export function promptSockets(): (address: Address) => Socket {
 class PromptSocket extends Socket {
   #ended = false;
   #spoken = false;
+  readonly #watch: SilenceWatch;
+  readonly #conversation = new Conversation(this);
+
+  constructor(watch: SilenceWatch) {
+    super();
+    this.#watch = watch;
+    watch.add(this.#conversation);
+  }
 
   override emit(event: string | symbol, ...args: unknown[]): boolean {
     if (event !== "close" && event !== "error") return super.emit(event, ...args);
     if (this.#ended) return false;
     this.#ended = true;
+    this.#watch.remove(this.#conversation);
     const error = event === "error" ? args[0] : connectionClosed();
     const reject = () => this.listenerCount("error") > 0 && super.emit("error", error);
     const heard = reject();
@@ -78,8 +94,16 @@ class PromptSocket extends Socket {
     callback: (error?: Error | null) => void,
   ): void {
     const message = this.#spoken ? chunk : fromStartup(chunk);
+    if (!this.#spoken && message === chunk) this.#conversation.becomeOpaque();
+    this.#conversation.wrote(message, this.#spoken);
     this.#spoken = true;
     super._write(message, encoding, callback);
+  }
+
+  // Not a listener: the driver removes all there are when it changes to TLS.
+  override push(chunk: Buffer | null, encoding?: BufferEncoding): boolean {
+    if (chunk !== null && this.#conversation.heard(chunk)) this.#watch.answered();
+    return super.push(chunk, encoding);
   }
 }
 

@@ -51,6 +51,8 @@ export interface EngineOptions {
   guards?: { deletedQueueName?: number; purge?: number } | undefined;
   /** What notifications say of this installation; see notificationDefaults. */
   notifications?: Partial<NotificationOptions>;
+  /** Most subscriptions of a topic without filters that its publishes fan out themselves; 0 leaves all to the dispatchers. */
+  directQueues: number;
 }
 
 interface NewSubscription extends Partial<SubscriptionSettings> {
@@ -88,7 +90,7 @@ export class Engine implements AsyncDisposable {
   #subscriptions: BusSubscription[] = [];
 
   private constructor(
-    { database, bus, observer, guards, notifications }: EngineOptions,
+    { database, bus, observer, guards, notifications, directQueues }: EngineOptions,
     secret: Uint8Array,
   ) {
     const { sql, control } = database;
@@ -124,6 +126,7 @@ export class Engine implements AsyncDisposable {
       batchIds,
       observer,
       topics: this.topicDirectory,
+      directQueues,
     });
     this.sender = new Sender({
       sql,
@@ -168,7 +171,7 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Subscribes a queue to a topic: every publish answered after this resolves reaches the queue, if its filter accepts it.
+   * Subscribes a queue to a topic: every publish that begins after this resolves reaches the queue, if its filter accepts it.
    * With `replayFrom` a new subscription also gets what the archive has from there on: each message once, live or replayed.
    * @throws {SluiceError} `topic_not_found`, `queue_not_found`, `subscription_exists`, `invalid_filter_policy`;
    * `invalid_request` for a FIFO queue and a standard topic; `topic_not_archived`, `message_not_found` when it is to be

@@ -1,4 +1,3 @@
-import { OpenAPIHono } from "@hono/zod-openapi";
 import { SluiceError, type AccessKeys, type Engine } from "@sluice/engine";
 import type { Logger } from "@sluice/runtime";
 import type { Context, Hono } from "hono";
@@ -6,14 +5,14 @@ import type { Context, Hono } from "hono";
 import { addAcknowledgeEndpoint } from "./acknowledge/acknowledge.ts";
 import { authenticate } from "./authentication/authentication.ts";
 import { addCertificate } from "./certificate/certificate.ts";
-import type { Api } from "./endpoint.ts";
-import type { ApiEnv } from "./environment.ts";
+import { directWay, type AnsweredRequest, type DirectWay } from "./direct-way.ts";
+import { Api } from "./endpoint.ts";
 import { errorResponse, toSluiceError } from "./errors.ts";
 import { addMatchEndpoint } from "./match/match.ts";
 import { addWriteEndpoints } from "./messages/write.ts";
 import { addQueueEndpoints } from "./queues/queues.ts";
 import { addPeekEndpoint } from "./peek/peek.ts";
-import type { Protocol } from "./protocol.ts";
+import { inTurn, type Protocol } from "./protocol.ts";
 import { addPurgeEndpoints } from "./purge/purge.ts";
 import { addRedriveEndpoints } from "./redrive/redrive.ts";
 import { addReplayEndpoints } from "./replay/replay.ts";
@@ -36,21 +35,16 @@ export interface ApiOptions {
   /** Other protocols on the same port. */
   protocols?: readonly Protocol[];
   /** Told about every request once it is answered. */
-  onRequest?: RequestObserver;
+  onRequest?: (request: AnsweredRequest) => void;
 }
 
-export type RequestObserver = (request: {
-  method: string;
-  route: string;
-  status: number;
-  seconds: number;
-}) => void;
-
 /** The native API as a Hono app: every endpoint of `/v1`, its OpenAPI document, the reference and health. */
-export function createApi(options: ApiOptions): Api {
+export function createApi(options: ApiOptions): Api & { direct: DirectWay } {
   const { engine, account, logger, health, accessKeys, protocols = [], onRequest } = options;
-  const api: Api = new OpenAPIHono<ApiEnv>();
-  const report = reporter(logger);
+  const api = new Api();
+  const report = (error: unknown) => {
+    logger.error({ event: "request.failed", err: error }, "a request failed on our side");
+  };
 
   api.use(async (c, next) => {
     const started = performance.now();
@@ -91,14 +85,12 @@ export function createApi(options: ApiOptions): Api {
     if (known.code === "internal") report(error);
     return errorResponse(c, known);
   });
-  return api;
-}
-
-/** Logs an error that is ours. */
-export function reporter(logger: Logger): (error: unknown) => void {
-  return (error) => {
-    logger.error({ event: "request.failed", err: error }, "a request failed on our side");
-  };
+  const surroundings = { engine, account, report, onRequest };
+  const direct = inTurn([
+    directWay(api.hotRoutes, { ...surroundings, accessKeys }),
+    ...protocols.flatMap((protocol) => protocol.directWay?.(surroundings) ?? []),
+  ]);
+  return Object.assign(api, { direct });
 }
 
 /** The pattern that answered, for metrics: bounded, unlike paths. */

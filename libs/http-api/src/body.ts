@@ -2,9 +2,8 @@ import { isUtf8 } from "node:buffer";
 import type { IncomingMessage } from "node:http";
 
 import { SluiceError } from "@sluice/engine";
-import type { Context } from "hono";
 
-import type { ApiEnv } from "./environment.ts";
+import type { Call } from "./environment.ts";
 import { checkShape } from "./json-shape.ts";
 
 /** JSON around and inside 4 MiB of messages; what is above it is refused before it is read. */
@@ -14,7 +13,7 @@ export const MAX_BODY_BYTES = 16 * 1024 * 1024;
  * Reads and parses a JSON body, counting bytes as they arrive, whatever the request says of its length.
  * @throws {SluiceError} `unsupported_media_type`, `request_too_large`, `malformed_json`, `invalid_request`
  */
-export async function readJson(c: Context<ApiEnv>): Promise<unknown> {
+export async function readJson(c: Call): Promise<unknown> {
   const type = c.req.header("content-type")?.split(";", 1)[0]?.trim().toLowerCase();
   if (type !== "application/json") {
     throw new SluiceError(
@@ -29,7 +28,7 @@ export async function readJson(c: Context<ApiEnv>): Promise<unknown> {
  * Reads a body, counting bytes as they arrive, whatever the request says of its length.
  * @throws {SluiceError} `unsupported_media_type`, `request_too_large`, `malformed_json`
  */
-export async function readBody(c: Context<ApiEnv>): Promise<Buffer> {
+export async function readBody(c: Call): Promise<Buffer> {
   if (c.req.header("content-encoding") !== undefined) {
     throw new SluiceError(
       "unsupported_media_type",
@@ -37,9 +36,8 @@ export async function readBody(c: Context<ApiEnv>): Promise<Buffer> {
     );
   }
   if (Number(c.req.header("content-length") ?? 0) > MAX_BODY_BYTES) throw tooLarge();
-  const bytes = c.env?.incoming
-    ? await readIncoming(c.env.incoming)
-    : Buffer.from(await c.req.arrayBuffer());
+  if (c.env?.incoming) return await readIncoming(c.env.incoming);
+  const bytes = Buffer.from((await c.req.raw?.arrayBuffer()) ?? new ArrayBuffer(0));
   if (bytes.length > MAX_BODY_BYTES) throw tooLarge();
   return bytes;
 }
@@ -50,31 +48,30 @@ export function textOf(bytes: Buffer): string {
   return bytes.toString("utf8");
 }
 
-/** @throws {SluiceError} `request_too_large`, `malformed_json` */
-export function readIncoming(incoming: IncomingMessage): Promise<Buffer> {
+/** By listeners: an async iterator takes 5 µs more for a small body, and keeps its machinery for as long as a poll waits. */
+function readIncoming(incoming: IncomingMessage): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let length = 0;
-    const onData = (chunk: Buffer) => {
+    const close = () => {
+      // Errors are dear: of those that nobody hears of none is made.
+      if (!incoming.readableEnded) reject(malformed("the connection ended before the body did"));
+    };
+    if (incoming.destroyed) close();
+    const take = (chunk: Buffer) => {
       length += chunk.length;
-      chunks.push(chunk);
-      if (length <= MAX_BODY_BYTES) return;
-      // Left open when we stop in its middle: the answer goes out on the same connection.
-      incoming.off("data", onData).pause();
-      reject(tooLarge());
+      if (length <= MAX_BODY_BYTES) chunks.push(chunk);
+      else {
+        // Left open where we stop: the answer goes out on the same connection.
+        incoming.off("data", take).pause();
+        reject(tooLarge());
+      }
     };
-    const onBroken = () => {
-      reject(malformed("the connection ended before the body did"));
-    };
-    if (incoming.destroyed) onBroken();
-    incoming
-      .on("data", onData)
-      .once("end", () => {
-        const [only] = chunks;
-        resolve(only && chunks.length === 1 ? only : Buffer.concat(chunks, length));
-      })
-      .once("error", onBroken)
-      .once("close", onBroken);
+    incoming.on("data", take);
+    incoming.on("end", () => {
+      resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length));
+    });
+    incoming.on("close", close);
   });
 }
 

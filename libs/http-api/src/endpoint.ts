@@ -1,13 +1,17 @@
-import type { OpenAPIHono, z } from "@hono/zod-openapi";
+import { OpenAPIHono, type z } from "@hono/zod-openapi";
 import { SluiceError, type ErrorDetail } from "@sluice/engine";
 import type { Context } from "hono";
 
 import { readJson } from "./body.ts";
-import type { ApiEnv } from "./environment.ts";
+import type { HotRoute } from "./direct-way.ts";
+import type { ApiEnv, Call } from "./environment.ts";
 import { errorResponses } from "./errors.ts";
 import type { ErrorCode } from "@sluice/engine";
 
-export type Api = OpenAPIHono<ApiEnv>;
+/** The app, and those of its routes that can be called without it. */
+export class Api extends OpenAPIHono<ApiEnv> {
+  readonly hotRoutes: HotRoute[] = [];
+}
 
 export interface EndpointDefinition<
   Params extends z.ZodType,
@@ -50,7 +54,7 @@ export function endpoint<Params extends z.ZodType, Query extends z.ZodType, Body
 ): void {
   const { method, path, params, query, body } = definition;
   document(api, definition);
-  api.on(method.toUpperCase(), path.replaceAll(/\{(\w+)\}/g, ":$1"), async (c) => {
+  api.on(method.toUpperCase(), patternOf(path), async (c) => {
     const input = {
       c,
       params: params && check(params, c.req.param(), "path"),
@@ -59,6 +63,36 @@ export function endpoint<Params extends z.ZodType, Query extends z.ZodType, Body
     };
     return await handle(input as EndpointInput<z.output<Params>, z.output<Query>, z.output<Body>>);
   });
+}
+
+/**
+ * Adds an endpoint that is called for each message or two: a POST with one name in its path that answers 200 with the JSON
+ * that its handler makes. It is one of the app's like any other, and is reached without Hono as well; see `direct-way.ts`.
+ */
+export function hotEndpoint<Params extends z.ZodType, Body extends z.ZodType>(
+  api: Api,
+  definition: EndpointDefinition<Params, z.ZodType, Body> & { params: Params; body: Body },
+  handle: (input: {
+    c: Call;
+    params: z.output<Params>;
+    body: z.output<Body>;
+  }) => Promise<string | Buffer>,
+): void {
+  const { params, body } = definition;
+  const pattern = patternOf(definition.path);
+  const answer = async (c: Call, given: Record<string, string>) =>
+    handle({ c, params: check(params, given, "path"), body: check(body, await readJson(c)) });
+  document(api, definition);
+  api.post(pattern, async (c) => {
+    const json = await answer(c, c.req.param());
+    return new Response(json, { headers: { "content-type": "application/json" } });
+  });
+  api.hotRoutes.push({ pattern, answer });
+}
+
+/** As Hono writes it: `/v1/topics/:topic`. */
+function patternOf(path: string): string {
+  return path.replaceAll(/\{(\w+)\}/g, ":$1");
 }
 
 function document(api: Api, definition: EndpointDefinition<z.ZodType, z.ZodType, z.ZodType>): void {

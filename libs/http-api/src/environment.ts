@@ -13,3 +13,15 @@ export interface ApiEnv {
     report: (error: unknown) => void;
   };
 }
+
+/** What hot endpoints use of Hono's context, so that they can be called without one; see `direct-way.ts`. */
+export interface Call {
+  readonly var: ApiEnv["Variables"];
+  readonly env: ApiEnv["Bindings"];
+  readonly req: {
+    /** Of a header in lower case. */
+    header: (name: string) => string | undefined;
+    /** Absent where there is a socket. */
+    readonly raw?: Pick<Request, "arrayBuffer" | "signal">;
+  };
+}

@@ -48,18 +48,23 @@ export function errorResponses(codes: readonly ErrorCode[]) {
 /** Seconds after which a refused call may be tried again. */
 const RETRY_AFTER = "1";
 
-/** Answers an error in the one form there is. What is not ours is logged by the caller and told to nobody. */
-export function errorResponse(c: Context, error: unknown): Response {
+/** An error in the one form there is. What is not ours is logged by the caller and told to nobody. */
+export function errorAnswer(error: unknown) {
   const known = toSluiceError(error);
   const { status, retryable } = errorTable[known.code];
-  const retryAfter: Record<string, string> =
+  const headers: Record<string, string> =
     retryable && known.code !== "internal" ? { "retry-after": RETRY_AFTER } : {};
   const { code, message, details } = known;
-  return c.json(
-    { error: details ? { code, message, details } : { code, message } },
+  return {
     status,
-    retryAfter,
-  );
+    headers,
+    body: { error: details ? { code, message, details } : { code, message } },
+  };
+}
+
+export function errorResponse(c: Context, error: unknown): Response {
+  const { status, headers, body } = errorAnswer(error);
+  return c.json(body, status, headers);
 }
 
 /** What an error means to a caller: our own as they are, a database that is away as `unavailable`, a bug as `internal`. */

@@ -1,11 +1,12 @@
 export { createApi, type ApiOptions } from "./app.ts";
-export { MAX_BODY_BYTES, parseJson, readBody, readIncoming, textOf } from "./body.ts";
+export { MAX_BODY_BYTES, parseJson, readBody, textOf } from "./body.ts";
+export type { DirectWay } from "./direct-way.ts";
 export type { Api } from "./endpoint.ts";
-export type { ApiEnv } from "./environment.ts";
+export type { ApiEnv, Call as HttpCall } from "./environment.ts";
 export { toSluiceError } from "./errors.ts";
 export { healthEndpoints, type HealthOptions } from "./health/health.ts";
 export { messageMetrics, requestMetrics } from "./metrics.ts";
-export type { DirectWay, Protocol, Surroundings } from "./protocol.ts";
-export { goneBefore, goneSignal, releaseUnlessRead } from "./receive/receive.ts";
+export type { Protocol, Surroundings } from "./protocol.ts";
+export { goneSignal, releaseUnlessRead } from "./receive/gone.ts";
 export { serve, type HttpServer, type ServeOptions } from "./serve.ts";
 export { startApi, type RunningApi, type StartApiOptions } from "./start-api.ts";

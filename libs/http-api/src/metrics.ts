@@ -2,6 +2,8 @@ import type { Observer } from "@sluice/engine";
 import type { Logger } from "@sluice/runtime";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 
+import type { AnsweredRequest } from "./direct-way.ts";
+
 /** The counters of messages on their way; docs/metrics.md lists them. */
 export function messageMetrics(registry: Registry, logger: Logger): Observer {
   const counter = (name: string, help: string) =>
@@ -143,7 +145,7 @@ export function requestMetrics(registry: Registry) {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 20],
     registers: [registry],
   });
-  return (request: { method: string; route: string; status: number; seconds: number }) => {
+  return (request: AnsweredRequest) => {
     seconds.observe(
       { method: request.method, route: request.route, status: request.status },
       request.seconds,

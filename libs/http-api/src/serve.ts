@@ -1,9 +1,9 @@
-import type { AddressInfo, Socket } from "node:net";
 import { createServer, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
 
 import { getRequestListener } from "@hono/node-server";
 
-import type { DirectWay } from "./protocol.ts";
+import type { DirectWay } from "./direct-way.ts";
 
 export interface HttpServer {
   /** `http://127.0.0.1:4566` */
@@ -16,8 +16,8 @@ export interface HttpServer {
 
 export interface ServeOptions {
   fetch: (request: Request, env: never) => Response | Promise<Response>;
-  /** Asked first about each request; what it does not take is fetched. */
-  directWay?: DirectWay | undefined;
+  /** Is asked first, and hands on what is not for it. */
+  direct?: DirectWay;
   host: string;
   /** 0 takes any free port. */
   port: number;
@@ -31,23 +31,23 @@ export interface ServeOptions {
  * @throws the error of `listen`: `EADDRINUSE` when the port is taken, `EACCES` when it may not be used.
  */
 export async function serve(options: ServeOptions): Promise<HttpServer> {
-  const { fetch, directWay, host, port, maxConnections } = options;
-  const answer = getRequestListener(fetch as Parameters<typeof getRequestListener>[0]);
-  const server = createServer(
-    {
-      // A client that drips its headers or body must not hold a socket for minutes.
-      headersTimeout: 10_000,
-      requestTimeout: 60_000,
-      // How often those two are looked at. Node's own 30 s would make 40 of the 10.
-      connectionsCheckingInterval: 2_000,
-      // Longer than the idle timeouts of common load balancers, so that they close first.
-      keepAliveTimeout: 75_000,
-      maxHeaderSize: 16 * 1024,
-    },
-    (incoming, outgoing) => {
-      if (!directWay?.(incoming, outgoing)) void answer(incoming, outgoing);
-    },
-  );
+  const { fetch, direct, host, port, maxConnections } = options;
+  const app = getRequestListener(fetch as Parameters<typeof getRequestListener>[0]);
+  const limits = {
+    // A client that drips its headers or body must not hold a socket for minutes.
+    headersTimeout: 10_000,
+    requestTimeout: 60_000,
+    // How often those two are looked at. Node's own 30 s would make 40 of the 10.
+    connectionsCheckingInterval: 2_000,
+    // Longer than the idle timeouts of common load balancers, so that they close first.
+    keepAliveTimeout: 75_000,
+    maxHeaderSize: 16 * 1024,
+  };
+  const server = createServer(limits, (incoming, outgoing) => {
+    const next = () => void app(incoming, outgoing);
+    if (direct) direct(incoming, outgoing, next);
+    else next();
+  });
   if (maxConnections !== undefined) server.maxConnections = maxConnections;
   const unused = unusedConnections(server);
   const open = openAnswers(server);

@@ -12,10 +12,9 @@ import {
 import type { Logger } from "@sluice/runtime";
 import type { Registry } from "prom-client";
 
-import { createApi, reporter, type ApiOptions } from "./app.ts";
+import { createApi, type ApiOptions } from "./app.ts";
 import { healthEndpoints } from "./health/health.ts";
 import { requestMetrics } from "./metrics.ts";
-import { firstOf } from "./protocol.ts";
 import { serve } from "./serve.ts";
 
 export interface StartApiOptions {
@@ -34,6 +33,7 @@ export interface StartApiOptions {
   stopDelayMs?: number;
   accessKeys?: AccessKeys | undefined;
   protocols?: ApiOptions["protocols"];
+  directQueues: EngineOptions["directQueues"];
   guards?: EngineOptions["guards"];
 }
 
@@ -52,6 +52,7 @@ export async function startApi(options: StartApiOptions): Promise<RunningApi> {
     database,
     bus,
     observer,
+    directQueues: options.directQueues,
     guards: options.guards,
     ...(notifications && { notifications }),
   });
@@ -63,7 +64,6 @@ export async function startApi(options: StartApiOptions): Promise<RunningApi> {
       // Without hints everything still works, only later: a reason to look, not to take the process out of service.
     },
   });
-  const onRequest = requestMetrics(metrics);
   const api = createApi({
     engine,
     account,
@@ -71,11 +71,9 @@ export async function startApi(options: StartApiOptions): Promise<RunningApi> {
     health,
     accessKeys,
     protocols,
-    onRequest,
+    onRequest: requestMetrics(metrics),
   });
-  const surroundings = { engine, account, report: reporter(logger), onRequest };
-  const directWay = firstOf(protocols.flatMap((each) => each.directWay?.(surroundings) ?? []));
-  const server = await serve({ fetch: api.fetch, directWay, host, port, maxConnections });
+  const server = await serve({ fetch: api.fetch, direct: api.direct, host, port, maxConnections });
   return {
     url: server.url,
     stop: async () => {

@@ -22,6 +22,7 @@ export async function openApi(
     maxConnections,
     accessKeys,
     notifications: { region, publicUrl, signed: config.signNotifications },
+    directQueues: config.directFanOut,
     guards: { deletedQueueName: config.deletedQueueNameGuard, purge: config.purgeGuard },
     protocols: [awsProtocols({ region, accessKeys })],
   });

@@ -23,11 +23,11 @@ export class Channel<T> {
     this.#listeners = new Listeners(options.onError);
   }
 
-  /** While NATS is away, the handlers of this process are still told: they need no network for it. */
+  /** The handlers of this process need no network to be told, and NATS does not send back what comes from here. */
   send(value: T): void {
     const { link, subject, encode } = this.#options;
-    if (!link.connected) queueMicrotask(() => this.#listeners.emit(value));
-    else for (const text of encode(value)) link.send(subject, text);
+    queueMicrotask(() => this.#listeners.emit(value));
+    if (link.connected) for (const text of encode(value)) link.send(subject, text);
   }
 
   /** Resolves when what is sent from now on arrives. */

@@ -12,6 +12,8 @@ export function connectionOptions(servers: readonly string[], name: string): Nod
     name,
     ...(urls.some((url) => url.protocol === "tls:") && { tls: {} }),
     ...(login !== undefined && credentials(login)),
+    // What a process signals it tells its own handlers itself, and sooner.
+    noEcho: true,
     timeout: 5_000,
     maxReconnectAttempts: -1,
     // A wrong password is mended on the server as likely as here.

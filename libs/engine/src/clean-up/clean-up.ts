@@ -27,6 +27,8 @@ export interface CleanUpResult {
 export interface CleanUpOptions {
   /** Also what takes reading whole tables. Default true. */
   thorough?: boolean;
+  /** Among that, payloads that nobody refers to. Default true. */
+  payloads?: boolean;
   /** Ends it after the statement that runs. */
   signal?: AbortSignal;
   /** How much goes at once; keep one for many runs, since it learns. */
@@ -62,7 +64,7 @@ export function cleanUpChunks(): Required<CleanUpOptions>["chunks"] {
  */
 export async function cleanUp(
   sql: Sql,
-  { thorough = true, signal, chunks = cleanUpChunks() }: CleanUpOptions = {},
+  { thorough = true, payloads = true, signal, chunks = cleanUpChunks() }: CleanUpOptions = {},
 ): Promise<CleanUpResult | undefined> {
   const [lock] = await sql<
     { mine: boolean }[]
@@ -105,8 +107,8 @@ export async function cleanUp(
       filterPolicies,
       archivedBatches,
       replays,
-      payloads: thorough ? await deletePayloads(sql, chunks.payloads, signal) : 0,
-      compactedBatches: thorough ? await compactBatches(sql, signal) : 0,
+      payloads: thorough && payloads ? await deletePayloads(sql, chunks.payloads, signal) : 0,
+      compactedBatches: thorough && payloads ? await compactBatches(sql, signal) : 0,
     };
   } finally {
     await sql`SELECT pg_advisory_unlock(${CLEAN_UP_LOCK}::bigint)`;

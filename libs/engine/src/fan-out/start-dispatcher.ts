@@ -2,7 +2,7 @@ import type { Bus } from "@sluice/bus";
 import type { Database } from "@sluice/database";
 import { createDuty, type Logger } from "@sluice/runtime";
 
-import { cleanUp, cleanUpChunks, type CleanUpResult } from "../clean-up/clean-up.ts";
+import { CleanUpDuty } from "../clean-up/clean-up-duty.ts";
 import { Pace } from "../clean-up/pace.ts";
 import { foldLedger } from "../ledger/fold-ledger.ts";
 import { watchQueues } from "../ledger/watch-queues.ts";
@@ -25,19 +25,12 @@ const REDRIVE_EVERY = 1_000;
 /** The same for replays. */
 const REPLAY_EVERY = 1_000;
 const CLEAN_UP_EVERY = 30_000;
-/** Most of its time that a clean-up may spend on what takes reading whole tables. */
-const THOROUGH_SHARE = 0.04;
 /** The length of a slot of the ledger. */
 const FOLD_EVERY = 5_000;
 const ROTATE_EVERY = 60_000;
 const MAINTAIN_EVERY = 15_000;
 const COUNT_EVERY = 15_000;
 const COUNT_SHARE = 0.05;
-
-/** How long the removal itself takes, about: the share is meant for looking. 0.1 ms a row, measured. */
-function removalMs(removed: CleanUpResult | undefined): number {
-  return removed ? (removed.expiredSlices + removed.payloads) / 10 : 0;
-}
 
 /** Starts everything a dispatcher does: fan-out on announcement, the sweeper behind it, and the clean-up. */
 export async function startDispatcher(options: {
@@ -49,8 +42,7 @@ export async function startDispatcher(options: {
   watchedQueues?: number | undefined;
 }): Promise<RunningDispatcher> {
   const { database, bus, observer, logger, watchedQueues = 0 } = options;
-  const thorough = new Pace({ everyMs: 0, share: THOROUGH_SHARE });
-  const chunks = cleanUpChunks();
+  const cleaning = new CleanUpDuty({ sql: database.maintenance, observer, logger });
   const counting = new Pace({ everyMs: 0, share: COUNT_SHARE });
   const tables = new TableMaintenance({ sql: database.maintenance, observer, logger });
   const dispatcher = new Dispatcher({ sql: database.sql, bus, observer });
@@ -78,19 +70,7 @@ export async function startDispatcher(options: {
     createDuty({
       name: "clean-up",
       intervalMs: CLEAN_UP_EVERY,
-      runOnce: async (signal) => {
-        const run = (whole: boolean) =>
-          cleanUp(database.maintenance, { thorough: whole, signal, chunks });
-        const removed = await (thorough.isDue
-          ? thorough.run(() => run(true), removalMs)
-          : run(false));
-        if (!removed) return;
-        if (removed.expiredMessages > 0) observer.expired(removed.expiredMessages);
-        logger.debug(
-          { event: "clean-up.done", ...removed },
-          "removed what nobody can reach any more",
-        );
-      },
+      runOnce: (signal) => cleaning.runOnce(signal),
       logger,
     }),
     createDuty({

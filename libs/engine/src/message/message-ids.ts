@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { randomFillSync } from "node:crypto";
 
 /**
  * What the ids of one call share: 48 bits of time in milliseconds and 20 random bits, as the hex digits
@@ -16,7 +16,23 @@ export interface MessagePlace {
 
 /** The stamp of a new call. The time of this process only makes ids sortable; it decides nothing. */
 export function newCallStamp(): CallStamp {
-  return Date.now().toString(16).padStart(12, "0") + randomBytes(3).toString("hex").slice(1);
+  return Date.now().toString(16).padStart(12, "0") + randomHex(3).slice(1);
+}
+
+/**
+ * Random bytes in stock, each given out once: asking for three at a time was 6 % of what a publish of one message costs the
+ * API (7 of 110 µs).
+ */
+const stock = Buffer.alloc(3 * 1_024);
+let used = stock.length;
+
+function randomHex(bytes: number): string {
+  if (used + bytes > stock.length) {
+    randomFillSync(stock);
+    used = 0;
+  }
+  used += bytes;
+  return stock.toString("hex", used - bytes, used);
 }
 
 /**

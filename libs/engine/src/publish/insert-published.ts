@@ -1,28 +1,49 @@
-import { numbers, texts, type Sql } from "@sluice/database";
+import { numbers, texts, type Fragment, type Sql } from "@sluice/database";
 
+import { deliver } from "../fan-out/deliver.ts";
 import type { IdempotencyKey, NewBatch } from "../write/batch-writer.ts";
 import { groupArrays } from "../write/parts.ts";
 
 /** Never part of a serialised message: JSON escapes it. */
 export const RECORD_SEPARATOR = "\u001e";
 
+/** What one statement did. */
+export interface Published {
+  /** Batches whose topic still exists. */
+  stored: string[];
+  /** Those of them that wait for a dispatcher. */
+  waiting: string[];
+  /** Messages times the queues they went to. */
+  deliveries: number;
+  /** Queues that have new slices. */
+  queueIds: string[];
+}
+
 /**
- * Stores batches and, in the same transaction, the note that each waits for its fan-out.
+ * Stores batches and, in the same transaction, either their deliveries or the note that each waits for its fan-out.
+ *
+ * Where a topic has few subscriptions and none of them a filter, the fan-out is a slice for each of them: to leave that to a
+ * dispatcher costs more than to do it.
+ * The others wait in the outbox; so does what goes into an archive, since a replay relies on it that a fan-out sees every
+ * subscription that was there before the publish was answered.
  *
  * The payloads go in as one text and are parted by the server: as an array each quote in them would be escaped here
  * and unescaped there. A topic deleted in the meantime drops out in the join, so no cache needs to be right.
+ *
+ * @param directQueues - Most subscriptions of a topic that is fanned out here; 0 leaves all to the dispatchers.
  */
 export async function insertPublished(
   sql: Sql,
   batches: NewBatch[],
   keys: IdempotencyKey[],
-): Promise<string[]> {
+  directQueues: number,
+): Promise<Published> {
   const groups = batches.map(groupArrays);
-  const stored = await sql<{ id: string }[]>`
+  const rows = await sql<PublishedRow[]>`
     WITH input AS MATERIALIZED (
       SELECT i.account, i.topic_id, i.message_count, i.payload,
              i.id, clock_timestamp() AS sent_at, nullif(i.group_ids, '')::text[] AS group_ids,
-             nullif(i.group_masks, '')::bigint[] AS group_masks
+             nullif(i.group_masks, '')::bigint[] AS group_masks, t.archived_since IS NOT NULL AS is_archived
       FROM unnest(
         ${numbers(batches.map((batch) => batch.account))}::bigint[],
         ${numbers(batches.map((batch) => batch.targetId))}::bigint[],
@@ -36,9 +57,11 @@ export async function insertPublished(
     ), stored AS (
       INSERT INTO batches (id, account, sent_at, message_count, payload)
       SELECT id, account, sent_at, message_count, payload FROM input
-    ), awaiting_fan_out AS (
+    )${directQueues > 0 ? deliverDirectly(sql, directQueues) : sql``}, awaiting_fan_out AS (
       INSERT INTO outbox (batch_id, account, topic_id, sent_at, message_count, group_ids, group_masks)
       SELECT id, account, topic_id, sent_at, message_count, group_ids, group_masks FROM input
+      ${directQueues > 0 ? sql`WHERE id NOT IN (SELECT batch_id FROM taken)` : sql``}
+      RETURNING batch_id
     ), keys AS (
       INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
       SELECT k.account, k.key, 'topic', k.topic_id, k.message_count, k.stored_call
@@ -53,6 +76,49 @@ export async function insertPublished(
       -- Two processes that write the same keys wait for each other, never in a circle.
       ORDER BY k.account, k.key
     )
-    SELECT id FROM input`;
-  return stored.map(({ id }) => id);
+    SELECT id AS stored, NULL::bigint AS waiting, NULL::bigint AS queue_id, 0 AS count FROM input
+    UNION ALL
+    SELECT NULL, batch_id, NULL, 0 FROM awaiting_fan_out
+    ${directQueues > 0 ? sql`UNION ALL SELECT NULL, NULL, queue_id, count FROM counted` : sql``}`;
+  return publishedOf(rows);
+}
+
+/** SQL: the fan-out of those batches of `input` that need no dispatcher, `taken`. */
+function deliverDirectly(sql: Sql, directQueues: number): Fragment {
+  return sql`, fan_outs AS MATERIALIZED (
+      SELECT t.account, t.topic_id, of.subscribed
+      FROM (SELECT DISTINCT account, topic_id FROM input WHERE NOT is_archived) t
+      CROSS JOIN LATERAL (
+        SELECT count(*) AS subscribed, count(*) FILTER (WHERE s.filter_id IS NOT NULL) AS filtered
+        FROM (
+          SELECT filter_id FROM subscriptions WHERE topic_id = t.topic_id AND account = t.account LIMIT ${directQueues}::int + 1
+        ) s
+      ) of
+      WHERE of.filtered = 0 AND of.subscribed BETWEEN 1 AND ${directQueues}::int
+    ), taken AS MATERIALIZED (
+      SELECT i.id AS batch_id, i.account, i.topic_id, i.sent_at, i.message_count, i.group_ids, i.group_masks,
+             NULL::timestamptz AS archived_since, f.subscribed, '{}'::bigint[] AS filters, '{}'::bigint[] AS masks
+      FROM input i JOIN fan_outs f ON f.topic_id = i.topic_id AND f.account = i.account
+    ), ${deliver(sql)}`;
+}
+
+/** One of the three ids is there. */
+interface PublishedRow {
+  stored: string | null;
+  waiting: string | null;
+  queue_id: string | null;
+  count: number;
+}
+
+function publishedOf(rows: readonly PublishedRow[]): Published {
+  const published: Published = { stored: [], waiting: [], deliveries: 0, queueIds: [] };
+  for (const { stored, waiting, queue_id, count } of rows) {
+    if (stored !== null) published.stored.push(stored);
+    else if (waiting !== null) published.waiting.push(waiting);
+    else if (queue_id !== null) {
+      published.queueIds.push(queue_id);
+      published.deliveries += count;
+    }
+  }
+  return published;
 }

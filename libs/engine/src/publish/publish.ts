@@ -22,7 +22,7 @@ export interface WriteOptions {
 /** What became of one message of a call. */
 export type WriteResult = StoredMessage | { error: EntryError };
 
-/** Publishes to topics: stores the messages, answers after the commit, and announces them to the dispatchers. */
+/** Publishes to topics: stores the messages, answers after the commit, and tells the queues or the dispatchers of them. */
 export class Publisher {
   readonly #topics: Directory<Topic>;
   readonly #writer: BatchWriter;
@@ -37,8 +37,10 @@ export class Publisher {
     batchIds: BatchIds;
     topics: Directory<Topic>;
     observer: Observer;
+    /** Most subscriptions of a topic without filters that its publishes fan out themselves. */
+    directQueues: number;
   }) {
-    const { sql, bus, payloads, batchIds, topics, observer } = options;
+    const { sql, bus, payloads, batchIds, topics, observer, directQueues } = options;
     this.#topics = topics;
     this.#observer = observer;
     const common: Omit<BatchWriterOptions, "insert"> = {
@@ -46,18 +48,35 @@ export class Publisher {
       kind: "topic",
       payloads,
       batchIds,
-      committed: (batches) => {
-        bus.announceBatches(batches.map((batch) => batch.id));
-      },
       notFound: (name) => topicNotFound(name),
     };
     this.#writer = new BatchWriter({
       ...common,
-      insert: (batches, keys) => insertPublished(sql, batches, keys),
+      insert: async (batches, keys) => {
+        const published = await insertPublished(sql, batches, keys, directQueues);
+        const { stored, waiting, queueIds, deliveries } = published;
+        return {
+          stored,
+          announce: () => {
+            if (waiting.length > 0) bus.announceBatches(waiting);
+            if (queueIds.length === 0) return;
+            bus.signalQueues(queueIds);
+            observer.fannedOut(stored.length - waiting.length, deliveries);
+          },
+        };
+      },
     });
     this.#fifoWriter = new BatchWriter({
       ...common,
-      insert: (batches, keys) => insertPublishedFifo(sql, batches, keys),
+      insert: async (batches, keys) => {
+        const stored = await insertPublishedFifo(sql, batches, keys);
+        return {
+          stored,
+          announce: () => {
+            bus.announceBatches([...stored.keys()]);
+          },
+        };
+      },
     });
   }
 

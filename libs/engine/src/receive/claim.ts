@@ -2,6 +2,7 @@ import { numbers, type Sql } from "@sluice/database";
 
 import { recordDeadLetters } from "../trace/record-events.ts";
 import { millisecond } from "./find-visible.ts";
+import { messagesIn } from "./hand-out.ts";
 import { quietSlices } from "./quiet-slices.ts";
 import type { ScanReport } from "./scan-floor.ts";
 
@@ -34,6 +35,8 @@ export interface Claim {
   deadLetters: { queueId: string; messages: number } | undefined;
   /** Where nothing was claimed: milliseconds until the first message will be visible, where that is soon. */
   dueIn: number | undefined;
+  /** Whether it took all that was visible and in no other claim's hands, for longer than anybody looks ahead. */
+  tookAll?: boolean | undefined;
   /** Where the scan stood; undefined when it did not look at the front (paused, or at the groups of some tenants). */
   scan?: ScanReport | undefined;
   /** Of a claim for quiet tenants: the group that the next one goes on after. */
@@ -184,7 +187,7 @@ async function claimBy(
            extract(epoch FROM published_at)::float8 * 1000 AS published_at
     FROM claimed
     UNION ALL
-    SELECT queue.id, NULL, NULL, NULL, dead.messages, dead.queue_id, NULL,
+    SELECT queue.id, NULL, (SELECT count(*) FROM visible v WHERE v.queue_id = queue.id), NULL, dead.messages, dead.queue_id, NULL,
            ${quiet ? sql`(SELECT min(group_id) FROM last_tenant)` : sql`NULL`}, NULL,
            extract(epoch FROM ${quiet ? sql`NULL::timestamptz` : firstSlice(sql)})::float8 * 1000,
            extract(epoch FROM now)::float8 * 1000, NULL, NULL
@@ -198,14 +201,21 @@ function byRequest(
   quiet: boolean,
 ): Claim[] {
   const claims = new Map(requests.map(({ queueId }) => [queueId, nothing()]));
+  const seen = new Map<string, number>();
   for (const row of rows) {
     const claimed = claims.get(row.queue_id);
     if (!claimed) continue;
     if (isClaimed(row)) claimed.slices.push(claimedSlice(row));
-    else summarize(claimed, row, quiet);
+    else {
+      summarize(claimed, row, quiet);
+      seen.set(row.queue_id, Number(row.pending));
+    }
   }
-  for (const claimed of claims.values()) finish(claimed);
-  return [...claims.values()];
+  return requests.map((request) => {
+    const claimed = claims.get(request.queueId) ?? nothing();
+    finish(claimed, request, seen.get(request.queueId) ?? 0);
+    return claimed;
+  });
 }
 
 function nothing(): Claim {
@@ -252,10 +262,17 @@ function summarize(claimed: Claim, row: SummaryRow, quiet: boolean): void {
   claimed.scan = { now: row.sent_at, first };
 }
 
-function finish(claimed: Claim): void {
+function finish(claimed: Claim, request: ClaimRequest, seen: number): void {
   const { scan, slices, deadLetters } = claimed;
-  if (slices.length === 0 && !deadLetters && scan?.first !== undefined)
-    claimed.dueIn = scan.first - scan.now;
+  if (scan && !deadLetters) {
+    if (slices.length === 0 && scan.first !== undefined) claimed.dueIn = scan.first - scan.now;
+    claimed.tookAll =
+      slices.length === seen &&
+      seen < request.slices &&
+      // One that is split leaves something, and fills what was asked for.
+      messagesIn(slices) < request.max &&
+      slices.every(({ visibleAt }) => visibleAt > scan.now + LOOK_AHEAD);
+  }
   slices.sort(bySendingTime);
 }
 
@@ -294,6 +311,8 @@ function bySendingTime(a: ClaimedSlice, b: ClaimedSlice): number {
 interface SummaryRow {
   queue_id: string;
   batch_id: null;
+  /** How many visible slices there were, up to as many as were to be looked at. */
+  pending: string;
   /** Where dead letters went, and how many. */
   source_queue_id: string | null;
   receive_count: number | null;

@@ -5,6 +5,7 @@ import { claimFifo, type FifoClaim } from "./claim-fifo.ts";
 import { byGroup } from "./fifo-slice.ts";
 import {
   claimQuiet,
+  LOOK_AHEAD,
   type Claim,
   type ClaimedSlice,
   type ClaimRequest,
@@ -54,7 +55,10 @@ const NOTHING: FifoClaim = { slices: [], deadLetters: undefined, dueIn: undefine
 /** Most messages one statement claims, however many receives it serves. */
 const MAX_CLAIM = 2_000;
 const MAX_SLICES = 1_000;
-/** How long a look that found the queue empty counts for receives that come to wait, in ms: until the next one, or two. */
+/**
+ * How long a look that found the queue empty, or a claim that left it empty, counts for receives that come to wait, in ms: until
+ * the next look, or two.
+ */
 const KNOWN_EMPTY = 1_500;
 /** How long quiet tenants are taken to have nothing after a look at all of them found nothing, in ms. */
 const ALL_QUIET = 20;
@@ -64,7 +68,7 @@ const ALL_QUIET = 20;
  *
  * A waiter is *hungry* until a claim that counted it has found too little; then it is *parked* until a signal makes all
  * parked ones hungry again. So one publish costs one claim, however many long polls wait, and an empty queue costs
- * nothing, also when its long polls end and come again. The messages of one slice may go to several waiters: a handle names a bit.
+ * nothing, also when its long polls end and come again, and when they come back from what they have received. The messages of one slice may go to several waiters: a handle names a bit.
  */
 export class QueueClaimer {
   readonly #options: QueueClaimerOptions;
@@ -73,6 +77,8 @@ export class QueueClaimer {
   #running = false;
   /** Counts signals: one that comes during a claim may be about what the claim was too early to see. */
   #signals = 0;
+  /** When the waiting room looked last for what becomes visible, by the clock of this process. */
+  #watchedAt = -Infinity;
   /** The last look that found the queue empty: when it began, by the clock of this process, and after which signal. */
   #empty: Look = { at: -Infinity, signals: 0 };
   /** Messages a slice (of a FIFO queue: a group) held lately: how many to look at for a given number of messages. */
@@ -109,8 +115,16 @@ export class QueueClaimer {
     return !this.#running && this.#hungry.length === 0 && this.#parked.size === 0;
   }
 
-  get waiting(): boolean {
-    return this.#parked.size > 0;
+  /** Whether somebody waits, or may come back to wait for what its claims do not know to become visible. */
+  get active(): boolean {
+    if (this.#parked.size > 0) return true;
+    return !this.#options.fifo && performance.now() - this.#lastAskedAt < LOOK_AHEAD;
+  }
+
+  /** The waiting room looks for what is visible or soon will be, and will signal it. */
+  watch(): Look {
+    this.#watchedAt = performance.now();
+    return this.look();
   }
 
   /** This many messages of the queue were acknowledged here. */
@@ -213,6 +227,7 @@ export class QueueClaimer {
         const {
           slices: claimed,
           dueIn,
+          tookAll = false,
           // A claim is content with half of what was wanted: more may be visible for whoever it leaves out.
           more = 2 * messagesIn(claimed) >= wanted,
         } = this.#options.fifo
@@ -220,7 +235,7 @@ export class QueueClaimer {
           : await this.#claim(wanted, group[0]?.visibilityTimeout);
         if (dueIn !== undefined) this.#options.due(dueIn);
         // A FIFO queue at its limit in flight has nothing either, but not for long.
-        else if (claimed.length === 0 && !this.#options.fifo) this.sawNothing(look);
+        else if (this.#leftNothing(claimed, tookAll)) this.sawNothing(look);
         const signalled = signals !== this.#signals;
         this.#distribute(claimed, group, (waiter) => more || (signalled && waiter.parked));
         // Nothing was there for these, so there is nothing for the others that asked before the claim either.
@@ -229,6 +244,13 @@ export class QueueClaimer {
         for (const waiter of group) if (this.remove(waiter)) waiter.settle(error as Error);
       }
     }
+  }
+
+  /** What becomes visible soon is not known from a claim that found something, but the waiting room looks for it. */
+  #leftNothing(claimed: readonly ClaimedSlice[], tookAll: boolean): boolean {
+    if (this.#options.fifo) return false;
+    if (claimed.length === 0) return true;
+    return tookAll && performance.now() - this.#watchedAt < KNOWN_EMPTY;
   }
 
   /** Hungry waiters that one statement can serve: with the same visibility timeout as the first one, and no attempt id. */
@@ -285,6 +307,7 @@ export class QueueClaimer {
     if (room === 0) throw overLimit(name, MAX_IN_FLIGHT);
     const claimed = await this.#claimQuiet(room, visibilityTimeout);
     let dueIn: number | undefined;
+    let tookAll: boolean | undefined;
     let got = messagesIn(claimed);
     // Where slices are sparser than expected, the next statement looks at more of them.
     while (got === 0 || got * 2 < room) {
@@ -296,6 +319,7 @@ export class QueueClaimer {
         got > 0,
       );
       if (got === 0) dueIn = found.dueIn;
+      ({ tookAll } = found);
       claimed.push(...found.slices);
       got += messagesIn(found.slices);
       if (found.scan) this.floor.advance(found.scan, found.slices.length, from);
@@ -303,7 +327,7 @@ export class QueueClaimer {
       if (found.deadLetters) continue;
       if (found.slices.length < slices - 1) break;
     }
-    return { slices: claimed, deadLetters: undefined, dueIn };
+    return { slices: claimed, deadLetters: undefined, dueIn, tookAll };
   }
 
   /**

@@ -11,6 +11,7 @@ import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
 import { changeFifo } from "../visibility/change-fifo.ts";
 import { moveDeadlines } from "../visibility/change-visibility.ts";
 import type { ClaimedSlice } from "./claim.ts";
+import type { GoneSignal } from "./gone-signal.ts";
 import type { Payloads } from "./payloads.ts";
 import { bitCount, bitsOf } from "../message/bits.ts";
 import { WaitingRoom } from "./waiting-room.ts";
@@ -27,8 +28,10 @@ export interface ReceiveOptions {
    * receive, gets the same messages with the same handles, and their visibility timeout begins anew.
    */
   attemptId?: string | undefined;
+  /** Of a FIFO queue: waited for before, as it lets groups go on. What it fails with is of no concern here. */
+  after?: Promise<unknown> | undefined;
   /** Aborted when the client goes away. */
-  signal?: AbortSignal | undefined;
+  signal?: GoneSignal | undefined;
 }
 
 /** Received messages of one slice: what they share is here once. */
@@ -110,6 +113,7 @@ export class Receiver {
   /** @throws {SluiceError} `queue_not_found`, `over_limit`, `unavailable` */
   async receive(account: string, queueName: string, options: ReceiveOptions): Promise<Received> {
     const queue = await this.#queues.get(account, queueName);
+    if (queue.fifo && options.after) await Promise.allSettled([options.after]);
     const claimed = await this.#room.receive({
       queueId: queue.id,
       account,

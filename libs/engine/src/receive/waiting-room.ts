@@ -4,6 +4,7 @@ import { queueNotFound } from "../errors.ts";
 import { GroupCommit } from "../write/group-commit.ts";
 import { claim, LOOK_AHEAD, type Claim, type ClaimedSlice, type ClaimRequest } from "./claim.ts";
 import { nextVisible } from "./find-visible.ts";
+import type { GoneSignal } from "./gone-signal.ts";
 import { StragglerSearch } from "./straggler-search.ts";
 import { QueueClaimer, type Waiter } from "./queue-claimer.ts";
 
@@ -29,7 +30,7 @@ export interface ReceiveRequest {
   wait: number;
   visibilityTimeout: number | undefined;
   /** Aborted when the client goes away: it is then handed nothing. */
-  signal?: AbortSignal | undefined;
+  signal?: GoneSignal | undefined;
 }
 
 /** How long a visible message may go unnoticed when the hint of it was lost, in ms (RELIABILITY I-9: 1 s). */
@@ -197,12 +198,12 @@ export class WaitingRoom {
     this.#poll = this.#claimers.size === 0 || this.#closed ? undefined : this.#pollLater();
   }
 
-  /** Signals those of the queues waited for whose next message is visible, and sets a timer where it soon will be. */
+  /** Signals those of the queues asked for whose next message is visible, and sets a timer where it soon will be. */
   async #signalVisible(): Promise<void> {
-    const waitedFor = [...this.#claimers.values()].filter((claimer) => claimer.waiting);
-    if (waitedFor.length === 0) return;
-    const queues = waitedFor.map(({ queueId, floor }) => ({ queueId, from: floor.start }));
-    const looks = waitedFor.map((claimer) => ({ claimer, look: claimer.look() }));
+    const askedFor = [...this.#claimers.values()].filter((claimer) => claimer.active);
+    if (askedFor.length === 0) return;
+    const queues = askedFor.map(({ queueId, floor }) => ({ queueId, from: floor.start }));
+    const looks = askedFor.map((claimer) => ({ claimer, look: claimer.watch() }));
     const visible = new Set<string>();
     for (const found of await nextVisible(this.#options.sql, queues, LOOK_AHEAD)) {
       visible.add(found.queueId);

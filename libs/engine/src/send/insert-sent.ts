@@ -57,7 +57,7 @@ export async function insertSent(
       SELECT account, queue_id, 'delayed', sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
       FROM sliced WHERE moved GROUP BY account, queue_id, date_trunc('minute', visible_at)
     ), events AS (
-      ${recordEvents(sql, "sent", sql`(SELECT account, queue_id, batch_id, pending AS mask, visible_at FROM sliced)`, ["visibleAt"])}
+      ${recordEvents(sql, "sent", sql`(SELECT account, queue_id, batch_id, pending AS mask FROM sliced)`)}
     ), keys AS (
       INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
       SELECT k.account, k.key, 'queue', k.queue_id, k.message_count, k.stored_call

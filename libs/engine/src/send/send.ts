@@ -9,7 +9,7 @@ import type { WriteOptions, WriteResult } from "../publish/publish.ts";
 import type { Queue } from "../queues/queues.ts";
 import type { Payloads } from "../receive/payloads.ts";
 import type { BatchIds } from "../write/batch-ids.ts";
-import { BatchWriter, type BatchWriterOptions } from "../write/batch-writer.ts";
+import { BatchWriter, type BatchWriterOptions, type NewBatch } from "../write/batch-writer.ts";
 import { fifoMessage } from "../message/fifo-message.ts";
 import { insertFifo } from "./insert-fifo.ts";
 import { insertSent } from "./insert-sent.ts";
@@ -38,18 +38,24 @@ export class Sender {
       kind: "queue",
       payloads,
       batchIds,
-      committed: (batches) => {
-        bus.signalQueues([...new Set(batches.map((batch) => batch.targetId))]);
-      },
       notFound: (name) => queueNotFound(name),
+    };
+    const announcing = (batches: readonly NewBatch[]) => () => {
+      bus.signalQueues([...new Set(batches.map((batch) => batch.targetId))]);
     };
     this.#writer = new BatchWriter({
       ...common,
-      insert: (batches, keys) => insertSent(sql, batches, keys),
+      insert: async (batches, keys) => ({
+        stored: await insertSent(sql, batches, keys),
+        announce: announcing(batches),
+      }),
     });
     this.#fifoWriter = new BatchWriter({
       ...common,
-      insert: (batches, keys) => insertFifo(sql, batches, keys),
+      insert: async (batches, keys) => ({
+        stored: await insertFifo(sql, batches, keys),
+        announce: announcing(batches),
+      }),
     });
   }
 

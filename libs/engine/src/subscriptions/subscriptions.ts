@@ -33,7 +33,7 @@ export interface Subscription extends SubscriptionSettings {
 const { subscriptions, topics, queues, filterPolicies } = schema;
 const deadLetterQueues = alias(queues, "dead_letter_queues");
 
-/** Which queues a topic fans out to. A change counts for every publish that is answered after it was. */
+/** Which queues a topic fans out to. A change counts for every publish that begins after it was answered. */
 export class Subscriptions {
   readonly #db: ControlPlane;
 

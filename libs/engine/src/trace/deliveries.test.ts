@@ -17,7 +17,7 @@ function event(kind: MessageEvent["kind"], details: Partial<MessageEvent> = {}):
     subscriptionId: undefined,
     sequence: undefined,
     reason: undefined,
-    visible: undefined,
+    visible: { from: undefined, until: "" },
     ...details,
   };
 }

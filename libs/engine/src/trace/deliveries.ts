@@ -9,7 +9,8 @@ export interface Arrival {
   /** The queue that it came from. */
   fromQueueId?: string | undefined;
   sequence?: string | undefined;
-  visible?: { from: string; until: string } | undefined;
+  /** See MessageEvent. */
+  visible: { from: string | undefined; until: string };
 }
 
 export interface Departure {

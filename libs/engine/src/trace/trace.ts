@@ -137,7 +137,10 @@ async function findResting(
   // What rests somewhere keeps its line.
   if (!stored || stored.line === "" || stored.waits) return true;
   if (stored.sentAt >= since) {
-    const { slices, complete } = await findSlices(tx, look, stays.filter(isOpen));
+    const { slices, complete } = await findSlices(tx, look, {
+      open: stays.filter(isOpen),
+      ...stored,
+    });
     placeSlices(stays, slices);
     return complete;
   }

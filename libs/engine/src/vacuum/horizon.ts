@@ -13,6 +13,25 @@ export interface HorizonHolder {
 }
 
 /**
+ * Remembers under which horizon rows were made dead, or were to be removed, in vain. While the same xmin holds it, what is dead stays
+ * where it is, and every scan and every further row that dies only writes more.
+ */
+export class StandingHorizon {
+  readonly #xmins = new Map<string, string>();
+
+  /** Notes who held the horizon, if anybody, when something was done in vain to a table; undefined forgets it. */
+  note(table: string, holder: Pick<HorizonHolder, "xmin"> | undefined): void {
+    if (holder) this.#xmins.set(table, holder.xmin);
+    else this.#xmins.delete(table);
+  }
+
+  /** Whether the horizon is still where it was then. */
+  stands(table: string, holder: Pick<HorizonHolder, "xmin"> | undefined): boolean {
+    return holder !== undefined && this.#xmins.get(table) === holder.xmin;
+  }
+}
+
+/**
  * Who holds the oldest xmin, if anybody does but this session and short-lived ones of the server. (Sessions of other users
  * show theirs to members of pg_read_all_stats only.)
  */

@@ -15,6 +15,8 @@ const LOCK_TIMEOUT = "100ms";
 interface Index {
   name: string;
   bytes: number;
+  /** Of its table, dead ones included. */
+  rows: number;
   /** Whether its table is so small that a rebuild takes no longer than a hiccup. */
   small: boolean;
 }
@@ -25,12 +27,11 @@ interface Index {
  *
  * - A plain REINDEX where the table is small: milliseconds under a lock. Who cannot have the lock at once tries again later.
  * - REINDEX CONCURRENTLY otherwise, which waits for every transaction that is older: only while none is long.
- *
  */
 export class IndexRebuilder {
   readonly #sql: Sql;
-  /** Index → its bytes when it was fresh: one that needs more than we think is not rebuilt for ever. */
-  readonly #fresh = new Map<string, number>();
+  /** Index → what it was when it was fresh. */
+  readonly #fresh = new Map<string, Pick<Index, "bytes" | "rows">>();
 
   constructor(sql: Sql) {
     this.#sql = sql;
@@ -41,14 +42,24 @@ export class IndexRebuilder {
     const sql = this.#sql;
     const rebuilt: string[] = [];
     if (!horizonIsHeld) await dropLeftOver(sql);
-    for (const { name, bytes, small } of await findBloated(sql)) {
-      if (bytes <= 2 * (this.#fresh.get(name) ?? 0) || (!small && horizonIsHeld)) continue;
+    for (const index of await findBloated(sql)) {
+      const { name, rows, small } = index;
+      if (!this.#mayShrink(index) || (!small && horizonIsHeld)) continue;
       if (small && !(await rebuildAtOnce(sql, name))) continue;
       if (!small) await sql`REINDEX INDEX CONCURRENTLY ${sql(name)}`;
-      this.#fresh.set(name, await sizeOf(sql, name));
+      this.#fresh.set(name, { bytes: await sizeOf(sql, name), rows });
       rebuilt.push(name);
     }
     return rebuilt;
+  }
+
+  /**
+   * One that needs more than we think is not rebuilt for ever: only when it has doubled since, or half of its rows have gone, as
+   * they do several times while a million keys expire.
+   */
+  #mayShrink({ name, bytes, rows }: Index): boolean {
+    const fresh = this.#fresh.get(name);
+    return fresh === undefined || bytes > 2 * fresh.bytes || rows < fresh.rows / 2;
   }
 }
 
@@ -60,14 +71,15 @@ async function sizeOf(sql: Sql, index: string): Promise<number> {
 
 async function findBloated(sql: Sql): Promise<Index[]> {
   return await sql<Index[]>`
-    SELECT i.indexrelid::regclass::text AS name, pg_relation_size(i.indexrelid)::float8 AS bytes,
+    SELECT i.indexrelid::regclass::text AS name, pg_relation_size(i.indexrelid)::float8 AS bytes, size.rows,
            pg_relation_size(r.oid) <= ${SMALL_TABLE}::bigint AS small
     FROM pg_class t
     JOIN pg_class r ON r.oid IN (t.oid, t.reltoastrelid)
     JOIN pg_index i ON i.indrelid = r.oid
     JOIN pg_stat_all_tables s ON s.relid = r.oid
+    CROSS JOIN LATERAL (SELECT greatest(s.n_live_tup + s.n_dead_tup, r.reltuples)::float8 AS rows) size
     WHERE t.relnamespace = 'public'::regnamespace AND t.relname = ANY(string_to_array(${HOT_TABLES.join()}, ','))
-      AND pg_relation_size(i.indexrelid) > ${SMALL_INDEX}::bigint + ${BLOAT}::int * ${ROW}::int * greatest(s.n_live_tup + s.n_dead_tup, r.reltuples)
+      AND pg_relation_size(i.indexrelid) > ${SMALL_INDEX}::bigint + ${BLOAT}::int * ${ROW}::int * size.rows
     ORDER BY pg_relation_size(i.indexrelid) DESC`;
 }
 

@@ -1,6 +1,6 @@
 import type { Sql } from "@sluice/database";
 
-import { findHorizonHolder } from "./horizon.ts";
+import { findHorizonHolder, StandingHorizon } from "./horizon.ts";
 
 /** Tables whose rows come and go with messages. */
 export const HOT_TABLES = [
@@ -19,7 +19,11 @@ export const HOT_TABLES = [
 /** Rows that make a vacuum worth its scan of the indexes: this many, and a share of those that live. */
 const DEAD_ROWS = 1_000;
 const DEAD_SHARE = 0.1;
-/** Rows inserted, after which the pages should be marked as visible to all. */
+/**
+ * Rows inserted, after which the pages should be marked as visible to all: a count that reads an index need not look at the rows then. Nobody
+ * reads payloads that way, most are gone within minutes, and to mark their pages writes each of them once more (680 MB of log for
+ * the payloads of a minute and a half).
+ */
 const NEW_ROWS = 100_000;
 const NEW_SHARE = 0.5;
 /**
@@ -45,8 +49,7 @@ interface Worn {
  */
 export class Vacuum {
   readonly #sql: Sql;
-  /** Table → the xmin that kept its dead rows from being removed. */
-  readonly #stuck = new Map<string, string>();
+  readonly #horizon = new StandingHorizon();
 
   constructor(sql: Sql) {
     this.#sql = sql;
@@ -56,17 +59,19 @@ export class Vacuum {
   async runOnce(signal?: AbortSignal): Promise<string[]> {
     const sql = this.#sql;
     const done: string[] = [];
+    // What the clean-up has just deleted on this connection is counted up to a second later: after a vacuum that has removed it,
+    // as dead rows of a table that has none.
+    await sql`SELECT pg_stat_force_next_flush()`;
     for (const { table, dead, hollow } of await findWorn(sql)) {
       if (signal?.aborted) return done;
-      const xmin = (await findHorizonHolder(sql))?.xmin;
-      if (xmin !== undefined && this.#stuck.get(table) === xmin) continue;
+      const holder = await findHorizonHolder(sql);
+      if (this.#horizon.stands(table, holder)) continue;
       // Where few rows are dead a vacuum spares itself the indexes: their pointers stay, and with them the end of the table.
       if (hollow) await sql`VACUUM (SKIP_LOCKED, INDEX_CLEANUP ON) ${sql(table)}`;
       else await sql`VACUUM (SKIP_LOCKED) ${sql(table)}`;
       done.push(table);
       const left = await deadRowsOf(sql, table);
-      if (xmin !== undefined && left > dead / 2) this.#stuck.set(table, xmin);
-      else this.#stuck.delete(table);
+      this.#horizon.note(table, left > dead / 2 ? holder : undefined);
     }
     return done;
   }
@@ -86,7 +91,7 @@ async function findWorn(sql: Sql): Promise<Worn[]> {
     WHERE t.relnamespace = 'public'::regnamespace AND t.relname = ANY(string_to_array(${HOT_TABLES.join()}, ','))
       AND (s.n_dead_tup > ${DEAD_ROWS}::int + ${DEAD_SHARE}::float8 * s.n_live_tup
            OR o.n_dead_tup > ${DEAD_ROWS}::int + ${DEAD_SHARE}::float8 * o.n_live_tup
-           OR s.n_ins_since_vacuum > ${NEW_ROWS}::int + ${NEW_SHARE}::float8 * s.n_live_tup
+           OR t.relname <> 'batches' AND s.n_ins_since_vacuum > ${NEW_ROWS}::int + ${NEW_SHARE}::float8 * s.n_live_tup
            OR hollow AND coalesce(s.last_vacuum < clock_timestamp() - make_interval(secs => ${LARGE_EVERY}::int), true))
     ORDER BY s.n_dead_tup DESC`;
 }

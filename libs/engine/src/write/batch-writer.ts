@@ -57,21 +57,24 @@ export interface WriteOutcome {
   repeated: boolean;
 }
 
+/** What one transaction stored. */
+export interface Inserted {
+  /**
+   * The ids of the batches whose topic or queue still exists. Where messages may be duplicates of others: what became of
+   * each one, by batch and bit.
+   */
+  stored: readonly string[] | ReadonlyMap<string, readonly StoredMessage[]>;
+  /** Tells whoever goes on with the batches; hints only. */
+  announce: () => void;
+}
+
 export interface BatchWriterOptions {
   sql: Sql;
   kind: "topic" | "queue";
   payloads: Payloads;
   batchIds: BatchIds;
-  /**
-   * Stores batches and keys in one transaction, and answers the ids of the batches whose topic or queue still exists. Where
-   * messages may be duplicates of others: what became of each one, by batch and bit.
-   */
-  insert: (
-    batches: NewBatch[],
-    keys: IdempotencyKey[],
-  ) => Promise<string[] | ReadonlyMap<string, readonly StoredMessage[]>>;
-  /** Told after the commit; hints only. */
-  committed: (batches: NewBatch[]) => void;
+  /** Stores batches and keys in one transaction. */
+  insert: (batches: NewBatch[], keys: IdempotencyKey[]) => Promise<Inserted>;
   notFound: (name: string) => SluiceError;
 }
 
@@ -125,14 +128,15 @@ export class BatchWriter {
     try {
       const { batches, calls } = await this.#place(requests);
       failpoint("write.before-commit");
-      const inserted = await this.#options.insert(batches, keysOf(calls));
+      const { stored, announce } = await this.#options.insert(batches, keysOf(calls));
       failpoint("write.committed");
-      const stored = Array.isArray(inserted) ? new Set(inserted) : inserted;
+      const ids = new Set<string>("has" in stored ? stored.keys() : stored);
       this.#settle(
         {
           calls,
-          stored: batches.filter((batch) => stored.has(batch.id)),
-          answer: inserted instanceof Map ? (call) => answerFrom(inserted, call) : messagesOf,
+          stored: batches.filter((batch) => ids.has(batch.id)),
+          answer: stored instanceof Map ? (call) => answerFrom(stored, call) : messagesOf,
+          announce,
         },
         outcomes,
       );
@@ -188,16 +192,19 @@ export class BatchWriter {
       calls,
       stored,
       answer,
+      announce,
     }: {
       calls: Map<WriteRequest, StoredCall>;
       stored: readonly NewBatch[];
       answer: (call: StoredCall) => StoredMessage[];
+      announce: () => void;
     },
     outcomes: Outcomes,
   ): void {
     const found = new Set(stored.map((batch) => batch.targetId));
     for (const { id, lines } of stored) this.#options.payloads.put(id, lines);
-    if (stored.length > 0) this.#options.committed([...stored]);
+    // By now the payloads are at hand for the receives that this wakes.
+    if (stored.length > 0) announce();
     for (const [request, call] of calls) {
       outcomes.set(
         request,

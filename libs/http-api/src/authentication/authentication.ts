@@ -13,9 +13,8 @@ const BEARER = /^Bearer ([A-Za-z0-9_]{16,128})\.([A-Za-z0-9_-]{1,128})$/i;
  */
 export function authenticate(keys: AccessKeys): MiddlewareHandler<ApiEnv> {
   return async (c, next) => {
-    const [, id = "", secret = ""] = BEARER.exec(c.req.header("authorization") ?? "") ?? [];
-    const key = id === "" ? undefined : await keys.find(id);
-    if (!isSecret(secret, key) || !key) {
+    const key = await keyOf(keys, c.req.header("authorization"));
+    if (!key) {
       c.header("www-authenticate", "Bearer");
       throw new SluiceError(
         "unauthenticated",
@@ -26,6 +25,13 @@ export function authenticate(keys: AccessKeys): MiddlewareHandler<ApiEnv> {
     c.set("watchKey", (onDisabled) => keys.watch(key.id, onDisabled));
     await next();
   };
+}
+
+/** The access key of an `Authorization` header; undefined unless it is one that is in use. */
+export async function keyOf(keys: AccessKeys, header = ""): Promise<AccessKey | undefined> {
+  const [, id = "", secret = ""] = BEARER.exec(header) ?? [];
+  const key = id === "" ? undefined : await keys.find(id);
+  return isSecret(secret, key) ? key : undefined;
 }
 
 /** Takes as long for a key that there is as for one there is not. */

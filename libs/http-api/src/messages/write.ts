@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { messageBytes, SluiceError, type MessageInput } from "@sluice/engine";
 
-import { endpoint, type Api } from "../endpoint.ts";
+import { hotEndpoint, type Api } from "../endpoint.ts";
 import { entryErrorSchema } from "../errors.ts";
 import { attributes, groupId, queuePath, sequenceNumber, token, topicPath } from "../fields.ts";
 import { MAX_DELAY } from "../queues/queues.ts";
@@ -73,7 +73,7 @@ const idempotencyHeader = z.object({
 
 /** Publish to a topic, send to a queue. */
 export function addWriteEndpoints(api: Api): void {
-  endpoint(
+  hotEndpoint(
     api,
     {
       method: "post",
@@ -92,7 +92,7 @@ export function addWriteEndpoints(api: Api): void {
     async ({ c, params, body: { messages } }) => {
       checkBytes(messages);
       const idempotencyKey = readIdempotencyKey(c.req.header("idempotency-key"));
-      return c.json({
+      return JSON.stringify({
         results: await c.var.engine.publisher.publish(c.var.account, params.topic, messages, {
           idempotencyKey,
         }),
@@ -100,7 +100,7 @@ export function addWriteEndpoints(api: Api): void {
     },
   );
 
-  endpoint(
+  hotEndpoint(
     api,
     {
       method: "post",
@@ -119,7 +119,7 @@ export function addWriteEndpoints(api: Api): void {
     async ({ c, params, body: { messages } }) => {
       checkBytes(messages);
       const idempotencyKey = readIdempotencyKey(c.req.header("idempotency-key"));
-      return c.json({
+      return JSON.stringify({
         results: await c.var.engine.sender.send(c.var.account, params.queue, messages, {
           idempotencyKey,
         }),

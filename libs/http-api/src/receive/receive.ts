@@ -1,10 +1,15 @@
 import { z } from "@hono/zod-openapi";
-import { bitCharacter, type Received, type ReceivedSlice } from "@sluice/engine";
-import type { HttpBindings } from "@hono/node-server";
-import type { Context } from "hono";
+import {
+  bitCharacter,
+  type GoneSignal,
+  type Received,
+  type ReceivedSlice,
+  type ReceiveOptions,
+} from "@sluice/engine";
 
-import { endpoint, type Api } from "../endpoint.ts";
-import type { ApiEnv } from "../environment.ts";
+import { acknowledge, receivedNames } from "../acknowledge/acknowledge.ts";
+import { resultsSchema } from "../acknowledge/done.ts";
+import { hotEndpoint, type Api } from "../endpoint.ts";
 import {
   attributes,
   bitSet,
@@ -15,6 +20,7 @@ import {
   timestamp,
   token,
 } from "../fields.ts";
+import { Gone, goneSignal, releaseUnlessRead } from "./gone.ts";
 
 const storedMessage = z.object({
   messageId: z.uuid(),
@@ -28,6 +34,8 @@ const storedMessage = z.object({
 const replayedMark = z.literal(true).optional().openapi({
   description: "It came out of the archive of its topic; `sentAt` is when it was published",
 });
+
+const outcomes = resultsSchema.optional();
 
 const failureReason = z
   .string()
@@ -74,7 +82,7 @@ const receivedReceipt = z
 
 /** Receive from a queue, waiting for a message if asked to. */
 export function addReceiveEndpoint(api: Api): void {
-  endpoint(
+  hotEndpoint(
     api,
     {
       method: "post",
@@ -85,7 +93,8 @@ export function addReceiveEndpoint(api: Api): void {
         "With `wait` it answers as soon as there is a message, or with none when the wait is over. " +
         "It may answer fewer than maxMessages although more are visible. A FIFO queue hands out the messages of a group in order, " +
         "and none while another one of the group is in flight. With `receipts` what messages have in common is " +
-        "written once: fewer bytes, for clients that receive many at a time.",
+        "written once: fewer bytes, for clients that receive many at a time. What the client has received before can be acknowledged with the " +
+        "same call, as `ack` does it: it is done at once, and told of with the answer, however long that waits.",
       tag: "Messages",
       params: queuePath,
       body: z.strictObject({
@@ -107,76 +116,67 @@ export function addReceiveEndpoint(api: Api): void {
           description:
             "Answer `receipts`, which group messages that were stored and received together",
         }),
+        acknowledge: receivedNames.optional().openapi({
+          description: "Messages that were received before and are to be acknowledged",
+        }),
       }),
       responses: {
         200: {
           description:
             "Messages, oldest first, those of a FIFO group in order; in `messages`, or by receipt if asked to",
           schema: z.union([
-            z.object({ messages: z.array(receivedMessage) }),
-            z.object({ receipts: z.array(receivedReceipt) }),
+            z.object({ messages: z.array(receivedMessage), acknowledged: outcomes }),
+            z.object({ receipts: z.array(receivedReceipt), acknowledged: outcomes }),
           ]),
         },
       },
-      errors: ["queue_not_found", "over_limit"],
+      errors: ["queue_not_found", "over_limit", "receipt_handle_invalid", "too_many_requests"],
     },
-    async ({ c, params, body: { receipts = false, receiveAttemptId: attemptId, ...options } }) => {
+    async ({ c, params: { queue }, body }) => {
+      const { receipts = false, receiveAttemptId: attemptId, acknowledge: names, ...rest } = body;
+      const { engine, account } = c.var;
       const signal = goneSignal(c);
-      const received = await c.var.engine.receiver.receive(c.var.account, params.queue, {
-        ...options,
-        attemptId,
-        signal,
-      });
+      const receive = (options: ReceiveOptions) =>
+        engine.receiver.receive(account, queue, { ...rest, attemptId, ...options });
+      const { received, acknowledged } =
+        names === undefined
+          ? { received: await receive({ signal }), acknowledged: undefined }
+          : await acknowledgeAndReceive(acknowledge(engine, { account, queue, names }), {
+              receive,
+              gone: signal,
+            });
       if (received.messages > 0) releaseUnlessRead(c, received, signal);
       const { slices } = received;
-      return new Response(receipts ? receiptsJson(slices) : messagesJson(slices), {
-        headers: { "content-type": "application/json" },
-      });
+      const json = receipts ? receiptsJson : messagesJson;
+      return json(slices, acknowledged);
     },
   );
 }
 
-/** Aborted when the client hangs up before the whole answer was handed to the network, or when its key is disabled. */
-export function goneSignal(c: Context<ApiEnv>): AbortSignal {
-  const outgoing = c.env?.outgoing;
-  return outgoing ? goneBefore(outgoing, c.var.watchKey) : c.req.raw.signal;
-}
-
-/** The same of an answer that does not go by Hono. */
-export function goneBefore(
-  outgoing: HttpBindings["outgoing"],
-  watchKey: ApiEnv["Variables"]["watchKey"],
-): AbortSignal {
-  const { socket } = outgoing;
-  const gone = new AbortController();
-  let written = false;
-  outgoing.once("finish", () => {
-    // Node says so also of an answer that was still in its buffers when the connection broke.
-    written = socket !== null && !socket.destroyed && socket.errored === null;
-  });
-  const endWatch = watchKey?.(() => {
-    gone.abort();
-  });
-  outgoing.once("close", () => {
-    endWatch?.();
-    if (!written) gone.abort();
-  });
-  return gone.signal;
-}
-
-/** A client that goes away before the answer is written gets nothing: the messages are visible again at once. */
-export function releaseUnlessRead(
-  c: { var: Pick<ApiEnv["Variables"], "report"> },
-  received: Pick<Received, "release">,
-  signal: AbortSignal,
-): void {
-  const release = () => {
-    received.release().catch((error: unknown) => {
-      c.var.report(error);
-    });
+/** Both at once. When the acknowledgement fails, nobody learns what was received: the receive is given up, and what it got with it. */
+async function acknowledgeAndReceive(
+  acknowledging: Promise<string[]>,
+  { receive, gone }: { receive: (options: ReceiveOptions) => Promise<Received>; gone: GoneSignal },
+): Promise<{ received: Received; acknowledged: string[] }> {
+  const stop = new Gone();
+  const giveUp = () => {
+    stop.abort();
   };
-  if (signal.aborted) release();
-  else signal.addEventListener("abort", release, { once: true });
+  if (gone.aborted) giveUp();
+  else gone.addEventListener("abort", giveUp, { once: true });
+  const [acknowledged, received] = await Promise.allSettled([
+    acknowledging.catch((error: unknown) => {
+      giveUp();
+      throw error;
+    }),
+    receive({ signal: stop, after: acknowledging }),
+  ]);
+  if (acknowledged.status === "rejected") {
+    if (received.status === "fulfilled") await received.value.release();
+    throw acknowledged.reason;
+  }
+  if (received.status === "rejected") throw received.reason;
+  return { received: received.value, acknowledged: acknowledged.value };
 }
 
 /**
@@ -184,7 +184,10 @@ export function releaseUnlessRead(
  * it costs per slice, not per message. Measured with 1,008 messages of 256 bytes out of batches of 63: a third of the time
  * of {@link messagesJson} (1.3 ms and 4.1 ms), two thirds of its bytes, and half of the time to parse them.
  */
-export function receiptsJson(slices: readonly ReceivedSlice[]): Buffer {
+export function receiptsJson(
+  slices: readonly ReceivedSlice[],
+  acknowledged?: readonly string[],
+): Buffer {
   const parts: Buffer[] = [];
   let separator = '{"receipts":[';
   for (const slice of slices) {
@@ -199,7 +202,8 @@ export function receiptsJson(slices: readonly ReceivedSlice[]): Buffer {
     parts.push(Buffer.from(head), slice.json ?? Buffer.from(`{${slice.lines.join("},{")}}`));
     separator = "]},";
   }
-  parts.push(Buffer.from(slices.length > 0 ? "]}]}" : '{"receipts":[]}'));
+  const end = `]${acknowledgedJson(acknowledged)}}`;
+  parts.push(Buffer.from(slices.length > 0 ? `]}${end}` : `{"receipts":[${end}`));
   return Buffer.concat(parts);
 }
 
@@ -207,7 +211,10 @@ export function receiptsJson(slices: readonly ReceivedSlice[]): Buffer {
  * The response, spliced around the stored lines: no body is parsed or serialised again. What the messages of a slice
  * share is written once.
  */
-export function messagesJson(slices: readonly ReceivedSlice[]): string {
+export function messagesJson(
+  slices: readonly ReceivedSlice[],
+  acknowledged?: readonly string[],
+): string {
   let json = '{"messages":[';
   let separator = "";
   for (const slice of slices) {
@@ -221,7 +228,11 @@ export function messagesJson(slices: readonly ReceivedSlice[]): string {
       separator = ",";
     });
   }
-  return `${json}]}`;
+  return `${json}]${acknowledgedJson(acknowledged)}}`;
+}
+
+function acknowledgedJson(entries: readonly string[] | undefined): string {
+  return entries === undefined ? "" : `,"acknowledged":[${entries.join(",")}]`;
 }
 
 /** What few messages have. */

@@ -74,7 +74,7 @@ function addSubscribeEndpoint(api: Api): void {
       path: "/v1/topics/{topic}/subscriptions",
       summary: "Subscribe a queue to a topic",
       description:
-        "Counts for every publish that is answered after this call was. Idempotent: subscribed already with the same " +
+        "Counts for every publish that begins after this call was answered. Idempotent: subscribed already with the same " +
         "settings answers 200, with others 409.",
       tag: TAG,
       params: topicPath,
@@ -175,7 +175,7 @@ function addEndpointsOfOne(api: Api): void {
       path: "/v1/subscriptions/{id}",
       summary: "Change a subscription",
       description:
-        "Fields that are absent stay as they are; null clears. Counts for every publish that is answered after this call was.",
+        "Fields that are absent stay as they are; null clears. Counts for every publish that begins after this call was answered.",
       tag: TAG,
       params: subscriptionPath,
       body: z.strictObject(settings).partial(),

@@ -1,12 +1,12 @@
 import { z } from "@hono/zod-openapi";
 
-import { doneJson, doneSchema } from "../acknowledge/done.ts";
-import { endpoint, type Api } from "../endpoint.ts";
+import { doneEntries, doneJson, doneSchema } from "../acknowledge/done.ts";
+import { hotEndpoint, type Api } from "../endpoint.ts";
 import { queuePath, seconds } from "../fields.ts";
 
 /** Change how long received messages stay hidden. */
 export function addVisibilityEndpoint(api: Api): void {
-  endpoint(
+  hotEndpoint(
     api,
     {
       method: "post",
@@ -43,6 +43,10 @@ export function addVisibilityEndpoint(api: Api): void {
       errors: ["queue_not_found", "receipt_handle_invalid"],
     },
     async ({ c, params, body }) =>
-      doneJson(await c.var.engine.visibility.change(c.var.account, params.queue, body.entries)),
+      doneJson(
+        doneEntries(
+          await c.var.engine.visibility.change(c.var.account, params.queue, body.entries),
+        ),
+      ),
   );
 }

@@ -31,6 +31,10 @@ export const accessKeyConfig = {
   secretsKey: variables.secretsKey,
 } satisfies ConfigSchema;
 
+const fanOut = {
+  directFanOut: variables.directFanOut,
+} satisfies ConfigSchema;
+
 const guards = {
   deletedQueueNameGuard: variables.deletedQueueNameGuard,
   purgeGuard: variables.purgeGuard,
@@ -47,6 +51,7 @@ export const apiConfig = {
   natsServers: variables.natsServers,
   natsPrefix: variables.natsPrefix,
   ...frontDoor,
+  ...fanOut,
   ...guards,
   ...notifications,
   ...processConfig,
@@ -68,6 +73,7 @@ export const dispatcherConfig = {
 export const standaloneConfig = {
   ...storage,
   ...frontDoor,
+  ...fanOut,
   ...guards,
   queueMetrics: variables.queueMetrics,
   ...notifications,

@@ -34,6 +34,7 @@ describe("a right environment", () => {
       auth: "auto",
       secretsKey: undefined,
       account: "000000000000",
+      directFanOut: 16,
       deletedQueueNameGuard: 0,
       purgeGuard: 0,
       logLevel: "info",

@@ -208,3 +208,14 @@ export const traceHours = define({
   unit: "hours",
   default: "12",
 });
+
+export const directFanOut = define({
+  name: "DIRECT_FAN_OUT",
+  schema: wholeNumber(0, 100),
+  expected: "a whole number, 0 to 100",
+  description:
+    "Most subscriptions of a topic that a publish turns into deliveries itself, in its transaction, where none of them has a filter policy; " +
+    "topics that have more, or a filter, an archive or an order (FIFO), are left to the dispatchers. 0 leaves them all.",
+  unit: "subscriptions",
+  default: "16",
+});

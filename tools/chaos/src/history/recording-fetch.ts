@@ -9,6 +9,8 @@ interface Attempt {
   request: Operations[OperationName]["request"];
   /** Turns the body of a success into what the history keeps of it. */
   read: (body: never) => Operations[OperationName]["response"];
+  /** It shares its call with another operation: a refusal may be that one's. */
+  rides?: boolean;
 }
 
 /**
@@ -19,9 +21,12 @@ export function recordingFetch(log: ClientLog): Fetch {
   const subscriptions = new Map<string, { topic: string; queue: string }>();
   return async (input, init) => {
     const url = new URL(input instanceof Request ? input.url : input);
-    const attempt = readAttempt(url.pathname, init, subscriptions);
-    if (attempt === undefined) return await noting(subscriptions, await fetch(input, init));
-    const call = log.invoke(attempt.operation, attempt.request);
+    const attempts = readAttempts(url.pathname, init, subscriptions);
+    if (attempts.length === 0) return await noting(subscriptions, await fetch(input, init));
+    const calls = attempts.map((attempt) => ({
+      ...attempt,
+      call: log.invoke(attempt.operation, attempt.request),
+    }));
     let response: Response;
     let text: string;
     try {
@@ -29,15 +34,19 @@ export function recordingFetch(log: ClientLog): Fetch {
       text = await response.text();
     } catch (error) {
       const code = codeOf(error);
-      // Nobody listened, so nobody read it.
-      if (code === "ECONNREFUSED") log.fail(call, code);
-      else log.info(call, code);
+      for (const { call } of calls) {
+        // Nobody listened, so nobody read it.
+        if (code === "ECONNREFUSED") log.fail(call, code);
+        else log.info(call, code);
+      }
       throw error;
     }
     const { status, headers } = response;
-    if (status >= 500) log.info(call, String(status));
-    else if (status >= 400) log.fail(call, `${status} ${text.slice(0, 200)}`);
-    else log.ok(call, attempt.read((text === "" ? {} : JSON.parse(text)) as never));
+    for (const { call, read, rides = false } of calls) {
+      if (status >= 500 || (rides && status >= 400)) log.info(call, String(status));
+      else if (status >= 400) log.fail(call, `${status} ${text.slice(0, 200)}`);
+      else log.ok(call, read((text === "" ? {} : JSON.parse(text)) as never));
+    }
     return new Response(text === "" && status === 204 ? null : text, { status, headers });
   };
 }
@@ -73,15 +82,7 @@ const routes: [RegExp, (names: string[], body: never, key: string | undefined) =
   ],
   [
     /^POST \/v1\/queues\/([^/]+)\/ack$/,
-    ([queue = ""], body: { receiptHandles?: string[]; receipts?: WireMark[] }) => {
-      const { receiptHandles, receipts = [] } = body;
-      const handles = receiptHandles ?? receipts.flatMap(handlesOf);
-      return {
-        operation: "acknowledge",
-        request: { queue, handles: handles.map(shortHandle) },
-        read: receiptHandles === undefined ? settledBy(receipts) : settled,
-      };
-    },
+    ([queue = ""], names: WireNames) => acknowledged(queue, names),
   ],
   [
     /^POST \/v1\/queues\/([^/]+)\/visibility$/,
@@ -114,28 +115,47 @@ const routes: [RegExp, (names: string[], body: never, key: string | undefined) =
   ],
 ];
 
+function acknowledged(queue: string, { receiptHandles, receipts = [] }: WireNames): Attempt {
+  const handles = receiptHandles ?? receipts.flatMap(handlesOf);
+  return {
+    operation: "acknowledge",
+    request: { queue, handles: handles.map(shortHandle) },
+    read: receiptHandles === undefined ? settledBy(receipts) : settled,
+  };
+}
+
+/** What a receive acknowledges on its way. */
+function riding(queue: string, body: { acknowledge?: WireNames }): Attempt[] {
+  if (body.acknowledge === undefined) return [];
+  const attempt = acknowledged(queue, body.acknowledge);
+  const read = ({ acknowledged: results }: { acknowledged: never }) =>
+    attempt.read({ results } as never);
+  return [{ ...attempt, read, rides: true }];
+}
+
 function only(operation: OperationName, request: Operations[OperationName]["request"]): Attempt {
   return { operation, request, read: () => null };
 }
 
-function readAttempt(
+function readAttempts(
   path: string,
   init: RequestInit | undefined,
   subscriptions: ReadonlyMap<string, { topic: string; queue: string }>,
-): Attempt | undefined {
+): Attempt[] {
   const route = `${init?.method ?? "GET"} ${path}`;
   const unsubscribed = subscriptions.get(
     /^DELETE \/v1\/subscriptions\/(.+)$/.exec(route)?.[1] ?? "",
   );
-  if (unsubscribed !== undefined) return only("unsubscribe", unsubscribed);
+  if (unsubscribed !== undefined) return [only("unsubscribe", unsubscribed)];
   for (const [pattern, attempt] of routes) {
     const match = pattern.exec(route);
     if (match === null) continue;
     const body = (typeof init?.body === "string" ? JSON.parse(init.body) : {}) as never;
     const key = new Headers(init?.headers).get("idempotency-key") ?? undefined;
-    return attempt(match.slice(1).map(decodeURIComponent), body, key);
+    const names = match.slice(1).map(decodeURIComponent);
+    return [attempt(names, body, key), ...riding(names[0] ?? "", body)];
   }
-  return undefined;
+  return [];
 }
 
 /** Learns which subscription has which id from whatever lists them. */
@@ -182,6 +202,12 @@ interface WireAnswer {
 
 /** Some of the messages of a receipt. */
 type WireMark = Pick<WireReceipt, "receipt" | "bits">;
+
+/** What an acknowledgement names. */
+interface WireNames {
+  receiptHandles?: string[];
+  receipts?: WireMark[];
+}
 
 function messagesOf({ messages, ...shared }: WireReceipt): WireMessage[] {
   const handles = handlesOf(shared);

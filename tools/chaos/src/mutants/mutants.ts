@@ -19,8 +19,8 @@ export const mutants: readonly Mutant[] = [
     file: "engine/write/batch-writer",
     edits: [
       [
-        "const inserted = await this.#options.insert(batches, keysOf(calls));",
-        "void this.#options.insert(batches, keysOf(calls)).catch(() => undefined); const inserted = batches.map(({ id }) => id);",
+        "const { stored, announce } = await this.#options.insert(batches, keysOf(calls));",
+        "this.#options.insert(batches, keysOf(calls)).then((late) => late.announce(), () => undefined); const stored = batches.map(({ id }) => id), announce = () => undefined;",
       ],
     ],
     nemeses: "terminate-backends,kill-backend,kill-api",
@@ -51,7 +51,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       [
         "DELETE FROM outbox o USING evaluated e",
-        "UPDATE outbox o SET topic_id = o.topic_id FROM evaluated e",
+        // Found again some seconds later; at once would be as fast as consumers can take it.
+        "UPDATE outbox o SET sent_at = clock_timestamp() + interval '2 seconds' FROM evaluated e",
       ],
     ],
     nemeses: "none",
@@ -66,7 +67,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "ignores-filters",
     what: "messages go to subscriptions whose filter policy refuses them",
-    file: "engine/fan-out/take-batches",
+    file: "engine/fan-out/deliver",
     edits: [
       ["ELSE t.mask & t.masks[array_position(t.filters, s.filter_id)] END", "ELSE t.mask END"],
     ],
@@ -75,7 +76,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "shares-filter-results",
     what: "each filter of a batch gets what the first one accepts",
-    file: "engine/fan-out/take-batches",
+    file: "engine/fan-out/deliver",
     edits: [["t.masks[array_position(t.filters, s.filter_id)]", "t.masks[1]"]],
     nemeses: "none",
   },

@@ -131,7 +131,14 @@ export class System implements AsyncDisposable {
       databaseUrl: database.href,
       natsUrl: `nats://127.0.0.1:${natsPort}`,
       port: slot.port,
-      env: { ...quiet, NODE_OPTIONS: SHIFTABLE, CHAOS_CLOCK: slot.clockFile, ...env },
+      env: {
+        ...quiet,
+        NODE_OPTIONS: SHIFTABLE,
+        CHAOS_CLOCK: slot.clockFile,
+        // Every other API leaves all fan-outs to the dispatchers.
+        DIRECT_FAN_OUT: this.slots.indexOf(slot) % 2 === 0 ? "0" : "16",
+        ...env,
+      },
       onLine: (line) => {
         const complaint = complaintOf(slot.kind, line);
         if (complaint !== undefined) this.complaints.push(complaint);

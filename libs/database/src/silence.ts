@@ -1,0 +1,132 @@
+import type { Socket } from "node:net";
+
+/** Counts messages of some types in a stream of Postgres' protocol: a type, a length of four bytes that counts itself, and so many bytes. */
+export class MessageCounter {
+  readonly #types: readonly number[];
+  /** Bytes of the message under way that are still to come. */
+  #rest = 0;
+  /** What has come of a header that was cut in two. */
+  #header = Buffer.alloc(0);
+
+  /** @param types - Each a character. */
+  constructor(types: string) {
+    this.#types = [...Buffer.from(types)];
+  }
+
+  /** How many messages of these types begin in the chunk. */
+  count(chunk: Buffer): number {
+    const bytes = this.#header.length === 0 ? chunk : Buffer.concat([this.#header, chunk]);
+    let found = 0;
+    let at = this.#rest;
+    while (at + HEADER <= bytes.length) {
+      if (this.#types.includes(bytes[at] ?? 0)) found += 1;
+      at += 1 + bytes.readUInt32BE(at + 1);
+    }
+    this.#rest = Math.max(0, at - bytes.length);
+    this.#header = at < bytes.length ? Buffer.from(bytes.subarray(at)) : NOTHING;
+    return found;
+  }
+}
+
+const HEADER = 5;
+const NOTHING = Buffer.alloc(0);
+
+/** One connection, as far as its silence goes; times by the clock of this process in ms. */
+export class Conversation {
+  readonly socket: Socket;
+  /** Sync and Query ask for an answer that ends with ReadyForQuery. */
+  readonly #asked = new MessageCounter("SQ");
+  readonly #answered = new MessageCounter("Z");
+  #open = 0;
+  /** Since when nothing was heard: the first write after what was heard last. */
+  #writtenAt = -Infinity;
+  #heardAt = -Infinity;
+  /** Encrypted: what goes over it cannot be read. */
+  #isOpaque = false;
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+  }
+
+  /** @param isReadable - Whether it is a message with a type; not the first one of a connection, and nothing that is encrypted. */
+  wrote(chunk: Buffer, isReadable: boolean): void {
+    if (this.#writtenAt <= this.#heardAt) this.#writtenAt = performance.now();
+    if (isReadable && !this.#isOpaque) this.#open += this.#asked.count(chunk);
+  }
+
+  /** Nothing that follows can be read. */
+  becomeOpaque(): void {
+    this.#isOpaque = true;
+  }
+
+  /** @returns Whether a statement was answered to its end. */
+  heard(chunk: Buffer): boolean {
+    this.#heardAt = performance.now();
+    if (this.#isOpaque) return false;
+    const answered = this.#answered.count(chunk);
+    // The first ReadyForQuery ends the start of the connection, which is no statement.
+    this.#open = Math.max(0, this.#open - answered);
+    return answered > 0;
+  }
+
+  /** For how long something that was asked has had no answer; 0 when nothing is. */
+  get silence(): number {
+    const waits = this.#open > 0 || this.#writtenAt > this.#heardAt;
+    return waits ? performance.now() - Math.max(this.#writtenAt, this.#heardAt) : 0;
+  }
+}
+
+/** A limit grows to so many times what it was. */
+const MOST_PATIENCE = 16;
+/** How often connections are looked at, as a share of the limit. */
+const LOOKS = 8;
+
+/**
+ * Gives up connections whose answer does not come: a host that vanished, or a firewall that forgot them, closes nothing, and
+ * TCP waits a quarter of an hour.
+ *
+ * No statement may take as long as the limit, so what is silent for longer is lost, or its commit stalls: the disk, or a
+ * synchronous standby. Then a session that was given up goes on waiting at the server, and the next connection adds another. So
+ * the limit doubles with each round of connections that are given up, until one is answered again.
+ */
+export class SilenceWatch {
+  readonly #limitMs: number;
+  #factor = 1;
+  readonly #conversations = new Set<Conversation>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(limitMs: number) {
+    this.#limitMs = limitMs;
+  }
+
+  add(conversation: Conversation): void {
+    this.#conversations.add(conversation);
+    this.#timer ??= setInterval(() => {
+      this.#look();
+    }, this.#limitMs / LOOKS).unref();
+  }
+
+  remove(conversation: Conversation): void {
+    this.#conversations.delete(conversation);
+    if (this.#conversations.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  answered(): void {
+    this.#factor = 1;
+  }
+
+  #look(): void {
+    const limit = this.#limitMs * this.#factor;
+    const silent = [...this.#conversations].filter(({ silence }) => silence > limit);
+    if (silent.length === 0) return;
+    this.#factor = Math.min(MOST_PATIENCE, 2 * this.#factor);
+    for (const { socket } of silent)
+      socket.destroy(
+        Object.assign(new Error(`Postgres has not answered for ${Math.round(limit / 1_000)} s`), {
+          code: "CONNECTION_CLOSED",
+        }),
+      );
+  }
+}

@@ -110,31 +110,35 @@ export class Connection {
     const { signal } = request;
     const label = `${request.method} ${request.path}`;
     const limitMs = (request.timeoutMs ?? this.#timeoutMs) + (request.waitMs ?? 0);
-    const headers = await this.#headersOf(request);
+    const given = typeof this.#headers === "function" ? await this.#asked() : this.#headers;
     if (signal?.aborted) throw aborted(label, signal);
-    // Not AbortSignal.any: on Node 20 a long-lived signal keeps every derived one alive, which a consumer would leak for ever.
-    const controller = new AbortController();
-    const abort = () => controller.abort();
-    const timer = setTimeout(() => controller.abort(timedOut), limitMs);
+    let end: (() => void) | undefined;
+    let givenUp: "timed out" | "aborted" | undefined;
+    const giveUp = (why: "timed out" | "aborted") => {
+      givenUp ??= why;
+      end?.();
+    };
+    const abort = () => giveUp("aborted");
+    const timer = setTimeout(() => giveUp("timed out"), limitMs);
     signal?.addEventListener("abort", abort);
     try {
       const answer = await this.#transport(pathOf(request), {
         method: request.method,
-        headers,
+        headers: headersOf(request, given),
         body: bodyOf(request),
-        signal: controller.signal,
+        onGiveUp: (how) => (end = how),
         // From here on giving up would lose the outcome (and received messages with it).
         onAnswer: () => signal?.removeEventListener("abort", abort),
       });
       return readAnswer(label, answer);
     } catch (cause) {
       if (cause instanceof SluiceError) throw cause;
-      if (controller.signal.reason === timedOut) {
+      if (givenUp === "timed out") {
         throw new SluiceError("timeout", `${label} was not answered within ${limitMs} ms.`, {
           cause,
         });
       }
-      if (controller.signal.aborted) throw aborted(label, signal);
+      if (givenUp === "aborted") throw aborted(label, signal);
       throw new SluiceError("network", `${label} at ${this.url} failed: ${reason(cause)}`, {
         cause,
       });
@@ -144,17 +148,7 @@ export class Connection {
     }
   }
 
-  async #headersOf({ body, idempotencyKey }: ApiRequest): Promise<TransportRequest["headers"]> {
-    const headers: Record<string, string> = {
-      accept: "application/json",
-      ...(await this.#given()),
-    };
-    if (idempotencyKey !== undefined) headers["idempotency-key"] = idempotencyKey;
-    if (body !== undefined) headers["content-type"] = "application/json";
-    return headers;
-  }
-
-  async #given(): Promise<HeaderFields | undefined> {
+  async #asked(): Promise<HeaderFields | undefined> {
     if (typeof this.#headers !== "function") return this.#headers;
     try {
       return await this.#headers();
@@ -163,6 +157,16 @@ export class Connection {
       throw new SluiceError("network", `The headers could not be had: ${reason(cause)}`, { cause });
     }
   }
+}
+
+function headersOf(
+  { body, idempotencyKey }: ApiRequest,
+  given: HeaderFields | undefined,
+): TransportRequest["headers"] {
+  const headers: Record<string, string> = { accept: "application/json", ...given };
+  if (idempotencyKey !== undefined) headers["idempotency-key"] = idempotencyKey;
+  if (body !== undefined) headers["content-type"] = "application/json";
+  return headers;
 }
 
 function bodyOf({ body }: ApiRequest): string | undefined {
@@ -178,8 +182,6 @@ function pathOf({ path, query }: ApiRequest): string {
   }
   return parameters.size === 0 ? path : `${path}?${parameters}`;
 }
-
-const timedOut = Symbol("timed out");
 
 function mayRepeat({ method, retry, idempotencyKey }: ApiRequest, { cause }: SluiceError): boolean {
   return retry ?? (method !== "POST" || idempotencyKey !== undefined || codeOf(cause) === refused);

@@ -69,8 +69,21 @@ function read(result: WireResult): PublishResult {
 
 /** 128 random bits; not `randomUUID()`, which browsers offer on HTTPS pages only. */
 function randomKey(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  if (used === stock.length) {
+    crypto.getRandomValues(stock);
+    used = 0;
+  }
+  let key = "";
+  for (const end = used + 4; used < end; used++) key += hex(stock[used] ?? 0);
+  return key;
+}
+
+/** Random numbers, each used once: to ask for those of each key was a sixth of what a publish costs the producer (8 of 48 µs). */
+const stock = new Uint32Array(1_024);
+let used = stock.length;
+
+function hex(number: number): string {
+  return number.toString(16).padStart(8, "0");
 }
 
 function checkedKey(key: string): string {

@@ -34,26 +34,20 @@ const agents: Record<string, unknown> = {};
 function exchange(
   client: HttpModule,
   target: object,
-  { method, headers, body, signal, onAnswer }: TransportRequest,
+  { method, headers, body, onGiveUp, onAnswer }: TransportRequest,
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const request = client.request({ ...target, method, headers });
-    const abort = () => request.destroy(new Error("The call was given up."));
-    const end = (settle: () => void) => {
-      signal.removeEventListener("abort", abort);
-      settle();
-    };
-    const fail = (error: Error) => end(() => reject(error));
-    signal.addEventListener("abort", abort);
-    request.on("error", fail);
+    onGiveUp(() => request.destroy(new Error("The call was given up.")));
+    request.on("error", reject);
     request.on("response", (response) => {
       onAnswer();
       const chunks: NodeBuffer[] = [];
       response.on("data", (chunk) => chunks.push(chunk));
-      response.on("error", fail);
+      response.on("error", reject);
       response.on("end", () => {
         const retryAfter = response.headers["retry-after"] ?? null;
-        end(() => resolve({ status: response.statusCode, retryAfter, text: textOf(chunks) }));
+        resolve({ status: response.statusCode, retryAfter, text: textOf(chunks) });
       });
     });
     request.end(body);

@@ -7,8 +7,11 @@ export interface TransportRequest {
   readonly method: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string | undefined;
-  /** Gives up, also while the answer arrives. */
-  readonly signal: AbortSignal;
+  /**
+   * Takes what ends the attempt, also while its answer arrives; called before the first await. A function and not a signal of
+   * its own: to make one, listen to it and leave it again would be a tenth of what a call costs.
+   */
+  readonly onGiveUp: (end: () => void) => void;
   /** Called when the answer begins: the server has done its part. */
   readonly onAnswer: () => void;
 }

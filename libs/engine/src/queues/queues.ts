@@ -81,6 +81,7 @@ export class Queues {
   readonly #db: ControlPlane;
   readonly #counts: SharedCounts;
   readonly #nameGuard: number;
+  readonly #lookUp: ReturnType<typeof lookUp>;
 
   /**
    * @param database - `hot`: connections with the plans of the hot path, to count on.
@@ -90,6 +91,7 @@ export class Queues {
     this.#db = control;
     this.#counts = new SharedCounts(hot);
     this.#nameGuard = nameGuard;
+    this.#lookUp = lookUp(control);
   }
 
   /**
@@ -137,7 +139,8 @@ export class Queues {
   }
 
   async find(account: string, name: string): Promise<Queue | undefined> {
-    return await find(this.#db, account, name);
+    const [row] = await this.#lookUp.execute({ account, name });
+    return row && queueOf(row);
   }
 
   /** The name of the queue of an id, undefined when it was deleted. */
@@ -276,6 +279,18 @@ function select(db: Reader) {
     .from(queues)
     .leftJoin(deadLetterQueues, eq(deadLetterQueues.id, queues.deadLetterQueueId))
     .$dynamic();
+}
+
+/**
+ * The look-up that a process makes of each queue it is asked for, once a minute: its SQL is put together once. With 5,000 long
+ * polls, each on a queue of its own, doing that each time was a tenth of what they cost.
+ */
+function lookUp(db: Reader) {
+  return select(db)
+    .where(
+      and(eq(queues.account, sql.placeholder("account")), eq(queues.name, sql.placeholder("name"))),
+    )
+    .prepare("look_up_queue");
 }
 
 async function find(db: Reader, account: string, name: string): Promise<Queue | undefined> {

@@ -64,6 +64,24 @@ test("near is where it was ten seconds ago", () => {
   expect(floor.near).toBeGreaterThan(T0 + 15_000);
 });
 
+test("near comes up to where the scan starts when nothing moves any more", () => {
+  const floor = new ScanFloor();
+  const pass = (seconds: number) => {
+    for (let second = 0; second < seconds; second += 1) {
+      floor.note();
+      vi.advanceTimersByTime(1_000);
+    }
+  };
+  floor.advance({ now: T0, first: undefined }, 0);
+  pass(3);
+  floor.advance({ now: T0 + 3_000, first: undefined }, 0);
+  floor.advance({ now: T0 + 5_000, first: undefined }, 0);
+  pass(9);
+  expect(floor.near).toBeLessThan(floor.start);
+  pass(4);
+  expect(floor.near).toBe(floor.start);
+});
+
 test("a clock that was put back makes it forget what it knew", () => {
   const floor = new ScanFloor();
   for (let ms = 0; ms <= 5_000; ms += 100) floor.advance({ now: T0 + ms, first: undefined }, 0);

@@ -86,8 +86,10 @@ export class ScanFloor {
   note(): void {
     if (this.#marks.length === 0) return;
     const at = performance.now();
-    this.#passed.push({ at, start: this.start });
+    const { start } = this;
     while (at - (this.#passed[1]?.at ?? at) > NEARLY_ALL) this.#passed.shift();
+    // Where nothing has moved, the entry of then says it: queues that only wait, by the thousand, write nothing.
+    if (this.#passed.at(-1)?.start !== start) this.#passed.push({ at, start });
   }
 
   #begin(mark: Mark): void {

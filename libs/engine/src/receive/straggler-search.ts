@@ -39,11 +39,12 @@ export class StragglerSearch {
     claimers: readonly QueueClaimer[],
     stretchOf: (claimer: QueueClaimer) => [from: number, to: number],
   ): Promise<QueueClaimer[]> {
+    if (!pace.isDue) return [];
     const stretches = claimers.flatMap((claimer): Stretch[] => {
       const [from, to] = stretchOf(claimer);
       return from < to ? [{ queueId: claimer.queueId, from, to }] : [];
     });
-    if (stretches.length === 0 || !pace.isDue) return [];
+    if (stretches.length === 0) return [];
     const found = await pace.run(() => findStragglers(this.#sql, stretches));
     const byQueue = new Map(claimers.map((claimer) => [claimer.queueId, claimer]));
     return found.flatMap(({ queueId, visibleAt, now }) => {

@@ -3,7 +3,7 @@ import { afterAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
-import { holdTable, untilBlocked } from "./interleaving.ts";
+import { holdTable, refuseSlices, untilBlocked } from "./interleaving.ts";
 
 /** Two API processes, and nobody else: what arrives was fanned out by the publish. */
 const broker = await Broker.start({ engines: 2, dispatchers: 0, directQueues: 3 });
@@ -75,13 +75,10 @@ describe("a publish to a topic of few queues without filters", () => {
     await using frail = await Broker.start({ dispatchers: 0, directQueues: 3 });
     const [good, bad] = [await frail.newQueue(), await frail.newQueue()];
     const topic = await frail.newTopic([good, bad]);
-    await frail.sql.unsafe(`
-      CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$;
-      CREATE TRIGGER refuse BEFORE INSERT ON slices FOR EACH ROW
-        WHEN (new.queue_id = ${await frail.idOf(bad)}) EXECUTE FUNCTION refuse()`);
+    const refusal = await refuseSlices(frail.sql, await frail.idOf(bad));
     await expect(frail.client().publish(topic, ["m"])).rejects.toThrow("refused");
     expect(await frail.sql`SELECT FROM batches`).toEqual([]);
-    await frail.sql`DROP TRIGGER refuse ON slices`;
+    await refusal.end();
     await frail.client().publish(topic, ["again"]);
     for (const queue of [good, bad])
       expect(bodiesOf(await frail.client().drain(queue))).toEqual(["again"]);

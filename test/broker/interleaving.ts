@@ -108,3 +108,19 @@ async function allAtOnce(
   };
   await Promise.all(Array.from({ length: count }, () => begin(meet)));
 }
+
+/** Has Postgres refuse every slice for this queue, until it is told to take them again. */
+export async function refuseSlices(
+  sql: Sql,
+  queueId: string,
+): Promise<{ end: () => Promise<void> }> {
+  await sql.unsafe(`
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$;
+    CREATE TRIGGER refuse BEFORE INSERT ON slices FOR EACH ROW
+      WHEN (new.queue_id = ${BigInt(queueId)}) EXECUTE FUNCTION refuse()`);
+  return {
+    async end() {
+      await sql`DROP TRIGGER refuse ON slices`;
+    },
+  };
+}

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test, vi } from "vitest";
 
 import { ACCOUNT, Broker, loneliness } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
-import { holdTable, until, untilBlocked } from "./interleaving.ts";
+import { holdTable, refuseSlices, until, untilBlocked } from "./interleaving.ts";
 
 const broker = await Broker.start({ dispatchers: 2 });
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -178,17 +178,14 @@ describe("a fan-out", () => {
     await using frail = await Broker.start();
     const [good, bad] = [await frail.newQueue(), await frail.newQueue()];
     const topic = await frail.newTopic([good, bad]);
-    await frail.sql.unsafe(`
-      CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$;
-      CREATE TRIGGER refuse BEFORE INSERT ON slices FOR EACH ROW
-        WHEN (new.queue_id = ${await frail.idOf(bad)}) EXECUTE FUNCTION refuse()`);
+    const refusal = await refuseSlices(frail.sql, await frail.idOf(bad));
     await frail.client().publish(topic, ["m"]);
     await vi.waitFor(() => {
       expect(frail.failures).not.toEqual([]);
     });
     expect(await frail.counts(good)).toMatchObject({ visible: 0 });
     expect(await frail.waitingBatches()).toHaveLength(1);
-    await frail.sql`DROP TRIGGER refuse ON slices`;
+    await refusal.end();
     await frail.clock.advance(1);
     await frail.untilFannedOut();
     for (const queue of [good, bad])

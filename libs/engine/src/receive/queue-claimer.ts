@@ -13,6 +13,7 @@ import {
 } from "./claim.ts";
 import { countInFlight, countInFlightFifo } from "./count-in-flight.ts";
 import { InFlight, MAX_IN_FLIGHT } from "./in-flight.ts";
+import { KnownEmpty } from "./known-empty.ts";
 import { messagesIn, takeGroups, takeMessages } from "./hand-out.ts";
 import { ScanFloor } from "./scan-floor.ts";
 import type { GroupCommit } from "../write/group-commit.ts";
@@ -27,12 +28,6 @@ export interface Waiter {
   settle: (result: ClaimedSlice[] | Error) => void;
   /** Whether an empty claim leaves it waiting for the next signal. */
   parked: boolean;
-}
-
-/** When somebody looked at a queue; see {@link QueueClaimer.look}. */
-export interface Look {
-  at: number;
-  signals: number;
 }
 
 export interface QueueClaimerOptions {
@@ -55,11 +50,6 @@ const NOTHING: FifoClaim = { slices: [], deadLetters: undefined, dueIn: undefine
 /** Most messages one statement claims, however many receives it serves. */
 const MAX_CLAIM = 2_000;
 const MAX_SLICES = 1_000;
-/**
- * How long a look that found the queue empty, or a claim that left it empty, counts for receives that come to wait, in ms: until
- * the next look, or two.
- */
-const KNOWN_EMPTY = 1_500;
 /** How long quiet tenants are taken to have nothing after a look at all of them found nothing, in ms. */
 const ALL_QUIET = 20;
 
@@ -68,19 +58,16 @@ const ALL_QUIET = 20;
  *
  * A waiter is *hungry* until a claim that counted it has found too little; then it is *parked* until a signal makes all
  * parked ones hungry again. So one publish costs one claim, however many long polls wait, and an empty queue costs
- * nothing, also when its long polls end and come again, and when they come back from what they have received. The messages of one slice may go to several waiters: a handle names a bit.
+ * nothing, also when its long polls end and come again, and when they come back from what they have received. The messages
+ * of one slice may go to several waiters: a handle names a bit.
  */
 export class QueueClaimer {
   readonly #options: QueueClaimerOptions;
   #hungry: Waiter[] = [];
   #parked = new Set<Waiter>();
   #running = false;
-  /** Counts signals: one that comes during a claim may be about what the claim was too early to see. */
-  #signals = 0;
-  /** When the waiting room looked last for what becomes visible, by the clock of this process. */
-  #watchedAt = -Infinity;
-  /** The last look that found the queue empty: when it began, by the clock of this process, and after which signal. */
-  #empty: Look = { at: -Infinity, signals: 0 };
+  /** Whether there is nothing to ask for. */
+  readonly knownEmpty = new KnownEmpty();
   /** Messages a slice (of a FIFO queue: a group) held lately: how many to look at for a given number of messages. */
   #density = 1;
   /** Where claims start; the waiting room looks for what is left behind it. */
@@ -121,12 +108,6 @@ export class QueueClaimer {
     return !this.#options.fifo && performance.now() - this.#lastAskedAt < LOOK_AHEAD;
   }
 
-  /** The waiting room looks for what is visible or soon will be, and will signal it. */
-  watch(): Look {
-    this.#watchedAt = performance.now();
-    return this.look();
-  }
-
   /** This many messages of the queue were acknowledged here. */
   acknowledged(messages: number): void {
     this.#inFlight.acknowledged(messages);
@@ -134,7 +115,7 @@ export class QueueClaimer {
 
   add(waiter: Waiter): void {
     this.#lastAskedAt = performance.now();
-    if (waiter.parked && waiter.attemptId === undefined && this.#isKnownToBeEmpty) {
+    if (waiter.parked && waiter.attemptId === undefined && this.knownEmpty.isSo && !this.#running) {
       this.#parked.add(waiter);
       return;
     }
@@ -142,25 +123,10 @@ export class QueueClaimer {
     this.#start();
   }
 
-  /** A look at the queue that will be told of by {@link sawNothing}, if it finds nothing. */
-  look(): Look {
-    return { at: performance.now(), signals: this.#signals };
-  }
-
-  /** That look found nothing that is visible, or will be before the next one. */
-  sawNothing(look: Look): void {
-    this.#empty = look;
-  }
-
   /** The queue is not what it was: what could not be received of it may be visible now. */
   forget(): void {
     this.floor.forget();
-    this.#empty = { at: -Infinity, signals: 0 };
-  }
-
-  get #isKnownToBeEmpty(): boolean {
-    const { at, signals } = this.#empty;
-    return signals === this.#signals && performance.now() - at < KNOWN_EMPTY && !this.#running;
+    this.knownEmpty.forget();
   }
 
   /** Ends a waiter that nobody has served yet; false when it was settled or is being served. */
@@ -179,7 +145,7 @@ export class QueueClaimer {
 
   /** The queue may have visible messages: every parked waiter asks again, and so will those whose claim is under way. */
   signal(): void {
-    this.#signals += 1;
+    this.knownEmpty.signal();
     if (this.#parked.size === 0) return;
     this.#hungry.push(...this.#parked);
     this.#parked.clear();
@@ -221,8 +187,7 @@ export class QueueClaimer {
         MAX_CLAIM,
         group.reduce((sum, waiter) => sum + waiter.max, 0),
       );
-      const look = this.look();
-      const { signals } = look;
+      const look = this.knownEmpty.look();
       try {
         const {
           slices: claimed,
@@ -235,8 +200,8 @@ export class QueueClaimer {
           : await this.#claim(wanted, group[0]?.visibilityTimeout);
         if (dueIn !== undefined) this.#options.due(dueIn);
         // A FIFO queue at its limit in flight has nothing either, but not for long.
-        else if (this.#leftNothing(claimed, tookAll)) this.sawNothing(look);
-        const signalled = signals !== this.#signals;
+        else if (this.#leftNothing(claimed, tookAll)) this.knownEmpty.sawNothing(look);
+        const signalled = this.knownEmpty.signalledSince(look);
         this.#distribute(claimed, group, (waiter) => more || (signalled && waiter.parked));
         // Nothing was there for these, so there is nothing for the others that asked before the claim either.
         if (claimed.length === 0 && !signalled) this.#distribute([], asking, () => false);
@@ -250,7 +215,7 @@ export class QueueClaimer {
   #leftNothing(claimed: readonly ClaimedSlice[], tookAll: boolean): boolean {
     if (this.#options.fifo) return false;
     if (claimed.length === 0) return true;
-    return tookAll && performance.now() - this.#watchedAt < KNOWN_EMPTY;
+    return tookAll && this.knownEmpty.isWatched;
   }
 
   /** Hungry waiters that one statement can serve: with the same visibility timeout as the first one, and no attempt id. */

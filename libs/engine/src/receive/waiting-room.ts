@@ -203,14 +203,14 @@ export class WaitingRoom {
     const askedFor = [...this.#claimers.values()].filter((claimer) => claimer.active);
     if (askedFor.length === 0) return;
     const queues = askedFor.map(({ queueId, floor }) => ({ queueId, from: floor.start }));
-    const looks = askedFor.map((claimer) => ({ claimer, look: claimer.watch() }));
+    const looks = askedFor.map((claimer) => ({ claimer, look: claimer.knownEmpty.watch() }));
     const visible = new Set<string>();
     for (const found of await nextVisible(this.#options.sql, queues, LOOK_AHEAD)) {
       visible.add(found.queueId);
       this.#signalIn(found.queueId, found.visibleAt - found.now);
     }
     for (const { claimer, look } of looks) {
-      if (!visible.has(claimer.queueId)) claimer.sawNothing(look);
+      if (!visible.has(claimer.queueId)) claimer.knownEmpty.sawNothing(look);
     }
   }
 

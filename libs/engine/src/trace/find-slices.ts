@@ -1,4 +1,4 @@
-import { numbers, texts, type Transaction } from "@sluice/database";
+import { numbers, texts, type Fragment, type Transaction } from "@sluice/database";
 
 import { fromHead } from "../message-group/from-head.ts";
 import type { MessagePlace } from "../message/message-ids.ts";
@@ -52,10 +52,12 @@ export async function findSlices(
   const standard = open.filter(({ arrival }) => arrival?.sequence === undefined);
   const came = standard.map((stay) => ({ ...stay, visible: visibleOf(stay, sentAtText) }));
   note(found, await findNear(tx, look, came));
-  for (const find of [findHidden, findSince]) {
+  for (const within of [hidden, since]) {
     const missing = missingOf(came, [...found.values()]);
     if (missing.length === 0) break;
-    const far = await inTime(tx, (sp) => find(sp, look, missing));
+    const far = await inTime(tx, (sp) =>
+      findWithin(sp, look, { stays: missing, within: within(sp) }),
+    );
     if (!far) return { slices: [...found.values()], complete: false };
     note(found, far);
   }
@@ -156,29 +158,11 @@ function missingOf(stays: readonly Came[], found: readonly FoundSlice[]): Came[]
   });
 }
 
-/** Among what becomes visible later than now. */
-async function findHidden(
+/** A look into queues, of what becomes visible within some time. */
+async function findWithin(
   tx: Transaction,
   { account, place: { batchId, bit } }: Look,
-  stays: readonly Came[],
-): Promise<SliceRow[]> {
-  return await tx<SliceRow[]>`
-    SELECT ${standardColumns(tx)}
-    FROM (SELECT clock_timestamp() AS now) clock
-    CROSS JOIN unnest(${numbers(stays.map(({ queueId }) => queueId))}::bigint[]) AS k(queue_id)
-    CROSS JOIN LATERAL (
-      SELECT s.ctid AS row, s.* FROM slices s
-      WHERE s.queue_id = k.queue_id AND s.batch_id = ${batchId}::bigint AND s.visible_at > clock.now
-      ${eachQueueByItself(tx)}
-    ) s
-    WHERE s.account = ${account}::bigint AND s.pending >> ${bit}::int & 1 = 1`;
-}
-
-/** Among all that has become visible since the message came. */
-async function findSince(
-  tx: Transaction,
-  { account, place: { batchId, bit } }: Look,
-  stays: readonly Came[],
+  { stays, within }: { stays: readonly Came[]; within: Fragment },
 ): Promise<SliceRow[]> {
   return await tx<SliceRow[]>`
     SELECT ${standardColumns(tx)}
@@ -189,11 +173,20 @@ async function findSince(
     ) AS k(queue_id, came)
     CROSS JOIN LATERAL (
       SELECT s.ctid AS row, s.* FROM slices s
-      WHERE s.queue_id = k.queue_id AND s.batch_id = ${batchId}::bigint
-        AND s.visible_at > k.came::timestamptz AND s.visible_at <= clock.now
+      WHERE s.queue_id = k.queue_id AND s.batch_id = ${batchId}::bigint AND ${within}
       ${eachQueueByItself(tx)}
     ) s
     WHERE s.account = ${account}::bigint AND s.pending >> ${bit}::int & 1 = 1`;
+}
+
+/** What becomes visible later than now. */
+function hidden(tx: Transaction): Fragment {
+  return tx`s.visible_at > clock.now`;
+}
+
+/** All that has become visible since the message came. */
+function since(tx: Transaction): Fragment {
+  return tx`s.visible_at > k.came::timestamptz AND s.visible_at <= clock.now`;
 }
 
 /**

@@ -131,17 +131,23 @@ interface GroupRow {
   first: number | null;
 }
 
-/** Waits for the group that has been waiting for longest, when all that may be handed out are locked. */
+/**
+ * Waits for the group that has been waiting for longest, when all that may be handed out are locked. For that one alone: a scan that
+ * found it handed out after all would keep its lock and wait for the next group, and that in no order of groups.
+ */
 export async function waitForFirst(
   tx: Transaction,
   { queueId, account, maxes, from = -Infinity }: LockRequest,
 ): Promise<AvailableGroup[]> {
   const rows = await tx<{ group_id: string }[]>`
     SELECT g.group_id FROM fifo_groups g
-    WHERE g.queue_id = ${queueId}::bigint AND g.account = ${account}::bigint
-      AND g.available_at >= timestamptz 'epoch' + ${millisecond(from)}::bigint * interval '1 millisecond'
-      AND g.available_at <= (SELECT clock_timestamp())
-    ORDER BY g.queue_id, g.available_at LIMIT 1
-    FOR UPDATE`;
+    WHERE g.queue_id = ${queueId}::bigint AND g.account = ${account}::bigint AND g.available_at <= (SELECT clock_timestamp())
+      AND g.group_id = (
+        SELECT first.group_id FROM fifo_groups first
+        WHERE first.queue_id = ${queueId}::bigint AND first.account = ${account}::bigint
+          AND first.available_at >= timestamptz 'epoch' + ${millisecond(from)}::bigint * interval '1 millisecond'
+          AND first.available_at <= (SELECT clock_timestamp())
+        ORDER BY first.queue_id, first.available_at LIMIT 1)
+    FOR UPDATE OF g`;
   return rows.map((row) => ({ groupId: row.group_id, messages: Math.max(...maxes) }));
 }

@@ -42,6 +42,17 @@ describe.each([
     expect(onRetry.mock.calls.map(([, attempt]) => attempt as number)).toEqual([1, 2]);
   });
 
+  test("a call that is given up before it could be sent never is", async () => {
+    await using server = await scriptedServer(ok, ok);
+    const connection = connect({ url: server.url });
+    const giveUp = new AbortController();
+    const call = connection.request({ ...get, signal: giveUp.signal });
+    giveUp.abort();
+    await expect(call).rejects.toMatchObject({ code: "aborted" });
+    await connection.request({ ...get, path: "/v1/queues" });
+    expect(server.seen.map(({ url }) => url)).toEqual(["/v1/queues"]);
+  });
+
   test("what will not pass is not tried again", async () => {
     await using server = await scriptedServer(refusal(404, "topic_not_found"));
     const connection = connect({ url: server.url, retry: quick });

@@ -191,10 +191,10 @@ test("a delayed message is not visible yet", async () => {
   expect(counts).toMatchObject({ visible: 0, delayed: 1 });
 });
 
-test("with batching, single sends share calls and keep their order", async () => {
+test("single sends that are under way together share calls and keep their order", async () => {
   const numbers = await newQueue();
   await using proxy = await faultyProxy(sluice.url);
-  const producer = createProducer(connect({ url: proxy.url }), { batching: true });
+  const producer = createProducer(connect({ url: proxy.url }));
   const payloads = Array.from({ length: 300 }, (_, index) => index);
   const burst = payloads.map((n) => producer.send(numbers, n));
   const later = Promise.all(burst).then(() => producer.send(numbers, 300));
@@ -204,6 +204,41 @@ test("with batching, single sends share calls and keep their order", async () =>
   const received = await drain(numbers, 301);
   expect(received.map(({ payload }) => payload)).toEqual([...payloads, 300]);
   expect(received.map(({ id }) => id)).toEqual(sent.map(({ messageId }) => messageId));
+});
+
+test("without batching each makes a call of its own", async () => {
+  const numbers = await newQueue();
+  await using proxy = await faultyProxy(sluice.url);
+  await using producer = createProducer(connect({ url: proxy.url }), { batching: false });
+  await Promise.all([1, 2, 3].map((n) => producer.send(numbers, n)));
+  expect(proxy.count("/messages")).toBe(3);
+});
+
+test("a message for which the server refuses a shared call fails alone, and the others keep their order", async () => {
+  const numbers = await newQueue();
+  await using producer = createProducer(connection);
+  const outcomes = await Promise.allSettled(
+    [1, 2, 3, 4].map((n) => producer.send(numbers, n, { delay: n === 2 ? -1 : 0 })),
+  );
+  expect(outcomes).toMatchObject([
+    { status: "fulfilled" },
+    { status: "rejected", reason: { code: "invalid_request" } },
+    { status: "fulfilled" },
+    { status: "fulfilled" },
+  ]);
+  const received = await drain(numbers, 3);
+  expect(received.map(({ payload }) => payload)).toEqual([1, 3, 4]);
+});
+
+test("a missing queue is told to each send of a shared call", async () => {
+  await using proxy = await faultyProxy(sluice.url);
+  await using producer = createProducer(connect({ url: proxy.url }));
+  const outcomes = await Promise.allSettled(
+    ["a", "b"].map((text) => producer.send(queue("missing"), text)),
+  );
+  for (const outcome of outcomes)
+    expect(outcome).toMatchObject({ reason: { code: "queue_not_found" } });
+  expect(proxy.count("/messages")).toBe(1);
 });
 
 test("with batching, a refused message fails alone", async () => {

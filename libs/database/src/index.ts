@@ -1,4 +1,5 @@
 export { connectDatabase } from "./connect.ts";
+export { constant } from "./constant.ts";
 export type {
   ControlPlane,
   Database,

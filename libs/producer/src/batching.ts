@@ -78,17 +78,30 @@ export class Batching {
   async #send(destination: Destination<never>, waiting: readonly Waiting[]): Promise<void> {
     try {
       const entries = waiting.map(({ entry }) => entry);
-      const { results } = await write(this.#connection, destination, { entries, call: {} });
-      for (const [index, { resolve, reject }] of waiting.entries()) {
+      const { results, failure } = await write(this.#connection, destination, {
+        entries,
+        call: {},
+      });
+      const alone: Waiting[] = [];
+      for (const [index, one] of waiting.entries()) {
         const result = results[index];
-        if (result?.messageId !== undefined) resolve(result);
-        else
-          reject(
-            result?.error ?? new SluiceError("unexpected_response", "The message has no result."),
-          );
+        if (result?.messageId !== undefined) one.resolve(result);
+        else if (failure !== undefined && mayBeAnothers(failure) && waiting.length > 1)
+          alone.push(one);
+        else one.reject(result?.error ?? noResult());
       }
+      for (const one of alone) await this.#send(destination, [one]);
     } catch (error) {
       for (const { reject } of waiting) reject(error);
     }
   }
+}
+
+/** Whether a merged call can have been refused as a whole for a single one of its messages: then each is told by a call of its own. */
+function mayBeAnothers({ code }: SluiceError): boolean {
+  return code === "invalid_request" || code === "malformed_json" || code === "request_too_large";
+}
+
+function noResult(): SluiceError {
+  return new SluiceError("unexpected_response", "The message has no result.");
 }

@@ -16,7 +16,10 @@ import { write } from "./write.ts";
 import type { Destination, Written } from "./write.ts";
 
 export interface ProducerOptions {
-  /** Merge single publishes and sends that are under way together into common calls. Default false. */
+  /**
+   * Merge single publishes and sends to one destination into common calls: one to an idle destination goes at once, those that
+   * come while its call is under way share the next. Default true; false: each makes a call of its own.
+   */
   readonly batching?: boolean | BatchingOptions;
 }
 
@@ -41,7 +44,7 @@ export class Producer implements AsyncDisposable {
   readonly #underWay = new Set<Promise<unknown>>();
   #closed = false;
 
-  constructor(connection: Connection, { batching = false }: ProducerOptions) {
+  constructor(connection: Connection, { batching = true }: ProducerOptions) {
     this.#connection = connection;
     if (batching !== false)
       this.#batching = new Batching(connection, batching === true ? {} : batching);

@@ -1,4 +1,4 @@
-import type { Sql } from "@sluice/database";
+import { constant, type Sql } from "@sluice/database";
 
 import { heldSlices, type AppliedMark, type Lookup } from "../receipt-handle/apply-marks.ts";
 import type { SliceMark } from "../receipt-handle/slice-marks.ts";
@@ -35,7 +35,15 @@ export async function deleteAcknowledged(
       INSERT INTO queue_ledger (account, queue_id, kind, messages)
       SELECT account, queue_id, 'acknowledged', sum(bit_count(done::bit(64))) FROM applied GROUP BY account, queue_id
     ), events AS (
-      ${recordEvents(sql, "acknowledged", sql`(SELECT account, queue_id, batch_id, done AS mask FROM applied)`)}
+      ${acknowledgedEvents(sql)}
     )
     SELECT position::int, done, row IN (SELECT row FROM applied) AS applied FROM found`;
 }
+
+const acknowledgedEvents = constant((sql) =>
+  recordEvents(
+    sql,
+    "acknowledged",
+    sql`(SELECT account, queue_id, batch_id, done AS mask FROM applied)`,
+  ),
+);

@@ -1,4 +1,4 @@
-import type { Fragment, Sql } from "@sluice/database";
+import { constant, type Sql, type Transaction } from "@sluice/database";
 
 import { recordEvents } from "../trace/record-events.ts";
 
@@ -15,8 +15,8 @@ import { recordEvents } from "../trace/record-events.ts";
  * and `subscribed` (how many subscriptions it has); and its `filters` with what each accepts of it (`masks`). The part `counted` says
  * how many messages went to which queue.
  */
-export function deliver(sql: Sql): Fragment {
-  return sql`archived AS (
+export const deliver = constant(
+  (sql) => sql`archived AS (
       INSERT INTO archived_batches (topic_id, account, published_at, place, batch_id, message_count, group_ids, group_masks, fanned_out)
       SELECT topic_id, account, sent_at, batch_id, batch_id, message_count, group_ids, group_masks, pg_current_snapshot()
       FROM taken WHERE sent_at >= archived_since
@@ -56,14 +56,14 @@ export function deliver(sql: Sql): Fragment {
       FROM sliced WHERE moved GROUP BY account, queue_id, date_trunc('minute', visible_at)
     ), events AS (
       ${recordEvents(sql, "each its own", fannedOut(sql), ["topic", "subscription", "visibleAt"])}
-    )`;
-}
+    )`,
+);
 
 /**
  * SQL: what went to a queue, and what a filter kept from it; also batches of topics without subscriptions, so that somebody
  * knows of them as well.
  */
-function fannedOut(sql: Sql) {
+function fannedOut(sql: Sql | Transaction) {
   return sql`(
         SELECT 'fannedOut' AS kind, account, topic_id, batch_id, subscription_id, queue_id, visible_at, bits AS mask
         FROM targets WHERE bits > 0

@@ -1,4 +1,4 @@
-import { numbers, texts, type Fragment, type Sql } from "@sluice/database";
+import { constant, numbers, texts, type Fragment, type Sql } from "@sluice/database";
 
 import { deliver } from "../fan-out/deliver.ts";
 import type { IdempotencyKey, NewBatch } from "../write/batch-writer.ts";
@@ -56,10 +56,10 @@ export async function insertPublished(
     ), stored AS (
       INSERT INTO batches (id, account, sent_at, message_count, payload)
       SELECT id, account, sent_at, message_count, payload FROM input
-    )${directQueues > 0 ? deliverDirectly(sql, directQueues) : sql``}, awaiting_fan_out AS (
+    )${directQueues > 0 ? deliverDirectly(sql, directQueues) : nothing(sql)}, awaiting_fan_out AS (
       INSERT INTO outbox (batch_id, account, topic_id, sent_at, message_count, group_ids, group_masks)
       SELECT id, account, topic_id, sent_at, message_count, group_ids, group_masks FROM input
-      ${directQueues > 0 ? sql`WHERE id NOT IN (SELECT batch_id FROM taken)` : sql``}
+      ${directQueues > 0 ? notTaken(sql) : nothing(sql)}
       RETURNING batch_id
     ), keys AS (
       INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
@@ -78,7 +78,7 @@ export async function insertPublished(
     SELECT id AS stored, NULL::bigint AS waiting, NULL::bigint AS queue_id, 0 AS count FROM input
     UNION ALL
     SELECT NULL, batch_id, NULL, 0 FROM awaiting_fan_out
-    ${directQueues > 0 ? sql`UNION ALL SELECT NULL, NULL, queue_id, count FROM counted` : sql``}`;
+    ${directQueues > 0 ? delivered(sql) : nothing(sql)}`;
   return publishedOf(rows);
 }
 
@@ -100,6 +100,10 @@ function deliverDirectly(sql: Sql, directQueues: number): Fragment {
       FROM input i JOIN fan_outs f ON f.topic_id = i.topic_id AND f.account = i.account
     ), ${deliver(sql)}`;
 }
+
+const notTaken = constant((sql) => sql`WHERE id NOT IN (SELECT batch_id FROM taken)`);
+const delivered = constant((sql) => sql`UNION ALL SELECT NULL, NULL, queue_id, count FROM counted`);
+const nothing = constant((sql) => sql``);
 
 /** One of the three ids is there. */
 interface PublishedRow {

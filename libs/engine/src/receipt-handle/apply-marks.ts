@@ -1,4 +1,4 @@
-import { numbers, type Sql } from "@sluice/database";
+import { constant, numbers, type Sql } from "@sluice/database";
 
 import type { SliceMark } from "./slice-marks.ts";
 
@@ -80,11 +80,13 @@ export function heldSlices(sql: Sql, marks: readonly SliceMark[], lookup: Lookup
     JOIN LATERAL (
       SELECT s.ctid, s.* FROM slices s
       WHERE s.queue_id = m.queue_id AND s.batch_id = m.batch_id AND s.lease = m.lease AND s.pending & m.mask <> 0
-        AND ${
-          lookup === "moved"
-            ? sql`s.moved`
-            : sql`NOT s.moved AND s.visible_at = timestamptz 'epoch' + m.visible_at * interval '1 millisecond'`
-        }
+        AND ${lookup === "moved" ? moved(sql) : exact(sql)}
       OFFSET 0
     ) s ON true`;
 }
+
+const moved = constant((sql) => sql`s.moved`);
+const exact = constant(
+  (sql) =>
+    sql`NOT s.moved AND s.visible_at = timestamptz 'epoch' + m.visible_at * interval '1 millisecond'`,
+);

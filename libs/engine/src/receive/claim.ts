@@ -1,4 +1,4 @@
-import { numbers, type Sql } from "@sluice/database";
+import { constant, numbers, type Fragment, type Sql } from "@sluice/database";
 
 import { recordDeadLetters } from "../trace/record-events.ts";
 import { millisecond } from "./find-visible.ts";
@@ -100,8 +100,6 @@ export async function claimQuiet(
   return found ?? nothing();
 }
 
-type Fragment = ReturnType<typeof oldestSlices>;
-
 async function claimBy(
   sql: Sql,
   requests: readonly ClaimRequest[],
@@ -155,7 +153,7 @@ async function claimBy(
       SELECT account, source_queue_id, 'deadLettered', messages FROM dead_counted
       UNION ALL
       SELECT account, queue_id, 'deadLettersIn', messages FROM dead_counted
-    ), events AS (${recordDeadLetters(sql)}), split AS MATERIALIZED (
+    ), events AS (${deadLetterEvents(sql)}), split AS MATERIALIZED (
       SELECT row, (SELECT bit_or(1::bigint << bit) FROM (
                SELECT bit FROM generate_series(0, 62) bit WHERE pending >> bit & 1 = 1
                ORDER BY bit LIMIT max - (upto - messages)) lowest) AS taken
@@ -188,8 +186,8 @@ async function claimBy(
     FROM claimed
     UNION ALL
     SELECT queue.id, NULL, (SELECT count(*) FROM visible v WHERE v.queue_id = queue.id), NULL, dead.messages, dead.queue_id, NULL,
-           ${quiet ? sql`(SELECT min(group_id) FROM last_tenant)` : sql`NULL`}, NULL,
-           extract(epoch FROM ${quiet ? sql`NULL::timestamptz` : firstSlice(sql)})::float8 * 1000,
+           ${quiet ? lastTenant(sql) : noTenant(sql)}, NULL,
+           extract(epoch FROM ${quiet ? noSlice(sql) : firstSlice(sql)})::float8 * 1000,
            extract(epoch FROM now)::float8 * 1000, NULL, NULL
     FROM queue LEFT JOIN dead_counted dead ON dead.source_queue_id = queue.id WHERE NOT paused`;
   return byRequest(requests, rows, quiet);
@@ -223,8 +221,8 @@ function nothing(): Claim {
 }
 
 /** SQL: the visible slices of each queue from its floor on, in order, locked. */
-function oldestSlices(sql: Sql) {
-  return sql`visible AS (
+const oldestSlices = constant(
+  (sql) => sql`visible AS (
       SELECT s.* FROM queue q CROSS JOIN LATERAL (
         SELECT s.ctid AS row, s.queue_id, s.pending, s.visible_at, s.batch_id, s.receive_count >= q.max_receive_count AS exhausted
         FROM slices s
@@ -235,20 +233,25 @@ function oldestSlices(sql: Sql) {
         FOR UPDATE SKIP LOCKED
       ) s
       WHERE NOT q.paused
-    )`;
-}
+    )`,
+);
 
 /**
  * SQL: the time of the first slice from the floor on that is visible now or soon, locked by somebody else or not: what
  * another claim has locked it may leave where it is, and then the next one has to begin there.
  */
-function firstSlice(sql: Sql) {
-  return sql`(
+const firstSlice = constant(
+  (sql) => sql`(
       SELECT s.visible_at FROM slices s
       WHERE s.queue_id = queue.id AND s.account = queue.account AND s.visible_at >= queue.floor
         AND s.visible_at < queue.now + ${LOOK_AHEAD}::int * interval '1 millisecond' AND s.sent_at > queue.expired
-      ORDER BY s.visible_at, s.batch_id LIMIT 1)`;
-}
+      ORDER BY s.visible_at, s.batch_id LIMIT 1)`,
+);
+
+const deadLetterEvents = constant(recordDeadLetters);
+const noSlice = constant((sql) => sql`NULL::timestamptz`);
+const lastTenant = constant((sql) => sql`(SELECT min(group_id) FROM last_tenant)`);
+const noTenant = constant((sql) => sql`NULL`);
 
 function summarize(claimed: Claim, row: SummaryRow, quiet: boolean): void {
   if (row.source_queue_id !== null) {

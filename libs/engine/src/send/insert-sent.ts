@@ -1,4 +1,4 @@
-import { numbers, texts, type Sql } from "@sluice/database";
+import { constant, numbers, texts, type Sql } from "@sluice/database";
 
 import { RECORD_SEPARATOR } from "../publish/insert-published.ts";
 import { recordEvents } from "../trace/record-events.ts";
@@ -57,7 +57,7 @@ export async function insertSent(
       SELECT account, queue_id, 'delayed', sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
       FROM sliced WHERE moved GROUP BY account, queue_id, date_trunc('minute', visible_at)
     ), events AS (
-      ${recordEvents(sql, "sent", sql`(SELECT account, queue_id, batch_id, pending AS mask FROM sliced)`)}
+      ${sentEvents(sql)}
     ), keys AS (
       INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
       SELECT k.account, k.key, 'queue', k.queue_id, k.message_count, k.stored_call
@@ -75,3 +75,7 @@ export async function insertSent(
     SELECT id FROM input`;
   return stored.map(({ id }) => id);
 }
+
+const sentEvents = constant((sql) =>
+  recordEvents(sql, "sent", sql`(SELECT account, queue_id, batch_id, pending AS mask FROM sliced)`),
+);

@@ -69,7 +69,7 @@ export function recordEvents(
  * SQL: the same for dead letters in the statement that claims, a row for each slice: there are seldom any, and the nodes that put
  * rows together would cost every claim, also one that has no dead letters, another tenth of its time.
  */
-export function recordDeadLetters(sql: Sql): Fragment {
+export function recordDeadLetters(sql: Sql | Transaction): Fragment {
   return sql`
       INSERT INTO message_events (
         account, block, kind, batch_offsets, queue_ids, masks, to_queue_ids, reasons, visible_from)

@@ -10,9 +10,12 @@ const jetstream: Open = async (address, load) =>
 const rabbitmq: Open = async (address, load) =>
   (await import("./rabbitmq/client.ts")).RabbitMqClient.open(address, load);
 
+const sluice: Open = async (address, load) =>
+  new (await import("./sluice/client.ts")).SluiceClient(address, load);
+
 const clients: Record<string, Open> = {
-  sluice: async (address, load) =>
-    new (await import("./sluice/client.ts")).SluiceClient(address, load),
+  sluice,
+  "sluice-unbatched": sluice,
   jetstream,
   "jetstream-sync": jetstream,
   rabbitmq,

@@ -27,6 +27,7 @@ export const latency: Benchmark = {
       ],
       systems: [
         "sluice",
+        "sluice-unbatched",
         "jetstream",
         "jetstream-sync",
         "rabbitmq",

@@ -146,6 +146,7 @@ export const small = throughput({
   name: "small",
   help: "one message a publish, 32 under way, receives of 10",
   title: "One message a publish, 1 topic to 10 queues",
+  systems: ["sluice", "sluice-unbatched", ...everySystem.slice(1)],
   variants: (bench) => [
     {
       variant: loadOf(

@@ -21,10 +21,10 @@ export class SluiceClient implements Client {
   readonly #producer: ReturnType<typeof createProducer>;
   readonly #load: Load;
 
-  constructor({ url = "" }: Address, load: Load) {
+  constructor({ url = "", batching }: Address, load: Load) {
     this.#connection = connect({ url });
     this.#admin = createAdmin(this.#connection);
-    this.#producer = createProducer(this.#connection);
+    this.#producer = createProducer(this.#connection, { batching: batching !== "off" });
     this.#load = load;
   }
 
@@ -44,7 +44,10 @@ export class SluiceClient implements Client {
   }
 
   async publish({ topic }: Names, bodies: string[]): Promise<void> {
-    await this.#producer.publishAll(declareTopic(topic), bodies);
+    const [only] = bodies;
+    if (only !== undefined && bodies.length === 1)
+      await this.#producer.publish(declareTopic(topic), only);
+    else await this.#producer.publishAll(declareTopic(topic), bodies);
   }
 
   async send(queue: string, bodies: string[], first: number): Promise<void> {

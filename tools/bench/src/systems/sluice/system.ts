@@ -9,9 +9,20 @@ export const sluice: System = {
   name: "sluice",
   title: "Sluice",
   settings:
-    "Postgres with fsync and synchronous_commit on; answered after the commit; over HTTP by the SDK",
+    "Postgres with fsync and synchronous_commit on; answered after the commit; over HTTP by the SDK, single publishes under way together share calls",
   start: async (options) =>
     options.url === undefined ? startFresh(options) : { ...existing(options.url) },
+};
+
+/** The same with a producer that makes a call of its own for each publish. */
+export const sluiceUnbatched: System = {
+  name: "sluice-unbatched",
+  title: "Sluice, unbatched",
+  settings: `${sluice.settings}; each publish is an HTTP call of its own (batching: false)`,
+  start: async (options) => {
+    const running = await sluice.start(options);
+    return { ...running, address: { ...running.address, batching: "off" } };
+  },
 };
 
 /** For tests, which have a Postgres and a NATS already. */

@@ -171,9 +171,9 @@ print("done")
 `;
 
 describe.each([
-  { title: "", authentication: false },
-  { title: ", with its signatures checked,", authentication: true },
-])("boto3$title", ({ authentication }) => {
+  ["boto3", false],
+  ["boto3, its signatures checked,", true],
+])("%s", (_, authentication) => {
   let server: Sluice;
   let key = { id: "any", secret: "any" };
   beforeAll(async () => {

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { connect } from "node:net";
 import { once } from "node:events";
 
@@ -15,7 +15,7 @@ import {
   SendMessageCommand,
   SQSClient,
 } from "@aws-sdk/client-sqs";
-import type { AccessKey } from "@sluice/engine";
+import { cleanUp, type AccessKey } from "@sluice/engine";
 import aws4 from "aws4";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 
@@ -164,6 +164,39 @@ async function outcomeOf({ method, path, headers, body }: Signed): Promise<strin
   return code === undefined ? String(response.status) : `${response.status} ${code}`;
 }
 
+async function newQueue(QueueName: string): Promise<string> {
+  return (await sqs.send(new CreateQueueCommand({ QueueName }))).QueueUrl!;
+}
+
+async function newTopic(Name: string): Promise<string> {
+  const sns = new SNSClient(sluice.clientOptions(credentialsOf(key)));
+  const { TopicArn } = await sns.send(new CreateTopicCommand({ Name }));
+  sns.destroy();
+  return TopicArn!;
+}
+
+async function messageIdOf({ method, path, headers, body }: Signed) {
+  const { Host: _, ...others } = headers;
+  const response = await fetch(sluice.url + path, { method, headers: others, body });
+  const id = textIn(await response.text(), "MessageId");
+  expect(id).toBeDefined();
+  return id;
+}
+
+/** Lets time pass for the API, where it is not the real one, and for what Postgres remembers of calls. */
+async function pass(seconds: number): Promise<void> {
+  if (vi.isFakeTimers()) vi.setSystemTime(Date.now() + seconds * 1_000);
+  await sluice.database.sql`
+    UPDATE idempotency_keys SET created_at = created_at - make_interval(secs => ${seconds}::float8)`;
+  await cleanUp(sluice.database.maintenance);
+}
+
+async function isRemembered(invocationId: string): Promise<boolean> {
+  const { sql } = sluice.database;
+  const keys = await sql`SELECT FROM idempotency_keys WHERE key = ${`aws/${invocationId}`}`;
+  return keys.length > 0;
+}
+
 /** The time of a signature, so many seconds from now. */
 function timeIn(seconds: number): string {
   const date = new Date(Date.now() + seconds * 1_000);
@@ -310,6 +343,52 @@ describe("a signature", () => {
       new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10 }),
     );
     expect(Messages).toHaveLength(1);
+  });
+
+  const ahead = (minutes: number) => ({ "X-Amz-Date": timeIn(minutes * 60) });
+  test.for([
+    [-14, "SendMessage"],
+    [0, "SendMessage"],
+    [14, "SendMessage"],
+    [0, "Publish"],
+  ] as const)(
+    "stores a message once for as long as it counts, by a clock that is %i minutes ahead: %s",
+    async ([minutes, action]) => {
+      vi.useFakeTimers({ toFake: ["Date"] });
+      using _ = { [Symbol.dispose]: () => vi.useRealTimers() };
+      const id = randomUUID();
+      const send = signedRequest({
+        service: action === "Publish" ? "sns" : "sqs",
+        headers: { "amz-sdk-invocation-id": id, ...ahead(minutes) },
+        ...(action === "Publish"
+          ? { body: `Action=Publish&TopicArn=${await newTopic(id)}&Message=x` }
+          : { body: `Action=SendMessage&QueueUrl=${await newQueue(id)}&MessageBody=x` }),
+      });
+      const first = await messageIdOf(send);
+      const seconds = (minutes + 15) * 60 - 1;
+      await pass(seconds);
+      expect(await messageIdOf(send)).toBe(first);
+      await pass(2);
+      expect(await outcomeOf(send)).toBe("403 SignatureDoesNotMatch");
+      expect(await isRemembered(id)).toBe(true);
+      await pass(5 * 60);
+      expect(await isRemembered(id)).toBe(false);
+    },
+  );
+
+  test("in a URL keeps the number of a call for five minutes, however long it counts", async () => {
+    await sqs.send(new CreateQueueCommand({ QueueName: "by-url" }));
+    const id = randomUUID();
+    const send = signedRequest({
+      path: `/${ACCOUNT}/by-url?Action=SendMessage&MessageBody=x&X-Amz-Expires=86400`,
+      body: "",
+      signQuery: true,
+      headers: { "amz-sdk-invocation-id": id },
+    });
+    expect(await outcomeOf(send)).toBe("200");
+    expect(await isRemembered(id)).toBe(true);
+    await pass(5 * 60);
+    expect(await isRemembered(id)).toBe(false);
   });
 
   test("changes nothing when it is wrong", async () => {

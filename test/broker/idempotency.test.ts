@@ -3,6 +3,7 @@ import { afterAll, beforeEach, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
+import { newFifoTopic } from "./fifo.ts";
 import { until } from "./interleaving.ts";
 
 const broker = await Broker.start({ engines: 2 });
@@ -175,3 +176,31 @@ test("a key is remembered for five minutes, and free some time after that", asyn
   await cleanUp(broker.database.maintenance);
   expect(await client.send(queue, ["m"], "window")).not.toEqual(ids);
 });
+
+test.for([
+  ["publish", false],
+  ["publish", true],
+  ["send", false],
+  ["send", true],
+] as const)(
+  "a key of a call that may be made again for a while is remembered as long, and five minutes (%s, FIFO: %s)",
+  async ([verb, fifo]) => {
+    const { engine } = broker;
+    const to = await broker.newQueue({ fifo });
+    const onto = fifo ? await newFifoTopic(broker, []) : topic;
+    const call = async () => {
+      const message = { body: "m", ...(fifo && { groupId: "g", deduplicationId: "m" }) };
+      const options = { idempotencyKey: `${verb} ${fifo}`, repeatableFor: 900 };
+      return verb === "send"
+        ? await engine.sender.send(ACCOUNT, to, [message], options)
+        : await engine.publisher.publish(ACCOUNT, onto, [message], options);
+    };
+    const first = await call();
+    await broker.clock.advance(900 + 295);
+    await cleanUp(broker.database.maintenance);
+    expect(await call()).toEqual(first);
+    await broker.clock.advance(10);
+    await cleanUp(broker.database.maintenance);
+    expect(await call()).not.toEqual(first);
+  },
+);

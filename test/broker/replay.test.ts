@@ -105,6 +105,50 @@ describe("a replay", () => {
     expect(await engine.replays.find(subscription, id)).toMatchObject({ status: "cancelled" });
   });
 
+  test("goes to a time as messages show it, that of the last one included", async () => {
+    const { queue, subscription } = await archived(["m0"]);
+    const live = await client.drain(queue);
+    await client.acknowledge(queue, live);
+    const at = new Date(live[0]?.sentAt ?? NaN);
+    expect(await replay(subscription, { from: { at }, to: { at } })).toMatchObject({ replayed: 1 });
+    expect(await client.finish(queue)).toEqual(["m0"]);
+  });
+
+  test("does not end before it begins", async () => {
+    const { subscription } = await archived();
+    const backwards = { from: { at: new Date(1) }, to: { at: new Date(0) } };
+    await expect(engine.replay(ACCOUNT, subscription.id, backwards)).rejects.toMatchObject({
+      code: "invalid_request",
+      details: [{ path: "to" }],
+    });
+  });
+
+  test("takes the place of one that runs, if it is to; of many at once one goes on", async () => {
+    const { queue, subscription } = await archived(["m"]);
+    await client.finish(queue);
+    await engine.replay(ACCOUNT, subscription.id, { from: BEGINNING, rate: 1 });
+    const begun = await Promise.all(
+      Array.from({ length: 5 }, () =>
+        engine.replay(ACCOUNT, subscription.id, { from: { at: new Date() }, replace: true }),
+      ),
+    );
+    const [newest, ...others] = await engine.replays.list(subscription, 10);
+    expect(others.map(({ status }) => status)).toEqual(Array(5).fill("cancelled"));
+    expect(begun.map(({ id }) => id)).toContain(newest?.id);
+    await untilEnded(subscription, newest?.id ?? "");
+  });
+
+  test("is remembered for as long as its subscription, if it is the newest one", async () => {
+    const { subscription } = await archived();
+    await replay(subscription, { from: BEGINNING });
+    const newest = await replay(subscription, { from: BEGINNING });
+    await broker.clock.advance(15 * 86_400);
+    await cleanUp(broker.database.maintenance);
+    expect(await engine.replays.list(subscription, 10)).toEqual([newest]);
+    await engine.replays.forget(subscription);
+    expect(await engine.replays.list(subscription, 10)).toEqual([]);
+  });
+
   test("keeps its mark and time through a visibility change and a split", async () => {
     const { topic, queue, subscription } = await archived();
     await client.publish(topic, numbered(4));
@@ -170,6 +214,21 @@ describe("a subscription that begins with a replay", () => {
     expect(await client.finish(queue)).toEqual(["m"]);
     await broker.sql`DROP TRIGGER pass_gate ON outbox`;
   });
+});
+
+test("a subscription may begin with a part of the archive", async () => {
+  const { topic, ids } = await archived(["a", "b", "c"]);
+  const queue = await broker.newQueue();
+  const { subscription } = await engine.subscribe(ACCOUNT, topic, queue, {
+    replayFrom: BEGINNING,
+    replayTo: { messageId: ids[1] ?? "" },
+  });
+  const of = { id: subscription.id, account: ACCOUNT };
+  const [begun] = await engine.replays.list(of, 1);
+  await untilEnded(of, begun?.id ?? "");
+  await client.publish(topic, ["d"]);
+  await until(async () => (await broker.counts(queue)).visible === 3);
+  expect((await client.finish(queue)).sort()).toEqual(["a", "b", "d"]);
 });
 
 describe("an archive", () => {

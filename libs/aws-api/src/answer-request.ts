@@ -102,11 +102,17 @@ function callOf(
     settings,
     origin,
     idempotencyKey: idempotencyKeyOf(request, caller),
+    repeatableFor: caller ? repeatableFor(caller) : 0,
     signal: gone,
     releaseUnlessRead: (received) => {
       releaseUnlessRead(http, received, gone());
     },
   };
+}
+
+/** A URL is signed to be used again, until it ends. */
+function repeatableFor({ signature, countsUntil }: Caller): number {
+  return signature === undefined ? 0 : Math.max(0, Math.ceil((countsUntil - Date.now()) / 1_000));
 }
 
 const INVOCATION = "amz-sdk-invocation-id";

@@ -1,6 +1,5 @@
 import {
   queueDefaults,
-  type Engine,
   type MessageInput,
   type Queue,
   type QueueSettings,
@@ -75,35 +74,6 @@ export function subscriptionSettingsOf(subscription: Subscription): Partial<Subs
   const { filterPolicy, filterPolicyScope, rawDelivery, redrivePolicy } =
     subscription as SettableSubscription;
   return { filterPolicy, filterPolicyScope, rawDelivery, redrivePolicy };
-}
-
-type Subscribe = (
-  account: string,
-  topic: string,
-  queue: string,
-  settings: Partial<SubscriptionSettings>,
-) => Promise<{ subscription: Subscription; created: boolean }>;
-
-export async function subscribe(
-  engine: Engine,
-  account: string,
-  { topic, queue }: { topic: string; queue: string },
-  settings: Partial<SubscriptionSettings>,
-): Promise<{ subscription: Subscription; created: boolean }> {
-  const call = engine.subscribe.bind(engine) as Subscribe;
-  return await call(account, topic, queue, settings);
-}
-
-type UpdateSubscription = (
-  account: string,
-  id: string,
-  change: Partial<SubscriptionSettings>,
-) => Promise<Subscription>;
-
-/** Undefined while subscriptions have nothing that could be changed. */
-export function subscriptionUpdater(engine: Engine): UpdateSubscription | undefined {
-  const subscriptions = engine.subscriptions as { update?: UpdateSubscription };
-  return subscriptions.update?.bind(engine.subscriptions);
 }
 
 /** Codes of errors and of refused entries that are on their way into the engine's tables. */

@@ -87,6 +87,7 @@ const snsErrors = {
   FilterPolicyLimitExceeded: plain("FilterPolicyLimitExceeded", 403),
   InvalidParameter: plain("InvalidParameter"),
   InvalidParameterValue: plain("ParameterValueInvalid"),
+  InvalidState: plain("InvalidState"),
   NotFound: plain("NotFound", 404),
   ResourceNotFound: plain("ResourceNotFound", 404),
   TagLimitExceeded: plain("TagLimitExceeded"),

@@ -58,6 +58,8 @@ export interface EngineOptions {
 interface NewSubscription extends Partial<SubscriptionSettings> {
   /** Where a replay of the archive begins that the subscription begins with. */
   replayFrom?: ReplayPoint | undefined;
+  /** The last message of that replay; default: everything up to the subscription. */
+  replayTo?: ReplayPoint | undefined;
 }
 
 /**
@@ -181,7 +183,7 @@ export class Engine implements AsyncDisposable {
     account: string,
     topicName: string,
     queueName: string,
-    { replayFrom, ...settings }: NewSubscription = {},
+    { replayFrom, replayTo, ...settings }: NewSubscription = {},
   ): Promise<{ subscription: Subscription; created: boolean }> {
     const [topic, queue] = await Promise.all([
       this.topics.find(account, topicName),
@@ -189,7 +191,8 @@ export class Engine implements AsyncDisposable {
     ]);
     if (!topic) throw topicNotFound(topicName);
     if (!queue) throw queueNotFound(queueName);
-    const range = replayFrom && (await this.replays.rangeOf(topic, { from: replayFrom }));
+    const range =
+      replayFrom && (await this.replays.rangeOf(topic, { from: replayFrom, to: replayTo }));
     try {
       return await this.subscriptions.create(
         account,
@@ -200,20 +203,27 @@ export class Engine implements AsyncDisposable {
     } catch (error) {
       if (classifyFailure(error) !== "missing-reference") throw error;
       // Topic, queue, dead-letter queue or policy was deleted since we found it; who has its name now, if anybody?
-      return await this.subscribe(account, topicName, queueName, { ...settings, replayFrom });
+      const again = { ...settings, replayFrom, replayTo };
+      return await this.subscribe(account, topicName, queueName, again);
     }
   }
 
   /**
    * Delivers a part of the topic's archive to a subscription, through its filter.
-   * @throws {SluiceError} `subscription_not_found`, `topic_not_archived`, `message_not_found`, `replay_running`
+   * @param replace - Whether it takes the place of one that is running
+   * @throws {SluiceError} `subscription_not_found`, `topic_not_archived`, `message_not_found`, `replay_running`;
+   * `invalid_request` when it ends before it begins
    */
-  async replay(account: string, subscriptionId: string, request: ReplayRequest): Promise<Replay> {
+  async replay(
+    account: string,
+    subscriptionId: string,
+    { replace = false, ...request }: ReplayRequest & { replace?: boolean },
+  ): Promise<Replay> {
     const subscription = await this.subscriptions.find(account, subscriptionId);
     const topic = subscription && (await this.topics.find(account, subscription.topic));
     if (!topic) throw subscriptionNotFound(subscriptionId);
     const range = await this.replays.rangeOf(topic, request);
-    return await this.replays.start({ id: subscriptionId, account }, topic, range);
+    return await this.replays.start({ id: subscriptionId, account }, { topic, range, replace });
   }
 
   /** The same for each of the newest messages of the archive. @throws {SluiceError} `topic_not_found`, `topic_not_archived` */

@@ -14,7 +14,7 @@ export { messageBytes, type MessageAttribute, type MessageInput } from "./messag
 export type { WriteResult } from "./publish/publish.ts";
 export type { Page, PageRequest } from "./directory/pages.ts";
 export { AccessKeys, type AccessKey, type ListedAccessKey } from "./access-keys/access-keys.ts";
-export type { Topic } from "./topics/topics.ts";
+export type { SettableTopic, Topic } from "./topics/topics.ts";
 export { topicDefaults, type TopicSettings } from "./topics/topic-settings.ts";
 export { queueDefaults, type Queue, type QueueSettings } from "./queues/queues.ts";
 export { countMessages, type QueueCounts, type QueueTotals } from "./ledger/count-messages.ts";

@@ -19,6 +19,8 @@ export interface Caller {
   signedHeaders: ReadonlySet<string>;
   /** Undefined of a URL, which is signed to be used again. */
   signature: string | undefined;
+  /** How long the signature counts, in milliseconds since the epoch. */
+  countsUntil: number;
 }
 
 /**
@@ -36,7 +38,7 @@ export async function verify(
 ): Promise<Caller> {
   const given = readSignature(request);
   checkScope(given, region);
-  checkTime(given, now);
+  const countsUntil = checkTime(given, now);
   checkHeaders(given, request);
   checkBodyHash(request);
   const key = await keys.find(given.keyId);
@@ -56,6 +58,7 @@ export async function verify(
     service,
     signedHeaders: new Set(signedHeaders),
     signature: given.expires === undefined ? given.signature : undefined,
+    countsUntil,
   };
 }
 
@@ -67,7 +70,8 @@ function checkScope({ day, time, region: given, service }: Signature, region: st
     throw mismatch("Credential should be scoped to the service 'sqs' or 'sns'.");
 }
 
-function checkTime({ time, expires }: Signature, now: number): void {
+/** How long it counts, in milliseconds since the epoch. */
+function checkTime({ time, expires }: Signature, now: number): number {
   const signedAt = Date.parse(
     time.replace(/^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})Z$/, "$1-$2-$3T$4:$5:$6Z"),
   );
@@ -75,12 +79,13 @@ function checkTime({ time, expires }: Signature, now: number): void {
   if (signedAt > now + MAX_SKEW) {
     throw mismatch(`Signature not yet current: ${time} is still later than the server's clock.`);
   }
-  const lastsUntil = signedAt + (expires === undefined ? MAX_SKEW : expires * 1_000);
-  if (now > lastsUntil) {
+  const countsUntil = signedAt + (expires === undefined ? MAX_SKEW : expires * 1_000);
+  if (now > countsUntil) {
     throw expires === undefined
       ? mismatch(`Signature expired: ${time} is now earlier than the server's clock allows.`)
       : commonError("RequestExpired", "Request has expired.");
   }
+  return countsUntil;
 }
 
 /** What could change the meaning of a request must be under its signature. */

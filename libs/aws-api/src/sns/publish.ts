@@ -69,8 +69,9 @@ async function rememberedTopicAt(call: Call, arn: string, parameter: string): Pr
 }
 
 async function write(call: Call, topic: Topic, messages: MessageInput[]): Promise<WriteResult[]> {
-  const { engine, account, idempotencyKey } = call;
-  return await engine.publisher.publish(account, topic.name, messages, { idempotencyKey });
+  const { engine, account, idempotencyKey, repeatableFor } = call;
+  const options = { idempotencyKey, repeatableFor };
+  return await engine.publisher.publish(account, topic.name, messages, options);
 }
 
 /** @throws {AwsError} for what SNS checks before it looks at the message's size and characters */

@@ -1,4 +1,4 @@
-import type { Subscription } from "@sluice/engine";
+import type { Replay, Subscription } from "@sluice/engine";
 
 import type { Call } from "../call.ts";
 import { subscriptionSettingsOf, type SubscriptionSettings } from "../contract.ts";
@@ -6,13 +6,19 @@ import { invalidParameter } from "../errors.ts";
 import { queueArn, queueOfArn } from "../names/queue-address.ts";
 import { subscriptionArn, topicArn } from "../names/topic-arn.ts";
 import { parseObject } from "../policy.ts";
+import { readReplayPolicy, shownReplay, type ReplayedTimes } from "./replay-policy.ts";
+
+/** What a call sets; a replay is not a setting but something that begins, or with null ends. */
+export type SubscriptionAttributes = Partial<SubscriptionSettings> & {
+  replay?: ReplayedTimes | null;
+};
 
 /** @throws {AwsError} `InvalidParameter` */
 export function readSubscriptionAttribute(
   call: Call,
   name: string,
   text: string,
-): Partial<SubscriptionSettings> {
+): SubscriptionAttributes {
   switch (name) {
     case "RawMessageDelivery":
       if (text !== "true" && text !== "false") {
@@ -34,8 +40,9 @@ export function readSubscriptionAttribute(
       return { filterPolicy: text === "" || text === "{}" ? null : jsonOf("FilterPolicy", text) };
     case "RedrivePolicy":
       return { redrivePolicy: text === "" || text === "{}" ? null : redriveOf(call, text) };
-    case "DeliveryPolicy":
     case "ReplayPolicy":
+      return { replay: readReplayPolicy(text) };
+    case "DeliveryPolicy":
     case "SubscriptionRoleArn":
       throw invalidParameter("AttributeName", `${name} is not possible for the protocol sqs`);
     default:
@@ -71,6 +78,7 @@ export function shownSubscription(call: Call, subscription: Subscription) {
 export function shownSubscriptionAttributes(
   call: Call,
   subscription: Subscription,
+  replay: Replay | undefined,
 ): Record<string, string> {
   const {
     filterPolicy,
@@ -93,5 +101,6 @@ export function shownSubscriptionAttributes(
         deadLetterTargetArn: queueArn(call, redrivePolicy.deadLetterQueue),
       }),
     }),
+    ...shownReplay(replay),
   };
 }

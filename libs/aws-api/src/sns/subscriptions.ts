@@ -3,47 +3,43 @@ import { isDeepStrictEqual } from "node:util";
 import { SluiceError, type ErrorCode, type Subscription } from "@sluice/engine";
 
 import type { Call } from "../call.ts";
-import {
-  subscribe as subscribeQueue,
-  subscriptionSettingsOf,
-  subscriptionUpdater,
-  type CodeToCome,
-  type SubscriptionSettings,
-} from "../contract.ts";
+import { subscriptionSettingsOf, type CodeToCome, type SubscriptionSettings } from "../contract.ts";
 import { invalidParameter, snsError } from "../errors.ts";
 import type { SnsInput } from "../model/sns.ts";
 import { queueOfArn } from "../names/queue-address.ts";
 import { subscriptionArn, subscriptionOfArn, topicOfArn } from "../names/topic-arn.ts";
+import { invalidReplay, timesOf, type ReplayedTimes } from "./replay-policy.ts";
 import {
   readSubscriptionAttribute,
   shownSubscription,
   shownSubscriptionAttributes,
+  type SubscriptionAttributes,
 } from "./subscription-attributes.ts";
 import { topicAt } from "./topics.ts";
 
 export async function subscribe(call: Call, input: SnsInput<"Subscribe">) {
   const topic = topicOfArn(call, input.TopicArn);
   const queue = endpointOf(call, input.Protocol, input.Endpoint);
-  const given = Object.assign(
+  const { replay, ...given } = Object.assign(
     {},
     ...[...(input.Attributes ?? [])].map(([name, text]) =>
       readSubscriptionAttribute(call, name, text),
     ),
-  ) as Partial<SubscriptionSettings>;
+  ) as SubscriptionAttributes;
   try {
-    const { subscription, created } = await subscribeQueue(
-      call.engine,
-      call.account,
-      { topic, queue },
-      { rawDelivery: false, ...given },
-    );
-    if (!created) checkSame(subscription, given);
+    const { subscription, created } = await call.engine.subscribe(call.account, topic, queue, {
+      rawDelivery: false,
+      ...given,
+      replayFrom: replay?.from,
+      replayTo: replay?.to,
+    });
+    if (!created) await checkSame(call, subscription, { replay, ...given });
     return { SubscriptionArn: subscriptionArn(call, subscription) };
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error;
     if (codeOf(error) === "subscription_exists") {
       const existing = await existingSubscription(call, topic, queue);
-      checkSame(existing, given);
+      await checkSame(call, existing, { replay, ...given });
       return { SubscriptionArn: subscriptionArn(call, existing) };
     }
     if (error.code === "queue_not_found")
@@ -90,12 +86,27 @@ async function existingSubscription(
   throw existsOtherwise();
 }
 
-function checkSame(existing: Subscription, given: Partial<SubscriptionSettings>): void {
+async function checkSame(
+  call: Call,
+  existing: Subscription,
+  { replay, ...given }: SubscriptionAttributes,
+): Promise<void> {
   const settings = subscriptionSettingsOf(existing);
   const differs = (Object.keys(given) as (keyof SubscriptionSettings)[]).some(
     (name) => settings[name] !== undefined && !isDeepStrictEqual(settings[name], given[name]),
   );
-  if (differs) throw existsOtherwise();
+  if (differs || (replay && !(await wasReplayed(call, existing, replay)))) throw existsOtherwise();
+}
+
+/** Whether this is what the subscription was replayed last, or is being replayed. */
+async function wasReplayed(call: Call, subscription: Subscription, times: ReplayedTimes) {
+  const replay = await newestReplay(call, subscription);
+  return replay !== undefined && isDeepStrictEqual(timesOf(replay), times);
+}
+
+async function newestReplay({ engine, account }: Call, { id }: Subscription) {
+  const [newest] = await engine.replays.list({ id, account }, 1);
+  return newest;
 }
 
 function existsOtherwise() {
@@ -104,6 +115,12 @@ function existsOtherwise() {
 
 /** What is wrong with a policy, in the engine's words: they point into it. */
 function policyRefusal(error: SluiceError) {
+  const isReplay = error.details?.[0]?.path === "to";
+  if (isReplay) return invalidReplay("Invalid EndingPoint value, it is before StartingPoint");
+  if (error.code === "topic_not_archived")
+    return invalidReplay(
+      "the topic has no ArchivePolicy; set one, for what is published from then on",
+    );
   const isPolicy = ["invalid_request", "invalid_filter_policy"].includes(codeOf(error));
   return isPolicy ? invalidParameter("FilterPolicy", error.message) : error;
 }
@@ -127,7 +144,8 @@ export async function getSubscriptionAttributes(
   input: SnsInput<"GetSubscriptionAttributes">,
 ) {
   const subscription = await subscriptionAt(call, input.SubscriptionArn);
-  return { Attributes: shownSubscriptionAttributes(call, subscription) };
+  const replay = await newestReplay(call, subscription);
+  return { Attributes: shownSubscriptionAttributes(call, subscription, replay) };
 }
 
 export async function setSubscriptionAttributes(
@@ -135,12 +153,13 @@ export async function setSubscriptionAttributes(
   input: SnsInput<"SetSubscriptionAttributes">,
 ) {
   const { AttributeName: name, AttributeValue: text = "" } = input;
-  const change = readSubscriptionAttribute(call, name, text);
+  const { replay, ...change } = readSubscriptionAttribute(call, name, text);
   const { id } = await subscriptionAt(call, input.SubscriptionArn);
-  const update = subscriptionUpdater(call.engine);
-  if (!update) throw invalidParameter("AttributeName", `${name} is not supported yet`);
+  const { engine, account } = call;
   try {
-    await update(call.account, id, change);
+    if (replay) await engine.replay(account, id, { ...replay, replace: true });
+    else if (replay === null) await engine.replays.forget({ id, account });
+    else await engine.subscriptions.update(account, id, change);
   } catch (error) {
     throw error instanceof SluiceError ? policyRefusal(error) : error;
   }

@@ -1,9 +1,10 @@
-import { topicDefaults, type Topic, type TopicSettings } from "@sluice/engine";
+import { topicDefaults, type SettableTopic, type Topic } from "@sluice/engine";
 
 import type { Call } from "../call.ts";
 import { invalidParameter } from "../errors.ts";
 import { topicArn } from "../names/topic-arn.ts";
 import { isPolicy } from "../policy.ts";
+import { archivePolicyOf, beginningArchiveTime, readArchivePolicy } from "./archive-policy.ts";
 
 const isBoolean = (text: string) => text === "true" || text === "false";
 const isJson = (text: string) => text === "" || isPolicy(text);
@@ -36,7 +37,7 @@ const fifoAttributes: ReadonlyMap<string, (text: string) => boolean> = new Map(
     FifoTopic: isBoolean,
     ContentBasedDeduplication: isBoolean,
     FifoThroughputScope: (text: string) => text === "Topic" || text === "MessageGroup",
-    ArchivePolicy: isJson,
+    ArchivePolicy: (text: string) => readArchivePolicy(text) !== undefined,
   }),
 );
 
@@ -59,6 +60,8 @@ export function readTopicAttribute(
       ? invalidParameter("Attributes", `Invalid value for attribute ${name}`)
       : invalidParameter("AttributeValue", `Invalid value for attribute ${name}`);
   }
+  // An empty one is none; no text at all, which SNS refuses, would end an archive for good by mistake.
+  if (name === "ArchivePolicy" && readArchivePolicy(text) === null) return { [name]: "" };
   return { [name]: text };
 }
 
@@ -67,25 +70,30 @@ export function settingsOf({
   ContentBasedDeduplication: byContent,
   FifoThroughputScope: scope,
   MaximumMessageSize: size,
-}: Readonly<Record<string, string>>): Partial<TopicSettings> {
+  ArchivePolicy: archive,
+}: Readonly<Record<string, string>>): SettableTopic {
   return {
     ...(byContent !== undefined && { contentBasedDeduplication: byContent === "true" }),
     ...(scope !== undefined && {
       fifoThroughputScope: scope === "MessageGroup" ? "messageGroup" : "topic",
     }),
     ...(size !== undefined && { maxMessageSize: Number(size) }),
+    ...(archive !== undefined && { archive: readArchivePolicy(archive) ?? null }),
   };
 }
 
 /** The attributes of a topic; what the engine heeds as it is now, whoever set it. */
 export function attributesOf(topic: Topic): Record<string, string> {
+  const { ArchivePolicy: _kept, ...kept } = topic.awsAttributes;
+  const archive = archivePolicyOf(topic);
   return {
-    ...topic.awsAttributes,
+    ...kept,
     MaximumMessageSize: String(topic.maxMessageSize),
     ...(topic.fifo && {
       FifoTopic: "true",
       ContentBasedDeduplication: String(topic.contentBasedDeduplication),
       FifoThroughputScope: topic.fifoThroughputScope === "topic" ? "Topic" : "MessageGroup",
+      ...(archive !== undefined && { ArchivePolicy: archive }),
     }),
   };
 }
@@ -97,6 +105,7 @@ export async function shownTopicAttributes(
   const arn = topicArn(call, topic.name);
   const { MaximumMessageSize: size = "", ...own } = attributesOf(topic);
   // AWS shows the size only where it was set.
+  const beginning = beginningArchiveTime(topic);
   const isSizeSet =
     "MaximumMessageSize" in topic.awsAttributes ||
     topic.maxMessageSize !== topicDefaults.maxMessageSize;
@@ -108,6 +117,7 @@ export async function shownTopicAttributes(
     EffectiveDeliveryPolicy: DELIVERY_POLICY,
     ...own,
     ...(isSizeSet && { MaximumMessageSize: size }),
+    ...(topic.fifo && beginning !== undefined && { BeginningArchiveTime: beginning }),
     SubscriptionsConfirmed: String(await countSubscriptions(call, topic)),
     SubscriptionsPending: "0",
     SubscriptionsDeleted: "0",

@@ -3,10 +3,11 @@ import { isDeepStrictEqual } from "node:util";
 import type { Topic } from "@sluice/engine";
 
 import type { Call } from "../call.ts";
-import { invalidParameter } from "../errors.ts";
+import { invalidParameter, snsError } from "../errors.ts";
 import type { SnsInput } from "../model/sns.ts";
 import { isTopicName, noSuchTopic, topicArn, topicOfArn } from "../names/topic-arn.ts";
 import { parseObject } from "../policy.ts";
+import { readArchivePolicy } from "./archive-policy.ts";
 import { checkTags } from "./tags.ts";
 import {
   attributesOf,
@@ -53,7 +54,7 @@ function checkSame(
 ): void {
   const existing = attributesOf(topic);
   const differs = Object.entries(attributes).some(
-    ([name, text]) => !isSame(existing[name] ?? "", text),
+    ([name, text]) => !isSame(name, existing[name] ?? "", text),
   );
   if (differs)
     throw invalidParameter("Attributes", "Topic already exists with different attributes");
@@ -61,15 +62,19 @@ function checkSame(
     throw invalidParameter("Tags", "Topic already exists with different tags");
 }
 
-function isSame(a: string, b: string): boolean {
+function isSame(name: string, a: string, b: string): boolean {
+  if (name === "ArchivePolicy") return readArchivePolicy(a)?.days === readArchivePolicy(b)?.days;
   const [left, right] = [parseObject(a), parseObject(b)];
   return a === b || (left !== undefined && right !== undefined && isDeepStrictEqual(left, right));
 }
 
-/** Deleting a topic that is not there is no error. */
+/** Deleting a topic that is not there is no error. One that SNS knows an archive of keeps it until that is switched off. */
 export async function deleteTopic(call: Call, { TopicArn }: SnsInput<"DeleteTopic">) {
   const name = topicOfArn(call, TopicArn);
-  if (!(await call.engine.topics.find(call.account, name))) return;
+  const topic = await call.engine.topics.find(call.account, name);
+  if (!topic) return;
+  if (topic.fifo && topic.archive)
+    throw snsError("InvalidState", "Invalid state: Cannot delete a topic with an ArchivePolicy");
   await call.engine.topics.delete(call.account, name);
   call.engine.changed({ kind: "topic", account: call.account, name });
 }

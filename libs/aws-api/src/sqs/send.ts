@@ -61,8 +61,9 @@ export async function sendMessageBatch(call: Call, input: SqsInput<"SendMessageB
 }
 
 async function send(call: Call, queue: Queue, messages: MessageInput[]): Promise<WriteResult[]> {
-  const { engine, account, idempotencyKey } = call;
-  return await engine.sender.send(account, queue.name, messages, { idempotencyKey });
+  const { engine, account, idempotencyKey, repeatableFor } = call;
+  const options = { idempotencyKey, repeatableFor };
+  return await engine.sender.send(account, queue.name, messages, options);
 }
 
 function sentMessage(message: MessageInput, result: { messageId: string }) {

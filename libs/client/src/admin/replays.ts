@@ -8,7 +8,7 @@ export type ReplayPoint = Date | string;
 export interface ReplayOptions {
   /** The first message, inclusive. */
   readonly from: ReplayPoint;
-  /** The last one, inclusive. Default, and at the most: the start of the replay. */
+  /** The last one, inclusive; of a time all of its millisecond. Default, and at the most: the start of the replay. */
   readonly to?: ReplayPoint;
   /** Messages a second, 1 to 1,000,000. Default: as fast as it goes. */
   readonly rate?: number;
@@ -44,7 +44,8 @@ export class ReplayAdmin {
    * Delivers what the topic's archive has of that time to a subscription again, through its filter, and to no other one.
    *
    * Not repeated when its answer is lost; `list` then tells whether it runs. Throws `replay_running` when one does already,
-   * `topic_not_archived`, `subscription_not_found`, and `message_not_found` for a message that is not in the archive.
+   * `topic_not_archived`, `subscription_not_found`, `message_not_found` for a message that is not in the archive, and
+   * `invalid_request` when it ends before it begins.
    */
   async start(subscriptionId: string, { from, to, rate }: ReplayOptions): Promise<Replay> {
     const body = {

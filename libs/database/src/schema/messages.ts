@@ -135,6 +135,7 @@ export const idempotencyKeys = pgTable(
     messageCount: integer("message_count").notNull(),
     /** Where its messages are stored; see encodeStoredCall. */
     storedCall: text("stored_call").notNull(),
+    /** From when on its five minutes count: of a call that is signed for a time, the end of that. */
     createdAt: time("created_at").notNull().default(fromDatabaseClock),
   },
   (t) => [

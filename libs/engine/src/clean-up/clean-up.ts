@@ -180,8 +180,10 @@ async function deleteRedriveTasks(sql: Sql): Promise<number> {
 async function deleteReplays(sql: Sql): Promise<number> {
   const result = await sql`
     DELETE FROM replays WHERE id IN (
-      SELECT id FROM replays
+      SELECT id FROM replays r
       WHERE finished_at < clock_timestamp() - make_interval(secs => ${REDRIVE_KEPT}::int)
+        -- The newest one is for AWS' clients an attribute of its subscription, which ends with that alone.
+        AND EXISTS (SELECT FROM replays newer WHERE newer.subscription_id = r.subscription_id AND newer.created_at > r.created_at)
       LIMIT ${CHUNK}::int)`;
   return result.count;
 }

@@ -9,7 +9,7 @@ import {
   rememberCalls,
   storedBatchesOf,
   storeFresh,
-  type FifoMessage,
+  type FifoWrite,
   type StoredBatches,
   type StoredRow,
 } from "../write/fifo-write.ts";
@@ -33,7 +33,7 @@ export async function insertPublishedFifo(
         tx,
         batches.map((batch) => batch.targetId),
       ),
-      insert(tx, batches, messages),
+      insert(tx, { batches, messages, keys }),
     ]);
     return rows;
   });
@@ -43,8 +43,7 @@ export async function insertPublishedFifo(
 /** One statement after that of the lock, so that it sees what the lock protects. */
 async function insert(
   tx: Transaction,
-  batches: readonly NewBatch[],
-  messages: readonly FifoMessage[],
+  { batches, messages, keys }: FifoWrite,
 ): Promise<StoredRow[]> {
   return await tx<StoredRow[]>`
     WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
@@ -84,6 +83,6 @@ async function insert(
       SELECT batch_id, account, topic_id, sent_at, count(*), sequence, array_agg(bit ORDER BY n), array_agg(message_id ORDER BY n),
              array_agg(group_id ORDER BY n), array_agg(deduplication_id ORDER BY n)
       FROM numbered WHERE fresh GROUP BY batch_id, account, topic_id, sent_at, sequence
-    ), ${rememberCalls(tx, "topic")}
+    ), ${rememberCalls(tx, "topic", keys)}
     SELECT batch_id, message_id, sequence_number FROM answered ORDER BY n`;
 }

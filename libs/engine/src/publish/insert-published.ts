@@ -62,15 +62,16 @@ export async function insertPublished(
       ${directQueues > 0 ? notTaken(sql) : nothing(sql)}
       RETURNING batch_id
     ), keys AS (
-      INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
-      SELECT k.account, k.key, 'topic', k.topic_id, k.message_count, k.stored_call
+      INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call, created_at)
+      SELECT k.account, k.key, 'topic', k.topic_id, k.message_count, k.stored_call, clock_timestamp() + make_interval(secs => k.repeatable_for)
       FROM unnest(
         ${numbers(keys.map((key) => key.account))}::bigint[],
         ${texts(keys.map((key) => key.key))}::text[],
         ${numbers(keys.map((key) => key.targetId))}::bigint[],
         ${numbers(keys.map((key) => key.messageCount))}::int[],
-        ${texts(keys.map((key) => key.storedCall))}::text[]
-      ) AS k(account, key, topic_id, message_count, stored_call)
+        ${texts(keys.map((key) => key.storedCall))}::text[],
+        ${numbers(keys.map((key) => key.repeatableFor))}::int[]
+      ) AS k(account, key, topic_id, message_count, stored_call, repeatable_for)
       JOIN topics t ON t.id = k.topic_id AND t.account = k.account
       -- Two processes that write the same keys wait for each other, never in a circle.
       ORDER BY k.account, k.key

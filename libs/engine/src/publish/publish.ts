@@ -17,6 +17,8 @@ import { insertPublishedFifo } from "./insert-published-fifo.ts";
 export interface WriteOptions {
   /** Repeats with the same key within 5 minutes store nothing again and get the same answer. */
   idempotencyKey?: string | undefined;
+  /** Seconds for which whoever recorded the call could make it again: those 5 minutes count from then. Default 0. */
+  repeatableFor?: number | undefined;
 }
 
 /** What became of one message of a call. */
@@ -88,7 +90,7 @@ export class Publisher {
     account: string,
     topic: string,
     messages: readonly MessageInput[],
-    { idempotencyKey }: WriteOptions = {},
+    { idempotencyKey, repeatableFor = 0 }: WriteOptions = {},
   ): Promise<WriteResult[]> {
     return await this.#topics.use(account, topic, async (row) => {
       const { messages: accepted, refusals } = acceptMessages(
@@ -105,7 +107,7 @@ export class Publisher {
         idempotency:
           idempotencyKey === undefined
             ? undefined
-            : { key: idempotencyKey, messageCount: messages.length },
+            : { key: idempotencyKey, messageCount: messages.length, repeatableFor },
       });
       if (!outcome.repeated) this.#observer.published(accepted.length);
       return resultsOf(refusals, outcome.messages);

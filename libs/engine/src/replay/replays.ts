@@ -1,9 +1,10 @@
 import { schema, type ControlPlane, type Sql } from "@sluice/database";
-import { sql as expression } from "drizzle-orm";
+import { and, eq, sql as expression } from "drizzle-orm";
 import { v7 as uuidv7 } from "uuid";
 
 import { findArchived, type ArchivedTopic } from "../archive/find-archived.ts";
 import { SluiceError, topicNotArchived } from "../errors.ts";
+import { subscriptionNotFound } from "../subscriptions/subscriptions.ts";
 import type { Topic } from "../topics/topics.ts";
 
 /** A time, or the message with this id. */
@@ -21,7 +22,7 @@ export interface ReplayRequest {
 export interface Replay {
   id: string;
   subscription: string;
-  /** When the first and the last message were published; no end when it came with its subscription: up to that. */
+  /** When the first and the last message were published; without an end when it came with its subscription: up to that. */
   from: Date;
   to?: Date | undefined;
   rate?: number | undefined;
@@ -55,7 +56,7 @@ interface ReplayedSubscription {
   account: string;
 }
 
-const { replays } = schema;
+const { replays, subscriptions } = schema;
 
 /** Replays of archives: start, look at, list, cancel. A dispatcher does the work; see deliverPage. */
 export class Replays {
@@ -67,42 +68,35 @@ export class Replays {
     this.#db = control;
   }
 
-  /** @throws {SluiceError} `topic_not_archived`; `message_not_found` when a message is named that is not in the archive */
+  /**
+   * @throws {SluiceError} `topic_not_archived`; `invalid_request` when it ends before it begins; `message_not_found` when a
+   * message is named that is not in the archive
+   */
   async rangeOf(topic: Topic, { from, to, rate }: ReplayRequest): Promise<ReplayRange> {
     if (topic.archive === null) throw topicNotArchived(topic.name);
+    if (to && "at" in to && "at" in from && to.at < from.at) throw endsBeforeItBegins();
     return {
       start: await this.#placeOf(topic, from),
-      end: to && (await this.#placeOf(topic, to)),
+      end: to && ("at" in to ? { at: lastOf(to.at) } : await this.#placeOf(topic, to)),
       rate,
     };
   }
 
-  /** @throws {SluiceError} `replay_running` when one is running for this subscription already */
+  /**
+   * Of two calls at once the later one finds what the first one started.
+   * @param replace - Ends one that is running; what it has delivered stays in the queue
+   * @throws {SluiceError} `subscription_not_found`; `replay_running` when one is running that is not to be replaced
+   */
   async start(
     subscription: ReplayedSubscription,
-    topic: ArchivedTopic,
-    range: ReplayRange,
+    { topic, range, replace }: { topic: ArchivedTopic; range: ReplayRange; replace: boolean },
   ): Promise<Replay> {
-    const now = expression`clock_timestamp()`;
-    const [row] = await this.#db
-      .insert(replays)
-      .values({
-        ...columnsOf(subscription, topic, range),
-        endAt: range.end
-          ? expression`least(${range.end.at}::timestamptz, ${now})`
-          : expression`${now}`,
-        ...(range.end?.place !== undefined && { endPlace: BigInt(range.end.place) }),
-        ...(range.end?.bit !== undefined && { endBit: range.end.bit }),
-      })
-      .onConflictDoNothing()
-      .returning({ id: replays.id });
-    if (!row) {
-      throw new SluiceError(
-        "replay_running",
-        `a replay for subscription "${subscription.id}" is running; cancel it or wait for its end`,
-      );
-    }
-    return (await this.find(subscription, row.id)) as Replay;
+    const id = await this.#db.transaction(async (tx) => {
+      await lockSubscription(tx, subscription);
+      if (replace) await tx.update(replays).set(CANCELLED).where(runningFor(subscription));
+      return await insertReplay(tx, subscription, { topic, range });
+    });
+    return (await this.find(subscription, id)) as Replay;
   }
 
   async find({ id: subscriptionId, account }: ReplayedSubscription, id: string) {
@@ -133,6 +127,12 @@ export class Replays {
     return result.count > 0 ? await this.find(subscription, id) : undefined;
   }
 
+  /** Ends what is running, and forgets that there were any; what they have delivered stays in the queue. */
+  async forget({ id, account }: ReplayedSubscription): Promise<void> {
+    await this.#sql`
+      DELETE FROM replays WHERE subscription_id = ${id}::uuid AND account = ${account}::bigint`;
+  }
+
   async #placeOf(topic: ArchivedTopic, point: ReplayPoint): Promise<Place> {
     if ("at" in point) return { at: point.at.toISOString() };
     const found = await findArchived(this.#sql, topic, point.messageId);
@@ -150,7 +150,7 @@ export class Replays {
       SELECT r.id, r.subscription_id, r.rate, r.status, r.replayed::float8 AS replayed,
              ${this.#ms("r.start_at")} AS start_at, ${this.#ms("r.created_at")} AS created_at,
              ${this.#ms("r.finished_at")} AS finished_at, ${this.#ms("r.done_at")} AS done_at,
-             CASE WHEN r.subscribed_by IS NULL THEN ${this.#ms("r.end_at")} END AS end_at,
+             CASE WHEN r.end_at < 'infinity' THEN ${this.#ms("r.end_at")} END AS end_at,
              ${this.#ms("greatest(r.start_at, t.archived_since)")} AS first_at,
              ${this.#ms("least(r.end_at, coalesce(r.started_at, r.created_at))")} AS last_at
       FROM replays r LEFT JOIN topics t ON t.id = r.topic_id AND t.account = r.account`;
@@ -173,15 +173,78 @@ export async function replayFromStart(
 ): Promise<void> {
   await tx.insert(replays).values({
     ...columnsOf(subscription, topic, range),
-    endAt: expression`'infinity'`,
+    endAt: range.end ? expression`${range.end.at}::timestamptz` : expression`'infinity'`,
     subscribedBy: expression`pg_current_xact_id()`,
+  });
+}
+
+/** Replays up to now, or to an end before that. Without one it ends when it was created, to the microsecond. */
+async function insertReplay(
+  tx: Pick<ControlPlane, "insert" | "execute">,
+  subscription: ReplayedSubscription,
+  { topic, range }: { topic: ArchivedTopic; range: ReplayRange },
+): Promise<string> {
+  const [clock] = await tx.execute<{ now: string }>(
+    expression`SELECT clock_timestamp()::text AS now`,
+  );
+  const now = expression`${clock?.now}::timestamptz`;
+  const [row] = await tx
+    .insert(replays)
+    .values({
+      ...columnsOf(subscription, topic, range),
+      endAt: range.end
+        ? expression`least(${range.end.at}::timestamptz, ${now})`
+        : expression`${now}`,
+      createdAt: now,
+    })
+    .onConflictDoNothing()
+    .returning({ id: replays.id });
+  if (row) return row.id;
+  throw new SluiceError(
+    "replay_running",
+    `a replay for subscription "${subscription.id}" is running; cancel it or wait for its end`,
+  );
+}
+
+/** @throws {SluiceError} `subscription_not_found` */
+async function lockSubscription(
+  tx: Pick<ControlPlane, "select">,
+  { id, account }: ReplayedSubscription,
+): Promise<void> {
+  const [row] = await tx
+    .select({ id: subscriptions.id })
+    .from(subscriptions)
+    .where(and(eq(subscriptions.id, id), eq(subscriptions.account, BigInt(account))))
+    .for("no key update");
+  if (!row) throw subscriptionNotFound(id);
+}
+
+const CANCELLED = { status: "cancelled", finishedAt: expression`clock_timestamp()` } as const;
+
+function runningFor({ id, account }: ReplayedSubscription) {
+  return and(
+    eq(replays.subscriptionId, id),
+    eq(replays.account, BigInt(account)),
+    eq(replays.status, "running"),
+  );
+}
+
+/** The last microsecond of a millisecond: messages show their times without the rest, and who names one means that one too. */
+function lastOf(time: Date): string {
+  return time.toISOString().replace("Z", "999Z");
+}
+
+function endsBeforeItBegins(): SluiceError {
+  const message = "is before from; a replay goes from the earlier time to the later one";
+  return new SluiceError("invalid_request", `to: ${message}`, {
+    details: [{ path: "to", message }],
   });
 }
 
 function columnsOf(
   subscription: ReplayedSubscription,
   topic: ArchivedTopic,
-  { start, rate }: ReplayRange,
+  { start, end, rate }: ReplayRange,
 ) {
   return {
     id: uuidv7(),
@@ -191,6 +254,8 @@ function columnsOf(
     startAt: expression`${start.at}::timestamptz`,
     ...(start.place !== undefined && { startPlace: BigInt(start.place) }),
     ...(start.bit !== undefined && { startBit: start.bit }),
+    ...(end?.place !== undefined && { endPlace: BigInt(end.place) }),
+    ...(end?.bit !== undefined && { endBit: end.bit }),
     rate,
   };
 }

@@ -10,7 +10,7 @@ import {
   rememberCalls,
   storedBatchesOf,
   storeFresh,
-  type FifoMessage,
+  type FifoWrite,
   type StoredBatches,
   type StoredRow,
 } from "../write/fifo-write.ts";
@@ -42,7 +42,7 @@ export async function insertFifo(
         tx,
         messages.map(({ targetId, groupId }) => ({ queueId: targetId, groupId })),
       ),
-      insert(tx, batches, messages),
+      insert(tx, { batches, messages, keys }),
     ]);
     return rows;
   });
@@ -51,8 +51,7 @@ export async function insertFifo(
 
 async function insert(
   tx: Transaction,
-  batches: readonly NewBatch[],
-  messages: readonly FifoMessage[],
+  { batches, messages, keys }: FifoWrite,
 ): Promise<StoredRow[]> {
   return await tx<StoredRow[]>`
     WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
@@ -65,7 +64,7 @@ async function insert(
       CROSS JOIN clock
     ), ${fifoDeliveries(tx)}, events AS (
       ${recordEvents(tx, "sent", sent(tx), ["sequence"])}
-    ), ${storeFresh(tx, batches)}, ${rememberCalls(tx, "queue")}
+    ), ${storeFresh(tx, batches)}, ${rememberCalls(tx, "queue", keys)}
     SELECT batch_id, message_id, sequence_number FROM answered ORDER BY n`;
 }
 

@@ -59,15 +59,16 @@ export async function insertSent(
     ), events AS (
       ${sentEvents(sql)}
     ), keys AS (
-      INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
-      SELECT k.account, k.key, 'queue', k.queue_id, k.message_count, k.stored_call
+      INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call, created_at)
+      SELECT k.account, k.key, 'queue', k.queue_id, k.message_count, k.stored_call, clock_timestamp() + make_interval(secs => k.repeatable_for)
       FROM unnest(
         ${numbers(keys.map((key) => key.account))}::bigint[],
         ${texts(keys.map((key) => key.key))}::text[],
         ${numbers(keys.map((key) => key.targetId))}::bigint[],
         ${numbers(keys.map((key) => key.messageCount))}::int[],
-        ${texts(keys.map((key) => key.storedCall))}::text[]
-      ) AS k(account, key, queue_id, message_count, stored_call)
+        ${texts(keys.map((key) => key.storedCall))}::text[],
+        ${numbers(keys.map((key) => key.repeatableFor))}::int[]
+      ) AS k(account, key, queue_id, message_count, stored_call, repeatable_for)
       JOIN queues q ON q.id = k.queue_id AND q.account = k.account
       -- Two processes that write the same keys wait for each other, never in a circle.
       ORDER BY k.account, k.key

@@ -67,7 +67,7 @@ export class Sender {
     account: string,
     queue: string,
     messages: readonly MessageInput[],
-    { idempotencyKey }: WriteOptions = {},
+    { idempotencyKey, repeatableFor = 0 }: WriteOptions = {},
   ): Promise<WriteResult[]> {
     return await this.#queues.use(account, queue, async (row) => {
       const { messages: accepted, refusals } = acceptMessages(
@@ -84,7 +84,7 @@ export class Sender {
         idempotency:
           idempotencyKey === undefined
             ? undefined
-            : { key: idempotencyKey, messageCount: messages.length },
+            : { key: idempotencyKey, messageCount: messages.length, repeatableFor },
       });
       if (!outcome.repeated) this.#observer.sent(accepted.length);
       return resultsOf(refusals, outcome.messages);

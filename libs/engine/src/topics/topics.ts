@@ -24,6 +24,8 @@ export interface Topic extends TopicSettings {
   name: string;
   /** How long everything published is kept for replays; null: it is not. */
   archive: Archive | null;
+  /** Since when it is, however long it keeps a message. */
+  archivedSince: Date | null;
   /** What AWS' protocols set and show although it has no meaning here. */
   awsAttributes: Record<string, string>;
   createdAt: Date;
@@ -162,7 +164,7 @@ function archiveColumns(archive: Archive | null, existing = true) {
 }
 
 function topicOf(row: typeof topics.$inferSelect): Topic {
-  const { archiveDays, archivedSince: _since, ...columns } = row;
+  const { archiveDays, ...columns } = row;
   return {
     ...columns,
     id: String(row.id),

@@ -23,7 +23,7 @@ export interface WriteRequest {
   targetName: string;
   /** At least one. */
   messages: readonly AcceptedMessage[];
-  idempotency?: { key: string; messageCount: number } | undefined;
+  idempotency?: Pick<IdempotencyKey, "key" | "messageCount" | "repeatableFor"> | undefined;
 }
 
 /** A batch as it is stored. */
@@ -46,6 +46,8 @@ export interface IdempotencyKey {
   key: string;
   targetId: string;
   messageCount: number;
+  /** Seconds before the window of its repeats begins; see WriteOptions. */
+  repeatableFor: number;
   storedCall: string;
 }
 

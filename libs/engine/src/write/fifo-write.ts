@@ -19,6 +19,13 @@ export interface FifoMessage {
   messageCount: number;
 }
 
+/** What one transaction stores in a FIFO topic or queue. */
+export interface FifoWrite {
+  batches: readonly NewBatch[];
+  messages: readonly FifoMessage[];
+  keys: readonly IdempotencyKey[];
+}
+
 /** A stored line begins with the id of its message. */
 const ID_AT = '"messageId":"'.length;
 const ID_LENGTH = 36;
@@ -105,14 +112,25 @@ export function storeFresh(tx: Transaction, batches: readonly NewBatch[]) {
 }
 
 /** SQL: remembers for each Idempotency-Key what its call was `answered`, as it is: that outlives the window of deduplication. */
-export function rememberCalls(tx: Transaction, kind: "topic" | "queue") {
+export function rememberCalls(
+  tx: Transaction,
+  kind: "topic" | "queue",
+  keys: readonly IdempotencyKey[],
+) {
   const target = kind === "topic" ? tx`topic_id` : tx`queue_id`;
   return tx`
     keys AS (
-      INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
+      INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call, created_at)
       SELECT account, key, ${kind}::text, ${target}, message_count,
-             'fifo ' || string_agg(message_id || '/' || sequence_number, ' ' ORDER BY n)
-      FROM answered WHERE key <> '' GROUP BY account, key, ${target}, message_count
+             'fifo ' || string_agg(message_id || '/' || sequence_number, ' ' ORDER BY n),
+             clock_timestamp() + make_interval(secs => repeatable_for)
+      FROM answered
+      JOIN unnest(
+        ${numbers(keys.map((key) => key.account))}::bigint[],
+        ${texts(keys.map((key) => key.key))}::text[],
+        ${numbers(keys.map((key) => key.repeatableFor))}::int[]
+      ) AS k(account, key, repeatable_for) USING (account, key)
+      GROUP BY account, key, ${target}, message_count, repeatable_for
       -- Two processes that write the same keys wait for each other, never in a circle.
       ORDER BY account, key
     )`;

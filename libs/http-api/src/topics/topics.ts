@@ -151,6 +151,7 @@ export function addTopicEndpoints(api: Api): void {
   );
 }
 
-function shown({ id: _id, account: _account, awsAttributes: _aws, ...topic }: Topic) {
-  return topic;
+function shown(topic: Topic) {
+  const { id: _id, account: _account, awsAttributes: _aws, archivedSince: _since, ...own } = topic;
+  return own;
 }

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from "vitest";
 
 import { Broker } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
-import { holdClaimsWithLocks, holdSlices, untilBlocked } from "./interleaving.ts";
+import { holdClaims, holdClaimsWithLocks, holdSlices, untilBlocked } from "./interleaving.ts";
 
 const broker = await Broker.start({ engines: 2, dispatchers: 0 });
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -195,5 +195,47 @@ describe("at the same instant", () => {
     const current = await receiving;
     expect(await acknowledging).toEqual(messages.map(() => "receipt_handle_expired"));
     expect(await otherProcess.acknowledge(queue, current)).toEqual(["ok", "ok", "ok"]);
+  });
+
+  test("each message goes to the late acknowledge or to the receive that shares its statement", async () => {
+    const other = await broker.newQueue();
+    for (let round = 0; round < 10; round += 1) {
+      const { queue, messages: old } = await received(20, 60 + round);
+      await broker.clock.advance(70);
+      // While a claim is under way both wait for the next statement.
+      const claims = await holdClaims(broker.sql);
+      const before = client.receive(other);
+      await untilBlocked(broker.sql);
+      const both = [
+        client.acknowledge(queue, old),
+        client.receive(queue, { maxMessages: 5 + round }),
+      ] as const;
+      await claims.letGo();
+      const [outcomes, current] = await Promise.all(both);
+      await before;
+      const acknowledged = old.filter((_, index) => outcomes[index] === "ok");
+      const left = await client.drain(queue);
+      expect(bodiesOf([...acknowledged, ...current, ...left]).toSorted()).toEqual(
+        bodiesOf(old).toSorted(),
+      );
+      expect(await client.acknowledge(queue, [...current, ...left])).not.toContain(
+        "receipt_handle_expired",
+      );
+      await broker.clock.advance(1_000);
+      expect(await client.receive(queue)).toEqual([]);
+    }
+  });
+
+  test("an acknowledge that waits for a lock holds up no receive, and is done after it", async () => {
+    const { queue, messages } = await received(3);
+    const other = await broker.newQueue();
+    await client.send(other, numbered(2));
+    const slices = await holdSlices(broker.sql, await broker.idOf(queue));
+    const acknowledging = client.acknowledge(queue, messages);
+    expect(bodiesOf(await client.receive(other))).toEqual(["m0"]);
+    await untilBlocked(broker.sql, 1);
+    expect(bodiesOf(await client.receive(other))).toEqual(["m1"]);
+    await slices.letGo();
+    expect(await acknowledging).toEqual(["ok", "ok", "ok"]);
   });
 });

@@ -85,10 +85,16 @@ export async function until(isSo: () => Promise<boolean>): Promise<void> {
  * Opens every connection that a database may open, for tests that stop the timers of this process: the driver needs
  * one to connect.
  */
-export async function connectAll({ sql, control, maintenance }: Database): Promise<void> {
+export async function connectAll({
+  sql,
+  impatient,
+  control,
+  maintenance,
+}: Database): Promise<void> {
   await Promise.all([
     allAtOnce(sql.options.max, (meet) => sql.begin(meet)),
     allAtOnce(2, (meet) => control.transaction(meet)),
+    impatient`SELECT 1`,
     maintenance`SELECT 1`,
   ]);
 }

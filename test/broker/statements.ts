@@ -28,12 +28,22 @@ export async function connectTraced(url: string, pool = 4): Promise<TracedDataba
       connection: { ...(await settingsOf(like)), "sluice.recording": "on" },
     });
   const sql = await traced(database.sql, pool, statements);
+  const impatient = await traced(database.impatient, 1, statements);
   const maintenance = await traced(database.maintenance, 1, upkeep);
   const close = async () => {
-    const clients = [sql, maintenance];
+    const clients = [sql, impatient, maintenance];
     await Promise.all([database.close(), ...clients.map((client) => client.end({ timeout: 5 }))]);
   };
-  return { ...database, sql, maintenance, statements, upkeep, close, [Symbol.asyncDispose]: close };
+  return {
+    ...database,
+    sql,
+    impatient,
+    maintenance,
+    statements,
+    upkeep,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
 }
 
 /** What a connection sets for itself. */

@@ -34,7 +34,7 @@ test("a duplicate is answered with the first message, and a peek shows one", asy
   const orders = queue(unique("orders") + ".fifo");
   const { queues } = createAdmin(connection);
   expect(await queues.create(orders)).toMatchObject({ fifo: true, deduplicationScope: "queue" });
-  const producer = createProducer(connection, { batching: true });
+  const producer = createProducer(connection);
   const options = { groupId: "a", deduplicationId: "d" };
   const first = await producer.send(orders, "one", options);
   expect(first.sequenceNumber).toMatch(/^\d{20}$/);
@@ -146,7 +146,7 @@ describe("a FIFO topic", () => {
   test("hands each group on in order, each message once, and replays it", async () => {
     const { created, topicOfSteps, steps, subscription } = await stepTopic();
     expect(created).toMatchObject({ fifo: true, archive: { days: 1 } });
-    const producer = createProducer(connection, { batching: true });
+    const producer = createProducer(connection);
     const each = ({ group, number }: z.infer<typeof step>) => ({
       groupId: group,
       deduplicationId: `${group}-${number}`,

@@ -13,7 +13,7 @@ type HeaderFields = Readonly<Record<string, string>>;
 export interface ConnectOptions {
   /** The server's address, such as `http://127.0.0.1:4566`; a path in it is kept as a prefix. */
   readonly url: string | URL;
-  /** Makes the calls, instead of Node's own HTTP client, or of the global `fetch` where there is no Node. */
+  /** Makes the calls, instead of undici, or of the global `fetch` where there is no Node. */
   readonly fetch?: typeof globalThis.fetch;
   /** Sent with every call; a function is asked each time, for tokens that expire. */
   readonly headers?: HeaderFields | (() => HeaderFields | Promise<HeaderFields>);

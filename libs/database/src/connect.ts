@@ -15,6 +15,8 @@ export type ControlPlane = PostgresJsDatabase<typeof schema>;
 export interface Database extends AsyncDisposable {
   /** The hot path: reviewed statements whose plans are fixed. Arrays go in as literals, ids come out as strings. */
   readonly sql: Sql;
+  /** One connection of the hot path that gives up a lock after 50 ms, for statements that others wait for. */
+  readonly impatient: Sql;
   /** The control plane: topics, queues, subscriptions through Drizzle, on connections of its own. */
   readonly control: ControlPlane;
   /** Clean-up: statements that may read whole tables, free to be planned as such, one at a time. */
@@ -27,7 +29,7 @@ export interface Database extends AsyncDisposable {
 export interface DatabaseOptions {
   /** `postgres://user:password@host:port/database` */
   url: string;
-  /** Connections for the hot path. Default 8; the control plane and the clean-up add up to 3. */
+  /** Connections for the hot path. Default 8; an impatient one, the control plane and the clean-up add up to 4. */
   pool?: number;
   /** Shown in `pg_stat_activity`. */
   name?: string;
@@ -46,6 +48,8 @@ export interface DatabaseOptions {
 
 /** What a statement may take, in seconds. */
 const STATEMENT_TIMEOUT = 20;
+/** Of the impatient connection, in ms; a deadlock takes Postgres a second to find. */
+const LOCK_TIMEOUT = 50;
 const MAINTENANCE_TIMEOUT = 120;
 /** How long the answer to a statement that was ended may be on its way, in seconds. */
 const GRACE = 20;
@@ -72,7 +76,7 @@ export function connectDatabase({
     "sluice.recording": traceHours > 0 ? "on" : "off",
   };
   const open = (max: number, settings: Settings) => openPool(url, max, settings, silenceMs);
-  const hot = open(pool, {
+  const hotSettings = {
     ...writing,
     application_name: name,
     plan_cache_mode: "force_generic_plan",
@@ -81,7 +85,9 @@ export function connectDatabase({
     enable_mergejoin: "off",
     enable_bitmapscan: "off",
     statement_timeout: STATEMENT_TIMEOUT,
-  });
+  };
+  const hot = open(pool, hotSettings);
+  const impatient = open(1, { ...hotSettings, lock_timeout: LOCK_TIMEOUT });
   // Drizzle replaces the parsers of the client it is given, so it gets one of its own.
   const controlClient = open(2, {
     ...writing,
@@ -100,11 +106,12 @@ export function connectDatabase({
   // and opened anew, so it gets a second and not five.
   const close = async () => {
     await Promise.all(
-      [hot, controlClient, maintenance].map((client) => client.end({ timeout: 1 })),
+      [hot, impatient, controlClient, maintenance].map((client) => client.end({ timeout: 1 })),
     );
   };
   return {
     sql: hot,
+    impatient,
     control: drizzle(controlClient, { schema }),
     maintenance,
     traceHours,

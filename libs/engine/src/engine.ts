@@ -20,6 +20,7 @@ import { Publisher } from "./publish/publish.ts";
 import { Queues, type Queue } from "./queues/queues.ts";
 import { ReceiptHandles } from "./receipt-handle/receipt-handle.ts";
 import { Payloads } from "./receive/payloads.ts";
+import { Rounds } from "./receive/rounds.ts";
 import { Receiver } from "./receive/receive.ts";
 import { sharedSecret } from "./receipt-handle/shared-secret.ts";
 import { Sender } from "./send/send.ts";
@@ -138,8 +139,10 @@ export class Engine implements AsyncDisposable {
       observer,
       queues: this.queueDirectory,
     });
+    const rounds = new Rounds({ sql, impatient: database.impatient });
     this.receiver = new Receiver({
       sql,
+      rounds,
       bus,
       payloads,
       envelopes: this.envelopes,
@@ -149,6 +152,7 @@ export class Engine implements AsyncDisposable {
     });
     this.acknowledger = new Acknowledger({
       sql,
+      rounds,
       bus,
       observer,
       acknowledged: (queueId, messages) => {

@@ -21,7 +21,7 @@ export async function publish(
   events: Declared["events"],
   { webhooks, rounds, rate, log, signal }: PublishPlan,
 ): Promise<void> {
-  await using producer = createProducer(connection, { batching: true });
+  await using producer = createProducer(connection);
 
   const publishOne = async ({ type, payload, print }: Webhook) => {
     const publishedAt = performance.now();

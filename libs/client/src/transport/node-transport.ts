@@ -33,6 +33,7 @@ const pools = new Map<string, Pool>();
 
 /** Undefined where a bundler left undici out. */
 async function poolOf(origin: string): Promise<Pool | undefined> {
+  // @ts-expect-error -- It has no types of its own: what is used of it is declared below.
   const { default: Pool } = (await import("undici/lib/dispatcher/pool.js")) as Undici;
   if (Pool === undefined) return undefined;
   let pool = pools.get(origin);

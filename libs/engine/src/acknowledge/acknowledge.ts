@@ -1,23 +1,19 @@
 import type { Bus } from "@sluice/bus";
 import type { Sql } from "@sluice/database";
-import { failpoint } from "@sluice/runtime";
 
 import type { Directory } from "../directory/directory.ts";
 import type { EntryError } from "../errors.ts";
 import type { Observer } from "../observer.ts";
 import type { Queue } from "../queues/queues.ts";
-import { applyMarks } from "../receipt-handle/apply-marks.ts";
 import { noLongerHeld, readHandles, readReceipts } from "../receipt-handle/read-handles.ts";
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
 import type { MarkedReceipt } from "../receipt-handle/read-handles.ts";
-import { markSlices, sliceKey, type SliceMark } from "../receipt-handle/slice-marks.ts";
+import { markSlices, type SliceMark } from "../receipt-handle/slice-marks.ts";
 import { bitCount } from "../message/bits.ts";
+import { MAX_ROUND_MARKS, MAX_WAITING_MARKS, type Rounds } from "../receive/rounds.ts";
 import { GroupCommit } from "../write/group-commit.ts";
 import { acknowledgeFifo } from "./acknowledge-fifo.ts";
-import { deleteAcknowledged } from "./delete-acknowledged.ts";
-
-const MAX_ROUND_MARKS = 2_000;
-const MAX_WAITING_MARKS = 200_000;
+import { writeTogether } from "./write-together.ts";
 
 /**
  * Acknowledges: a message is gone for good once its result is there.
@@ -29,12 +25,13 @@ export class Acknowledger {
   readonly #handles: ReceiptHandles;
   readonly #observer: Observer;
   readonly #acknowledged: (queueId: string, messages: number) => void;
-  readonly #commits: GroupCommit<readonly SliceMark[], bigint[]>;
+  readonly #rounds: Rounds;
   /** Of FIFO queues: a round of them waits for the locks of its groups. */
   readonly #fifoCommits: GroupCommit<readonly SliceMark[], bigint[]>;
 
   constructor(options: {
     sql: Sql;
+    rounds: Rounds;
     bus: Bus;
     queues: Directory<Queue>;
     handles: ReceiptHandles;
@@ -46,21 +43,12 @@ export class Acknowledger {
     this.#handles = options.handles;
     this.#observer = options.observer;
     this.#acknowledged = options.acknowledged;
+    this.#rounds = options.rounds;
     const { sql, bus } = options;
-    const bounds = {
+    this.#fifoCommits = new GroupCommit({
       weigh: (marks: readonly SliceMark[]) => marks.length,
       maxRound: MAX_ROUND_MARKS,
       maxWaiting: MAX_WAITING_MARKS,
-    };
-    this.#commits = new GroupCommit({
-      ...bounds,
-      write: (calls) =>
-        writeTogether(calls, (marks) =>
-          applyMarks(marks, (some, lookup) => deleteAcknowledged(sql, some, lookup)),
-        ),
-    });
-    this.#fifoCommits = new GroupCommit({
-      ...bounds,
       write: (calls) =>
         writeTogether(calls, async (marks) => {
           const { done, available } = await acknowledgeFifo(sql, marks);
@@ -84,7 +72,7 @@ export class Acknowledger {
       read: readHandles(this.#handles, queue.id, handles, (index) => `receiptHandles.${index}`),
     }));
     const { marks, markOf } = markSlices(read);
-    const done = await (fifo ? this.#fifoCommits : this.#commits).add(marks);
+    const done = await (fifo ? this.#fifoCommits.add(marks) : this.#rounds.acknowledge(marks));
     const results = read.map(({ bit }, index) =>
       ((done[markOf[index] ?? 0] ?? 0n) >> BigInt(bit)) & 1n ? undefined : noLongerHeld(),
     );
@@ -106,7 +94,7 @@ export class Acknowledger {
       fifo: queue.fifo,
       marks: readReceipts(this.#handles, queue.id, receipts),
     }));
-    const done = await (fifo ? this.#fifoCommits : this.#commits).add(marks);
+    const done = await (fifo ? this.#fifoCommits.add(marks) : this.#rounds.acknowledge(marks));
     this.#count(
       marks[0]?.queueId,
       done.reduce((sum, bits) => sum + bitCount(bits), 0),
@@ -120,37 +108,6 @@ export class Acknowledger {
   }
 
   async idle(): Promise<void> {
-    await Promise.all([this.#commits.idle(), this.#fifoCommits.idle()]);
+    await Promise.all([this.#rounds.idle(), this.#fifoCommits.idle()]);
   }
-}
-
-/**
- * Several calls may mark one slice (its messages went to several receivers): their marks become one, and each call is
- * told about its own bits. Rows are taken in index order, so that two processes do not wait for each other in a circle.
- */
-async function writeTogether(
-  calls: (readonly SliceMark[])[],
-  write: (marks: readonly SliceMark[]) => Promise<bigint[]>,
-): Promise<bigint[][]> {
-  const merged = new Map<string, SliceMark>();
-  for (const mark of calls.flat()) {
-    const key = sliceKey(mark);
-    const known = merged.get(key);
-    if (known) known.mask |= mark.mask;
-    else merged.set(key, { ...mark });
-  }
-  const marks = [...merged.values()].sort(inIndexOrder);
-  failpoint("acknowledge.before-commit");
-  const done = await write(marks);
-  failpoint("acknowledge.committed");
-  const doneByKey = new Map(marks.map((mark, index) => [sliceKey(mark), done[index] ?? 0n]));
-  return calls.map((call) => call.map((mark) => (doneByKey.get(sliceKey(mark)) ?? 0n) & mark.mask));
-}
-
-function inIndexOrder(a: SliceMark, b: SliceMark): number {
-  return (
-    Number(a.queueId) - Number(b.queueId) ||
-    a.visibleAt - b.visibleAt ||
-    Number(a.batchId) - Number(b.batchId)
-  );
 }

@@ -1,4 +1,4 @@
-import { constant, type Sql } from "@sluice/database";
+import { constant, type Fragment, type Sql } from "@sluice/database";
 
 import { heldSlices, type AppliedMark, type Lookup } from "../receipt-handle/apply-marks.ts";
 import type { SliceMark } from "../receipt-handle/slice-marks.ts";
@@ -17,7 +17,17 @@ export async function deleteAcknowledged(
   lookup: Lookup,
 ): Promise<AppliedMark[]> {
   return await sql<AppliedMark[]>`
-    WITH found AS MATERIALIZED (
+    WITH ${deletingAcknowledged(sql, marks, lookup)}
+    SELECT position::int, done, row IN (SELECT row FROM applied) AS applied FROM found`;
+}
+
+/** SQL: the parts of a statement that do it: of each row `found` they tell whether it was `applied`. */
+export function deletingAcknowledged(
+  sql: Sql,
+  marks: readonly SliceMark[],
+  lookup: Lookup,
+): Fragment {
+  return sql`found AS MATERIALIZED (
       SELECT m.position, s.ctid AS row, s.account, s.queue_id, s.batch_id, s.lease, s.pending & m.mask AS done, s.pending & ~m.mask AS rest
       FROM ${heldSlices(sql, marks, lookup)}
     ), emptied AS (
@@ -31,13 +41,12 @@ export async function deleteAcknowledged(
       RETURNING f.row, f.account, f.queue_id, f.batch_id, f.done
     ), applied AS (
       SELECT * FROM emptied UNION ALL SELECT * FROM reduced
-    ), ledger AS (
+    ), acknowledged_ledger AS (
       INSERT INTO queue_ledger (account, queue_id, kind, messages)
       SELECT account, queue_id, 'acknowledged', sum(bit_count(done::bit(64))) FROM applied GROUP BY account, queue_id
-    ), events AS (
+    ), acknowledged_events AS (
       ${acknowledgedEvents(sql)}
-    )
-    SELECT position::int, done, row IN (SELECT row FROM applied) AS applied FROM found`;
+    )`;
 }
 
 const acknowledgedEvents = constant((sql) =>

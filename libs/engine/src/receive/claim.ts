@@ -1,5 +1,8 @@
 import { constant, numbers, type Fragment, type Sql } from "@sluice/database";
 
+import { deletingAcknowledged } from "../acknowledge/delete-acknowledged.ts";
+import type { AppliedMark } from "../receipt-handle/apply-marks.ts";
+import type { SliceMark } from "../receipt-handle/slice-marks.ts";
 import { recordDeadLetters } from "../trace/record-events.ts";
 import { millisecond } from "./find-visible.ts";
 import { messagesIn } from "./hand-out.ts";
@@ -88,7 +91,26 @@ export const LOOK_AHEAD = 2_000;
  * @returns What was claimed for each, in order.
  */
 export async function claim(sql: Sql, requests: readonly ClaimRequest[]): Promise<Claim[]> {
-  return await claimBy(sql, requests, oldestSlices(sql));
+  const rows = await select(sql, requests, { visible: oldestSlices(sql) });
+  return byRequest(requests, rows.filter(isOfClaim), false);
+}
+
+/**
+ * The same, and acknowledges what these marks name: one commit for both, where each alone would wait for the other's.
+ *
+ * A message that is acknowledged late, and visible again, may be claimed by this very statement. Its row is then changed once, by
+ * whichever part comes to it first, and the other leaves it: Postgres skips a row that its own statement has changed.
+ */
+export async function claimAndAcknowledge(
+  sql: Sql,
+  requests: readonly ClaimRequest[],
+  marks: readonly SliceMark[],
+): Promise<{ claims: Claim[]; applied: AppliedMark[] }> {
+  const rows = await select(sql, requests, { visible: oldestSlices(sql), marks });
+  return {
+    claims: byRequest(requests, rows.filter(isOfClaim), false),
+    applied: rows.filter((row) => !isOfClaim(row)).map(appliedMark),
+  };
 }
 
 /** The same for one queue, and only for tenants that are not noisy, and for messages without one; see quietSlices. */
@@ -96,18 +118,25 @@ export async function claimQuiet(
   sql: Sql,
   request: ClaimRequest & { quiet: QuietRequest },
 ): Promise<Claim> {
-  const [found] = await claimBy(sql, [request], quietSlices(sql, request, request.quiet), true);
+  const visible = quietSlices(sql, request, request.quiet);
+  const rows = await select(sql, [request], { visible, quiet: true });
+  const [found] = byRequest([request], rows.filter(isOfClaim), true);
   return found ?? nothing();
 }
 
-async function claimBy(
+interface Parts {
+  visible: Fragment;
+  quiet?: boolean;
+  marks?: readonly SliceMark[];
+}
+
+async function select(
   sql: Sql,
   requests: readonly ClaimRequest[],
-  visible: Fragment,
-  quiet = false,
-): Promise<Claim[]> {
+  { visible, quiet = false, marks }: Parts,
+): Promise<(ClaimRow | SummaryRow | AcknowledgedRow)[]> {
   const timeouts = requests.map(({ visibilityTimeout }) => visibilityTimeout ?? "NULL");
-  const rows = await sql<(ClaimRow | SummaryRow)[]>`
+  return await sql<(ClaimRow | SummaryRow | AcknowledgedRow)[]>`
     WITH RECURSIVE queue AS MATERIALIZED (
       SELECT q.id, q.account, r.max, r.slices, q.paused, q.retention, q.dead_letter_queue_id, clock_timestamp() AS now,
              clock_timestamp() - make_interval(secs => q.retention) AS expired, nextval('lease_ids') AS lease,
@@ -178,7 +207,7 @@ async function claimBy(
       RETURNING *
     ), claimed AS (
       SELECT * FROM whole UNION ALL SELECT * FROM part
-    )
+    )${marks ? sql`, ${deletingAcknowledged(sql, marks, "exact")}` : nothingMore(sql)}
     SELECT queue_id, batch_id, pending, lease, receive_count, source_queue_id, failure_reason, group_id, envelope,
            extract(epoch FROM visible_at)::float8 * 1000 AS visible_at, extract(epoch FROM sent_at)::float8 * 1000 AS sent_at,
            extract(epoch FROM first_received_at)::float8 * 1000 AS first_received_at,
@@ -189,8 +218,8 @@ async function claimBy(
            ${quiet ? lastTenant(sql) : noTenant(sql)}, NULL,
            extract(epoch FROM ${quiet ? noSlice(sql) : firstSlice(sql)})::float8 * 1000,
            extract(epoch FROM now)::float8 * 1000, NULL, NULL
-    FROM queue LEFT JOIN dead_counted dead ON dead.source_queue_id = queue.id WHERE NOT paused`;
-  return byRequest(requests, rows, quiet);
+    FROM queue LEFT JOIN dead_counted dead ON dead.source_queue_id = queue.id WHERE NOT paused
+    ${marks ? acknowledgedRows(sql) : nothingMore(sql)}`;
 }
 
 function byRequest(
@@ -249,6 +278,15 @@ const firstSlice = constant(
 );
 
 const deadLetterEvents = constant(recordDeadLetters);
+/** SQL: one row a mark, in the columns of a claimed slice. */
+const acknowledgedRows = constant(
+  (sql) => sql`
+    UNION ALL
+    SELECT NULL, NULL, done, NULL, position::int, NULL, NULL, NULL, NULL,
+           CASE WHEN row IN (SELECT row FROM applied) THEN 1 END, NULL, NULL, NULL
+    FROM found`,
+);
+const nothingMore = constant((sql) => sql``);
 const noSlice = constant((sql) => sql`NULL::timestamptz`);
 const lastTenant = constant((sql) => sql`(SELECT min(group_id) FROM last_tenant)`);
 const noTenant = constant((sql) => sql`NULL`);
@@ -277,6 +315,14 @@ function finish(claimed: Claim, request: ClaimRequest, seen: number): void {
       slices.every(({ visibleAt }) => visibleAt > scan.now + LOOK_AHEAD);
   }
   slices.sort(bySendingTime);
+}
+
+function isOfClaim(row: ClaimRow | SummaryRow | AcknowledgedRow): row is ClaimRow | SummaryRow {
+  return row.queue_id !== null;
+}
+
+function appliedMark({ pending, receive_count, visible_at }: AcknowledgedRow): AppliedMark {
+  return { position: receive_count, done: pending, applied: visible_at !== null };
 }
 
 function isClaimed(row: ClaimRow | SummaryRow): row is ClaimRow {
@@ -325,6 +371,17 @@ interface SummaryRow {
   visible_at: number | null;
   /** When the claim started. */
   sent_at: number;
+}
+
+/** What became of one row that a mark names. */
+interface AcknowledgedRow {
+  queue_id: null;
+  /** The bits of the mark that it had. */
+  pending: string;
+  /** The mark, counted from 1. */
+  receive_count: number;
+  /** Null where it was changed by somebody else. */
+  visible_at: number | null;
 }
 
 interface ClaimRow {

@@ -16,7 +16,7 @@ import { InFlight, MAX_IN_FLIGHT } from "./in-flight.ts";
 import { KnownEmpty } from "./known-empty.ts";
 import { messagesIn, takeGroups, takeMessages } from "./hand-out.ts";
 import { ScanFloor } from "./scan-floor.ts";
-import type { GroupCommit } from "../write/group-commit.ts";
+import type { Rounds } from "./rounds.ts";
 
 /** A receive that waits for messages of one queue. */
 export interface Waiter {
@@ -33,7 +33,7 @@ export interface Waiter {
 export interface QueueClaimerOptions {
   sql: Sql;
   /** Claims of all queues of this process. */
-  claims: GroupCommit<ClaimRequest, Claim>;
+  rounds: Rounds;
   fifo: boolean;
   queueId: string;
   account: string;
@@ -333,10 +333,10 @@ export class QueueClaimer {
     request: ClaimRequest & { quiet?: QuietRequest },
     isContinued: boolean,
   ): Promise<Claim> {
-    const { sql, claims } = this.#options;
+    const { sql, rounds } = this.#options;
     const { quiet } = request;
     try {
-      const found = await (quiet ? claimQuiet(sql, { ...request, quiet }) : claims.add(request));
+      const found = await (quiet ? claimQuiet(sql, { ...request, quiet }) : rounds.claim(request));
       if (found.deadLetters) this.#options.deadLettered(found.deadLetters);
       const messages = messagesIn(found.slices);
       if (messages > 0) {

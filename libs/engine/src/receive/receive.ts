@@ -13,6 +13,7 @@ import { moveDeadlines } from "../visibility/change-visibility.ts";
 import type { ClaimedSlice } from "./claim.ts";
 import type { GoneSignal } from "./gone-signal.ts";
 import type { Payloads } from "./payloads.ts";
+import type { Rounds } from "./rounds.ts";
 import { bitCount, bitsOf } from "../message/bits.ts";
 import { WaitingRoom } from "./waiting-room.ts";
 
@@ -78,6 +79,7 @@ export class Receiver {
 
   constructor(options: {
     sql: Sql;
+    rounds: Rounds;
     bus: Bus;
     queues: Directory<Queue>;
     payloads: Payloads;
@@ -94,6 +96,7 @@ export class Receiver {
     this.#observer = options.observer;
     this.#room = new WaitingRoom({
       sql: options.sql,
+      rounds: options.rounds,
       release: (queueId, slices) => {
         this.#release(queueId, slices).catch((error: unknown) => {
           // Nothing is lost: the messages are visible again when their timeout ends.

@@ -1,15 +1,16 @@
 import type { Sql } from "@sluice/database";
 
 import { queueNotFound } from "../errors.ts";
-import { GroupCommit } from "../write/group-commit.ts";
-import { claim, LOOK_AHEAD, type Claim, type ClaimedSlice, type ClaimRequest } from "./claim.ts";
+import { LOOK_AHEAD, type ClaimedSlice } from "./claim.ts";
 import { nextVisible } from "./find-visible.ts";
 import type { GoneSignal } from "./gone-signal.ts";
+import type { Rounds } from "./rounds.ts";
 import { StragglerSearch } from "./straggler-search.ts";
 import { QueueClaimer, type Waiter } from "./queue-claimer.ts";
 
 export interface WaitingRoomOptions {
   sql: Sql;
+  rounds: Rounds;
   release: (queueId: string, slices: ClaimedSlice[]) => void;
   /** Told of messages that went to a dead-letter queue. */
   deadLettered: (letters: { queueId: string; messages: number }) => void;
@@ -40,8 +41,6 @@ const CLAIMED_ELSEWHERE = 20;
 /** How long a queue that nobody asks for is remembered with its scan floor, in ms; then its next claim starts at the front. */
 const REMEMBERED = 60_000;
 const MAX_REMEMBERED = 10_000;
-/** Slices that one statement looks at, for however many queues. */
-const MAX_SLICES = 2_000;
 
 /**
  * Holds the receives of this process that wait. A waiting receive is an entry in a map: no connection, no query of its
@@ -53,7 +52,6 @@ export class WaitingRoom {
   readonly #options: WaitingRoomOptions;
   readonly #claimers = new Map<string, QueueClaimer>();
   readonly #stragglers: StragglerSearch;
-  readonly #claims: GroupCommit<ClaimRequest, Claim>;
   #poll: NodeJS.Timeout | undefined;
   #polling: Promise<void> = Promise.resolve();
   /** Queues whose next message becomes visible before the next poll. */
@@ -63,16 +61,6 @@ export class WaitingRoom {
   constructor(options: WaitingRoomOptions) {
     this.#options = options;
     this.#stragglers = new StragglerSearch(options.sql);
-    // One message a publish to ten queues (`npm run bench -- small`): claims take half of the time in Postgres that a statement for
-    // each queue takes (6.0 and 11.7 s for 400,000 deliveries). Two or three of them at once deliver no more (10,000 and 9,600/s, one
-    // 10,100).
-    this.#claims = new GroupCommit({
-      write: (requests) => claim(options.sql, requests),
-      weigh: ({ slices }) => slices,
-      maxRound: MAX_SLICES,
-      // Bounded by the queues that are received from: each has one claim at a time.
-      maxWaiting: Infinity,
-    });
   }
 
   receive(request: ReceiveRequest): Promise<ClaimedSlice[]> {
@@ -170,10 +158,10 @@ export class WaitingRoom {
       const due = (ms: number) => {
         this.#signalIn(queueId, Math.max(ms, CLAIMED_ELSEWHERE));
       };
-      const { sql, deadLettered } = this.#options;
+      const { sql, rounds, deadLettered } = this.#options;
       claimer = new QueueClaimer({
         sql,
-        claims: this.#claims,
+        rounds,
         fifo,
         queueId,
         account,

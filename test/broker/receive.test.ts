@@ -205,3 +205,13 @@ test("a process that ends answers whoever waits, and lets nobody wait any more",
   await ending.client().send(queue, ["m"]);
   expect(bodiesOf(await ending.client().receive(queue, { wait: 20 }))).toEqual(["m"]);
 });
+
+test("hundreds of queues are received from at once, of each as much as a receive may take", async () => {
+  const queues = await Promise.all(Array.from({ length: 250 }, async () => broker.newQueue()));
+  const last = queues.at(-1)!;
+  await client.send(last, numbered(3));
+  const received = await Promise.all(
+    queues.map(async (queue) => client.receive(queue, { maxMessages: 1_000 })),
+  );
+  expect(received.flatMap(bodiesOf)).toEqual(["m0", "m1", "m2"]);
+});

@@ -38,12 +38,7 @@ export class GroupCommit<Item, Result> {
   add(item: Item): Promise<Result> {
     const weight = this.#options.weigh(item);
     if (this.#waitingWeight > 0 && this.#waitingWeight + weight > this.#options.maxWaiting) {
-      return Promise.reject(
-        new SluiceError(
-          "too_many_requests",
-          "more is waiting to be written than this server takes on; retry later",
-        ),
-      );
+      return Promise.reject(tooMuchWaiting());
     }
     return new Promise((resolve, reject) => {
       this.#waiting.push({ item, weight, resolve, reject });
@@ -90,4 +85,11 @@ export class GroupCommit<Item, Result> {
       for (const entry of round) entry.reject(error);
     }
   }
+}
+
+export function tooMuchWaiting(): SluiceError {
+  return new SluiceError(
+    "too_many_requests",
+    "more is waiting to be written than this server takes on; retry later",
+  );
 }

@@ -39,10 +39,10 @@ class QueueConsumption {
   constructor(name: string, load: Load) {
     this.name = name;
     this.#load = load;
-    const { groups, rate } = load;
+    const { groups, rate, untimed = 0 } = load;
     this.ledger = new Ledger(load.messages, {
       ...(groups !== undefined && { groups }),
-      timed: rate !== undefined,
+      ...(rate !== undefined && { timedFrom: untimed }),
     });
     this.#complete = new Promise((resolve) => {
       this.#completed = resolve;

@@ -13,6 +13,14 @@ test("a ledger with every message once has nothing to complain of, in whatever o
   expect(ledger.complaint()).toBeUndefined();
 });
 
+test("latencies count from the message on that is named, in whatever order they come", () => {
+  const ledger = new Ledger(4, { timedFrom: 2 });
+  ledger.take(stamps(3, 0));
+  ledger.take(stamps(1, 2));
+  expect(ledger.latencies).toHaveLength(2);
+  expect(new Ledger(4).latencies).toHaveLength(0);
+});
+
 test("a missing message, one that came twice and one that nobody published are told", () => {
   const ledger = new Ledger(3);
   ledger.take(stamps(0, 0, 1, 7));

@@ -6,15 +6,20 @@ export class Ledger {
   readonly #seen: Uint8Array;
   readonly #lastOfGroup: Int32Array;
   readonly #latencies: Float64Array | undefined;
+  readonly #timedFrom: number;
+  #timed = 0;
   #distinct = 0;
   #doubles = 0;
   #strangers = 0;
   #outOfOrder = 0;
 
-  constructor(messages: number, options: { groups?: number; timed?: boolean } = {}) {
+  /** @param options.timedFrom - The first message whose latency counts; without it, none does. */
+  constructor(messages: number, options: { groups?: number; timedFrom?: number } = {}) {
     this.#seen = new Uint8Array(messages);
     this.#lastOfGroup = new Int32Array(options.groups ?? 0).fill(-1);
-    this.#latencies = options.timed === true ? new Float64Array(messages) : undefined;
+    this.#timedFrom = options.timedFrom ?? messages;
+    this.#latencies =
+      options.timedFrom === undefined ? undefined : new Float64Array(messages - options.timedFrom);
   }
 
   take(stamps: readonly Stamp[]): void {
@@ -28,8 +33,9 @@ export class Ledger {
 
   #first(n: number, latency: number): void {
     this.#seen[n] = 1;
-    if (this.#latencies !== undefined) this.#latencies[this.#distinct] = latency;
     this.#distinct += 1;
+    if (this.#latencies !== undefined && n >= this.#timedFrom)
+      this.#latencies[this.#timed++] = latency;
     const groups = this.#lastOfGroup.length;
     if (groups === 0) return;
     if (n < (this.#lastOfGroup[n % groups] ?? 0)) this.#outOfOrder += 1;
@@ -46,7 +52,7 @@ export class Ledger {
 
   /** From publish to receive, in microseconds, in no order. */
   get latencies(): Float64Array {
-    return this.#latencies?.subarray(0, this.#distinct) ?? new Float64Array();
+    return this.#latencies?.subarray(0, this.#timed) ?? new Float64Array();
   }
 
   /** What is wrong with it, in words; undefined when every message came exactly once, in order where order is promised. */

@@ -238,4 +238,29 @@ describe("at the same instant", () => {
     await slices.letGo();
     expect(await acknowledging).toEqual(["ok", "ok", "ok"]);
   });
+
+  test("an acknowledge waits for no claim that takes long", async () => {
+    const { queue, messages } = await received(3);
+    const other = await broker.newQueue();
+    const claims = await holdClaims(broker.sql);
+    const receiving = client.receive(other);
+    await untilBlocked(broker.sql);
+    expect(await client.acknowledge(queue, messages.slice(0, 1))).toEqual(["ok"]);
+    expect(await client.acknowledge(queue, messages.slice(1))).toEqual(["ok", "ok"]);
+    await claims.letGo();
+    expect(await receiving).toEqual([]);
+  });
+
+  test("an acknowledge of messages that were hidden for longer shares a statement with others", async () => {
+    const { queue, messages } = await received(10);
+    await client.hide(queue, messages.slice(0, 4), 600);
+    const [some, others, none] = await Promise.all([
+      client.acknowledge(queue, messages.slice(0, 6)),
+      client.acknowledge(queue, messages.slice(6)),
+      client.receive(queue),
+    ]);
+    expect([...some, ...others]).toEqual(messages.map(() => "ok"));
+    expect(none).toEqual([]);
+    expect(await broker.counts(queue)).toEqual({ visible: 0, inFlight: 0, delayed: 0 });
+  });
 });

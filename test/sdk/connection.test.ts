@@ -42,6 +42,14 @@ describe.each([
     expect(onRetry.mock.calls.map(([, attempt]) => attempt as number)).toEqual([1, 2]);
   });
 
+  test("what HTTP does not allow is refused at once, and never sent", async () => {
+    await using server = await scriptedServer(ok);
+    const connection = connect({ url: server.url, headers: { tenant: "a\r\nb" } });
+    const code = fetch === undefined ? "invalid_request" : "network";
+    await expect(connection.request({ ...get, retry: false })).rejects.toMatchObject({ code });
+    expect(server.seen).toEqual([]);
+  });
+
   test("a call that is given up before it could be sent never is", async () => {
     await using server = await scriptedServer(ok, ok);
     const connection = connect({ url: server.url });

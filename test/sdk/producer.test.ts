@@ -5,6 +5,7 @@ import type { ReceivedMessage } from "@sluice/consumer";
 import { PublishError, createProducer } from "@sluice/producer";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { faultyProxy } from "./faulty-proxy.ts";
+import { refusal, scriptedServer } from "./scripted-server.ts";
 import { startSluice, unique } from "./sluice.ts";
 import type { Sluice } from "./sluice.ts";
 
@@ -228,6 +229,23 @@ test("a message for which the server refuses a shared call fails alone, and the 
   ]);
   const received = await drain(numbers, 3);
   expect(received.map(({ payload }) => payload)).toEqual([1, 3, 4]);
+});
+
+test("who waits behind a call that is repeated is told about when it is, and not after repeats of his own", async () => {
+  await using server = await scriptedServer(refusal(503, "unavailable"));
+  const retry = { baseDelayMs: 1, maxDelayMs: 1, budgetMs: 300 };
+  await using producer = createProducer(connect({ url: server.url, retry }), {
+    batching: { maxMessages: 1 },
+  });
+  const outcomes = await Promise.allSettled(
+    ["first", "second", "third"].map((text) => producer.send(queue("away"), text)),
+  );
+  for (const outcome of outcomes)
+    expect(outcome).toMatchObject({ reason: { code: "unavailable" } });
+  const attempts = (text: string) => server.seen.filter(({ body }) => body.includes(text)).length;
+  expect(attempts("second")).toBeGreaterThan(0);
+  expect(attempts("third")).toBeGreaterThan(0);
+  expect(attempts("second") + attempts("third")).toBeLessThan(attempts("first") / 2);
 });
 
 test("a missing queue is told to each send of a shared call", async () => {

@@ -39,6 +39,8 @@ export interface ApiRequest {
   readonly waitMs?: number;
   /** How long an attempt may take, instead of the connection's `timeoutMs`. */
   readonly timeoutMs?: number | undefined;
+  /** How long the call has waited already, in milliseconds, out of the time in which it is repeated. Default 0. */
+  readonly waitedMs?: number;
   /**
    * Whether the call may be repeated. Default: true, but a POST without an idempotency key is repeated only when the connection
    * was refused: then nobody has read it.
@@ -91,7 +93,7 @@ export class Connection {
    */
   async request(request: ApiRequest): Promise<unknown> {
     const policy = this.#retry;
-    const started = performance.now();
+    const started = performance.now() - (request.waitedMs ?? 0);
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#attempt(request);
@@ -139,6 +141,11 @@ export class Connection {
         });
       }
       if (givenUp === "aborted") throw aborted(label, signal);
+      if (invalid.has(codeOf(cause))) {
+        throw new SluiceError("invalid_request", `${label} cannot be sent: ${reason(cause)}`, {
+          cause,
+        });
+      }
       throw new SluiceError("network", `${label} at ${this.url} failed: ${reason(cause)}`, {
         cause,
       });
@@ -188,6 +195,8 @@ function mayRepeat({ method, retry, idempotencyKey }: ApiRequest, { cause }: Slu
 }
 
 const refused = "ECONNREFUSED";
+/** What undici says of a path or a header that HTTP does not allow. */
+const invalid = new Set<unknown>(["UND_ERR_INVALID_ARG", "UND_ERR_NOT_SUPPORTED"]);
 
 function aborted(label: string, signal: AbortSignal | undefined): SluiceError {
   return new SluiceError("aborted", `${label} was given up by the caller.`, {

@@ -19,6 +19,8 @@ export interface BatchingOptions {
 
 interface Waiting {
   readonly entry: string;
+  /** By the clock of `performance`. */
+  readonly since: number;
   readonly resolve: (message: PublishedMessage) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -51,7 +53,8 @@ export class Batching {
 
   add(destination: Destination<never>, entry: string): Promise<PublishedMessage> {
     return new Promise((resolve, reject) => {
-      this.#coalescer(destination).add({ entry, resolve, reject }, this.#closing);
+      const since = performance.now();
+      this.#coalescer(destination).add({ entry, since, resolve, reject }, this.#closing);
     });
   }
 
@@ -65,39 +68,63 @@ export class Batching {
     const path = messagesPath(destination);
     let coalescer = this.#byDestination.get(path);
     if (coalescer === undefined) {
-      coalescer = new Coalescer({
+      const made = new Coalescer<Waiting>({
         maxItems: this.#maxItems,
         lingerMs: this.#lingerMs,
-        send: (waiting) => this.#send(destination, waiting),
+        send: async (waiting) => {
+          await this.#send(destination, waiting);
+          // A program may have any number of destinations.
+          if (made.size === 0) this.#byDestination.delete(path);
+        },
       });
+      coalescer = made;
       this.#byDestination.set(path, coalescer);
     }
     return coalescer;
   }
 
-  async #send(destination: Destination<never>, waiting: readonly Waiting[]): Promise<void> {
+  /** Never rejects. Returns the error that a later call would meet as well, if there was one. */
+  async #send(
+    destination: Destination<never>,
+    waiting: readonly Waiting[],
+  ): Promise<SluiceError | undefined> {
     try {
       const entries = waiting.map(({ entry }) => entry);
-      const { results, failure } = await write(this.#connection, destination, {
-        entries,
-        call: {},
-      });
-      const alone: Waiting[] = [];
+      // Whoever waits behind a call that is being repeated is told no later than by a call of its own.
+      const waitedMs = performance.now() - (waiting[0]?.since ?? 0);
+      const call = { entries, call: {}, waitedMs };
+      const { results, failure } = await write(this.#connection, destination, call);
+      const again: Waiting[] = [];
       for (const [index, one] of waiting.entries()) {
         const result = results[index];
         if (result?.messageId !== undefined) one.resolve(result);
         else if (failure !== undefined && mayBeAnothers(failure) && waiting.length > 1)
-          alone.push(one);
+          again.push(one);
         else one.reject(result?.error ?? noResult());
       }
-      for (const one of alone) await this.#send(destination, [one]);
+      if (again.length > 0) return await this.#sendHalves(destination, again);
+      return failure?.retryable ? failure : undefined;
     } catch (error) {
       for (const { reject } of waiting) reject(error);
+      return undefined;
     }
+  }
+
+  /** One after the other, to keep the order; the message for which they were refused is alone in the end. */
+  async #sendHalves(
+    destination: Destination<never>,
+    waiting: readonly Waiting[],
+  ): Promise<SluiceError | undefined> {
+    const half = Math.ceil(waiting.length / 2);
+    const second = waiting.slice(half);
+    const failure = await this.#send(destination, waiting.slice(0, half));
+    if (failure === undefined) return await this.#send(destination, second);
+    for (const { reject } of second) reject(failure);
+    return failure;
   }
 }
 
-/** Whether a merged call can have been refused as a whole for a single one of its messages: then each is told by a call of its own. */
+/** Whether a merged call can have been refused as a whole for some of its messages, or for being so many: then others may pass. */
 function mayBeAnothers({ code }: SluiceError): boolean {
   return code === "invalid_request" || code === "malformed_json" || code === "request_too_large";
 }

@@ -24,7 +24,11 @@ export interface Written {
 export async function write(
   connection: Connection,
   destination: Destination<never>,
-  { entries, call }: { entries: readonly string[]; call: CallOptions },
+  {
+    entries,
+    call,
+    waitedMs = 0,
+  }: { entries: readonly string[]; call: CallOptions; waitedMs?: number },
 ): Promise<Written> {
   const path = messagesPath(destination);
   const key = call.idempotencyKey === undefined ? randomKey() : checkedKey(call.idempotencyKey);
@@ -38,6 +42,7 @@ export async function write(
         // The same key on every attempt of this call: a repeat of one that was stored stores nothing.
         idempotencyKey: index === 0 ? key : `${key}.${index}`,
         signal: call.signal,
+        waitedMs,
       });
       const size = chunk.to - chunk.from;
       for (const result of listOf<WireResult>(answer, "results", size)) results.push(read(result));

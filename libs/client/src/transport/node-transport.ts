@@ -1,59 +1,77 @@
 import type { Answer } from "../answer.ts";
-import { fetchTransport } from "./fetch-transport.ts";
 import type { Transport, TransportRequest } from "./transport.ts";
 
 /**
- * Calls by undici, the HTTP client that Node's `fetch` is made of; undefined where this is not Node.
+ * Calls by undici, the HTTP client that Node's `fetch` is made of; undefined where this is not Node, or undici is not there.
  *
  * What a small call costs the process, in µs of CPU with 32 under way on Node 20: 18 by undici's `dispatch`, 29 by `node:http`, 229 by
  * `fetch`. Under the load of `npm run bench -- small` a receive of ten costs the consumer 205 µs instead of 255 with `node:http`.
  *
- * It begins to load as the connection is made, by itself, so that a program for browsers never sees it. Only its pool is asked for: all of undici takes 50 ms
- * to load, that 18.
+ * It is asked for at run time and not imported, so that this package needs neither Node's types nor a bundler's special treatment:
+ * a bundle that runs without `node_modules` calls by `fetch`.
  */
 export function nodeTransport(url: string): Transport | undefined {
-  if (!isNode()) return undefined;
+  const Pool = poolClass();
+  if (Pool === undefined) return undefined;
   const { origin, pathname } = new URL(url);
   const prefix = pathname.replace(/\/+$/, "");
-  let pool: Pool | undefined;
-  const loading = poolOf(origin);
-  // Told to each call.
-  loading.catch(() => {});
-  return async (path, request) => {
-    const attempt = new Attempt(request);
-    pool ??= await loading;
-    // Left out by a bundler.
-    if (pool === undefined) return fetchTransport(url)(path, request);
-    return attempt.make(pool, prefix + path);
-  };
-}
-
-/** One an origin for all connections of a process: as many sockets as calls are under way, kept for the next ones. */
-const pools = new Map<string, Pool>();
-
-/** Undefined where a bundler left undici out. */
-async function poolOf(origin: string): Promise<Pool | undefined> {
-  // @ts-expect-error -- It has no types of its own: what is used of it is declared below.
-  const { default: Pool } = (await import("undici/lib/dispatcher/pool.js")) as Undici;
-  if (Pool === undefined) return undefined;
   let pool = pools.get(origin);
   if (pool === undefined) {
     pool = new Pool(origin, options);
     pools.set(origin, pool);
   }
-  return pool;
+  const known = pool;
+  return async (path, request) => new Attempt(request).make(known, prefix + path);
 }
+
+/** One an origin for all connections of a process: as many sockets as calls are under way, kept for the next ones. */
+const pools = new Map<string, Pool>();
 
 const options = {
   connections: null,
   // Each call has its socket for itself: a long poll would keep those behind it waiting.
   pipelining: 1,
-  // How long an idle socket is kept, unless the server says less: a request on its way as the server lets go of its socket is lost.
+  // How long an idle socket is kept, whatever longer the server allows: a request on its way as it lets go of its socket is lost.
   keepAliveTimeout: 4_000,
+  keepAliveMaxTimeout: 4_000,
   // The connection has limits of its own, which know how long a long poll waits.
+  connectTimeout: 0,
   headersTimeout: 0,
   bodyTimeout: 0,
 };
+
+let found: PoolClass | null | undefined;
+
+/** Only the pool is asked for: all of undici takes 50 ms to load, that 18. */
+function poolClass(): PoolClass | undefined {
+  if (found === undefined) {
+    try {
+      found = load() ?? null;
+    } catch {
+      found = null;
+    }
+  }
+  return found ?? undefined;
+}
+
+function load(): PoolClass | undefined {
+  const { process } = globalThis as { process?: NodeProcess };
+  // Others that pass for Node have a `fetch` that is the native way there.
+  if (process?.versions?.["bun"] || process?.versions?.["deno"]) return undefined;
+  const module = process?.getBuiltinModule?.("node:module") as NodeModule | undefined;
+  return module?.createRequire(import.meta.url)("undici/lib/dispatcher/pool.js") as
+    PoolClass | undefined;
+}
+
+interface NodeProcess {
+  versions?: Record<string, string | undefined>;
+  /** Node 20.16 and 22.3. */
+  getBuiltinModule?: (name: string) => unknown;
+}
+
+interface NodeModule {
+  createRequire: (url: string) => (name: string) => unknown;
+}
 
 /** One exchange, which may be given up at any time: before its socket is there it has not been sent, and then it never is. */
 class Attempt implements Handler {
@@ -119,17 +137,8 @@ function textOf(chunks: readonly NodeBuffer[]): string {
   return chunks.map((chunk) => decoder.decode(chunk, { stream: true })).join("") + decoder.decode();
 }
 
-/** Others that pass for Node have a `fetch` that is the native way there. */
-function isNode(): boolean {
-  const { process } = globalThis as { process?: { versions?: Record<string, string | undefined> } };
-  const versions = process?.versions;
-  return versions?.["node"] !== undefined && !versions["bun"] && !versions["deno"];
-}
-
 /** What is used of undici. */
-interface Undici {
-  default?: new (origin: string, options: object) => Pool;
-}
+type PoolClass = new (origin: string, options: object) => Pool;
 
 interface Pool {
   dispatch(request: object, handler: Handler): void;

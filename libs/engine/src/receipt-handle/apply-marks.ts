@@ -25,28 +25,21 @@ const MAX_ROUNDS = 8;
  *
  * Nearly always the first, exact lookup does it all. What it leaves is either held in a part whose deadline its holder
  * moved, or was changed by another statement at that very moment, or is no longer held at all.
- *
- * @param first - What an exact lookup of all marks has done already.
  */
 export async function applyMarks(
   marks: readonly SliceMark[],
   statement: MarkStatement,
-  first?: readonly AppliedMark[],
 ): Promise<bigint[]> {
   const all = marks.map((mark): Progress => ({ mark, done: 0n }));
-  let applied = first;
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
     let collided = false;
     for (const lookup of ["exact", "moved"] as const) {
       const left = all.filter(isUnfinished);
       if (left.length === 0) return all.map(({ done }) => done);
-      const rows =
-        applied ??
-        (await statement(
-          left.map(({ mark, done }) => ({ ...mark, mask: mark.mask & ~done })),
-          lookup,
-        ));
-      applied = undefined;
+      const rows = await statement(
+        left.map(({ mark, done }) => ({ ...mark, mask: mark.mask & ~done })),
+        lookup,
+      );
       for (const row of rows) {
         const progress = left[row.position - 1];
         if (progress && row.applied) progress.done |= BigInt(row.done);

@@ -5,7 +5,7 @@ import { bodiesOf } from "./client.ts";
 import { last, pagesOf } from "./explain.ts";
 import { grouped, one } from "./fifo.ts";
 import { holdWith, until, type Held } from "./interleaving.ts";
-import { connectTraced, type Statement } from "./statements.ts";
+import { connectTraced, isLookAhead, type Statement } from "./statements.ts";
 
 const broker = await Broker.start({ engines: 0, dispatchers: 0 });
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -79,10 +79,7 @@ describe("while a transaction keeps every dead group where it is", () => {
     const queue = await broker.newQueue({ fifo: true });
     await leaveDeadGroups(queue);
     await client.receive(queue, { wait: 2 });
-    const statement = last(
-      api.statements.filter(({ parameters }) => parameters.includes("{NULL}")),
-      "waited_for",
-    );
+    const statement = last(api.statements.filter(isLookAhead), "waited_for");
     expect(await pagesOf(api.sql, statement)).toBeLessThan(DEAD / 50);
   });
 

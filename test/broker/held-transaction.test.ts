@@ -4,7 +4,7 @@ import { Broker } from "./broker.ts";
 import { bodiesOf } from "./client.ts";
 import { last, pagesOf } from "./explain.ts";
 import { holdWith, until, type Held } from "./interleaving.ts";
-import { connectTraced, type Statement } from "./statements.ts";
+import { connectTraced, isLookAhead, type Statement } from "./statements.ts";
 
 const broker = await Broker.start({ engines: 0, dispatchers: 0 });
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -94,10 +94,7 @@ describe("while a transaction keeps every dead slice where it is", () => {
     const queue = await broker.newQueue();
     await leaveDeadSlices(queue);
     await client.receive(queue, { wait: 2 });
-    const statement = last(
-      api.statements.filter(({ parameters }) => parameters.includes("{NULL}")),
-      "waited_for",
-    );
+    const statement = last(api.statements.filter(isLookAhead), "waited_for");
     expect(await pagesOf(api.sql, statement)).toBeLessThan(DEAD / 50);
   });
 

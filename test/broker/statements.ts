@@ -61,3 +61,8 @@ export function claimsOf(statements: readonly Statement[], queueId: string): num
     return queueIds?.includes(queueId) ?? parameters.includes(queueId);
   }).length;
 }
+
+/** Whether it is the look of a waiting room at what will soon be visible, in however many queues: it has no end. */
+export function isLookAhead({ parameters }: Statement): boolean {
+  return parameters.some((parameter) => /^\{NULL(,NULL)*\}$/.test(String(parameter)));
+}

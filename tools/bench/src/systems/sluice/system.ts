@@ -18,7 +18,7 @@ export const sluice: System = {
 export const sluiceUnbatched: System = {
   name: "sluice-unbatched",
   title: "Sluice, unbatched",
-  settings: `${sluice.settings}; each publish is an HTTP call of its own (batching: false)`,
+  settings: "the same, but each publish is an HTTP call of its own (batching: false)",
   start: async (options) => {
     const running = await sluice.start(options);
     return { ...running, address: { ...running.address, batching: "off" } };

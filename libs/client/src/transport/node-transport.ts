@@ -15,13 +15,9 @@ export function nodeTransport(url: string): Transport | undefined {
   if (Pool === undefined) return undefined;
   const { origin, pathname } = new URL(url);
   const prefix = pathname.replace(/\/+$/, "");
-  let pool = pools.get(origin);
-  if (pool === undefined) {
-    pool = new Pool(origin, options);
-    pools.set(origin, pool);
-  }
-  const known = pool;
-  return async (path, request) => new Attempt(request).make(known, prefix + path);
+  const pool = pools.get(origin) ?? new Pool(origin, options);
+  pools.set(origin, pool);
+  return async (path, request) => new Attempt(request).make(pool, prefix + path);
 }
 
 /** One an origin for all connections of a process: as many sockets as calls are under way, kept for the next ones. */
@@ -98,8 +94,7 @@ class Attempt implements Handler {
     return new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
-      if (this.#givenUp === undefined) pool.dispatch({ path, method, headers, body }, this);
-      else reject(this.#givenUp);
+      pool.dispatch({ path, method, headers, body }, this);
     });
   }
 

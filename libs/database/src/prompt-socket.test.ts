@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { createTestDatabase } from "@sluice/stack/testing";
 import { afterAll, expect, inject, test, vi } from "vitest";
@@ -136,4 +137,15 @@ test("a connection that is idle, or works for less than the limit, is kept", asy
   await new Promise((resolve) => setTimeout(resolve, 1_000));
   expect(await pid()).toBe(before);
   await database.close();
+});
+
+test("what Postgres says as it ends a connection is told to whoever asked, and not to whoever asks next", async () => {
+  await using database = connectDatabase({ url: testDatabase.url, pool: 1 });
+  const { sql } = database;
+  await sql`SELECT 1`;
+  const ended = sql`SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(10)`;
+  await expect(ended).rejects.toThrow("terminating connection due to administrator command");
+  // What is asked before the end of the connection is known fails with it.
+  for (let turn = 0; turn < 4; turn += 1) await setImmediate();
+  expect(await sql`SELECT 1 AS one`).toEqual([{ one: 1 }]);
 });

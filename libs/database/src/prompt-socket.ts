@@ -50,6 +50,9 @@ export function promptSockets(silenceMs: number): (address: Address) => Socket {
  *   due stays up: after the next connect nothing small is ever flushed, until 5 s later the attempt times out and the next one
  *   begins in the same way. So the startup message is a large one, and what is left over before it is not sent.
  *
+ * - When Postgres says why it ends the connection, the driver waits for the end of that answer, which does not come, and then takes it for
+ *   the answer to the first query after the next connect. So it is told with the end.
+ *
  * So the end of a connection comes in an order of our own, whichever way it ended: an `error`, which rejects what was under
  * way; time for what follows from that to be written to the dead socket; once more an `error`, which rejects that as
  * well; and in the same instant the `close`.
@@ -62,6 +65,8 @@ class PromptSocket extends Socket {
   #spoken = false;
   readonly #watch: SilenceWatch;
   readonly #conversation = new Conversation(this);
+  /** Why Postgres ends it. */
+  #farewell: string | undefined;
 
   constructor(watch: SilenceWatch) {
     super();
@@ -74,7 +79,10 @@ class PromptSocket extends Socket {
     if (this.#ended) return false;
     this.#ended = true;
     this.#watch.remove(this.#conversation);
-    const error = event === "error" ? args[0] : connectionClosed();
+    const error =
+      event === "error" && this.#farewell === undefined
+        ? args[0]
+        : connectionClosed(this.#farewell);
     const reject = () => this.listenerCount("error") > 0 && super.emit("error", error);
     const heard = reject();
     // The driver writes small things in an immediate; the second one comes after those that follow from the error.
@@ -102,15 +110,18 @@ class PromptSocket extends Socket {
 
   // Not a listener: the driver removes all there are when it changes to TLS.
   override push(chunk: Buffer | null, encoding?: BufferEncoding): boolean {
-    if (chunk !== null && this.#conversation.heard(chunk)) this.#watch.answered();
-    return super.push(chunk, encoding);
+    if (chunk === null) return super.push(chunk, encoding);
+    if (this.#conversation.heard(chunk)) this.#watch.answered();
+    const farewell = this.#conversation.findFarewell(chunk);
+    if (farewell === undefined) return super.push(chunk, encoding);
+    this.#farewell = farewell.says;
+    return super.push(chunk.subarray(0, farewell.at), encoding);
   }
 }
 
-function connectionClosed(): Error {
-  return Object.assign(new Error("the connection to Postgres was closed"), {
-    code: "CONNECTION_CLOSED",
-  });
+function connectionClosed(why = ""): Error {
+  const message = "the connection to Postgres was closed" + (why === "" ? "" : `: ${why}`);
+  return Object.assign(new Error(message), { code: "CONNECTION_CLOSED" });
 }
 
 /** The first thing on a connection is the startup message; what comes before it was meant for the last connection. */

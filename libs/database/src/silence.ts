@@ -15,11 +15,16 @@ export class MessageCounter {
 
   /** How many messages of these types begin in the chunk. */
   count(chunk: Buffer): number {
+    return this.find(chunk).length;
+  }
+
+  /** Where in the chunk messages of these types begin; negative where their header began before it. */
+  find(chunk: Buffer): number[] {
     const bytes = this.#header.length === 0 ? chunk : Buffer.concat([this.#header, chunk]);
-    let found = 0;
+    const found: number[] = [];
     let at = this.#rest;
     while (at + HEADER <= bytes.length) {
-      if (this.#types.includes(bytes[at] ?? 0)) found += 1;
+      if (this.#types.includes(bytes[at] ?? 0)) found.push(at - this.#header.length);
       at += 1 + bytes.readUInt32BE(at + 1);
     }
     this.#rest = Math.max(0, at - bytes.length);
@@ -29,6 +34,8 @@ export class MessageCounter {
 }
 
 const HEADER = 5;
+/** The fields of an error that say how severe it is, in English always. */
+const FATAL = ["VFATAL", "VPANIC"];
 const NOTHING = Buffer.alloc(0);
 
 /** One connection, as far as its silence goes; times by the clock of this process in ms. */
@@ -37,6 +44,8 @@ export class Conversation {
   /** Sync and Query ask for an answer that ends with ReadyForQuery. */
   readonly #asked = new MessageCounter("SQ");
   readonly #answered = new MessageCounter("Z");
+  readonly #errors = new MessageCounter("E");
+  #isStarted = false;
   #open = 0;
   /** Since when nothing was heard: the first write after what was heard last. */
   #writtenAt = -Infinity;
@@ -64,9 +73,22 @@ export class Conversation {
     this.#heardAt = performance.now();
     if (this.#isOpaque) return false;
     const answered = this.#answered.count(chunk);
+    this.#isStarted ||= answered > 0;
     // The first ReadyForQuery ends the start of the connection, which is no statement.
     this.#open = Math.max(0, this.#open - answered);
     return answered > 0;
+  }
+
+  /**
+   * Where in a chunk Postgres says why it ends a connection, which it does after that, and what it says; undefined where it does not.
+   * What it says of an attempt to connect is not meant.
+   */
+  findFarewell(chunk: Buffer): { at: number; says: string } | undefined {
+    const at = this.#isOpaque ? undefined : this.#errors.find(chunk).at(-1);
+    if (at === undefined || at < 0 || !this.#isStarted) return undefined;
+    const fields = chunk.toString("utf8", at + HEADER).split("\0");
+    if (!fields.some((field) => FATAL.includes(field))) return undefined;
+    return { at, says: fields.find((field) => field.startsWith("M"))?.slice(1) ?? "" };
   }
 
   /** For how long something that was asked has had no answer; 0 when nothing is. */

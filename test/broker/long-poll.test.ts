@@ -89,6 +89,16 @@ describe("a waiting receive is answered as soon as", () => {
     }
   });
 
+  test("one of the process that sends has taken all that it takes of them, by the commit of the send", async () => {
+    const queue = await broker.newQueue();
+    await otherProcess.receive(queue);
+    const there = otherProcess.receive(queue, { wait: 20, maxMessages: 10 });
+    const here = await parked(queue);
+    await client.send(queue, numbered(15));
+    const messages = await Promise.all([here.messages, there]);
+    expect(messages.map(({ length }) => length)).toEqual([10, 5]);
+  });
+
   test("a publish was fanned out", async () => {
     const queue = await broker.newQueue();
     const topic = await broker.newTopic([queue]);

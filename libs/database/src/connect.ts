@@ -15,7 +15,7 @@ export type ControlPlane = PostgresJsDatabase<typeof schema>;
 export interface Database extends AsyncDisposable {
   /** The hot path: reviewed statements whose plans are fixed. Arrays go in as literals, ids come out as strings. */
   readonly sql: Sql;
-  /** One connection of the hot path that gives up a lock after 50 ms, for statements that others wait for. */
+  /** One connection of the hot path that gives up a lock after 50 ms, for statements that others wait for; see inOneCommit. */
   readonly impatient: Sql;
   /** The control plane: topics, queues, subscriptions through Drizzle, on connections of its own. */
   readonly control: ControlPlane;
@@ -50,6 +50,8 @@ export interface DatabaseOptions {
 const STATEMENT_TIMEOUT = 20;
 /** Of the impatient connection, in ms; a deadlock takes Postgres a second to find. */
 const LOCK_TIMEOUT = 50;
+/** How long it waits in a transaction for a process that was stopped in the middle of one, in ms: others may wait for its locks. */
+const IDLE_IN_TRANSACTION_TIMEOUT = 5_000;
 const MAINTENANCE_TIMEOUT = 120;
 /** How long the answer to a statement that was ended may be on its way, in seconds. */
 const GRACE = 20;
@@ -87,7 +89,11 @@ export function connectDatabase({
     statement_timeout: STATEMENT_TIMEOUT,
   };
   const hot = open(pool, hotSettings);
-  const impatient = open(1, { ...hotSettings, lock_timeout: LOCK_TIMEOUT });
+  const impatient = open(1, {
+    ...hotSettings,
+    lock_timeout: LOCK_TIMEOUT,
+    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT,
+  });
   // Drizzle replaces the parsers of the client it is given, so it gets one of its own.
   const controlClient = open(2, {
     ...writing,

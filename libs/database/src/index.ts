@@ -10,6 +10,8 @@ export type {
 } from "./connect.ts";
 export { classifyFailure, isLockNotAvailable } from "./failure.ts";
 export type { DatabaseFailure } from "./failure.ts";
+export { inOneCommit } from "./one-commit.ts";
+export type { Statement } from "./one-commit.ts";
 export { numbers, texts } from "./literals.ts";
 export { migrate, UnsuitableDatabaseError } from "./migrate.ts";
 export * as schema from "./schema/index.ts";

@@ -20,7 +20,7 @@ import { Publisher } from "./publish/publish.ts";
 import { Queues, type Queue } from "./queues/queues.ts";
 import { ReceiptHandles } from "./receipt-handle/receipt-handle.ts";
 import { Payloads } from "./receive/payloads.ts";
-import { Rounds } from "./receive/rounds.ts";
+import { Rounds } from "./rounds/rounds.ts";
 import { Receiver } from "./receive/receive.ts";
 import { sharedSecret } from "./receipt-handle/shared-secret.ts";
 import { Sender } from "./send/send.ts";
@@ -122,8 +122,14 @@ export class Engine implements AsyncDisposable {
     this.#tracer = new Tracer(database);
     const batchIds = new BatchIds(sql);
     this.handles = new ReceiptHandles(secret);
+    const rounds = new Rounds({
+      sql,
+      impatient: database.impatient,
+      ask: (queueIds) => this.receiver.ask(queueIds),
+    });
     this.publisher = new Publisher({
       sql,
+      rounds,
       bus,
       payloads,
       batchIds,
@@ -133,13 +139,13 @@ export class Engine implements AsyncDisposable {
     });
     this.sender = new Sender({
       sql,
+      rounds,
       bus,
       payloads,
       batchIds,
       observer,
       queues: this.queueDirectory,
     });
-    const rounds = new Rounds({ sql, impatient: database.impatient });
     this.receiver = new Receiver({
       sql,
       rounds,

@@ -10,7 +10,7 @@ import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
 import type { MarkedReceipt } from "../receipt-handle/read-handles.ts";
 import { markSlices, type SliceMark } from "../receipt-handle/slice-marks.ts";
 import { bitCount } from "../message/bits.ts";
-import { MAX_ROUND_MARKS, MAX_WAITING_MARKS, type Rounds } from "../receive/rounds.ts";
+import { MAX_ROUND_MARKS, MAX_WAITING_MARKS, type Rounds } from "../rounds/rounds.ts";
 import { GroupCommit } from "../write/group-commit.ts";
 import { acknowledgeFifo } from "./acknowledge-fifo.ts";
 import { writeTogether } from "./write-together.ts";

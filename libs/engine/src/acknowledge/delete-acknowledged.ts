@@ -11,14 +11,14 @@ import { recordEvents } from "../trace/record-events.ts";
  * happens here. So are the bits: part of them may have been split off meanwhile, and servers older than November 2025
  * (without "Add missing EPQ recheck for TID Scan") do not notice that the row they waited for is not the one they found.
  */
-export async function deleteAcknowledged(
+export function deleteAcknowledged(
   sql: Sql,
   marks: readonly SliceMark[],
   lookup: Lookup,
 ): Promise<AppliedMark[]> {
-  return await sql<AppliedMark[]>`
+  return sql<AppliedMark[]>`
     WITH ${deletingAcknowledged(sql, marks, lookup)}
-    SELECT position::int, done, row IN (SELECT row FROM applied) AS applied FROM found`;
+    SELECT position::int, done, row IN (SELECT row FROM applied) AS applied FROM found`.execute();
 }
 
 /** SQL: the parts of a statement that do it: of each row `found` they tell whether it was `applied`. */

@@ -15,8 +15,8 @@ export interface Published {
   waiting: string[];
   /** Messages times the queues they went to. */
   deliveries: number;
-  /** Queues that have new slices. */
-  queueIds: string[];
+  /** Queues that have new slices, by topic. */
+  queuesOf: Map<string, string[]>;
 }
 
 /**
@@ -31,14 +31,14 @@ export interface Published {
  *
  * @param directQueues - Most subscriptions of a topic that is fanned out here; 0 leaves all to the dispatchers.
  */
-export async function insertPublished(
+export function insertPublished(
   sql: Sql,
   batches: NewBatch[],
   keys: IdempotencyKey[],
   directQueues: number,
 ): Promise<Published> {
   const groups = batches.map(groupArrays);
-  const rows = await sql<PublishedRow[]>`
+  return sql<PublishedRow[]>`
     WITH input AS MATERIALIZED (
       SELECT i.account, i.topic_id, i.message_count, i.payload,
              i.id, clock_timestamp() AS sent_at, nullif(i.group_ids, '')::text[] AS group_ids,
@@ -76,11 +76,12 @@ export async function insertPublished(
       -- Two processes that write the same keys wait for each other, never in a circle.
       ORDER BY k.account, k.key
     )
-    SELECT id AS stored, NULL::bigint AS waiting, NULL::bigint AS queue_id, 0 AS count FROM input
+    SELECT 'stored' AS kind, id, NULL::bigint AS queue_id, 0 AS count FROM input
     UNION ALL
-    SELECT NULL, batch_id, NULL, 0 FROM awaiting_fan_out
-    ${directQueues > 0 ? delivered(sql) : nothing(sql)}`;
-  return publishedOf(rows);
+    SELECT 'waiting', batch_id, NULL, 0 FROM awaiting_fan_out
+    ${directQueues > 0 ? delivered(sql) : nothing(sql)}`
+    .execute()
+    .then(publishedOf);
 }
 
 /** SQL: the fan-out of those batches of `input` that need no dispatcher, `taken`. */
@@ -103,26 +104,30 @@ function deliverDirectly(sql: Sql, directQueues: number): Fragment {
 }
 
 const notTaken = constant((sql) => sql`WHERE id NOT IN (SELECT batch_id FROM taken)`);
-const delivered = constant((sql) => sql`UNION ALL SELECT NULL, NULL, queue_id, count FROM counted`);
+/** SQL: how many messages of each topic went to each queue. */
+const delivered = constant(
+  (sql) => sql`
+    UNION ALL
+    SELECT 'delivered', topic_id, queue_id, sum(bit_count(bits::bit(64)))::int FROM targets WHERE bits > 0 GROUP BY topic_id, queue_id`,
+);
 const nothing = constant((sql) => sql``);
 
-/** One of the three ids is there. */
-interface PublishedRow {
-  stored: string | null;
-  waiting: string | null;
-  queue_id: string | null;
-  count: number;
-}
+type PublishedRow =
+  | { kind: "stored" | "waiting"; id: string; queue_id: null; count: 0 }
+  | { kind: "delivered"; id: string; queue_id: string; count: number };
 
 function publishedOf(rows: readonly PublishedRow[]): Published {
-  const published: Published = { stored: [], waiting: [], deliveries: 0, queueIds: [] };
-  for (const { stored, waiting, queue_id, count } of rows) {
-    if (stored !== null) published.stored.push(stored);
-    else if (waiting !== null) published.waiting.push(waiting);
-    else if (queue_id !== null) {
-      published.queueIds.push(queue_id);
-      published.deliveries += count;
+  const published: Published = { stored: [], waiting: [], deliveries: 0, queuesOf: new Map() };
+  const { queuesOf } = published;
+  for (const { kind, id, queue_id, count } of rows) {
+    if (kind !== "delivered") {
+      published[kind].push(id);
+      continue;
     }
+    published.deliveries += count;
+    const queues = queuesOf.get(id);
+    if (queues) queues.push(queue_id);
+    else queuesOf.set(id, [queue_id]);
   }
   return published;
 }

@@ -1,5 +1,6 @@
 import type { Bus } from "@sluice/bus";
 import type { Sql } from "@sluice/database";
+import { LRUCache } from "lru-cache";
 
 import type { Directory } from "../directory/directory.ts";
 import { topicNotFound, type EntryError } from "../errors.ts";
@@ -7,9 +8,10 @@ import { acceptMessages, resultsOf, type MessageInput } from "../message/accept-
 import { fifoMessage } from "../message/fifo-message.ts";
 import type { Observer } from "../observer.ts";
 import type { Payloads } from "../receive/payloads.ts";
+import { without, type Rounds } from "../rounds/rounds.ts";
 import type { Topic } from "../topics/topics.ts";
 import type { BatchIds } from "../write/batch-ids.ts";
-import { BatchWriter, type BatchWriterOptions } from "../write/batch-writer.ts";
+import { BatchWriter, lengthOf, type BatchWriterOptions } from "../write/batch-writer.ts";
 import type { StoredMessage } from "../write/stored-call.ts";
 import { insertPublished } from "./insert-published.ts";
 import { insertPublishedFifo } from "./insert-published-fifo.ts";
@@ -24,6 +26,9 @@ export interface WriteOptions {
 /** What became of one message of a call. */
 export type WriteResult = StoredMessage | { error: EntryError };
 
+/** Topics whose queues are remembered. */
+const MAX_TOPICS = 10_000;
+
 /** Publishes to topics: stores the messages, answers after the commit, and tells the queues or the dispatchers of them. */
 export class Publisher {
   readonly #topics: Directory<Topic>;
@@ -31,9 +36,12 @@ export class Publisher {
   /** Of FIFO topics: a round of them waits for the locks of its topics. */
   readonly #fifoWriter: BatchWriter;
   readonly #observer: Observer;
+  /** Where the last publish of a topic went that fanned itself out: receives that wait for these queues may wait for the next one. */
+  readonly #queuesOf = new LRUCache<string, readonly string[]>({ max: MAX_TOPICS });
 
   constructor(options: {
     sql: Sql;
+    rounds: Rounds;
     bus: Bus;
     payloads: Payloads;
     batchIds: BatchIds;
@@ -42,7 +50,7 @@ export class Publisher {
     /** Most subscriptions of a topic without filters that its publishes fan out themselves. */
     directQueues: number;
   }) {
-    const { sql, bus, payloads, batchIds, topics, observer, directQueues } = options;
+    const { sql, rounds, bus, payloads, batchIds, topics, observer, directQueues } = options;
     this.#topics = topics;
     this.#observer = observer;
     const common: Omit<BatchWriterOptions, "insert"> = {
@@ -55,14 +63,21 @@ export class Publisher {
     this.#writer = new BatchWriter({
       ...common,
       insert: async (batches, keys) => {
-        const published = await insertPublished(sql, batches, keys, directQueues);
-        const { stored, waiting, queueIds, deliveries } = published;
+        const { result, emptied } = await rounds.store({
+          queueIds: [
+            ...new Set(batches.flatMap(({ targetId }) => this.#queuesOf.get(targetId) ?? [])),
+          ],
+          length: lengthOf(batches),
+          statement: (hot) => insertPublished(hot, batches, keys, directQueues),
+        });
+        const { stored, waiting, queuesOf, deliveries } = result;
+        for (const [topicId, queueIds] of queuesOf) this.#queuesOf.set(topicId, queueIds);
         return {
           stored,
           announce: () => {
             if (waiting.length > 0) bus.announceBatches(waiting);
-            if (queueIds.length === 0) return;
-            bus.signalQueues(queueIds);
+            if (queuesOf.size === 0) return;
+            bus.signalQueues(without([...queuesOf.values()].flat(), emptied));
             observer.fannedOut(stored.length - waiting.length, deliveries);
           },
         };

@@ -91,8 +91,8 @@ export const LOOK_AHEAD = 2_000;
  * @returns What was claimed for each, in order.
  */
 export async function claim(sql: Sql, requests: readonly ClaimRequest[]): Promise<Claim[]> {
-  const rows = await select(sql, requests, { visible: oldestSlices(sql) });
-  return byRequest(requests, rows.filter(isOfClaim), false);
+  const { claims } = await claimAndAcknowledge(sql, requests, []);
+  return claims;
 }
 
 /**
@@ -101,16 +101,15 @@ export async function claim(sql: Sql, requests: readonly ClaimRequest[]): Promis
  * A message that is acknowledged late, and visible again, may be claimed by this very statement. Its row is then changed once, by
  * whichever part comes to it first, and the other leaves it: Postgres skips a row that its own statement has changed.
  */
-export async function claimAndAcknowledge(
+export function claimAndAcknowledge(
   sql: Sql,
   requests: readonly ClaimRequest[],
   marks: readonly SliceMark[],
 ): Promise<{ claims: Claim[]; applied: AppliedMark[] }> {
-  const rows = await select(sql, requests, { visible: oldestSlices(sql), marks });
-  return {
+  return select(sql, requests, { visible: oldestSlices(sql), marks }).then((rows) => ({
     claims: byRequest(requests, rows.filter(isOfClaim), false),
     applied: rows.filter((row) => !isOfClaim(row)).map(appliedMark),
-  };
+  }));
 }
 
 /** The same for one queue, and only for tenants that are not noisy, and for messages without one; see quietSlices. */
@@ -130,13 +129,14 @@ interface Parts {
   marks?: readonly SliceMark[];
 }
 
-async function select(
+function select(
   sql: Sql,
   requests: readonly ClaimRequest[],
-  { visible, quiet = false, marks }: Parts,
+  { visible, quiet = false, marks = [] }: Parts,
 ): Promise<(ClaimRow | SummaryRow | AcknowledgedRow)[]> {
   const timeouts = requests.map(({ visibilityTimeout }) => visibilityTimeout ?? "NULL");
-  return await sql<(ClaimRow | SummaryRow | AcknowledgedRow)[]>`
+  const acknowledges = marks.length > 0;
+  return sql<(ClaimRow | SummaryRow | AcknowledgedRow)[]>`
     WITH RECURSIVE queue AS MATERIALIZED (
       SELECT q.id, q.account, r.max, r.slices, q.paused, q.retention, q.dead_letter_queue_id, clock_timestamp() AS now,
              clock_timestamp() - make_interval(secs => q.retention) AS expired, nextval('lease_ids') AS lease,
@@ -207,7 +207,7 @@ async function select(
       RETURNING *
     ), claimed AS (
       SELECT * FROM whole UNION ALL SELECT * FROM part
-    )${marks ? sql`, ${deletingAcknowledged(sql, marks, "exact")}` : nothingMore(sql)}
+    )${acknowledges ? sql`, ${deletingAcknowledged(sql, marks, "exact")}` : nothingMore(sql)}
     SELECT queue_id, batch_id, pending, lease, receive_count, source_queue_id, failure_reason, group_id, envelope,
            extract(epoch FROM visible_at)::float8 * 1000 AS visible_at, extract(epoch FROM sent_at)::float8 * 1000 AS sent_at,
            extract(epoch FROM first_received_at)::float8 * 1000 AS first_received_at,
@@ -219,7 +219,7 @@ async function select(
            extract(epoch FROM ${quiet ? noSlice(sql) : firstSlice(sql)})::float8 * 1000,
            extract(epoch FROM now)::float8 * 1000, NULL, NULL
     FROM queue LEFT JOIN dead_counted dead ON dead.source_queue_id = queue.id WHERE NOT paused
-    ${marks ? acknowledgedRows(sql) : nothingMore(sql)}`;
+    ${acknowledges ? acknowledgedRows(sql) : nothingMore(sql)}`.execute();
 }
 
 function byRequest(

@@ -13,10 +13,10 @@ import {
 } from "./claim.ts";
 import { countInFlight, countInFlightFifo } from "./count-in-flight.ts";
 import { InFlight, MAX_IN_FLIGHT } from "./in-flight.ts";
-import { KnownEmpty } from "./known-empty.ts";
+import { KnownEmpty, type Look } from "./known-empty.ts";
 import { messagesIn, takeGroups, takeMessages } from "./hand-out.ts";
 import { ScanFloor } from "./scan-floor.ts";
-import type { Rounds } from "./rounds.ts";
+import type { Rounds } from "../rounds/rounds.ts";
 
 /** A receive that waits for messages of one queue. */
 export interface Waiter {
@@ -76,6 +76,8 @@ export class QueueClaimer {
   /** The group after which to go on looking for quiet tenants, and from when on that is worth it. */
   #quiet = { after: "", from: 0 };
   #lastAskedAt = performance.now();
+  /** When the last statement that claims began. */
+  #look: Look = { at: -Infinity, signals: 0 };
 
   constructor(options: QueueClaimerOptions) {
     this.#options = options;
@@ -146,10 +148,16 @@ export class QueueClaimer {
   /** The queue may have visible messages: every parked waiter asks again, and so will those whose claim is under way. */
   signal(): void {
     this.knownEmpty.signal();
-    if (this.#parked.size === 0) return;
+    this.ask();
+  }
+
+  /** Every parked waiter asks again; false where there is none. */
+  ask(): boolean {
+    if (this.#parked.size === 0) return false;
     this.#hungry.push(...this.#parked);
     this.#parked.clear();
     this.#start();
+    return true;
   }
 
   /** Answers with nothing whoever is parked; whoever is hungry gets one more claim, but waits no longer. */
@@ -187,7 +195,7 @@ export class QueueClaimer {
         MAX_CLAIM,
         group.reduce((sum, waiter) => sum + waiter.max, 0),
       );
-      const look = this.knownEmpty.look();
+      this.#look = this.knownEmpty.look();
       try {
         const {
           slices: claimed,
@@ -200,8 +208,8 @@ export class QueueClaimer {
           : await this.#claim(wanted, group[0]?.visibilityTimeout);
         if (dueIn !== undefined) this.#options.due(dueIn);
         // A FIFO queue at its limit in flight has nothing either, but not for long.
-        else if (this.#leftNothing(claimed, tookAll)) this.knownEmpty.sawNothing(look);
-        const signalled = this.knownEmpty.signalledSince(look);
+        else if (this.#leftNothing(claimed, tookAll)) this.knownEmpty.sawNothing(this.#look);
+        const signalled = this.knownEmpty.signalledSince(this.#look);
         this.#distribute(claimed, group, (waiter) => more || (signalled && waiter.parked));
         // Nothing was there for these, so there is nothing for the others that asked before the claim either.
         if (claimed.length === 0 && !signalled) this.#distribute([], asking, () => false);
@@ -336,7 +344,11 @@ export class QueueClaimer {
     const { sql, rounds } = this.#options;
     const { quiet } = request;
     try {
-      const found = await (quiet ? claimQuiet(sql, { ...request, quiet }) : rounds.claim(request));
+      const found = await (quiet
+        ? claimQuiet(sql, { ...request, quiet })
+        : rounds.claim(request, () => {
+            this.#look = this.knownEmpty.look();
+          }));
       if (found.deadLetters) this.#options.deadLettered(found.deadLetters);
       const messages = messagesIn(found.slices);
       if (messages > 0) {

@@ -13,7 +13,7 @@ import { moveDeadlines } from "../visibility/change-visibility.ts";
 import type { ClaimedSlice } from "./claim.ts";
 import type { GoneSignal } from "./gone-signal.ts";
 import type { Payloads } from "./payloads.ts";
-import type { Rounds } from "./rounds.ts";
+import type { Rounds } from "../rounds/rounds.ts";
 import { bitCount, bitsOf } from "../message/bits.ts";
 import { WaitingRoom } from "./waiting-room.ts";
 
@@ -138,6 +138,11 @@ export class Receiver {
   /** These queues may have visible messages. */
   signal(queueIds: readonly string[]): void {
     this.#room.signal(queueIds);
+  }
+
+  /** Has receives that wait for messages of these queues, by id, claim now; false where there are none. */
+  ask(queueIds: readonly string[]): boolean {
+    return this.#room.ask(queueIds);
   }
 
   signalAll(): void {

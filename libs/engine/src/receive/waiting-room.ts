@@ -4,7 +4,7 @@ import { queueNotFound } from "../errors.ts";
 import { LOOK_AHEAD, type ClaimedSlice } from "./claim.ts";
 import { nextVisible } from "./find-visible.ts";
 import type { GoneSignal } from "./gone-signal.ts";
-import type { Rounds } from "./rounds.ts";
+import type { Rounds } from "../rounds/rounds.ts";
 import { StragglerSearch } from "./straggler-search.ts";
 import { QueueClaimer, type Waiter } from "./queue-claimer.ts";
 
@@ -98,6 +98,11 @@ export class WaitingRoom {
   /** These queues may have visible messages. */
   signal(queueIds: readonly string[]): void {
     for (const id of queueIds) this.#claimers.get(id)?.signal();
+  }
+
+  /** These queues are about to have visible messages: whoever waits for one of them claims now. False where nobody does. */
+  ask(queueIds: readonly string[]): boolean {
+    return queueIds.map((id) => this.#claimers.get(id)?.ask()).includes(true);
   }
 
   signalAll(): void {

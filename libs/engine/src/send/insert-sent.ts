@@ -11,7 +11,7 @@ import { partsOf } from "../write/parts.ts";
  * A batch gets one slice for each delay and group among its messages; the queue's own delay is read here, so that a change of it
  * counts from its commit.
  */
-export async function insertSent(
+export function insertSent(
   sql: Sql,
   batches: NewBatch[],
   keys: IdempotencyKey[],
@@ -19,7 +19,7 @@ export async function insertSent(
   const slices = batches.flatMap((batch, index) =>
     partsOf(batch).map((part) => ({ position: index + 1, ...part })),
   );
-  const stored = await sql<{ id: string }[]>`
+  return sql<{ id: string }[]>`
     WITH input AS MATERIALIZED (
       SELECT i.position::int, i.account, i.queue_id, i.message_count, i.payload, q.delay AS queue_delay, q.has_tenants,
              i.id, clock_timestamp() AS sent_at
@@ -73,8 +73,9 @@ export async function insertSent(
       -- Two processes that write the same keys wait for each other, never in a circle.
       ORDER BY k.account, k.key
     )
-    SELECT id FROM input`;
-  return stored.map(({ id }) => id);
+    SELECT id FROM input`
+    .execute()
+    .then((stored) => stored.map(({ id }) => id));
 }
 
 const sentEvents = constant((sql) =>

@@ -9,9 +9,15 @@ import type { WriteOptions, WriteResult } from "../publish/publish.ts";
 import type { Queue } from "../queues/queues.ts";
 import type { Payloads } from "../receive/payloads.ts";
 import type { BatchIds } from "../write/batch-ids.ts";
-import { BatchWriter, type BatchWriterOptions, type NewBatch } from "../write/batch-writer.ts";
+import {
+  BatchWriter,
+  lengthOf,
+  targetsOf,
+  type BatchWriterOptions,
+} from "../write/batch-writer.ts";
 import { fifoMessage } from "../message/fifo-message.ts";
 import { insertFifo } from "./insert-fifo.ts";
+import { without, type Rounds } from "../rounds/rounds.ts";
 import { insertSent } from "./insert-sent.ts";
 
 /** Sends straight to a queue: batch and deliveries in one transaction, answered after its commit. */
@@ -24,13 +30,14 @@ export class Sender {
 
   constructor(options: {
     sql: Sql;
+    rounds: Rounds;
     bus: Bus;
     payloads: Payloads;
     batchIds: BatchIds;
     queues: Directory<Queue>;
     observer: Observer;
   }) {
-    const { sql, bus, payloads, batchIds, queues, observer } = options;
+    const { sql, rounds, bus, payloads, batchIds, queues, observer } = options;
     this.#queues = queues;
     this.#observer = observer;
     const common: Omit<BatchWriterOptions, "insert"> = {
@@ -40,21 +47,30 @@ export class Sender {
       batchIds,
       notFound: (name) => queueNotFound(name),
     };
-    const announcing = (batches: readonly NewBatch[]) => () => {
-      bus.signalQueues([...new Set(batches.map((batch) => batch.targetId))]);
-    };
     this.#writer = new BatchWriter({
       ...common,
-      insert: async (batches, keys) => ({
-        stored: await insertSent(sql, batches, keys),
-        announce: announcing(batches),
-      }),
+      insert: async (batches, keys) => {
+        const queueIds = targetsOf(batches);
+        const { result: stored, emptied } = await rounds.store({
+          queueIds,
+          length: lengthOf(batches),
+          statement: (hot) => insertSent(hot, batches, keys),
+        });
+        return {
+          stored,
+          announce: () => {
+            bus.signalQueues(without(queueIds, emptied));
+          },
+        };
+      },
     });
     this.#fifoWriter = new BatchWriter({
       ...common,
       insert: async (batches, keys) => ({
         stored: await insertFifo(sql, batches, keys),
-        announce: announcing(batches),
+        announce: () => {
+          bus.signalQueues(targetsOf(batches));
+        },
       }),
     });
   }

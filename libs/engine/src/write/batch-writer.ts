@@ -129,6 +129,8 @@ export class BatchWriter {
   async #writeOnce(requests: WriteRequest[], outcomes: Outcomes): Promise<WriteRequest[]> {
     try {
       const { batches, calls } = await this.#place(requests);
+      // By the time that anybody can receive them they are at hand.
+      for (const { id, lines } of batches) this.#options.payloads.put(id, lines);
       failpoint("write.before-commit");
       const { stored, announce } = await this.#options.insert(batches, keysOf(calls));
       failpoint("write.committed");
@@ -204,8 +206,6 @@ export class BatchWriter {
     outcomes: Outcomes,
   ): void {
     const found = new Set(stored.map((batch) => batch.targetId));
-    for (const { id, lines } of stored) this.#options.payloads.put(id, lines);
-    // By now the payloads are at hand for the receives that this wakes.
     if (stored.length > 0) announce();
     for (const [request, call] of calls) {
       outcomes.set(
@@ -249,6 +249,16 @@ interface KnownKey {
   target_id: string;
   message_count: number;
   stored_call: string;
+}
+
+/** How much is stored, in characters. */
+export function lengthOf(batches: readonly NewBatch[]): number {
+  return batches.reduce((sum, { lines }) => lines.reduce((of, line) => of + line.length, sum), 0);
+}
+
+/** The topics or queues of batches. */
+export function targetsOf(batches: readonly NewBatch[]): string[] {
+  return [...new Set(batches.map(({ targetId }) => targetId))];
 }
 
 function partByKey(requests: WriteRequest[]): { first: WriteRequest[]; repeated: WriteRequest[] } {

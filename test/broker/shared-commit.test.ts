@@ -1,0 +1,125 @@
+import { afterAll, beforeEach, describe, expect, test } from "vitest";
+
+import { ACCOUNT, Broker } from "./broker.ts";
+import { bodiesOf } from "./client.ts";
+import { holdWith, until, untilBlocked } from "./interleaving.ts";
+
+const broker = await Broker.start({ dispatchers: 0, directQueues: 3 });
+afterAll(() => broker[Symbol.asyncDispose]());
+const client = broker.client();
+
+let queue: string;
+let topic: string;
+beforeEach(async () => {
+  queue = await broker.newQueue();
+  topic = await broker.newTopic([queue]);
+  // Where a topic goes is known from what went there.
+  await client.publish(topic, ["first"]);
+  await client.finish(queue);
+});
+
+/** A receive of ten that waits at a process which knows that there is nothing. */
+async function parked() {
+  await client.receive(queue, { wait: 0 });
+  const messages = client.receive(queue, { wait: 20, maxMessages: 10 });
+  await until(() => Promise.resolve(broker.engine.receiver.isWaitedFor(ACCOUNT, queue)));
+  // A promise that is returned would be awaited.
+  return { messages };
+}
+
+/** The transactions that stored the messages of the queue, and those that claimed them. */
+async function transactions() {
+  const [row] = await broker.sql`
+    SELECT array_agg(DISTINCT b.xmin::text) AS stored, array_agg(DISTINCT s.xmin::text) AS claimed
+    FROM slices s JOIN batches b ON b.id = s.batch_id WHERE s.queue_id = ${await broker.idOf(queue)}`;
+  return row as { stored: string[]; claimed: string[] };
+}
+
+describe("a receive that waits has messages by the commit that stores them", () => {
+  test("of a publish", async () => {
+    const { messages } = await parked();
+    await client.publish(topic, ["m"]);
+    expect(bodiesOf(await messages)).toEqual(["m"]);
+    const { stored, claimed } = await transactions();
+    expect(claimed).toEqual(stored);
+  });
+
+  test("of a send", async () => {
+    const { messages } = await parked();
+    await client.send(queue, ["m"]);
+    expect(bodiesOf(await messages)).toEqual(["m"]);
+    const { stored, claimed } = await transactions();
+    expect(claimed).toEqual(stored);
+  });
+
+  test("together with what another receive acknowledges", async () => {
+    await client.send(queue, ["before"]);
+    const held = await client.receive(queue, { wait: 0 });
+    const { messages } = await parked();
+    const [, outcomes] = await Promise.all([
+      client.publish(topic, ["m"]),
+      client.acknowledge(queue, held),
+    ]);
+    expect(outcomes).toEqual(["ok"]);
+    const received = await messages;
+    expect(bodiesOf(received)).toEqual(["m"]);
+    await client.acknowledge(queue, received);
+    expect(await broker.counts(queue)).toEqual({ visible: 0, inFlight: 0, delayed: 0 });
+  });
+});
+
+describe("a paused or delaying queue", () => {
+  test.each([{ paused: true }, { delay: 900 }])(
+    "%j keeps them from whoever waits",
+    async (settings) => {
+      const { messages } = await parked();
+      await broker.engine.queues.update(ACCOUNT, queue, settings);
+      await client.publish(topic, ["kept"]);
+      await broker.engine.queues.update(ACCOUNT, queue, { paused: false, delay: 0 });
+      await client.publish(topic, ["m"]);
+      const bodies = bodiesOf(await messages);
+      if (settings.delay) expect(bodies).toEqual(["m"]);
+      else expect(bodies).toContain("kept");
+    },
+  );
+});
+
+describe("a receive that waits goes on waiting", () => {
+  test("when a publish turns out to be a repeat", async () => {
+    const ids = await client.publish(topic, ["once"], "key");
+    await client.finish(queue);
+    const { messages } = await parked();
+    expect(await client.publish(topic, ["once"], "key")).toEqual(ids);
+    expect(broker.engine.receiver.isWaitedFor(ACCOUNT, queue)).toBe(true);
+    await client.publish(topic, ["m"]);
+    expect(bodiesOf(await messages)).toEqual(["m"]);
+  });
+
+  test("when Postgres refuses what is published, and is acknowledged with it all the same", async () => {
+    await client.send(queue, ["before"]);
+    const held = await client.receive(queue, { wait: 0 });
+    const { messages } = await parked();
+    const [refused, outcomes] = await Promise.allSettled([
+      client.publish(topic, ["\u0000"]),
+      client.acknowledge(queue, held),
+    ]);
+    expect(refused.status).toBe("rejected");
+    expect(outcomes).toMatchObject({ value: ["ok"] });
+    await client.publish(topic, ["m"]);
+    expect(bodiesOf(await messages)).toEqual(["m"]);
+  });
+});
+
+test("a publish that waits for a lock holds up neither receives nor acknowledgements", async () => {
+  await client.send(queue, ["before"]);
+  const held = await client.receive(queue, { wait: 0 });
+  const { messages } = await parked();
+  const table = await holdWith(broker.sql, "LOCK TABLE batches IN SHARE MODE");
+  const publishing = client.publish(topic, ["late"]);
+  await untilBlocked(broker.sql);
+  expect(await client.acknowledge(queue, held)).toEqual(["ok"]);
+  expect(await client.receive(queue, { wait: 0 })).toEqual([]);
+  await table.letGo();
+  await publishing;
+  expect(bodiesOf(await messages)).toEqual(["late"]);
+});

@@ -45,7 +45,7 @@ export class Story {
     };
   }
 
-  get history(): History {
+  get history(): History & { calls: Call[] } {
     return { world: this.world, calls: this.calls, wallOffsetMs: 0 };
   }
 

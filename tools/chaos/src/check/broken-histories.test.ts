@@ -411,6 +411,13 @@ describe("the checker finds", () => {
     expect(found(tell())).toContain(name);
   });
 
+  test.each(broken)("%s whichever log is read first: %s", (_, __, tell) => {
+    const story = tell();
+    const inOrder = found(story);
+    story.calls.reverse();
+    expect(found(story)).toEqual(inOrder);
+  });
+
   test("each of them in a history that has nothing else to be said against", () => {
     // What breaks one promise can break another by its nature: these say so.
     const byNature: Partial<Record<AnomalyName, AnomalyName[]>> = {

@@ -138,6 +138,11 @@ describe("the checker has nothing against", () => {
     expect(check(tell().history)).toEqual([]);
   });
 
+  test.each(good)("%s, whichever log is read first", (_, tell) => {
+    const { history } = tell();
+    expect(check({ ...history, calls: history.calls.toReversed() })).toEqual([]);
+  });
+
   test("whatever a broker that keeps its promises does over a network that does not", () => {
     fc.assert(
       fc.property(fc.integer(), (seed) => {

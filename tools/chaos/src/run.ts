@@ -40,7 +40,7 @@ export async function runChaos(options: RunOptions): Promise<ChaosReport> {
     const capabilities = await probeCapabilities(direct[0] ?? "");
     const world = worldFor(capabilities);
     await createWorld(direct[0] ?? "", world);
-    const saved = { world, wallOffsetMs: Date.now() - performanceNow() };
+    const saved = { world, wallOffsetMs: Date.now() - performanceNow(), lateMs: lateMs(options) };
     await writeFile(join(histories.path, "world.json"), JSON.stringify(saved));
     const probe = new RecoveryProbe(direct);
     await probe.create();
@@ -48,14 +48,14 @@ export async function runChaos(options: RunOptions): Promise<ChaosReport> {
     const { urls } = system;
     const clients = new Clients({ urls, folder: histories.path, seed, world, rate: options.rate });
     const outcome = await play({ options, system, clients, probe, world });
-    const anomalies = anomaliesOf({ system, clients, outcome });
+    const others = anomaliesOf({ system, clients, outcome });
     tell("checking the histories");
     const verdict = await judgeApart(histories.path).catch((error: unknown) => {
       histories.keep();
-      for (const { name, what } of anomalies) tell(`${name}: ${what}`);
+      for (const { name, what } of others) tell(`${name}: ${what}`);
       throw error;
     });
-    anomalies.push(...verdict.anomalies);
+    const anomalies = [...others, ...verdict.anomalies];
     if (anomalies.length > 0) histories.keep();
     return reportOf({ options, system, outcome, capabilities, histories, verdict, anomalies });
   } finally {
@@ -218,6 +218,14 @@ function describe({ name, at, lasted, recoveredAfter }: Fault): string {
   const recovered =
     recoveredAfter === undefined ? "not recovered" : `recovered ${recoveredAfter} ms later`;
   return `${at.toFixed(1).padStart(7)} s  ${name}, for ${lasted.toFixed(1)} s; ${recovered}`;
+}
+
+/**
+ * How long after its begin a call can still have its effect. Whoever made it waits for four seconds; two faults at a time hold
+ * it up, and two more when those end just as it gets to the next way. The rest is for slow machines.
+ */
+function lateMs({ longest }: ChaosOptions): number {
+  return 30_000 + 5 * longest * 1_000;
 }
 
 /** CLOCK_MONOTONIC, as the histories have it, in ms. */

@@ -367,6 +367,16 @@ const broken: [AnomalyName, string, () => Story][] = [
         .call("resume", at(4), { queue: "queue" }, null),
   ],
   [
+    "delivered-while-paused",
+    "a paused queue that hands out, long after a resume with an unknown outcome",
+    () =>
+      new Story({}, { lateMs: 60_000 })
+        .call("resume", at(1), { queue: "queue" }, "unknown")
+        .send(at(99), "queue", "a")
+        .call("pause", at(100), { queue: "queue" }, null)
+        .take(at(101), "queue", "a"),
+  ],
+  [
     "fifo-overtaken",
     "the second of a group while the first is in flight",
     () => {

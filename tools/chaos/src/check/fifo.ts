@@ -80,8 +80,8 @@ function checkOvertaking(
   const ends = group.map((member) => earliestEnd(index, member, queue));
   group.forEach((later, position) => {
     const from = Math.max(0, position - WINDOW);
-    for (const [place, earlier] of group.slice(from, position).entries()) {
-      const gone = ends[from + place] as number;
+    for (const [before, earlier] of group.slice(from, position).entries()) {
+      const gone = ends[from + before] as number;
       const overtaken = later.receives.some(
         (receive) =>
           receive.end < gone &&

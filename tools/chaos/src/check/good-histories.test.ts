@@ -85,6 +85,15 @@ const good: [string, () => Story][] = [
         .take(at(4), "queue", "b"),
   ],
   [
+    "a resume with an unknown outcome that is carried out after the next pause",
+    () =>
+      new Story({}, { lateMs: 60_000 })
+        .call("resume", at(50), { queue: "queue" }, "unknown")
+        .send(at(99), "queue", "a")
+        .call("pause", at(100), { queue: "queue" }, null)
+        .take(at(101), "queue", "a"),
+  ],
+  [
     "a slow answer that arrives after the next receive of the same message",
     () => {
       const story = new Story().send(at(1), "queue", "a");

@@ -1,21 +1,20 @@
 import type {
   Call,
   CallOf,
-  Delivered,
   History,
   OperationName,
   QueueOfWorld,
   Sent,
   World,
 } from "../history/history.ts";
-import { silent, type Progress } from "./progress.ts";
 import { Handles } from "./handles.ts";
+import { silent, type Progress } from "./progress.ts";
 import { Receive } from "./receive.ts";
 import { Spans } from "./spans.ts";
 import { Subscription } from "./subscription.ts";
 
-/** With all fields: half a million objects of one shape take a third of the memory. */
-type Complete<Type> = { [Field in keyof Required<Type>]: Required<Type>[Field] | Type[Field] };
+/** With each field, if only as undefined: objects of one shape take a third of the memory. */
+type Complete<Type> = { [Field in keyof Required<Type>]: Type[Field] };
 
 /** A message with everything that is known of how it was sent: all attempts, its repeats too, are one message. */
 export interface Message extends Complete<Sent> {
@@ -54,13 +53,17 @@ export class Indexed {
   /** Receives whose handle another one had brought before. */
   readonly repeatedHandles: ReadonlySet<Receive>;
   readonly #wallOffsetMs: number;
+  readonly #late: number;
   readonly #progress: Progress;
-  /** Without what is arranged above and asked for there. */
+  /** But for publishes, sends, acknowledgements and changes of visibility, of which nothing more than that is asked. */
   readonly #calls = new Map<OperationName, Call[]>();
+  /** What was worked out, once for all messages. */
   readonly #known = new Map<string, unknown>();
 
-  constructor({ world, calls, wallOffsetMs }: History, progress: Progress = silent) {
+  constructor(history: History, progress: Progress = silent) {
+    const { world, calls, wallOffsetMs, lateMs = Infinity } = history;
     this.world = world;
+    this.#late = lateMs * 1e6;
     this.#wallOffsetMs = wallOffsetMs;
     this.#progress = progress;
     for (const queue of world.queues) this.queues.set(queue.name, queue);
@@ -105,6 +108,16 @@ export class Indexed {
       `spans ${operation} ${queue}`,
       () => new Spans(this.effective(operation, queue)),
     );
+  }
+
+  /** The same, those with an unknown outcome only for as long as they can still have their effect. */
+  boundedSpans(operation: OfQueue, queue: string): Spans {
+    return this.#once(`bounded spans ${operation} ${queue}`, () => {
+      const calls = this.effective(operation, queue);
+      return new Spans(
+        calls.map(({ begin, end }) => ({ begin, end: Math.min(end, begin + this.#late) })),
+      );
+    });
   }
 
   /** Receives that nobody knows what they brought: from their begin on, for ever. */

@@ -10,7 +10,7 @@ test("something long tells how far it is, every two seconds", () => {
   );
   progress.begin("counting");
   // Half a second for each look at the clock.
-  for (const _ of progress.through(new Array(40_960).fill(0), 40_960)) now += 500 / 4_096;
+  for (const _ of progress.through(Array.from({ length: 40_960 }), 40_960)) now += 500 / 4_096;
   expect(lines).toEqual(["counting: 40 %", "counting: 80 %"]);
 });
 
@@ -18,6 +18,6 @@ test("something short tells nothing", () => {
   const lines: string[] = [];
   const progress = new Progress((line) => lines.push(line));
   progress.begin("counting");
-  for (const _ of progress.through(new Array(40_960).fill(0), 40_960));
+  for (const _ of progress.through(Array.from({ length: 40_960 }), 40_960));
   expect(lines).toEqual([]);
 });

@@ -24,9 +24,9 @@ export class Spans {
     this.#latest = Float64Array.from(sorted, ({ end }) => (bound = Math.max(bound, end)));
     bound = Infinity;
     this.#earliest = Float64Array.from(
-      sorted.reverse(),
+      sorted.toReversed(),
       ({ end }) => (bound = Math.min(bound, end)),
-    ).reverse();
+    ).toReversed();
   }
 
   /** How many begin before a moment. */

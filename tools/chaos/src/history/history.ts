@@ -117,4 +117,6 @@ export interface History {
   calls: Iterable<Call>;
   /** Wall clock minus monotonic clock, ms: turns times of Postgres into times of the history. */
   wallOffsetMs: number;
+  /** How long after its begin a call with an unknown outcome can still have its effect, ms; not said: for ever. */
+  lateMs?: number;
 }

@@ -1,8 +1,11 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import type { ChaosReport } from "@sluice/chaos";
+import { temporaryFolder } from "@sluice/stack";
 import { expect, test } from "vitest";
 
 const script = fileURLToPath(new URL("../../tools/chaos/dist/main.js", import.meta.url));
@@ -48,6 +51,27 @@ test("no promise is broken while processes, connections and the database die", a
   expect(report.messages.acknowledged).toBeGreaterThan(100);
   expect(report.messages.deliveries).toBeGreaterThan(report.messages.acknowledged);
 }, 300_000);
+
+test("a run whose check dies says so, keeps the histories and tells how to check them again", async () => {
+  await using folder = await temporaryFolder();
+  const histories = join(folder.path, "histories");
+  await mkdir(histories);
+  await writeFile(join(histories, "torn-1.jsonl"), '{"type":"ok","call":1,"at":1}\n');
+  const again = `npm run chaos -- --check ${histories} checks them again.`;
+  const run = ["--seconds", "1", "--nemeses", "none", "--no-fsync", "--keep", histories];
+  const { code, stdout, stderr } = await chaos(...run);
+  expect(code).toBe(1);
+  expect(stderr).toContain("torn-1: call 1 ends without a beginning");
+  expect(stdout).toContain("The check of the histories died (exit code 1)");
+  expect(stdout).toContain(again);
+  expect(await readdir(histories)).toContain("publisher-3.jsonl");
+
+  await rm(join(histories, "torn-1.jsonl"));
+  expect(await chaos("--check", histories)).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining("✓ 0 anomalies") as string,
+  });
+}, 120_000);
 
 test("refuses a command line that it cannot follow", async () => {
   const refused = await chaos("--nemeses", "kill-everything");

@@ -1,11 +1,13 @@
 import { StackError } from "@sluice/stack";
-import { check } from "./check/check.ts";
+import { CheckDied } from "./check/judge-apart.ts";
+import { Progress } from "./check/progress.ts";
+import { judge } from "./check/verdict.ts";
 import { readOptions, usage, UsageError, type ChaosOptions } from "./options.ts";
 import { mutants } from "./mutants/mutants.ts";
 import { tryMutants } from "./mutants/try-mutants.ts";
 import { nemeses } from "./nemeses/nemeses.ts";
-import { printed } from "./report/print.ts";
-import { readHistory, runChaos } from "./run.ts";
+import { printed, printedVerdict } from "./report/print.ts";
+import { runChaos } from "./run.ts";
 
 // At once: connections that the faults have left half open would keep us, and what was written is written.
 process.exit(await main());
@@ -23,14 +25,18 @@ async function main(): Promise<number> {
   const out = options.json ? process.stderr : process.stdout;
   const tell = (line: string) => void out.write(`${line}\n`);
   try {
-    if (options.check !== undefined) return await checkOnly(options.check, tell);
+    if (options.check !== undefined) return await checkOnly(options.check, { ...options, tell });
     if (options.mutants.length > 0)
       return (await tryMutants(options, { tell, signal: interruption.signal })) ? 0 : 1;
     const report = await runChaos({ ...options, tell, signal: interruption.signal });
     for (const line of printed(report)) tell(line);
-    if (options.json) await written(`${JSON.stringify(report, undefined, 2)}\n`);
+    if (options.json) await writeJson(report);
     return report.ok ? 0 : 1;
   } catch (error) {
+    if (error instanceof CheckDied) {
+      tell(error.message);
+      return 1;
+    }
     if (error instanceof StackError) for (const line of error.output) tell(line);
     tell(error instanceof Error ? (error.stack ?? error.message) : String(error));
     return 1;
@@ -48,16 +54,20 @@ function listing(): string {
   ].join("\n");
 }
 
-/** Resolves when a text has gone to stdout, which may be a pipe that is full. */
-function written(text: string): Promise<void> {
+/** Resolves when it has gone to stdout, which may be a pipe that is full. */
+function writeJson(value: unknown): Promise<void> {
+  const text = `${JSON.stringify(value, undefined, 2)}\n`;
   return new Promise((resolve) => process.stdout.write(text, () => resolve()));
 }
 
-async function checkOnly(folder: string, tell: (line: string) => void): Promise<number> {
-  const found = check(await readHistory(folder));
-  for (const { name, what } of found) tell(`${name}: ${what}`);
-  tell(`${found.length} anomalies`);
-  return found.length === 0 ? 0 : 1;
+async function checkOnly(
+  folder: string,
+  { json, tell }: { json: boolean; tell: (line: string) => void },
+): Promise<number> {
+  const verdict = judge(folder, new Progress((line) => void process.stderr.write(`${line}\n`)));
+  if (json) await writeJson(verdict);
+  else for (const line of printedVerdict(verdict)) tell(line);
+  return verdict.anomalies.length === 0 ? 0 : 1;
 }
 
 function optionsOrComplaint(): ChaosOptions | undefined {

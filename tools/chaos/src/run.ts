@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createAdmin, connect as connectClient } from "@sluice/client";
@@ -6,15 +6,16 @@ import { temporaryFolder } from "@sluice/stack";
 import postgres from "postgres";
 import { audit, auditCounts, countRest } from "./audit.ts";
 import type { Anomaly } from "./check/anomaly.ts";
-import { check } from "./check/check.ts";
+import { judgeApart } from "./check/judge-apart.ts";
+import type { Verdict } from "./check/verdict.ts";
 import { Clients } from "./clients/clients.ts";
-import { readCalls } from "./history/log.ts";
-import type { History, World } from "./history/history.ts";
+import { historyFolder, type HistoryFolder } from "./history/folder.ts";
+import type { World } from "./history/history.ts";
 import { strikeUntil, type Fault } from "./nemeses/schedule.ts";
 import type { ChaosOptions } from "./options.ts";
 import { randomFrom, seedOf } from "./random.ts";
 import { RecoveryProbe } from "./recovery.ts";
-import { countFaults, countMessages, countOperations, type ChaosReport } from "./report/report.ts";
+import { countFaults, type ChaosReport } from "./report/report.ts";
 import { System } from "./system/system.ts";
 import { createWorld, probeCapabilities, worldFor, type Capabilities } from "./world.ts";
 
@@ -30,8 +31,7 @@ export interface RunOptions extends ChaosOptions {
 export async function runChaos(options: RunOptions): Promise<ChaosReport> {
   const { seed, tell } = options;
   const folder = await temporaryFolder();
-  const histories = options.keep ?? join(folder.path, "histories");
-  await mkdir(histories, { recursive: true });
+  await using histories = await historyFolder(options.keep);
   const system = new System({ ...options, folder: folder.path });
   try {
     tell(`seed ${seed}, ${options.nemeses.length} nemeses, ${options.seconds} s`);
@@ -40,30 +40,28 @@ export async function runChaos(options: RunOptions): Promise<ChaosReport> {
     const capabilities = await probeCapabilities(direct[0] ?? "");
     const world = worldFor(capabilities);
     await createWorld(direct[0] ?? "", world);
-    const saved = { world, wallOffsetMs: Date.now() - performanceNow() };
-    await writeFile(join(histories, "world.json"), JSON.stringify(saved));
+    const saved = { world, wallOffsetMs: Date.now() - performanceNow(), lateMs: lateMs(options) };
+    await writeFile(join(histories.path, "world.json"), JSON.stringify(saved));
     const probe = new RecoveryProbe(direct);
     await probe.create();
 
     const { urls } = system;
-    const clients = new Clients({ urls, folder: histories, seed, world, rate: options.rate });
+    const clients = new Clients({ urls, folder: histories.path, seed, world, rate: options.rate });
     const outcome = await play({ options, system, clients, probe, world });
-    const history = await readHistory(histories);
-    tell(`checking ${history.calls.length} calls`);
-    return reportOf({ options, system, clients, outcome, history, capabilities });
+    const others = anomaliesOf({ system, clients, outcome });
+    tell("checking the histories");
+    const verdict = await judgeApart(histories.path).catch((error: unknown) => {
+      histories.keep();
+      for (const { name, what } of others) tell(`${name}: ${what}`);
+      throw error;
+    });
+    const anomalies = [...others, ...verdict.anomalies];
+    if (anomalies.length > 0) histories.keep();
+    return reportOf({ options, system, outcome, capabilities, histories, verdict, anomalies });
   } finally {
     await system[Symbol.asyncDispose]();
     await folder[Symbol.asyncDispose]();
   }
-}
-
-/** Reads what a run has left in a folder. */
-export async function readHistory(folder: string): Promise<History> {
-  const saved = JSON.parse(await readFile(join(folder, "world.json"), "utf8")) as Omit<
-    History,
-    "calls"
-  >;
-  return { ...saved, calls: readCalls(folder) };
 }
 
 interface Play {
@@ -160,33 +158,42 @@ function countThrough(url: string): (queue: string) => Promise<number> {
   };
 }
 
-function reportOf({
-  options,
+/** What is wrong beside what the clients saw. */
+function anomaliesOf({
   system,
   clients,
   outcome,
-  history,
-  capabilities,
-}: {
-  options: RunOptions;
-  system: System;
-  clients: Clients;
-  outcome: Outcome;
-  history: History;
-  capabilities: Capabilities;
-}): ChaosReport {
-  const { faults, drainedAfter } = outcome;
-  const anomalies: Anomaly[] = [
+}: Pick<Play, "system" | "clients"> & { outcome: Outcome }): Anomaly[] {
+  return [
     ...outcome.anomalies,
     ...[...system.deaths, ...clients.deaths].map((what) => ({
       name: "process-died" as const,
       what,
     })),
-    ...faults
+    ...outcome.faults
       .filter(({ recoveredAfter }) => recoveredAfter === undefined)
       .map(({ name }) => ({ name: "not-ready" as const, what: `after ${name}` })),
-    ...check(history),
   ];
+}
+
+function reportOf({
+  options,
+  system,
+  outcome,
+  capabilities,
+  histories,
+  verdict,
+  anomalies,
+}: {
+  options: RunOptions;
+  system: System;
+  outcome: Outcome;
+  capabilities: Capabilities;
+  histories: HistoryFolder;
+  verdict: Verdict;
+  anomalies: Anomaly[];
+}): ChaosReport {
+  const { faults, drainedAfter } = outcome;
   const complaints: Record<string, number> = {};
   for (const { kind, event } of system.complaints) {
     const key = `${kind}: ${event}`;
@@ -197,12 +204,13 @@ function reportOf({
     seed: options.seed,
     seconds: options.seconds,
     leftOut: leftOutOf(capabilities),
-    operations: countOperations(history.calls),
-    messages: countMessages(history.calls),
+    operations: verdict.operations,
+    messages: verdict.messages,
     faults: countFaults(faults),
     complaints,
     drainedAfter,
     anomalies,
+    histories: histories.kept ? histories.path : undefined,
   };
 }
 
@@ -210,6 +218,14 @@ function describe({ name, at, lasted, recoveredAfter }: Fault): string {
   const recovered =
     recoveredAfter === undefined ? "not recovered" : `recovered ${recoveredAfter} ms later`;
   return `${at.toFixed(1).padStart(7)} s  ${name}, for ${lasted.toFixed(1)} s; ${recovered}`;
+}
+
+/**
+ * How long after its begin a call can still have its effect. Whoever made it waits for four seconds; two faults at a time hold
+ * it up, and two more when those end just as it gets to the next way. The rest is for slow machines.
+ */
+function lateMs({ longest }: ChaosOptions): number {
+  return 30_000 + 5 * longest * 1_000;
 }
 
 /** CLOCK_MONOTONIC, as the histories have it, in ms. */

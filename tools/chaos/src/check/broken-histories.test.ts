@@ -367,6 +367,16 @@ const broken: [AnomalyName, string, () => Story][] = [
         .call("resume", at(4), { queue: "queue" }, null),
   ],
   [
+    "delivered-while-paused",
+    "a paused queue that hands out, long after a resume with an unknown outcome",
+    () =>
+      new Story({}, { lateMs: 60_000 })
+        .call("resume", at(1), { queue: "queue" }, "unknown")
+        .send(at(99), "queue", "a")
+        .call("pause", at(100), { queue: "queue" }, null)
+        .take(at(101), "queue", "a"),
+  ],
+  [
     "fifo-overtaken",
     "the second of a group while the first is in flight",
     () => {
@@ -409,6 +419,13 @@ const broken: [AnomalyName, string, () => Story][] = [
 describe("the checker finds", () => {
   test.each(broken)("%s: %s", (name, _, tell) => {
     expect(found(tell())).toContain(name);
+  });
+
+  test.each(broken)("%s whichever log is read first: %s", (_, __, tell) => {
+    const story = tell();
+    const inOrder = found(story);
+    story.calls.reverse();
+    expect(found(story)).toEqual(inOrder);
   });
 
   test("each of them in a history that has nothing else to be said against", () => {

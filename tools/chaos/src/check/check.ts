@@ -3,23 +3,24 @@ import type { Anomaly, AnomalyName } from "./anomaly.ts";
 import { checkDeadLetters } from "./dead-letters.ts";
 import { checkFifo } from "./fifo.ts";
 import { Indexed } from "./indexed.ts";
+import { silent, type Progress } from "./progress.ts";
 import { checkStays } from "./receiving.ts";
 import { checkArrivals, checkDeliveries, checkEnds, checkRepeats } from "./sending.ts";
 import { checkAcknowledgements, checkPauses, checkRemovals } from "./settling.ts";
 
 /** One for each promise, or few that belong together. */
-const checks = [
-  checkArrivals,
-  checkEnds,
-  checkDeliveries,
-  checkRepeats,
-  checkStays,
-  checkAcknowledgements,
-  checkRemovals,
-  checkPauses,
-  checkDeadLetters,
-  checkFifo,
-];
+const checks = {
+  arrivals: checkArrivals,
+  ends: checkEnds,
+  deliveries: checkDeliveries,
+  repeats: checkRepeats,
+  stays: checkStays,
+  acknowledgements: checkAcknowledgements,
+  removals: checkRemovals,
+  pauses: checkPauses,
+  "dead letters": checkDeadLetters,
+  "FIFO queues": checkFifo,
+};
 
 /**
  * Everything that a history says against the promises of Sluice.
@@ -27,9 +28,16 @@ const checks = [
  * What is unknown is held to have happened or not, whichever is the better excuse: what is reported is certain.
  */
 export function check(history: History): Anomaly[] {
+  return checkIndexed(new Indexed(history));
+}
+
+/** The same, of a history that is arranged already. */
+export function checkIndexed(index: Indexed, progress: Progress = silent): Anomaly[] {
   const found: Anomaly[] = [];
-  const index = new Indexed(history);
   const report = (name: AnomalyName, what: string) => void found.push({ name, what });
-  for (const one of checks) one(index, report);
+  for (const [what, one] of Object.entries(checks)) {
+    progress.begin(`checking ${what}`);
+    one(index, report);
+  }
   return found;
 }

@@ -1,14 +1,15 @@
 import type { Report } from "./anomaly.ts";
 import { earliestDeadline } from "./receiving.ts";
-import type { Indexed, Receive } from "./indexed.ts";
+import type { Indexed } from "./indexed.ts";
+import type { Receive } from "./receive.ts";
 import type { QueueOfWorld } from "../history/history.ts";
 
 /** I-14, I-15: what fails too often moves, whole and once, and comes back only by a redrive. */
 export function checkDeadLetters(index: Indexed, report: Report): void {
-  for (const queue of index.history.world.queues) {
+  for (const queue of index.world.queues) {
     const { name, maxReceiveCount, deadLetterQueue } = queue;
     if (maxReceiveCount === undefined || deadLetterQueue === undefined) continue;
-    for (const [value, byQueue] of index.receives) {
+    for (const [value, byQueue] of index.received()) {
       const inQueue = byQueue.get(name) ?? [];
       if (inQueue.some(({ count }) => count > maxReceiveCount))
         report("dead-letter-missed", `${value} in ${name}`);
@@ -38,16 +39,12 @@ function checkLetter(
   if (index.messages.get(value)?.target === deadLetterQueue) return;
 
   const before = inQueue.filter(({ begin }) => begin < firstLetter.end);
-  const unseen = index
-    .effective("receive", name)
-    .filter(({ outcome, begin }) => outcome === "unknown" && begin < firstLetter.end).length;
+  const unseen = index.unknownReceives(name).begunBefore(firstLetter.end);
   if (new Set(before.map(({ count }) => count)).size + unseen < maxReceiveCount)
     report("dead-letter-early", `${value} of ${name}: after ${before.length} receives`);
 
-  const redriven = index
-    .effective("redrive", deadLetterQueue)
-    .some(({ end }) => end > (index.messages.get(value)?.begin ?? -Infinity));
-  if (redriven) return;
+  const sent = index.messages.get(value)?.begin ?? -Infinity;
+  if (index.spans("redrive", deadLetterQueue).latestEnd() > sent) return;
   if (inQueue.some(({ begin }) => begin > firstLetter.end))
     report("in-both-queues", `${value} of ${name}`);
   for (const receive of before) {

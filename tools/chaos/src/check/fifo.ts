@@ -1,5 +1,6 @@
 import type { Report } from "./anomaly.ts";
-import type { Indexed, Message, Receive } from "./indexed.ts";
+import { push, type Indexed, type Message } from "./indexed.ts";
+import type { Receive } from "./receive.ts";
 
 /** How far back a message is compared with those before it: further back all are gone, or it shows at those between. */
 const WINDOW = 64;
@@ -8,7 +9,7 @@ const DEDUPLICATION_WINDOW = 300;
 
 /** I-11, I-12, I-13: order in a group, and one message for one deduplication id. */
 export function checkFifo(index: Indexed, report: Report): void {
-  for (const queue of index.history.world.queues) {
+  for (const queue of index.world.queues) {
     if (queue.fifo !== true) continue;
     for (const group of groupsOf(index, queue.name).values()) {
       group.sort((a, b) => (a.sequence < b.sequence ? -1 : 1));
@@ -33,12 +34,12 @@ interface Member {
 
 function groupsOf(index: Indexed, queue: string): Map<string, Member[]> {
   const groups = new Map<string, Member[]>();
-  for (const [value, byQueue] of index.receives) {
+  for (const [value, byQueue] of index.received()) {
     const receives = byQueue.get(queue);
     const message = index.messages.get(value);
     const { sequence, group } = receives?.[0] ?? {};
     if (!receives || !message || sequence === undefined || group === undefined) continue;
-    groups.set(group, [...(groups.get(group) ?? []), { message, sequence, receives }]);
+    push(groups, group, { message, sequence, receives });
   }
   return groups;
 }
@@ -67,9 +68,7 @@ function mayHaveComeBack(
 ): boolean {
   if (deadLetterQueue === undefined) return false;
   const known = Math.min(...receives.map(({ end }) => end));
-  return index
-    .effective("redrive", deadLetterQueue)
-    .some(({ begin, end }) => end > message.begin && begin < known);
+  return index.spans("redrive", deadLetterQueue).latestEnd(known) > message.begin;
 }
 
 function checkOvertaking(
@@ -78,9 +77,11 @@ function checkOvertaking(
   queue: string,
   report: Report,
 ): void {
+  const ends = group.map((member) => earliestEnd(index, member, queue));
   group.forEach((later, position) => {
-    for (const earlier of group.slice(Math.max(0, position - WINDOW), position)) {
-      const gone = earliestEnd(index, earlier, queue);
+    const from = Math.max(0, position - WINDOW);
+    for (const [before, earlier] of group.slice(from, position).entries()) {
+      const gone = ends[from + before] as number;
       const overtaken = later.receives.some(
         (receive) =>
           receive.end < gone &&
@@ -97,19 +98,16 @@ function checkOvertaking(
 /** The earliest moment at which a message can have left the queue. */
 function earliestEnd(index: Indexed, { receives, message }: Member, queue: string): number {
   const acknowledged = receives
-    .flatMap(({ handle }) => index.acknowledgements.get(handle) ?? [])
+    .flatMap(({ acknowledgements }) => acknowledgements)
     .filter(({ outcome }) => outcome !== "refused")
     .map(({ begin }) => begin);
-  const purged = index
-    .effective("purge", queue)
-    .filter(({ end }) => end > message.begin)
-    .map(({ begin }) => begin);
+  const purged = index.spans("purge", queue).earliestBegin(message.begin);
   const { deadLetterQueue } = index.queues.get(queue) ?? {};
   const dead =
     deadLetterQueue !== undefined && index.receivesIn(message.value, [deadLetterQueue]).length > 0
       ? [Math.max(...receives.map(({ begin }) => begin))]
       : [];
-  return Math.min(Infinity, ...acknowledged, ...purged, ...dead);
+  return Math.min(purged, ...acknowledged, ...dead);
 }
 
 function checkAnswers(index: Indexed, queue: string, report: Report): void {
@@ -125,9 +123,9 @@ function checkAnswers(index: Indexed, queue: string, report: Report): void {
 function checkDeduplication(index: Indexed, report: Report): void {
   const byId = new Map<string, Message[]>();
   for (const message of index.messages.values()) {
-    if (message.deduplicationId === undefined || message.ids.size === 0) continue;
+    if (message.deduplicationId === undefined || message.ids.length === 0) continue;
     const key = `${message.kindOfTarget} ${message.target}/${message.deduplicationId}`;
-    byId.set(key, [...(byId.get(key) ?? []), message]);
+    push(byId, key, message);
   }
   for (const [key, messages] of byId) {
     messages.sort((a, b) => a.begin - b.begin);
@@ -135,7 +133,7 @@ function checkDeduplication(index: Indexed, report: Report): void {
       const before = messages[position - 1];
       if (before === undefined) return;
       const inside = message.acknowledged - before.begin < DEDUPLICATION_WINDOW * 1e9;
-      if (inside && ![...message.ids].some((id) => before.ids.has(id)))
+      if (inside && !message.ids.some((id) => before.ids.includes(id)))
         report("deduplication-missed", key);
     });
   }

@@ -1,16 +1,23 @@
 import type {
   Call,
   CallOf,
-  Delivered,
   History,
   OperationName,
   QueueOfWorld,
   Sent,
-  Settled,
+  World,
 } from "../history/history.ts";
+import { Handles } from "./handles.ts";
+import { silent, type Progress } from "./progress.ts";
+import { Receive } from "./receive.ts";
+import { Spans } from "./spans.ts";
+import { Subscription } from "./subscription.ts";
+
+/** With each field, if only as undefined: objects of one shape take a third of the memory. */
+type Complete<Type> = { [Field in keyof Required<Type>]: Type[Field] };
 
 /** A message with everything that is known of how it was sent: all attempts, its repeats too, are one message. */
-export interface Message extends Sent {
+export interface Message extends Complete<Sent> {
   target: string;
   kindOfTarget: "topic" | "queue";
   /** When the first attempt began. */
@@ -19,30 +26,9 @@ export interface Message extends Sent {
   acknowledged: number;
   /** Whether an attempt may have stored it: false when all were refused. */
   possible: boolean;
-  ids: Set<string>;
+  /** Each once. */
+  ids: readonly string[];
   client: string;
-}
-
-/** One message of one receive that was answered. */
-export interface Receive extends Delivered {
-  queue: string;
-  begin: number;
-  end: number;
-  /** Seconds that this receive holds it. */
-  timeout: number;
-  /** The call that brought it, and where in its answer. */
-  call: CallOf<"receive">;
-  position: number;
-}
-
-/** One attempt to acknowledge, or to change the visibility of, one receive. */
-export interface Use {
-  begin: number;
-  end: number;
-  outcome: "ok" | "refused" | "unknown";
-  code: Settled;
-  /** Seconds; of a change of visibility. */
-  timeout: number;
 }
 
 /** Receives of one message in one queue between its arrival there and its end: counts go 1, 2, 3. */
@@ -54,56 +40,130 @@ export interface Stay {
   receives: Receive[];
 }
 
+type OfQueue = "receive" | "purge" | "redrive" | "pause" | "resume" | "cancel";
+
 /** A history, arranged for the checks: each looks things up here and walks the calls no second time. */
 export class Indexed {
-  readonly history: History;
+  readonly world: World;
+  readonly outcomes: Partial<Record<OperationName, Record<Call["outcome"], number>>> = {};
   readonly messages = new Map<string, Message>();
-  readonly byId = new Map<string, Message>();
   readonly queues = new Map<string, QueueOfWorld>();
-  /** Receives of a value, by queue. */
-  readonly receives = new Map<string, Map<string, Receive[]>>();
-  readonly stays: Stay[] = [];
-  readonly byHandle = new Map<string, Receive[]>();
-  readonly acknowledgements = new Map<string, Use[]>();
-  readonly changes = new Map<string, Use[]>();
+  /** Of a value, in whatever queue. */
+  readonly receives = new Map<string, readonly Receive[]>();
+  /** Receives whose handle another one had brought before. */
+  readonly repeatedHandles: ReadonlySet<Receive>;
+  readonly #wallOffsetMs: number;
+  readonly #late: number;
+  readonly #progress: Progress;
+  /** But for publishes, sends, acknowledgements and changes of visibility, of which nothing more than that is asked. */
   readonly #calls = new Map<OperationName, Call[]>();
-  readonly #effective = new Map<string, unknown[]>();
+  /** What was worked out, once for all messages. */
+  readonly #known = new Map<string, unknown>();
 
-  constructor(history: History) {
-    this.history = history;
-    for (const queue of history.world.queues) this.queues.set(queue.name, queue);
-    for (const call of history.calls) {
-      push(this.#calls, call.operation, call);
-      this.#take(call);
+  constructor(history: History, progress: Progress = silent) {
+    const { world, calls, wallOffsetMs, lateMs = Infinity } = history;
+    this.world = world;
+    this.#late = lateMs * 1e6;
+    this.#wallOffsetMs = wallOffsetMs;
+    this.#progress = progress;
+    for (const queue of world.queues) this.queues.set(queue.name, queue);
+    const handles = new Handles();
+    for (const call of calls) {
+      const counts = (this.outcomes[call.operation] ??= { ok: 0, fail: 0, unknown: 0 });
+      counts[call.outcome] += 1;
+      this.#take(call, handles);
     }
-    for (const uses of [...this.acknowledgements.values(), ...this.changes.values()]) {
-      uses.sort((a, b) => a.begin - b.begin);
-    }
-    this.#arrangeStays();
+    this.repeatedHandles = handles.finish();
   }
 
-  calls<Name extends OperationName>(operation: Name): CallOf<Name>[] {
+  /** All messages that somebody meant to send; how far a check has come is told meanwhile. */
+  sent(): Iterable<Message> {
+    return this.#progress.through(this.messages.values(), this.messages.size);
+  }
+
+  /** All values that were received, with their receives by queue; likewise. */
+  *received(): Generator<[string, Map<string, Receive[]>]> {
+    const { receives } = this;
+    for (const [value, all] of this.#progress.through(receives, receives.size))
+      yield [value, grouped(all, ({ queue }) => queue)];
+  }
+
+  calls<Name extends OfQueue | "subscribe" | "unsubscribe">(operation: Name): CallOf<Name>[] {
     return (this.#calls.get(operation) ?? []) as unknown as CallOf<Name>[];
   }
 
   /** Calls on one queue that had, or may have had, their effect. */
-  effective<Name extends "receive" | "purge" | "redrive" | "pause" | "resume" | "cancel">(
-    operation: Name,
-    queue: string,
-  ): CallOf<Name>[] {
-    const key = `${operation}/${queue}`;
-    let found = this.#effective.get(key);
-    if (found === undefined) {
-      const all = this.calls(operation) as CallOf<Name>[];
-      found = all.filter((call) => call.outcome !== "fail" && call.request.queue === queue);
-      this.#effective.set(key, found);
-    }
-    return found as CallOf<Name>[];
+  effective<Name extends OfQueue>(operation: Name, queue: string): CallOf<Name>[] {
+    const byQueue = this.#once(`effective ${operation}`, () => {
+      const all = this.calls(operation) as CallOf<OfQueue>[];
+      const had = all.filter(({ outcome }) => outcome !== "fail");
+      return grouped(had, ({ request }) => request.queue);
+    });
+    return (byQueue.get(queue) ?? []) as CallOf<Name>[];
+  }
+
+  /** The times of the same calls. */
+  spans(operation: OfQueue, queue: string): Spans {
+    return this.#once(
+      `spans ${operation} ${queue}`,
+      () => new Spans(this.effective(operation, queue)),
+    );
+  }
+
+  /** The same, those with an unknown outcome only for as long as they can still have their effect. */
+  boundedSpans(operation: OfQueue, queue: string): Spans {
+    return this.#once(`bounded spans ${operation} ${queue}`, () => {
+      const calls = this.effective(operation, queue);
+      return new Spans(
+        calls.map(({ begin, end }) => ({ begin, end: Math.min(end, begin + this.#late) })),
+      );
+    });
+  }
+
+  /** Receives that nobody knows what they brought: from their begin on, for ever. */
+  unknownReceives(queue: string): Spans {
+    return this.#once(`unknown receives ${queue}`, () => {
+      const all = this.effective("receive", queue);
+      return new Spans(all.filter(({ outcome }) => outcome === "unknown"));
+    });
+  }
+
+  /** Ids of messages that were, or may have been, taken back out of a queue. */
+  cancelled(queue: string): ReadonlySet<string> {
+    return this.#once(
+      `cancelled ${queue}`,
+      () => new Set(this.effective("cancel", queue).map(({ request }) => request.id)),
+    );
+  }
+
+  subscription(topic: string, queue: string): Subscription {
+    return this.#once(`subscription ${topic} ${queue}`, () => {
+      const isIt = ({ request, outcome }: CallOf<"subscribe"> | CallOf<"unsubscribe">) =>
+        request.topic === topic && request.queue === queue && outcome !== "fail";
+      const atFirst = this.world.subscriptions.some(
+        (one) => one.topic === topic && one.queue === queue,
+      );
+      const always = { begin: -Infinity, end: -Infinity, outcome: "ok" as const };
+      const subscribed = this.calls("subscribe").filter(isIt);
+      return new Subscription(
+        atFirst ? [always, ...subscribed] : subscribed,
+        this.calls("unsubscribe").filter(isIt),
+      );
+    });
+  }
+
+  /** The queues that were subscribed to a topic at any time, or may have been. */
+  subscribedQueues(topic: string): string[] {
+    return this.#once(`subscribed ${topic}`, () => {
+      const later = this.calls("subscribe").map(({ request }) => request);
+      const all = [...this.world.subscriptions, ...later].filter((one) => one.topic === topic);
+      return [...new Set(all.map(({ queue }) => queue))];
+    });
   }
 
   /** Turns a time of Postgres into one of the history, to within {@link clockTolerance}. */
   fromDatabase(ms: number): number {
-    return (ms - this.history.wallOffsetMs) * 1e6;
+    return (ms - this.#wallOffsetMs) * 1e6;
   }
 
   /** The queue and the one that its dead letters go to. */
@@ -111,32 +171,45 @@ export class Indexed {
     return queue.deadLetterQueue === undefined ? [queue.name] : [queue.name, queue.deadLetterQueue];
   }
 
-  /** All receives of a value in these queues. */
-  receivesIn(value: string, queues: readonly string[]): Receive[] {
-    const of = this.receives.get(value);
-    return queues.flatMap((queue) => of?.get(queue) ?? []);
+  /** The queues whose dead letters go there. */
+  sources(name: string): QueueOfWorld[] {
+    return this.#once(`sources ${name}`, () =>
+      this.world.queues.filter((queue) => queue.deadLetterQueue === name),
+    );
   }
 
-  #take(call: Call): void {
+  /** All receives of a value in these queues. */
+  receivesIn(value: string, queues: readonly string[]): Receive[] {
+    return (this.receives.get(value) ?? []).filter(({ queue }) => queues.includes(queue));
+  }
+
+  /** The stays that the receives of a value in one queue belong to. */
+  stays(value: string, name: string, all: readonly Receive[]): Stay[] {
+    const queue = this.queues.get(name) ?? { name, visibilityTimeout: 30 };
+    const message = this.messages.get(value);
+    const stays = grouped(all, ({ id, firstAt }) => `${id}/${firstAt}`);
+    return Array.from(stays.values(), (receives) => {
+      receives.sort((a, b) => a.count - b.count || a.end - b.end);
+      return { message, value, queue, receives };
+    });
+  }
+
+  #take(call: Call, handles: Handles): void {
     switch (call.operation) {
       case "publish":
       case "send":
         this.#takeWrite(call);
         break;
-      case "receive":
-        this.#takeReceive(call);
-        break;
       case "acknowledge":
-        call.request.handles.forEach((handle, index) =>
-          push(this.acknowledgements, handle, useOf(call, index, 0)),
-        );
-        break;
       case "visibility":
-        call.request.entries.forEach(({ handle, timeout }, index) =>
-          push(this.changes, handle, useOf(call, index, timeout)),
-        );
+        handles.used(call);
+        break;
+      case "receive":
+        this.#takeReceive(call, handles);
+        push(this.#calls, call.operation, call);
         break;
       default:
+        push(this.#calls, call.operation, call);
     }
   }
 
@@ -150,68 +223,67 @@ export class Indexed {
       if (result === undefined || !("id" in result)) return;
       known.possible = true;
       known.acknowledged = Math.min(known.acknowledged, call.end);
-      known.ids.add(result.id);
-      this.byId.set(result.id, known);
+      if (!known.ids.includes(result.id)) known.ids = [...known.ids, result.id];
     });
   }
 
-  #takeReceive(call: CallOf<"receive">): void {
+  #takeReceive(call: CallOf<"receive">, handles: Handles): void {
     const { queue } = call.request;
     const timeout = call.request.timeout ?? this.queues.get(queue)?.visibilityTimeout ?? 30;
     call.response?.forEach((message, position) => {
-      const { begin, end } = call;
-      const receive = { ...message, queue, begin, end, timeout, call, position };
-      const byQueue = this.receives.get(message.value) ?? new Map<string, Receive[]>();
-      this.receives.set(message.value, byQueue);
-      push(byQueue, queue, receive);
-      push(this.byHandle, message.handle, receive);
+      const receive = new Receive(call, position, { message, timeout });
+      handles.brought(receive);
+      // A list of the size that it needs: one that grows has room for seventeen.
+      const { value } = message;
+      this.receives.set(value, [...(this.receives.get(value) ?? []), receive]);
     });
   }
 
-  #arrangeStays(): void {
-    for (const [value, byQueue] of this.receives) {
-      for (const [name, receives] of byQueue) {
-        const queue = this.queues.get(name) ?? { name, visibilityTimeout: 30 };
-        const stays = new Map<string, Receive[]>();
-        for (const receive of receives) push(stays, `${receive.id}/${receive.firstAt}`, receive);
-        for (const stay of stays.values()) {
-          stay.sort((a, b) => a.count - b.count || a.end - b.end);
-          this.stays.push({ message: this.messages.get(value), value, queue, receives: stay });
-        }
-      }
+  #once<Found>(key: string, find: () => Found): Found {
+    let found = this.#known.get(key) as Found | undefined;
+    if (found === undefined) {
+      found = find();
+      this.#known.set(key, found);
     }
+    return found;
   }
 }
 
 /** Between the two clocks, and for times of Postgres being cut to milliseconds, ns. */
 export const clockTolerance = 25e6;
 
+const none: readonly string[] = [];
+
 function newMessage(sent: Sent, call: CallOf<"publish"> | CallOf<"send">): Message {
   const toTopic = call.operation === "publish";
+  const { value, digest, delay, group, deduplicationId, kind } = sent;
   return {
-    ...sent,
+    value,
+    digest,
+    delay,
+    group,
+    deduplicationId,
+    kind,
     target: toTopic ? call.request.topic : call.request.queue,
     kindOfTarget: toTopic ? "topic" : "queue",
     begin: call.begin,
     acknowledged: Infinity,
     possible: false,
-    ids: new Set(),
+    ids: none,
     client: call.client,
   };
 }
 
-function useOf(
-  call: CallOf<"acknowledge"> | CallOf<"visibility">,
-  index: number,
-  timeout: number,
-): Use {
-  const { begin, end } = call;
-  if (call.outcome === "unknown") return { begin, end, timeout, outcome: "unknown", code: "" };
-  const code = call.response?.[index] ?? "refused";
-  return { begin, end, timeout, code, outcome: code === "ok" ? "ok" : "refused" };
+export function grouped<Value>(
+  values: Iterable<Value>,
+  keyOf: (value: Value) => string,
+): Map<string, Value[]> {
+  const groups = new Map<string, Value[]>();
+  for (const value of values) push(groups, keyOf(value), value);
+  return groups;
 }
 
-function push<Key, Value>(map: Map<Key, Value[]>, key: Key, value: Value): void {
+export function push<Key, Value>(map: Map<Key, Value[]>, key: Key, value: Value): void {
   const list = map.get(key);
   if (list === undefined) map.set(key, [value]);
   else list.push(value);

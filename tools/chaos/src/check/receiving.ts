@@ -1,23 +1,28 @@
 import type { Report } from "./anomaly.ts";
-import { clockTolerance, type Indexed, type Receive, type Stay, type Use } from "./indexed.ts";
+import { clockTolerance, push, type Indexed, type Stay } from "./indexed.ts";
+import type { Receive, Use } from "./receive.ts";
 
 const second = 1e9;
 
 /** I-8, I-10: one holder at a time, and each receive counts one. */
 export function checkStays(index: Indexed, report: Report): void {
-  for (const stay of index.stays) {
-    checkCounts(index, stay, report);
-    checkHolders(index, stay, report);
-    checkDelay(index, stay, report);
-    checkRetention(index, stay, report);
+  for (const [value, byQueue] of index.received()) {
+    for (const [queue, receives] of byQueue) {
+      const stays = index.stays(value, queue, receives);
+      for (const stay of stays) {
+        checkCounts(index, stay, report);
+        checkHolders(index, stay, report);
+        checkDelay(index, stay, report);
+        checkRetention(index, stay, report);
+      }
+      checkReturns(index, stays, report);
+    }
   }
-  checkReturns(index, report);
-  for (const [handle, receives] of index.byHandle) {
-    if (receives.length > 1) report("handle-twice", `${handle} of ${receives[0]?.value}`);
-  }
+  for (const { handle, value } of index.repeatedHandles)
+    report("handle-twice", `${handle} of ${value}`);
 }
 
-function checkCounts(index: Indexed, { receives, queue, value, message }: Stay, report: Report) {
+function checkCounts(index: Indexed, { receives, queue, value }: Stay, report: Report) {
   const where = `${value} in ${queue.name}`;
   let unseen = (receives[0]?.count ?? 1) - 1;
   for (const [position, receive] of receives.entries()) {
@@ -31,11 +36,7 @@ function checkCounts(index: Indexed, { receives, queue, value, message }: Stay, 
   }
   if (unseen === 0) return;
   const last = receives.at(-1) as Receive;
-  const from = message?.begin ?? -Infinity;
-  const possible = index
-    .effective("receive", queue.name)
-    .filter((call) => call.outcome === "unknown" && call.begin < last.end && call.end > from);
-  if (possible.length < unseen)
+  if (index.unknownReceives(queue.name).begunBefore(last.end) < unseen)
     report("count-jump", `${where}: ${unseen} receives that nobody made before ${last.count}`);
 }
 
@@ -62,7 +63,7 @@ export function earliestDeadline(index: Indexed, receive: Receive, until: number
     sent,
     receive.count === 1 ? index.fromDatabase(receive.firstAt) - clockTolerance : -Infinity,
   );
-  const changes = (index.changes.get(receive.handle) ?? []).filter(
+  const changes = receive.changes.filter(
     ({ outcome, begin }) => outcome !== "refused" && begin < until,
   );
   const deadlineOf = ({ begin, timeout }: Use) => begin + timeout * second;
@@ -81,9 +82,7 @@ export function earliestDeadline(index: Indexed, receive: Receive, until: number
 
 function checkDelay(index: Indexed, { receives, queue, message, value }: Stay, report: Report) {
   const delay = message?.delay ?? queue.delay ?? 0;
-  const isDeadLetters = index.history.world.queues.some(
-    ({ deadLetterQueue }) => deadLetterQueue === queue.name,
-  );
+  const isDeadLetters = index.sources(queue.name).length > 0;
   if (message === undefined || delay === 0 || isDeadLetters) return;
   for (const receive of receives) {
     const tooEarly =
@@ -103,14 +102,11 @@ function checkRetention(index: Indexed, { receives, queue, value }: Stay, report
 }
 
 /** A second stay in one queue is one too many, but for messages that a redrive brought back. */
-function checkReturns(index: Indexed, report: Report): void {
-  const stays = new Map<string, Stay[]>();
-  for (const stay of index.stays) {
-    const key = `${stay.queue.name}/${stay.value}/${stay.receives[0]?.id}`;
-    stays.set(key, [...(stays.get(key) ?? []), stay]);
-  }
-  for (const list of stays.values()) {
-    if (list.length < 2) continue;
+function checkReturns(index: Indexed, stays: readonly Stay[], report: Report): void {
+  if (stays.length < 2) return;
+  const byId = new Map<string | undefined, Stay[]>();
+  for (const stay of stays) push(byId, stay.receives[0]?.id, stay);
+  for (const list of byId.values()) {
     list.sort((a, b) => (a.receives[0]?.firstAt ?? 0) - (b.receives[0]?.firstAt ?? 0));
     list.forEach((stay, position) => {
       const before = list[position - 1];
@@ -121,15 +117,13 @@ function checkReturns(index: Indexed, report: Report): void {
 }
 
 function mayHaveReturned(index: Indexed, before: Stay, stay: Stay): boolean {
-  const deadLetterQueues = index.history.world.queues
+  const deadLetterQueues = index.world.queues
     .filter(({ name, deadLetterQueue }) => [name, deadLetterQueue].includes(stay.queue.name))
     .flatMap(({ deadLetterQueue }) => deadLetterQueue ?? []);
   const began = Math.min(...before.receives.map(({ begin }) => begin));
   const until = Math.max(...stay.receives.map(({ end }) => end));
   // The call starts the redrive; the dispatchers carry it on for as long as it takes.
-  return deadLetterQueues.some((queue) =>
-    index
-      .effective("redrive", queue)
-      .some((call) => call.begin < until && call.end > began - 3_600 * second),
+  return deadLetterQueues.some(
+    (queue) => index.spans("redrive", queue).latestEnd(until) > began - 3_600 * second,
   );
 }

@@ -1,26 +1,29 @@
 import type { Report } from "./anomaly.ts";
-import { sourcesOf } from "./sending.ts";
 import { earliestDeadline } from "./receiving.ts";
-import type { Indexed, Receive, Use } from "./indexed.ts";
+import { grouped, type Indexed } from "./indexed.ts";
+import type { Receive, Use } from "./receive.ts";
+import { Spans } from "./spans.ts";
 
 /** I-6, I-7: what is acknowledged is gone, and only who holds a message can say so. */
 export function checkAcknowledgements(index: Indexed, report: Report): void {
-  for (const [handle, uses] of index.acknowledgements) {
-    const receive = index.byHandle.get(handle)?.[0];
-    if (receive === undefined) continue;
-    checkSecond(receive, uses, report);
-    for (const use of uses) {
-      if (use.outcome === "ok") checkAccepted(index, receive, use, report);
-      else if (use.outcome === "refused") checkRefused(index, receive, use, report);
+  for (const [, byQueue] of index.received()) {
+    for (const receive of [...byQueue.values()].flat()) {
+      // Which of two receives with one handle was meant, nobody knows.
+      if (!index.repeatedHandles.has(receive)) checkUses(index, receive, report);
     }
   }
-  for (const [handle, uses] of index.changes) {
-    const receive = index.byHandle.get(handle)?.[0];
-    if (receive === undefined) continue;
-    for (const use of uses) {
-      if (use.outcome === "ok" && laterReceives(index, receive).some(({ end }) => end < use.begin))
-        report("stale-change-accepted", where(receive));
-    }
+}
+
+function checkUses(index: Indexed, receive: Receive, report: Report): void {
+  const { acknowledgements, changes } = receive;
+  checkSecond(receive, acknowledgements, report);
+  for (const use of acknowledgements) {
+    if (use.outcome === "ok") checkAccepted(index, receive, use, report);
+    else if (use.outcome === "refused") checkRefused(index, receive, use, report);
+  }
+  for (const use of changes) {
+    if (use.outcome === "ok" && laterReceives(index, receive).some(({ end }) => end < use.begin))
+      report("stale-change-accepted", where(receive));
   }
 }
 
@@ -44,15 +47,13 @@ function checkRefused(index: Indexed, receive: Receive, use: Use, report: Report
   if (use.code !== "receipt_handle_expired") return;
   // It may have been carried out at any time until it was answered.
   if (use.end >= earliestDeadline(index, receive, use.end)) return;
-  const elsewhere = (index.acknowledgements.get(receive.handle) ?? []).some(
+  const elsewhere = receive.acknowledgements.some(
     (other) => other !== use && other.outcome !== "refused" && other.begin < use.end,
   );
-  const changed = (index.changes.get(receive.handle) ?? []).some(
+  const changed = receive.changes.some(
     ({ outcome, begin, timeout }) => outcome !== "refused" && begin < use.end && timeout === 0,
   );
-  const purged = index
-    .effective("purge", receive.queue)
-    .some((purge) => purge.begin < use.end && purge.end > receive.begin);
+  const purged = index.spans("purge", receive.queue).latestEnd(use.end) > receive.begin;
   if (!elsewhere && !changed && !purged) report("live-handle-refused", where(receive));
 }
 
@@ -72,7 +73,7 @@ function relatives(index: Indexed, receive: Receive): Receive[] {
   const queues = [
     receive.queue,
     ...(deadLetterQueue === undefined ? [] : [deadLetterQueue]),
-    ...sourcesOf(index, receive.queue).map(({ name }) => name),
+    ...index.sources(receive.queue).map(({ name }) => name),
   ];
   return index.receivesIn(receive.value, queues);
 }
@@ -83,46 +84,52 @@ function where({ value, queue, count }: Receive): string {
 
 /** I-16: a purge leaves nothing of what was there; a cancelled message is never received. */
 export function checkRemovals(index: Indexed, report: Report): void {
-  for (const purge of index.calls("purge")) {
-    if (purge.outcome !== "ok") continue;
-    const { queue } = purge.request;
-    for (const [value, byQueue] of index.receives) {
-      const receives = byQueue.get(queue) ?? [];
-      if (receives.every(({ begin }) => begin < purge.end)) continue;
+  const carriedOut = index.calls("purge").filter(({ outcome }) => outcome === "ok");
+  for (const [queue, calls] of grouped(carriedOut, ({ request }) => request.queue)) {
+    // In the dead-letter queue at that time, perhaps: a redrive brought it back.
+    if (index.queues.get(queue)?.deadLetterQueue !== undefined) continue;
+    const purges = new Spans(calls);
+    for (const [value, byQueue] of index.received()) {
+      const receives = byQueue.get(queue);
+      if (receives === undefined) continue;
       const message = index.messages.get(value);
-      const sentBefore =
-        message?.kindOfTarget === "queue" &&
-        message.target === queue &&
-        message.acknowledged < purge.begin;
-      const seenBefore = receives.some(({ end }) => end < purge.begin);
-      if (!sentBefore && !seenBefore) continue;
-      // In the dead-letter queue at that time, perhaps: a redrive brought it back.
-      if (index.queues.get(queue)?.deadLetterQueue !== undefined) continue;
-      report("purge-survivor", `${value} in ${queue}`);
+      const stored =
+        message?.kindOfTarget === "queue" && message.target === queue
+          ? message.acknowledged
+          : Infinity;
+      const there = Math.min(stored, ...receives.map(({ end }) => end));
+      const last = Math.max(...receives.map(({ begin }) => begin));
+      if (purges.earliestEnd(there) <= last) report("purge-survivor", `${value} in ${queue}`);
     }
   }
-  for (const cancel of index.calls("cancel")) {
-    const value = index.byId.get(cancel.request.id)?.value;
-    if (cancel.outcome !== "ok" || value === undefined) continue;
-    if (index.receivesIn(value, [cancel.request.queue]).length > 0)
-      report("cancelled-but-delivered", `${value} in ${cancel.request.queue}`);
+  checkCancellations(index, report);
+}
+
+function checkCancellations(index: Indexed, report: Report): void {
+  const carriedOut = index.calls("cancel").filter(({ outcome }) => outcome === "ok");
+  const queuesById = grouped(carriedOut, ({ request }) => request.id);
+  for (const { value, ids } of index.sent()) {
+    const queues = ids
+      .flatMap((id) => queuesById.get(id) ?? [])
+      .map(({ request }) => request.queue);
+    for (const queue of queues) {
+      if (index.receivesIn(value, [queue]).length > 0)
+        report("cancelled-but-delivered", `${value} in ${queue}`);
+    }
   }
 }
 
 /** A paused queue hands out nothing. */
 export function checkPauses(index: Indexed, report: Report): void {
-  for (const pause of index.calls("pause")) {
-    if (pause.outcome !== "ok") continue;
-    const { queue } = pause.request;
-    const resumed = Math.min(
-      Infinity,
-      ...index
-        .effective("resume", queue)
-        .filter(({ end }) => end > pause.begin)
-        .map(({ begin }) => begin),
+  const carriedOut = index.calls("pause").filter(({ outcome }) => outcome === "ok");
+  for (const [queue, calls] of grouped(carriedOut, ({ request }) => request.queue)) {
+    // Bounded: one whose answer is lost would excuse whatever a paused queue hands out for the rest of the run.
+    const resumes = index.boundedSpans("resume", queue);
+    const pauses = new Spans(
+      calls.map(({ begin, end }) => ({ begin: end, end: resumes.earliestBegin(begin) })),
     );
     for (const { begin, end, response } of index.effective("receive", queue)) {
-      if (begin > pause.end && end < resumed && (response?.length ?? 0) > 0)
+      if (pauses.latestEnd(begin) > end && (response?.length ?? 0) > 0)
         report("delivered-while-paused", `${response?.[0]?.value} in ${queue}`);
     }
   }

@@ -28,7 +28,10 @@ export class Story {
   readonly #sent = new Map<string, Sent>();
   #handles = 0;
 
-  constructor(world: Partial<World> = {}) {
+  readonly #more: { lateMs?: number };
+
+  constructor(world: Partial<World> = {}, more: { lateMs?: number } = {}) {
+    this.#more = more;
     this.world = {
       topics: [{ name: "topic" }],
       queues: [
@@ -45,8 +48,8 @@ export class Story {
     };
   }
 
-  get history(): History {
-    return { world: this.world, calls: this.calls, wallOffsetMs: 0 };
+  get history(): History & { calls: Call[] } {
+    return { world: this.world, calls: this.calls, wallOffsetMs: 0, ...this.#more };
   }
 
   publish(span: Span, ...messages: (string | Partial<Sent>)[]): this {

@@ -77,7 +77,7 @@ export interface CallOf<Name extends OperationName> {
   operation: Name;
   client: string;
   begin: number;
-  /** Infinity when nothing came back: its effect may come at any time. */
+  /** Infinity when the outcome is unknown: its effect may come at any time. */
   end: number;
   outcome: "ok" | "fail" | "unknown";
   request: Operations[Name]["request"];
@@ -113,7 +113,10 @@ export interface QueueOfWorld {
 
 export interface History {
   world: World;
-  calls: Call[];
+  /** Walked once. */
+  calls: Iterable<Call>;
   /** Wall clock minus monotonic clock, ms: turns times of Postgres into times of the history. */
   wallOffsetMs: number;
+  /** How long after its begin a call with an unknown outcome can still have its effect, ms; not said: for ever. */
+  lateMs?: number;
 }

@@ -1,6 +1,8 @@
-import { closeSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, openSync, readdirSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { silent, type Progress } from "../check/progress.ts";
 import type { Call, CallOf, OperationName, Operations } from "./history.ts";
+import { linesOf } from "./lines.ts";
 
 /** A line of a client's log. */
 type Entry =
@@ -63,26 +65,33 @@ export function now(): number {
   return Number(process.hrtime.bigint());
 }
 
-/** Reads the logs of all clients of a run. */
-export function readCalls(folder: string): Call[] {
-  return readdirSync(folder)
-    .filter((name) => name.endsWith(".jsonl"))
-    .flatMap((name) => readLog(readFileSync(join(folder, name), "utf8"), name.slice(0, -6)));
+/** Reads the logs of all clients of a run, call by call: all at once they take more memory than what is learnt from them. */
+export function* readCalls(folder: string, progress: Progress = silent): Generator<Call> {
+  const names = readdirSync(folder).filter((name) => name.endsWith(".jsonl"));
+  const size = names.reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
+  const known = new Strings();
+  let read = 0;
+  const onRead = (bytes: number) => progress.at((read += bytes) / size);
+  progress.begin("reading the histories");
+  for (const name of names)
+    yield* readLog(linesOf(join(folder, name), onRead), { client: name.slice(0, -6), known });
 }
 
-/** @throws when a line ends a call that never began, or ends it twice. */
-export function readLog(text: string, client: string): Call[] {
-  const lines = text.split("\n");
-  // What a killed client was writing.
-  if (lines.at(-1) !== "") lines.pop();
-  const calls = new Map<number, CallOf<OperationName>>();
-  const ended = new Set<number>();
+/**
+ * The calls of one log, as they end; those without an end come last.
+ *
+ * @throws when a line ends a call that never began, or ends it twice.
+ */
+export function* readLog(
+  lines: Iterable<string>,
+  { client, known = new Strings() }: { client: string; known?: Strings },
+): Generator<Call> {
+  const open = new Map<number, CallOf<OperationName>>();
   for (const line of lines) {
-    if (line === "") continue;
     const entry = JSON.parse(line) as Entry;
     if (entry.type === "invoke") {
       const { operation, request, at } = entry;
-      calls.set(entry.call, {
+      open.set(entry.call, {
         operation,
         client,
         begin: at,
@@ -93,14 +102,15 @@ export function readLog(text: string, client: string): Call[] {
       });
       continue;
     }
-    const call = calls.get(entry.call);
-    if (call === undefined || ended.has(entry.call)) {
+    const call = open.get(entry.call) as Call | undefined;
+    if (call === undefined) {
       throw new Error(`${client}: call ${entry.call} ends without a beginning, or twice`);
     }
-    ended.add(entry.call);
+    open.delete(entry.call);
     finish(call, entry);
+    yield known.shared(call);
   }
-  return [...calls.values()] as Call[];
+  for (const call of open.values()) yield known.shared(call as Call);
 }
 
 function finish(call: CallOf<OperationName>, entry: Exclude<Entry, { type: "invoke" }>): void {
@@ -108,4 +118,34 @@ function finish(call: CallOf<OperationName>, entry: Exclude<Entry, { type: "invo
   call.outcome = entry.type;
   call.end = entry.at;
   if (entry.type === "ok") call.response = entry.response;
+}
+
+/** One copy of what each message repeats: a message is received in many queues, and `JSON.parse` makes all strings anew. */
+class Strings {
+  readonly #known = new Map<string, string>();
+
+  /** The same call; what it says again is what was said before. */
+  shared(call: Call): Call {
+    if (call.operation === "publish" || call.operation === "send") {
+      for (const message of call.request.messages) this.#share(message);
+    } else if (call.operation === "receive") {
+      for (const message of call.response ?? []) {
+        this.#share(message);
+        message.id = this.#one(message.id);
+      }
+    }
+    return call;
+  }
+
+  #share(message: { value: string; digest: string }): void {
+    message.value = this.#one(message.value);
+    message.digest = this.#one(message.digest);
+  }
+
+  #one(text: string): string {
+    const known = this.#known.get(text);
+    if (known !== undefined) return known;
+    this.#known.set(text, text);
+    return text;
+  }
 }

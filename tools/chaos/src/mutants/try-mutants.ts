@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { temporaryFolder } from "@sluice/stack";
 import type { ChaosOptions } from "../options.ts";
@@ -36,9 +37,11 @@ async function anomaliesOf(mutant: Mutant, seed: number, signal: AbortSignal): P
   await using folder = await temporaryFolder();
   const script = await mutatedCopy(mutant, folder.path);
   const args = ["--seconds", SECONDS, "--nemeses", mutant.nemeses, "--seed", seed, "--longest", 2];
+  // There they go with the folder, though there are anomalies.
+  const keep = ["--keep", join(folder.path, "histories")];
   const child = spawn(
     process.execPath,
-    [script, ...args.map(String), "--patience", "15", "--no-fsync", "--json"],
+    [script, ...args.map(String), ...keep, "--patience", "15", "--no-fsync", "--json"],
     { stdio: ["ignore", "pipe", "pipe"] },
   );
   const interrupt = () => void child.kill("SIGINT");

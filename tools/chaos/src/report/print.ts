@@ -1,20 +1,13 @@
 import { anomalies } from "../check/anomaly.ts";
-import type { ChaosReport } from "./report.ts";
+import type { Verdict } from "../check/verdict.ts";
+import type { ChaosReport, MessageCounts, OperationCounts } from "./report.ts";
 
 /** The report as lines of text. */
 export function printed(report: ChaosReport): string[] {
   const { messages, operations, faults, complaints } = report;
   return [
     "",
-    ...table([
-      ["operation", "ok", "refused", "unknown"],
-      ...Object.entries(operations).map(([name, { ok, fail, unknown }]) => [
-        name,
-        grouped(ok),
-        grouped(fail),
-        grouped(unknown),
-      ]),
-    ]),
+    ...operationLines(operations),
     "",
     ...table([
       ["fault", "strikes", "recovered (median)", "(slowest)"],
@@ -29,10 +22,7 @@ export function printed(report: ChaosReport): string[] {
       ),
     ]),
     "",
-    `messages    ${grouped(messages.sent)} sent: ${grouped(messages.acknowledged)} acknowledged, ` +
-      `${grouped(messages.unknown)} with unknown outcome, ${grouped(messages.refused)} refused`,
-    `deliveries  ${grouped(messages.deliveries)}, and ${grouped(messages.redeliveries)} received again ` +
-      `(${percent(messages.redeliveries, messages.deliveries)})`,
+    ...messageLines(messages),
     `drained     ${report.drainedAfter === undefined ? "not at all" : `${report.drainedAfter.toFixed(1)} s after the last fault`}`,
     ...(report.leftOut.length > 0
       ? [`left out    ${report.leftOut.join(", ")}: this server cannot do it`]
@@ -45,12 +35,50 @@ export function printed(report: ChaosReport): string[] {
   ];
 }
 
-function verdict({ anomalies: found, seed, seconds }: ChaosReport): string[] {
+/** What a check alone has to say, with every anomaly: whoever asks for it wants to read them. */
+export function printedVerdict({ operations, messages, anomalies: found }: Verdict): string[] {
+  return [
+    "",
+    ...operationLines(operations),
+    "",
+    ...messageLines(messages),
+    "",
+    ...found.map(({ name, what }) => `${name}: ${what}`),
+    `${found.length === 0 ? "✓" : "✗"} ${grouped(found.length)} anomalies`,
+  ];
+}
+
+function operationLines(operations: OperationCounts): string[] {
+  return table([
+    ["operation", "ok", "refused", "unknown"],
+    ...Object.entries(operations).map(([name, { ok, fail, unknown }]) => [
+      name,
+      grouped(ok),
+      grouped(fail),
+      grouped(unknown),
+    ]),
+  ]);
+}
+
+function messageLines(messages: MessageCounts): string[] {
+  return [
+    `messages    ${grouped(messages.sent)} sent: ${grouped(messages.acknowledged)} acknowledged, ` +
+      `${grouped(messages.unknown)} with unknown outcome, ${grouped(messages.refused)} refused`,
+    `deliveries  ${grouped(messages.deliveries)}, and ${grouped(messages.redeliveries)} received again ` +
+      `(${percent(messages.redeliveries, messages.deliveries)})`,
+  ];
+}
+
+function verdict({ anomalies: found, seed, seconds, histories }: ChaosReport): string[] {
   if (found.length === 0) return [`✓ no anomaly in ${seconds} s of faults (seed ${seed})`];
   const shown = found
     .slice(0, 40)
     .map(({ name, what }) => `  ${name}: ${what}\n    ${anomalies[name]}`);
-  return [`✗ ${grouped(found.length)} anomalies (seed ${seed})`, ...shown];
+  return [
+    `✗ ${grouped(found.length)} anomalies (seed ${seed})`,
+    ...shown,
+    `  histories kept: npm run chaos -- --check ${histories} checks them again`,
+  ];
 }
 
 /** The first column to the left, the others to the right. */

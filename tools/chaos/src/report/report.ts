@@ -1,11 +1,24 @@
 import type { Anomaly } from "../check/anomaly.ts";
-import type { Call, OperationName } from "../history/history.ts";
+import type { Indexed } from "../check/indexed.ts";
+import type { OperationName } from "../history/history.ts";
 import type { Fault } from "../nemeses/schedule.ts";
 
 export interface OperationCount {
   ok: number;
   fail: number;
   unknown: number;
+}
+
+export type OperationCounts = Partial<Record<OperationName, OperationCount>>;
+
+export interface MessageCounts {
+  sent: number;
+  acknowledged: number;
+  unknown: number;
+  refused: number;
+  deliveries: number;
+  /** Receives beyond the first one of a delivery: the consumers' own doing, for the most part. */
+  redeliveries: number;
 }
 
 export interface FaultCount {
@@ -21,60 +34,31 @@ export interface ChaosReport {
   seconds: number;
   /** What the server under test cannot do, so that it was not tested. */
   leftOut: string[];
-  operations: Partial<Record<OperationName, OperationCount>>;
-  messages: {
-    sent: number;
-    acknowledged: number;
-    unknown: number;
-    refused: number;
-    deliveries: number;
-    /** Receives beyond the first one of a delivery: the consumers' own doing, for the most part. */
-    redeliveries: number;
-  };
+  operations: OperationCounts;
+  messages: MessageCounts;
   faults: Record<string, FaultCount>;
   /** Error lines of the processes, by their event. */
   complaints: Record<string, number>;
   drainedAfter: number | undefined;
   anomalies: Anomaly[];
+  /** Where the histories are, when they were to be kept or somebody should read them. */
+  histories: string | undefined;
 }
 
-export function countOperations(calls: readonly Call[]): ChaosReport["operations"] {
-  const counts: Partial<Record<OperationName, OperationCount>> = {};
-  for (const { operation, outcome } of calls) {
-    const count = (counts[operation] ??= { ok: 0, fail: 0, unknown: 0 });
-    count[outcome] += 1;
+export function countMessages({ messages, receives }: Indexed): MessageCounts {
+  const all = [...messages.values()];
+  let [received, deliveries] = [0, 0];
+  for (const of of receives.values()) {
+    received += of.length;
+    deliveries += new Set(of.map(({ queue }) => queue)).size;
   }
-  return counts;
-}
-
-export function countMessages(calls: readonly Call[]): ChaosReport["messages"] {
-  const states = new Map<string, "acknowledged" | "unknown" | "refused">();
-  const deliveries = new Map<string, number>();
-  for (const call of calls) {
-    if (call.operation === "publish" || call.operation === "send") {
-      call.request.messages.forEach(({ value }, index) => {
-        const result = call.response?.[index];
-        const known = states.get(value);
-        if (result !== undefined && "id" in result) states.set(value, "acknowledged");
-        else if (known === undefined || known === "refused")
-          states.set(value, call.outcome === "unknown" ? "unknown" : "refused");
-      });
-    } else if (call.operation === "receive") {
-      for (const { value } of call.response ?? []) {
-        const key = `${value}/${call.request.queue}`;
-        deliveries.set(key, (deliveries.get(key) ?? 0) + 1);
-      }
-    }
-  }
-  const all = [...states.values()];
-  const receives = [...deliveries.values()].reduce((sum, count) => sum + count, 0);
   return {
     sent: all.length,
-    acknowledged: all.filter((state) => state === "acknowledged").length,
-    unknown: all.filter((state) => state === "unknown").length,
-    refused: all.filter((state) => state === "refused").length,
-    deliveries: deliveries.size,
-    redeliveries: receives - deliveries.size,
+    acknowledged: all.filter(({ ids }) => ids.length > 0).length,
+    unknown: all.filter(({ ids, possible }) => ids.length === 0 && possible).length,
+    refused: all.filter(({ possible }) => !possible).length,
+    deliveries,
+    redeliveries: received - deliveries,
   };
 }
 

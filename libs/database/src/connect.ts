@@ -7,6 +7,8 @@ import * as schema from "./schema/index.ts";
 export type Sql = postgres.Sql;
 /** The connection that a transaction runs on. */
 export type Transaction = postgres.TransactionSql;
+/** A statement that sends itself when it is waited for. */
+export type Query<Row extends postgres.MaybeRow> = postgres.PendingQuery<Row[]>;
 /** A part of a statement. */
 export type Fragment = postgres.PendingQuery<postgres.Row[]>;
 export type ControlPlane = PostgresJsDatabase<typeof schema>;
@@ -15,7 +17,7 @@ export type ControlPlane = PostgresJsDatabase<typeof schema>;
 export interface Database extends AsyncDisposable {
   /** The hot path: reviewed statements whose plans are fixed. Arrays go in as literals, ids come out as strings. */
   readonly sql: Sql;
-  /** One connection of the hot path that gives up a lock after 50 ms, for statements that others wait for; see inOneCommit. */
+  /** One connection of the hot path that gives up a lock after 50 ms and a statement after a second, for what others wait for; see inOneCommit. */
   readonly impatient: Sql;
   /** The control plane: topics, queues, subscriptions through Drizzle, on connections of its own. */
   readonly control: ControlPlane;
@@ -50,8 +52,10 @@ export interface DatabaseOptions {
 const STATEMENT_TIMEOUT = 20;
 /** Of the impatient connection, in ms; a deadlock takes Postgres a second to find. */
 const LOCK_TIMEOUT = 50;
-/** How long it waits in a transaction for a process that was stopped in the middle of one, in ms: others may wait for its locks. */
-const IDLE_IN_TRANSACTION_TIMEOUT = 5_000;
+/** What a statement on it may take, in seconds: others wait for it. */
+const IMPATIENT_STATEMENT_TIMEOUT = 1;
+/** How long it waits in a transaction for a process that was stopped in the middle of one: others may wait for its locks. */
+const IDLE_IN_TRANSACTION_TIMEOUT = "5s";
 const MAINTENANCE_TIMEOUT = 120;
 /** How long the answer to a statement that was ended may be on its way, in seconds. */
 const GRACE = 20;
@@ -92,6 +96,7 @@ export function connectDatabase({
   const impatient = open(1, {
     ...hotSettings,
     lock_timeout: LOCK_TIMEOUT,
+    statement_timeout: IMPATIENT_STATEMENT_TIMEOUT,
     idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT,
   });
   // Drizzle replaces the parsers of the client it is given, so it gets one of its own.
@@ -144,6 +149,9 @@ function openPool(
     fetch_types: false,
     connect_timeout: 5,
     idle_timeout: 0,
+    // The driver would end a connection after half an hour, in the middle of a transaction that was written out (see inOneCommit). There is
+    // nothing to be had from it here: plans are fixed, and what a session keeps is bounded.
+    max_lifetime: null,
     // Seconds between attempts to connect: the driver's own go up to 20, and we want to be back soon after Postgres is.
     backoff: (attempt: number) => Math.min(1, 0.05 * 2 ** attempt),
     onnotice: () => undefined,

@@ -5,12 +5,13 @@ export type {
   Database,
   DatabaseOptions,
   Fragment,
+  Query,
   Sql,
   Transaction,
 } from "./connect.ts";
 export { classifyFailure, isLockNotAvailable } from "./failure.ts";
 export type { DatabaseFailure } from "./failure.ts";
-export { inOneCommit } from "./one-commit.ts";
+export { inOneCommit, statement } from "./one-commit.ts";
 export type { Statement } from "./one-commit.ts";
 export { numbers, texts } from "./literals.ts";
 export { migrate, UnsuitableDatabaseError } from "./migrate.ts";

@@ -1,4 +1,4 @@
-import { Socket } from "node:net";
+import { Socket, type SocketConstructorOpts } from "node:net";
 
 import { Conversation, SilenceWatch } from "./silence.ts";
 
@@ -60,6 +60,8 @@ export function promptSockets(silenceMs: number): (address: Address) => Socket {
  * https://github.com/porsager/postgres/issues/1133 and the pull requests 1209 and 1215 tell of the same. Over TLS the driver
  * wraps the socket in one of its own, and keeps these faults.
  */
+const HIGH_WATER_MARK = 1024 * 1024;
+
 class PromptSocket extends Socket {
   #ended = false;
   #spoken = false;
@@ -69,7 +71,8 @@ class PromptSocket extends Socket {
   #farewell: string | undefined;
 
   constructor(watch: SilenceWatch) {
-    super();
+    // Statements that are sent together are written together; by default not after the first 16 KiB.
+    super({ writableHighWaterMark: HIGH_WATER_MARK } as SocketConstructorOpts);
     this.#watch = watch;
     watch.add(this.#conversation);
   }

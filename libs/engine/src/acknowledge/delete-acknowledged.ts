@@ -1,4 +1,4 @@
-import { constant, type Fragment, type Sql } from "@sluice/database";
+import { constant, statement, type Fragment, type Sql, type Statement } from "@sluice/database";
 
 import { heldSlices, type AppliedMark, type Lookup } from "../receipt-handle/apply-marks.ts";
 import type { SliceMark } from "../receipt-handle/slice-marks.ts";
@@ -15,10 +15,11 @@ export function deleteAcknowledged(
   sql: Sql,
   marks: readonly SliceMark[],
   lookup: Lookup,
-): Promise<AppliedMark[]> {
-  return sql<AppliedMark[]>`
+): Statement<AppliedMark[]> {
+  const query = sql<AppliedMark[]>`
     WITH ${deletingAcknowledged(sql, marks, lookup)}
-    SELECT position::int, done, row IN (SELECT row FROM applied) AS applied FROM found`.execute();
+    SELECT position::int, done, row IN (SELECT row FROM applied) AS applied FROM found`;
+  return statement(query, (rows) => rows);
 }
 
 /** SQL: the parts of a statement that do it: of each row `found` they tell whether it was `applied`. */

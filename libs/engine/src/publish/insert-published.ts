@@ -1,4 +1,12 @@
-import { constant, numbers, texts, type Fragment, type Sql } from "@sluice/database";
+import {
+  constant,
+  numbers,
+  statement,
+  texts,
+  type Fragment,
+  type Sql,
+  type Statement,
+} from "@sluice/database";
 
 import { deliver } from "../fan-out/deliver.ts";
 import type { IdempotencyKey, NewBatch } from "../write/batch-writer.ts";
@@ -36,9 +44,9 @@ export function insertPublished(
   batches: NewBatch[],
   keys: IdempotencyKey[],
   directQueues: number,
-): Promise<Published> {
+): Statement<Published> {
   const groups = batches.map(groupArrays);
-  return sql<PublishedRow[]>`
+  const query = sql<PublishedRow[]>`
     WITH input AS MATERIALIZED (
       SELECT i.account, i.topic_id, i.message_count, i.payload,
              i.id, clock_timestamp() AS sent_at, nullif(i.group_ids, '')::text[] AS group_ids,
@@ -79,9 +87,8 @@ export function insertPublished(
     SELECT 'stored' AS kind, id, NULL::bigint AS queue_id, 0 AS count FROM input
     UNION ALL
     SELECT 'waiting', batch_id, NULL, 0 FROM awaiting_fan_out
-    ${directQueues > 0 ? delivered(sql) : nothing(sql)}`
-    .execute()
-    .then(publishedOf);
+    ${directQueues > 0 ? delivered(sql) : nothing(sql)}`;
+  return statement(query, publishedOf);
 }
 
 /** SQL: the fan-out of those batches of `input` that need no dispatcher, `taken`. */

@@ -11,7 +11,12 @@ import type { Payloads } from "../receive/payloads.ts";
 import { without, type Rounds } from "../rounds/rounds.ts";
 import type { Topic } from "../topics/topics.ts";
 import type { BatchIds } from "../write/batch-ids.ts";
-import { BatchWriter, lengthOf, type BatchWriterOptions } from "../write/batch-writer.ts";
+import {
+  BatchWriter,
+  lengthOf,
+  targetsOf,
+  type BatchWriterOptions,
+} from "../write/batch-writer.ts";
 import type { StoredMessage } from "../write/stored-call.ts";
 import { insertPublished } from "./insert-published.ts";
 import { insertPublishedFifo } from "./insert-published-fifo.ts";
@@ -65,13 +70,17 @@ export class Publisher {
       insert: async (batches, keys) => {
         const { result, emptied } = await rounds.store({
           queueIds: [
-            ...new Set(batches.flatMap(({ targetId }) => this.#queuesOf.get(targetId) ?? [])),
+            ...new Set(targetsOf(batches).flatMap((topicId) => this.#queuesOf.get(topicId) ?? [])),
           ],
           length: lengthOf(batches),
           statement: (hot) => insertPublished(hot, batches, keys, directQueues),
         });
         const { stored, waiting, queuesOf, deliveries } = result;
-        for (const [topicId, queueIds] of queuesOf) this.#queuesOf.set(topicId, queueIds);
+        for (const topicId of targetsOf(batches)) {
+          const queueIds = queuesOf.get(topicId);
+          if (queueIds) this.#queuesOf.set(topicId, queueIds);
+          else this.#queuesOf.delete(topicId);
+        }
         return {
           stored,
           announce: () => {

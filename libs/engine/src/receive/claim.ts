@@ -1,4 +1,12 @@
-import { constant, numbers, type Fragment, type Sql } from "@sluice/database";
+import {
+  constant,
+  numbers,
+  statement,
+  type Fragment,
+  type Query,
+  type Sql,
+  type Statement,
+} from "@sluice/database";
 
 import { deletingAcknowledged } from "../acknowledge/delete-acknowledged.ts";
 import type { AppliedMark } from "../receipt-handle/apply-marks.ts";
@@ -91,7 +99,7 @@ export const LOOK_AHEAD = 2_000;
  * @returns What was claimed for each, in order.
  */
 export async function claim(sql: Sql, requests: readonly ClaimRequest[]): Promise<Claim[]> {
-  const { claims } = await claimAndAcknowledge(sql, requests, []);
+  const { claims } = await claimAndAcknowledge(sql, requests, []).send();
   return claims;
 }
 
@@ -105,8 +113,8 @@ export function claimAndAcknowledge(
   sql: Sql,
   requests: readonly ClaimRequest[],
   marks: readonly SliceMark[],
-): Promise<{ claims: Claim[]; applied: AppliedMark[] }> {
-  return select(sql, requests, { visible: oldestSlices(sql), marks }).then((rows) => ({
+): Statement<{ claims: Claim[]; applied: AppliedMark[] }> {
+  return statement(select(sql, requests, { visible: oldestSlices(sql), marks }), (rows) => ({
     claims: byRequest(requests, rows.filter(isOfClaim), false),
     applied: rows.filter((row) => !isOfClaim(row)).map(appliedMark),
   }));
@@ -133,7 +141,7 @@ function select(
   sql: Sql,
   requests: readonly ClaimRequest[],
   { visible, quiet = false, marks = [] }: Parts,
-): Promise<(ClaimRow | SummaryRow | AcknowledgedRow)[]> {
+): Query<ClaimRow | SummaryRow | AcknowledgedRow> {
   const timeouts = requests.map(({ visibilityTimeout }) => visibilityTimeout ?? "NULL");
   const acknowledges = marks.length > 0;
   return sql<(ClaimRow | SummaryRow | AcknowledgedRow)[]>`
@@ -219,7 +227,7 @@ function select(
            extract(epoch FROM ${quiet ? noSlice(sql) : firstSlice(sql)})::float8 * 1000,
            extract(epoch FROM now)::float8 * 1000, NULL, NULL
     FROM queue LEFT JOIN dead_counted dead ON dead.source_queue_id = queue.id WHERE NOT paused
-    ${acknowledges ? acknowledgedRows(sql) : nothingMore(sql)}`.execute();
+    ${acknowledges ? acknowledgedRows(sql) : nothingMore(sql)}`;
 }
 
 function byRequest(

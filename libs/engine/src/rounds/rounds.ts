@@ -1,12 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 
-import {
-  classifyFailure,
-  inOneCommit,
-  isLockNotAvailable,
-  type Sql,
-  type Statement,
-} from "@sluice/database";
+import { classifyFailure, inOneCommit, type Sql, type Statement } from "@sluice/database";
 import { failpoint } from "@sluice/runtime";
 
 import { deleteAcknowledged } from "../acknowledge/delete-acknowledged.ts";
@@ -25,8 +19,10 @@ export const MAX_WAITING_MARKS = 200_000;
 const MAX_SHARED_MARKS = 64;
 /** So do stores of more than this, in characters: */
 const MAX_SHARED_LENGTH = 64 * 1024;
-/** How long everything goes apart after one met a lock, in ms: whoever has locked many slices of a queue stops others of them. */
+/** How long everything goes apart after one met a lock or took too long, in ms: whoever has locked many slices of a queue stops others of them. */
 const APART_AFTER_LOCK = 1_000;
+/** The same after Postgres refused one, as it does a repeat: whoever sends many of them undoes no more than a round each time. */
+const APART_AFTER_REFUSAL = 100;
 /** How long acknowledgements and stores wait for a round before they go apart, in ms. */
 const PATIENCE = 100;
 
@@ -38,7 +34,7 @@ export interface Store<Result> {
   queueIds: readonly string[];
   /** How much it is, in characters. */
   length: number;
-  statement: Statement<Result>;
+  statement: (sql: Sql) => Statement<Result>;
 }
 
 export interface Stored<Result> {
@@ -69,10 +65,7 @@ interface Round {
   calls: WaitingCall[];
 }
 
-interface ClaimedAndAcknowledged {
-  claims: Claim[];
-  applied: AppliedMark[];
-}
+type Failure = Extract<Awaited<ReturnType<typeof inOneCommit>>, { error: unknown }>;
 
 const NONE: ReadonlySet<string> = new Set();
 
@@ -94,8 +87,8 @@ export interface RoundsOptions {
  * on; Postgres writes the commits of two connections to the disk one after the other. Measured with 1,000 publishes a second to ten queues:
  * a third fewer flushes, a quarter less CPU of Postgres; a message alone is received in 3.0 ms instead of 4.4.
  *
- * None holds up the others for long: claims skip what is locked, so a round that meets a lock is undone, and each of its parts left to a
- * statement of its own, as those after it are for a while; and so are those that wait for a round that takes its time.
+ * None holds up the others for long: claims skip what is locked, so a round that meets a lock, or takes a second, is undone, and each of its parts
+ * left to a statement of its own, as those after it are for a while; and so are those that wait for a round that takes its time.
  */
 export class Rounds {
   readonly #options: RoundsOptions;
@@ -113,7 +106,7 @@ export class Rounds {
     this.#apartCalls = new GroupCommit({
       write: (calls) =>
         writeTogether(calls, (marks) =>
-          applyMarks(marks, (some, lookup) => deleteAcknowledged(options.sql, some, lookup)),
+          applyMarks(marks, (some, lookup) => deleteAcknowledged(options.sql, some, lookup).send()),
         ),
       weigh: (marks) => marks.length,
       maxRound: MAX_ROUND_MARKS,
@@ -172,35 +165,32 @@ export class Rounds {
   async #run(): Promise<void> {
     // Calls of the same tick share the first round too.
     await Promise.resolve();
-    while (this.#stores.length + this.#claims.length + this.#calls.length > 0) {
-      // Receives that are asked come within this turn of the loop, unless they have something to find out first.
-      if (this.#options.ask(this.#stores.flatMap(({ item }) => item.queueIds)))
-        await setImmediate();
-      const round: Round = {
-        stores: this.#takeStores(),
-        claims: this.#takeClaims(),
-        calls: this.#takeCalls(),
-      };
-      const patience = setTimeout(() => {
-        this.#isSlow = true;
-        this.#storesApart(this.#takeStores());
-        this.#acknowledgeApart(this.#takeCalls());
-      }, PATIENCE);
-      for (const { item } of round.claims) item.begins();
-      try {
-        if (!(await this.#together(round))) await this.#apart(round);
-      } catch (error) {
-        for (const { reject } of [...round.stores, ...round.claims, ...round.calls]) reject(error);
-      } finally {
-        clearTimeout(patience);
-        this.#isSlow = false;
-      }
-    }
+    while (this.#stores.length + this.#claims.length + this.#calls.length > 0) await this.#next();
     this.#running = undefined;
   }
 
-  #takeStores(): WaitingStore[] {
-    return this.#stores.splice(0);
+  async #next(): Promise<void> {
+    const round: Round = { stores: [], claims: [], calls: [] };
+    const patience = setTimeout(() => {
+      this.#isSlow = true;
+      this.#storesApart(this.#stores.splice(0));
+      this.#acknowledgeApart(this.#takeCalls());
+    }, PATIENCE);
+    try {
+      // Receives that are asked come within this turn of the loop, unless they have something to find out first.
+      if (!this.#goApart && this.#options.ask(this.#stores.flatMap(({ item }) => item.queueIds)))
+        await setImmediate();
+      round.stores = this.#stores.splice(0);
+      round.claims = this.#takeClaims();
+      round.calls = this.#takeCalls();
+      for (const { item } of round.claims) item.begins();
+      if (!(await this.#together(round))) await this.#apart(round);
+    } catch (error) {
+      for (const { reject } of [...round.stores, ...round.claims, ...round.calls]) reject(error);
+    } finally {
+      clearTimeout(patience);
+      this.#isSlow = false;
+    }
   }
 
   #takeClaims(): WaitingClaim[] {
@@ -225,26 +215,30 @@ export class Rounds {
     const { stores, claims, calls } = round;
     // Claims alone wait for nobody.
     if (stores.length + marks.length === 0) return false;
-    const statements: Statement<unknown>[] = stores.map(({ item }) => item.statement);
+    const { impatient } = this.#options;
     const requests = claims.map(({ item }) => item.request);
-    if (requests.length > 0) statements.push((sql) => claimAndAcknowledge(sql, requests, marks));
-    else if (marks.length > 0) statements.push((sql) => acknowledgeOnly(sql, marks));
+    const statements: Statement<unknown>[] = stores.map(({ item }) => item.statement(impatient));
+    if (requests.length > 0) statements.push(claimAndAcknowledge(impatient, requests, marks));
+    else if (marks.length > 0) statements.push(deleteAcknowledged(impatient, marks, "exact"));
     if (marks.length > 0) failpoint("acknowledge.before-commit");
-    const outcome = await inOneCommit(this.#options.impatient, statements);
+    const outcome = await inOneCommit(impatient, statements);
     if ("error" in outcome) {
       this.#refused(round, outcome);
       return false;
     }
     if (marks.length > 0) failpoint("acknowledge.committed");
     const { results } = outcome;
-    const last = results[stores.length] as ClaimedAndAcknowledged | undefined;
-    const claimed = last?.claims ?? [];
+    const last = results[stores.length];
+    const { claims: claimed, applied } =
+      requests.length > 0
+        ? (last as { claims: Claim[]; applied: AppliedMark[] })
+        : { claims: [], applied: (last ?? []) as AppliedMark[] };
     const emptied = new Set(
-      requests.filter((_, index) => claimed[index]?.tookAll).map(({ queueId }) => queueId),
+      requests.filter((_, index) => isAll(claimed[index])).map(({ queueId }) => queueId),
     );
     stores.forEach(({ resolve }, index) => resolve({ result: results[index], emptied }));
     claims.forEach(({ resolve }, index) => resolve(claimed[index] as Claim));
-    const parts = this.#finish(marks, last?.applied ?? []).then(partOf);
+    const parts = this.#finish(marks, applied).then(partOf);
     calls.forEach(({ resolve }, index) => resolve(parts.then((all) => all[index] ?? [])));
     return true;
   }
@@ -257,17 +251,16 @@ export class Rounds {
     return mergeMarks([]);
   }
 
-  /** Nothing of it is done. Takes out of the round whoever it failed for; the others try apart. @throws what all of them fail with */
-  #refused(
-    { stores, claims, calls }: Round,
-    { failed, error }: { failed: number; error: unknown },
-  ): void {
-    if (isLockNotAvailable(error)) {
-      this.#apartUntil = performance.now() + APART_AFTER_LOCK;
-      return;
-    }
-    const failure = classifyFailure(error);
-    if (failure === "unavailable" || failure === "unknown") throw error;
+  /**
+   * Takes out of the round whoever Postgres refused; the others try apart.
+   * @throws what all of them fail with, where it may be that all of it is done
+   */
+  #refused({ stores, claims, calls }: Round, { failed, error, isUndone }: Failure): void {
+    if (!isUndone) throw error;
+    const isHeldUp = classifyFailure(error) === "unavailable";
+    const pause = isHeldUp ? APART_AFTER_LOCK : APART_AFTER_REFUSAL;
+    this.#apartUntil = performance.now() + pause;
+    if (isHeldUp) return;
     const culprits =
       failed < stores.length ? stores.splice(failed, 1) : [...claims.splice(0), ...calls.splice(0)];
     for (const { reject } of culprits) reject(error);
@@ -306,7 +299,7 @@ export class Rounds {
   }
 
   async #storeApart({ statement }: Store<unknown>): Promise<Stored<unknown>> {
-    return { result: await statement(this.#options.sql), emptied: NONE };
+    return { result: await statement(this.#options.sql).send(), emptied: NONE };
   }
 
   #acknowledgeApart(calls: readonly WaitingCall[]): void {
@@ -319,6 +312,7 @@ export function without(queueIds: readonly string[], emptied: ReadonlySet<string
   return queueIds.filter((queueId) => !emptied.has(queueId));
 }
 
-async function acknowledgeOnly(sql: Sql, marks: Marks): Promise<ClaimedAndAcknowledged> {
-  return { claims: [], applied: await deleteAcknowledged(sql, marks, "exact") };
+/** Whether nothing is left that is visible, or will be so soon that others should know of it. */
+function isAll(claimed: Claim | undefined): boolean {
+  return claimed?.tookAll === true && claimed.dueIn === undefined;
 }

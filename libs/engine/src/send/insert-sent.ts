@@ -1,4 +1,4 @@
-import { constant, numbers, texts, type Sql } from "@sluice/database";
+import { constant, numbers, statement, texts, type Sql, type Statement } from "@sluice/database";
 
 import { RECORD_SEPARATOR } from "../publish/insert-published.ts";
 import { recordEvents } from "../trace/record-events.ts";
@@ -15,11 +15,11 @@ export function insertSent(
   sql: Sql,
   batches: NewBatch[],
   keys: IdempotencyKey[],
-): Promise<string[]> {
+): Statement<string[]> {
   const slices = batches.flatMap((batch, index) =>
     partsOf(batch).map((part) => ({ position: index + 1, ...part })),
   );
-  return sql<{ id: string }[]>`
+  const query = sql<{ id: string }[]>`
     WITH input AS MATERIALIZED (
       SELECT i.position::int, i.account, i.queue_id, i.message_count, i.payload, q.delay AS queue_delay, q.has_tenants,
              i.id, clock_timestamp() AS sent_at
@@ -73,9 +73,8 @@ export function insertSent(
       -- Two processes that write the same keys wait for each other, never in a circle.
       ORDER BY k.account, k.key
     )
-    SELECT id FROM input`
-    .execute()
-    .then((stored) => stored.map(({ id }) => id));
+    SELECT id FROM input`;
+  return statement(query, (stored) => stored.map(({ id }) => id));
 }
 
 const sentEvents = constant((sql) =>

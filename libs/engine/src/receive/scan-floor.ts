@@ -45,8 +45,12 @@ export class ScanFloor {
 
   /** Where a claim starts; -Infinity as long as nothing is known. */
   get start(): number {
-    if (this.#marks.length === 0) return -Infinity;
-    return Math.min(...this.#marks.map((mark) => mark.position));
+    const [first] = this.#marks;
+    if (!first) return -Infinity;
+    // By hand: a queue that only waits has one mark, and thousands of them are asked several times a second.
+    let start = first.position;
+    for (const { position } of this.#marks) if (position < start) start = position;
+    return start;
   }
 
   /** Where the scan started so long ago that nearly everything that was under way then has ended. */

@@ -45,12 +45,11 @@ export class ScanFloor {
 
   /** Where a claim starts; -Infinity as long as nothing is known. */
   get start(): number {
-    const [first] = this.#marks;
-    if (!first) return -Infinity;
-    // By hand: a queue that only waits has one mark, and thousands of them are asked several times a second.
-    let start = first.position;
-    for (const { position } of this.#marks) if (position < start) start = position;
-    return start;
+    const first = this.#marks[0];
+    if (first === undefined) return -Infinity;
+    // A queue that only waits has one mark, and thousands of them are asked several times a second.
+    if (this.#marks.length === 1) return first.position;
+    return Math.min(...this.#marks.map((mark) => mark.position));
   }
 
   /** Where the scan started so long ago that nearly everything that was under way then has ended. */

@@ -113,6 +113,7 @@ export class Engine implements AsyncDisposable {
     });
     this.queueDirectory = new Directory({
       find: (account, name) => this.queues.find(account, name),
+      findAll: (account, names) => this.queues.findAll(account, names),
       notFound: queueNotFound,
       // The handle may be one of a new queue of that name.
       doubts: ["receipt_handle_invalid"],

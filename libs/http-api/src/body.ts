@@ -70,6 +70,8 @@ function readIncoming(incoming: IncomingMessage): Promise<Buffer> {
     incoming.on("data", take);
     incoming.on("end", () => {
       resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length));
+      // The listeners live as long as the request does, which is twenty seconds where it is a long poll.
+      chunks.length = 0;
     });
     incoming.on("close", close);
   });

@@ -89,9 +89,13 @@ function unusedConnections(server: Server): Set<Socket> {
 /** Answers that are still to be sent. */
 function openAnswers(server: Server): Set<ServerResponse> {
   const open = new Set<ServerResponse>();
+  // One function for all of them: a closure and what `once` wraps around it are kept for as long as a long poll waits.
+  function isClosed(this: ServerResponse) {
+    open.delete(this);
+  }
   server.prependListener("request", (_, response: ServerResponse) => {
     open.add(response);
-    response.once("close", () => open.delete(response));
+    response.on("close", isClosed);
   });
   return open;
 }

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 
 import { SluiceError } from "../errors.ts";
 import { Directory } from "./directory.ts";
@@ -9,6 +9,8 @@ interface Row {
 
 const notFound = (name: string) => new SluiceError("queue_not_found", name);
 
+afterEach(() => void vi.useRealTimers());
+
 /** Rows that a test changes, and how often they were asked for. */
 function directory(rows: Record<string, Row | Error>) {
   const asked: string[] = [];
@@ -18,6 +20,15 @@ function directory(rows: Record<string, Row | Error>) {
       const row = rows[name];
       if (row instanceof Error) throw row;
       return await Promise.resolve(row);
+    },
+    findAll: async (_, names) => {
+      asked.push(names.join());
+      const found = names.flatMap((name) => {
+        const row = rows[name];
+        if (row instanceof Error) throw row;
+        return row ? [[name, row] as const] : [];
+      });
+      return await Promise.resolve(new Map(found));
     },
     notFound,
     doubts: ["receipt_handle_invalid"],
@@ -103,4 +114,57 @@ test("a call that fails for another reason is not repeated, and its row is kept"
   await expect(of.use("0", "a", call)).rejects.toMatchObject({ code: "unavailable" });
   await of.get("0", "a");
   expect(asked).toHaveLength(1);
+});
+
+/** Has two names whose rows were read 40 s ago read anew, and then lets another 40 s pass. */
+async function age(of: Directory<Row>, meanwhile: () => void = () => undefined): Promise<void> {
+  vi.useFakeTimers();
+  // What is read at zero has no age for the cache.
+  vi.advanceTimersByTime(1);
+  await Promise.all([of.get("0", "a"), of.get("0", "b")]);
+  await vi.advanceTimersByTimeAsync(40_000);
+  await Promise.all([of.get("0", "a"), of.get("0", "b")]);
+  await vi.advanceTimersByTimeAsync(1_000);
+  void of.get("0", "a");
+  meanwhile();
+  await vi.advanceTimersByTimeAsync(40_000);
+}
+
+test("rows in use are read anew by one query before they are out of date", async () => {
+  const { of, asked, rows } = directory({ a: { id: "1" }, b: { id: "2" } });
+  await age(of, () => {
+    rows["b"] = { id: "3" };
+  });
+  expect([await of.get("0", "a"), await of.get("0", "b")]).toEqual([{ id: "1" }, { id: "2" }]);
+  expect(asked).toEqual(["0/a", "0/b", "a,b"]);
+});
+
+test("what has changed is so after rows were read anew, and what is gone is refused", async () => {
+  const { of, asked, rows } = directory({ a: { id: "old" }, b: { id: "2" } });
+  const aged = age(of);
+  rows["a"] = { id: "new" };
+  delete rows["b"];
+  await aged;
+  expect(await of.get("0", "a")).toEqual({ id: "new" });
+  expect(asked).toEqual(["0/a", "0/b", "a,b"]);
+  await expect(of.get("0", "b")).rejects.toMatchObject({ code: "queue_not_found" });
+});
+
+test("a name that is forgotten while its row is read anew is looked up", async () => {
+  const { of, asked } = directory({ a: { id: "1" }, b: { id: "2" } });
+  await age(of, () => {
+    of.forget("0", "a");
+  });
+  await Promise.all([of.get("0", "a"), of.get("0", "b")]);
+  expect(asked).toEqual(["0/a", "0/b", "a,b", "0/a"]);
+});
+
+test("rows that cannot be read anew run out", async () => {
+  const { of, asked, rows } = directory({ a: { id: "1" }, b: { id: "2" } });
+  const aged = age(of);
+  rows["a"] = new Error("away");
+  await aged;
+  rows["a"] = { id: "1" };
+  expect(await of.get("0", "a")).toEqual({ id: "1" });
+  expect(asked).toEqual(["0/a", "0/b", "a,b", "0/a"]);
 });

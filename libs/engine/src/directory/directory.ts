@@ -1,10 +1,13 @@
 import { LRUCache } from "lru-cache";
 
 import { SluiceError, type ErrorCode } from "../errors.ts";
+import { Ageing } from "./ageing.ts";
 
 export interface DirectoryOptions<Row extends { id: string }> {
   /** Reads the row of a name from Postgres; undefined when there is none. */
   find: (account: string, name: string) => Promise<Row | undefined>;
+  /** Those of many names that exist, by name, with one query. With it, rows that are in use are read anew before they are out of date. */
+  findAll?: (account: string, names: readonly string[]) => Promise<ReadonlyMap<string, Row>>;
   notFound: (name: string) => SluiceError;
   /** Codes of errors that, beside that of `notFound`, may be due to an outdated row; see {@link Directory.use}. */
   doubts?: readonly ErrorCode[];
@@ -13,6 +16,8 @@ export interface DirectoryOptions<Row extends { id: string }> {
 /** How long a row may be out of date when the hint of its change was lost, in ms. */
 const TIME_TO_LIVE = 60_000;
 const MAX_ROWS = 20_000;
+/** A row that is used with less than this to go is read anew, in ms: a queue whose long polls come every 20 s is never without. */
+const AGEING = 30_000;
 
 /**
  * Names → rows of topics or queues, remembered for a moment so that a hot call asks Postgres nothing.
@@ -22,16 +27,31 @@ const MAX_ROWS = 20_000;
  */
 export class Directory<Row extends { id: string }> {
   readonly #options: DirectoryOptions<Row>;
-  readonly #rows = new LRUCache<string, Row>({ max: MAX_ROWS, ttl: TIME_TO_LIVE });
+  readonly #rows = new LRUCache<string, Row>({
+    max: MAX_ROWS,
+    ttl: TIME_TO_LIVE,
+    // It keeps the clock that it found when it was loaded; tests have another.
+    perf: { now: () => performance.now() },
+  });
   readonly #lookups = new Map<string, Promise<Row>>();
+
+  readonly #ageing: Ageing | undefined;
 
   constructor(options: DirectoryOptions<Row>) {
     this.#options = options;
+    const { findAll } = options;
+    this.#ageing =
+      findAll &&
+      new Ageing((account, names) => this.#refresh(account, names, findAll(account, names)));
   }
 
   /** @throws {SluiceError} `topic_not_found` or `queue_not_found` */
   get(account: string, name: string): Row | Promise<Row> {
-    return this.#rows.get(keyOf(account, name)) ?? this.#lookUp(account, name);
+    const key = keyOf(account, name);
+    const row = this.#rows.get(key);
+    if (row === undefined) return this.#lookUp(account, name);
+    if (this.#rows.getRemainingTTL(key) < AGEING) this.#ageing?.add(account, name);
+    return row;
   }
 
   /** Runs a call with the row of a name; when that row turns out to be outdated, once more with a fresh one. */
@@ -67,6 +87,23 @@ export class Directory<Row extends { id: string }> {
     if (!(error instanceof SluiceError)) return false;
     const { notFound, doubts = [] } = this.#options;
     return error.code === notFound(name).code || doubts.includes(error.code);
+  }
+
+  async #refresh(
+    account: string,
+    names: readonly string[],
+    finding: Promise<ReadonlyMap<string, Row>>,
+  ): Promise<void> {
+    const before = names.map((name) => this.#rows.peek(keyOf(account, name)));
+    const found = await finding;
+    names.forEach((name, index) => {
+      const key = keyOf(account, name);
+      // What was forgotten meanwhile may have been read before it changed.
+      if (before[index] === undefined || this.#rows.peek(key) !== before[index]) return;
+      const row = found.get(name);
+      if (row) this.#rows.set(key, row);
+      else this.#rows.delete(key);
+    });
   }
 
   #lookUp(account: string, name: string): Promise<Row> {

@@ -1,4 +1,4 @@
-import { schema, type ControlPlane, type Sql } from "@sluice/database";
+import { schema, texts, type ControlPlane, type Sql } from "@sluice/database";
 import { isDeepStrictEqual } from "node:util";
 
 import { and, asc, eq, gt, like, sql } from "drizzle-orm";
@@ -82,6 +82,7 @@ export class Queues {
   readonly #counts: SharedCounts;
   readonly #nameGuard: number;
   readonly #lookUp: ReturnType<typeof lookUp>;
+  readonly #lookUpAll: ReturnType<typeof lookUpAll>;
 
   /**
    * @param database - `hot`: connections with the plans of the hot path, to count on.
@@ -92,6 +93,7 @@ export class Queues {
     this.#counts = new SharedCounts(hot);
     this.#nameGuard = nameGuard;
     this.#lookUp = lookUp(control);
+    this.#lookUpAll = lookUpAll(control);
   }
 
   /**
@@ -141,6 +143,12 @@ export class Queues {
   async find(account: string, name: string): Promise<Queue | undefined> {
     const [row] = await this.#lookUp.execute({ account, name });
     return row && queueOf(row);
+  }
+
+  /** Those of these names that exist, by name. */
+  async findAll(account: string, names: readonly string[]): Promise<Map<string, Queue>> {
+    const rows = await this.#lookUpAll.execute({ account, names: texts(names) });
+    return new Map(rows.map((row) => [row.queue.name, queueOf(row)]));
   }
 
   /** The name of the queue of an id, undefined when it was deleted. */
@@ -282,8 +290,9 @@ function select(db: Reader) {
 }
 
 /**
- * The look-up that a process makes of each queue it is asked for, once a minute: its SQL is put together once. With 5,000 long
- * polls, each on a queue of its own, doing that each time was a tenth of what they cost.
+ * The look-up that a process makes of each queue it is asked for, and once a minute where none of its calls comes in time for
+ * {@link lookUpAll}: its SQL is put together once. With 5,000 long polls, each on a queue of its own, doing that each time was a
+ * tenth of what they cost.
  */
 function lookUp(db: Reader) {
   return select(db)
@@ -291,6 +300,17 @@ function lookUp(db: Reader) {
       and(eq(queues.account, sql.placeholder("account")), eq(queues.name, sql.placeholder("name"))),
     )
     .prepare("look_up_queue");
+}
+
+function lookUpAll(db: Reader) {
+  return select(db)
+    .where(
+      and(
+        eq(queues.account, sql.placeholder("account")),
+        sql`${queues.name} = ANY(${sql.placeholder("names")}::text[])`,
+      ),
+    )
+    .prepare("look_up_queues");
 }
 
 async function find(db: Reader, account: string, name: string): Promise<Queue | undefined> {

@@ -45,7 +45,8 @@ async function find(
     CROSS JOIN unnest(
       ${numbers(stretches.map(({ queueId }) => queueId))}::bigint[],
       ${numbers(stretches.map(({ from }) => millisecond(from)))}::bigint[],
-      ${numbers(stretches.map(({ to }) => (to === undefined ? "NULL" : millisecond(to))))}::bigint[]
+      -- Of a look without an end there are none: unnest fills up with NULL.
+      ${numbers(stretches.flatMap(({ to }) => (to === undefined ? [] : [millisecond(to)])))}::bigint[]
     ) AS waited_for(queue_id, since, until)
     JOIN queues q ON q.id = waited_for.queue_id AND NOT q.paused
     CROSS JOIN LATERAL (

@@ -26,15 +26,14 @@ export class KnownEmpty {
   }
 
   /** A look that begins now, to be told of by {@link sawNothing} if it finds nothing. */
-  look(): Look {
-    return { at: performance.now(), signals: this.#signals };
+  look(at = performance.now()): Look {
+    return { at, signals: this.#signals };
   }
 
-  /** The look of the waiting room, which sees as well what will soon be visible. */
-  watch(): Look {
-    const look = this.look();
-    this.#watchedAt = look.at;
-    return look;
+  /** The look of the waiting room, which sees as well what will soon be visible; it may begin at once for many queues. */
+  watch(at = performance.now()): Look {
+    this.#watchedAt = at;
+    return this.look(at);
   }
 
   /** That look found nothing that is visible, or will be before the next one. */

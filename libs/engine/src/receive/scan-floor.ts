@@ -45,7 +45,10 @@ export class ScanFloor {
 
   /** Where a claim starts; -Infinity as long as nothing is known. */
   get start(): number {
-    if (this.#marks.length === 0) return -Infinity;
+    const first = this.#marks[0];
+    if (first === undefined) return -Infinity;
+    // A queue that only waits has one mark, and thousands of them are asked several times a second.
+    if (this.#marks.length === 1) return first.position;
     return Math.min(...this.#marks.map((mark) => mark.position));
   }
 

@@ -3,12 +3,15 @@ import type { Sql } from "@sluice/database";
 import { Pace } from "../pace.ts";
 import { findStragglers, type Stretch } from "./find-visible.ts";
 import type { QueueClaimer } from "./queue-claimer.ts";
+import type { ScanFloor } from "./scan-floor.ts";
 
 /** How often what claims have passed lately is looked at, in ms, and how seldom at the most: it is bounded. */
 const NEAR_EVERY = 900;
 const NEAR_AT_MOST = 3_000;
 /** How often everything else below is, in ms. */
 const FULL_EVERY = 5_000;
+
+type StretchOf = (floor: ScanFloor) => Omit<Stretch, "queueId">;
 
 /**
  * Looks for visible messages below the floors of queues, and lowers the floors to them.
@@ -29,23 +32,27 @@ export class StragglerSearch {
   async find(claimers: readonly QueueClaimer[]): Promise<QueueClaimer[]> {
     for (const { floor } of claimers) floor.note();
     return [
-      ...(await this.#look(this.#nearPace, claimers, ({ floor }) => [floor.near, floor.start])),
-      ...(await this.#look(this.#fullPace, claimers, ({ floor }) => [-Infinity, floor.near])),
+      ...(await this.#look(this.#nearPace, claimers, ({ near, start }) => ({
+        from: near,
+        to: start,
+      }))),
+      ...(await this.#look(this.#fullPace, claimers, ({ near }) => ({
+        from: -Infinity,
+        to: near,
+      }))),
     ];
   }
 
   async #look(
     pace: Pace,
     claimers: readonly QueueClaimer[],
-    stretchOf: (claimer: QueueClaimer) => [from: number, to: number],
+    stretchOf: StretchOf,
   ): Promise<QueueClaimer[]> {
     if (!pace.isDue) return [];
-    const stretches = claimers.flatMap((claimer): Stretch[] => {
-      const [from, to] = stretchOf(claimer);
-      return from < to ? [{ queueId: claimer.queueId, from, to }] : [];
-    });
+    const stretches = stretchesOf(claimers, stretchOf);
     if (stretches.length === 0) return [];
     const found = await pace.run(() => findStragglers(this.#sql, stretches));
+    if (found.length === 0) return [];
     const byQueue = new Map(claimers.map((claimer) => [claimer.queueId, claimer]));
     return found.flatMap(({ queueId, visibleAt, now }) => {
       const claimer = byQueue.get(queueId);
@@ -53,4 +60,14 @@ export class StragglerSearch {
       return claimer ?? [];
     });
   }
+}
+
+/** Those that are not empty. */
+function stretchesOf(claimers: readonly QueueClaimer[], stretchOf: StretchOf): Stretch[] {
+  const stretches: Stretch[] = [];
+  for (const { queueId, floor } of claimers) {
+    const { from, to } = stretchOf(floor);
+    if (from < to) stretches.push({ queueId, from, to });
+  }
+  return stretches;
 }

@@ -196,15 +196,17 @@ export class WaitingRoom {
     const askedFor = [...this.#claimers.values()].filter((claimer) => claimer.active);
     if (askedFor.length === 0) return;
     const queues = askedFor.map(({ queueId, floor }) => ({ queueId, from: floor.start }));
-    const looks = askedFor.map((claimer) => ({ claimer, look: claimer.knownEmpty.watch() }));
+    const at = performance.now();
+    const looks = askedFor.map(({ knownEmpty }) => knownEmpty.watch(at));
     const visible = new Set<string>();
     for (const found of await nextVisible(this.#options.sql, queues, LOOK_AHEAD)) {
       visible.add(found.queueId);
       this.#signalIn(found.queueId, found.visibleAt - found.now);
     }
-    for (const { claimer, look } of looks) {
-      if (!visible.has(claimer.queueId)) claimer.knownEmpty.sawNothing(look);
-    }
+    looks.forEach((look, index) => {
+      const { queueId, knownEmpty } = askedFor[index]!;
+      if (!visible.has(queueId)) knownEmpty.sawNothing(look);
+    });
   }
 
   async #signalStragglers(): Promise<void> {

@@ -187,7 +187,10 @@ async function acknowledgeAndReceive(
 export function receiptsJson(
   slices: readonly ReceivedSlice[],
   acknowledged?: readonly string[],
-): Buffer {
+): Buffer | string {
+  const end = `]${acknowledgedJson(acknowledged)}}`;
+  // A string goes out with its headers in one piece; most answers of queues that are waited for are this one.
+  if (slices.length === 0) return `{"receipts":[${end}`;
   const parts: Buffer[] = [];
   let separator = '{"receipts":[';
   for (const slice of slices) {
@@ -202,8 +205,7 @@ export function receiptsJson(
     parts.push(Buffer.from(head), slice.json ?? Buffer.from(`{${slice.lines.join("},{")}}`));
     separator = "]},";
   }
-  const end = `]${acknowledgedJson(acknowledged)}}`;
-  parts.push(Buffer.from(slices.length > 0 ? `]}${end}` : `{"receipts":[${end}`));
+  parts.push(Buffer.from(`]}${end}`));
   return Buffer.concat(parts);
 }
 

@@ -14,6 +14,7 @@ export interface MarkedSlices {
 /** Merges the handles of each slice into one mark: what follows costs per slice, not per message. */
 export function markSlices(handles: readonly ReceiptHandle[]): MarkedSlices {
   const marks: SliceMark[] = [];
+  const words: { low: number; high: number }[] = [];
   const markOf: number[] = [];
   const indexes = new Map<string, number>();
   let index = -1;
@@ -25,11 +26,19 @@ export function markSlices(handles: readonly ReceiptHandle[]): MarkedSlices {
       if (index === marks.length) {
         const { queueId, batchId, lease, visibleAt } = handle;
         marks.push({ queueId, batchId, lease, visibleAt, mask: 0n });
+        words.push({ low: 0, high: 0 });
         indexes.set(key, index);
       }
     }
-    (marks[index] as SliceMark).mask |= 1n << BigInt(handle.bit);
+    // As numbers: each step with a bigint makes a new one.
+    const word = words[index] as { low: number; high: number };
+    if (handle.bit < 32) word.low |= 1 << handle.bit;
+    else word.high |= 1 << (handle.bit - 32);
     markOf.push(index);
+  }
+  for (const [at, mark] of marks.entries()) {
+    const { low = 0, high = 0 } = words[at] ?? {};
+    mark.mask = (BigInt(high) << 32n) | BigInt(low >>> 0);
   }
   return { marks, markOf };
 }

@@ -1,4 +1,4 @@
-import type { MessageAttribute } from "@sluice/engine";
+import type { MessageAttribute, ReceivedSlice } from "@sluice/engine";
 
 import { awsAttribute } from "./attributes.ts";
 import { md5, md5OfAttributes } from "./md5.ts";
@@ -8,6 +8,8 @@ export interface KeptMessage extends Omit<StoredMessage, "body"> {
   /** As it stands in JSON. */
   bodyJson: string;
   bodyMd5: string;
+  /** What it says of itself in the JSON of an answer, whoever receives it: members, without braces. */
+  json: string;
   /** All its attributes as they are shown, once somebody asked for them. */
   shown?: ShownAttributes;
 }
@@ -31,25 +33,27 @@ interface StoredMessage {
 const kept = new WeakMap<readonly string[], (KeptMessage | undefined)[]>();
 
 /**
- * The message of a line. Of a batch that the engine has at hand it is made once, not again for each of ten queues: parsing
+ * The messages of a received slice. Those of a batch that the engine has at hand are made once, not again for each of ten queues: parsing
  * lines and digesting bodies was most of what a receive cost beside the engine.
- * @param place - The batch and the bit of the line in it; no batch where the line is nowhere else.
  */
-export function keptMessage(
-  line: string,
-  { batch, bit }: { batch: readonly string[] | undefined; bit: number },
-): KeptMessage {
-  if (!batch) return messageOf(line);
+export function keptMessages({
+  lines,
+  bits,
+  batch,
+}: Pick<ReceivedSlice, "lines" | "bits" | "batch">): KeptMessage[] {
+  if (!batch) return lines.map(messageOf);
   let messages = kept.get(batch);
   if (!messages) kept.set(batch, (messages = []));
-  return (messages[bit] ??= messageOf(line));
+  const of = messages;
+  return lines.map((line, index) => (of[bits[index] ?? 0] ??= messageOf(line)));
 }
 
 /** Those of its attributes that are asked for; undefined when there are none. */
 export function shownAttributes(
   message: KeptMessage,
-  isAskedFor: (name: string) => boolean,
+  isAskedFor: ((name: string) => boolean) | undefined,
 ): ShownAttributes | undefined {
+  if (!isAskedFor) return undefined;
   const all = Object.keys(message.attributes);
   const names = all.filter(isAskedFor);
   if (names.length === 0) return undefined;
@@ -70,7 +74,15 @@ function shownOf(attributes: Record<string, MessageAttribute>): ShownAttributes 
 
 function messageOf(line: string): KeptMessage {
   const { body, ...message } = JSON.parse(`{${line}}`) as StoredMessage;
-  return { ...message, bodyJson: jsonWithin(line, body), bodyMd5: md5(body) };
+  const { messageId } = message;
+  const bodyJson = jsonWithin(line, body);
+  const bodyMd5 = md5(body);
+  return {
+    ...message,
+    bodyJson,
+    bodyMd5,
+    json: `"MessageId":"${messageId}","MD5OfBody":"${bodyMd5}","Body":${bodyJson}`,
+  };
 }
 
 /** As a part of the line, which V8 keeps as a reference to it: the body is in memory once. */

@@ -3,7 +3,7 @@ import { bitCharacter, type ReceivedSlice } from "@sluice/engine";
 import type { Call } from "../call.ts";
 import { sequenceNumbersOf } from "../contract.ts";
 import { invalidValue, sqsError } from "../errors.ts";
-import { keptMessage, shownAttributes, type KeptMessage } from "../message/kept-messages.ts";
+import { keptMessages, shownAttributes, type KeptMessage } from "../message/kept-messages.ts";
 import type { SqsInput } from "../model/sqs.ts";
 import { queueArn, queueOfUrl } from "../names/queue-address.ts";
 import {
@@ -26,10 +26,12 @@ const SYSTEM_ATTRIBUTES = new Set([
   "DeadLetterQueueSourceArn",
 ]);
 
-/** What of a message is asked for beside its body. */
+type IsAskedFor = (name: string) => boolean;
+
+/** What of a message is asked for beside its body; undefined for nothing, as it nearly always is. */
 interface Selection {
-  system: (name: string) => boolean;
-  attribute: (name: string) => boolean;
+  system: IsAskedFor | undefined;
+  attribute: IsAskedFor | undefined;
 }
 
 export async function receiveMessage(call: Call, input: SqsInput<"ReceiveMessage">) {
@@ -40,6 +42,7 @@ export async function receiveMessage(call: Call, input: SqsInput<"ReceiveMessage
     maxMessages: input.MaxNumberOfMessages,
     wait: input.WaitTimeSeconds,
     visibilityTimeout: input.VisibilityTimeout,
+    unhurried: true,
     signal: call.signal(),
     attemptId: input.ReceiveRequestAttemptId,
   };
@@ -48,16 +51,14 @@ export async function receiveMessage(call: Call, input: SqsInput<"ReceiveMessage
   call.releaseUnlessRead(received);
   const messages: ReceivedMessage[] = [];
   for (const slice of received.slices) {
-    const shared = await sharedAttributes(call, slice, selection);
-    const ofAll = written(shared);
+    const shared = selection.system && (await sharedAttributes(call, slice, selection.system));
+    const ofAll = shared && written(shared);
     const numbers = sequenceNumbersOf(slice);
-    slice.lines.forEach((line, index) => {
-      const bit = slice.bits[index] ?? 0;
-      const kept = keptMessage(line, { batch: slice.batch, bit });
-      const own = ownAttributes(kept, numbers[index], selection);
+    keptMessages(slice).forEach((kept, index) => {
+      const own = selection.system && ownAttributes(kept, numbers[index], selection.system);
       messages.push({
         kept,
-        handle: slice.handlePrefix + bitCharacter(bit),
+        handle: slice.handlePrefix + bitCharacter(slice.bits[index] ?? 0),
         system: own ? written({ ...shared, ...own }) : ofAll,
         attributes: shownAttributes(kept, selection.attribute),
       });
@@ -75,7 +76,7 @@ function written(values: Record<string, string>): SystemAttributes | undefined {
 async function sharedAttributes(
   call: Call,
   slice: ReceivedSlice,
-  { system }: Selection,
+  system: IsAskedFor,
 ): Promise<Record<string, string>> {
   const shown: Record<string, string> = {};
   // Who sent it is not stored: the account is who may send.
@@ -96,7 +97,7 @@ async function sharedAttributes(
 function ownAttributes(
   { groupId, deduplicationId, traceHeader }: KeptMessage,
   sequenceNumber: string | undefined,
-  { system }: Selection,
+  system: IsAskedFor,
 ): Record<string, string> | undefined {
   let shown: Record<string, string> | undefined;
   const add = (name: string, value: string | undefined) => {
@@ -109,25 +110,30 @@ function ownAttributes(
   return shown;
 }
 
-function selectionOf(input: SqsInput<"ReceiveMessage">): Selection {
-  const system = new Set([
-    ...(input.AttributeNames ?? []),
-    ...(input.MessageSystemAttributeNames ?? []),
-  ]);
-  for (const name of system) {
+function selectionOf({
+  AttributeNames: older = [],
+  MessageSystemAttributeNames: system = [],
+  MessageAttributeNames: names = [],
+}: SqsInput<"ReceiveMessage">): Selection {
+  return { system: systemSelection([...older, ...system]), attribute: attributeSelection(names) };
+}
+
+function systemSelection(names: readonly string[]): IsAskedFor | undefined {
+  if (names.length === 0) return undefined;
+  for (const name of names) {
     if (!SYSTEM_ATTRIBUTES.has(name))
       throw sqsError("InvalidAttributeName", `Unknown Attribute ${name.slice(0, 100)}.`);
   }
-  const names = new Set(input.MessageAttributeNames ?? []);
-  const prefixes = [...names]
-    .filter((name) => name.endsWith(".*"))
-    .map((name) => name.slice(0, -1));
-  const all = names.has("All") || names.has(".*");
-  return {
-    system: system.has("All") ? () => true : (name) => system.has(name),
-    attribute: (name) =>
-      all || names.has(name) || prefixes.some((prefix) => name.startsWith(prefix)),
-  };
+  const asked = new Set(names);
+  return asked.has("All") ? () => true : (name) => asked.has(name);
+}
+
+function attributeSelection(names: readonly string[]): IsAskedFor | undefined {
+  if (names.length === 0) return undefined;
+  const asked = new Set(names);
+  const prefixes = names.filter((name) => name.endsWith(".*")).map((name) => name.slice(0, -1));
+  const all = asked.has("All") || asked.has(".*");
+  return (name) => all || asked.has(name) || prefixes.some((prefix) => name.startsWith(prefix));
 }
 
 function checkLimits(input: SqsInput<"ReceiveMessage">): void {

@@ -40,8 +40,7 @@ export class ReceivedMessages implements WrittenOutput {
 }
 
 function jsonOf({ kept, handle, system, attributes }: ReceivedMessage): string {
-  const { messageId, bodyMd5, bodyJson } = kept;
-  let json = `{"MessageId":"${messageId}","ReceiptHandle":"${handle}","MD5OfBody":"${bodyMd5}","Body":${bodyJson}`;
+  let json = `{${kept.json},"ReceiptHandle":"${handle}"`;
   if (system) json += `,"Attributes":${system.json}`;
   if (attributes) json += `,${JSON.stringify(attributes).slice(1, -1)}`;
   return `${json}}`;

@@ -63,6 +63,6 @@ export function claimsOf(statements: readonly Statement[], queueId: string): num
 }
 
 /** Whether it is the look of a waiting room at what will soon be visible, in however many queues: it has no end. */
-export function isLookAhead({ parameters }: Statement): boolean {
-  return parameters.some((parameter) => /^\{NULL(,NULL)*\}$/.test(String(parameter)));
+export function isLookAhead({ text, parameters }: Statement): boolean {
+  return text.includes("waited_for") && parameters[2] === "{}";
 }

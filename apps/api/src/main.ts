@@ -3,13 +3,10 @@ import {
   apiConfig,
   authenticationProblems,
   createMetrics,
-  keepHeapTight,
   runProcess,
   shutdownProblems,
 } from "@sluice/runtime";
 import { joinNats, openApi, openDatabase } from "@sluice/start-up";
-
-keepHeapTight();
 
 /** The API process: HTTP in front of Postgres, woken by NATS. Any number may run side by side. */
 runProcess({

@@ -4,13 +4,10 @@ import { messageMetrics } from "@sluice/http-api";
 import {
   authenticationProblems,
   createMetrics,
-  keepHeapTight,
   runProcess,
   standaloneConfig,
 } from "@sluice/runtime";
 import { openApi, openDatabase } from "@sluice/start-up";
-
-keepHeapTight();
 
 /** API and dispatcher in one process, for quick local use: no NATS, and just one such process on a database. */
 runProcess({

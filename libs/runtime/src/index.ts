@@ -18,7 +18,6 @@ export { createLogger, type LogFields, type Logger, type LoggerOptions } from ".
 export { messageOf } from "./log/describe-error.ts";
 export { createMetrics, metricsPage, type MetricsPage } from "./metrics.ts";
 export { runProcess, type ProcessContext, type ProcessOptions, type Stop } from "./run-process.ts";
-export { keepHeapTight } from "./tight-heap.ts";
 export { untilAvailable, type UntilAvailableOptions } from "./until-available.ts";
 export { createDuty, type Duty, type DutyOptions } from "./duty.ts";
 export { failpoint, failpoints, type Failpoint } from "./failpoint.ts";

@@ -74,6 +74,8 @@ interface Play {
 
 interface Outcome {
   faults: Fault[];
+  /** For how long they went on, in seconds. */
+  lasted: number;
   drainedAfter: number | undefined;
   anomalies: Anomaly[];
 }
@@ -105,6 +107,7 @@ async function play({ options, system, clients, probe, world }: Play): Promise<O
       signal,
     });
     await sleep(Math.max(0, until - performance.now()), undefined, { signal }).catch(() => {});
+    const lasted = Math.round((performance.now() - from) / 1_000);
     await system.heal();
     tell("all healed; draining");
     await clients.drain();
@@ -117,7 +120,7 @@ async function play({ options, system, clients, probe, world }: Play): Promise<O
       ...(await undrained(sql, drainedAfter, world)),
     ];
     await sql.end({ timeout: 1 });
-    return { faults, drainedAfter, anomalies };
+    return { faults, lasted, drainedAfter, anomalies };
   } finally {
     await clients[Symbol.asyncDispose]();
   }
@@ -193,7 +196,7 @@ function reportOf({
   verdict: Verdict;
   anomalies: Anomaly[];
 }): ChaosReport {
-  const { faults, drainedAfter } = outcome;
+  const { faults, lasted, drainedAfter } = outcome;
   const complaints: Record<string, number> = {};
   for (const { kind, event } of system.complaints) {
     const key = `${kind}: ${event}`;
@@ -202,7 +205,7 @@ function reportOf({
   return {
     ok: anomalies.length === 0,
     seed: options.seed,
-    seconds: options.seconds,
+    seconds: lasted,
     leftOut: leftOutOf(capabilities),
     operations: verdict.operations,
     messages: verdict.messages,

@@ -31,6 +31,7 @@ export interface FaultCount {
 export interface ChaosReport {
   ok: boolean;
   seed: number;
+  /** For how long faults went on, also where it was interrupted. */
   seconds: number;
   /** What the server under test cannot do, so that it was not tested. */
   leftOut: string[];

@@ -90,7 +90,8 @@ export async function inOneCommit<Result>(
     return { results: answers.map(({ value }) => value) };
   }
   const isUndone = isOneTransaction && said === "ROLLBACK";
-  const reason = failed < 0 ? undefined : (settled[failed] as PromiseRejectedResult).reason;
+  const reason: unknown =
+    failed < 0 ? undefined : (settled[failed] as PromiseRejectedResult).reason;
   return {
     failed: Math.max(0, failed - 1),
     error: isUndone || classifyFailure(reason) === "unavailable" ? reason : splitUp(reason),

@@ -123,23 +123,3 @@ test("a publish that waits for a lock holds up neither receives nor acknowledgem
   await publishing;
   expect(bodiesOf(await messages)).toEqual(["late"]);
 });
-
-test("a connection that is lost while a publish is stored ends no receive that waits", async () => {
-  await using frail = await Broker.start({ dispatchers: 0, cutsConnections: true });
-  const waitedFor = await frail.newQueue();
-  const caller = frail.client();
-  await caller.receive(waitedFor, { wait: 0 });
-  const messages = caller.receive(waitedFor, { wait: 20 });
-  await until(() => Promise.resolve(frail.engine.receiver.isWaitedFor(ACCOUNT, waitedFor)));
-  const table = await holdWith(frail.sql, "LOCK TABLE batches IN SHARE MODE");
-  const sending = caller.send(waitedFor, ["lost"]);
-  await untilBlocked(frail.sql);
-  await Promise.all([
-    expect(sending).rejects.toThrow(),
-    frail.sql`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-              WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-  ]);
-  await table.letGo();
-  await caller.send(waitedFor, ["m"]);
-  expect(bodiesOf(await messages)).toEqual(["m"]);
-});

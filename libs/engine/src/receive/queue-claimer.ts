@@ -1,4 +1,4 @@
-import { classifyFailure, type Sql } from "@sluice/database";
+import type { Sql } from "@sluice/database";
 
 import { overLimit } from "../errors.ts";
 import { claimFifo, type FifoClaim } from "./claim-fifo.ts";
@@ -28,8 +28,6 @@ export interface Waiter {
   settle: (result: ClaimedSlice[] | Error) => void;
   /** Whether an empty claim leaves it waiting for the next signal. */
   parked: boolean;
-  /** Whether it has waited: what fails before it has anything is then no reason to end the wait. */
-  hasWaited?: boolean;
 }
 
 export interface QueueClaimerOptions {
@@ -156,7 +154,6 @@ export class QueueClaimer {
   /** Every parked waiter asks again; false where there is none. */
   ask(): boolean {
     if (this.#parked.size === 0) return false;
-    for (const waiter of this.#parked) waiter.hasWaited = true;
     this.#hungry.push(...this.#parked);
     this.#parked.clear();
     this.#start();
@@ -217,12 +214,8 @@ export class QueueClaimer {
         // Nothing was there for these, so there is nothing for the others that asked before the claim either.
         if (claimed.length === 0 && !signalled) this.#distribute([], asking, () => false);
       } catch (error) {
-        const isAway = classifyFailure(error) === "unavailable";
-        for (const waiter of group) {
-          if (!this.remove(waiter)) continue;
-          if (isAway && waiter.parked && waiter.hasWaited) this.#parked.add(waiter);
-          else waiter.settle(error as Error);
-        }
+        // Also those that have waited: what the claim took may be theirs, and nobody would know of that receive.
+        for (const waiter of group) if (this.remove(waiter)) waiter.settle(error as Error);
       }
     }
   }

@@ -37,6 +37,9 @@ export interface Received {
   handle: string;
 }
 
+/** What becomes of a call about a message that its holder held past its retention: it depends on whether the clean-up was there. */
+export const EITHER_WAY = "either way";
+
 const TWELVE_HOURS = 43_200;
 const DEDUPLICATION_WINDOW = 300;
 
@@ -157,13 +160,24 @@ export class ModelQueue {
     }
   }
 
+  #hasExpired(messageId: string, handle: string): boolean {
+    return this.#ever.some(
+      (delivery) =>
+        delivery.messageId === messageId &&
+        delivery.handle === handle &&
+        delivery.end === "expired",
+    );
+  }
+
   acknowledge(messageId: string, handle: string): string {
+    if (this.#hasExpired(messageId, handle)) return EITHER_WAY;
     if (this.find(messageId)?.handle !== handle) return "receipt_handle_expired";
     this.#remove("acknowledged", (delivery) => delivery.messageId === messageId);
     return "ok";
   }
 
   hide(messageId: string, handle: string, change: { now: number; timeout: number }): string {
+    if (this.#hasExpired(messageId, handle)) return EITHER_WAY;
     const delivery = this.find(messageId);
     if (delivery?.handle !== handle || delivery.visibleAt <= change.now)
       return "message_not_in_flight";

@@ -147,9 +147,9 @@ export class World {
       const { deliveries, complete } = await this.broker.engine.trace(ACCOUNT, messageId);
       const modelled = ever.filter((delivery) => delivery.messageId === messageId);
       const traced = deliveries.map(({ queue, state }) => {
-        // What had expired, and was not removed yet, a purge has removed as well.
+        // What had expired, and was not removed yet, a purge has removed as well, or whoever held it.
         const expired = modelled.some((of) => of.queue === queue && of.state === "expired");
-        return `${queue}: ${expired && state === "purged" ? "expired" : state}`;
+        return `${queue}: ${expired && (state === "purged" || state === "acknowledged") ? "expired" : state}`;
       });
       expect(traced.sort()).toEqual(
         modelled.map(({ queue, state }) => `${queue}: ${state}`).sort(),

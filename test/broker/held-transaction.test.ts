@@ -86,7 +86,10 @@ describe("while a transaction keeps every dead slice where it is", () => {
     await client.hide(queue, messages, 60);
     await client.acknowledge(queue, messages);
     await broker.sql`ANALYZE slices`;
-    for (const statement of api.statements.filter(({ text }) => text.includes("JOIN")))
+    // Not the looks of the waiting room, which may come at any time and read the dead slices of the other queues too.
+    const bySlice = api.statements.filter(({ text }) => text.includes("s.lease = m.lease"));
+    expect(bySlice.length).toBeGreaterThanOrEqual(2);
+    for (const statement of bySlice)
       expect(await pagesOf(api.sql, statement), statement.text).toBeLessThan(DEAD / 100);
   });
 

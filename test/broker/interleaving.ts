@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 
-import type { Database, Sql } from "@sluice/database";
+import { statement, type Database, type Sql } from "@sluice/database";
 
 /** Something that is stopped until it is let go. */
 export interface Held {
@@ -85,16 +85,11 @@ export async function until(isSo: () => Promise<boolean>): Promise<void> {
  * Opens every connection that a database may open, for tests that stop the timers of this process: the driver needs
  * one to connect.
  */
-export async function connectAll({
-  sql,
-  impatient,
-  control,
-  maintenance,
-}: Database): Promise<void> {
+export async function connectAll({ sql, shared, control, maintenance }: Database): Promise<void> {
   await Promise.all([
     allAtOnce(sql.options.max, (meet) => sql.begin(meet)),
     allAtOnce(2, (meet) => control.transaction(meet)),
-    impatient`SELECT 1`,
+    shared.inOneCommit((on) => [statement(on`SELECT 1`, (rows) => rows)]),
     maintenance`SELECT 1`,
   ]);
 }

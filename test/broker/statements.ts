@@ -1,4 +1,10 @@
-import { connectDatabase, type Database, type Sql } from "@sluice/database";
+import {
+  connectDatabase,
+  SharedConnection,
+  statement,
+  type Database,
+  type Sql,
+} from "@sluice/database";
 import postgres from "postgres";
 
 /** A statement of the hot path as it went to the server. */
@@ -19,25 +25,29 @@ export async function connectTraced(url: string, pool = 4): Promise<TracedDataba
   const database = connectDatabase({ url, pool: 1, name: "test-traced", traceHours: 12 });
   const statements: Statement[] = [];
   const upkeep: Statement[] = [];
-  const traced = async (like: Sql, max: number, into: Statement[]) =>
+  const traced = (settings: Settings, max: number, into: Statement[], onclose = () => {}) =>
     postgres(url, {
       max,
+      onclose,
       fetch_types: false,
       debug: (_connection, text, parameters) => void into.push({ text, parameters }),
       // Settings of our own are not listed among those of a connection.
-      connection: { ...(await settingsOf(like)), "sluice.recording": "on" },
+      connection: { ...settings, "sluice.recording": "on" },
     });
-  const sql = await traced(database.sql, pool, statements);
-  const impatient = await traced(database.impatient, 1, statements);
-  const maintenance = await traced(database.maintenance, 1, upkeep);
+  const sql = traced(await askSettings(database.sql).send(), pool, statements);
+  const asked = await database.shared.inOneCommit((on) => [askSettings(on)]);
+  if ("error" in asked) throw asked.error;
+  const [sharedSettings] = asked.results;
+  const shared = new SharedConnection((onclose) => traced(sharedSettings!, 1, statements, onclose));
+  const maintenance = traced(await askSettings(database.maintenance).send(), 1, upkeep);
   const close = async () => {
-    const clients = [sql, impatient, maintenance];
-    await Promise.all([database.close(), ...clients.map((client) => client.end({ timeout: 5 }))]);
+    const clients = [sql, maintenance].map((client) => client.end({ timeout: 5 }));
+    await Promise.all([database.close(), shared.close(), ...clients]);
   };
   return {
     ...database,
     sql,
-    impatient,
+    shared,
     maintenance,
     statements,
     upkeep,
@@ -46,11 +56,15 @@ export async function connectTraced(url: string, pool = 4): Promise<TracedDataba
   };
 }
 
-/** What a connection sets for itself. */
-async function settingsOf(sql: Sql): Promise<Record<string, string>> {
-  const rows = await sql<{ name: string; setting: string }[]>`
+type Settings = Record<string, string>;
+
+/** Asks what a connection sets for itself. */
+function askSettings(sql: Sql) {
+  const query = sql<{ name: string; setting: string }[]>`
     SELECT name, setting FROM pg_settings WHERE source = 'client' AND name <> 'client_encoding'`;
-  return Object.fromEntries(rows.map(({ name, setting }) => [name, setting]));
+  return statement(query, (rows) =>
+    Object.fromEntries(rows.map(({ name, setting }) => [name, setting])),
+  );
 }
 
 /** Claims of one queue among statements; of standard queues one statement claims for several. */

@@ -1,6 +1,7 @@
 import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import postgres from "postgres";
 
+import { SharedConnection } from "./shared-connection.ts";
 import { promptSockets, startupPadding } from "./prompt-socket.ts";
 import * as schema from "./schema/index.ts";
 
@@ -17,8 +18,8 @@ export type ControlPlane = PostgresJsDatabase<typeof schema>;
 export interface Database extends AsyncDisposable {
   /** The hot path: reviewed statements whose plans are fixed. Arrays go in as literals, ids come out as strings. */
   readonly sql: Sql;
-  /** One connection of the hot path that gives up a lock after 50 ms and a statement after a second, for what others wait for; see inOneCommit. */
-  readonly impatient: Sql;
+  /** One more of the hot path, for statements that share a commit: it gives up a lock after 50 ms and a statement after a second, since others wait for it. */
+  readonly shared: SharedConnection;
   /** The control plane: topics, queues, subscriptions through Drizzle, on connections of its own. */
   readonly control: ControlPlane;
   /** Clean-up: statements that may read whole tables, free to be planned as such, one at a time. */
@@ -31,7 +32,7 @@ export interface Database extends AsyncDisposable {
 export interface DatabaseOptions {
   /** `postgres://user:password@host:port/database` */
   url: string;
-  /** Connections for the hot path. Default 8; an impatient one, the control plane and the clean-up add up to 4. */
+  /** Connections for the hot path. Default 8; a shared one, the control plane and the clean-up add up to 4. */
   pool?: number;
   /** Shown in `pg_stat_activity`. */
   name?: string;
@@ -50,13 +51,14 @@ export interface DatabaseOptions {
 
 /** What a statement may take, in seconds. */
 const STATEMENT_TIMEOUT = 20;
-/** Of the impatient connection, in ms; a deadlock takes Postgres a second to find. */
+/** Of the shared connection, in ms; a deadlock takes Postgres a second to find. */
 const LOCK_TIMEOUT = 50;
 /** What a statement on it may take, in seconds: others wait for it. */
-const IMPATIENT_STATEMENT_TIMEOUT = 1;
+const SHARED_STATEMENT_TIMEOUT = 1;
 /** How long it waits in a transaction for a process that was stopped in the middle of one: others may wait for its locks. */
 const IDLE_IN_TRANSACTION_TIMEOUT = "5s";
 const MAINTENANCE_TIMEOUT = 120;
+const MAX_PIPELINE = 10_000;
 /** How long the answer to a statement that was ended may be on its way, in seconds. */
 const GRACE = 20;
 
@@ -81,7 +83,7 @@ export function connectDatabase({
     synchronous_commit: lazy ? "off" : "on",
     "sluice.recording": traceHours > 0 ? "on" : "off",
   };
-  const open = (max: number, settings: Settings) => openPool(url, max, settings, silenceMs);
+  const open = (max: number, settings: Settings) => openPool(url, max, settings, { silenceMs });
   const hotSettings = {
     ...writing,
     application_name: name,
@@ -93,12 +95,15 @@ export function connectDatabase({
     statement_timeout: STATEMENT_TIMEOUT,
   };
   const hot = open(pool, hotSettings);
-  const impatient = open(1, {
+  const sharedSettings = {
     ...hotSettings,
     lock_timeout: LOCK_TIMEOUT,
-    statement_timeout: IMPATIENT_STATEMENT_TIMEOUT,
+    statement_timeout: SHARED_STATEMENT_TIMEOUT,
     idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT,
-  });
+  };
+  const shared = new SharedConnection((onclose) =>
+    openPool(url, 1, sharedSettings, { silenceMs, onclose }),
+  );
   // Drizzle replaces the parsers of the client it is given, so it gets one of its own.
   const controlClient = open(2, {
     ...writing,
@@ -116,13 +121,12 @@ export function connectDatabase({
   // Whoever closes has waited for its statements. The driver, though, waits in vain for a connection that it once lost
   // and opened anew, so it gets a second and not five.
   const close = async () => {
-    await Promise.all(
-      [hot, impatient, controlClient, maintenance].map((client) => client.end({ timeout: 1 })),
-    );
+    const clients = [hot, controlClient, maintenance];
+    await Promise.all([shared.close(), ...clients.map((client) => client.end({ timeout: 1 }))]);
   };
   return {
     sql: hot,
-    impatient,
+    shared,
     control: drizzle(controlClient, { schema }),
     maintenance,
     traceHours,
@@ -141,17 +145,21 @@ function openPool(
   url: string,
   max: number,
   { statement_timeout: timeout, ...settings }: Settings,
-  silenceMs = (timeout + GRACE) * 1_000,
+  more: { silenceMs: number | undefined; onclose?: () => void },
 ): Sql {
+  const { silenceMs = (timeout + GRACE) * 1_000, ...callbacks } = more;
   const options = {
     max,
+    ...callbacks,
     // One round trip less on every new connection; array parameters are passed as literals instead.
     fetch_types: false,
     connect_timeout: 5,
     idle_timeout: 0,
-    // The driver would end a connection after half an hour, in the middle of a transaction that was written out (see inOneCommit). There is
-    // nothing to be had from it here: plans are fixed, and what a session keeps is bounded.
+    // By default the driver ends a connection after half an hour. There is nothing to be had from it: plans are fixed, and what a session
+    // keeps is bounded.
     max_lifetime: null,
+    // What is sent together is sent together: by default no more than 100 statements are.
+    max_pipeline: MAX_PIPELINE,
     // Seconds between attempts to connect: the driver's own go up to 20, and we want to be back soon after Postgres is.
     backoff: (attempt: number) => Math.min(1, 0.05 * 2 ** attempt),
     onnotice: () => undefined,

@@ -11,8 +11,10 @@ export type {
 } from "./connect.ts";
 export { classifyFailure, isLockNotAvailable } from "./failure.ts";
 export type { DatabaseFailure } from "./failure.ts";
-export { inOneCommit, statement } from "./one-commit.ts";
-export type { Statement } from "./one-commit.ts";
+export { SharedConnection } from "./shared-connection.ts";
+export type { Outcome } from "./shared-connection.ts";
+export { statement } from "./statement.ts";
+export type { Statement } from "./statement.ts";
 export { numbers, texts } from "./literals.ts";
 export { migrate, UnsuitableDatabaseError } from "./migrate.ts";
 export * as schema from "./schema/index.ts";

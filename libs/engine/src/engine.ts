@@ -125,7 +125,7 @@ export class Engine implements AsyncDisposable {
     this.handles = new ReceiptHandles(secret);
     const rounds = new Rounds({
       sql,
-      impatient: database.impatient,
+      shared: database.shared,
       ask: (queueIds) => this.receiver.ask(queueIds),
     });
     this.publisher = new Publisher({

@@ -1,6 +1,12 @@
 import { setImmediate } from "node:timers/promises";
 
-import { classifyFailure, inOneCommit, type Sql, type Statement } from "@sluice/database";
+import {
+  classifyFailure,
+  type Outcome,
+  type SharedConnection,
+  type Sql,
+  type Statement,
+} from "@sluice/database";
 import { failpoint } from "@sluice/runtime";
 
 import { deleteAcknowledged } from "../acknowledge/delete-acknowledged.ts";
@@ -65,15 +71,15 @@ interface Round {
   calls: WaitingCall[];
 }
 
-type Failure = Extract<Awaited<ReturnType<typeof inOneCommit>>, { error: unknown }>;
+type Failure = Extract<Outcome<unknown>, { error: unknown }>;
 
 const NONE: ReadonlySet<string> = new Set();
 
 export interface RoundsOptions {
   /** Waits for locks. */
   sql: Sql;
-  /** One connection, gives up soon. */
-  impatient: Sql;
+  /** Gives up soon. */
+  shared: SharedConnection;
   /** Has receives that wait for messages of these queues claim, and tells whether there are any. */
   ask: (queueIds: readonly string[]) => boolean;
 }
@@ -215,13 +221,14 @@ export class Rounds {
     const { stores, claims, calls } = round;
     // Claims alone wait for nobody.
     if (stores.length + marks.length === 0) return false;
-    const { impatient } = this.#options;
     const requests = claims.map(({ item }) => item.request);
-    const statements: Statement<unknown>[] = stores.map(({ item }) => item.statement(impatient));
-    if (requests.length > 0) statements.push(claimAndAcknowledge(impatient, requests, marks));
-    else if (marks.length > 0) statements.push(deleteAcknowledged(impatient, marks, "exact"));
     if (marks.length > 0) failpoint("acknowledge.before-commit");
-    const outcome = await inOneCommit(impatient, statements);
+    const outcome = await this.#options.shared.inOneCommit((sql) => {
+      const statements: Statement<unknown>[] = stores.map(({ item }) => item.statement(sql));
+      if (requests.length > 0) statements.push(claimAndAcknowledge(sql, requests, marks));
+      else if (marks.length > 0) statements.push(deleteAcknowledged(sql, marks, "exact"));
+      return statements;
+    });
     if ("error" in outcome) {
       this.#refused(round, outcome);
       return false;

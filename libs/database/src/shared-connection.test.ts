@@ -1,14 +1,17 @@
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+
 import { createTestDatabase } from "@sluice/stack/testing";
 import { afterAll, beforeEach, expect, inject, test } from "vitest";
 
 import { connectDatabase, type Sql } from "./connect.ts";
 import { classifyFailure } from "./failure.ts";
-import { inOneCommit, statement, type Outcome } from "./one-commit.ts";
+import type { Outcome } from "./shared-connection.ts";
+import { statement } from "./statement.ts";
 
 const testDatabase = await createTestDatabase(inject("databaseUrl"));
 const database = connectDatabase({ url: testDatabase.url, pool: 1 });
-const { sql, impatient } = database;
+const { sql, shared } = database;
 await sql`CREATE TABLE numbers (number int PRIMARY KEY)`;
 beforeEach(() => sql`TRUNCATE numbers`);
 afterAll(async () => {
@@ -50,10 +53,10 @@ test.each([0, 100_000])(
   "each statement sees what those before it did, and all are one transaction, also of %i bytes, and when they are new to the connection",
   async (size) => {
     for (let round = 0; round < 3; round += 1) {
-      const outcome = await inOneCommit(impatient, [
-        insert(impatient, 2 * round, size),
-        list(impatient),
-        insert(impatient, 2 * round + 1),
+      const outcome = await shared.inOneCommit((on) => [
+        insert(on, 2 * round, size),
+        list(on),
+        insert(on, 2 * round + 1),
       ]);
       const { results } = outcome as { results: Row[][] };
       expect(results[1]!.map(({ number }) => number)).toEqual(
@@ -67,7 +70,7 @@ test.each([0, 100_000])(
 );
 
 test("one statement needs no transaction", async () => {
-  const outcome = await inOneCommit(impatient, [insert(impatient, 1)]);
+  const outcome = await shared.inOneCommit((on) => [insert(on, 1)]);
   expect(outcome).toMatchObject({ results: [[{ number: 1 }]] });
   expect(await list(sql).send()).toHaveLength(1);
 });
@@ -76,59 +79,81 @@ test.each([0, 1, 2])(
   "when statement %i fails none has done anything, and it is told which",
   async (place) => {
     await insert(sql, 7).send();
-    const statements = [1, 2, 3].map((number) =>
-      insert(impatient, number === place + 1 ? 7 : number),
+    const outcome = await shared.inOneCommit((on) =>
+      [1, 2, 3].map((number) => insert(on, number === place + 1 ? 7 : number)),
     );
-    const outcome = await inOneCommit(impatient, statements);
     expect(outcome).toMatchObject({ failed: place, error: { code: "23505" }, isUndone: true });
     expect(await list(sql).send()).toEqual([{ number: 7 }]);
-    expect(
-      await inOneCommit(impatient, [insert(impatient, 1), insert(impatient, 2)]),
-    ).toHaveProperty("results");
+    expect(await shared.inOneCommit((on) => [insert(on, 1), insert(on, 2)])).toHaveProperty(
+      "results",
+    );
   },
 );
 
 test("a connection that is lost in the middle takes all of it with it, also what was still to be sent", async () => {
-  await inOneCommit(impatient, [insert(impatient, 1), insert(impatient, 2)]);
-  const ending = statement(
-    impatient<Row[]>`SELECT 0 AS number FROM pg_terminate_backend(pg_backend_pid())`,
-    (rows) => [...rows],
-  );
+  await shared.inOneCommit((on) => [insert(on, 1), insert(on, 2)]);
+  const end = (on: Sql) =>
+    statement(on<Row[]>`SELECT 0 AS number FROM pg_terminate_backend(pg_backend_pid())`, (rows) => [
+      ...rows,
+    ]);
   unknownOutcome(
-    await inOneCommit(impatient, [
-      insert(impatient, 3),
-      ending,
-      newStatement(impatient, 4),
-      newStatement(impatient, 5),
+    await shared.inOneCommit((on) => [
+      insert(on, 3),
+      end(on),
+      newStatement(on, 4),
+      newStatement(on, 5),
     ]),
   );
   expect(await list(sql).send()).toEqual([{ number: 1 }, { number: 2 }]);
 });
 
 test("a statement that the driver sends once more, after the commit, is not taken for a part of it", async () => {
-  await inOneCommit(impatient, [insert(impatient, 1), list(impatient)]);
-  await impatient.unsafe("DEALLOCATE ALL");
-  const outcome = await inOneCommit(impatient, [insert(impatient, 2), list(impatient)]);
+  await shared.inOneCommit((on) => [insert(on, 1), list(on)]);
+  await shared.inOneCommit((on) => [statement(on.unsafe("DEALLOCATE ALL"), () => [])]);
+  const outcome = await shared.inOneCommit((on) => [insert(on, 2), list(on)]);
   expect(unknownOutcome(outcome)).toMatchObject({
     message: expect.stringContaining("did not run in one transaction") as string,
   });
 });
 
-test("the driver never ends a connection by itself: it would, in the middle of a transaction", () => {
-  expect(impatient.options.max_lifetime).toBeNull();
+test("any number of statements share a commit", async () => {
+  const outcome = await shared.inOneCommit((on) =>
+    Array.from({ length: 500 }, (_, number) => insert(on, number)),
+  );
+  const { results } = outcome as { results: Row[][] };
+  expect(new Set(results.map(([row]) => row!.transaction)).size).toBe(1);
+});
+
+test("a connection that is lost while nothing is under way is replaced", async () => {
+  const pid = async () => {
+    const outcome = await shared.inOneCommit((on) => [
+      statement(on<{ pid: number }[]>`SELECT pg_backend_pid() AS pid`, (rows) => rows[0]!.pid),
+    ]);
+    return "results" in outcome ? outcome.results[0]! : undefined;
+  };
+  const before = await pid();
+  await sql`SELECT pg_terminate_backend(${before!}, 5000)`;
+  await expect.poll(pid).not.toBeOneOf([before, undefined]);
+});
+
+test("closing does not wait for a connection that nobody uses", async () => {
+  const closing = connectDatabase({ url: testDatabase.url, pool: 1 });
+  await closing.shared.inOneCommit((on) => [insert(on, 1), insert(on, 2)]);
+  const closed = closing.close().then(() => "closed");
+  expect(await Promise.race([closed, delay(900, "waits")])).toBe("closed");
 });
 
 test("while Postgres cannot be reached nothing is done, and afterwards all of it or nothing", async () => {
   await using door = await openDoor();
   await using behind = connectDatabase({ url: door.url, pool: 1 });
-  const { impatient: there } = behind;
+  const { shared: there } = behind;
   let next = 0;
   const attempt = async () => {
     const numbers = [(next += 1), (next += 1), (next += 1)];
-    const outcome = await inOneCommit(there, [
-      insert(there, numbers[0]!, 50_000),
-      newStatement(there, numbers[1]!),
-      insert(there, numbers[2]!),
+    const outcome = await there.inOneCommit((on) => [
+      insert(on, numbers[0]!, 50_000),
+      newStatement(on, numbers[1]!),
+      insert(on, numbers[2]!),
     ]);
     const stored = (await list(sql).send()).filter(({ number }) => numbers.includes(number));
     expect(stored).toHaveLength("results" in outcome ? 3 : 0);
@@ -140,6 +165,30 @@ test("while Postgres cannot be reached nothing is done, and afterwards all of it
     setTimeout(door.open, shutMs);
     expect(await attempt()).toBe(false);
     while (!(await attempt())) continue;
+  }
+});
+
+test("whoever goes on at once after a loss is there when Postgres is", async () => {
+  await using door = await openDoor();
+  await using behind = connectDatabase({ url: door.url, pool: 1 });
+  let next = 0;
+  const attempt = async (make: typeof insert) => {
+    const outcome = await behind.shared.inOneCommit((on) =>
+      [0, 1, 2].map(() => make(on, (next += 1))),
+    );
+    if ("error" in outcome) unknownOutcome(outcome);
+    return "results" in outcome;
+  };
+  const goOnUntilLost = async () => {
+    while (await attempt(insert)) continue;
+  };
+  for (let outage = 0; outage < 20; outage += 1) {
+    const lost = goOnUntilLost();
+    await delay(10 + outage);
+    door.shut();
+    setTimeout(door.open, 5);
+    await lost;
+    while (!(await attempt(newStatement))) continue;
   }
 });
 

@@ -1,0 +1,145 @@
+import postgres from "postgres";
+
+import type { Sql } from "./connect.ts";
+import { classifyFailure } from "./failure.ts";
+import type { DriverQuery, Statement } from "./statement.ts";
+
+/** What became of statements that share a commit: what each answered, or the error of the first one that failed. */
+export type Outcome<Result> =
+  | { results: Result[] }
+  | {
+      /** Which one it was; where it was the commit, their number. */
+      failed: number;
+      /** Where it is not known what became of them, one that is `unavailable` (see classifyFailure). */
+      error: unknown;
+      /** Whether Postgres has said that it undid them all. Otherwise nobody knows. */
+      isUndone: boolean;
+    };
+
+/**
+ * A connection of its own for statements that share a transaction: BEGIN, they and COMMIT are sent at once, so they cost one round
+ * trip and one flush of the log. (The driver's own `begin` waits for BEGIN and COMMIT: two round trips more.)
+ *
+ * What is sent goes over this connection or none. In a pool what is still to be sent when a connection is lost goes over the next one: there the
+ * rest of a transaction would be statements that are committed one by one. So the connection is reserved for as long as it lasts, and with it
+ * ends whatever was under way on it.
+ */
+export class SharedConnection {
+  /** Of one connection. */
+  readonly #pool: Sql;
+  /** Until its connection is lost. */
+  #connection: postgres.ReservedSql | undefined;
+  #losses = 0;
+  readonly #underWay = new Set<readonly DriverQuery[]>();
+
+  /** @param open - Makes a pool of one connection that calls back when it is closed. */
+  constructor(open: (onclose: () => void) => Sql) {
+    this.#pool = open(() => {
+      this.#lost();
+    });
+  }
+
+  /**
+   * Runs statements in one transaction; each sees what those before it did. A single one needs none.
+   *
+   * @param make - Makes them on the connection that it is given.
+   */
+  async inOneCommit<Result>(
+    make: (sql: Sql) => readonly Statement<Result>[],
+  ): Promise<Outcome<Result>> {
+    let connection: Sql;
+    try {
+      connection = this.#connection ?? (await this.#connect());
+    } catch (error) {
+      return { failed: 0, error, isUndone: false };
+    }
+    const statements = make(connection);
+    const [only] = statements;
+    return only && statements.length === 1
+      ? await this.#alone(only)
+      : await this.#together(connection, statements);
+  }
+
+  async close(): Promise<void> {
+    this.#connection?.release();
+    await this.#pool.end({ timeout: 1 });
+  }
+
+  /** The driver can only reserve a connection that is open: what it opens for it without fetching types, it never hands out. */
+  async #connect(): Promise<Sql> {
+    for (;;) {
+      const losses = this.#losses;
+      await this.#pool`SELECT 1`;
+      if (losses === this.#losses) return (this.#connection = await this.#pool.reserve());
+    }
+  }
+
+  /** The driver rejects what it has sent, but not what was still to be sent. */
+  #lost(): void {
+    this.#losses += 1;
+    this.#connection = undefined;
+    for (const query of [...this.#underWay].flat()) query.reject(connectionLost());
+  }
+
+  async #alone<Result>(only: Statement<Result>): Promise<Outcome<Result>> {
+    const underWay = [only.query];
+    this.#underWay.add(underWay);
+    try {
+      return { results: [await only.send()] };
+    } catch (error) {
+      return { failed: 0, error, isUndone: isAnswer(error) };
+    } finally {
+      this.#underWay.delete(underWay);
+    }
+  }
+
+  async #together<Result>(
+    connection: Sql,
+    statements: readonly Statement<Result>[],
+  ): Promise<Outcome<Result>> {
+    const begin = connection.unsafe("BEGIN") as unknown as DriverQuery;
+    const commit = connection.unsafe("COMMIT") as unknown as DriverQuery;
+    const queries = [begin, ...statements.map(({ query }) => query), commit];
+    this.#underWay.add(queries);
+    const sent = [begin.execute(), ...statements.map((each) => each.send()), commit.execute()];
+    const settled = await Promise.allSettled(sent as Promise<unknown>[]);
+    this.#underWay.delete(queries);
+    const committed = settled.at(-1);
+    const said =
+      committed?.status === "fulfilled" ? (committed.value as postgres.RowList<[]>).command : "";
+    const failed = settled.findIndex(({ status }) => status === "rejected");
+    // One whose plan was outdated the driver sends once more: after the commit.
+    const isOneTransaction = queries.every(({ retried }) => !retried);
+    if (failed < 0 && isOneTransaction && said === "COMMIT") {
+      const answers = settled.slice(1, -1) as PromiseFulfilledResult<Result>[];
+      return { results: answers.map(({ value }) => value) };
+    }
+    const isUndone = isOneTransaction && said === "ROLLBACK";
+    const reason: unknown =
+      failed < 0 ? undefined : (settled[failed] as PromiseRejectedResult).reason;
+    return {
+      failed: Math.max(0, failed - 1),
+      error: isUndone || classifyFailure(reason) === "unavailable" ? reason : splitUp(reason),
+      isUndone,
+    };
+  }
+}
+
+/** Whether Postgres refused a statement, and is there for the next one. */
+function isAnswer(error: unknown): boolean {
+  return error instanceof postgres.PostgresError && !["FATAL", "PANIC"].includes(error.severity);
+}
+
+function connectionLost(): Error {
+  return unavailable("the connection to Postgres was closed");
+}
+
+/** Not with a cause, which would be taken for what became of them. */
+function splitUp(reason?: unknown): Error {
+  const why = reason instanceof Error ? `: ${reason.message}` : "";
+  return unavailable(`the statements did not run in one transaction${why}`);
+}
+
+function unavailable(message: string): Error {
+  return Object.assign(new Error(message), { code: "CONNECTION_CLOSED" });
+}

@@ -55,6 +55,8 @@ const STATEMENT_TIMEOUT = 20;
 const LOCK_TIMEOUT = 50;
 /** What a statement on it may take, in seconds: others wait for it. */
 const SHARED_STATEMENT_TIMEOUT = 1;
+/** How long it may be silent, in ms: claims of all queues wait for it. */
+const SHARED_SILENCE = 5_000;
 /** How long it waits in a transaction for a process that was stopped in the middle of one: others may wait for its locks. */
 const IDLE_IN_TRANSACTION_TIMEOUT = "5s";
 const MAINTENANCE_TIMEOUT = 120;
@@ -102,7 +104,7 @@ export function connectDatabase({
     idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT,
   };
   const shared = new SharedConnection((onclose) =>
-    openPool(url, 1, sharedSettings, { silenceMs, onclose }),
+    openPool(url, 1, sharedSettings, { silenceMs: silenceMs ?? SHARED_SILENCE, onclose }),
   );
   // Drizzle replaces the parsers of the client it is given, so it gets one of its own.
   const controlClient = open(2, {

@@ -2,11 +2,12 @@ import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 
 import { createTestDatabase } from "@sluice/stack/testing";
+import postgres from "postgres";
 import { afterAll, beforeEach, expect, inject, test } from "vitest";
 
 import { connectDatabase, type Sql } from "./connect.ts";
 import { classifyFailure } from "./failure.ts";
-import type { Outcome } from "./shared-connection.ts";
+import { SharedConnection, type Outcome } from "./shared-connection.ts";
 import { statement } from "./statement.ts";
 
 const testDatabase = await createTestDatabase(inject("databaseUrl"));
@@ -42,11 +43,14 @@ const newStatement = (on: Sql, number: number) =>
     (rows) => [...rows],
   );
 
+function isUnavailable(outcome: Outcome<unknown>): void {
+  expect(classifyFailure((outcome as { error: unknown }).error)).toBe("unavailable");
+}
+
 function unknownOutcome(outcome: Outcome<unknown>): unknown {
   expect(outcome).toMatchObject({ isUndone: false });
-  const { error } = outcome as { error: unknown };
-  expect(classifyFailure(error)).toBe("unavailable");
-  return error;
+  isUnavailable(outcome);
+  return (outcome as { error: unknown }).error;
 }
 
 test.each([0, 100_000])(
@@ -136,6 +140,50 @@ test("a connection that is lost while nothing is under way is replaced", async (
   await expect.poll(pid).not.toBeOneOf([before, undefined]);
 });
 
+test("rounds that begin at once share the connection", async () => {
+  await using fresh = connectDatabase({ url: testDatabase.url, pool: 1 });
+  const insertTwo = (from: number) =>
+    fresh.shared.inOneCommit((on) => [insert(on, from), insert(on, from + 1)]);
+  const outcomes = await Promise.all([insertTwo(0), insertTwo(10), insertTwo(20)]);
+  for (const outcome of outcomes) expect(outcome).toHaveProperty("results");
+});
+
+test("what is not connected yet when it is closed fails", async () => {
+  const answers: Outcome<Row[]>[] = [];
+  for (const ms of [0, 1, 2, 3, 5, 8]) {
+    const closing = connectDatabase({ url: testDatabase.url, pool: 1 });
+    const asked = closing.shared.inOneCommit((on) => [insert(on, 2 * ms), list(on)]);
+    await delay(ms);
+    await closing.close();
+    answers.push(await asked);
+  }
+  expect(answers.some((answer) => "error" in answer)).toBe(true);
+});
+
+test("a connection whose answers the driver has lost count of is given up", async () => {
+  const options = { max: 1, fetch_types: false, max_pipeline: 100 };
+  const counted = new SharedConnection(
+    (onclose) => postgres(testDatabase.url, { ...options, onclose }),
+    500,
+  );
+  const unsendable = (on: Sql) =>
+    statement(on<Row[]>`SELECT ${undefined as never}::int`, (rows) => [...rows]);
+  unknownOutcome(await counted.inOneCommit((on) => [insert(on, 1), unsendable(on), insert(on, 2)]));
+  expect(await counted.inOneCommit((on) => [insert(on, 3), insert(on, 4)])).toHaveProperty(
+    "results",
+  );
+  await counted.close();
+});
+
+test("where it cannot be had, nothing was done", async () => {
+  await using door = await openDoor();
+  door.shut();
+  await using behind = connectDatabase({ url: door.url, pool: 1 });
+  const outcome = await behind.shared.inOneCommit((on) => [insert(on, 1), insert(on, 2)]);
+  expect(outcome).toMatchObject({ isUndone: true });
+  isUnavailable(outcome);
+});
+
 test("closing does not wait for a connection that nobody uses", async () => {
   const closing = connectDatabase({ url: testDatabase.url, pool: 1 });
   await closing.shared.inOneCommit((on) => [insert(on, 1), insert(on, 2)]);
@@ -176,7 +224,7 @@ test("whoever goes on at once after a loss is there when Postgres is", async () 
     const outcome = await behind.shared.inOneCommit((on) =>
       [0, 1, 2].map(() => make(on, (next += 1))),
     );
-    if ("error" in outcome) unknownOutcome(outcome);
+    if ("error" in outcome) isUnavailable(outcome);
     return "results" in outcome;
   };
   const goOnUntilLost = async () => {

@@ -16,6 +16,9 @@ export type Outcome<Result> =
       isUndone: boolean;
     };
 
+/** How long a round may take, or connecting, in ms, before the connection is given up whatever the driver thinks of it. */
+const LAST_RESORT = 30_000;
+
 /**
  * A connection of its own for statements that share a transaction: BEGIN, they and COMMIT are sent at once, so they cost one round
  * trip and one flush of the log. (The driver's own `begin` waits for BEGIN and COMMIT: two round trips more.)
@@ -25,18 +28,22 @@ export type Outcome<Result> =
  * ends whatever was under way on it.
  */
 export class SharedConnection {
+  readonly #open: (onclose: () => void) => Sql;
+  readonly #lastResort: number;
   /** Of one connection. */
-  readonly #pool: Sql;
+  #pool: Sql;
   /** Until its connection is lost. */
   #connection: postgres.ReservedSql | undefined;
+  #connecting: Promise<Sql> | undefined;
   #losses = 0;
+  #isClosed = false;
   readonly #underWay = new Set<readonly DriverQuery[]>();
 
   /** @param open - Makes a pool of one connection that calls back when it is closed. */
-  constructor(open: (onclose: () => void) => Sql) {
-    this.#pool = open(() => {
-      this.#lost();
-    });
+  constructor(open: (onclose: () => void) => Sql, lastResort = LAST_RESORT) {
+    this.#open = open;
+    this.#lastResort = lastResort;
+    this.#pool = this.#openPool();
   }
 
   /**
@@ -49,9 +56,10 @@ export class SharedConnection {
   ): Promise<Outcome<Result>> {
     let connection: Sql;
     try {
-      connection = this.#connection ?? (await this.#connect());
+      connection = this.#connection ?? (await (this.#connecting ??= this.#connect()));
     } catch (error) {
-      return { failed: 0, error, isUndone: false };
+      // Nothing was sent.
+      return { failed: 0, error, isUndone: true };
     }
     const statements = make(connection);
     const [only] = statements;
@@ -61,16 +69,42 @@ export class SharedConnection {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#connection?.release();
+    this.#connection = undefined;
     await this.#pool.end({ timeout: 1 });
   }
 
-  /** The driver can only reserve a connection that is open: what it opens for it without fetching types, it never hands out. */
+  #openPool(): Sql {
+    const pool = this.#open(() => {
+      if (pool === this.#pool) this.#lost();
+    });
+    return pool;
+  }
+
   async #connect(): Promise<Sql> {
+    let timer: NodeJS.Timeout | undefined;
+    const tooLong = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        this.#giveUp();
+        reject(unavailable("Postgres could not be reached in time"));
+      }, this.#lastResort);
+    });
+    try {
+      return (this.#connection = await Promise.race([this.#reserve(), tooLong]));
+    } finally {
+      clearTimeout(timer);
+      this.#connecting = undefined;
+    }
+  }
+
+  /** The driver can only reserve a connection that is open: what it opens for it without fetching types, it never hands out. */
+  async #reserve(): Promise<postgres.ReservedSql> {
     for (;;) {
       const losses = this.#losses;
       await this.#pool`SELECT 1`;
-      if (losses === this.#losses) return (this.#connection = await this.#pool.reserve());
+      if (this.#isClosed) throw closed();
+      if (losses === this.#losses) return await this.#pool.reserve();
     }
   }
 
@@ -78,18 +112,39 @@ export class SharedConnection {
   #lost(): void {
     this.#losses += 1;
     this.#connection = undefined;
-    for (const query of [...this.#underWay].flat()) query.reject(connectionLost());
+    for (const query of [...this.#underWay].flat()) query.reject(closed());
+  }
+
+  /** Runs what is under way, which ends with the connection at the latest. */
+  async #run<Result>(
+    queries: readonly DriverQuery[],
+    send: () => Promise<Result>,
+  ): Promise<Result> {
+    this.#underWay.add(queries);
+    const lastResort = setTimeout(() => {
+      this.#giveUp();
+    }, this.#lastResort);
+    try {
+      return await send();
+    } finally {
+      clearTimeout(lastResort);
+      this.#underWay.delete(queries);
+    }
+  }
+
+  /** The driver has lost count of its answers, as it does after a parameter that it cannot send. */
+  #giveUp(): void {
+    const pool = this.#pool;
+    this.#pool = this.#openPool();
+    this.#lost();
+    void pool.end({ timeout: 0 });
   }
 
   async #alone<Result>(only: Statement<Result>): Promise<Outcome<Result>> {
-    const underWay = [only.query];
-    this.#underWay.add(underWay);
     try {
-      return { results: [await only.send()] };
+      return { results: [await this.#run([only.query], () => only.send())] };
     } catch (error) {
       return { failed: 0, error, isUndone: isAnswer(error) };
-    } finally {
-      this.#underWay.delete(underWay);
     }
   }
 
@@ -100,10 +155,13 @@ export class SharedConnection {
     const begin = connection.unsafe("BEGIN") as unknown as DriverQuery;
     const commit = connection.unsafe("COMMIT") as unknown as DriverQuery;
     const queries = [begin, ...statements.map(({ query }) => query), commit];
-    this.#underWay.add(queries);
-    const sent = [begin.execute(), ...statements.map((each) => each.send()), commit.execute()];
-    const settled = await Promise.allSettled(sent as Promise<unknown>[]);
-    this.#underWay.delete(queries);
+    const settled = await this.#run(queries, () =>
+      Promise.allSettled<unknown>([
+        begin.execute(),
+        ...statements.map((each) => each.send()),
+        commit.execute(),
+      ]),
+    );
     const committed = settled.at(-1);
     const said =
       committed?.status === "fulfilled" ? (committed.value as postgres.RowList<[]>).command : "";
@@ -130,7 +188,7 @@ function isAnswer(error: unknown): boolean {
   return error instanceof postgres.PostgresError && !["FATAL", "PANIC"].includes(error.severity);
 }
 
-function connectionLost(): Error {
+function closed(): Error {
   return unavailable("the connection to Postgres was closed");
 }
 

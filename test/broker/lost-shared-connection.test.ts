@@ -1,0 +1,70 @@
+import { setImmediate } from "node:timers/promises";
+
+import { statement } from "@sluice/database";
+import { afterAll, expect, test } from "vitest";
+
+import { Broker } from "./broker.ts";
+import { bodiesOf } from "./client.ts";
+
+const broker = await Broker.start({ dispatchers: 0 });
+afterAll(() => broker[Symbol.asyncDispose]());
+const client = broker.client();
+const queue = await broker.newQueue();
+
+/** Asks for the process of Postgres that serves what shares a commit. */
+function askBackend() {
+  return broker.engine.database.shared.inOneCommit((sql) => [
+    statement(sql<{ pid: number }[]>`SELECT pg_backend_pid() AS pid`, (rows) => rows[0]!.pid),
+  ]);
+}
+
+async function sharedBackend(): Promise<number> {
+  const outcome = await askBackend();
+  if ("error" in outcome) throw outcome.error;
+  return outcome.results[0]!;
+}
+
+test("while the connection of what shares a commit is silent, receives and acknowledgements go on", async () => {
+  const other = await broker.newQueue();
+  await client.send(other, ["m"]);
+  const backend = await sharedBackend();
+  process.kill(backend, "SIGSTOP");
+  let isStored = false;
+  const stuck = client.send(queue, ["stuck"]).then(() => (isStored = true));
+  try {
+    await setImmediate();
+    expect(await client.receive(await broker.newQueue(), { wait: 0 })).toEqual([]);
+    const received = await client.receive(other, { wait: 0 });
+    expect(bodiesOf(received)).toEqual(["m"]);
+    expect(await client.acknowledge(other, received)).toEqual(["ok"]);
+    expect(isStored).toBe(false);
+  } finally {
+    process.kill(backend, "SIGCONT");
+  }
+  await stuck;
+  const received = await client.receive(queue, { wait: 0 });
+  expect(bodiesOf(received)).toEqual(["stuck"]);
+  await client.acknowledge(queue, received);
+});
+
+test("while it cannot be had all go by others", async () => {
+  const { sql } = broker.engine.database;
+  const database = new URL(broker.databaseUrl).pathname.slice(1);
+  // All that the pool may have: from here on there is room for no other.
+  await Promise.all(Array.from({ length: 12 }, () => sql`SELECT pg_sleep(0.05)`));
+  const backend = await sharedBackend();
+  await broker.sql.unsafe(`ALTER DATABASE "${database}" CONNECTION LIMIT 1`);
+  try {
+    await broker.sql`SELECT pg_terminate_backend(${backend}, 5000)`;
+    await expect.poll(askBackend).toMatchObject({ error: { code: "53300" } });
+    for (const body of ["a", "b", "c"]) {
+      const receiving = client.receive(queue, { wait: 20 });
+      await client.send(queue, [body]);
+      const received = await receiving;
+      expect(bodiesOf(received)).toEqual([body]);
+      expect(await client.acknowledge(queue, received)).toEqual(["ok"]);
+    }
+  } finally {
+    await broker.sql.unsafe(`ALTER DATABASE "${database}" CONNECTION LIMIT -1`);
+  }
+});

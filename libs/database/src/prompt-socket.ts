@@ -13,8 +13,8 @@ interface Address {
  * For the driver's `connection` parameters: makes the startup message so large that the driver writes it at once. The socket
  * takes it out again, so Postgres never sees it.
  */
-export const startupPadding = { padding: " ".repeat(1_024) };
-const PADDING = Buffer.from(`padding\0${startupPadding.padding}\0`);
+export const startupPadding = { "sluice.padding": " ".repeat(1_024) };
+const PADDING = Buffer.from(`sluice.padding\0${startupPadding["sluice.padding"]}\0`);
 
 /** Version 3.0 in a startup message, after its length. */
 const STARTUP = Buffer.from([0, 3, 0, 0]);

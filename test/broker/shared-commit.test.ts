@@ -123,3 +123,21 @@ test("a publish that waits for a lock holds up neither receives nor acknowledgem
   await publishing;
   expect(bodiesOf(await messages)).toEqual(["late"]);
 });
+
+test("a claim that waits for a dead-letter queue holds up no receive of another queue", async () => {
+  const deadLetterQueue = await broker.newQueue();
+  const failing = await broker.newQueue({ redrive: { deadLetterQueue, maxReceiveCount: 1 } });
+  await client.send(failing, ["dead"]);
+  await client.hide(failing, await client.receive(failing, { wait: 0 }), 0);
+  await client.send(queue, ["m"]);
+  const locked = await holdWith(
+    broker.sql,
+    `SELECT FROM queues WHERE id = ${await broker.idOf(deadLetterQueue)} FOR UPDATE`,
+  );
+  const waiting = client.receive(failing, { wait: 0 });
+  await untilBlocked(broker.sql);
+  expect(bodiesOf(await client.receive(queue, { wait: 0 }))).toEqual(["m"]);
+  await locked.letGo();
+  expect(await waiting).toEqual([]);
+  expect(bodiesOf(await client.receive(deadLetterQueue, { wait: 0 }))).toEqual(["dead"]);
+});

@@ -1,5 +1,5 @@
 import { createTestDatabase } from "@sluice/stack/testing";
-import { afterAll, expect, inject, test } from "vitest";
+import { afterAll, describe, expect, inject, test } from "vitest";
 import { connectDatabase, type DatabaseOptions } from "./connect.ts";
 
 const testDatabase = await createTestDatabase(inject("databaseUrl"));
@@ -25,4 +25,32 @@ test("commits wait for the disk, whatever the default of the database is", async
 
 test("commits of a process that answers nobody do not", async () => {
   expect(await settingOf("synchronous_commit", { lazy: true })).toEqual(["off", "off"]);
+});
+
+describe("of several hosts", () => {
+  /** Where nobody listens. */
+  const nowhere = "127.0.0.1:1";
+  const urlOf = (...hosts: string[]) => testDatabase.url.replace(/@[^/]+/, `@${hosts.join(",")}`);
+
+  test.each([(there: string) => [nowhere, there], (there: string) => [there, nowhere]])(
+    "the one that can be reached is taken",
+    async (hostsWith) => {
+      const url = urlOf(...hostsWith(new URL(testDatabase.url).host));
+      await using database = connectDatabase({ url, pool: 4 });
+      const { sql } = database;
+      const pids = await Promise.all(
+        Array.from({ length: 4 }, async () => {
+          const [row] = await sql<{ pid: number }[]>`SELECT pg_backend_pid() AS pid, pg_sleep(0.1)`;
+          return row!.pid;
+        }),
+      );
+      expect(new Set(pids).size).toBe(4);
+    },
+  );
+
+  test("whoever asks is told when none can be", async () => {
+    await using database = connectDatabase({ url: urlOf(nowhere, "127.0.0.1:2"), pool: 1 });
+    for (let attempt = 0; attempt < 3; attempt += 1)
+      await expect(database.sql`SELECT 1`).rejects.toMatchObject({ code: "ECONNREFUSED" });
+  });
 });

@@ -2,7 +2,7 @@ import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import postgres from "postgres";
 
 import { SharedConnection } from "./shared-connection.ts";
-import { promptSockets, startupPadding } from "./prompt-socket.ts";
+import { promptSockets, startupPadding, type Addresses } from "./prompt-socket.ts";
 import * as schema from "./schema/index.ts";
 
 export type Sql = postgres.Sql;
@@ -150,6 +150,7 @@ function openPool(
   more: { silenceMs: number | undefined; onclose?: () => void },
 ): Sql {
   const { silenceMs = (timeout + GRACE) * 1_000, ...callbacks } = more;
+  const makeSocket = promptSockets(silenceMs);
   const options = {
     max,
     ...callbacks,
@@ -166,7 +167,7 @@ function openPool(
     backoff: (attempt: number) => Math.min(1, 0.05 * 2 ** attempt),
     onnotice: () => undefined,
     // Not among the types of the driver, which has it nevertheless.
-    socket: promptSockets(silenceMs),
+    socket: () => makeSocket(addresses),
     connection: {
       jit: "off",
       idle_in_transaction_session_timeout: "30s",
@@ -175,5 +176,10 @@ function openPool(
       ...startupPadding,
     } as Record<string, string>,
   };
-  return postgres(url, options);
+  const sql = postgres(url, options);
+  const { host, port, path } = sql.options;
+  const addresses: Addresses = { host: [...host], port: [...port], path };
+  // While none of several hosts can be reached the driver (3.4.9) tries one after the other, without a pause and for ever, and tells nobody.
+  host.splice(1);
+  return sql;
 }

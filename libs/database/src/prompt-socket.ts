@@ -2,8 +2,8 @@ import { Socket, type SocketConstructorOpts } from "node:net";
 
 import { Conversation, SilenceWatch } from "./silence.ts";
 
-/** What the driver tells a maker of sockets: all hosts that the URL names. */
-interface Address {
+/** Where Postgres may be. */
+export interface Addresses {
   host: string[];
   port: number[];
   path?: string | false;
@@ -16,26 +16,49 @@ interface Address {
 export const startupPadding = { "sluice.padding": " ".repeat(1_024) };
 const PADDING = Buffer.from(`sluice.padding\0${startupPadding["sluice.padding"]}\0`);
 
+/** How long an attempt waits for a host before it goes on to the next, in ms. */
+const REACHED_WITHIN = 2_000;
+
 /** Version 3.0 in a startup message, after its length. */
 const STARTUP = Buffer.from([0, 3, 0, 0]);
 
 /**
- * Makes the sockets of one pool; several hosts take turns.
+ * Makes the sockets of one pool. Of several hosts each attempt begins with another one, and takes the first that can be reached.
  *
  * @param silenceMs - What is asked and has no answer for longer is given up; see {@link SilenceWatch}.
  */
-export function promptSockets(silenceMs: number): (address: Address) => Socket {
+export function promptSockets(silenceMs: number): (addresses: Addresses) => Promise<Socket> {
   const watch = new SilenceWatch(silenceMs);
   let attempts = 0;
-  return ({ host, port, path }) => {
-    const socket = new PromptSocket(watch);
-    const turn = attempts % Math.max(1, host.length);
-    attempts += 1;
-    if (path) socket.connect(path);
-    else socket.connect({ port: port[turn] ?? 5432, host: host[turn] ?? "localhost" });
-    return socket;
+  return async ({ host: hosts, port: ports, path }) => {
+    const attempt = (attempts += 1);
+    for (let others = hosts.length - 1; ; others -= 1) {
+      const turn = (attempt + others) % Math.max(1, hosts.length);
+      const socket = new PromptSocket(watch);
+      if (path) socket.connect(path);
+      else socket.connect({ port: ports[turn] ?? 5432, host: hosts[turn] ?? "localhost" });
+      // What becomes of the last one the driver finds out.
+      if (others <= 0 || path || (await isReached(socket))) return socket;
+    }
   };
 }
+
+function isReached(socket: Socket): Promise<boolean> {
+  const timer = setTimeout(() => socket.destroy(), REACHED_WITHIN);
+  return new Promise<boolean>((resolve) => {
+    socket.once("connect", () => {
+      resolve(true);
+    });
+    socket.once("close", () => {
+      resolve(false);
+    });
+  }).finally(() => {
+    clearTimeout(timer);
+  });
+}
+
+/** Statements that are sent together are written together, in bytes; by default not after the first 16 KiB. */
+const HIGH_WATER_MARK = 1024 * 1024;
 
 /**
  * A socket after whose loss the driver (postgres 3.4.9) can use its connection again. What it gets wrong with a plain one,
@@ -60,8 +83,6 @@ export function promptSockets(silenceMs: number): (address: Address) => Socket {
  * https://github.com/porsager/postgres/issues/1133 and the pull requests 1209 and 1215 tell of the same. Over TLS the driver
  * wraps the socket in one of its own, and keeps these faults.
  */
-const HIGH_WATER_MARK = 1024 * 1024;
-
 class PromptSocket extends Socket {
   #ended = false;
   #spoken = false;
@@ -71,7 +92,6 @@ class PromptSocket extends Socket {
   #farewell: string | undefined;
 
   constructor(watch: SilenceWatch) {
-    // Statements that are sent together are written together; by default not after the first 16 KiB.
     super({ writableHighWaterMark: HIGH_WATER_MARK } as SocketConstructorOpts);
     this.#watch = watch;
     watch.add(this.#conversation);

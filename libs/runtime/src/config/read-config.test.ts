@@ -102,10 +102,20 @@ describe("a wrong environment is refused in one line that", () => {
     ["postgres://sluice:hunter2@db:port/sluice", "postgres://***"],
     ["hunter2", "7 characters without a scheme"],
     ["postgres://", "postgres://***"],
+    ["postgres://sluice:hunter2@db:5432,/sluice", "postgres://***"],
+    ["postgres://sluice:hunter2@a:5432,b:port/sluice", "postgres://***"],
   ])("hides the password of DATABASE_URL=%s", (value, shown) => {
     const message = refusal({ ...complete, DATABASE_URL: value });
     expect(message).toContain(shown);
     expect(message).not.toContain("hunter2");
+  });
+
+  test.each([
+    "postgres://sluice:hunter2@a,b/sluice",
+    "postgres://sluice:hunter2@a:5432,b:5433/sluice?sslmode=require",
+    "postgresql://a:5432,b:5432/sluice",
+  ])("takes several hosts: %s", (url) => {
+    expect(readConfig(standaloneConfig, { ...complete, DATABASE_URL: url }).databaseUrl).toBe(url);
   });
 
   test.each([

@@ -30,6 +30,17 @@ export function urlOf(...schemes: string[]): z.ZodType<string, string> {
   return z.string().refine((value) => isUrlOf(schemes, value));
 }
 
+/** One URL whose host, with its port, may be several, separated by commas. */
+export function urlWithHosts(...schemes: string[]): z.ZodType<string, string> {
+  return z.string().refine((value) => {
+    const [, before = "", hosts = "", after = ""] = HOSTS.exec(value) ?? [];
+    return hosts.split(",").every((host) => isUrlOf(schemes, before + host + after));
+  });
+}
+
+/** What comes before the hosts of a URL, they, and what follows. */
+const HOSTS = /^([^/]*\/\/(?:[^/?#]*@)?)([^/?#@]*)(.*)$/;
+
 /** Comma-separated URLs, at least one. */
 export function urlsOf(...schemes: string[]): z.ZodType<string[], string> {
   return z

@@ -1,13 +1,14 @@
 import { z } from "zod";
-import { urlOf, urlsOf, wholeNumber, type Variable } from "./variable.ts";
+import { urlOf, urlsOf, urlWithHosts, wholeNumber, type Variable } from "./variable.ts";
 
 const define = <T>(variable: Variable<T>): Variable<T> => variable;
 
 export const databaseUrl = define({
   name: "DATABASE_URL",
-  schema: urlOf("postgres", "postgresql"),
+  schema: urlWithHosts("postgres", "postgresql"),
   expected: "postgres://user:password@host:port/database",
-  description: "The Postgres database (15 or newer) that holds everything.",
+  description:
+    "The Postgres database (15 or newer) that holds everything. Of several `host:port`, separated by commas, one that can be reached is taken.",
   secret: true,
 });
 

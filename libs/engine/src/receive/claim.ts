@@ -12,8 +12,8 @@ import { deletingAcknowledged } from "../acknowledge/delete-acknowledged.ts";
 import type { AppliedMark } from "../receipt-handle/apply-marks.ts";
 import type { SliceMark } from "../receipt-handle/slice-marks.ts";
 import { recordDeadLetters } from "../trace/record-events.ts";
-import { millisecond } from "./find-visible.ts";
-import { messagesIn } from "./hand-out.ts";
+import { readApplied, readClaims, type RowOfClaim } from "./claim-rows.ts";
+import { LOOK_AHEAD, millisecond } from "./find-visible.ts";
 import { quietSlices } from "./quiet-slices.ts";
 import type { ScanReport } from "./scan-floor.ts";
 
@@ -74,9 +74,6 @@ export interface QuietRequest {
   after: string;
 }
 
-/** How far ahead a claim that found nothing looks, in ms: whoever waits looks again before that. */
-export const LOOK_AHEAD = 2_000;
-
 /**
  * Claims visible slices of queues, of each the oldest first, whole where they fit; skips those that another claim is
  * taking. One statement, however many queues ask: most of what a claim costs is the statement.
@@ -115,8 +112,8 @@ export function claimAndAcknowledge(
   marks: readonly SliceMark[],
 ): Statement<{ claims: Claim[]; applied: AppliedMark[] }> {
   return statement(select(sql, requests, { visible: oldestSlices(sql), marks }), (rows) => ({
-    claims: byRequest(requests, rows.filter(isOfClaim), false),
-    applied: rows.filter((row) => !isOfClaim(row)).map(appliedMark),
+    claims: readClaims(requests, rows, false),
+    applied: readApplied(rows),
   }));
 }
 
@@ -127,8 +124,8 @@ export async function claimQuiet(
 ): Promise<Claim> {
   const visible = quietSlices(sql, request, request.quiet);
   const rows = await select(sql, [request], { visible, quiet: true });
-  const [found] = byRequest([request], rows.filter(isOfClaim), true);
-  return found ?? nothing();
+  const [found] = readClaims([request], rows, true);
+  return found!;
 }
 
 interface Parts {
@@ -141,10 +138,10 @@ function select(
   sql: Sql,
   requests: readonly ClaimRequest[],
   { visible, quiet = false, marks = [] }: Parts,
-): Query<ClaimRow | SummaryRow | AcknowledgedRow> {
+): Query<RowOfClaim> {
   const timeouts = requests.map(({ visibilityTimeout }) => visibilityTimeout ?? "NULL");
   const acknowledges = marks.length > 0;
-  return sql<(ClaimRow | SummaryRow | AcknowledgedRow)[]>`
+  return sql<RowOfClaim[]>`
     WITH RECURSIVE queue AS MATERIALIZED (
       SELECT q.id, q.account, r.max, r.slices, q.paused, q.retention, q.dead_letter_queue_id, clock_timestamp() AS now,
              clock_timestamp() - make_interval(secs => q.retention) AS expired, nextval('lease_ids') AS lease,
@@ -230,33 +227,6 @@ function select(
     ${acknowledges ? acknowledgedRows(sql) : nothingMore(sql)}`;
 }
 
-function byRequest(
-  requests: readonly ClaimRequest[],
-  rows: readonly (ClaimRow | SummaryRow)[],
-  quiet: boolean,
-): Claim[] {
-  const claims = new Map(requests.map(({ queueId }) => [queueId, nothing()]));
-  const seen = new Map<string, number>();
-  for (const row of rows) {
-    const claimed = claims.get(row.queue_id);
-    if (!claimed) continue;
-    if (isClaimed(row)) claimed.slices.push(claimedSlice(row));
-    else {
-      summarize(claimed, row, quiet);
-      seen.set(row.queue_id, Number(row.pending));
-    }
-  }
-  return requests.map((request) => {
-    const claimed = claims.get(request.queueId) ?? nothing();
-    finish(claimed, request, seen.get(request.queueId) ?? 0);
-    return claimed;
-  });
-}
-
-function nothing(): Claim {
-  return { slices: [], deadLetters: undefined, dueIn: undefined };
-}
-
 /** SQL: the visible slices of each queue from its floor on, in order, locked. */
 const oldestSlices = constant(
   (sql) => sql`visible AS (
@@ -298,112 +268,3 @@ const nothingMore = constant((sql) => sql``);
 const noSlice = constant((sql) => sql`NULL::timestamptz`);
 const lastTenant = constant((sql) => sql`(SELECT min(group_id) FROM last_tenant)`);
 const noTenant = constant((sql) => sql`NULL`);
-
-function summarize(claimed: Claim, row: SummaryRow, quiet: boolean): void {
-  if (row.source_queue_id !== null) {
-    claimed.deadLetters = { queueId: row.source_queue_id, messages: row.receive_count ?? 0 };
-  }
-  if (quiet) {
-    claimed.nextAfter = row.group_id ?? "";
-    return;
-  }
-  const first = row.visible_at ?? undefined;
-  claimed.scan = { now: row.sent_at, first };
-}
-
-function finish(claimed: Claim, request: ClaimRequest, seen: number): void {
-  const { scan, slices, deadLetters } = claimed;
-  if (scan && !deadLetters) {
-    if (slices.length === 0 && scan.first !== undefined) claimed.dueIn = scan.first - scan.now;
-    claimed.tookAll =
-      slices.length === seen &&
-      seen < request.slices &&
-      // One that is split leaves something, and fills what was asked for.
-      messagesIn(slices) < request.max &&
-      slices.every(({ visibleAt }) => visibleAt > scan.now + LOOK_AHEAD);
-  }
-  slices.sort(bySendingTime);
-}
-
-function isOfClaim(row: ClaimRow | SummaryRow | AcknowledgedRow): row is ClaimRow | SummaryRow {
-  return row.queue_id !== null;
-}
-
-function appliedMark({ pending, receive_count, visible_at }: AcknowledgedRow): AppliedMark {
-  return { position: receive_count, done: pending, applied: visible_at !== null };
-}
-
-function isClaimed(row: ClaimRow | SummaryRow): row is ClaimRow {
-  return row.batch_id !== null;
-}
-
-function claimedSlice(row: ClaimRow): ClaimedSlice {
-  return {
-    batchId: row.batch_id,
-    mask: BigInt(row.pending),
-    lease: row.lease,
-    visibleAt: Math.round(row.visible_at),
-    sentAt: Math.floor(row.sent_at),
-    firstReceivedAt: Math.floor(row.first_received_at),
-    receiveCount: row.receive_count,
-    groupId: row.group_id ?? undefined,
-    deadLetter:
-      row.source_queue_id === null
-        ? undefined
-        : { sourceQueueId: row.source_queue_id, reason: row.failure_reason ?? "" },
-    envelope: row.envelope ?? undefined,
-    publishedAt: row.published_at === null ? undefined : Math.floor(row.published_at),
-  };
-}
-
-function bySendingTime(a: ClaimedSlice, b: ClaimedSlice): number {
-  return (
-    a.sentAt - b.sentAt ||
-    (a.publishedAt ?? 0) - (b.publishedAt ?? 0) ||
-    Number(a.batchId) - Number(b.batchId)
-  );
-}
-
-/** What is to be said of each queue, in the columns of a claimed slice. */
-interface SummaryRow {
-  queue_id: string;
-  batch_id: null;
-  /** How many visible slices there were, up to as many as were to be looked at. */
-  pending: string;
-  /** Where dead letters went, and how many. */
-  source_queue_id: string | null;
-  receive_count: number | null;
-  /** The last group that was looked at, where there are more. */
-  group_id: string | null;
-  /** Of the first slice that was found, or will be soon. */
-  visible_at: number | null;
-  /** When the claim started. */
-  sent_at: number;
-}
-
-/** What became of one row that a mark names. */
-interface AcknowledgedRow {
-  queue_id: null;
-  /** The bits of the mark that it had. */
-  pending: string;
-  /** The mark, counted from 1. */
-  receive_count: number;
-  /** Null where it was changed by somebody else. */
-  visible_at: number | null;
-}
-
-interface ClaimRow {
-  queue_id: string;
-  batch_id: string;
-  pending: string;
-  lease: string;
-  receive_count: number;
-  source_queue_id: string | null;
-  failure_reason: string | null;
-  group_id: string | null;
-  envelope: string | null;
-  visible_at: number;
-  sent_at: number;
-  first_received_at: number;
-  published_at: number | null;
-}

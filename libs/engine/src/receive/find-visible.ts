@@ -1,5 +1,8 @@
 import { numbers, type Sql } from "@sluice/database";
 
+/** How far ahead a claim that found nothing looks, in ms: whoever waits looks again before that. */
+export const LOOK_AHEAD = 2_000;
+
 /** A stretch of a queue's order; times in ms since the epoch by the database clock. */
 export interface Stretch {
   queueId: string;

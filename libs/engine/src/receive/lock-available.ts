@@ -1,7 +1,7 @@
 import { texts, type Transaction } from "@sluice/database";
 
 import { fromHead } from "../message-group/from-head.ts";
-import { LOOK_AHEAD } from "./claim.ts";
+import { LOOK_AHEAD } from "./find-visible.ts";
 import { millisecond } from "./find-visible.ts";
 import type { ScanReport } from "./scan-floor.ts";
 

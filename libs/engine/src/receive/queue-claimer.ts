@@ -5,12 +5,12 @@ import { claimFifo, type FifoClaim } from "./claim-fifo.ts";
 import { byGroup } from "./fifo-slice.ts";
 import {
   claimQuiet,
-  LOOK_AHEAD,
   type Claim,
   type ClaimedSlice,
   type ClaimRequest,
   type QuietRequest,
 } from "./claim.ts";
+import { LOOK_AHEAD } from "./find-visible.ts";
 import { countInFlight, countInFlightFifo } from "./count-in-flight.ts";
 import { InFlight, MAX_IN_FLIGHT } from "./in-flight.ts";
 import { KnownEmpty, type Look } from "./known-empty.ts";

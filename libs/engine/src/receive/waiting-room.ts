@@ -1,8 +1,8 @@
 import type { Sql } from "@sluice/database";
 
 import { queueNotFound } from "../errors.ts";
-import { LOOK_AHEAD, type ClaimedSlice } from "./claim.ts";
-import { nextVisible } from "./find-visible.ts";
+import type { ClaimedSlice } from "./claim.ts";
+import { LOOK_AHEAD, nextVisible } from "./find-visible.ts";
 import type { GoneSignal } from "./gone-signal.ts";
 import type { Rounds } from "../rounds/rounds.ts";
 import { StragglerSearch } from "./straggler-search.ts";

@@ -168,6 +168,8 @@ test("a connection whose answers the driver has lost count of is given up", asyn
   );
   const unsendable = (on: Sql) =>
     statement(on<Row[]>`SELECT ${undefined as never}::int`, (rows) => [...rows]);
+  // Statements that the connection knows are sent at once.
+  await counted.inOneCommit((on) => [insert(on, 5), insert(on, 6)]);
   unknownOutcome(await counted.inOneCommit((on) => [insert(on, 1), unsendable(on), insert(on, 2)]));
   expect(await counted.inOneCommit((on) => [insert(on, 3), insert(on, 4)])).toHaveProperty(
     "results",

@@ -60,7 +60,8 @@ const SHARED_SILENCE = 5_000;
 /** How long it waits in a transaction for a process that was stopped in the middle of one: others may wait for its locks. */
 const IDLE_IN_TRANSACTION_TIMEOUT = "5s";
 const MAINTENANCE_TIMEOUT = 120;
-const MAX_PIPELINE = 10_000;
+/** Most statements of a round on the shared connection that are sent together; the driver's default, which the others have, is 100. */
+const SHARED_PIPELINE = 10_000;
 /** How long the answer to a statement that was ended may be on its way, in seconds. */
 const GRACE = 20;
 
@@ -104,7 +105,11 @@ export function connectDatabase({
     idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT,
   };
   const shared = new SharedConnection((onclose) =>
-    openPool(url, 1, sharedSettings, { silenceMs: silenceMs ?? SHARED_SILENCE, onclose }),
+    openPool(url, 1, sharedSettings, {
+      silenceMs: silenceMs ?? SHARED_SILENCE,
+      onclose,
+      max_pipeline: SHARED_PIPELINE,
+    }),
   );
   // Drizzle replaces the parsers of the client it is given, so it gets one of its own.
   const controlClient = open(2, {
@@ -147,13 +152,13 @@ function openPool(
   url: string,
   max: number,
   { statement_timeout: timeout, ...settings }: Settings,
-  more: { silenceMs: number | undefined; onclose?: () => void },
+  more: { silenceMs: number | undefined; onclose?: () => void; max_pipeline?: number },
 ): Sql {
-  const { silenceMs = (timeout + GRACE) * 1_000, ...callbacks } = more;
+  const { silenceMs = (timeout + GRACE) * 1_000, ...ofDriver } = more;
   const makeSocket = promptSockets(silenceMs);
   const options = {
     max,
-    ...callbacks,
+    ...ofDriver,
     // One round trip less on every new connection; array parameters are passed as literals instead.
     fetch_types: false,
     connect_timeout: 5,
@@ -161,8 +166,6 @@ function openPool(
     // By default the driver ends a connection after half an hour. There is nothing to be had from it: plans are fixed, and what a session
     // keeps is bounded.
     max_lifetime: null,
-    // What is sent together is sent together: by default no more than 100 statements are.
-    max_pipeline: MAX_PIPELINE,
     // Seconds between attempts to connect: the driver's own go up to 20, and we want to be back soon after Postgres is.
     backoff: (attempt: number) => Math.min(1, 0.05 * 2 ** attempt),
     onnotice: () => undefined,

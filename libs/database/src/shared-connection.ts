@@ -12,7 +12,7 @@ export type Outcome<Result> =
       failed: number;
       /** Where it is not known what became of them, one that is `unavailable` (see classifyFailure). */
       error: unknown;
-      /** Whether Postgres has said that it undid them all. Otherwise nobody knows. */
+      /** Whether none has done anything: Postgres said so, or they were not sent. Otherwise nobody knows. */
       isUndone: boolean;
     };
 
@@ -39,7 +39,10 @@ export class SharedConnection {
   #isClosed = false;
   readonly #underWay = new Set<readonly DriverQuery[]>();
 
-  /** @param open - Makes a pool of one connection that calls back when it is closed. */
+  /**
+   * @param open - Makes a pool of one connection that calls back when it is closed.
+   * @param lastResort - In ms; see {@link LAST_RESORT}.
+   */
   constructor(open: (onclose: () => void) => Sql, lastResort = LAST_RESORT) {
     this.#open = open;
     this.#lastResort = lastResort;

@@ -1,5 +1,7 @@
 import type { Connection, QueueDeclaration, SluiceError, WireAttributes } from "@sluice/client";
 import { entryError, listOf, queuePath } from "@sluice/client/internal";
+import { sharedReceives } from "./shared-receives.ts";
+import type { SharedReceives } from "./shared-receives.ts";
 
 /** A message as a receive answers it, under its receipt. */
 export interface WireMessage {
@@ -54,8 +56,10 @@ export function bitsOf({ bits }: WireReceipt): number[] {
 /** What a receive answers. */
 export interface Answer {
   readonly received: WireReceipt[];
-  /** What became of the messages that were acknowledged with it. */
-  readonly errors: EntryErrors;
+  /** What became of the messages that were acknowledged with it; undefined: that is not known. */
+  readonly errors: EntryErrors | undefined;
+  /** Whether its wait ended because there was something for another receive of the same call. */
+  readonly isCutShort: boolean;
 }
 
 export interface ReceiveRequest {
@@ -64,6 +68,8 @@ export interface ReceiveRequest {
   readonly wait: number;
   /** In seconds. */
   readonly visibilityTimeout: number;
+  /** Whether the receive before it brought nothing. */
+  readonly isIdle: boolean;
 }
 
 export interface VisibilityEntry {
@@ -91,11 +97,15 @@ export const maxEntries = 1_000;
 /** The calls a consumer makes. Batch calls return one error, or undefined, an entry. */
 export class QueueCalls {
   readonly #connection: Connection;
+  readonly #queue: QueueDeclaration;
   readonly #path: string;
+  readonly #receives: SharedReceives;
 
   constructor(connection: Connection, queue: QueueDeclaration) {
     this.#connection = connection;
+    this.#queue = queue;
     this.#path = queuePath(queue);
+    this.#receives = sharedReceives(connection);
   }
 
   /** The queue's own visibility timeout, in seconds. */
@@ -111,23 +121,28 @@ export class QueueCalls {
 
   /** Receives, and acknowledges what was received before: that is done at once, however long the receive waits. */
   async receive(
-    request: ReceiveRequest,
+    { maxMessages, visibilityTimeout, wait, isIdle }: ReceiveRequest,
     acknowledged: readonly Received[],
     signal: AbortSignal,
   ): Promise<Answer> {
-    const path = `${this.#path}/receive`;
-    const waitMs = request.wait * 1000;
     const marked = byReceipt(acknowledged);
-    const body = {
-      ...request,
-      receipts: true,
-      ...(marked.length > 0 && { acknowledge: { receipts: namesOf(marked) } }),
-    };
-    const answer = await this.#connection.request({ method: "POST", path, body, signal, waitMs });
+    const { answer, isCutShort } = await this.#receives.receive({
+      queue: this.#queue,
+      body: {
+        maxMessages,
+        visibilityTimeout,
+        ...(marked.length > 0 && { acknowledge: { receipts: namesOf(marked) } }),
+      },
+      wait,
+      isIdle,
+      signal,
+      late: (unread) => this.#giveBack(unread),
+    });
+    if (answer === undefined) return { received: [], errors: undefined, isCutShort };
     const received = listOf<WireReceipt>(answer, "receipts");
-    if (marked.length === 0) return { received, errors: none };
+    if (marked.length === 0) return { received, errors: none, isCutShort };
     const results = listOf<EntryResult>(answer, "acknowledged", marked.length);
-    return { received, errors: errorsOfReceipts(acknowledged, marked, results) };
+    return { received, errors: errorsOfReceipts(acknowledged, marked, results), isCutShort };
   }
 
   async acknowledge(messages: readonly Received[], options: CallOptions): Promise<EntryErrors> {
@@ -143,6 +158,20 @@ export class QueueCalls {
   ): Promise<EntryErrors> {
     const size = entries.length;
     return errorsOf(await this.#change("visibility", { entries }, { ...options, size }));
+  }
+
+  /** What came for a receive that had been given up becomes visible again at once. */
+  #giveBack(answer: unknown): void {
+    const { receipts = [] } = (answer ?? {}) as { receipts?: WireReceipt[] };
+    const entries = receipts.flatMap((receipt) =>
+      bitsOf(receipt).map((bit) => ({
+        receiptHandle: receiptHandleOf({ receipt, bit }),
+        visibilityTimeout: 0,
+      })),
+    );
+    if (entries.length === 0) return;
+    // When that fails they are visible after their timeout.
+    this.changeVisibility(entries, { retry: true }).catch(() => {});
   }
 
   async #change(

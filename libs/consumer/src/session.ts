@@ -6,7 +6,7 @@ import { Holdings } from "./holdings.ts";
 import type { ConsumerState, Settings } from "./options.ts";
 import { Outcomes } from "./outcomes.ts";
 import { QueueCalls } from "./queue-calls.ts";
-import type { WireReceipt } from "./queue-calls.ts";
+import type { Answer, ReceiveRequest } from "./queue-calls.ts";
 import { Settlements } from "./settlements.ts";
 import { untilAvailable } from "./until-available.ts";
 import type { Workload } from "./workload.ts";
@@ -19,6 +19,8 @@ const minPollMs = 500;
 
 /** For a queue whose own visibility timeout is 0, with which nothing could be held. In seconds. */
 const fallbackVisibilityTimeout = 30;
+
+const nothing: Answer = { received: [], errors: new Map(), isCutShort: false };
 
 export interface SessionOptions {
   readonly settings: Settings;
@@ -85,15 +87,22 @@ export class Session {
     { holdings, visibilityTimeout }: { holdings: Holdings; visibilityTimeout: number },
   ): Promise<void> {
     const { signal } = this.#stopping;
+    let isIdle = false;
     for (;;) {
-      const room = await workload.room();
-      if (room === 0) return;
+      const maxMessages = await workload.room();
+      if (maxMessages === 0) return;
       const asked = performance.now();
-      const messages = holdings.hold(await this.#receive(room, visibilityTimeout));
+      const { received, isCutShort } = await this.#receive({
+        maxMessages,
+        visibilityTimeout,
+        isIdle,
+      });
+      const messages = holdings.hold(received);
       if (signal.aborted) return this.#outcomes.unhandled(messages);
-      await workload.take(messages, room);
+      await workload.take(messages, maxMessages);
+      isIdle = messages.length === 0;
       const elapsed = performance.now() - asked;
-      if (messages.length === 0 && elapsed < minPollMs) await pause(minPollMs - elapsed, signal);
+      if (isIdle && !isCutShort && elapsed < minPollMs) await pause(minPollMs - elapsed, signal);
     }
   }
 
@@ -121,22 +130,23 @@ export class Session {
     return own === 0 ? fallbackVisibilityTimeout : own;
   }
 
-  async #receive(maxMessages: number, visibilityTimeout: number): Promise<WireReceipt[]> {
+  async #receive(request: Omit<ReceiveRequest, "wait">): Promise<Answer> {
     const { wait } = this.#settings;
     const received = await this.#untilAvailable(async (signal, failed) => {
       // After a failure a short poll: its answer is what tells that the server is back.
-      const body = { maxMessages, wait: failed ? 1 : wait, visibilityTimeout };
+      const asked = { ...request, wait: failed ? 1 : wait };
       const riders = this.#settlements.ride();
       try {
-        const answer = await this.#calls.receive(body, riders.messages, signal);
-        riders.arrived(answer.errors);
-        return answer.received;
+        const answer = await this.#calls.receive(asked, riders.messages, signal);
+        if (answer.errors === undefined) riders.lost();
+        else riders.arrived(answer.errors);
+        return answer;
       } catch (error) {
         riders.lost();
         throw error;
       }
     });
-    return received ?? [];
+    return received ?? nothing;
   }
 
   async #untilAvailable<T>(

@@ -16,6 +16,7 @@ import { inTurn, type Protocol } from "./protocol.ts";
 import { addPurgeEndpoints } from "./purge/purge.ts";
 import { addRedriveEndpoints } from "./redrive/redrive.ts";
 import { addReplayEndpoints } from "./replay/replay.ts";
+import { addReceiveTogetherEndpoint } from "./receive/receive-together.ts";
 import { addReceiveEndpoint } from "./receive/receive.ts";
 import { addReference } from "./reference/reference.ts";
 import { addSubscriptionEndpoints } from "./subscriptions/subscriptions.ts";
@@ -66,6 +67,7 @@ export function createApi(options: ApiOptions): Api & { direct: DirectWay } {
   addSubscriptionEndpoints(api);
   addWriteEndpoints(api);
   addReceiveEndpoint(api);
+  addReceiveTogetherEndpoint(api);
   addAcknowledgeEndpoint(api);
   addVisibilityEndpoint(api);
   addPurgeEndpoints(api);

@@ -77,13 +77,13 @@ const PATH = /^(\/v1\/[a-z]+\/)([A-Za-z0-9_-]+(?:\.fifo)?)(\/[a-z]+)$/;
 function finder(routes: readonly HotRoute[]): (url: string) => Found | undefined {
   const known = new Map<string, { route: HotRoute; parameter: string }>();
   for (const route of routes) {
-    const [, before = "", parameter = "", after = ""] =
+    const [, before = route.pattern, parameter = "", after = ""] =
       /^(.*):(\w+)(.*)$/.exec(route.pattern) ?? [];
     known.set(before + after, { route, parameter });
   }
   return (url) => {
     const parts = PATH.exec(url);
-    const match = parts ? known.get(`${parts[1]}${parts[3]}`) : undefined;
+    const match = known.get(parts ? `${parts[1]}${parts[3]}` : url);
     return match && { route: match.route, params: { [match.parameter]: parts?.[2] ?? "" } };
   };
 }

@@ -66,12 +66,12 @@ export function endpoint<Params extends z.ZodType, Query extends z.ZodType, Body
 }
 
 /**
- * Adds an endpoint that is called for each message or two: a POST with one name in its path that answers 200 with the JSON
+ * Adds an endpoint that is called for each message or two: a POST with one name in its path, or none, that answers 200 with the JSON
  * that its handler makes. It is one of the app's like any other, and is reached without Hono as well; see `direct-way.ts`.
  */
 export function hotEndpoint<Params extends z.ZodType, Body extends z.ZodType>(
   api: Api,
-  definition: EndpointDefinition<Params, z.ZodType, Body> & { params: Params; body: Body },
+  definition: EndpointDefinition<Params, z.ZodType, Body> & { body: Body },
   handle: (input: {
     c: Call;
     params: z.output<Params>;
@@ -81,7 +81,11 @@ export function hotEndpoint<Params extends z.ZodType, Body extends z.ZodType>(
   const { params, body } = definition;
   const pattern = patternOf(definition.path);
   const answer = async (c: Call, given: Record<string, string>) =>
-    handle({ c, params: check(params, given, "path"), body: check(body, await readJson(c)) });
+    handle({
+      c,
+      params: (params && check(params, given, "path")) as z.output<Params>,
+      body: check(body, await readJson(c)),
+    });
   document(api, definition);
   api.post(pattern, async (c) => {
     const json = await answer(c, c.req.param());

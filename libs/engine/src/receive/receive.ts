@@ -33,6 +33,8 @@ export interface ReceiveOptions {
   after?: Promise<unknown> | undefined;
   /** Aborted when the client goes away. */
   signal?: GoneSignal | undefined;
+  /** Aborted when it is to wait no longer: it gets what the claim that is under way finds for it. */
+  enough?: GoneSignal | undefined;
 }
 
 /** Received messages of one slice: what they share is here once. */
@@ -127,6 +129,7 @@ export class Receiver {
       wait: options.wait ?? queue.receiveWait,
       visibilityTimeout: options.visibilityTimeout,
       signal: options.signal,
+      enough: options.enough,
     });
     if (claimed.length > 0) failpoint("claim.committed");
     const slices = await this.#withLines(queue, claimed);

@@ -32,6 +32,8 @@ export interface ReceiveRequest {
   visibilityTimeout: number | undefined;
   /** Aborted when the client goes away: it is then handed nothing. */
   signal?: GoneSignal | undefined;
+  /** Aborted when the wait is over before its time. */
+  enough?: GoneSignal | undefined;
 }
 
 /** How long a visible message may go unnoticed when the hint of it was lost, in ms (RELIABILITY I-9: 1 s). */
@@ -64,18 +66,19 @@ export class WaitingRoom {
   }
 
   receive(request: ReceiveRequest): Promise<ClaimedSlice[]> {
-    const { maxMessages, attemptId, visibilityTimeout, wait, signal } = request;
+    const { maxMessages, attemptId, visibilityTimeout, wait, signal, enough } = request;
     if (signal?.aborted) return Promise.resolve([]);
     const claimer = this.#claimer(request);
     return new Promise((resolve, reject) => {
       const leave = () => {
         if (claimer.remove(waiter)) waiter.settle([]);
       };
+      const endWait = () => {
+        claimer.endWait(waiter);
+      };
       const timer =
-        wait > 0 && !this.#closed
-          ? setTimeout(() => {
-              claimer.endWait(waiter);
-            }, wait * 1_000)
+        wait > 0 && !this.#closed && enough?.aborted !== true
+          ? setTimeout(endWait, wait * 1_000)
           : undefined;
       const waiter: Waiter = {
         max: maxMessages,
@@ -85,11 +88,13 @@ export class WaitingRoom {
         settle: (result) => {
           clearTimeout(timer);
           signal?.removeEventListener("abort", leave);
+          enough?.removeEventListener("abort", endWait);
           if (result instanceof Error) reject(result);
           else resolve(result);
         },
       };
       signal?.addEventListener("abort", leave, { once: true });
+      enough?.addEventListener("abort", endWait, { once: true });
       claimer.add(waiter);
       this.#poll ??= this.#pollLater();
     });

@@ -183,8 +183,9 @@ export class Rounds {
    * message, three two thirds, and deliver no more.
    */
   async #run(): Promise<void> {
-    // Calls of the same tick share the first round too.
-    await Promise.resolve();
+    // Calls of the same turn of the loop share the first round too. A receive that acknowledges what it had before comes to claim
+    // some promises later: not waiting for it cost half of all rounds another one, with a flush of its own.
+    await setImmediate();
     while (this.#stores.length + this.#claims.length + this.#calls.length > 0) await this.#next();
     this.#running = undefined;
   }

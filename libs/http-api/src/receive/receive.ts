@@ -10,6 +10,7 @@ import {
 import { acknowledge, receivedNames } from "../acknowledge/acknowledge.ts";
 import { resultsSchema } from "../acknowledge/done.ts";
 import { hotEndpoint, type Api } from "../endpoint.ts";
+import type { Call } from "../environment.ts";
 import {
   attributes,
   bitSet,
@@ -21,6 +22,9 @@ import {
   token,
 } from "../fields.ts";
 import { Gone, goneSignal, releaseUnlessRead } from "./gone.ts";
+
+/** Most messages that a call hands out. */
+export const MAX_MESSAGES = 1_000;
 
 const storedMessage = z.object({
   messageId: z.uuid(),
@@ -80,6 +84,39 @@ const receivedReceipt = z
   })
   .openapi("Receipt");
 
+/** What is asked of one queue. */
+export const receiveFields = {
+  maxMessages: z
+    .number()
+    .int()
+    .min(1, "at least 1")
+    .max(MAX_MESSAGES, "at most 1000")
+    .optional()
+    .openapi({ default: 1 }),
+  visibilityTimeout: seconds(0, 43_200).optional(),
+  receiveAttemptId: token.optional().openapi({
+    description:
+      "FIFO queues: repeated with the same id within 5 minutes, a receive whose answer was lost gets the same messages",
+  }),
+  acknowledge: receivedNames.optional().openapi({
+    description: "Messages that were received before and are to be acknowledged",
+  }),
+};
+
+/** How a call is answered. */
+export const answerFields = {
+  wait: seconds(0, 20).optional(),
+  receipts: z.boolean().optional().openapi({
+    default: false,
+    description: "Answer `receipts`, which group messages that were stored and received together",
+  }),
+};
+
+export const receiveAnswer = z.union([
+  z.object({ messages: z.array(receivedMessage), acknowledged: outcomes }),
+  z.object({ receipts: z.array(receivedReceipt), acknowledged: outcomes }),
+]);
+
 /** Receive from a queue, waiting for a message if asked to. */
 export function addReceiveEndpoint(api: Api): void {
   hotEndpoint(
@@ -97,66 +134,60 @@ export function addReceiveEndpoint(api: Api): void {
         "same call, as `ack` does it: it is done at once, and told of with the answer, however long that waits.",
       tag: "Messages",
       params: queuePath,
-      body: z.strictObject({
-        maxMessages: z
-          .number()
-          .int()
-          .min(1, "at least 1")
-          .max(1_000, "at most 1000")
-          .optional()
-          .openapi({ default: 1 }),
-        wait: seconds(0, 20).optional(),
-        visibilityTimeout: seconds(0, 43_200).optional(),
-        receiveAttemptId: token.optional().openapi({
-          description:
-            "FIFO queues: repeated with the same id within 5 minutes, a receive whose answer was lost gets the same messages",
-        }),
-        receipts: z.boolean().optional().openapi({
-          default: false,
-          description:
-            "Answer `receipts`, which group messages that were stored and received together",
-        }),
-        acknowledge: receivedNames.optional().openapi({
-          description: "Messages that were received before and are to be acknowledged",
-        }),
-      }),
+      body: z.strictObject({ ...receiveFields, ...answerFields }),
       responses: {
         200: {
           description:
             "Messages, oldest first, those of a FIFO group in order; in `messages`, or by receipt if asked to",
-          schema: z.union([
-            z.object({ messages: z.array(receivedMessage), acknowledged: outcomes }),
-            z.object({ receipts: z.array(receivedReceipt), acknowledged: outcomes }),
-          ]),
+          schema: receiveAnswer,
         },
       },
       errors: ["queue_not_found", "over_limit", "receipt_handle_invalid", "too_many_requests"],
     },
-    async ({ c, params: { queue }, body }) => {
-      const { receipts = false, receiveAttemptId: attemptId, acknowledge: names, ...rest } = body;
-      const { engine, account } = c.var;
-      const signal = goneSignal(c);
-      const receive = (options: ReceiveOptions) =>
-        engine.receiver.receive(account, queue, { ...rest, attemptId, ...options });
-      const { received, acknowledged } =
-        names === undefined
-          ? { received: await receive({ signal }), acknowledged: undefined }
-          : await acknowledgeAndReceive(acknowledge(engine, { account, queue, names }), {
-              receive,
-              gone: signal,
-            });
-      if (received.messages > 0) releaseUnlessRead(c, received, signal);
-      const { slices } = received;
-      const json = receipts ? receiptsJson : messagesJson;
-      return json(slices, acknowledged);
-    },
+    async ({ c, params: { queue }, body }) =>
+      (await receive(c, { ...body, queue }, { ...body, gone: goneSignal(c) })).json,
   );
+}
+
+export type ReceiveFields = z.output<z.ZodObject<typeof receiveFields>>;
+
+export interface ReceiveCall {
+  wait?: number | undefined;
+  receipts?: boolean | undefined;
+  /** Aborted when the client goes away. */
+  gone: GoneSignal;
+  /** Aborted when there is no more time to wait. */
+  enough?: GoneSignal | undefined;
+}
+
+/** One receive, and its answer. */
+export async function receive(
+  c: Call,
+  one: ReceiveFields & { queue: string },
+  { wait, receipts = false, gone, enough }: ReceiveCall,
+): Promise<{ messages: number; json: Buffer | string }> {
+  const { engine, account } = c.var;
+  const { queue, maxMessages, visibilityTimeout, receiveAttemptId: attemptId } = one;
+  const options = { maxMessages, visibilityTimeout, attemptId, wait, enough };
+  const claim = (more: ReceiveOptions) =>
+    engine.receiver.receive(account, queue, { ...options, ...more });
+  const { received, acknowledged } =
+    one.acknowledge === undefined
+      ? { received: await claim({ signal: gone }), acknowledged: undefined }
+      : await acknowledgeAndReceive(
+          acknowledge(engine, { account, queue, names: one.acknowledge }),
+          { claim, gone },
+        );
+  const { messages, slices } = received;
+  if (messages > 0) releaseUnlessRead(c, received, gone);
+  const json = receipts ? receiptsJson : messagesJson;
+  return { messages, json: json(slices, acknowledged) };
 }
 
 /** Both at once. When the acknowledgement fails, nobody learns what was received: the receive is given up, and what it got with it. */
 async function acknowledgeAndReceive(
   acknowledging: Promise<string[]>,
-  { receive, gone }: { receive: (options: ReceiveOptions) => Promise<Received>; gone: GoneSignal },
+  { claim, gone }: { claim: (options: ReceiveOptions) => Promise<Received>; gone: GoneSignal },
 ): Promise<{ received: Received; acknowledged: string[] }> {
   const stop = new Gone();
   const giveUp = () => {
@@ -169,7 +200,7 @@ async function acknowledgeAndReceive(
       giveUp();
       throw error;
     }),
-    receive({ signal: stop, after: acknowledging }),
+    claim({ signal: stop, after: acknowledging }),
   ]);
   if (acknowledged.status === "rejected") {
     if (received.status === "fulfilled") await received.value.release();

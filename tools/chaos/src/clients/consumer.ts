@@ -1,4 +1,4 @@
-import { queue as declareQueue } from "@sluice/client";
+import { queue as declareQueue, type Connection } from "@sluice/client";
 import { createConsumer } from "@sluice/consumer";
 import { between, pick } from "../random.ts";
 import type { Client } from "./client.ts";
@@ -12,16 +12,19 @@ interface Held {
 export async function consume(client: Client): Promise<void> {
   const { queues } = client.settings.world;
   const bySdk = new Set(["handled", "bulk"]);
+  const byHand = queues.filter(({ name }) => !bySdk.has(name));
+  // Consumers of one connection share their calls.
+  const connection = pick(client.random, client.connections);
   await Promise.all([
-    ...queues.filter(({ name }) => !bySdk.has(name)).map((queue) => consumeByHand(client, queue)),
-    handle(client),
-    handleInBulk(client),
+    ...byHand.map((queue) => consumeByHand(client, queue)),
+    consumeTogether(client, byHand),
+    handle(client, connection),
+    handleInBulk(client, connection),
   ]);
 }
 
 /** The SDK's consumer, with a handler that fails now and then. */
-async function handle(client: Client): Promise<void> {
-  const connection = pick(client.random, client.connections);
+async function handle(client: Client, connection: Connection): Promise<void> {
   const consumer = createConsumer(connection, declareQueue("handled"), {
     wait: 1,
     concurrency: 5,
@@ -37,8 +40,7 @@ async function handle(client: Client): Promise<void> {
   });
 }
 
-async function handleInBulk(client: Client): Promise<void> {
-  const connection = pick(client.random, client.connections);
+async function handleInBulk(client: Client, connection: Connection): Promise<void> {
   const consumer = createConsumer(connection, declareQueue("bulk"), {
     wait: 1,
     signal: client.stopping.signal,
@@ -55,6 +57,32 @@ async function handleInBulk(client: Client): Promise<void> {
 async function consumeByHand(client: Client, queue: QueueOfWorld): Promise<void> {
   const worker = new Worker(client, queue);
   await client.loop(client.stopping.signal, () => worker.step());
+}
+
+/** Receives from several queues by one call, and acknowledges by the next one what that brought. */
+async function consumeTogether(client: Client, queues: readonly QueueOfWorld[]): Promise<void> {
+  const { random, stopping, draining } = client;
+  let held = new Map<string, Held[]>();
+  await client.loop(stopping.signal, async () => {
+    const acknowledged = held;
+    held = new Map();
+    const some = queues.filter(({ name }) => acknowledged.has(name) || random() < 0.5);
+    const receives = some.map(({ name: queue }) => {
+      const receiptHandles = acknowledged.get(queue)?.map(({ receiptHandle }) => receiptHandle);
+      const acknowledge = receiptHandles && { acknowledge: { receiptHandles } };
+      return { queue, maxMessages: between(random, 1, 20), ...acknowledge };
+    });
+    if (receives.length > 0) {
+      const call = { method: "POST", path: "/v1/receive", body: { receives, wait: 1 } } as const;
+      const { results } = (await client.request({ ...call, waitMs: 1_000 })) as {
+        results: { messages?: Held[] }[];
+      };
+      results.forEach(({ messages = [] }, index) => {
+        if (messages.length > 0) held.set(receives[index]?.queue ?? "", messages);
+      });
+    }
+    await client.pause(random() * (draining.signal.aborted ? 50 : 500));
+  });
 }
 
 /** A consumer that knows only the HTTP API, and does with each message what it pleases. */

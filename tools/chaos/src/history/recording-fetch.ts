@@ -11,6 +11,8 @@ interface Attempt {
   read: (body: never) => Operations[OperationName]["response"];
   /** It shares its call with another operation: a refusal may be that one's. */
   rides?: boolean;
+  /** Its own part of the body of a success; absent: all of it. */
+  part?: (body: never) => unknown;
 }
 
 /**
@@ -42,13 +44,24 @@ export function recordingFetch(log: ClientLog): Fetch {
       throw error;
     }
     const { status, headers } = response;
-    for (const { call, read, rides = false } of calls) {
-      if (status >= 500 || (rides && status >= 400)) log.info(call, String(status));
-      else if (status >= 400) log.fail(call, `${status} ${text.slice(0, 200)}`);
-      else log.ok(call, read((text === "" ? {} : JSON.parse(text)) as never));
+    for (const { call, read, rides = false, part = whole } of calls) {
+      const own = status < 400 ? part((text === "" ? {} : JSON.parse(text)) as never) : undefined;
+      const code = (own as { error?: { code: string } } | undefined)?.error?.code;
+      const isRefused = status >= 400 || code !== undefined;
+      if (status >= 500 || (code !== undefined && unknown.has(code)) || (rides && isRefused))
+        log.info(call, code ?? String(status));
+      else if (isRefused) log.fail(call, code ?? `${status} ${text.slice(0, 200)}`);
+      else log.ok(call, read(own as never));
     }
     return new Response(text === "" && status === 204 ? null : text, { status, headers });
   };
+}
+
+/** Errors of one of several receives that share a call, after which it may have been made all the same. */
+const unknown = new Set(["unavailable", "internal"]);
+
+function whole(body: unknown): unknown {
+  return body;
 }
 
 const routes: [RegExp, (names: string[], body: never, key: string | undefined) => Attempt][] = [
@@ -70,15 +83,7 @@ const routes: [RegExp, (names: string[], body: never, key: string | undefined) =
   ],
   [
     /^POST \/v1\/queues\/([^/]+)\/receive$/,
-    ([queue = ""], body: { visibilityTimeout?: number }) => ({
-      operation: "receive",
-      request: {
-        queue,
-        ...(body.visibilityTimeout !== undefined && { timeout: body.visibilityTimeout }),
-      },
-      read: ({ messages, receipts }: WireAnswer) =>
-        (messages ?? (receipts ?? []).flatMap(messagesOf)).map(delivered),
-    }),
+    ([queue = ""], body: { visibilityTimeout?: number }) => received(queue, body),
   ],
   [
     /^POST \/v1\/queues\/([^/]+)\/ack$/,
@@ -124,13 +129,38 @@ function acknowledged(queue: string, { receiptHandles, receipts = [] }: WireName
   };
 }
 
+function received(queue: string, { visibilityTimeout: timeout }: WireReceive): Attempt {
+  return {
+    operation: "receive",
+    request: { queue, ...(timeout !== undefined && { timeout }) },
+    read: ({ messages, receipts }: WireAnswer) =>
+      (messages ?? (receipts ?? []).flatMap(messagesOf)).map(delivered),
+  };
+}
+
 /** What a receive acknowledges on its way. */
-function riding(queue: string, body: { acknowledge?: WireNames }): Attempt[] {
-  if (body.acknowledge === undefined) return [];
-  const attempt = acknowledged(queue, body.acknowledge);
-  const read = ({ acknowledged: results }: { acknowledged: never }) =>
-    attempt.read({ results } as never);
-  return [{ ...attempt, read, rides: true }];
+function riding(queue: string, { acknowledge }: WireReceive): Attempt[] {
+  if (acknowledge === undefined) return [];
+  const attempt = acknowledged(queue, acknowledge);
+  const part = (own: { acknowledged?: unknown; error?: unknown }) =>
+    own.error === undefined ? { results: own.acknowledged } : own;
+  return [{ ...attempt, part, rides: true }];
+}
+
+/** Receives that share a call: each is an operation of its own, with a result of its own. */
+function receivedTogether({
+  receives,
+}: {
+  receives: (WireReceive & { queue: string })[];
+}): Attempt[] {
+  return receives.flatMap((one, index) =>
+    [received(one.queue, one), ...riding(one.queue, one)].map(
+      ({ part = whole, ...attempt }): Attempt => ({
+        ...attempt,
+        part: ({ results }: { results: never[] }) => part(results[index] as never),
+      }),
+    ),
+  );
 }
 
 function only(operation: OperationName, request: Operations[OperationName]["request"]): Attempt {
@@ -147,15 +177,20 @@ function readAttempts(
     /^DELETE \/v1\/subscriptions\/(.+)$/.exec(route)?.[1] ?? "",
   );
   if (unsubscribed !== undefined) return [only("unsubscribe", unsubscribed)];
+  if (route === "POST /v1/receive") return receivedTogether(bodyOf(init));
   for (const [pattern, attempt] of routes) {
     const match = pattern.exec(route);
     if (match === null) continue;
-    const body = (typeof init?.body === "string" ? JSON.parse(init.body) : {}) as never;
+    const body = bodyOf(init);
     const key = new Headers(init?.headers).get("idempotency-key") ?? undefined;
     const names = match.slice(1).map(decodeURIComponent);
     return [attempt(names, body, key), ...riding(names[0] ?? "", body)];
   }
   return [];
+}
+
+function bodyOf(init: RequestInit | undefined): never {
+  return (typeof init?.body === "string" ? JSON.parse(init.body) : {}) as never;
 }
 
 /** Learns which subscription has which id from whatever lists them. */
@@ -193,6 +228,11 @@ interface WireReceipt extends Pick<WireMessage, "receiveCount" | "sentAt" | "fir
   bits: string;
   firstSequenceNumber?: string;
   messages: Omit<WireMessage, "receiptHandle">[];
+}
+
+interface WireReceive {
+  visibilityTimeout?: number;
+  acknowledge?: WireNames;
 }
 
 interface WireAnswer {

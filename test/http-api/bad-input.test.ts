@@ -48,6 +48,7 @@ const bodies: Record<string, () => Record<string, unknown>> = {
   "POST /v1/topics/orders/messages": () => ({ messages: [{ body: "m" }] }),
   "POST /v1/queues/billing/messages": () => ({ messages: [{ body: "m" }] }),
   "POST /v1/queues/billing/receive": () => ({ maxMessages: 1 }),
+  "POST /v1/receive": () => ({ receives: [{ queue: "billing" }] }),
   "POST /v1/queues/billing/ack": () => ({ receiptHandles: [handle] }),
   "POST /v1/queues/billing/visibility": () => ({
     entries: [{ receiptHandle: handle, visibilityTimeout: 1 }],

@@ -83,6 +83,7 @@ test.each<[string, string, string, number]>([
   ["a send", "/v1/queues/orders/messages", messages, 200],
   ["a receive", "/v1/queues/orders.fifo/receive", '{"wait":0}', 200],
   ["a receive by receipts", "/v1/queues/orders.fifo/receive", '{"receipts":true}', 200],
+  ["receives from several queues", "/v1/receive", '{"receives":[{"queue":"no"}]}', 200],
   ["an acknowledgement", "/v1/queues/orders/ack", '{"receiptHandles":["a"]}', 400],
   ["a change of visibility", "/v1/queues/orders/visibility", '{"entries":[]}', 400],
   ["no JSON", "/v1/queues/orders/receive", "{", 400],

@@ -140,6 +140,20 @@ const bodies: Record<string, fc.Arbitrary<unknown>> = {
     wait: fc.constantFrom<unknown>(0, -1, "0", null),
     visibilityTimeout: mostly(integer),
   }),
+  "POST /v1/receive": partly({
+    receives: mostly(
+      fc.array(
+        mostly(
+          partly({
+            queue: mostly(name),
+            maxMessages: mostly(integer),
+            acknowledge: mostly(partly({ receiptHandles: mostly(fc.array(mostly(handle))) })),
+          }),
+        ),
+      ),
+    ),
+    wait: fc.constantFrom<unknown>(0, -1, "0", null),
+  }),
   "POST /v1/queues/:/ack": partly({ receiptHandles: mostly(fc.array(mostly(handle))) }),
   "POST /v1/queues/:/visibility": partly({
     entries: mostly(

@@ -40,9 +40,9 @@ function connection(answer: (results: Results) => Response | undefined = () => u
   return connect({
     url: sluice.url,
     fetch: async (input, init) => {
-      const path = new URL(String(input)).pathname;
+      const path = new URL(input as string).pathname;
       if (!/\/(receive|ack)$/.test(path)) return await fetch(input, init);
-      const { receives = [] } = JSON.parse(String(init?.body)) as {
+      const { receives = [] } = JSON.parse(init?.body as string) as {
         receives?: { queue: string }[];
       };
       seen.push({ path, queues: receives.map((one) => one.queue) });

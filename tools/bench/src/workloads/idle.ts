@@ -100,8 +100,8 @@ class Waiting implements AsyncDisposable {
   private constructor(url: string, names: string[]) {
     this.#url = url;
     this.#names = names;
-    const connection = connect({ url });
-    this.#consumers = names.map((name) => createConsumer(connection, queue(name)));
+    // Those of one connection would wait by shared calls, a hundred queues each.
+    this.#consumers = names.map((name) => createConsumer(connect({ url }), queue(name)));
     this.#running = this.#consumers.map(async (consumer, index) =>
       consumer.runBatches(() => this.#arrived(names[index] ?? "")),
     );

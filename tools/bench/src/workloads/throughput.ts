@@ -144,18 +144,27 @@ export const webhooks = throughput({
 
 export const small = throughput({
   name: "small",
-  help: "one message a publish, 32 under way, receives of 10",
+  help: "one message a publish, 32 under way, receives of 10: one of them under way on each queue, and four",
   title: "One message a publish, 1 topic to 10 queues",
   systems: ["sluice", "sluice-unbatched", ...everySystem.slice(1)],
-  variants: (bench) => [
-    {
-      variant: loadOf(
-        // For 10,000 the processes of the load, which are new, spend half of their CPU time on what V8 has not compiled yet.
-        { ...bulk, messages: 30_000, publishBatch: 1, publishers: 32, receiveBatch: 10 },
-        bench,
-      ),
-    },
-  ],
+  variants: (bench) =>
+    (bench.options.receivers === undefined ? [1, 4] : [bench.options.receivers]).map(
+      (receivers) => ({
+        label: receivers === 1 ? "1 receive" : `${receivers} receives`,
+        variant: loadOf(
+          {
+            ...bulk,
+            // For 10,000 the processes of the load, which are new, spend half of their CPU time on what V8 has not compiled yet.
+            messages: 30_000,
+            publishBatch: 1,
+            publishers: 32,
+            receiveBatch: 10,
+            receivers,
+          },
+          bench,
+        ),
+      }),
+    ),
 });
 
 export const width = throughput({

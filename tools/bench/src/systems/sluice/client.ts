@@ -16,15 +16,19 @@ import type { Client, Take } from "../client.ts";
 
 /** The published SDK over HTTP, as any service uses it. */
 export class SluiceClient implements Client {
+  readonly #url: string;
   readonly #connection: ReturnType<typeof connect>;
   readonly #admin: ReturnType<typeof createAdmin>;
   readonly #producer: ReturnType<typeof createProducer>;
+  readonly #batching: boolean;
   readonly #load: Load;
 
   constructor({ url = "", batching }: Address, load: Load) {
+    this.#url = url;
+    this.#batching = batching !== "off";
     this.#connection = connect({ url });
     this.#admin = createAdmin(this.#connection);
-    this.#producer = createProducer(this.#connection, { batching: batching !== "off" });
+    this.#producer = createProducer(this.#connection, { batching: this.#batching });
     this.#load = load;
   }
 
@@ -64,7 +68,9 @@ export class SluiceClient implements Client {
     { receiveBatch, receivers }: Load,
     take: Take,
   ): Promise<() => Promise<void>> {
-    const consumer = createConsumer(this.#connection, declareQueue(queue), {
+    // Consumers of one connection share calls.
+    const connection = this.#batching ? this.#connection : connect({ url: this.#url });
+    const consumer = createConsumer(connection, declareQueue(queue), {
       batchSize: receiveBatch,
       receivers,
       onError: ({ stage, error }) => {

@@ -9,16 +9,17 @@ export const sluice: System = {
   name: "sluice",
   title: "Sluice",
   settings:
-    "Postgres with fsync and synchronous_commit on; answered after the commit; over HTTP by the SDK, single publishes under way together share calls",
+    "Postgres with fsync and synchronous_commit on; answered after the commit; over HTTP by the SDK, single publishes under way together share calls, and so do receives from the queues of one process",
   start: async (options) =>
     options.url === undefined ? startFresh(options) : { ...existing(options.url) },
 };
 
-/** The same with a producer that makes a call of its own for each publish. */
+/** The same with a call of its own for each publish and each receive. */
 export const sluiceUnbatched: System = {
   name: "sluice-unbatched",
   title: "Sluice, unbatched",
-  settings: "the same, but each publish is an HTTP call of its own (batching: false)",
+  settings:
+    "the same, but each publish (batching: false) and each receive (a connection for each queue) is an HTTP call of its own",
   start: async (options) => {
     const running = await sluice.start(options);
     return { ...running, address: { ...running.address, batching: "off" } };

@@ -102,6 +102,7 @@ test.each<[string, Sent, number]>([
   ["another method", { ...send, method: "PUT" }, 405],
   ["a query", { ...send, path: `${send.path}?a=1` }, 200],
   ["an escaped name", { ...send, path: "/v1/queues/%6frders/messages" }, 200],
+  ["an empty name", { path: "/v1/queues//receive", body: "{}" }, 404],
   ["a name of dots", { ...send, path: "/v1/queues/../messages" }, 404],
   ["a route that is not hot", { path: "/v1/queues/orders/purge", body: "{}" }, 200],
   ["a content type with parameters", { ...send, headers: charset("utf-8") }, 200],

@@ -3,7 +3,7 @@ import { createConsumer } from "@sluice/consumer";
 import type { Consumer } from "@sluice/consumer";
 import { createProducer } from "@sluice/producer";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { countsOf, empty, eventually, noting, range } from "./consumer-setup.ts";
+import { countsOf, empty, eventually, gate, noting, range } from "./consumer-setup.ts";
 import { startSluice, unique } from "./sluice.ts";
 import type { Sluice } from "./sluice.ts";
 
@@ -108,30 +108,49 @@ test("queues that are idle wait by a call of their own, undisturbed by a busy on
   await stop(all);
 });
 
-test("one that stops does so at once, and leaves the others waiting where they are", async () => {
-  const [a, b, c] = consumers(connection());
+test("one that stops does so at once, and nothing comes for it; the others go on", async () => {
+  const over = connection();
+  const [a, b, c] = consumers(over);
   await eventually(() => expect(shared()).toHaveLength(1));
   const started = performance.now();
   await a!.consumer.stop();
   expect(performance.now() - started).toBeLessThan(2_000);
+  await send(queues[0]!, "a");
   await send(queues[1]!, "b");
   await eventually(() => expect(b!.bodies).toEqual(["b"]));
-  expect(seen[0]?.queues).toEqual(queues);
-  expect(shared().filter((call) => call.queues.includes(queues[1]!))).toHaveLength(1);
+  expect(await countsOf(over, { name: queues[0]! })).toEqual({ ...empty, visible: 1 });
   await stop([b!, c!]);
+  expect([a, b, c].flatMap((one) => one!.failures)).toEqual([]);
+  const [next, ...others] = consumers(over);
+  await eventually(() => expect(next!.counts).toEqual([1]));
+  await stop([next!, ...others]);
 });
 
-test("what comes for one that has stopped is visible again at once", async () => {
-  const over = connection();
-  const [a, ...others] = consumers(over);
-  await eventually(() => expect(shared()).toHaveLength(1));
-  await a!.consumer.stop();
+test("what is on its way when one stops is made visible again before stop() resolves", async () => {
+  const { open, opened } = gate();
+  let isOnItsWay = false;
+  // The head of the answer is there, its body is not.
+  const over = connection((results) => {
+    if (!results.some(({ receipts = [] }) => receipts.length > 0)) return undefined;
+    isOnItsWay = true;
+    const body = new ReadableStream({
+      async start(controller) {
+        await opened;
+        controller.enqueue(new TextEncoder().encode(JSON.stringify({ results })));
+        controller.close();
+      },
+    });
+    return new Response(body, { headers: { "content-type": "application/json" } });
+  });
   await send(queues[0]!, "a");
-  await eventually(async () =>
-    expect(await countsOf(over, { name: queues[0]! })).toEqual({ ...empty, visible: 1 }),
-  );
+  const [a, b, c] = consumers(over);
+  await eventually(() => expect(isOnItsWay).toBe(true));
+  const stopping = a!.consumer.stop();
+  open();
+  await stopping;
   expect(a!.bodies).toEqual([]);
-  await stop(others);
+  expect(await countsOf(over, { name: queues[0]! })).toEqual({ ...empty, visible: 1 });
+  await stop([b!, c!]);
 });
 
 test("when all have stopped the call is given up, and takes nothing", async () => {
@@ -145,20 +164,40 @@ test("when all have stopped the call is given up, and takes nothing", async () =
   await stop(next);
 });
 
-test.each(["route_not_found", "invalid_request", "request_too_large"])(
-  "where a shared call is refused with %s each receives by itself",
-  async (code) => {
-    for (const name of queues) await send(name, "m");
-    const all = consumers(connection(() => refusal(code === "route_not_found" ? 404 : 400, code)));
-    // What the server had for the refused call it has handed out: only what comes after it is received.
-    await eventually(() => expect(seen.length).toBeGreaterThan(3));
-    for (const name of queues) await send(name, "later");
-    await eventually(() => all.forEach(({ bodies }) => expect(bodies).toContain("later")));
-    await stop(all);
-    expect(all.flatMap(({ failures }) => failures)).toEqual([]);
-    if (code === "route_not_found") expect(shared()).toHaveLength(1);
-  },
-);
+test.each([
+  ["with route_not_found, as by an older server", () => refusal(404, "route_not_found"), true],
+  ["by a gateway", () => new Response("<html>", { status: 403 }), true],
+  ["with invalid_request", () => refusal(400, "invalid_request"), false],
+  ["with request_too_large", () => refusal(413, "request_too_large"), false],
+])("where a shared call is refused %s each receives by itself", async (_, answer, isFinal) => {
+  for (const name of queues) await send(name, "m");
+  const all = consumers(connection(answer));
+  // What the server had for the refused call it has handed out: only what comes after it is received.
+  await eventually(() => expect(seen.length).toBeGreaterThan(3));
+  for (const name of queues) await send(name, "later");
+  await eventually(() => all.forEach(({ bodies }) => expect(bodies).toContain("later")));
+  await stop(all);
+  expect(all.flatMap(({ failures }) => failures)).toEqual([]);
+  if (isFinal) expect(shared()).toHaveLength(1);
+});
+
+test("what one acknowledges while a lock holds that up is acknowledged again, quietly", async () => {
+  let heldUp = 0;
+  const over = connection((results) => {
+    const [first] = results;
+    if (first?.acknowledged === undefined || heldUp > 0) return undefined;
+    heldUp += 1;
+    delete first.acknowledged;
+    return Response.json({ results });
+  });
+  for (const name of queues) await send(name, ...range(30).map(String));
+  const all = consumers(over);
+  await eventually(() => all.forEach(({ bodies }) => expect(bodies).toHaveLength(30)));
+  await stop(all);
+  expect(seen.map(({ path }) => path)).toContain(`/v1/queues/${queues[0]}/ack`);
+  expect(await countsOf(over, { name: queues[0]! })).toEqual(empty);
+  expect(all.flatMap(({ failures }) => failures)).toEqual([]);
+});
 
 test("one that was held up asks again, quietly, and acknowledges once more what it had", async () => {
   let heldUp = 0;

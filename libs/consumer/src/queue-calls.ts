@@ -84,6 +84,11 @@ type EntryResult =
   | { readonly ok: true }
   | { readonly error: { code: string; message: string }; readonly bits?: string };
 
+/** A receive that was shared may be told nothing of what it acknowledged. */
+interface Told {
+  readonly acknowledged?: EntryResult[];
+}
+
 interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   readonly retry: boolean;
@@ -136,11 +141,13 @@ export class QueueCalls {
       wait,
       isIdle,
       signal,
-      late: (unread) => this.#giveBack(unread),
     });
     if (answer === undefined) return { received: [], errors: undefined, isCutShort };
     const received = listOf<WireReceipt>(answer, "receipts");
     if (marked.length === 0) return { received, errors: none, isCutShort };
+    // Held up by a lock: the others of the call were not to wait for it.
+    if ((answer as Told).acknowledged === undefined)
+      return { received, errors: undefined, isCutShort };
     const results = listOf<EntryResult>(answer, "acknowledged", marked.length);
     return { received, errors: errorsOfReceipts(acknowledged, marked, results), isCutShort };
   }
@@ -158,20 +165,6 @@ export class QueueCalls {
   ): Promise<EntryErrors> {
     const size = entries.length;
     return errorsOf(await this.#change("visibility", { entries }, { ...options, size }));
-  }
-
-  /** What came for a receive that had been given up becomes visible again at once. */
-  #giveBack(answer: unknown): void {
-    const { receipts = [] } = (answer ?? {}) as { receipts?: WireReceipt[] };
-    const entries = receipts.flatMap((receipt) =>
-      bitsOf(receipt).map((bit) => ({
-        receiptHandle: receiptHandleOf({ receipt, bit }),
-        visibilityTimeout: 0,
-      })),
-    );
-    if (entries.length === 0) return;
-    // When that fails they are visible after their timeout.
-    this.changeVisibility(entries, { retry: true }).catch(() => {});
   }
 
   async #change(

@@ -19,12 +19,10 @@ export interface SharedReceive {
   readonly isIdle: boolean;
   /** Gives it up. */
   readonly signal: AbortSignal;
-  /** What is done with an answer that nobody waits for any more. */
-  readonly late: (answer: unknown) => void;
 }
 
 export interface Answered {
-  /** To this receive alone; undefined when it was held up: whether what it acknowledged was is not known. */
+  /** To this receive alone; undefined when the call was given up for another one: whether what it acknowledged was is not known. */
   readonly answer: unknown;
   /** Whether its wait ended because there was something for another one of the same call. */
   readonly isCutShort: boolean;
@@ -35,12 +33,13 @@ interface Asked extends SharedReceive {
   readonly reject: (error: unknown) => void;
   /** How many messages come and go with it at most. */
   readonly size: number;
-  isOver: boolean;
 }
 
 /** What one call takes. */
 const maxReceives = 100;
 const maxMessages = 1_000;
+/** How long receives go apart before a shared call is tried again. */
+const apartMs = 60_000;
 
 const byConnection = new WeakMap<Connection, SharedReceives>();
 
@@ -61,8 +60,8 @@ export function sharedReceives(connection: Connection): SharedReceives {
 export class SharedReceives {
   readonly #connection: Connection;
   #next = new Map<string, Asked[]>();
-  /** Of a server that does not know such calls, each receive has one of its own. */
-  #areShared = true;
+  /** Until when each receive has a call of its own: the server, or something on the way, does not know others. */
+  #apartUntil = 0;
 
   constructor(connection: Connection) {
     this.#connection = connection;
@@ -73,7 +72,7 @@ export class SharedReceives {
     return new Promise((resolve, reject) => {
       const { maxMessages: most, acknowledge } = one.body;
       const size = Math.max(most, acknowledge?.receipts.length ?? 0);
-      const asked = { ...one, size, resolve, reject, isOver: false };
+      const asked = { ...one, size, resolve, reject };
       if (this.#next.size === 0) soon(() => this.#send());
       const key = `${one.wait} ${one.isIdle}`;
       const together = this.#next.get(key);
@@ -85,31 +84,33 @@ export class SharedReceives {
   #send(): void {
     const next = this.#next;
     this.#next = new Map();
+    const most = performance.now() < this.#apartUntil ? 1 : maxReceives;
     for (const asked of next.values()) {
-      for (const call of callsOf(asked, this.#areShared ? maxReceives : 1)) void this.#call(call);
+      for (const call of callsOf(asked, most)) void this.#call(call);
     }
   }
 
-  /** Given up when all of its receives are. */
-  async #call(asked: readonly Asked[]): Promise<void> {
+  /** Given up as soon as one of its receives is, so that nothing comes for that; the others ask again. */
+  async #call(all: readonly Asked[]): Promise<void> {
+    const asked = all.filter((one) => {
+      if (one.signal.aborted) one.reject(aborted(one));
+      return !one.signal.aborted;
+    });
+    if (asked.length === 0) return;
     const stop = stopController();
-    let left = asked.length;
-    const giveUps = asked.map((one) => () => {
-      one.isOver = true;
-      one.reject(aborted(one));
-      left--;
-      if (left === 0) stop.abort();
-    });
-    asked.forEach(({ signal }, index) => {
-      if (signal.aborted) giveUps[index]!();
-      else signal.addEventListener("abort", giveUps[index]!);
-    });
+    const giveUp = () => stop.abort();
+    for (const { signal } of asked) signal.addEventListener("abort", giveUp);
     try {
-      if (left > 0) await this.#answer(asked, stop.signal);
+      await this.#answer(asked, stop.signal);
     } catch (error) {
-      for (const { reject } of asked) reject(error);
+      const isGivenUp = error instanceof SluiceError && error.code === "aborted";
+      for (const one of asked) {
+        if (!isGivenUp) one.reject(error);
+        else if (one.signal.aborted) one.reject(aborted(one));
+        else one.resolve({ answer: undefined, isCutShort: true });
+      }
     } finally {
-      asked.forEach(({ signal }, index) => signal.removeEventListener("abort", giveUps[index]!));
+      for (const { signal } of asked) signal.removeEventListener("abort", giveUp);
     }
   }
 
@@ -121,8 +122,8 @@ export class SharedReceives {
       answers = await this.#receiveTogether(asked, signal);
     } catch (error) {
       if (!(error instanceof SluiceError) || !mayBeAnothers(error)) throw error;
-      if (error.code === "route_not_found") this.#areShared = false;
-      for (const one of asked) if (!one.isOver) void this.#call([one]);
+      if (isUnknown(error)) this.#apartUntil = performance.now() + apartMs;
+      for (const one of asked) void this.#call([one]);
       return;
     }
     const hasSome = answers.some(hasMessages);
@@ -157,21 +158,30 @@ export class SharedReceives {
 /** What came of a call as a whole: whether there were messages, and whether its wait may have ended before its time. */
 function settle(one: Asked, answer: unknown, call = { hasSome: false, isCutShort: false }): void {
   const { hasSome, isCutShort } = call;
-  if (one.isOver) one.late(answer);
-  else if (!isError(answer)) one.resolve({ answer, isCutShort });
+  if (!isError(answer)) one.resolve({ answer, isCutShort });
   // The others were not to wait for it: it asks again, as those do for whom there was nothing.
   else if (hasSome && answer.error.code === "unavailable")
     one.resolve({ answer: undefined, isCutShort });
-  else one.reject(entryError(answer.error));
+  else one.reject(withPause(entryError(answer.error)));
+}
+
+/** Calls of their own are told by `Retry-After` how long to leave the server alone. */
+function withPause(error: SluiceError): SluiceError {
+  if (!error.retryable) return error;
+  return new SluiceError(error.code, error.message, { retryAfterMs: 1_000 });
 }
 
 /** Whether a call can have been refused as a whole for one of its receives, or for being shared: then others may pass. */
-function mayBeAnothers({ code }: SluiceError): boolean {
+function mayBeAnothers(error: SluiceError): boolean {
+  const { code } = error;
+  const isRefused = code === "invalid_request" || code === "malformed_json";
+  return isRefused || code === "request_too_large" || isUnknown(error);
+}
+
+/** What an older server says to a call that it does not know, or a gateway that lets only known ones through. */
+function isUnknown({ code }: SluiceError): boolean {
   return (
-    code === "route_not_found" ||
-    code === "invalid_request" ||
-    code === "malformed_json" ||
-    code === "request_too_large"
+    code === "route_not_found" || code === "method_not_allowed" || code === "unexpected_response"
   );
 }
 
@@ -204,6 +214,30 @@ function aborted({ queue, signal }: SharedReceive): SluiceError {
   return new SluiceError("aborted", message, { cause: signal.reason });
 }
 
-/** When the handlers of one answer have returned, those that do not wait for anything: in Node after this turn of the loop. */
-const soon: (act: () => void) => void =
-  (globalThis as { setImmediate?: (act: () => void) => unknown }).setImmediate ?? setTimeout;
+interface Platform {
+  setImmediate?: (act: () => void) => unknown;
+  MessageChannel: new () => Record<"port1" | "port2", Port>;
+}
+
+interface Port {
+  addEventListener(type: "message", act: () => void): void;
+  start(): void;
+  postMessage(message: unknown): void;
+  close(): void;
+}
+
+/** After this turn of the loop, when the handlers of one answer that do not wait for anything have returned. Timers are throttled in browsers. */
+function soon(act: () => void): void {
+  const { setImmediate, MessageChannel } = globalThis as unknown as Platform;
+  if (setImmediate !== undefined) {
+    setImmediate(act);
+    return;
+  }
+  const { port1, port2 } = new MessageChannel();
+  port1.addEventListener("message", () => {
+    port1.close();
+    act();
+  });
+  port1.start();
+  port2.postMessage(undefined);
+}

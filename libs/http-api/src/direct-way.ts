@@ -75,16 +75,18 @@ export function directWay(routes: readonly HotRoute[], options: DirectWayOptions
 const PATH = /^(\/v1\/[a-z]+\/)([A-Za-z0-9_-]+(?:\.fifo)?)(\/[a-z]+)$/;
 
 function finder(routes: readonly HotRoute[]): (url: string) => Found | undefined {
+  const alone = new Map<string, Found>();
   const known = new Map<string, { route: HotRoute; parameter: string }>();
   for (const route of routes) {
-    const [, before = route.pattern, parameter = "", after = ""] =
-      /^(.*):(\w+)(.*)$/.exec(route.pattern) ?? [];
-    known.set(before + after, { route, parameter });
+    const [, before = "", parameter, after = ""] = /^(.*):(\w+)(.*)$/.exec(route.pattern) ?? [];
+    if (parameter === undefined) alone.set(route.pattern, { route, params: {} });
+    else known.set(before + after, { route, parameter });
   }
   return (url) => {
     const parts = PATH.exec(url);
-    const match = known.get(parts ? `${parts[1]}${parts[3]}` : url);
-    return match && { route: match.route, params: { [match.parameter]: parts?.[2] ?? "" } };
+    if (!parts) return alone.get(url);
+    const match = known.get(`${parts[1]}${parts[3]}`);
+    return match && { route: match.route, params: { [match.parameter]: parts[2] ?? "" } };
   };
 }
 

@@ -17,8 +17,11 @@ import {
 
 /** Most receives of a call. */
 const MAX_RECEIVES = 100;
-/** How long what some receives got waits for the others, which are held up, in ms. A claim or an acknowledgement takes a few. */
-const PATIENCE = 100;
+/**
+ * How long an answer waits for acknowledgements that are held up by a lock, in ms, and for claims, which skip what is locked, but may have to wait
+ * for a connection. What a claim that was given up gets after all has been received once more, and nobody has seen it: so not soon.
+ */
+const PATIENCE = { acknowledgements: 100, claims: 5_000 };
 
 const oneReceive = z.strictObject({ ...queuePath.shape, ...receiveFields });
 
@@ -32,9 +35,9 @@ export function addReceiveTogetherEndpoint(api: Api): void {
       summary: "Receive from several queues",
       description:
         "Several receives by one call, each as `/v1/queues/{queue}/receive` does it, for clients that consume many queues. With `wait` " +
-        "it answers as soon as one of them has a message, with what there is for the others by then. Each has a result of its own, in the same order; " +
-        "an error of one changes nothing for the others, but ends their wait. One that is held up by a lock is told `unavailable`: " +
-        "the others are not to wait for it. " +
+        "it answers as soon as one of them has a message or an error, or has waited for as long as it may, with what there is for the others by then. " +
+        "Each has a result of its own, in the same order. Where `acknowledged` is missing from one although it named messages, a lock holds that up, " +
+        "and whether it was done is not known yet: acknowledge them again. " +
         `Up to ${MAX_RECEIVES} receives, of up to 1,000 messages together.`,
       tag: "Messages",
       body: z.strictObject({
@@ -75,18 +78,20 @@ function total(receives: readonly OneReceive[], count: (one: OneReceive) => numb
 }
 
 /**
- * Receives that are answered together: the first one that has something to tell ends the wait of the others. One that is held up, by
- * a lock say, does not hold up the rest for long: it is told to ask again, and what comes for it after that is visible again at once.
+ * Receives that are answered together: the first one that is done ends the wait of the others. One whose acknowledgements are held up does not
+ * hold up the rest: its answer says nothing of them. One that is held up itself is told to ask again in the end.
  */
 class Together {
   readonly #c: Call;
-  readonly #call: Omit<ReceiveCall, "gone" | "enough">;
+  readonly #call: Pick<ReceiveCall, "wait" | "receipts">;
   readonly #enough = new Gone();
+  #lose: (value: undefined) => void = () => undefined;
+  readonly #impatience = new Promise<undefined>((resolve) => (this.#lose = resolve));
   /** Of those that are not done, what gives them up. */
   readonly #pending = new Map<Gone, () => void>();
-  #timer: NodeJS.Timeout | undefined;
+  #timers: NodeJS.Timeout[] | undefined;
 
-  constructor(c: Call, call: Omit<ReceiveCall, "gone" | "enough">) {
+  constructor(c: Call, call: Pick<ReceiveCall, "wait" | "receipts">) {
     this.#c = c;
     this.#call = call;
   }
@@ -100,7 +105,7 @@ class Together {
     if (client.aborted) giveUp();
     else client.addEventListener("abort", giveUp, { once: true });
     const results = await Promise.all(entries.map(({ one, gone }) => this.#resultOf(one, gone)));
-    clearTimeout(this.#timer);
+    for (const timer of this.#timers ?? []) clearTimeout(timer);
     return results;
   }
 
@@ -119,29 +124,37 @@ class Together {
 
   /** Never rejects. */
   async #receive(one: OneReceive, gone: Gone): Promise<Buffer | string> {
-    let hasNews = true;
     try {
-      const received = await receive(this.#c, one, { ...this.#call, gone, enough: this.#enough });
-      hasNews = received.messages > 0;
-      return received.json;
+      const { json } = await receive(this.#c, one, {
+        ...this.#call,
+        gone,
+        enough: this.#enough,
+        impatience: this.#impatience,
+      });
+      return json;
     } catch (error) {
       const known = toSluiceError(error);
       if (known.code === "internal") this.#c.var.report(error);
       return errorJson(known);
     } finally {
-      if (hasNews) this.#hasNews();
+      this.#oneIsDone();
     }
   }
 
-  #hasNews(): void {
-    if (this.#timer !== undefined) return;
-    this.#timer = setTimeout(() => {
-      for (const giveUp of this.#pending.values()) giveUp();
-    }, PATIENCE);
+  #oneIsDone(): void {
+    if (this.#timers !== undefined) return;
     // What one commit brought to several queues comes within this turn of the loop.
     setImmediate(() => {
       this.#enough.abort();
     });
+    this.#timers = [
+      setTimeout(() => {
+        this.#lose(undefined);
+      }, PATIENCE.acknowledgements),
+      setTimeout(() => {
+        for (const giveUp of this.#pending.values()) giveUp();
+      }, PATIENCE.claims),
+    ];
   }
 }
 

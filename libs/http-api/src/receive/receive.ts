@@ -158,13 +158,15 @@ export interface ReceiveCall {
   gone: GoneSignal;
   /** Aborted when there is no more time to wait. */
   enough?: GoneSignal | undefined;
+  /** Resolves when its acknowledgements are waited for no longer: the answer then says nothing of them. */
+  impatience?: Promise<undefined> | undefined;
 }
 
 /** One receive, and its answer. */
 export async function receive(
   c: Call,
   one: ReceiveFields & { queue: string },
-  { wait, receipts = false, gone, enough }: ReceiveCall,
+  { wait, receipts = false, gone, enough, impatience }: ReceiveCall,
 ): Promise<{ messages: number; json: Buffer | string }> {
   const { engine, account } = c.var;
   const { queue, maxMessages, visibilityTimeout, receiveAttemptId: attemptId } = one;
@@ -176,7 +178,7 @@ export async function receive(
       ? { received: await claim({ signal: gone }), acknowledged: undefined }
       : await acknowledgeAndReceive(
           acknowledge(engine, { account, queue, names: one.acknowledge }),
-          { claim, gone },
+          { claim, gone, impatience },
         );
   const { messages, slices } = received;
   if (messages > 0) releaseUnlessRead(c, received, gone);
@@ -187,20 +189,27 @@ export async function receive(
 /** Both at once. When the acknowledgement fails, nobody learns what was received: the receive is given up, and what it got with it. */
 async function acknowledgeAndReceive(
   acknowledging: Promise<string[]>,
-  { claim, gone }: { claim: (options: ReceiveOptions) => Promise<Received>; gone: GoneSignal },
-): Promise<{ received: Received; acknowledged: string[] }> {
+  {
+    claim,
+    gone,
+    impatience,
+  }: Pick<ReceiveCall, "gone" | "impatience"> & {
+    claim: (options: ReceiveOptions) => Promise<Received>;
+  },
+): Promise<{ received: Received; acknowledged: string[] | undefined }> {
   const stop = new Gone();
   const giveUp = () => {
     stop.abort();
   };
   if (gone.aborted) giveUp();
   else gone.addEventListener("abort", giveUp, { once: true });
+  const told = impatience ? Promise.race([acknowledging, impatience]) : acknowledging;
   const [acknowledged, received] = await Promise.allSettled([
-    acknowledging.catch((error: unknown) => {
+    told.catch((error: unknown) => {
       giveUp();
       throw error;
     }),
-    claim({ signal: stop, after: acknowledging }),
+    claim({ signal: stop, after: told }),
   ]);
   if (acknowledged.status === "rejected") {
     if (received.status === "fulfilled") await received.value.release();

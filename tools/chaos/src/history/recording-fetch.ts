@@ -142,8 +142,11 @@ function received(queue: string, { visibilityTimeout: timeout }: WireReceive): A
 function riding(queue: string, { acknowledge }: WireReceive): Attempt[] {
   if (acknowledge === undefined) return [];
   const attempt = acknowledged(queue, acknowledge);
-  const part = (own: { acknowledged?: unknown; error?: unknown }) =>
-    own.error === undefined ? { results: own.acknowledged } : own;
+  const part = (own: { acknowledged?: unknown; error?: unknown }) => {
+    if (own.error !== undefined) return own;
+    // Of receives that share a call: held up by a lock.
+    return own.acknowledged ? { results: own.acknowledged } : { error: { code: "unavailable" } };
+  };
   return [{ ...attempt, part, rides: true }];
 }
 

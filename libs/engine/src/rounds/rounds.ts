@@ -15,6 +15,7 @@ import { applyMarks, type AppliedMark } from "../receipt-handle/apply-marks.ts";
 import type { SliceMark } from "../receipt-handle/slice-marks.ts";
 import { claim, claimAndAcknowledge, type Claim, type ClaimRequest } from "../receive/claim.ts";
 import { GroupCommit, tooMuchWaiting } from "../write/group-commit.ts";
+import { Gathering } from "./gathering.ts";
 
 /** Most slices that one statement looks at, and marks that it applies, for however many queues and calls. */
 const MAX_ROUND_SLICES = 2_000;
@@ -25,6 +26,8 @@ export const MAX_WAITING_MARKS = 200_000;
 const MAX_SHARED_MARKS = 64;
 /** So do stores of more than this, in characters: */
 const MAX_SHARED_LENGTH = 64 * 1024;
+/** After a round that stored more than this, in characters, the next one waits for nobody: bulk is bounded by what it carries. */
+const MAX_GATHERED_LENGTH = 16 * 1024;
 /** How long everything goes apart after one met a lock or took too long, in ms: whoever has locked many slices of a queue stops others of them. */
 const APART_AFTER_LOCK = 1_000;
 /** The same after Postgres refused one, as it does a repeat: whoever sends many of them undoes no more than a round each time. */
@@ -105,6 +108,7 @@ export class Rounds {
   #running: Promise<void> | undefined;
   readonly #apartCalls: GroupCommit<Marks, bigint[]>;
   readonly #apartClaims: GroupCommit<ClaimItem, Claim>;
+  readonly #gathering = new Gathering();
   #apartUntil = 0;
   #isSlow = false;
 
@@ -138,7 +142,7 @@ export class Rounds {
     }
     return new Promise<Stored<unknown>>((resolve, reject) => {
       this.#stores.push({ item, resolve, reject });
-      this.#running ??= this.#run();
+      this.#came();
     }) as Promise<Stored<Result>>;
   }
 
@@ -148,7 +152,7 @@ export class Rounds {
     if (this.#isSlow) return this.#apartClaims.add(item);
     return new Promise((resolve, reject) => {
       this.#claims.push({ item, resolve, reject });
-      this.#running ??= this.#run();
+      this.#came();
     });
   }
 
@@ -163,7 +167,7 @@ export class Rounds {
     return new Promise((resolve, reject) => {
       this.#calls.push({ item, resolve, reject });
       this.#waitingMarks += item.length;
-      this.#running ??= this.#run();
+      this.#came();
     });
   }
 
@@ -186,8 +190,20 @@ export class Rounds {
     // Calls of the same turn of the loop share the first round too. A receive that acknowledges what it had before comes to claim
     // some promises later: not waiting for it cost half of all rounds another one, with a flush of its own.
     await setImmediate();
-    while (this.#stores.length + this.#claims.length + this.#calls.length > 0) await this.#next();
+    while (this.#waiting > 0) {
+      await this.#gathering.enough(this.#waiting);
+      await this.#next();
+    }
     this.#running = undefined;
+  }
+
+  get #waiting(): number {
+    return this.#stores.length + this.#claims.length + this.#calls.length;
+  }
+
+  #came(): void {
+    this.#running ??= this.#run();
+    this.#gathering.came(this.#waiting);
   }
 
   async #next(): Promise<void> {
@@ -206,7 +222,11 @@ export class Rounds {
       round.claims = this.#takeClaims();
       round.calls = this.#takeCalls();
       for (const { item } of round.claims) item.begins();
-      if (!(await this.#together(round))) await this.#apart(round);
+      const length = round.stores.reduce((sum, { item }) => sum + item.length, 0);
+      const parts = round.stores.length + round.claims.length;
+      const isTogether = await this.#together(round);
+      if (!isTogether) await this.#apart(round);
+      this.#gathering.ended(isTogether && length <= MAX_GATHERED_LENGTH ? parts : 0);
     } catch (error) {
       for (const { reject } of [...round.stores, ...round.claims, ...round.calls]) reject(error);
     } finally {

@@ -65,7 +65,7 @@ export class QueueClaimer {
   readonly #options: QueueClaimerOptions;
   #hungry: Waiter[] = [];
   #parked = new Set<Waiter>();
-  #running = false;
+  #running: Promise<void> | undefined;
   /** Whether there is nothing to ask for. */
   readonly knownEmpty = new KnownEmpty();
   /** Messages a slice (of a FIFO queue: a group) held lately: how many to look at for a given number of messages. */
@@ -176,11 +176,14 @@ export class QueueClaimer {
     for (const waiter of waiters) waiter.settle(error);
   }
 
+  /** Resolves when no claim is under way. */
+  async ended(): Promise<void> {
+    while (this.#running) await this.#running;
+  }
+
   #start(): void {
-    if (this.#running) return;
-    this.#running = true;
-    void this.#run().finally(() => {
-      this.#running = false;
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
       if (this.#hungry.length > 0) this.#start();
     });
   }

@@ -78,6 +78,8 @@ export class Receiver {
   readonly #handles: ReceiptHandles;
   readonly #observer: Observer;
   readonly #room: WaitingRoom;
+  /** What is under way to make messages visible again for which nobody is there any more. */
+  readonly #releases = new Set<Promise<void>>();
 
   constructor(options: {
     sql: Sql;
@@ -177,8 +179,9 @@ export class Receiver {
   }
 
   /** Resolves when nothing of it runs in the background any more; after the close. */
-  idle(): Promise<void> {
-    return this.#room.idle();
+  async idle(): Promise<void> {
+    await this.#room.idle();
+    while (this.#releases.size > 0) await Promise.allSettled(this.#releases);
   }
 
   async #withLines(
@@ -232,7 +235,15 @@ export class Receiver {
     return received;
   }
 
-  async #release(queueId: string, slices: readonly ClaimedSlice[]): Promise<void> {
+  #release(queueId: string, slices: readonly ClaimedSlice[]): Promise<void> {
+    const release = this.#makeVisible(queueId, slices);
+    this.#releases.add(release);
+    const ended = () => this.#releases.delete(release);
+    release.then(ended, ended);
+    return release;
+  }
+
+  async #makeVisible(queueId: string, slices: readonly ClaimedSlice[]): Promise<void> {
     if (slices.length === 0) return;
     const marks = slices.map((slice) => ({ queueId, ...slice, timeout: 0, reason: "" }));
     if (slices[0]?.group) await changeFifo(this.#sql, marks);

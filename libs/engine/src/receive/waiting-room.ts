@@ -148,9 +148,10 @@ export class WaitingRoom {
     for (const claimer of this.#claimers.values()) claimer.endWaiting();
   }
 
-  /** Resolves when the safety poll that was under way at the close has ended. */
-  idle(): Promise<void> {
-    return this.#polling;
+  /** Resolves when the safety poll and the claims that were under way at the close have ended. */
+  async idle(): Promise<void> {
+    await this.#polling;
+    await Promise.all([...this.#claimers.values()].map(async (claimer) => claimer.ended()));
   }
 
   #pollLater(): NodeJS.Timeout {

@@ -1,6 +1,7 @@
 import { SluiceError } from "@sluice/client";
 import type { Connection, QueueDeclaration } from "@sluice/client";
 import { entryError, listOf, queueName, queuePath, stopController } from "@sluice/client/internal";
+import { soon } from "./soon.ts";
 
 /** What one receive asks for, as it is written into the call. */
 export interface ReceiveBody {
@@ -213,32 +214,4 @@ function isError(answer: unknown): answer is { error: { code: string; message: s
 function aborted({ queue, signal }: SharedReceive): SluiceError {
   const message = `A receive from ${queueName(queue)} was given up by the caller.`;
   return new SluiceError("aborted", message, { cause: signal.reason });
-}
-
-interface Platform {
-  setImmediate?: (act: () => void) => unknown;
-  MessageChannel: new () => Record<"port1" | "port2", Port>;
-}
-
-interface Port {
-  addEventListener(type: "message", act: () => void): void;
-  start(): void;
-  postMessage(message: unknown): void;
-  close(): void;
-}
-
-/** After this turn of the loop, when the handlers of one answer that do not wait for anything have returned. Timers are throttled in browsers. */
-function soon(act: () => void): void {
-  const { setImmediate, MessageChannel } = globalThis as unknown as Platform;
-  if (setImmediate !== undefined) {
-    setImmediate(act);
-    return;
-  }
-  const { port1, port2 } = new MessageChannel();
-  port1.addEventListener("message", () => {
-    port1.close();
-    act();
-  });
-  port1.start();
-  port2.postMessage(undefined);
 }

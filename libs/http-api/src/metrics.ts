@@ -43,7 +43,7 @@ export function messageMetrics(registry: Registry, logger: Logger): Observer {
   );
   const released = counter(
     "sluice_messages_released_total",
-    "Messages given back because their client had gone.",
+    "Messages given back because their client had gone, or was answered without them.",
   );
   const failures = new Counter({
     name: "sluice_background_failures_total",

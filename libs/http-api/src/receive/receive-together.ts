@@ -125,13 +125,12 @@ class Together {
   /** Never rejects. */
   async #receive(one: OneReceive, gone: Gone): Promise<Buffer | string> {
     try {
-      const { json } = await receive(this.#c, one, {
+      return await receive(this.#c, one, {
         ...this.#call,
         gone,
         enough: this.#enough,
         impatience: this.#impatience,
       });
-      return json;
     } catch (error) {
       const known = toSluiceError(error);
       if (known.code === "internal") this.#c.var.report(error);

@@ -144,8 +144,8 @@ export function addReceiveEndpoint(api: Api): void {
       },
       errors: ["queue_not_found", "over_limit", "receipt_handle_invalid", "too_many_requests"],
     },
-    async ({ c, params: { queue }, body }) =>
-      (await receive(c, { ...body, queue }, { ...body, gone: goneSignal(c) })).json,
+    ({ c, params: { queue }, body }) =>
+      receive(c, { ...body, queue }, { ...body, gone: goneSignal(c) }),
   );
 }
 
@@ -162,12 +162,12 @@ export interface ReceiveCall {
   impatience?: Promise<undefined> | undefined;
 }
 
-/** One receive, and its answer. */
+/** One receive, and its answer as JSON. */
 export async function receive(
   c: Call,
   one: ReceiveFields & { queue: string },
   { wait, receipts = false, gone, enough, impatience }: ReceiveCall,
-): Promise<{ messages: number; json: Buffer | string }> {
+): Promise<Buffer | string> {
   const { engine, account } = c.var;
   const { queue, maxMessages, visibilityTimeout, receiveAttemptId: attemptId } = one;
   const options = { maxMessages, visibilityTimeout, attemptId, wait, enough };
@@ -180,10 +180,9 @@ export async function receive(
           acknowledge(engine, { account, queue, names: one.acknowledge }),
           { claim, gone, impatience },
         );
-  const { messages, slices } = received;
-  if (messages > 0) releaseUnlessRead(c, received, gone);
+  if (received.messages > 0) releaseUnlessRead(c, received, gone);
   const json = receipts ? receiptsJson : messagesJson;
-  return { messages, json: json(slices, acknowledged) };
+  return json(received.slices, acknowledged);
 }
 
 /** Both at once. When the acknowledgement fails, nobody learns what was received: the receive is given up, and what it got with it. */

@@ -2,7 +2,10 @@ import { connectDatabase, type Sql } from "@sluice/database";
 
 /** The clock of one test database, which only goes on when it is told to; see {@link installClock}. */
 export interface TestClock {
-  /** Lets seconds pass for everything that asks the database for the time. */
+  /**
+   * Lets seconds pass for everything that asks the database for the time, and a millisecond: what is to become visible in so
+   * many seconds does so by its end, since deadlines are rounded up to whole milliseconds.
+   */
   advance: (seconds: number) => Promise<void>;
 }
 
@@ -25,7 +28,7 @@ export async function installClock(url: string): Promise<void> {
 export function testClock(sql: Sql): TestClock {
   return {
     async advance(seconds) {
-      await sql`UPDATE public.test_clock SET shift = shift + make_interval(secs => ${seconds}::float8)`;
+      await sql`UPDATE public.test_clock SET shift = shift + make_interval(secs => ${seconds + 0.001}::float8)`;
     },
   };
 }

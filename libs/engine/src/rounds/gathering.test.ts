@@ -73,3 +73,26 @@ test("where those of the last round do not come back, ever fewer rounds wait for
   gathering.ended(10);
   expect(await waits(gathering, 1)).toBe(true);
 });
+
+test("while a round is under way another one begins as soon as it is about as large", async () => {
+  const gathering = new Gathering();
+  const never = new Promise<void>(() => {});
+  gathering.began(10);
+  expect(await gathering.isEnoughDuring(never, 8)).toBe(true);
+  let isEnough: boolean | undefined;
+  const told = gathering.isEnoughDuring(never, 1).then((is) => (isEnough = is));
+  gathering.came(7);
+  await Promise.resolve();
+  await Promise.resolve();
+  expect(isEnough).toBeUndefined();
+  gathering.came(8);
+  expect(await told).toBe(true);
+});
+
+test("nothing is not enough for another round, and with the end of one its successor need not be as large", async () => {
+  const gathering = new Gathering();
+  gathering.began(0);
+  expect(await gathering.isEnoughDuring(Promise.resolve(), 0)).toBe(false);
+  gathering.began(10);
+  expect(await gathering.isEnoughDuring(Promise.resolve(), 7)).toBe(false);
+});

@@ -2,7 +2,7 @@
 const LINGER = 1;
 /** How soon after a round others of it are expected back, in ms. */
 const RECENT = 2;
-/** Whoever is this part of the last round is company enough. */
+/** Whoever is this part of the last round is company enough, or another round. */
 const ENOUGH = 0.8;
 /** Most rounds that begin at once after waits that were in vain. */
 const MOST_SKIPPED = 64;
@@ -19,9 +19,15 @@ const MOST_SKIPPED = 64;
 export class Gathering {
   #expected = 0;
   #endedAt = -Infinity;
+  #underWay = 0;
   #inVain = 0;
   #skip = 0;
   #waiting: { from: number; begin: () => void } | undefined;
+
+  /** A round of so many parts is under way. */
+  began(parts: number): void {
+    this.#underWay = parts;
+  }
 
   /** A round ended that had so many parts whose callers wait for nothing else; 0 where the next one is not to wait for anybody. */
   ended(parts: number): void {
@@ -51,6 +57,20 @@ export class Gathering {
       };
       this.#waiting = { from: this.#expected, begin };
     });
+  }
+
+  /** Whether before the end of the round under way there is enough for another one that is no smaller. */
+  async isEnoughDuring(round: Promise<void>, present: number): Promise<boolean> {
+    const from = Math.max(1, this.#underWay * ENOUGH);
+    if (present >= from) return true;
+    const enough = new Promise<true>((resolve) => {
+      this.#waiting = { from, begin: () => resolve(true) };
+    });
+    try {
+      return await Promise.race([enough, round.then(() => false)]);
+    } finally {
+      this.#waiting = undefined;
+    }
   }
 
   /** One more came; so many are there now. */

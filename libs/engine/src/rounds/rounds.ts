@@ -69,6 +69,8 @@ type WaitingClaim = Waiting<ClaimItem, Claim>;
 type WaitingCall = Waiting<Marks, bigint[]>;
 
 interface Round {
+  /** How much waited as it was gathered; see Rounds. */
+  parts: number;
   stores: WaitingStore[];
   claims: WaitingClaim[];
   calls: WaitingCall[];
@@ -110,7 +112,8 @@ export class Rounds {
   readonly #apartClaims: GroupCommit<ClaimItem, Claim>;
   readonly #gathering = new Gathering();
   #apartUntil = 0;
-  #isSlow = false;
+  /** Rounds under way that take their time. */
+  #slow = 0;
 
   constructor(options: RoundsOptions) {
     this.#options = options;
@@ -178,60 +181,82 @@ export class Rounds {
     await this.#apartCalls.idle();
   }
 
+  get #isSlow(): boolean {
+    return this.#slow > 0;
+  }
+
   get #goApart(): boolean {
     return performance.now() < this.#apartUntil;
   }
 
   /**
-   * One round at a time. One message a publish to ten queues (`npm run bench -- small`): two at once cost Postgres a third more for each
-   * message, three two thirds, and deliver no more.
+   * Rounds go one behind the other over their connection. As soon as as many came as are in the last one, the next is sent, though that is
+   * still under way: so Postgres has one to begin with while the API sees to the answers of the other. With less in it than that, what Postgres
+   * does for each message is more, and no more are delivered (`npm run bench -- small`: over two connections at once a third more, three two thirds).
    */
   async #run(): Promise<void> {
     // Calls of the same turn of the loop share the first round too. A receive that acknowledges what it had before comes to claim
     // some promises later: not waiting for it cost half of all rounds another one, with a flush of its own.
     await setImmediate();
-    while (this.#waiting > 0) {
-      await this.#gathering.enough(this.#waiting);
-      await this.#next();
+    while (this.#parts > 0) {
+      await this.#gathering.enough(this.#parts);
+      let last = this.#send(await this.#gather());
+      while (await this.#gathering.isEnoughDuring(last, this.#parts)) {
+        await setImmediate();
+        // Claims alone are sent over another connection: there they would not see what the last one stores.
+        if (this.#stores.length + this.#calls.length === 0) {
+          await last;
+          break;
+        }
+        const next = this.#send(await this.#gather());
+        await last;
+        last = next;
+      }
     }
     this.#running = undefined;
   }
 
-  get #waiting(): number {
-    return this.#stores.length + this.#claims.length + this.#calls.length;
+  /** How much waits. A receive that acknowledges what it had before is a claim and a call, and counts once. */
+  get #parts(): number {
+    return this.#stores.length + Math.max(this.#claims.length, this.#calls.length);
   }
 
   #came(): void {
     this.#running ??= this.#run();
-    this.#gathering.came(this.#waiting);
+    this.#gathering.came(this.#parts);
   }
 
-  async #next(): Promise<void> {
-    const round: Round = { stores: [], claims: [], calls: [] };
+  /** What goes into the next round. */
+  async #gather(): Promise<Round> {
+    // Receives that are asked come within this turn of the loop, unless they have something to find out first.
+    if (!this.#goApart && this.#options.ask(this.#stores.flatMap(({ item }) => item.queueIds)))
+      await setImmediate();
+    const parts = this.#parts;
+    const stores = this.#stores.splice(0);
+    return { parts, stores, claims: this.#takeClaims(), calls: this.#takeCalls() };
+  }
+
+  async #send(round: Round): Promise<void> {
+    const length = round.stores.reduce((sum, { item }) => sum + item.length, 0);
+    let isSlow = false;
     const patience = setTimeout(() => {
-      this.#isSlow = true;
+      isSlow = true;
+      this.#slow += 1;
       this.#storesApart(this.#stores.splice(0));
       this.#acknowledgeApart(this.#takeCalls());
       for (const { item, resolve } of this.#claims.splice(0)) resolve(this.#apartClaims.add(item));
     }, PATIENCE);
+    this.#gathering.began(round.parts);
     try {
-      // Receives that are asked come within this turn of the loop, unless they have something to find out first.
-      if (!this.#goApart && this.#options.ask(this.#stores.flatMap(({ item }) => item.queueIds)))
-        await setImmediate();
-      round.stores = this.#stores.splice(0);
-      round.claims = this.#takeClaims();
-      round.calls = this.#takeCalls();
       for (const { item } of round.claims) item.begins();
-      const length = round.stores.reduce((sum, { item }) => sum + item.length, 0);
-      const parts = round.stores.length + round.claims.length;
       const isTogether = await this.#together(round);
       if (!isTogether) await this.#apart(round);
-      this.#gathering.ended(isTogether && length <= MAX_GATHERED_LENGTH ? parts : 0);
+      this.#gathering.ended(isTogether && length <= MAX_GATHERED_LENGTH ? round.parts : 0);
     } catch (error) {
       for (const { reject } of [...round.stores, ...round.claims, ...round.calls]) reject(error);
     } finally {
       clearTimeout(patience);
-      this.#isSlow = false;
+      if (isSlow) this.#slow -= 1;
     }
   }
 

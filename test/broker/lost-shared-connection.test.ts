@@ -1,4 +1,4 @@
-import { setImmediate } from "node:timers/promises";
+import { setImmediate, setTimeout as delay } from "node:timers/promises";
 
 import { statement } from "@sluice/database";
 import { afterAll, expect, test } from "vitest";
@@ -45,6 +45,45 @@ test("while the connection of what shares a commit is silent, receives and ackno
   const received = await client.receive(queue, { wait: 0 });
   expect(bodiesOf(received)).toEqual(["stuck"]);
   await client.acknowledge(queue, received);
+});
+
+test("what comes just after a round that is not answered is not sent behind it", async () => {
+  await client.send(queue, ["m"]);
+  const received = await client.receive(queue, { wait: 0 });
+  const backend = await sharedBackend();
+  process.kill(backend, "SIGSTOP");
+  const stuck = client.send(queue, ["stuck"]);
+  try {
+    await delay(20);
+    expect(await client.acknowledge(queue, received)).toEqual(["ok"]);
+  } finally {
+    process.kill(backend, "SIGCONT");
+  }
+  await stuck;
+  expect(await client.finish(queue)).toEqual(["stuck"]);
+});
+
+test("when it does not know its statements any more all is done all the same", async () => {
+  for (const body of ["a", "b"]) {
+    await client.send(queue, [body]);
+    await client.acknowledge(queue, await client.receive(queue, { wait: 0 }));
+  }
+  await client.send(queue, ["last"]);
+  const received = await client.receive(queue, { wait: 0 });
+  const backend = await sharedBackend();
+  await broker.engine.database.shared.inOneCommit((sql) => [
+    statement(sql.unsafe("DEALLOCATE ALL"), () => []),
+  ]);
+  process.kill(backend, "SIGSTOP");
+  const sent = client.send(queue, ["more"]);
+  await delay(3);
+  const acknowledged = client.acknowledge(queue, received);
+  await delay(3);
+  process.kill(backend, "SIGCONT");
+  expect(await sent).toHaveLength(1);
+  expect(await acknowledged).toEqual(["ok"]);
+  expect(await client.finish(queue)).toEqual(["more"]);
+  expect(await sharedBackend()).not.toBe(backend);
 });
 
 test("while it cannot be had all go by others", async () => {

@@ -111,13 +111,43 @@ test("a connection that is lost in the middle takes all of it with it, also what
   expect(await list(sql).send()).toEqual([{ number: 1 }, { number: 2 }]);
 });
 
-test("a statement that the driver sends once more, after the commit, is not taken for a part of it", async () => {
+test("statements that the connection does not know any more do nothing, however many rounds are under way, and then it is replaced", async () => {
   await shared.inOneCommit((on) => [insert(on, 1), list(on)]);
   await shared.inOneCommit((on) => [statement(on.unsafe("DEALLOCATE ALL"), () => [])]);
-  const outcome = await shared.inOneCommit((on) => [insert(on, 2), list(on)]);
-  expect(unknownOutcome(outcome)).toMatchObject({
-    message: expect.stringContaining("did not run in one transaction") as string,
-  });
+  const outcomes = await Promise.all([
+    shared.inOneCommit((on) => [insert(on, 2), list(on)]),
+    shared.inOneCommit((on) => [insert(on, 3), list(on)]),
+    shared.inOneCommit((on) => [insert(on, 4)]),
+    shared.inOneCommit((on) => [insert(on, 5)]),
+  ]);
+  for (const outcome of outcomes) {
+    expect(outcome).toMatchObject({ error: { code: "CONNECTION_CLOSED" }, isUndone: true });
+  }
+  expect(await list(sql).send()).toEqual([{ number: 1 }]);
+  expect(await shared.inOneCommit((on) => [insert(on, 6)])).toHaveProperty("results");
+});
+
+test("those that it does know have their own answers", async () => {
+  const other = (on: Sql, number: number) =>
+    statement(on<{ number: number }[]>`SELECT ${number}::int AS number`, (rows) => rows[0]!.number);
+  const count = (on: Sql) =>
+    statement(on<Row[]>`SELECT 7 + ${0}::int AS number`, (rows) => rows[0]!.number);
+  await shared.inOneCommit((on) => [other(on, 1), count(on)]);
+  await shared.inOneCommit((on) => [
+    statement(
+      on.unsafe(
+        `DO $$ DECLARE known text; BEGIN SELECT name INTO known FROM pg_prepared_statements WHERE statement LIKE 'SELECT 7%';
+         EXECUTE format('DEALLOCATE %I', known); END $$`,
+      ),
+      () => 0,
+    ),
+  ]);
+  const [outdated, known] = await Promise.all([
+    shared.inOneCommit((on) => [count(on)]),
+    shared.inOneCommit((on) => [other(on, 44)]),
+  ]);
+  expect(outdated).toMatchObject({ isUndone: true });
+  expect(known).toEqual({ results: [44] });
 });
 
 test("any number of statements share a commit", async () => {

@@ -2,7 +2,7 @@ import postgres from "postgres";
 
 import type { Sql } from "./connect.ts";
 import { classifyFailure } from "./failure.ts";
-import type { DriverQuery, Statement } from "./statement.ts";
+import { isOutdated, sendOnce, type DriverQuery, type Statement } from "./statement.ts";
 
 /** What became of statements that share a commit: what each answered, or the error of the first one that failed. */
 export type Outcome<Result> =
@@ -36,6 +36,8 @@ export class SharedConnection {
   #connection: postgres.ReservedSql | undefined;
   #connecting: Promise<Sql> | undefined;
   #losses = 0;
+  /** Whether the driver takes statements for known that the connection does not know as they are now: it is good for nothing more. */
+  #isOutdated = false;
   #isClosed = false;
   readonly #underWay = new Set<readonly DriverQuery[]>();
 
@@ -58,6 +60,8 @@ export class SharedConnection {
     make: (sql: Sql) => readonly Statement<Result>[],
   ): Promise<Outcome<Result>> {
     let connection: Sql;
+    if (this.#isOutdated && this.#underWay.size > 0) return outdated(0);
+    if (this.#isOutdated) this.#giveUp();
     try {
       connection = this.#connection ?? (await (this.#connecting ??= this.#connect()));
     } catch (error) {
@@ -65,6 +69,7 @@ export class SharedConnection {
       return { failed: 0, error, isUndone: true };
     }
     const statements = make(connection);
+    for (const { query } of statements) sendOnce(query);
     const [only] = statements;
     return only && statements.length === 1
       ? await this.#alone(only)
@@ -115,6 +120,7 @@ export class SharedConnection {
   #lost(): void {
     this.#losses += 1;
     this.#connection = undefined;
+    this.#isOutdated = false;
     for (const query of [...this.#underWay].flat()) query.reject(closed());
   }
 
@@ -147,6 +153,7 @@ export class SharedConnection {
     try {
       return { results: [await this.#run([only.query], () => only.send())] };
     } catch (error) {
+      if (isOutdated(error)) return this.#leave(0);
       return { failed: 0, error, isUndone: isAnswer(error) };
     }
   }
@@ -169,20 +176,25 @@ export class SharedConnection {
     const said =
       committed?.status === "fulfilled" ? (committed.value as postgres.RowList<[]>).command : "";
     const failed = settled.findIndex(({ status }) => status === "rejected");
-    // One whose plan was outdated the driver sends once more: after the commit.
-    const isOneTransaction = queries.every(({ retried }) => !retried);
-    if (failed < 0 && isOneTransaction && said === "COMMIT") {
+    if (failed < 0 && said === "COMMIT") {
       const answers = settled.slice(1, -1) as PromiseFulfilledResult<Result>[];
       return { results: answers.map(({ value }) => value) };
     }
-    const isUndone = isOneTransaction && said === "ROLLBACK";
+    const isUndone = said === "ROLLBACK";
     const reason: unknown =
       failed < 0 ? undefined : (settled[failed] as PromiseRejectedResult).reason;
+    if (isUndone && isOutdated(reason)) return this.#leave(Math.max(0, failed - 1));
     return {
       failed: Math.max(0, failed - 1),
       error: isUndone || classifyFailure(reason) === "unavailable" ? reason : splitUp(reason),
       isUndone,
     };
+  }
+
+  /** As soon as nothing is under way any more. */
+  #leave(failed: number): Outcome<never> {
+    this.#isOutdated = true;
+    return outdated(failed);
   }
 }
 
@@ -199,6 +211,11 @@ function closed(): Error {
 function splitUp(reason?: unknown): Error {
   const why = reason instanceof Error ? `: ${reason.message}` : "";
   return unavailable(`the statements did not run in one transaction${why}`);
+}
+
+function outdated(failed: number): Outcome<never> {
+  const error = unavailable("the connection to Postgres has outdated plans");
+  return { failed, error, isUndone: true };
 }
 
 function unavailable(message: string): Error {

@@ -20,9 +20,36 @@ export class Statement<Result> {
 export type DriverQuery = postgres.PendingQuery<postgres.Row[]> & {
   /** Does nothing where it has its answer. */
   reject: (error: Error) => void;
-  /** Of one that the driver sent once more. */
-  retried?: Error;
+  /** Whether it was sent by the name of a statement that the connection knew already. */
+  prepared?: boolean;
 };
+
+/**
+ * Keeps the driver from sending a statement once more whose plan is outdated: it would do that after all that was sent meanwhile, outside of its
+ * transaction, and without a Sync. Whatever is sent before the answer to that gets the answers of another one, or none (postgres 3.4.9).
+ */
+export function sendOnce(query: DriverQuery): DriverQuery {
+  let isPrepared = false;
+  // Set and read as the statement is sent, and read again when it fails.
+  return Object.defineProperty(query, "prepared", {
+    get: () => isPrepared,
+    set: (is: boolean) => {
+      isPrepared = is;
+      queueMicrotask(() => (isPrepared = false));
+    },
+  });
+}
+
+/** What Postgres says of a statement whose plan is outdated, or that it does not know any more: by where it says so. */
+const OUTDATED = new Set([
+  "FetchPreparedStatement",
+  "RevalidateCachedQuery",
+  "transformAssignedExpr",
+]);
+
+export function isOutdated(error: unknown): boolean {
+  return OUTDATED.has((error as { routine?: string } | undefined)?.routine ?? "");
+}
 
 export function statement<Rows extends readonly postgres.MaybeRow[], Result>(
   query: postgres.PendingQuery<Rows>,

@@ -4,6 +4,8 @@ const LINGER = 1;
 const RECENT = 2;
 /** Whoever is this part of the last round is company enough, or another round. */
 const ENOUGH = 0.8;
+/** How long after its beginning a round is taken to be answered soon, in ms: what is sent behind one that is not would be stuck with it. */
+const YOUNG = 10;
 /** Most rounds that begin at once after waits that were in vain. */
 const MOST_SKIPPED = 64;
 
@@ -20,6 +22,7 @@ export class Gathering {
   #expected = 0;
   #endedAt = -Infinity;
   #underWay = 0;
+  #beganAt = -Infinity;
   #inVain = 0;
   #skip = 0;
   #waiting: { from: number; begin: () => void } | undefined;
@@ -27,6 +30,7 @@ export class Gathering {
   /** A round of so many parts is under way. */
   began(parts: number): void {
     this.#underWay = parts;
+    this.#beganAt = performance.now();
   }
 
   /** A round ended that had so many parts whose callers wait for nothing else; 0 where the next one is not to wait for anybody. */
@@ -59,18 +63,25 @@ export class Gathering {
     });
   }
 
-  /** Whether before the end of the round under way there is enough for another one that is no smaller. */
+  /** Whether, before the round under way ends or takes its time, there is enough for another one that is about as large. */
   async isEnoughDuring(round: Promise<void>, present: number): Promise<boolean> {
     const from = Math.max(1, this.#underWay * ENOUGH);
-    if (present >= from) return true;
+    if (present >= from && this.#isYoung) return true;
     const enough = new Promise<true>((resolve) => {
-      this.#waiting = { from, begin: () => resolve(true) };
+      const begin = () => {
+        if (this.#isYoung) resolve(true);
+      };
+      this.#waiting = { from, begin };
     });
     try {
       return await Promise.race([enough, round.then(() => false)]);
     } finally {
       this.#waiting = undefined;
     }
+  }
+
+  get #isYoung(): boolean {
+    return performance.now() - this.#beganAt < YOUNG;
   }
 
   /** One more came; so many are there now. */

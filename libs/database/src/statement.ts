@@ -28,10 +28,10 @@ export type DriverQuery = postgres.PendingQuery<postgres.Row[]> & {
  * Keeps the driver from sending a statement once more whose plan is outdated: it would do that after all that was sent meanwhile, outside of its
  * transaction, and without a Sync. Whatever is sent before the answer to that gets the answers of another one, or none (postgres 3.4.9).
  */
-export function sendOnce(query: DriverQuery): DriverQuery {
+export function sendOnce(query: DriverQuery): void {
   let isPrepared = false;
   // Set and read as the statement is sent, and read again when it fails.
-  return Object.defineProperty(query, "prepared", {
+  Object.defineProperty(query, "prepared", {
     get: () => isPrepared,
     set: (is: boolean) => {
       isPrepared = is;

@@ -31,7 +31,7 @@ export type DriverQuery = postgres.PendingQuery<postgres.Row[]> & {
 export function sendOnce(query: DriverQuery): void {
   let isPrepared = false;
   // Set and read as the statement is sent, and read again when it fails.
-  Object.defineProperty(query, "prepared", {
+  void Object.defineProperty(query, "prepared", {
     get: () => isPrepared,
     set: (is: boolean) => {
       isPrepared = is;

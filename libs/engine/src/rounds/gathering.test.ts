@@ -96,3 +96,20 @@ test("nothing is not enough for another round, and with the end of one its succe
   gathering.began(10);
   expect(await gathering.isEnoughDuring(Promise.resolve(), 7)).toBe(false);
 });
+
+test("none begins behind one that takes its time", async () => {
+  const gathering = new Gathering();
+  let end: () => void = () => {};
+  const round = new Promise<void>((resolve) => (end = resolve));
+  gathering.began(1);
+  const told = gathering.isEnoughDuring(round, 0);
+  vi.advanceTimersByTime(10);
+  gathering.came(5);
+  await Promise.resolve();
+  end();
+  expect(await told).toBe(false);
+  const ended = Promise.resolve();
+  expect(await gathering.isEnoughDuring(ended, 5)).toBe(false);
+  gathering.began(1);
+  expect(await gathering.isEnoughDuring(round, 5)).toBe(true);
+});

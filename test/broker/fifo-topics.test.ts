@@ -215,3 +215,16 @@ test.each([
     );
   },
 );
+
+test("a dispatcher, whose other commits a crash may take back, flushes what it fans out of a FIFO topic", async () => {
+  await using broker = await Broker.start();
+  const topic = await newFifoTopic(broker, [await broker.newQueue({ fifo: true })]);
+  await broker.sql.unsafe(`
+    CREATE TABLE commits (synchronous text);
+    CREATE FUNCTION note_commit() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN INSERT INTO public.commits VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;
+    CREATE TRIGGER note_commit AFTER DELETE ON outbox FOR EACH ROW EXECUTE FUNCTION note_commit()`);
+  await publish(broker, topic, [one("g", "m")]);
+  await untilFannedOut(broker);
+  expect([...(await broker.sql`SELECT synchronous FROM commits`)]).toEqual([{ synchronous: "on" }]);
+});

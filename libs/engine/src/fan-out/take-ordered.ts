@@ -80,6 +80,8 @@ export async function findOrdered(
  *   of the topic, and is a duplicate where the queue knows its id.
  * - Subscriptions are joined here. When they have other filters or other FIFO queues than those that were evaluated and
  *   locked, nothing is taken, and the caller looks again.
+ * - The commit is flushed, unlike others of a dispatcher: this process remembers up to where all is fanned out (see {@link findOrdered}), and
+ *   a crash of Postgres that took the commit back would have it skip what then waits again, and fan out what comes later before it.
  * - Where the topic has an archive, it gets the batches with what this statement sees, as in {@link takeBatches}. A clock that
  *   was set back does not turn its order: no time there is before that of the last batch, and the sequence tells the rest.
  *
@@ -95,7 +97,8 @@ export async function takeOrdered(
     groupIds.map((groupId) => ({ queueId, groupId })),
   );
   const rows = await sql.begin(async (tx) => {
-    const [, , , , taken] = await Promise.all([
+    const [, , , , , taken] = await Promise.all([
+      flushCommit(tx),
       limitWaits(tx),
       lockFanOut(tx, found.topicId),
       lockQueues(tx, found.fifoQueueIds),
@@ -113,6 +116,11 @@ export async function takeOrdered(
     }
   }
   return result;
+}
+
+/** Awaits its statement by itself, as the others do: a bare one would be sent after theirs. */
+async function flushCommit(tx: Transaction): Promise<void> {
+  await tx`SELECT set_config('synchronous_commit', 'on', true)`;
 }
 
 async function take(

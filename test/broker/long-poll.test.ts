@@ -46,13 +46,18 @@ async function passUntil<Answer>(answer: Promise<Answer>): Promise<Answer> {
   return await settled;
 }
 
-/** What a timer has set off is done: a wait of seconds here is over before Postgres has answered once. */
+/** Longer than whoever comes after a commit may wait for company, in ms: by a timer, which would stand still here. */
+const RECENT = 3;
+
+/** What a timer has set off is done, and has been for a moment: a wait of seconds here is over before Postgres has answered once. */
 async function untilQuiet(): Promise<void> {
   let seen = -1;
+  let since = performance.now();
   await until(async () => {
     const isQuiet = seen === statements.length && (await activeStatements()) === 0;
+    if (!isQuiet) since = performance.now();
     seen = statements.length;
-    return isQuiet;
+    return isQuiet && performance.now() - since > RECENT;
   });
 }
 

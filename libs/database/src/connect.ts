@@ -40,7 +40,8 @@ export interface DatabaseOptions {
    * For a process that tells nobody outside what it commits: its commits are flushed a moment later. Default false.
    *
    * A crash of Postgres may take back its last ones, as if the process had died before them. Who acts on such a commit and
-   * commits something himself has flushed both: the log is flushed in its order.
+   * commits something himself has flushed both: the log is flushed in its order. What the process remembers of a commit that was not flushed
+   * may never have happened.
    */
   lazy?: boolean;
   /** How long is kept what became of messages; 0, the default, records nothing. Statements know it by a setting of their connection. */

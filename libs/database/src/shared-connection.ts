@@ -175,23 +175,21 @@ export class SharedConnection {
     const committed = settled.at(-1);
     const said =
       committed?.status === "fulfilled" ? (committed.value as postgres.RowList<[]>).command : "";
-    const failed = settled.findIndex(({ status }) => status === "rejected");
-    if (failed < 0 && said === "COMMIT") {
+    const first = settled.findIndex(({ status }) => status === "rejected");
+    if (first < 0 && said === "COMMIT") {
       const answers = settled.slice(1, -1) as PromiseFulfilledResult<Result>[];
       return { results: answers.map(({ value }) => value) };
     }
     const isUndone = said === "ROLLBACK";
+    const failed = Math.max(0, first - 1);
     const reason: unknown =
-      failed < 0 ? undefined : (settled[failed] as PromiseRejectedResult).reason;
-    if (isUndone && isOutdated(reason)) return this.#leave(Math.max(0, failed - 1));
-    return {
-      failed: Math.max(0, failed - 1),
-      error: isUndone || classifyFailure(reason) === "unavailable" ? reason : splitUp(reason),
-      isUndone,
-    };
+      first < 0 ? undefined : (settled[first] as PromiseRejectedResult).reason;
+    if (isUndone && isOutdated(reason)) return this.#leave(failed);
+    const error = isUndone || classifyFailure(reason) === "unavailable" ? reason : splitUp(reason);
+    return { failed, error, isUndone };
   }
 
-  /** As soon as nothing is under way any more. */
+  /** Leaves the connection, as soon as nothing is under way on it any more. */
   #leave(failed: number): Outcome<never> {
     this.#isOutdated = true;
     return outdated(failed);

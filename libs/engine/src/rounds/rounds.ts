@@ -10,18 +10,21 @@ import {
 import { failpoint } from "@sluice/runtime";
 
 import { deleteAcknowledged } from "../acknowledge/delete-acknowledged.ts";
-import { mergeMarks, writeTogether } from "../acknowledge/write-together.ts";
-import { applyMarks, type AppliedMark } from "../receipt-handle/apply-marks.ts";
-import type { SliceMark } from "../receipt-handle/slice-marks.ts";
+import { mergeMarks } from "../acknowledge/write-together.ts";
+import type { AppliedMark } from "../receipt-handle/apply-marks.ts";
 import { claim, claimAndAcknowledge, type Claim, type ClaimRequest } from "../receive/claim.ts";
-import { GroupCommit, tooMuchWaiting } from "../write/group-commit.ts";
+import { tooMuchWaiting } from "../write/group-commit.ts";
+import {
+  Apart,
+  MAX_ROUND_SLICES,
+  MAX_WAITING_MARKS,
+  type ClaimItem,
+  type Marks,
+  type Store,
+  type Stored,
+} from "./apart.ts";
 import { Gathering } from "./gathering.ts";
 
-/** Most slices that one statement looks at, and marks that it applies, for however many queues and calls. */
-const MAX_ROUND_SLICES = 2_000;
-export const MAX_ROUND_MARKS = 2_000;
-/** Marks that may wait for their statement; more are refused. Claims are bounded by the queues: each has one at a time. */
-export const MAX_WAITING_MARKS = 200_000;
 /** Acknowledgements of more slices than this go beside the others of their round: two connections do more than one. */
 const MAX_SHARED_MARKS = 64;
 /** So do stores of more than this, in characters: */
@@ -34,29 +37,6 @@ const APART_AFTER_LOCK = 1_000;
 const APART_AFTER_REFUSAL = 100;
 /** How long what waits for a round waits before it goes apart, in ms. */
 const PATIENCE = 100;
-
-type Marks = readonly SliceMark[];
-
-/** One statement that stores messages. */
-export interface Store<Result> {
-  /** Where they will be received, as far as that is known. */
-  queueIds: readonly string[];
-  /** How much it is, in characters. */
-  length: number;
-  statement: (sql: Sql) => Statement<Result>;
-}
-
-export interface Stored<Result> {
-  result: Result;
-  /** Queues of which receives of this process got all there was by the same commit, what it stored among it: nobody need be told of it. */
-  emptied: ReadonlySet<string>;
-}
-
-interface ClaimItem {
-  request: ClaimRequest;
-  /** Called as its statement begins: what is stored from now on it may not see. */
-  begins: () => void;
-}
 
 interface Waiting<Item, Result> {
   item: Item;
@@ -77,8 +57,6 @@ interface Round {
 }
 
 type Failure = Extract<Outcome<unknown>, { error: unknown }>;
-
-const NONE: ReadonlySet<string> = new Set();
 
 export interface RoundsOptions {
   /** Waits for locks. */
@@ -104,45 +82,27 @@ export interface RoundsOptions {
  */
 export class Rounds {
   readonly #options: RoundsOptions;
+  readonly #apart: Apart;
   #stores: WaitingStore[] = [];
   #claims: WaitingClaim[] = [];
   #calls: WaitingCall[] = [];
   #waitingMarks = 0;
   #running: Promise<void> | undefined;
-  readonly #apartCalls: GroupCommit<Marks, bigint[]>;
-  readonly #apartClaims: GroupCommit<ClaimItem, Claim>;
   readonly #gathering = new Gathering();
   #apartUntil = 0;
-  /** Rounds under way that take their time. */
-  #slow = 0;
+  #patience: NodeJS.Timeout | undefined;
+  /** Whether the round whose turn it is takes its time. */
+  #isSlow = false;
 
   constructor(options: RoundsOptions) {
     this.#options = options;
-    this.#apartCalls = new GroupCommit({
-      write: (calls) =>
-        writeTogether(calls, (marks) =>
-          applyMarks(marks, (some, lookup) => deleteAcknowledged(options.sql, some, lookup).send()),
-        ),
-      weigh: (marks) => marks.length,
-      maxRound: MAX_ROUND_MARKS,
-      maxWaiting: MAX_WAITING_MARKS,
-    });
-    this.#apartClaims = new GroupCommit({
-      write: (items) => {
-        for (const { begins } of items) begins();
-        const requests = items.map(({ request }) => request);
-        return claim(options.sql, requests);
-      },
-      weigh: ({ request }) => request.slices,
-      maxRound: MAX_ROUND_SLICES,
-      maxWaiting: Infinity,
-    });
+    this.#apart = new Apart(options.sql);
   }
 
   /** Stores messages. Whoever calls it bounds how much waits. */
   store<Result>(item: Store<Result>): Promise<Stored<Result>> {
     if (this.#isSlow || this.#goApart || item.length > MAX_SHARED_LENGTH) {
-      return this.#storeApart(item) as Promise<Stored<Result>>;
+      return this.#apart.store(item);
     }
     return new Promise<Stored<unknown>>((resolve, reject) => {
       this.#stores.push({ item, resolve, reject });
@@ -153,7 +113,7 @@ export class Rounds {
   /** Claims for one queue. */
   claim(request: ClaimRequest, begins: () => void): Promise<Claim> {
     const item = { request, begins };
-    if (this.#isSlow) return this.#apartClaims.add(item);
+    if (this.#isSlow) return this.#apart.claim(item);
     return new Promise((resolve, reject) => {
       this.#claims.push({ item, resolve, reject });
       this.#came();
@@ -167,7 +127,7 @@ export class Rounds {
   acknowledge(item: Marks): Promise<bigint[]> {
     if (this.#waitingMarks > 0 && this.#waitingMarks + item.length > MAX_WAITING_MARKS)
       return Promise.reject(tooMuchWaiting());
-    if (this.#isSlow) return this.#apartCalls.add(item);
+    if (this.#isSlow) return this.#apart.acknowledge(item);
     return new Promise((resolve, reject) => {
       this.#calls.push({ item, resolve, reject });
       this.#waitingMarks += item.length;
@@ -178,12 +138,7 @@ export class Rounds {
   /** Resolves when nothing is waiting or being written. */
   async idle(): Promise<void> {
     while (this.#running) await this.#running;
-    await this.#apartClaims.idle();
-    await this.#apartCalls.idle();
-  }
-
-  get #isSlow(): boolean {
-    return this.#slow > 0;
+    await this.#apart.idle();
   }
 
   get #goApart(): boolean {
@@ -205,6 +160,7 @@ export class Rounds {
     while (this.#parts > 0) {
       await this.#gathering.enough(this.#parts);
       let last = this.#send(await this.#gather());
+      this.#beginPatience();
       while (await this.#gathering.isEnoughDuring(last, this.#parts)) {
         await setImmediate();
         // Claims alone are sent over another connection: there they would not see what the last one stores.
@@ -212,10 +168,12 @@ export class Rounds {
           await last;
           break;
         }
-        const next = this.#send(await this.#gather(), last);
+        const next = this.#send(await this.#gather());
         await last;
+        this.#beginPatience();
         last = next;
       }
+      this.#endPatience();
     }
     this.#running = undefined;
   }
@@ -240,39 +198,33 @@ export class Rounds {
     return { parts, stores, claims: this.#takeClaims(), calls: this.#takeCalls() };
   }
 
-  /** @param last - The round that it is sent behind: until that is answered it has not begun. */
-  async #send(round: Round, last: Promise<void> = Promise.resolve()): Promise<void> {
+  /** A round has its turn: how long those before it took does not count. */
+  #beginPatience(): void {
+    this.#endPatience();
+    this.#patience = setTimeout(() => {
+      this.#isSlow = true;
+      this.#storesApart(this.#stores.splice(0));
+      this.#acknowledgeApart(this.#takeCalls());
+      for (const { item, resolve } of this.#claims.splice(0)) resolve(this.#apart.claim(item));
+    }, PATIENCE);
+  }
+
+  #endPatience(): void {
+    clearTimeout(this.#patience);
+    this.#isSlow = false;
+  }
+
+  async #send(round: Round): Promise<void> {
     const length = round.stores.reduce((sum, { item }) => sum + item.length, 0);
-    let [isOver, isSlow] = [false, false];
-    let patience: NodeJS.Timeout | undefined;
-    void last.then(() => {
-      if (isOver) return;
-      patience = setTimeout(() => {
-        isSlow = true;
-        this.#slow += 1;
-        this.#allApart();
-      }, PATIENCE);
-    });
     this.#gathering.began(round.parts);
     try {
       for (const { item } of round.claims) item.begins();
       const isTogether = await this.#together(round);
-      if (!isTogether) await this.#apart(round);
+      if (!isTogether) await this.#sendApart(round);
       this.#gathering.ended(isTogether && length <= MAX_GATHERED_LENGTH ? round.parts : 0);
     } catch (error) {
       for (const { reject } of [...round.stores, ...round.claims, ...round.calls]) reject(error);
-    } finally {
-      isOver = true;
-      clearTimeout(patience);
-      if (isSlow) this.#slow -= 1;
     }
-  }
-
-  /** What waits for a round. */
-  #allApart(): void {
-    this.#storesApart(this.#stores.splice(0));
-    this.#acknowledgeApart(this.#takeCalls());
-    for (const { item, resolve } of this.#claims.splice(0)) resolve(this.#apartClaims.add(item));
   }
 
   #takeClaims(): WaitingClaim[] {
@@ -360,13 +312,13 @@ export class Rounds {
       return mask === 0n ? [] : [{ index, mark: { ...mark, mask } }];
     });
     if (left.length === 0) return done;
-    const found = await this.#apartCalls.add(left.map(({ mark }) => mark));
+    const found = await this.#apart.acknowledge(left.map(({ mark }) => mark));
     left.forEach(({ index }, place) => (done[index]! |= found[place]!));
     return done;
   }
 
   /** Claims now; the others beside them, by statements of their own that no claim waits for. */
-  async #apart({ stores, claims, calls }: Round): Promise<void> {
+  async #sendApart({ stores, claims, calls }: Round): Promise<void> {
     this.#storesApart(stores);
     this.#acknowledgeApart(calls);
     if (claims.length === 0) return;
@@ -378,15 +330,11 @@ export class Rounds {
   }
 
   #storesApart(stores: readonly WaitingStore[]): void {
-    for (const { item, resolve } of stores) resolve(this.#storeApart(item));
-  }
-
-  async #storeApart({ statement }: Store<unknown>): Promise<Stored<unknown>> {
-    return { result: await statement(this.#options.sql).send(), emptied: NONE };
+    for (const { item, resolve } of stores) resolve(this.#apart.store(item));
   }
 
   #acknowledgeApart(calls: readonly WaitingCall[]): void {
-    for (const { item, resolve } of calls) resolve(this.#apartCalls.add(item));
+    for (const { item, resolve } of calls) resolve(this.#apart.acknowledge(item));
   }
 }
 

@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { createTestDatabase } from "@sluice/stack/testing";
 import postgres from "postgres";
-import { afterAll, beforeEach, expect, inject, test } from "vitest";
+import { afterAll, beforeEach, describe, expect, inject, test } from "vitest";
 
 import { connectDatabase, type Sql } from "./connect.ts";
 import { classifyFailure } from "./failure.ts";
@@ -127,27 +127,42 @@ test("statements that the connection does not know any more do nothing, however 
   expect(await shared.inOneCommit((on) => [insert(on, 6)])).toHaveProperty("results");
 });
 
-test("those that it does know have their own answers", async () => {
-  const other = (on: Sql, number: number) =>
-    statement(on<{ number: number }[]>`SELECT ${number}::int AS number`, (rows) => rows[0]!.number);
-  const count = (on: Sql) =>
+describe("of those that it does not know any more", () => {
+  const one = (on: Sql, number: number) =>
+    statement(on<Row[]>`SELECT ${number}::int AS number`, (rows) => rows[0]!.number);
+  const seven = (on: Sql) =>
     statement(on<Row[]>`SELECT 7 + ${0}::int AS number`, (rows) => rows[0]!.number);
-  await shared.inOneCommit((on) => [other(on, 1), count(on)]);
-  await shared.inOneCommit((on) => [
-    statement(
-      on.unsafe(
-        `DO $$ DECLARE known text; BEGIN SELECT name INTO known FROM pg_prepared_statements WHERE statement LIKE 'SELECT 7%';
-         EXECUTE format('DEALLOCATE %I', known); END $$`,
+
+  beforeEach(async () => {
+    await shared.inOneCommit((on) => [one(on, 1), seven(on)]);
+    await shared.inOneCommit((on) => [
+      statement(
+        on.unsafe(
+          `DO $$ DECLARE known text; BEGIN SELECT name INTO known FROM pg_prepared_statements WHERE statement LIKE 'SELECT 7%';
+           EXECUTE format('DEALLOCATE %I', known); END $$`,
+        ),
+        () => 0,
       ),
-      () => 0,
-    ),
-  ]);
-  const [outdated, known] = await Promise.all([
-    shared.inOneCommit((on) => [count(on)]),
-    shared.inOneCommit((on) => [other(on, 44)]),
-  ]);
-  expect(outdated).toMatchObject({ isUndone: true });
-  expect(known).toEqual({ results: [44] });
+    ]);
+  });
+
+  test("the others have their own answers", async () => {
+    const [outdated, known] = await Promise.all([
+      shared.inOneCommit((on) => [seven(on)]),
+      shared.inOneCommit((on) => [one(on, 44)]),
+    ]);
+    expect(outdated).toMatchObject({ isUndone: true });
+    expect(known).toEqual({ results: [44] });
+  });
+
+  test("one that is sent after a new one is sent once as well", async () => {
+    const [outdated, known] = await Promise.all([
+      shared.inOneCommit((on) => [newStatement(on, 8), seven(on), one(on, 43)]),
+      shared.inOneCommit((on) => [one(on, 44)]),
+    ]);
+    expect(outdated).toMatchObject({ failed: 1, isUndone: true });
+    expect(known).toEqual({ results: [44] });
+  });
 });
 
 test("any number of statements share a commit", async () => {

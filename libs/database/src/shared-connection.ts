@@ -69,7 +69,6 @@ export class SharedConnection {
       return { failed: 0, error, isUndone: true };
     }
     const statements = make(connection);
-    for (const { query } of statements) sendOnce(query);
     const [only] = statements;
     return only && statements.length === 1
       ? await this.#alone(only)
@@ -134,7 +133,9 @@ export class SharedConnection {
       this.#giveUp();
     }, this.#lastResort);
     try {
-      return await send();
+      const sent = send();
+      sendOnce(queries);
+      return await sent;
     } finally {
       clearTimeout(lastResort);
       this.#underWay.delete(queries);

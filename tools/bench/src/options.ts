@@ -40,7 +40,7 @@ export interface CommandLine {
 }
 
 export const optionsHelp = `  --systems a,b         compare these (sluice, jetstream, jetstream-sync, rabbitmq, rabbitmq-quorum, pgmq,
-                        pg-boss, bullmq); "all" for every one
+                        pgmq-layout, pg-boss, bullmq); "all" for every one
   --rounds N            counted rounds (3)         --no-warm-up      no round before them
   --messages N          messages every queue gets  --queues N,M      subscribed queues
   --body-bytes N,M      bytes of each body         --groups N,M      message groups of a FIFO queue

@@ -13,6 +13,14 @@ const rabbitmq: Open = async (address, load) =>
 const sluice: Open = async (address, load) =>
   new (await import("./sluice/client.ts")).SluiceClient(address, load);
 
+const pgmqClient = async (address: Address, by: "functions" | "layout") => {
+  const [{ PgmqClient }, statements] = await Promise.all([
+    import("./pgmq/client.ts"),
+    import("./pgmq/statements.ts"),
+  ]);
+  return new PgmqClient(address, statements[by]);
+};
+
 const clients: Record<string, Open> = {
   sluice,
   "sluice-unbatched": sluice,
@@ -20,7 +28,8 @@ const clients: Record<string, Open> = {
   "jetstream-sync": jetstream,
   rabbitmq,
   "rabbitmq-quorum": rabbitmq,
-  pgmq: async (address) => new (await import("./pgmq/client.ts")).PgmqClient(address),
+  pgmq: async (address) => pgmqClient(address, "functions"),
+  "pgmq-layout": async (address) => pgmqClient(address, "layout"),
   "pg-boss": async (address) => (await import("./pg-boss/client.ts")).PgBossClient.open(address),
   bullmq: async (address) => (await import("./bullmq/client.ts")).BullMqClient.open(address),
 };

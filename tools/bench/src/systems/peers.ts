@@ -40,7 +40,9 @@ export function peerFile(name: string, file: string): string {
 
 /** Installs what tools/bench/peers/package.json names, next to it. */
 export async function installPeers(): Promise<void> {
-  const args = ["install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"];
+  const quiet = ["--no-package-lock", "--no-audit", "--no-fund"];
+  // Of pgmq's package only the SQL is used, without the Postgres that it is made for.
+  const args = ["install", ...quiet, "--ignore-scripts", "--omit=peer"];
   const npm = spawn("npm", args, { cwd: folder, stdio: ["ignore", "inherit", "inherit"] });
   const [code] = (await once(npm, "exit")) as [number | null];
   if (code !== 0) throw new Error(`npm install in ${folder} ended with code ${code}`);

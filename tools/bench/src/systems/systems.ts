@@ -2,7 +2,7 @@ import { bullmq } from "./bullmq/system.ts";
 import { fauxqs } from "./fauxqs/system.ts";
 import { jetstream, jetstreamSynced } from "./jetstream/system.ts";
 import { pgBoss } from "./pg-boss/system.ts";
-import { pgmq } from "./pgmq/system.ts";
+import { pgmq, pgmqLayout } from "./pgmq/system.ts";
 import { rabbitmqClassic, rabbitmqQuorum } from "./rabbitmq/system.ts";
 import { sluice, sluiceUnbatched } from "./sluice/system.ts";
 import type { System } from "./system.ts";
@@ -16,6 +16,7 @@ export const systems: readonly System[] = [
   rabbitmqClassic,
   rabbitmqQuorum,
   pgmq,
+  pgmqLayout,
   pgBoss,
   bullmq,
   fauxqs,

@@ -24,6 +24,7 @@ const everySystem = [
   "rabbitmq",
   "rabbitmq-quorum",
   "pgmq",
+  "pgmq-layout",
   "pg-boss",
   "bullmq",
 ];

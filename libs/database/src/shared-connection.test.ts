@@ -129,9 +129,9 @@ test("statements that the connection does not know any more do nothing, however 
 
 describe("of those that it does not know any more", () => {
   const one = (on: Sql, number: number) =>
-    statement(on<Row[]>`SELECT ${number}::int AS number`, (rows) => rows[0]!.number);
+    statement(on<Row[]>`SELECT ${number}::int AS number`, (rows) => [...rows]);
   const seven = (on: Sql) =>
-    statement(on<Row[]>`SELECT 7 + ${0}::int AS number`, (rows) => rows[0]!.number);
+    statement(on<Row[]>`SELECT 7 + ${0}::int AS number`, (rows) => [...rows]);
 
   beforeEach(async () => {
     await shared.inOneCommit((on) => [one(on, 1), seven(on)]);
@@ -141,7 +141,7 @@ describe("of those that it does not know any more", () => {
           `DO $$ DECLARE known text; BEGIN SELECT name INTO known FROM pg_prepared_statements WHERE statement LIKE 'SELECT 7%';
            EXECUTE format('DEALLOCATE %I', known); END $$`,
         ),
-        () => 0,
+        () => [],
       ),
     ]);
   });
@@ -152,7 +152,7 @@ describe("of those that it does not know any more", () => {
       shared.inOneCommit((on) => [one(on, 44)]),
     ]);
     expect(outdated).toMatchObject({ isUndone: true });
-    expect(known).toEqual({ results: [44] });
+    expect(known).toEqual({ results: [[{ number: 44 }]] });
   });
 
   test("one that is sent after a new one is sent once as well", async () => {
@@ -161,7 +161,7 @@ describe("of those that it does not know any more", () => {
       shared.inOneCommit((on) => [one(on, 44)]),
     ]);
     expect(outdated).toMatchObject({ failed: 1, isUndone: true });
-    expect(known).toEqual({ results: [44] });
+    expect(known).toEqual({ results: [[{ number: 44 }]] });
   });
 });
 

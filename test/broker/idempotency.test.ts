@@ -133,6 +133,26 @@ describe("a key that was used", () => {
     expect(bodiesOf(await client.drain(queue))).toEqual(["a", "b"]);
   });
 
+  test("is refused where more of the messages are accepted than were then, and nothing is told as stored", async () => {
+    const small = await broker.newQueue({ maxMessageSize: 1_024 });
+    const call = async (bodies: string[], { engine }: Pick<Broker, "engine"> = broker) =>
+      await engine.sender.send(
+        ACCOUNT,
+        small,
+        bodies.map((body) => ({ body })),
+        { idempotencyKey: "accepted" },
+      );
+    const large = "x".repeat(2_000);
+    expect(await call([large, "b"])).toMatchObject([
+      { error: { code: "message_too_large" } },
+      { messageId: expect.any(String) },
+    ]);
+    await expect(call(["a", "b"])).rejects.toMatchObject(reused);
+    await broker.engine.queues.update(ACCOUNT, small, { maxMessageSize: 4_096 });
+    await expect(call([large, "b"], otherProcess)).rejects.toMatchObject(reused);
+    expect(bodiesOf(await client.drain(small))).toEqual(["b"]);
+  });
+
   test("in another account is another key", async () => {
     const account = "000000000007";
     await broker.engine.queues.create(account, queue, {});

@@ -49,7 +49,7 @@ export function acceptMessages(
   return { messages, refusals };
 }
 
-/** One result a message of the call: what was stored goes to the accepted ones in order. */
+/** One result a message of the call: what was stored, as many as were accepted, goes to these in order. */
 export function resultsOf(
   refusals: readonly (EntryError | undefined)[],
   stored: readonly StoredMessage[],
@@ -57,7 +57,8 @@ export function resultsOf(
   let next = 0;
   return refusals.map((refusal) => {
     if (refusal) return { error: refusal };
-    const message = stored[next] ?? { messageId: "" };
+    const message = stored[next];
+    if (!message) throw new Error("a message was stored that has no id");
     next += 1;
     return message;
   });

@@ -231,12 +231,13 @@ export class BatchWriter {
       const row =
         request.idempotency && byKey.get(identity(request.account, request.idempotency.key));
       if (!row) return true;
-      outcomes.set(
-        request,
-        row.target_kind === kind && isSameCall(row, request)
-          ? { messages: answerOf(row.stored_call), repeated: true }
-          : keyReused(),
-      );
+      const messages = answerOf(row.stored_call);
+      // Where another part of the call was refused than now, nobody can tell which message is which.
+      const isSame =
+        row.target_kind === kind &&
+        isSameCall(row, request) &&
+        messages.length === request.messages.length;
+      outcomes.set(request, isSame ? { messages, repeated: true } : keyReused());
       return false;
     });
   }
@@ -315,6 +316,6 @@ function identity(account: string, key: string): string {
 function keyReused(): SluiceError {
   return new SluiceError(
     "idempotency_key_reused",
-    "this Idempotency-Key was used for another topic or queue, or with another number of messages; use a new key for a new call",
+    "this Idempotency-Key was used for another topic or queue, or with another number of messages, or of messages that were accepted; use a new key for a new call",
   );
 }

@@ -1,6 +1,13 @@
 import { numbers, type Sql } from "@sluice/database";
 import { LRUCache } from "lru-cache";
 
+/** Lines by batch; those that are gone are in neither. */
+export interface FoundPayloads {
+  lines: Map<string, readonly string[]>;
+  /** Those that would have been too much. */
+  left: Set<string>;
+}
+
 /**
  * The lines of recently written or read batches.
  *
@@ -39,21 +46,36 @@ export class Payloads {
 
   /** The lines of each of these batches; one query for all that are not at hand. A batch that is gone is left out. */
   async get(batchIds: readonly string[]): Promise<Map<string, readonly string[]>> {
-    const found = new Map<string, readonly string[]>();
+    const { lines } = await this.getSome(batchIds, Number.MAX_SAFE_INTEGER);
+    return lines;
+  }
+
+  /**
+   * The same, but no more than `most` bytes, and a batch, of what is not at hand: the first batch, and then in order of their ids, which is nearly that in
+   * which they are received.
+   */
+  async getSome(batchIds: readonly string[], most: number): Promise<FoundPayloads> {
+    const found: FoundPayloads = { lines: new Map(), left: new Set() };
     const missing: string[] = [];
     for (const id of new Set(batchIds)) {
       const lines = this.#lines.get(id);
-      if (lines) found.set(id, lines);
+      if (lines) found.lines.set(id, lines);
       else missing.push(id);
     }
     if (missing.length > 0) {
       const sql = this.#sql;
-      const rows = await sql<{ id: string; payload: string }[]>`
-        SELECT id, payload FROM batches WHERE id = ANY(${numbers(missing)}::bigint[])`;
+      // Of what is stored beside its row, only that is read which is returned.
+      const rows = await sql<{ id: string; payload: string | null }[]>`
+        SELECT id, CASE WHEN id = ${missing[0]!}::bigint OR sum(octet_length(payload)) OVER (ORDER BY id) - octet_length(payload) < ${most}::bigint
+                        THEN payload END AS payload
+        FROM batches WHERE id = ANY(${numbers(missing)}::bigint[])`;
       for (const { id, payload } of rows) {
-        const lines = payload.split("\n");
-        this.put(id, lines);
-        found.set(id, lines);
+        if (payload === null) found.left.add(id);
+        else {
+          const lines = payload.split("\n");
+          this.put(id, lines);
+          found.lines.set(id, lines);
+        }
       }
     }
     return found;

@@ -10,6 +10,8 @@ import type { Queue } from "../queues/queues.ts";
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
 import { changeFifo } from "../visibility/change-fifo.ts";
 import { moveDeadlines } from "../visibility/change-visibility.ts";
+import type { ReleaseOptions } from "../visibility/move-deadline.ts";
+import { AnswerSizes, MAX_ANSWER } from "./answer-sizes.ts";
 import type { ClaimedSlice } from "./claim.ts";
 import type { GoneSignal } from "./gone-signal.ts";
 import type { Payloads } from "./payloads.ts";
@@ -20,6 +22,8 @@ import { WaitingRoom } from "./waiting-room.ts";
 export interface ReceiveOptions {
   /** 1-1,000; default 1. */
   maxMessages?: number | undefined;
+  /** Most characters to hand out, and a batch more at most: what is claimed beyond that is given back. Default 16 Mi. */
+  length?: number | undefined;
   /** Seconds to wait for a first message, 0-20; default the queue's. */
   wait?: number | undefined;
   /** Seconds, 0-43,200; default the queue's. */
@@ -78,6 +82,7 @@ export class Receiver {
   readonly #handles: ReceiptHandles;
   readonly #observer: Observer;
   readonly #room: WaitingRoom;
+  readonly #sizes = new AnswerSizes();
   /** What is under way to make messages visible again for which nobody is there any more. */
   readonly #releases = new Set<Promise<void>>();
 
@@ -102,10 +107,7 @@ export class Receiver {
       sql: options.sql,
       rounds: options.rounds,
       release: (queueId, slices) => {
-        this.#release(queueId, slices).catch((error: unknown) => {
-          // Nothing is lost: the messages are visible again when their timeout ends.
-          this.#observer.failed("release", error);
-        });
+        this.#giveBack(queueId, slices);
       },
       deadLettered: ({ queueId, messages }) => {
         this.#observer.deadLettered(messages);
@@ -119,6 +121,7 @@ export class Receiver {
 
   /** @throws {SluiceError} `queue_not_found`, `over_limit`, `unavailable` */
   async receive(account: string, queueName: string, options: ReceiveOptions): Promise<Received> {
+    const { length = MAX_ANSWER } = options;
     const queue = await this.#queues.get(account, queueName);
     if (queue.fifo && options.after) await Promise.allSettled([options.after]);
     const claimed = await this.#room.receive({
@@ -127,14 +130,14 @@ export class Receiver {
       queueName,
       fifo: queue.fifo,
       attemptId: queue.fifo ? options.attemptId : undefined,
-      maxMessages: options.maxMessages ?? 1,
+      maxMessages: this.#sizes.mostOf(queue.id, options.maxMessages ?? 1, length),
       wait: options.wait ?? queue.receiveWait,
       visibilityTimeout: options.visibilityTimeout,
       signal: options.signal,
       enough: options.enough,
     });
     if (claimed.length > 0) failpoint("claim.committed");
-    const slices = await this.#withLines(queue, claimed);
+    const slices = await this.#handOut(queue, claimed, length);
     const messages = slices.reduce((sum, slice) => sum + slice.lines.length, 0);
     this.#observer.received(messages);
     return { slices, messages, release: () => this.#release(queue.id, claimed) };
@@ -184,12 +187,28 @@ export class Receiver {
     while (this.#releases.size > 0) await Promise.allSettled(this.#releases);
   }
 
+  /** What cannot be handed out, or is too much for one answer, is given back; `claimed` then has the rest. */
+  async #handOut(queue: Queue, claimed: ClaimedSlice[], length: number): Promise<ReceivedSlice[]> {
+    if (claimed.length === 0) return [];
+    try {
+      const payloads = await this.#payloads.getSome(
+        claimed.map((slice) => slice.batchId),
+        length,
+      );
+      const end = this.#sizes.fitting(queue.id, claimed, payloads, length);
+      if (end < claimed.length) this.#giveBack(queue.id, claimed.splice(end));
+      return await this.#withLines(queue, claimed, payloads.lines);
+    } catch (error) {
+      this.#giveBack(queue.id, claimed);
+      throw error;
+    }
+  }
+
   async #withLines(
     { id: queueId, account }: Queue,
     claimed: readonly ClaimedSlice[],
+    payloads: ReadonlyMap<string, readonly string[]>,
   ): Promise<ReceivedSlice[]> {
-    if (claimed.length === 0) return [];
-    const payloads = await this.#payloads.get(claimed.map((slice) => slice.batchId));
     const received = claimed.flatMap((slice) => {
       const stored = payloads.get(slice.batchId);
       // Expired, or acknowledged by another holder, and cleaned up between the claim and this moment.
@@ -235,19 +254,35 @@ export class Receiver {
     return received;
   }
 
-  #release(queueId: string, slices: readonly ClaimedSlice[]): Promise<void> {
-    const release = this.#makeVisible(queueId, slices);
+  /** What was claimed and nobody has seen: as if it had not been received. */
+  #giveBack(queueId: string, slices: readonly ClaimedSlice[]): void {
+    this.#release(queueId, slices, { unseen: true }).catch((error: unknown) => {
+      // Nothing is lost: the messages are visible again when their timeout ends.
+      this.#observer.failed("release", error);
+    });
+  }
+
+  #release(
+    queueId: string,
+    slices: readonly ClaimedSlice[],
+    options: ReleaseOptions = {},
+  ): Promise<void> {
+    const release = this.#makeVisible(queueId, slices, options);
     this.#releases.add(release);
     const ended = () => this.#releases.delete(release);
     release.then(ended, ended);
     return release;
   }
 
-  async #makeVisible(queueId: string, slices: readonly ClaimedSlice[]): Promise<void> {
+  async #makeVisible(
+    queueId: string,
+    slices: readonly ClaimedSlice[],
+    options: ReleaseOptions,
+  ): Promise<void> {
     if (slices.length === 0) return;
     const marks = slices.map((slice) => ({ queueId, ...slice, timeout: 0, reason: "" }));
-    if (slices[0]?.group) await changeFifo(this.#sql, marks);
-    else await moveDeadlines(this.#sql, marks);
+    if (slices[0]?.group) await changeFifo(this.#sql, marks, options);
+    else await moveDeadlines(this.#sql, marks, options);
     this.#observer.released(slices.reduce((sum, slice) => sum + bitCount(slice.mask), 0));
     this.#room.signal([queueId]);
     this.#bus.signalQueues([queueId]);

@@ -4,7 +4,7 @@ import { placeOfMark } from "../acknowledge/acknowledge-fifo.ts";
 import { lockGroupsAt } from "../message-group/locks.ts";
 import { slicesAt } from "../message-group/slices-at.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
-import { MAX_HELD, type DeadlineMark } from "./move-deadline.ts";
+import { MAX_HELD, type DeadlineMark, type ReleaseOptions } from "./move-deadline.ts";
 
 /** What became of a mark: the bits whose deadline was moved, and those whose deadline would be too late. */
 export interface MovedFifo {
@@ -24,12 +24,16 @@ export interface MovedFifo {
 export async function changeFifo(
   sql: Sql,
   marks: readonly DeadlineMark[],
+  { unseen = false }: ReleaseOptions = {},
 ): Promise<{ moved: MovedFifo[]; available: string[] }> {
   const { rows, available } = await sql.begin(async (tx) => {
     const groups = await lockGroupsAt(tx, marks.map(placeOfMark));
     if (groups.length === 0) return { rows: [], available: [] };
     // Sent together, run one after the other.
-    const [changed, settled] = await Promise.all([moveHeld(tx, marks), settleGroups(tx, groups)]);
+    const [changed, settled] = await Promise.all([
+      moveHeld(tx, marks, unseen ? 1 : 0),
+      settleGroups(tx, groups),
+    ]);
     return { rows: changed, available: settled };
   });
   const moved = marks.map((): MovedFifo => ({ done: 0n, beyond: 0n }));
@@ -43,6 +47,7 @@ export async function changeFifo(
 async function moveHeld(
   tx: Transaction,
   marks: readonly DeadlineMark[],
+  uncounted: number,
 ): Promise<{ position: number; done: string; beyond: boolean }[]> {
   return await tx`
     WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
@@ -77,7 +82,10 @@ async function moveHeld(
       SELECT row, deadline, reason, bit_or(1::bigint << bit) AS pending, count(*) OVER (PARTITION BY row) AS runs
       FROM in_runs GROUP BY row, run, deadline, reason
     ), whole AS (
-      UPDATE fifo_slices s SET visible_at = r.deadline, failure_reason = coalesce(r.reason, s.failure_reason) FROM runs r WHERE r.runs = 1 AND s.ctid = r.row
+      UPDATE fifo_slices s SET visible_at = r.deadline, failure_reason = coalesce(r.reason, s.failure_reason),
+          receive_count = s.receive_count - ${uncounted}::int,
+          first_received_at = CASE WHEN s.receive_count > ${uncounted}::int THEN s.first_received_at END
+      FROM runs r WHERE r.runs = 1 AND s.ctid = r.row
     ), parted AS (
       DELETE FROM fifo_slices s USING (SELECT DISTINCT row FROM runs WHERE runs > 1) r WHERE s.ctid = r.row
       RETURNING r.row, s.*
@@ -85,9 +93,12 @@ async function moveHeld(
       INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, lease, sent_at, received_at,
                                first_received_at, receive_count, source_queue_id, failure_reason, envelope, published_at)
       SELECT p.queue_id, p.group_id, p.sequence, p.batch_id, r.pending, p.account, coalesce(r.deadline, p.visible_at), p.lease,
-             p.sent_at, p.received_at, p.first_received_at, p.receive_count, p.source_queue_id,
+             p.sent_at, p.received_at, CASE WHEN p.receive_count > u.counted THEN p.first_received_at END, p.receive_count - u.counted,
+             p.source_queue_id,
              coalesce(r.reason, p.failure_reason), p.envelope, p.published_at
       FROM parted p JOIN runs r ON r.row = p.row
+      -- Not those that stay as they are.
+      CROSS JOIN LATERAL (SELECT CASE WHEN r.deadline IS NULL THEN 0 ELSE ${uncounted}::int END AS counted) u
     )
     SELECT position::int, beyond, bit_or(done) AS done FROM found GROUP BY position, beyond`;
 }

@@ -10,7 +10,7 @@ import { readHandles } from "../receipt-handle/read-handles.ts";
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
 import { sliceKey } from "../receipt-handle/slice-marks.ts";
 import { changeFifo } from "./change-fifo.ts";
-import { MAX_HELD, moveDeadline, type DeadlineMark } from "./move-deadline.ts";
+import { MAX_HELD, moveDeadline, type DeadlineMark, type ReleaseOptions } from "./move-deadline.ts";
 
 /** A new visibility timeout for one received message, in seconds from now, 0-43,200; 0 makes it visible at once. */
 export interface VisibilityEntry {
@@ -115,6 +115,7 @@ function outcomeOf(bit: bigint, moved: MovedDeadline | undefined): EntryError | 
 export async function moveDeadlines(
   sql: Sql,
   marks: readonly DeadlineMark[],
+  options: ReleaseOptions = {},
 ): Promise<MovedDeadline[]> {
   const moved = marks.map((): MovedDeadline => ({ done: 0n, beyond: 0n }));
   let left = marks.map((mark, index) => ({ mark, index }));
@@ -132,7 +133,7 @@ export async function moveDeadlines(
     const results = await applyMarks(
       round.map((entry) => entry.mark),
       async (some, lookup) => {
-        const rows = await moveDeadline(sql, some as DeadlineMark[], lookup);
+        const rows = await moveDeadline(sql, some as DeadlineMark[], { ...options, lookup });
         for (const row of rows.filter((one) => one.beyond)) {
           const slice = sliceKey(some[row.position - 1] as DeadlineMark);
           beyond.set(slice, (beyond.get(slice) ?? 0n) | BigInt(row.done));

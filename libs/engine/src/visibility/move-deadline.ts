@@ -10,6 +10,11 @@ export interface DeadlineMark extends SliceMark {
   reason: string;
 }
 
+export interface ReleaseOptions {
+  /** Nobody has seen what is given back: its receive does not count. Default false. */
+  unseen?: boolean;
+}
+
 export interface MovedMark extends AppliedMark {
   /** Nothing was changed: it would be hidden for longer than a receive may hold something. */
   beyond: boolean;
@@ -27,8 +32,9 @@ export const MAX_HELD = 43_200;
 export async function moveDeadline(
   sql: Sql,
   marks: readonly DeadlineMark[],
-  lookup: Lookup,
+  { lookup, unseen = false }: ReleaseOptions & { lookup: Lookup },
 ): Promise<MovedMark[]> {
+  const uncounted = unseen ? 1 : 0;
   return await sql<MovedMark[]>`
     WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
     found AS MATERIALIZED (
@@ -44,7 +50,9 @@ export async function moveDeadline(
       CROSS JOIN clock
       WHERE s.visible_at > clock.now
     ), whole AS (
-      UPDATE slices s SET visible_at = f.deadline, moved = true, failure_reason = coalesce(f.reason, s.failure_reason)
+      UPDATE slices s SET visible_at = f.deadline, moved = true, failure_reason = coalesce(f.reason, s.failure_reason),
+          receive_count = s.receive_count - ${uncounted}::int,
+          first_received_at = CASE WHEN s.receive_count > ${uncounted}::int THEN s.first_received_at END
       FROM found f
       WHERE NOT f.beyond AND f.rest = 0 AND s.ctid = f.row AND s.lease = f.lease AND s.pending = f.done
       RETURNING f.row
@@ -56,7 +64,8 @@ export async function moveDeadline(
     ), part AS (
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, lease, sent_at, received_at, first_received_at,
                           receive_count, moved, source_queue_id, failure_reason, group_id, envelope, published_at)
-      SELECT queue_id, deadline, batch_id, done, account, lease, sent_at, received_at, first_received_at, receive_count, true,
+      SELECT queue_id, deadline, batch_id, done, account, lease, sent_at, received_at, CASE WHEN receive_count > ${uncounted}::int THEN first_received_at END,
+             receive_count - ${uncounted}::int, true,
              source_queue_id, coalesce(reason, failure_reason), group_id, envelope, published_at
       FROM rest
     )

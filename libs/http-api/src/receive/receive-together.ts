@@ -17,6 +17,8 @@ import {
 
 /** Most receives of a call. */
 const MAX_RECEIVES = 100;
+/** What all of them hand out, in characters; each has its share, and a batch more at most. */
+const MAX_LENGTH = 16 * 1024 * 1024;
 /**
  * How long an answer waits for acknowledgements that are held up by a lock, in ms, and for claims, which skip what is locked, but may have to wait
  * for a connection. What a claim that was given up gets after all has been received once more, and nobody has seen it: so not soon.
@@ -38,7 +40,7 @@ export function addReceiveTogetherEndpoint(api: Api): void {
         "it answers as soon as one of them has a message or an error, or has waited for as long as it may, with what there is for the others by then. " +
         "Each has a result of its own, in the same order. Where `acknowledged` is missing from one although it named messages, a lock holds that up, " +
         "and whether it was done is not known yet: acknowledge them again. " +
-        `Up to ${MAX_RECEIVES} receives, of up to 1,000 messages together.`,
+        `Up to ${MAX_RECEIVES} receives, of up to 1,000 messages together; each hands out about its share of 16 MiB at most.`,
       tag: "Messages",
       body: z.strictObject({
         receives: z
@@ -90,6 +92,7 @@ class Together {
   /** Of those that are not done, what gives them up. */
   readonly #pending = new Map<Gone, () => void>();
   #timers: NodeJS.Timeout[] | undefined;
+  #length = MAX_LENGTH;
 
   constructor(c: Call, call: Pick<ReceiveCall, "wait" | "receipts">) {
     this.#c = c;
@@ -104,6 +107,7 @@ class Together {
     };
     if (client.aborted) giveUp();
     else client.addEventListener("abort", giveUp, { once: true });
+    this.#length = MAX_LENGTH / entries.length;
     const results = await Promise.all(entries.map(({ one, gone }) => this.#resultOf(one, gone)));
     for (const timer of this.#timers ?? []) clearTimeout(timer);
     return results;
@@ -127,6 +131,7 @@ class Together {
     try {
       return await receive(this.#c, one, {
         ...this.#call,
+        length: this.#length,
         gone,
         enough: this.#enough,
         impatience: this.#impatience,

@@ -128,7 +128,7 @@ export function addReceiveEndpoint(api: Api): void {
       description:
         "Hides what it hands out for the visibility timeout; acknowledge within it, or the messages are seen again. " +
         "With `wait` it answers as soon as there is a message, or with none when the wait is over. " +
-        "It may answer fewer than maxMessages although more are visible. A FIFO queue hands out the messages of a group in order, " +
+        "It may answer fewer than maxMessages although more are visible, and hands out about 16 MiB at most. A FIFO queue hands out the messages of a group in order, " +
         "and none while another one of the group is in flight. With `receipts` what messages have in common is " +
         "written once: fewer bytes, for clients that receive many at a time. What the client has received before can be acknowledged with the " +
         "same call, as `ack` does it: it is done at once, and told of with the answer, however long that waits.",
@@ -152,6 +152,8 @@ export function addReceiveEndpoint(api: Api): void {
 export type ReceiveFields = z.output<z.ZodObject<typeof receiveFields>>;
 
 export interface ReceiveCall {
+  /** Most characters to hand out, see ReceiveOptions. */
+  length?: number | undefined;
   wait?: number | undefined;
   receipts?: boolean | undefined;
   /** Aborted when the client goes away. */
@@ -166,11 +168,11 @@ export interface ReceiveCall {
 export async function receive(
   c: Call,
   one: ReceiveFields & { queue: string },
-  { wait, receipts = false, gone, enough, impatience }: ReceiveCall,
+  { length, wait, receipts = false, gone, enough, impatience }: ReceiveCall,
 ): Promise<Buffer | string> {
   const { engine, account } = c.var;
   const { queue, maxMessages, visibilityTimeout, receiveAttemptId: attemptId } = one;
-  const options = { maxMessages, visibilityTimeout, attemptId, wait, enough };
+  const options = { maxMessages, length, visibilityTimeout, attemptId, wait, enough };
   const claim = (more: ReceiveOptions) =>
     engine.receiver.receive(account, queue, { ...options, ...more });
   const { received, acknowledged } =

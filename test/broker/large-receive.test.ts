@@ -1,0 +1,51 @@
+import { afterAll, expect, test } from "vitest";
+
+import { Broker } from "./broker.ts";
+import { bodiesOf, type ReceivedMessage } from "./client.ts";
+import { newPair } from "./dead-letters.ts";
+
+const broker = await Broker.start({ engines: 2 });
+afterAll(() => broker[Symbol.asyncDispose]());
+
+/** The second process has stored nothing, and so reads all that it hands out. */
+const clients = { "that stored them": broker.client(), "that did not": broker.client(1) };
+
+/** Of one group in FIFO queues. */
+const large = Array.from({ length: 48 }, (_, index) => ({
+  body: String(index).padStart(700_000, "x"),
+  groupId: "g",
+}));
+const bodies = large.map(({ body }) => body);
+
+test.for([
+  ["that stored them", false],
+  ["that did not", false],
+  ["that stored them", true],
+  ["that did not", true],
+] as const)(
+  "a receive hands out no more than fits into an answer, and the rest was not received (by the process %s, FIFO: %s)",
+  async ([which, fifo]) => {
+    const client = clients[which];
+    // Whatever counts as received a second time is a dead letter.
+    const { queue, deadLetters } = await newPair(broker, 1, { fifo });
+    for (const message of large) {
+      const input = { ...message, ...(fifo && { deduplicationId: message.body.slice(-3) }) };
+      await broker.client().send(queue, [fifo ? input : { body: message.body }]);
+    }
+    const received: ReceivedMessage[] = [];
+    while (received.length < large.length) {
+      const messages = await client.receive(queue, { maxMessages: 1_000, wait: 5 });
+      const length = messages.reduce((sum, { body }) => sum + body.length, 0);
+      expect(messages.length).toBeGreaterThan(0);
+      expect(length).toBeLessThan(18 * 1024 * 1024);
+      received.push(...messages);
+      if (fifo) await client.acknowledge(queue, messages);
+    }
+    if (fifo) expect(bodiesOf(received)).toEqual(bodies);
+    else expect(new Set(bodiesOf(received))).toEqual(new Set(bodies));
+    expect(new Set(received.map(({ receiveCount }) => receiveCount))).toEqual(new Set([1]));
+    expect(await client.drain(deadLetters)).toEqual([]);
+    if (!fifo) await client.acknowledge(queue, received);
+    expect(await client.drain(queue)).toEqual([]);
+  },
+);

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from "vitest";
 
-import { Broker } from "./broker.ts";
-import { bodiesOf } from "./client.ts";
+import { ACCOUNT, Broker } from "./broker.ts";
+import { bodiesOf, messagesOf } from "./client.ts";
 import { grouped, one } from "./fifo.ts";
 
 const broker = await Broker.start({ engines: 2 });
@@ -67,6 +67,37 @@ describe("a receive that is repeated with its attempt id", () => {
     expect(bodiesOf(second)).toEqual(["b0", "b1"]);
   });
 
+  test("gets them again also where it took two parts of what was stored together", async () => {
+    const queue = await broker.newQueue({ fifo: true, visibilityTimeout: 60 });
+    await client.send(queue, grouped("a", 3));
+    await client.hide(queue, await client.receive(queue), 0);
+    const first = await client.receive(queue, { maxMessages: 3, attemptId: "parts" });
+    expect(bodiesOf(first)).toEqual(["a0", "a1", "a2"]);
+    expect(await client.receive(queue, { maxMessages: 3, attemptId: "parts" })).toEqual(first);
+  });
+
+  test("is a new one where it asks for fewer, and takes nothing from the first", async () => {
+    const queue = await newFifo();
+    const first = await client.receive(queue, { maxMessages: 3, attemptId: "fewer" });
+    expect(bodiesOf(first)).toEqual(["a0", "a1", "a2"]);
+    const second = await client.receive(queue, { maxMessages: 1, attemptId: "fewer" });
+    expect(bodiesOf(second)).toEqual(["b0"]);
+    expect(await otherProcess.receive(queue, { maxMessages: 10 })).toEqual([]);
+    expect(await client.acknowledge(queue, first)).toEqual(["ok", "ok", "ok"]);
+  });
+
+  test("keeps them when the client of the first is found to have gone, and when its own is", async () => {
+    const queue = await newFifo();
+    const receive = (by: typeof client) =>
+      by.engine.receiver.receive(ACCOUNT, queue, { maxMessages: 3, attemptId: "gone" });
+    const first = await receive(client);
+    const second = await receive(otherProcess);
+    await first.release();
+    await second.release();
+    expect(bodiesOf(await client.receive(queue, { maxMessages: 10 }))).toEqual(["b0", "b1", "b2"]);
+    expect(await client.acknowledge(queue, messagesOf(second))).toEqual(["ok", "ok", "ok"]);
+  });
+
   test("is a new one after five minutes", async () => {
     const queue = await newFifo();
     await client.receive(queue, { maxMessages: 2, attemptId: "one", visibilityTimeout: 600 });
@@ -83,6 +114,14 @@ test("a long poll with an attempt id waits, and its repeat gets what it got", as
   const first = await waiting;
   expect(bodiesOf(first)).toEqual(["m"]);
   expect(await otherProcess.receive(queue, { attemptId: "poll" })).toEqual(first);
+});
+
+test("what a receive with an attempt id got is visible again when its client has gone, and nobody has repeated it", async () => {
+  const queue = await newFifo();
+  const options = { maxMessages: 3, attemptId: "gone" };
+  const received = await client.engine.receiver.receive(ACCOUNT, queue, options);
+  await received.release();
+  expect(bodiesOf(await client.receive(queue, { maxMessages: 10 }))).toHaveLength(6);
 });
 
 test("a standard queue takes no notice of an attempt id", async () => {

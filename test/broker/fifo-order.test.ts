@@ -3,7 +3,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, type Client, type ReceivedMessage } from "./client.ts";
 import { byGroup, finishInOrder, grouped, one } from "./fifo.ts";
-import { holdWith, until, untilBlocked } from "./interleaving.ts";
+import { holdTable, holdWith, until, untilBlocked } from "./interleaving.ts";
 
 const broker = await Broker.start({ engines: 2 });
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -303,4 +303,30 @@ test("with two processes that send, receive and acknowledge at once, each group 
     expect(bodies).toEqual(Array.from({ length: each }, (_, index) => `${name}${index}`));
   }
   expect(await broker.counts(queue)).toEqual({ visible: 0, inFlight: 0, delayed: 0 });
+});
+
+test("a claim that waits for a group holds no other one that a send waits for", async () => {
+  const queue = await newFifo();
+  await client.send(queue, [one("a", "a0"), one("b", "b0")]);
+  const [{ id }] = (await broker.sql`
+    SELECT id FROM queues WHERE account = ${ACCOUNT}::bigint AND name = ${queue}`) as [
+    { id: string },
+  ];
+  const ofQueue = `fifo_groups WHERE queue_id = ${BigInt(id)}`;
+  const held = await holdWith(broker.sql, `SELECT FROM ${ofQueue} AND group_id = 'a' FOR UPDATE`);
+  const sent = client.send(queue, [one("a", "a1"), one("b", "b1")]);
+  await untilBlocked(broker.sql, 1);
+  // The claim has its snapshot, and b is handed out before it gets there.
+  const clock = await holdTable(broker.sql, "test_clock");
+  const received = otherProcess.receive(queue, { maxMessages: 10 });
+  await untilBlocked(broker.sql, 2);
+  await broker.sql.unsafe(`
+    UPDATE fifo_groups SET available_at = available_at + interval '60 s'
+    WHERE queue_id = ${BigInt(id)} AND group_id = 'b'`);
+  await clock.letGo();
+  // Now it waits for a.
+  await untilBlocked(broker.sql, 2);
+  await held.letGo();
+  await expect(sent).resolves.toHaveLength(2);
+  expect(bodiesOf(await received)[0]).toBe("a0");
 });

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { ACCOUNT, Broker, loneliness } from "./broker.ts";
 import { bodiesOf } from "./client.ts";
 import { confusion } from "./confused-bus.ts";
+import { holdWith } from "./interleaving.ts";
 import type { Content } from "./content.ts";
 import {
   byGroup,
@@ -48,6 +49,28 @@ describe("a publish to a FIFO topic", () => {
     const spread = await broker.client().drain(standard);
     expect(spread).toHaveLength(110);
     expect(new Set(spread.map(({ groupId }) => groupId))).toEqual(new Set(["a", "b"]));
+  });
+
+  test("that is fanned out late is no duplicate of what was sent ten minutes after it", async () => {
+    await using broker = await Broker.start();
+    const queue = await broker.newQueue({ fifo: true });
+    const topic = await newFifoTopic(broker, [queue]);
+    const [{ id }] = (await broker.sql`
+      SELECT id FROM topics WHERE account = ${ACCOUNT}::bigint AND name = ${topic}`) as [
+      { id: string },
+    ];
+    const held = await holdWith(
+      broker.sql,
+      `SELECT pg_advisory_xact_lock(576460752303423488 + ${BigInt(id)})`,
+    );
+    await publish(broker, topic, [{ body: "published", groupId: "a", deduplicationId: "d" }]);
+    await broker.clock.advance(600);
+    await broker.client().send(queue, [{ body: "sent", groupId: "a", deduplicationId: "d" }]);
+    await held.letGo();
+    await untilFannedOut(broker);
+    // What was sent last counts.
+    await broker.client().send(queue, [one("a", "d")]);
+    expect(await finishInOrder(broker.client(), queue)).toEqual(["sent", "published"]);
   });
 
   test("that repeats an id is answered with the first and not delivered again, by any process", async () => {

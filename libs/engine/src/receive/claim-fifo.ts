@@ -6,6 +6,7 @@ import { groupRow } from "../message-group/group-row.ts";
 import { lockAttempt } from "../message-group/locks.ts";
 import type { Claim, ClaimedSlice } from "./claim.ts";
 import { fifoSlice, type TakenRow } from "./fifo-slice.ts";
+import type { ScanReport } from "./scan-floor.ts";
 import {
   lockEnough,
   waitForFirst,
@@ -60,11 +61,23 @@ export interface FifoClaim extends Claim {
 interface ClaimOnce extends FifoClaim {
   /** Groups whose first message is not to be handed out. */
   stuck: string[];
+  /** All that may be handed out is locked just now. Waiting for one keeps a single busy group from being skipped for ever. */
+  blocked?: ScanReport | undefined;
 }
 
 async function claimOrRepeat(sql: Sql, request: FifoClaimRequest): Promise<ClaimOnce> {
+  const { blocked, ...claim } = await claimOrRepeatOnce(sql, request);
+  // By a transaction of its own: this one may have locked groups that it found handed out after all, and holds them until it ends.
+  return blocked ? await claimOrRepeatOnce(sql, request, blocked) : claim;
+}
+
+async function claimOrRepeatOnce(
+  sql: Sql,
+  request: FifoClaimRequest,
+  blocked?: ScanReport,
+): Promise<ClaimOnce> {
   const { attemptId } = request;
-  if (attemptId === undefined) return await sql.begin((tx) => claimOnce(tx, request));
+  if (attemptId === undefined) return await sql.begin((tx) => claimOnce(tx, request, blocked));
   for (;;) {
     const attempt = { ...request, attemptId };
     const { slices, lapsed } = await repeatAttempt(sql, attempt);
@@ -73,7 +86,7 @@ async function claimOrRepeat(sql: Sql, request: FifoClaimRequest): Promise<Claim
       await lockAttempt(tx, attempt);
       // Another receive with this id was faster: what it got is what this one gets.
       if ((await leaseOf(tx, attempt)) !== lapsed) return undefined;
-      return await claimOnce(tx, request);
+      return await claimOnce(tx, request, blocked);
     });
     if (claim) return claim;
   }
@@ -96,15 +109,19 @@ async function leaseOf(
   return row?.lease;
 }
 
-async function claimOnce(tx: Transaction, request: FifoClaimRequest): Promise<ClaimOnce> {
-  const { scan, ...locked } = await lockEnough(tx, request);
-  let { groups } = locked;
+/** @param blocked - Of a scan that found locked all that may be handed out: this one waits for the first group. */
+async function claimOnce(
+  tx: Transaction,
+  request: FifoClaimRequest,
+  blocked: ScanReport | undefined,
+): Promise<ClaimOnce> {
+  const { scan, groups, ...locked } = blocked
+    ? { scan: blocked, groups: await waitForFirst(tx, request), more: false }
+    : await lockEnough(tx, request);
   if (groups.length === 0) {
     const dueIn = scan?.first === undefined ? undefined : scan.first - scan.now;
-    if (dueIn === undefined || dueIn > 0) return { ...EMPTY, dueIn, scan };
-    // All that may be handed out is locked just now. Waiting for one keeps a single busy group from being skipped for ever.
-    groups = await waitForFirst(tx, request);
-    if (groups.length === 0) return { ...EMPTY, dueIn, scan };
+    const isLocked = dueIn !== undefined && dueIn <= 0;
+    return { ...EMPTY, dueIn, scan, blocked: isLocked && !blocked ? scan : undefined };
   }
   const shares = shareOut(groups, request.maxes);
   const taken = await take(tx, request, shares);
@@ -217,7 +234,7 @@ async function take(
       WHERE t.ctid = g.row
     ), attempt AS (
       INSERT INTO receive_attempts (queue_id, attempt_id, account, lease, sequences, message_count, received_at)
-      SELECT ${queueId}::bigint, ${attemptId ?? null}::text, ${account}::bigint, q.lease, array_agg(c.sequence),
+      SELECT ${queueId}::bigint, ${attemptId ?? null}::text, ${account}::bigint, q.lease, array_agg(DISTINCT c.sequence),
              sum(bit_count(c.pending::bit(64)))::int, q.now
       FROM claimed c, queue q WHERE ${attemptId ?? null}::text IS NOT NULL GROUP BY q.lease, q.now
       ON CONFLICT (queue_id, attempt_id) DO UPDATE
@@ -226,10 +243,10 @@ async function take(
     )
     SELECT c.*, q.lease, extract(epoch FROM c.sent_at)::float8 * 1000 AS sent_ms,
            extract(epoch FROM c.first_received_at)::float8 * 1000 AS first_received_ms,
-           extract(epoch FROM c.published_at)::float8 * 1000 AS published_ms
+           extract(epoch FROM c.published_at)::float8 * 1000 AS published_ms, extract(epoch FROM q.deadline)::float8 * 1000 AS deadline_ms
     FROM claimed c, queue q
     UNION ALL
-    SELECT position, group_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM counted WHERE stuck
+    SELECT position, group_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM counted WHERE stuck
     ORDER BY position, sequence, pending`;
   return {
     slices: rows.filter(isTaken).map(fifoSlice),

@@ -32,8 +32,11 @@ export interface ClaimedSlice {
   groupId?: string | undefined;
   /** Of a dead letter: where it came from and why. */
   deadLetter: { sourceQueueId: string; reason: string } | undefined;
-  /** Of a FIFO queue: the group, and its place there. */
-  group?: { id: string; sequence: string } | undefined;
+  /**
+   * Of a FIFO queue: the group, its place there, and until when this receive holds it, in ms since the epoch; undefined where an earlier receive with its
+   * attempt id holds it.
+   */
+  group?: { id: string; sequence: string; heldUntil: number | undefined } | undefined;
   /** `<topic>/<subscription>` when it is handed out inside a notification. */
   envelope: string | undefined;
   /** Of a replayed message: when it was published; `sentAt` is when it was replayed. */

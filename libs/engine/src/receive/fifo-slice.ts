@@ -15,6 +15,8 @@ export interface TakenRow {
   first_received_ms: number;
   /** Null when it was not replayed. */
   published_ms: number | null;
+  /** Undefined of a repeat. */
+  deadline_ms?: number;
 }
 
 export function fifoSlice(row: TakenRow): ClaimedSlice {
@@ -32,7 +34,7 @@ export function fifoSlice(row: TakenRow): ClaimedSlice {
         : { sourceQueueId: row.source_queue_id, reason: row.failure_reason ?? "" },
     envelope: row.envelope ?? undefined,
     publishedAt: row.published_ms === null ? undefined : Math.floor(row.published_ms),
-    group: { id: row.group_id, sequence: row.sequence },
+    group: { id: row.group_id, sequence: row.sequence, heldUntil: row.deadline_ms },
   };
 }
 

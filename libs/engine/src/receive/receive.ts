@@ -279,11 +279,16 @@ export class Receiver {
     slices: readonly ClaimedSlice[],
     options: ReleaseOptions,
   ): Promise<void> {
-    if (slices.length === 0) return;
-    const marks = slices.map((slice) => ({ queueId, ...slice, timeout: 0, reason: "" }));
+    const marks = slices.flatMap((slice) => {
+      const { group: { heldUntil } = {} } = slice;
+      // What a receive got again is in the hands of whoever had it first.
+      if (slice.group && heldUntil === undefined) return [];
+      return [{ queueId, ...slice, heldUntil, timeout: 0, reason: "" }];
+    });
+    if (marks.length === 0) return;
     if (slices[0]?.group) await changeFifo(this.#sql, marks, options);
     else await moveDeadlines(this.#sql, marks, options);
-    this.#observer.released(slices.reduce((sum, slice) => sum + bitCount(slice.mask), 0));
+    this.#observer.released(marks.reduce((sum, mark) => sum + bitCount(mark.mask), 0));
     this.#room.signal([queueId]);
     this.#bus.signalQueues([queueId]);
   }

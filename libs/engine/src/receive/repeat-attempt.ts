@@ -12,6 +12,8 @@ const MAX_HELD = 43_200;
 
 /** A receive that its client can repeat when the answer is lost. */
 export interface Attempt {
+  /** Most messages for each receive that is to be served: here for one. */
+  maxes: readonly number[];
   queueId: string;
   account: string;
   attemptId: string;
@@ -20,21 +22,23 @@ export interface Attempt {
 }
 
 /**
- * What an earlier receive with this id got, when it still holds all of it: the same messages with the same handles, and
- * their visibility timeout begins anew. Else nothing, and the lease of the receive that has lapsed.
+ * What an earlier receive with this id got, when it still holds all of it, and that is not more than is asked for now: the same messages with the
+ * same handles, and their visibility timeout begins anew. Else nothing, and the lease of the receive that has lapsed.
  */
 export async function repeatAttempt(
   sql: Sql,
   attempt: Attempt,
 ): Promise<{ slices: ClaimedSlice[]; lapsed: string | undefined }> {
-  const { queueId, account, attemptId, visibilityTimeout } = attempt;
+  const { queueId, account, attemptId, maxes, visibilityTimeout } = attempt;
   return await sql.begin(async (tx) => {
     await lockAttempt(tx, attempt);
-    const [known] = await tx<{ lease: string; sequences: string; recent: boolean }[]>`
-      SELECT lease, sequences::text, received_at > clock_timestamp() - make_interval(secs => ${ATTEMPT_INTERVAL}::int) AS recent
+    const [known] = await tx<Known[]>`
+      SELECT lease, sequences::text, message_count AS messages, received_at > clock_timestamp() - make_interval(secs => ${ATTEMPT_INTERVAL}::int) AS recent
       FROM receive_attempts
       WHERE queue_id = ${queueId}::bigint AND attempt_id = ${attemptId} AND account = ${account}::bigint`;
-    if (!known?.recent) return { slices: [], lapsed: known?.lease };
+    if (!known?.recent || known.messages > (maxes[0] ?? 0)) {
+      return { slices: [], lapsed: known?.lease };
+    }
     const sequences = known.sequences.slice(1, -1).split(",");
     const groups = await lockGroupsAt(
       tx,
@@ -46,7 +50,7 @@ export async function repeatAttempt(
         SELECT lease, sequences, message_count FROM receive_attempts
         WHERE queue_id = ${queueId}::bigint AND attempt_id = ${attemptId} AND account = ${account}::bigint
       ), held AS MATERIALIZED (
-        SELECT s.ctid AS row, s.pending FROM attempt a, unnest(a.sequences) AS at(sequence), fifo_slices s, clock
+        SELECT s.ctid AS row, s.pending FROM attempt a, (SELECT DISTINCT unnest(sequences) AS sequence FROM attempt) at, fifo_slices s, clock
         WHERE s.queue_id = ${queueId}::bigint AND s.account = ${account}::bigint AND s.sequence = at.sequence
           AND s.lease = a.lease AND s.visible_at > clock.now
       ), extended AS (
@@ -66,4 +70,11 @@ export async function repeatAttempt(
     await settleGroups(tx, groups);
     return { slices: byGroup(rows.map(fifoSlice)).flat(), lapsed: known.lease };
   });
+}
+
+interface Known {
+  lease: string;
+  sequences: string;
+  messages: number;
+  recent: boolean;
 }

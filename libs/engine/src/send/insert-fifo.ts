@@ -93,6 +93,8 @@ export function fifoDeliveries(sql: Sql | Transaction) {
       LEFT JOIN deduplication_ids d
         ON d.queue_id = m.queue_id AND d.scope = m.scope AND d.deduplication_id = m.deduplication_id AND d.account = m.account
         AND d.accepted_at > m.sent_at - make_interval(secs => ${DEDUPLICATION_INTERVAL}::int)
+        -- What was published may come to the queue later than what was sent after it.
+        AND d.accepted_at < m.sent_at + make_interval(secs => ${DEDUPLICATION_INTERVAL}::int)
     ), ordered AS (
       SELECT l.*, 1 = row_number() OVER (PARTITION BY l.queue_id, l.batch_id, l.group_id, l.envelope, l.failure_reason, l.fresh ORDER BY l.n) AS leads
       FROM looked_up l ORDER BY l.n
@@ -124,8 +126,9 @@ export function fifoDeliveries(sql: Sql | Transaction) {
       INSERT INTO deduplication_ids (queue_id, scope, deduplication_id, account, accepted_at, message_id, sequence_number)
       SELECT queue_id, scope, deduplication_id, account, sent_at, message_id, sequence_number FROM answered
       WHERE fresh AND deduplication_id IS NOT NULL
-      -- An id from before the interval, that the clean-up has not come to yet.
+      -- An id from outside of the interval: the later one counts. The clean-up has not come to it yet, or it is of a message that was sent after this one was published.
       ON CONFLICT (queue_id, scope, deduplication_id) DO UPDATE
       SET accepted_at = excluded.accepted_at, message_id = excluded.message_id, sequence_number = excluded.sequence_number
+      WHERE deduplication_ids.accepted_at < excluded.accepted_at
     )`;
 }

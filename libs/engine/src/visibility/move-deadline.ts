@@ -8,6 +8,8 @@ export interface DeadlineMark extends SliceMark {
   timeout: number;
   /** Why the consumer gives them back; "" says nothing. */
   reason: string;
+  /** Of FIFO queues: only where they are hidden until then, in ms since the epoch, and so nobody else has got them by a repeat of the receive. */
+  heldUntil?: number | undefined;
 }
 
 export interface ReleaseOptions {

@@ -7,8 +7,8 @@ import { lockGroups, lockQueues } from "../message-group/locks.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
 import { recordEvents } from "../trace/record-events.ts";
 
-/** Slices of a group that one transaction looks at. */
-const MAX_SLICES = 1_000;
+/** Slices that one transaction looks at, which holds both queues meanwhile. */
+const MAX_SLICES = { ofGroup: 1_000, ofAll: 10_000 };
 
 /**
  * Takes away what stands at the head of groups and is not to be handed out: what was received too often goes to the
@@ -35,6 +35,7 @@ export async function clearHeads(
       queueIds.flatMap((id) => groupIds.map((groupId) => ({ queueId: id, groupId }))),
     );
     const groups = locked.filter((group) => group.queueId === queueId);
+    const slices = Math.min(MAX_SLICES.ofGroup, Math.ceil(MAX_SLICES.ofAll / (groups.length || 1)));
     const [moved] = await tx<{ messages: number }[]>`
       WITH dead_letter_queue AS MATERIALIZED (
         -- Locked against its deletion: a message moved into a queue that is being deleted would be lost.
@@ -53,7 +54,7 @@ export async function clearHeads(
         CROSS JOIN LATERAL (
           SELECT s.ctid AS row, s.group_id, s.sequence, s.batch_id, s.pending, s.visible_at, s.sent_at, s.receive_count FROM fifo_slices s
           WHERE ${fromHead(tx)}
-          ORDER BY s.queue_id, s.group_id, s.sequence, s.pending & -s.pending LIMIT ${MAX_SLICES}::int
+          ORDER BY s.queue_id, s.group_id, s.sequence, s.pending & -s.pending LIMIT ${slices}::int
         ) s
         WHERE g.account = ${account}::bigint AND g.available_at <= (SELECT now FROM queue)
       ), judged AS (

@@ -9,7 +9,7 @@ import type { FoundPayloads } from "./payloads.ts";
  * a megabyte fit into no answer, and into few clients.
  */
 export const MAX_ANSWER = 16 * 1024 * 1024;
-/** So few messages are never too much. */
+/** So few messages, or slices of no more than 256 KiB or one message, are never too much. */
 const FEW = 16;
 const MAX_QUEUES = 10_000;
 
@@ -32,6 +32,8 @@ export class AnswerSizes {
     { lines, left }: FoundPayloads,
     length: number,
   ): number {
+    const isFew = claimed.length <= FEW && left.size === 0;
+    if (isFew && !this.#averages.has(queueId)) return claimed.length;
     let messages = 0;
     let sum = 0;
     const end = claimed.findIndex(({ batchId, mask }, index) => {

@@ -27,6 +27,23 @@ test("commits of a process that answers nobody do not", async () => {
   expect(await settingOf("synchronous_commit", { lazy: true })).toEqual(["off", "off"]);
 });
 
+test.each([
+  ["synchronous_commit", "off", "on"],
+  ["default_transaction_isolation", "serializable", "read committed"],
+  ["array_nulls", "off", "on"],
+  ["extra_float_digits", "-15", "1"],
+  ["plan_cache_mode", "force_custom_plan", "force_generic_plan"],
+])("%s=%s of the database or the URL is not what counts", async (name, value, ours) => {
+  const url = new URL(testDatabase.url);
+  await using admin = connectDatabase({ url: url.href, pool: 1 });
+  await admin.sql.unsafe(`ALTER DATABASE "${url.pathname.slice(1)}" SET ${name} = '${value}'`);
+  url.searchParams.set(name, value);
+  await using database = connectDatabase({ url: url.href, pool: 1 });
+  const [row] = await database.sql<{ value: string }[]>`SELECT current_setting(${name}) AS value`;
+  expect(row?.value).toBe(ours);
+  await admin.sql.unsafe(`ALTER DATABASE "${url.pathname.slice(1)}" RESET ${name}`);
+});
+
 describe("of several hosts", () => {
   /** Where nobody listens. */
   const nowhere = "127.0.0.1:1";

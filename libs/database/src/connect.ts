@@ -26,6 +26,11 @@ export interface Database extends AsyncDisposable {
   readonly maintenance: Sql;
   /** As given. */
   readonly traceHours: number;
+  /**
+   * Calls back when a connection is lost: the next one may lead to another server, to which not all that was committed has come. What is
+   * remembered by ids may be wrong there, since it gives the same ids again. Gives how to stop.
+   */
+  onLoss(listener: () => void): () => void;
   close(): Promise<void>;
 }
 
@@ -87,7 +92,12 @@ export function connectDatabase({
     synchronous_commit: lazy ? "off" : "on",
     "sluice.recording": traceHours > 0 ? "on" : "off",
   };
-  const open = (max: number, settings: Settings) => openPool(url, max, settings, { silenceMs });
+  const listeners = new Set<() => void>();
+  const lost = () => {
+    for (const listener of listeners) listener();
+  };
+  const open = (max: number, settings: Settings) =>
+    openPool(url, max, settings, { silenceMs, onclose: lost });
   const hotSettings = {
     ...writing,
     application_name: name,
@@ -108,7 +118,10 @@ export function connectDatabase({
   const shared = new SharedConnection((onclose) =>
     openPool(url, 1, sharedSettings, {
       silenceMs: silenceMs ?? SHARED_SILENCE,
-      onclose,
+      onclose: () => {
+        lost();
+        onclose();
+      },
       max_pipeline: SHARED_PIPELINE,
     }),
   );
@@ -138,6 +151,10 @@ export function connectDatabase({
     control: drizzle(controlClient, { schema }),
     maintenance,
     traceHours,
+    onLoss: (listener) => {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
     close,
     [Symbol.asyncDispose]: close,
   };
@@ -175,12 +192,18 @@ function openPool(
     connection: {
       jit: "off",
       idle_in_transaction_session_timeout: "30s",
+      // Whatever role and database have: statements are written for these.
+      default_transaction_isolation: "read committed",
+      array_nulls: "on",
+      extra_float_digits: "1",
       ...settings,
       statement_timeout: `${timeout}s`,
       ...startupPadding,
     } as Record<string, string>,
   };
   const sql = postgres(url, options);
+  // The driver puts the query of the URL over them.
+  Object.assign(sql.options.connection, options.connection);
   const { host, port, path } = sql.options;
   const addresses: Addresses = { host: [...host], port: [...port], path };
   // While none of several hosts can be reached the driver (3.4.9) tries one after the other, without a pause and for ever, and tells nobody.

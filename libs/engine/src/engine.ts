@@ -91,6 +91,8 @@ export class Engine implements AsyncDisposable {
   readonly #observer: Observer;
   readonly #purgeGuard: number;
   #subscriptions: BusSubscription[] = [];
+  readonly #batchIds: BatchIds;
+  #stopWatching: () => void = () => undefined;
 
   private constructor(
     { database, bus, observer, guards, notifications, directQueues }: EngineOptions,
@@ -122,6 +124,7 @@ export class Engine implements AsyncDisposable {
     this.#payloads = payloads;
     this.#tracer = new Tracer(database);
     const batchIds = new BatchIds(sql);
+    this.#batchIds = batchIds;
     this.handles = new ReceiptHandles(secret);
     const rounds = new Rounds({
       sql,
@@ -324,6 +327,7 @@ export class Engine implements AsyncDisposable {
 
   /** Ends waiting receives, finishes what is being written. Leaves the database and the bus to their owner. */
   async close(): Promise<void> {
+    this.#stopWatching();
     this.receiver.close();
     await Promise.all(this.#subscriptions.map((subscription) => subscription.stop()));
     const { publisher, sender, acknowledger, receiver } = this;
@@ -335,6 +339,9 @@ export class Engine implements AsyncDisposable {
   }
 
   async #listen(): Promise<void> {
+    this.#stopWatching = this.database.onLoss(() => {
+      this.#forgetAll();
+    });
     this.#subscriptions = [
       await this.bus.onQueues((queueIds) => {
         this.receiver.signal(queueIds);
@@ -348,6 +355,15 @@ export class Engine implements AsyncDisposable {
         this.receiver.signalAll();
       }),
     ];
+  }
+
+  /** Whatever it was that is known by an id or a time of the server: the next one may be another. */
+  #forgetAll(): void {
+    this.#payloads.forget();
+    this.#batchIds.forget();
+    this.topicDirectory.forgetAll();
+    this.queueDirectory.forgetAll();
+    this.receiver.forget();
   }
 
   #forget({ kind, account, name }: Change): void {

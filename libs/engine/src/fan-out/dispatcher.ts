@@ -72,6 +72,13 @@ export class Dispatcher {
     );
   }
 
+  /** The database may be another one. */
+  forget(): void {
+    this.#context.payloads.forget();
+    this.#context.filters.forget();
+    this.#ordered.forget();
+  }
+
   /** Resolves when the fan-out that was running has committed. */
   async stop(): Promise<void> {
     await this.#announcements?.stop();

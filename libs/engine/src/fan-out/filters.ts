@@ -15,10 +15,7 @@ export const NOTHING: CompiledFilter = {
 export class Filters {
   readonly #sql: Sql;
   readonly #failed: (error: unknown) => void;
-  readonly #compiled = new LRUCache<string, { filter: CompiledFilter; size: number }>({
-    maxSize: MAX_SIZE,
-    sizeCalculation: ({ size }) => size,
-  });
+  #compiled = newCache();
 
   /** @param failed - told of a policy that cannot be compiled; it accepts nothing */
   constructor(sql: Sql, failed: (error: unknown) => void) {
@@ -26,12 +23,18 @@ export class Filters {
     this.#failed = failed;
   }
 
+  /** On another server an id may stand for another policy. What is being read from this one is not remembered. */
+  forget(): void {
+    this.#compiled = newCache();
+  }
+
   /** One query for all that are not at hand; a policy that no subscription has any more may be missing. */
   async get(ids: Iterable<string>): Promise<Map<string, CompiledFilter>> {
     const found = new Map<string, CompiledFilter>();
     const missing: string[] = [];
+    const cache = this.#compiled;
     for (const id of new Set(ids)) {
-      const known = this.#compiled.get(id);
+      const known = cache.get(id);
       if (known) found.set(id, known.filter);
       else missing.push(id);
     }
@@ -41,7 +44,7 @@ export class Filters {
         SELECT id, scope, policy FROM filter_policies WHERE id = ANY(${numbers(missing)}::bigint[])`;
       for (const { id, scope, policy } of rows) {
         const filter = this.#compile(policy, scope);
-        this.#compiled.set(id, { filter, size: policy.length + 1_000 });
+        cache.set(id, { filter, size: policy.length + 1_000 });
         found.set(id, filter);
       }
     }
@@ -56,4 +59,11 @@ export class Filters {
       return NOTHING;
     }
   }
+}
+
+function newCache() {
+  return new LRUCache<string, { filter: CompiledFilter; size: number }>({
+    maxSize: MAX_SIZE,
+    sizeCalculation: ({ size }) => size,
+  });
 }

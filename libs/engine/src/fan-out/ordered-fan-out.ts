@@ -17,10 +17,15 @@ export class OrderedFanOut {
   readonly #context: FanOutContext;
   readonly #running = new Map<string, { again: boolean; ended: Promise<number> }>();
   /** Up to where topics are fanned out, as far as this process did it; see findOrdered. */
-  readonly #done = new LRUCache<string, string>({ max: MAX_TOPICS });
+  #done = new LRUCache<string, string>({ max: MAX_TOPICS });
 
   constructor(context: FanOutContext) {
     this.#context = context;
+  }
+
+  /** Another server may be not as far. What is being fanned out by this one is not remembered. */
+  forget(): void {
+    this.#done = new LRUCache({ max: MAX_TOPICS });
   }
 
   /** Fans out all that waits of a topic. Resolves to how many batches that were; never rejects. */
@@ -60,7 +65,8 @@ export class OrderedFanOut {
     const { sql, committed } = this.#context;
     let total = 0;
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
-      const found = await findOrdered(sql, topicId, this.#done.get(topicId) ?? "0");
+      const done = this.#done;
+      const found = await findOrdered(sql, topicId, done.get(topicId) ?? "0");
       if (!found) return total;
       const { batches, filterIds } = found;
       const masks = await masksOf(
@@ -73,7 +79,7 @@ export class OrderedFanOut {
       if (taken.batches === 0) continue;
       attempt = -1;
       const last = batches.at(-1);
-      if (last) this.#done.set(topicId, last.sequence);
+      if (last) done.set(topicId, last.sequence);
     }
     return total;
   }

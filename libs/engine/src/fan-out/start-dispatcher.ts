@@ -101,10 +101,14 @@ export async function startDispatcher(options: {
       logger,
     }),
   ];
+  const stopWatching = database.onLoss(() => {
+    dispatcher.forget();
+  });
   await dispatcher.start();
   for (const duty of duties) duty.start();
   return {
     stop: async () => {
+      stopWatching();
       await Promise.all([dispatcher.stop(), ...duties.map((duty) => duty.stop())]);
     },
   };

@@ -16,22 +16,30 @@ export interface FoundPayloads {
  */
 export class Payloads {
   readonly #sql: Sql;
-  readonly #lines: LRUCache<string, readonly string[]>;
+  readonly #maxBytes: number;
+  #lines: LRUCache<string, readonly string[]>;
   /** The JSON of whole batches, for as long as their lines are remembered. */
   readonly #json = new WeakMap<readonly string[], Buffer>();
 
   /** @param maxBytes - Bound of what is kept, counted in characters. Default 64 Mi. */
   constructor(sql: Sql, maxBytes = 64 * 1024 * 1024) {
     this.#sql = sql;
-    this.#lines = new LRUCache({
-      maxSize: maxBytes,
-      // Once as lines, once as JSON.
-      sizeCalculation: (lines) => lines.reduce((sum, line) => sum + 2 * line.length, 64),
-    });
+    this.#maxBytes = maxBytes;
+    this.#lines = this.#newCache();
   }
 
   put(batchId: string, lines: readonly string[]): void {
     this.#lines.set(batchId, lines);
+  }
+
+  /** Of a batch that may not have been stored. */
+  delete(batchId: string): void {
+    this.#lines.delete(batchId);
+  }
+
+  /** On another server an id may stand for another batch. What is being read from this one is not remembered. */
+  forget(): void {
+    this.#lines = this.#newCache();
   }
 
   /**
@@ -56,9 +64,10 @@ export class Payloads {
    */
   async getSome(batchIds: readonly string[], most: number): Promise<FoundPayloads> {
     const found: FoundPayloads = { lines: new Map(), left: new Set() };
+    const cache = this.#lines;
     const missing: string[] = [];
     for (const id of new Set(batchIds)) {
-      const lines = this.#lines.get(id);
+      const lines = cache.get(id);
       if (lines) found.lines.set(id, lines);
       else missing.push(id);
     }
@@ -73,11 +82,18 @@ export class Payloads {
         if (payload === null) found.left.add(id);
         else {
           const lines = payload.split("\n");
-          this.put(id, lines);
+          cache.set(id, lines);
           found.lines.set(id, lines);
         }
       }
     }
     return found;
+  }
+  #newCache(): LRUCache<string, readonly string[]> {
+    return new LRUCache({
+      maxSize: this.#maxBytes,
+      // Once as lines, once as JSON.
+      sizeCalculation: (lines) => lines.reduce((sum, line) => sum + 2 * line.length, 64),
+    });
   }
 }

@@ -171,6 +171,11 @@ export class Receiver {
     this.#room.queueChanged(account, queueName);
   }
 
+  /** The database may be another one: what could not be received of any queue may be visible now. */
+  forget(): void {
+    this.#room.forget();
+  }
+
   /** Messages of a queue were acknowledged by this process. */
   acknowledged(queueId: string, messages: number): void {
     this.#room.acknowledged(queueId, messages);

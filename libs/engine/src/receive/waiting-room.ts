@@ -126,6 +126,11 @@ export class WaitingRoom {
     }
   }
 
+  /** No queue may be what it was. */
+  forget(): void {
+    for (const claimer of this.#claimers.values()) claimer.forget();
+  }
+
   /** Whether anybody waits for the queue of a name. */
   isWaitedFor(account: string, name: string): boolean {
     return [...this.#claimers.values()].some(

@@ -18,6 +18,11 @@ export class BatchIds {
     this.#sql = sql;
   }
 
+  /** On another server others may have the same block. */
+  forget(): void {
+    this.#free = [];
+  }
+
   async take(count: number): Promise<string[]> {
     while (this.#free.length < count) await this.#fetch();
     const taken = this.#free.splice(0, count);
@@ -37,8 +42,9 @@ export class BatchIds {
 
   async #nextBlock(): Promise<void> {
     const sql = this.#sql;
+    const free = this.#free;
     const [row] = await sql<{ block: string }[]>`SELECT nextval('batch_ids') AS block`;
     const first = Number(row?.block) * BLOCK;
-    this.#free.push(...Array.from({ length: BLOCK }, (_, index) => first + index));
+    free.push(...Array.from({ length: BLOCK }, (_, index) => first + index));
   }
 }

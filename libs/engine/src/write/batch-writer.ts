@@ -127,8 +127,11 @@ export class BatchWriter {
 
   /** Writes the requests and notes their outcomes; returns those that have to be tried again. */
   async #writeOnce(requests: WriteRequest[], outcomes: Outcomes): Promise<WriteRequest[]> {
+    let batches: NewBatch[] = [];
     try {
-      const { batches, calls } = await this.#place(requests);
+      const placed = await this.#place(requests);
+      const { calls } = placed;
+      ({ batches } = placed);
       // By the time that anybody can receive them they are at hand.
       for (const { id, lines } of batches) this.#options.payloads.put(id, lines);
       failpoint("write.before-commit");
@@ -147,6 +150,8 @@ export class BatchWriter {
       failpoint("write.before-answer");
       return [];
     } catch (error) {
+      // Where somebody else has stored another batch by this id, as after a standby was promoted, that is the one to be read.
+      for (const { id } of batches) this.#options.payloads.delete(id);
       const failure = classifyFailure(error);
       if (failure === "unique-violation") return await this.#answerRepeats(requests, outcomes);
       // Postgres refused the statement, so nothing was stored: find the request that it refuses.

@@ -16,9 +16,9 @@ import {
   SQSClient,
 } from "@aws-sdk/client-sqs";
 import { cleanUp, type AccessKey } from "@sluice/engine";
-import aws4 from "aws4";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 
+import { signRequest, type RequestToSign } from "./signed-request.ts";
 import { refusal, REGION, Sluice, textIn } from "./sluice.ts";
 
 const ACCOUNT = "000000000001";
@@ -108,48 +108,10 @@ describe("AWS' clients", () => {
   });
 });
 
-interface Signed {
-  method: string;
-  path: string;
-  headers: Record<string, string>;
-  body: string;
-}
+type Signed = ReturnType<typeof signRequest>;
 
-/** A request as aws4 signs it, and what a test makes of it. */
-function signedRequest({
-  body = "Action=ListQueues&Version=2012-11-05",
-  service = "sqs",
-  headers = {},
-  path = "/",
-  method = "POST",
-  signQuery = false,
-}: {
-  body?: string;
-  service?: string;
-  headers?: Record<string, string>;
-  path?: string;
-  method?: string;
-  signQuery?: boolean;
-} = {}): Signed {
-  const request = aws4.sign(
-    {
-      host: new URL(sluice.url).host,
-      method,
-      path,
-      body,
-      service,
-      region: REGION,
-      signQuery,
-      headers,
-    },
-    credentialsOf(key),
-  );
-  return {
-    method,
-    path: request.path ?? path,
-    headers: { ...(request.headers as Record<string, string>) },
-    body,
-  };
+function signedRequest(options?: RequestToSign): Signed {
+  return signRequest(sluice.url, key, options);
 }
 
 /** `403 SignatureDoesNotMatch`, or `200`. */

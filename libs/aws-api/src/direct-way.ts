@@ -66,12 +66,10 @@ function requestFrom(
     origin,
     path,
     query: "",
-    signed: (body) => ({
+    signed: () => ({
       method: "POST",
-      path,
       headers: signedHeadersOf(incoming.rawHeaders),
       authorizations: countHeaders(incoming.rawHeaders, "authorization"),
-      body,
     }),
   };
 }

@@ -18,7 +18,7 @@ import {
 import { cleanUp, type AccessKey } from "@sluice/engine";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 
-import { signRequest, type RequestToSign } from "./signed-request.ts";
+import { send, signRequest, type RequestToSign } from "./signed-request.ts";
 import { refusal, REGION, Sluice, textIn } from "./sluice.ts";
 
 const ACCOUNT = "000000000001";
@@ -405,6 +405,25 @@ describe("the native API", () => {
     expect(response.status).toBe(401);
     expect(response.headers.get("www-authenticate")).toBe("Bearer");
     expect(await response.json()).toMatchObject({ error: { code: "unauthenticated" } });
+  });
+
+  test("takes one key of a call, by its direct way as by any", async () => {
+    const other = await sluice.keys!.create(OTHER);
+    await sqs.send(new CreateQueueCommand({ QueueName: "two-keys" }));
+    const [ours, theirs] = [key, other].map(({ id, secret }) => `Bearer ${id}.${secret}`);
+    for (const path of ["/v1/queues/two-keys/messages", "/v1/queues/two%2Dkeys/messages"]) {
+      const request = {
+        method: "POST",
+        path,
+        headers: { "content-type": "application/json", "content-length": "27" },
+        body: '{"messages":[{"body":"x"}]}',
+      };
+      const outcomeWith = (authorization: string[]) =>
+        send(sluice.url, { ...request, headers: { ...request.headers, authorization } });
+      expect(await outcomeWith([ours!])).toBe("200");
+      expect(await outcomeWith([ours!, theirs!])).toBe("401");
+      expect(await outcomeWith([ours!, ours!])).toBe("401");
+    }
   });
 
   test("tells everybody that it lives", async () => {

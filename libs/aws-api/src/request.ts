@@ -55,6 +55,6 @@ export function requestOf(c: Context<ApiEnv>): AwsRequest {
 }
 
 /** Node keeps the first of several; to a signature they are a contradiction. */
-export function countHeaders(raw: readonly string[], name: string): number {
+function countHeaders(raw: readonly string[], name: string): number {
   return raw.filter((text, index) => index % 2 === 0 && text.toLowerCase() === name).length;
 }

@@ -429,6 +429,16 @@ describe("the native API", () => {
   test("tells everybody that it lives", async () => {
     expect((await call(undefined, "/healthz")).status).toBe(200);
   });
+
+  test("tells everybody how much it does, and nobody whose it is", async () => {
+    await sqs.send(new CreateQueueCommand({ QueueName: "measured" }));
+    await call(`Bearer ${key.id}.${key.secret}`, "/v1/queues/measured");
+    const metrics = await call(undefined, "/metrics");
+    expect(metrics.status).toBe(200);
+    const text = await metrics.text();
+    expect(text).toContain('route="/v1/queues/:queue"');
+    for (const name of ["measured", ACCOUNT, key.id]) expect(text).not.toContain(name);
+  });
 });
 
 test("no secret is to be found in the database", async () => {

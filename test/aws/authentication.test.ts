@@ -263,15 +263,20 @@ describe("a signature", () => {
     expect(await outcomeOf(twice)).toBe("403 IncompleteSignature");
   });
 
-  test("given twice is refused, although either one would do", async () => {
+  test.each([
+    ["given twice, although either one would do", "Authorization", undefined],
+    ["for one of two hosts", "Host", "sluice.example"],
+  ])("%s is refused", async (_, name, other) => {
     const { headers, body } = signedRequest();
-    const lines = [
-      "POST / HTTP/1.1",
-      ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
-      `Authorization: ${headers["Authorization"]}`,
-      "Connection: close",
-    ];
-    expect(await rawStatus(`${lines.join("\r\n")}\r\n\r\n${body}`)).toBe(403);
+    const given = Object.entries(headers).map(([each, value]) => `${each}: ${value}`);
+    const added = `${name}: ${other ?? headers[name]}`;
+    for (const lines of [
+      [...given, added],
+      [added, ...given],
+    ]) {
+      const head = ["POST / HTTP/1.1", ...lines, "Connection: close"];
+      expect(await rawStatus(`${head.join("\r\n")}\r\n\r\n${body}`)).toBe(403);
+    }
   });
 
   test("changes a queue once, but for a client that repeats itself", async () => {

@@ -16,9 +16,9 @@ import {
   SQSClient,
 } from "@aws-sdk/client-sqs";
 import { cleanUp, type AccessKey } from "@sluice/engine";
-import aws4 from "aws4";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 
+import { send, signRequest, type RequestToSign } from "./signed-request.ts";
 import { refusal, REGION, Sluice, textIn } from "./sluice.ts";
 
 const ACCOUNT = "000000000001";
@@ -108,48 +108,10 @@ describe("AWS' clients", () => {
   });
 });
 
-interface Signed {
-  method: string;
-  path: string;
-  headers: Record<string, string>;
-  body: string;
-}
+type Signed = ReturnType<typeof signRequest>;
 
-/** A request as aws4 signs it, and what a test makes of it. */
-function signedRequest({
-  body = "Action=ListQueues&Version=2012-11-05",
-  service = "sqs",
-  headers = {},
-  path = "/",
-  method = "POST",
-  signQuery = false,
-}: {
-  body?: string;
-  service?: string;
-  headers?: Record<string, string>;
-  path?: string;
-  method?: string;
-  signQuery?: boolean;
-} = {}): Signed {
-  const request = aws4.sign(
-    {
-      host: new URL(sluice.url).host,
-      method,
-      path,
-      body,
-      service,
-      region: REGION,
-      signQuery,
-      headers,
-    },
-    credentialsOf(key),
-  );
-  return {
-    method,
-    path: request.path ?? path,
-    headers: { ...(request.headers as Record<string, string>) },
-    body,
-  };
+function signedRequest(options?: RequestToSign): Signed {
+  return signRequest(sluice.url, key, options);
 }
 
 /** `403 SignatureDoesNotMatch`, or `200`. */
@@ -301,15 +263,20 @@ describe("a signature", () => {
     expect(await outcomeOf(twice)).toBe("403 IncompleteSignature");
   });
 
-  test("given twice is refused, although either one would do", async () => {
+  test.each([
+    ["given twice, although either one would do", "Authorization", undefined],
+    ["for one of two hosts", "Host", "sluice.example"],
+  ])("%s is refused", async (_, name, other) => {
     const { headers, body } = signedRequest();
-    const lines = [
-      "POST / HTTP/1.1",
-      ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
-      `Authorization: ${headers["Authorization"]}`,
-      "Connection: close",
-    ];
-    expect(await rawStatus(`${lines.join("\r\n")}\r\n\r\n${body}`)).toBe(403);
+    const given = Object.entries(headers).map(([each, value]) => `${each}: ${value}`);
+    const added = `${name}: ${other ?? headers[name]}`;
+    for (const lines of [
+      [...given, added],
+      [added, ...given],
+    ]) {
+      const head = ["POST / HTTP/1.1", ...lines, "Connection: close"];
+      expect(await rawStatus(`${head.join("\r\n")}\r\n\r\n${body}`)).toBe(403);
+    }
   });
 
   test("changes a queue once, but for a client that repeats itself", async () => {
@@ -445,8 +412,37 @@ describe("the native API", () => {
     expect(await response.json()).toMatchObject({ error: { code: "unauthenticated" } });
   });
 
+  test("takes one key of a call, by its direct way as by any", async () => {
+    const other = await sluice.keys!.create(OTHER);
+    await sqs.send(new CreateQueueCommand({ QueueName: "two-keys" }));
+    const [ours, theirs] = [key, other].map(({ id, secret }) => `Bearer ${id}.${secret}`);
+    for (const path of ["/v1/queues/two-keys/messages", "/v1/queues/two%2Dkeys/messages"]) {
+      const request = {
+        method: "POST",
+        path,
+        headers: { "content-type": "application/json", "content-length": "27" },
+        body: '{"messages":[{"body":"x"}]}',
+      };
+      const outcomeWith = (authorization: string[]) =>
+        send(sluice.url, { ...request, headers: { ...request.headers, authorization } });
+      expect(await outcomeWith([ours!])).toBe("200");
+      expect(await outcomeWith([ours!, theirs!])).toBe("401");
+      expect(await outcomeWith([ours!, ours!])).toBe("401");
+    }
+  });
+
   test("tells everybody that it lives", async () => {
     expect((await call(undefined, "/healthz")).status).toBe(200);
+  });
+
+  test("tells everybody how much it does, and nobody whose it is", async () => {
+    await sqs.send(new CreateQueueCommand({ QueueName: "measured" }));
+    await call(`Bearer ${key.id}.${key.secret}`, "/v1/queues/measured");
+    const metrics = await call(undefined, "/metrics");
+    expect(metrics.status).toBe(200);
+    const text = await metrics.text();
+    expect(text).toContain('route="/v1/queues/:queue"');
+    for (const name of ["measured", ACCOUNT, key.id]) expect(text).not.toContain(name);
   });
 });
 

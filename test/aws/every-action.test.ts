@@ -234,3 +234,104 @@ describe("what is not there, or is not the caller's, is not found:", () => {
     }
   });
 });
+
+describe("text that no database can keep, and JSON that no parser walks, are refused or have no meaning:", () => {
+  const ODD = [
+    "a\u0000",
+    "\uD800",
+    '{"a":["\\u0000"]}',
+    '{"a":["\\uD800"]}',
+    '{"\\u0000":["a"]}',
+    `{"a":"\uD800"}`,
+    `{"a":${"[".repeat(200_000)}${"]".repeat(200_000)}}`,
+  ];
+  const url = `http://sluice/${ACCOUNT}/${THERE}`;
+  const here = (input: Inputs[string]) =>
+    JSON.parse(JSON.stringify(input).replaceAll("absent", THERE)) as Inputs[string];
+  const isKept = ({ action }: { action: string }) => !/^(Delete|Unsubscribe)/.test(action);
+  let subscription: string | undefined;
+  beforeAll(async () => {
+    const TopicArn = (await sluice.sns.send(new snsSdk.CreateTopicCommand({ Name: THERE })))
+      .TopicArn!;
+    const Endpoint = arnOf("sqs", THERE);
+    const subscribe = new snsSdk.SubscribeCommand({ TopicArn, Protocol: "sqs", Endpoint });
+    subscription = (await sluice.sns.send(subscribe)).SubscriptionArn;
+  });
+  const expectAnswer = (answer: string, text: string) =>
+    expect(answer, JSON.stringify(text).slice(0, 40)).toMatch(/^[24]\d\d /);
+
+  test.each(membersOf(sqsSdk, sqs, "all").filter(isKept))(
+    "SQS $action $name",
+    async ({ action, name, shape, input }) => {
+      if (shape !== STRING) return;
+      for (const text of ODD) {
+        const given = { ...here(input), [name]: text };
+        expectAnswer(await sqsJson(action, given), text);
+        expectAnswer(await sqsForm(action, given), text);
+      }
+    },
+  );
+
+  test.each(membersOf(snsSdk, sns, "all").filter(isKept))(
+    "SNS $action $name",
+    async ({ action, name, shape, input }) => {
+      if (shape !== STRING) return;
+      for (const text of ODD)
+        expectAnswer(await snsForm(action, { ...here(input), [name]: text }), text);
+    },
+  );
+
+  test.each([
+    "Policy",
+    "RedrivePolicy",
+    "RedriveAllowPolicy",
+    "KmsMasterKeyId",
+    "KmsDataKeyReusePeriodSeconds",
+    "SqsManagedSseEnabled",
+    "VisibilityTimeout",
+  ])("the attribute %s of a queue", async (name) => {
+    for (const text of ODD) {
+      const Attributes = { [name]: text };
+      expectAnswer(await sqsJson("SetQueueAttributes", { QueueUrl: url, Attributes }), text);
+      for (let times = 0; times < 2; times += 1) {
+        const QueueName = `odd-${name}-${ODD.indexOf(text)}`;
+        expectAnswer(await sqsJson("CreateQueue", { QueueName, Attributes }), text);
+      }
+      const permission = here(sqs["AddPermission"]!);
+      expectAnswer(await sqsJson("AddPermission", { ...permission, Label: `l${name}` }), text);
+    }
+  });
+
+  test.each([
+    "DisplayName",
+    "Policy",
+    "DeliveryPolicy",
+    "KmsMasterKeyId",
+    "MaximumMessageSize",
+    "SignatureVersion",
+    "TracingConfig",
+    "SQSSuccessFeedbackRoleArn",
+    "SQSFailureFeedbackRoleArn",
+    "SQSSuccessFeedbackSampleRate",
+  ])("the attribute %s of a topic", async (name) => {
+    for (const text of ODD) {
+      const set = { TopicArn: arnOf("sns", THERE), AttributeName: name, AttributeValue: text };
+      expectAnswer(await snsForm("SetTopicAttributes", set), text);
+      for (let times = 0; times < 2; times += 1) {
+        const Attributes = { "Attributes.entry.1.key": name, "Attributes.entry.1.value": text };
+        const Name = `odd-${name}-${ODD.indexOf(text)}`;
+        expectAnswer(await query({ Action: "CreateTopic", Name, ...Attributes }), text);
+      }
+    }
+  });
+
+  test.each(["FilterPolicy", "RedrivePolicy", "ReplayPolicy", "FilterPolicyScope"])(
+    "the attribute %s of a subscription",
+    async (AttributeName) => {
+      for (const AttributeValue of ODD) {
+        const set = { SubscriptionArn: subscription, AttributeName, AttributeValue };
+        expectAnswer(await snsForm("SetSubscriptionAttributes", set), AttributeValue);
+      }
+    },
+  );
+});

@@ -42,6 +42,11 @@ const LONG = "x".repeat(129);
 const entry = (Id: string) => ({ Id, MessageBody: "x" });
 const elevenEntries = Array.from({ length: 11 }, (_, index) => entry(`id-${index}`));
 
+/** A policy of so many bytes. */
+function policyOf(bytes: number): string {
+  return JSON.stringify({ Id: "x".repeat(bytes - '{"Id":""}'.length) });
+}
+
 /** Action, input (in a queue that is there, where it names none), code in the Query protocol, part of the message. */
 const sqsRefusals: [string, Record<string, unknown>, string, string][] = [
   ["Nonsense", {}, "InvalidAction", "The action Nonsense is not valid for this endpoint."],
@@ -145,6 +150,44 @@ const sqsRefusals: [string, Record<string, unknown>, string, string][] = [
     "InvalidParameterValue",
     "RedrivePolicy",
   ],
+  ...["0x1", " 5", "1e2", "+1", "1.0", "", [5], true, 1.5, null].map(
+    (maxReceiveCount): (typeof sqsRefusals)[number] => [
+      "SetQueueAttributes",
+      {
+        Attributes: {
+          RedrivePolicy: JSON.stringify({
+            maxReceiveCount,
+            deadLetterTargetArn: queueArn.replace("billing", "dead-letters"),
+          }),
+        },
+      },
+      "InvalidParameterValue",
+      "between 1 and 1000",
+    ],
+  ),
+  [
+    "SetQueueAttributes",
+    { Attributes: { Policy: policyOf(65_537) } },
+    "InvalidAttributeValue",
+    "Policy",
+  ],
+  ...["a\u0000", "a\nb", "x".repeat(2_049)].map((id): (typeof sqsRefusals)[number] => [
+    "SetQueueAttributes",
+    { Attributes: { KmsMasterKeyId: id } },
+    "InvalidAttributeValue",
+    "KmsMasterKeyId",
+  ]),
+  ...["x".repeat(257), "a\u0000", "a\nb", "\uFFFE", "Root=ü"].map(
+    (StringValue): (typeof sqsRefusals)[number] => [
+      "SendMessage",
+      {
+        MessageBody: "x",
+        MessageSystemAttributes: { AWSTraceHeader: { DataType: "String", StringValue } },
+      },
+      "InvalidParameterValue",
+      "AWSTraceHeader",
+    ],
+  ),
   [
     "CreateQueue",
     { QueueName: "q", Attributes: { RedriveAllowPolicy: '{"redrivePermission":"some"}' } },
@@ -452,6 +495,36 @@ describe("SQS refuses", () => {
     expect(answer.body.message).toContain(message);
   });
 
+  test("a permission by which a policy would grow beyond what one may be", async () => {
+    const input = { QueueUrl: url, Label: "l", AWSAccountIds: Array<string>(1_990).fill(ACCOUNT) };
+    const { queryError } = await json("AddPermission", { ...input, Actions: ["*"] });
+    expect(queryError).toBe("OverLimit;Sender");
+    const ofTopic = input.AWSAccountIds.map((id, index) => [
+      `AWSAccountId.member.${index + 1}`,
+      id,
+    ]);
+    const { xml } = await sluice.query({
+      Action: "AddPermission",
+      TopicArn: topicArn,
+      Label: "l",
+      "ActionName.member.1": "Publish",
+      ...(Object.fromEntries(ofTopic) as Record<string, string>),
+    });
+    expect(textIn(xml, "Code")).toBe("InvalidParameter");
+  });
+
+  test("no policy, and no trace header, that is as long as one may be", async () => {
+    const set = (Policy: string) =>
+      json("SetQueueAttributes", { QueueUrl: url, Attributes: { Policy } });
+    expect((await set(policyOf(65_536))).status).toBe(200);
+    expect((await set("")).status).toBe(200);
+    const StringValue = "Root=1; ".padEnd(256, "~");
+    const MessageSystemAttributes = { AWSTraceHeader: { DataType: "String", StringValue } };
+    const send = { QueueUrl: url, MessageBody: "x", MessageSystemAttributes };
+    expect((await json("SendMessage", send)).status).toBe(200);
+    expect((await json("PurgeQueue", { QueueUrl: url })).status).toBe(200);
+  });
+
   test("a form without an action, and one with too many parameters", async () => {
     const none = await sluice.query({ QueueName: "x" });
     expect(textIn(none.xml, "Code")).toBe("MissingAction");
@@ -491,6 +564,17 @@ const snsRefusals: [string, Record<string, string>, string][] = [
     "400 InvalidParameter",
   ],
   ["CreateTopic", { Name: "t", DataProtectionPolicy: "{}" }, "400 InvalidParameter"],
+  ...[
+    ["Policy", policyOf(65_537)],
+    ["DeliveryPolicy", policyOf(65_537)],
+    ["KmsMasterKeyId", "a\u0000"],
+    ["DisplayName", "a\nb"],
+    ["SQSSuccessFeedbackRoleArn", "a\u0000"],
+  ].map(([AttributeName, AttributeValue]): (typeof snsRefusals)[number] => [
+    "SetTopicAttributes",
+    { TopicArn: topicArn, AttributeName: AttributeName!, AttributeValue: AttributeValue! },
+    "400 InvalidParameter",
+  ]),
   ["DeleteTopic", { TopicArn: "nonsense" }, "400 InvalidParameter"],
   ["GetTopicAttributes", { TopicArn: `${topicArn}-absent` }, "404 NotFound"],
   [

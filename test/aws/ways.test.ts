@@ -20,9 +20,10 @@ afterAll(() => sluice[Symbol.asyncDispose]());
 
 const JSON_PROTOCOL = "application/x-amz-json-1.0";
 const FORM = "application/x-www-form-urlencoded";
+const BOTH = [JSON_PROTOCOL, FORM];
 
 /** What is the same in each answer to a call: its number and the time are not. */
-async function answer(headers: Record<string, string>, body: string, at = "/") {
+async function answer(headers: Record<string, string | string[]>, body: string, at = "/") {
   const call = request(sluice.url + at, { method: "POST", headers });
   call.end(body);
   const [response] = (await once(call, "response")) as [IncomingMessage];
@@ -35,7 +36,7 @@ async function answer(headers: Record<string, string>, body: string, at = "/") {
   };
 }
 
-const calls: [string, Record<string, string>, string, string?][] = [
+const calls: [string, Record<string, string | string[]>, string, string?][] = [
   ["a call in JSON", json("GetQueueUrl"), '{"QueueName":"ways"}'],
   ["a call that fails in JSON", json("GetQueueUrl"), '{"QueueName":"none"}'],
   ["a receive in JSON", json("ReceiveMessage"), receive()],
@@ -49,6 +50,8 @@ const calls: [string, Record<string, string>, string, string?][] = [
     "Action=ListQueueTags",
     "queue",
   ],
+  ["a call of two content types", { ...json("ListQueues"), "content-type": BOTH }, "{}"],
+  ["a call of two content types, turned round", { "content-type": BOTH.toReversed() }, "{}"],
   ["a call of SNS", { "content-type": FORM }, "Action=ListTopics&Version=2010-03-31"],
 ];
 

@@ -236,3 +236,15 @@ test("resuming over HTTP lets a long poll go on", async () => {
   await call("PATCH", `/v1/queues/${queue}`, { paused: false });
   expect(await waiting).toMatchObject({ body: { messages: [{ body: "m" }] } });
 });
+
+test("a query that Postgres refuses is logged without what it was called with", async () => {
+  const lines: string[] = [];
+  const logger = createLogger({ name: "test", stream: { write: (line) => void lines.push(line) } });
+  const list = broker.engine.queues.list(ACCOUNT, { prefix: "a secret\u0000" });
+  await list.catch((err: unknown) => {
+    logger.error({ event: "request.failed", err });
+  });
+  expect(lines.join("")).toMatch(/Failed query: select .* like \$\d/);
+  expect(lines.join("")).toContain("invalid byte sequence");
+  expect(lines.join("")).not.toContain("secret");
+});

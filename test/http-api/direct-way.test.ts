@@ -34,7 +34,8 @@ beforeEach(() => {
 interface Sent {
   method?: string;
   path: string;
-  headers?: Record<string, string>;
+  /** A list is sent as so many headers. */
+  headers?: Record<string, string | string[]>;
   /** As it is, without a length when it is in parts. */
   body: string | string[];
 }
@@ -107,6 +108,12 @@ test.each<[string, Sent, number]>([
   ["a route that is not hot", { path: "/v1/queues/orders/purge", body: "{}" }, 200],
   ["a content type with parameters", { ...send, headers: charset("utf-8") }, 200],
   ["no content type", { ...send, headers: {} }, 415],
+  [
+    "two content types",
+    { ...send, headers: { "content-type": ["application/json", "text/plain"] } },
+    415,
+  ],
+  ["a header that is there twice", { ...send, headers: { ...json, "x-any": ["a", "b"] } }, 200],
   ["a compressed body", { ...send, headers: { ...json, "content-encoding": "gzip" } }, 415],
   ["a body of unknown length", { ...send, body: [messages.slice(0, 9), messages.slice(9)] }, 200],
   ["a host that is none", { ...send, headers: { ...json, host: "a b" } }, 400],

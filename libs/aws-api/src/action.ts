@@ -8,7 +8,8 @@ import { sqsActions, type SqsActionName, type SqsInput } from "./model/sqs.ts";
 import type { AwsRequest } from "./request.ts";
 import { snsHandlers } from "./sns/actions.ts";
 import { sqsHandlers } from "./sqs/actions.ts";
-import { parseForm, type FormNode } from "./wire/form.ts";
+import { formOf, type FormNode } from "./wire/form.ts";
+import { readParameters, type Parameters } from "./wire/parameters.ts";
 import { inputFromForm } from "./wire/read-form.ts";
 import { inputFromJson } from "./wire/read-json.ts";
 
@@ -33,8 +34,8 @@ export function actionOfTarget(target: string | undefined, body: Buffer): Reques
 }
 
 /** The parameters of a Query request: in the URL, in the body, or in both. @throws {AwsError} `MalformedInput` */
-export function readForm(query: string, body: Buffer): FormNode {
-  return parseForm(query, textOf(body));
+export function readForm(ofUrl: Parameters, body: Buffer): FormNode {
+  return formOf(ofUrl, readParameters(textOf(body)));
 }
 
 /** Which service a Query request is for: by its version, else by what only one of them has. */

@@ -11,14 +11,16 @@ import {
   type RequestedAction,
 } from "./action.ts";
 import type { Call } from "./call.ts";
-import { AwsError, commonError, type Service } from "./errors.ts";
+import { AwsError, type Service } from "./errors.ts";
 import type { AwsRequest } from "./request.ts";
 import type { AwsSettings } from "./settings.ts";
 import type { SeenCalls } from "./signature/seen-calls.ts";
+import { mismatch } from "./signature/read-signature.ts";
 import { verify, type Caller } from "./signature/verify.ts";
 import { toSnsError } from "./sns/errors.ts";
 import { toSqsError } from "./sqs/errors.ts";
 import { jsonAnswer, jsonError, xmlAnswer, xmlError, type AwsAnswer } from "./wire/answer.ts";
+import { readParameters } from "./wire/parameters.ts";
 
 export interface Authentication {
   accessKeys: AccessKeys;
@@ -38,10 +40,17 @@ export async function answerRequest(
   let service: Service = "sqs";
   try {
     const body = await readBody(request.http);
+    const parameters = readParameters(request.query);
     const caller =
       authentication &&
-      (await verify(authentication.accessKeys, settings.region, request.signed(body)));
-    const form = isJson ? undefined : readForm(request.query, body);
+      (await verify(authentication.accessKeys, settings.region, {
+        ...request.signed(),
+        path: request.path,
+        parameters,
+        body,
+      }));
+    if (caller) checkProtocol(caller, isJson);
+    const form = isJson ? undefined : readForm(parameters, body);
     if (form) service = serviceOfForm(form);
     const requested = form
       ? actionOfForm(form, request)
@@ -66,13 +75,16 @@ function toAwsError(service: Service, error: unknown): AwsError {
   return service === "sqs" ? toSqsError(known) : toSnsError(known);
 }
 
+/** The content type decides how a body is read, and need not be signed. The target has to be, where there is one: in JSON. */
+function checkProtocol({ signedHeaders }: Caller, isJson: boolean): void {
+  if (isJson || !signedHeaders.has("x-amz-target")) return;
+  throw mismatch("A call with an X-Amz-Target is of the content type application/x-amz-json-1.0.");
+}
+
 /** A signature for one service opens no other. */
 function checkService(caller: Caller, requested: RequestedAction): void {
   if (caller.service === requested.service) return;
-  throw commonError(
-    "SignatureDoesNotMatch",
-    `Credential should be scoped to correct service: '${requested.service}'.`,
-  );
+  throw mismatch(`Credential should be scoped to correct service: '${requested.service}'.`);
 }
 
 function callOf(

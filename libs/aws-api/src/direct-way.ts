@@ -1,8 +1,13 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
-import { MAX_BODY_BYTES, type DirectWay, type Surroundings } from "@sluice/http-api";
+import {
+  hasEachHeaderOnce,
+  MAX_BODY_BYTES,
+  type DirectWay,
+  type Surroundings,
+} from "@sluice/http-api";
 
-import { countHeaders, type AwsRequest } from "./request.ts";
+import type { AwsRequest } from "./request.ts";
 import type { AwsAnswer } from "./wire/answer.ts";
 
 /**
@@ -38,9 +43,11 @@ const PATH = /^\/(\d{12}\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)?$/;
 const HOST = /^[a-z0-9._-]+(:\d{1,5})?$/;
 
 /** A POST with nothing in its URL or headers that more than one reading is possible of, and a body of a known length. */
-function isPlain({ method, url = "", headers }: IncomingMessage): boolean {
+function isPlain(incoming: IncomingMessage): boolean {
+  const { method, url = "", headers } = incoming;
   return (
     method === "POST" &&
+    hasEachHeaderOnce(incoming) &&
     PATH.test(url) &&
     HOST.test(headers.host ?? "") &&
     Number(headers["content-length"] ?? Infinity) <= MAX_BODY_BYTES &&
@@ -66,12 +73,10 @@ function requestFrom(
     origin,
     path,
     query: "",
-    signed: (body) => ({
+    signed: () => ({
       method: "POST",
-      path,
       headers: signedHeadersOf(incoming.rawHeaders),
-      authorizations: countHeaders(incoming.rawHeaders, "authorization"),
-      body,
+      authorizations: Number(incoming.headers.authorization !== undefined),
     }),
   };
 }
@@ -87,15 +92,11 @@ function originOf(host: string): string | undefined {
   return last.origin;
 }
 
-/** By lower-case name; what comes several times is one list, as in the objects of the fetch API. */
+/** By lower-case name; none is there twice. */
 function signedHeadersOf(raw: readonly string[]): Map<string, string> {
   const headers = new Map<string, string>();
-  for (let index = 0; index < raw.length; index += 2) {
-    const name = (raw[index] ?? "").toLowerCase();
-    const value = raw[index + 1] ?? "";
-    const before = headers.get(name);
-    headers.set(name, before === undefined ? value : `${before}, ${value}`);
-  }
+  for (let index = 0; index < raw.length; index += 2)
+    headers.set((raw[index] ?? "").toLowerCase(), raw[index + 1] ?? "");
   return headers;
 }
 

@@ -1,3 +1,7 @@
+import { parseJson } from "@sluice/http-api";
+
+import { commonError } from "./errors.ts";
+
 /** A statement for each label, as AddPermission writes it into the Policy of a queue or topic. */
 interface Statement {
   Sid?: unknown;
@@ -51,15 +55,22 @@ export function removePermission(policy: string | undefined, label: string): str
   return left.length === 0 ? "" : JSON.stringify({ ...current, Statement: left });
 }
 
-/** Whether a text may be kept as a policy: a JSON object. */
+/** More than AWS takes of a queue or a topic. */
+export const MAX_POLICY_BYTES = 65_536;
+
+/** Whether a text may be kept as a policy: a JSON object that Postgres can store, and that is shown in every answer about its queue or topic. */
 export function isPolicy(text: string): boolean {
-  return parseObject(text) !== undefined;
+  return (
+    Buffer.byteLength(text) <= MAX_POLICY_BYTES &&
+    !/\p{Cs}/u.test(text) &&
+    parseObject(text) !== undefined
+  );
 }
 
-/** A JSON object, or undefined. */
+/** A JSON object, or undefined; also for one that nests so deep that whoever walks it runs out of stack. */
 export function parseObject(text: string): Record<string, unknown> | undefined {
   try {
-    const value: unknown = JSON.parse(text);
+    const value = parseJson(text);
     return typeof value === "object" && value !== null && !Array.isArray(value)
       ? (value as Record<string, unknown>)
       : undefined;
@@ -68,8 +79,11 @@ export function parseObject(text: string): Record<string, unknown> | undefined {
   }
 }
 
+/** @throws {AwsError} `MalformedInput` for one of before policies were checked as they are now, which a new statement would do away with */
 function parsePolicy(policy: string | undefined): Policy {
-  return (policy === undefined ? undefined : parseObject(policy)) ?? {};
+  const parsed = policy === undefined ? {} : parseObject(policy);
+  if (!parsed) throw commonError("MalformedInput", "the Policy that is there is none; set another");
+  return parsed;
 }
 
 function statementsOf({ Statement: statements }: Policy): Statement[] {

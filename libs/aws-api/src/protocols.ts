@@ -4,7 +4,7 @@ import type { Context } from "hono";
 
 import { answerRequest } from "./answer-request.ts";
 import { directWay } from "./direct-way.ts";
-import { requestOf, type AwsRequest } from "./request.ts";
+import { requestOf, targetOf, type AwsRequest } from "./request.ts";
 import type { AwsSettings } from "./settings.ts";
 import { SeenCalls } from "./signature/seen-calls.ts";
 
@@ -42,7 +42,7 @@ export function awsProtocols({ region, accessKeys }: AwsProtocolsOptions): Proto
 const PATH = /^\/(\d{12}\/[^/]+)?$/;
 
 function isForUs(c: Context<ApiEnv>): boolean {
-  const { method, path } = c.req;
-  if (!PATH.test(path)) return false;
+  const { method } = c.req;
+  if (!PATH.test(targetOf(c).path)) return false;
   return method === "POST" || (method === "GET" && c.req.query("Action") !== undefined);
 }

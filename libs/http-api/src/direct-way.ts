@@ -92,14 +92,21 @@ function finder(routes: readonly HotRoute[]): (url: string) => Found | undefined
 
 const HOST = /^[a-z0-9.-]+(:\d{1,5})?$/;
 
-function isOrdinary({ method, headers }: IncomingMessage): boolean {
+function isOrdinary(incoming: IncomingMessage): boolean {
+  const { method, headers } = incoming;
   return (
     method === "POST" &&
+    hasEachHeaderOnce(incoming) &&
     headers["content-type"] === "application/json" &&
     Number(headers["content-length"]) <= MAX_BODY_BYTES &&
     headers["content-encoding"] === undefined &&
     HOST.test(headers.host ?? "")
   );
+}
+
+/** Of two of some names Node tells the first, and the objects of the fetch API, which the app reads, both as one list. */
+export function hasEachHeaderOnce({ headers, rawHeaders }: IncomingMessage): boolean {
+  return Object.keys(headers).length * 2 === rawHeaders.length;
 }
 
 type Caller = Pick<ApiEnv["Variables"], "account" | "watchKey">;

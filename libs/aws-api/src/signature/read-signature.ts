@@ -1,4 +1,5 @@
 import { commonError, type AwsError } from "../errors.ts";
+import type { Parameters } from "../wire/parameters.ts";
 
 /** What a request says of its signature (AWS Signature Version 4), in its Authorization header or in its URL. */
 export interface Signature {
@@ -17,15 +18,19 @@ export interface Signature {
 
 export interface SignedRequest {
   method: string;
-  /** With the query, as it was sent. */
+  /** As it was sent. */
   path: string;
+  /** Of its URL. */
+  parameters: Parameters;
   /** By lower-case name. */
   headers: ReadonlyMap<string, string>;
   authorizations: number;
   body: Uint8Array;
 }
 
-const ALGORITHM = "AWS4-HMAC-SHA256";
+export const ALGORITHM = "AWS4-HMAC-SHA256";
+/** The parameter that a signature in a URL is, which it does not cover itself. */
+export const IN_URL = "X-Amz-Signature";
 const HEADER =
   /^AWS4-HMAC-SHA256 +Credential=([^ ,]+) *, *SignedHeaders=([^ ,]+) *, *Signature=([0-9a-f]{64})$/;
 const CREDENTIAL =
@@ -35,15 +40,16 @@ const MAX_EXPIRES = 7 * 86_400;
 
 /** @throws {AwsError} `MissingAuthenticationToken`, `IncompleteSignature` */
 export function readSignature(request: SignedRequest): Signature {
-  const query = new URLSearchParams(request.path.split("?", 2)[1] ?? "");
   const header = request.headers.get("authorization");
-  const isPresigned = query.has("X-Amz-Algorithm") || query.has("X-Amz-Signature");
+  const isPresigned = request.parameters.some(
+    ([name]) => name === "X-Amz-Algorithm" || name === IN_URL,
+  );
   if (header === undefined && !isPresigned) {
     throw commonError("MissingAuthenticationToken", "Request is missing Authentication Token");
   }
   if (request.authorizations > 1 || (header !== undefined && isPresigned))
     throw incomplete("a request is signed once: in its Authorization header or in its URL");
-  return header === undefined ? fromQuery(query) : fromHeader(header, request.headers);
+  return header === undefined ? fromUrl(request.parameters) : fromHeader(header, request.headers);
 }
 
 function fromHeader(header: string, headers: ReadonlyMap<string, string>): Signature {
@@ -63,15 +69,15 @@ function fromHeader(header: string, headers: ReadonlyMap<string, string>): Signa
   };
 }
 
-function fromQuery(query: URLSearchParams): Signature {
-  const only = (name: string): string => {
-    const [value, ...more] = query.getAll(name);
-    if (value === undefined || more.length > 0)
-      throw incomplete(`AWS query-string parameters must include '${name}' once.`);
-    return value;
+function fromUrl(parameters: Parameters): Signature {
+  const only = (wanted: string): string => {
+    const [found, ...more] = parameters.filter(([name]) => name === wanted);
+    if (found === undefined || more.length > 0)
+      throw incomplete(`AWS query-string parameters must include '${wanted}' once.`);
+    return found[1];
   };
   if (only("X-Amz-Algorithm") !== ALGORITHM) throw incomplete(`X-Amz-Algorithm: ${ALGORITHM} only`);
-  const signature = only("X-Amz-Signature");
+  const signature = only(IN_URL);
   if (!/^[0-9a-f]{64}$/.test(signature)) throw incomplete("X-Amz-Signature: 64 hex digits");
   const expires = only("X-Amz-Expires");
   if (!/^\d{1,6}$/.test(expires) || Number(expires) < 1 || Number(expires) > MAX_EXPIRES)
@@ -110,4 +116,11 @@ function readSignedHeaders(text: string): string[] {
 
 function incomplete(message: string): AwsError {
   return commonError("IncompleteSignature", message);
+}
+
+export function mismatch(reason: string): AwsError {
+  return commonError(
+    "SignatureDoesNotMatch",
+    `The request signature we calculated does not match the signature you provided. ${reason}`,
+  );
 }

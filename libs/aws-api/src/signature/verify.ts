@@ -1,10 +1,10 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 
-import type { AccessKey, AccessKeys } from "@sluice/engine";
-import aws4 from "aws4";
+import type { AccessKeys } from "@sluice/engine";
 
-import { commonError, type AwsError } from "../errors.ts";
-import { readSignature, type Signature, type SignedRequest } from "./read-signature.ts";
+import { commonError } from "../errors.ts";
+import { mismatch, readSignature, type Signature, type SignedRequest } from "./read-signature.ts";
+import { signatureOf } from "./signature-of.ts";
 
 const MAX_SKEW = 15 * 60_000;
 const SERVICES = new Set(["sqs", "sns"]);
@@ -40,9 +40,10 @@ export async function verify(
   checkScope(given, region);
   const countsUntil = checkTime(given, now);
   checkHeaders(given, request);
+  checkParameters(request);
   checkBodyHash(request);
   const key = await keys.find(given.keyId);
-  const made = signatureOf(request, given, key ?? NOBODY);
+  const made = signatureOf(request, given, (key ?? NOBODY).secret);
   const matches = timingSafeEqual(Buffer.from(made, "hex"), Buffer.from(given.signature, "hex"));
   if (!key) {
     throw commonError(
@@ -100,57 +101,16 @@ function checkHeaders({ signedHeaders }: Signature, { headers }: SignedRequest):
     throw mismatch(`The header '${absent.slice(0, 100)}' is signed but not there.`);
 }
 
+/** A signature covers the parameters in the order of their names and values: of two of a name anybody could make either the last. */
+function checkParameters({ parameters }: SignedRequest): void {
+  const names = new Set(parameters.map(([name]) => name));
+  if (names.size < parameters.length) throw mismatch("A parameter of the URL is there twice.");
+}
+
 function checkBodyHash({ headers, body }: SignedRequest): void {
   const given = headers.get("x-amz-content-sha256");
   if (given === undefined) return;
   // Unsigned and streamed payloads are for S3 alone.
   if (given !== createHash("sha256").update(body).digest("hex"))
     throw mismatch("The body is not what x-amz-content-sha256 says it is.");
-}
-
-/** The signature that a request would have had, had the owner of this key signed it. */
-export function signatureOf(
-  request: SignedRequest,
-  given: Signature,
-  key: Pick<AccessKey, "secret">,
-): string {
-  const { method, headers, body } = request;
-  const signed = new Set(given.signedHeaders);
-  const options = {
-    method,
-    path: given.expires === undefined ? request.path : withoutSignature(request.path),
-    headers: Object.fromEntries(given.signedHeaders.map((name) => [name, headers.get(name) ?? ""])),
-    // Typed as text, hashed as what it is.
-    body: body as unknown as string,
-    service: given.service,
-    region: given.region,
-    signQuery: given.expires !== undefined,
-    // It would add what many clients sign; only what this one signed counts.
-    extraHeadersToInclude: Object.fromEntries([...signed].map((name) => [name, true])),
-    extraHeadersToIgnore: Object.fromEntries(
-      ["content-type", "content-length", "x-amz-date"]
-        .filter((name) => !signed.has(name))
-        .map((name) => [name, true]),
-    ),
-  };
-  const credentials = { accessKeyId: given.keyId, secretAccessKey: key.secret };
-  const signer = new aws4.RequestSigner(options, credentials) as unknown as {
-    signature: () => string;
-    datetime?: string;
-  };
-  signer.datetime = given.time;
-  return signer.signature();
-}
-
-function withoutSignature(path: string): string {
-  const [route = "", query = ""] = path.split("?", 2);
-  const left = query.split("&").filter((part) => !part.startsWith("X-Amz-Signature="));
-  return `${route}?${left.join("&")}`;
-}
-
-function mismatch(reason: string): AwsError {
-  return commonError(
-    "SignatureDoesNotMatch",
-    `The request signature we calculated does not match the signature you provided. ${reason}`,
-  );
 }

@@ -2,7 +2,12 @@ import type { Call } from "../call.ts";
 import { invalidParameter } from "../errors.ts";
 import type { SnsInput } from "../model/sns.ts";
 import { topicArn } from "../names/topic-arn.ts";
-import { addPermission as add, removePermission as remove } from "../policy.ts";
+import {
+  addPermission as add,
+  isPolicy,
+  MAX_POLICY_BYTES,
+  removePermission as remove,
+} from "../policy.ts";
 import { changeAttributes } from "./topics.ts";
 
 const LABEL = /^[A-Za-z0-9_-]{1,80}$/;
@@ -34,6 +39,8 @@ export async function addPermission(call: Call, input: SnsInput<"AddPermission">
       resource: topicArn(call, name),
     });
     if (policy === undefined) throw invalidParameter("Statement already exists");
+    if (!isPolicy(policy))
+      throw invalidParameter("Policy", `it would be longer than ${MAX_POLICY_BYTES} bytes`);
     return { Policy: policy };
   });
 }

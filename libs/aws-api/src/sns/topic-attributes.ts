@@ -2,19 +2,20 @@ import { topicDefaults, type SettableTopic, type Topic } from "@sluice/engine";
 
 import type { Call } from "../call.ts";
 import { invalidParameter } from "../errors.ts";
+import { isLine } from "../kept-text.ts";
 import { topicArn } from "../names/topic-arn.ts";
 import { isPolicy } from "../policy.ts";
 import { archivePolicyOf, beginningArchiveTime, readArchivePolicy } from "./archive-policy.ts";
 
 const isBoolean = (text: string) => text === "true" || text === "false";
 const isJson = (text: string) => text === "" || isPolicy(text);
-const isShort = (text: string) => text.length <= 2_048;
+const isShort = (text: string) => isLine(text, 2_048);
 const isRate = (text: string) => text === "" || /^(100|\d{1,2})$/.test(text);
 
 /** What can be set of a topic, and what a value of it looks like. All of it is kept and shown; {@link settingsOf} is what changes anything. */
 const attributes: ReadonlyMap<string, (text: string) => boolean> = new Map(
   Object.entries({
-    DisplayName: (text: string) => text.length <= 100 && !/[\p{Cc}]/u.test(text),
+    DisplayName: (text: string) => isLine(text, 100),
     Policy: isJson,
     DeliveryPolicy: isJson,
     KmsMasterKeyId: isShort,

@@ -1,8 +1,13 @@
 import type { Call } from "../call.ts";
-import { invalidValue } from "../errors.ts";
+import { invalidValue, sqsError } from "../errors.ts";
 import type { SqsInput } from "../model/sqs.ts";
 import { queueArn } from "../names/queue-address.ts";
-import { addPermission as add, removePermission as remove } from "../policy.ts";
+import {
+  addPermission as add,
+  isPolicy,
+  MAX_POLICY_BYTES,
+  removePermission as remove,
+} from "../policy.ts";
 import { mergedAwsAttributes } from "./queue-attributes.ts";
 import { changeQueue } from "./queues.ts";
 
@@ -48,6 +53,8 @@ export async function addPermission(call: Call, input: SqsInput<"AddPermission">
       resource: queueArn(call, name),
     });
     if (policy === undefined) throw invalidValue("Label", label, "Already exists.");
+    if (!isPolicy(policy))
+      throw sqsError("OverLimit", `The policy would be longer than ${MAX_POLICY_BYTES} bytes.`);
     return { awsAttributes: mergedAwsAttributes(awsAttributes, { Policy: policy }) };
   });
 }

@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Call } from "../call.ts";
 import { fifoSettingsOf, type AllQueueSettings } from "../contract.ts";
 import { invalidValue, sqsError, type AwsError } from "../errors.ts";
+import { isLine } from "../kept-text.ts";
 import { queueArn, queueOfArn } from "../names/queue-address.ts";
 import { isPolicy, parseObject } from "../policy.ts";
 
@@ -39,7 +40,7 @@ const attributes: ReadonlyMap<string, Attribute> = new Map(
     RedrivePolicy: { read: readRedrivePolicy, show: showRedrivePolicy },
     RedriveAllowPolicy: { read: readRedriveAllowPolicy, show: showRedriveAllowPolicy },
     Policy: kept("Policy", (text) => text === "" || isPolicy(text)),
-    KmsMasterKeyId: kept("KmsMasterKeyId", (text) => text.length <= 2_048),
+    KmsMasterKeyId: kept("KmsMasterKeyId", (text) => isLine(text, 2_048)),
     KmsDataKeyReusePeriodSeconds: kept(
       "KmsDataKeyReusePeriodSeconds",
       (text) => /^\d{2,5}$/.test(text) && Number(text) >= 60 && Number(text) <= 86_400,
@@ -198,7 +199,9 @@ function readRedrivePolicy(text: string, call: Call): Partial<AllQueueSettings> 
         (given === undefined ? "maxReceiveCount." : "deadLetterTargetArn."),
     );
   }
-  const maxReceiveCount = Number(given);
+  const isNumber =
+    typeof given === "number" || (typeof given === "string" && /^\d{1,4}$/.test(given));
+  const maxReceiveCount = isNumber ? Number(given) : Number.NaN;
   if (!Number.isInteger(maxReceiveCount) || maxReceiveCount < 1 || maxReceiveCount > 1_000) {
     throw refuse("Invalid value for maxReceiveCount: it must be between 1 and 1000.");
   }

@@ -97,10 +97,14 @@ export async function getQueueUrl(call: Call, input: SqsInput<"GetQueueUrl">) {
 }
 
 export async function listQueues(call: Call, input: SqsInput<"ListQueues">) {
+  const { QueueNamePrefix: prefix, NextToken: cursor } = input;
+  const limit = checkMaxResults(input.MaxResults);
+  // No name begins with it, and Postgres may not even take it.
+  if (prefix !== undefined && !/^[A-Za-z0-9_.-]*$/.test(prefix)) return {};
   const { items, nextCursor } = await call.engine.queues.list(call.account, {
-    prefix: input.QueueNamePrefix,
-    cursor: input.NextToken,
-    limit: checkMaxResults(input.MaxResults),
+    prefix,
+    cursor,
+    limit,
   });
   return {
     ...(items.length > 0 && { QueueUrls: items.map(({ name }) => queueUrl(call, name)) }),

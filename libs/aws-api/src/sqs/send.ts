@@ -14,6 +14,8 @@ const MAX_BATCH_BYTES = 1_048_576;
 const MAX_DELAY = 900;
 export const ID_TEXT = /^[\x21-\x7e]{1,128}$/;
 const TRACE_HEADER = "AWSTraceHeader";
+/** As X-Ray writes one. It counts toward no message's size, and goes into every answer with the message. */
+const TRACE_TEXT = /^[\x20-\x7e]{1,256}$/;
 
 type Given = Omit<SqsInput<"SendMessage">, "QueueUrl">;
 
@@ -108,6 +110,11 @@ function traceHeaderOf(attributes: AwsAttributes | undefined): string | undefine
   const trace = attributesOf(attributes, refuse)?.[TRACE_HEADER];
   if (trace && trace.type !== "String")
     throw refuse(`The message system attribute '${TRACE_HEADER}' must be of type 'String'.`);
+  if (trace && !TRACE_TEXT.test(trace.value)) {
+    throw refuse(
+      `The message system attribute '${TRACE_HEADER}' must have 1 to 256 characters, of ASCII that can be seen.`,
+    );
+  }
   return trace?.value;
 }
 

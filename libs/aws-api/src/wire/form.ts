@@ -1,4 +1,5 @@
 import { commonError } from "../errors.ts";
+import type { Parameters } from "./parameters.ts";
 
 /** The parameters of a Query request as a tree: `Attribute.1.Name` is three levels down. */
 export interface FormNode {
@@ -6,24 +7,15 @@ export interface FormNode {
   children: Map<string, FormNode>;
 }
 
-/** Ten entries of ten attributes need some 400. */
-const MAX_PARAMETERS = 2_000;
 const MAX_DEPTH = 10;
 
 /**
  * Reads the parameters of a Query request.
- * @param parts - What has parameters: the query string, then the body. Of one that is given twice the last one counts.
+ * @param parts - Those of the URL, then those of the body. Of one that is given twice the last one counts.
  */
-export function parseForm(...parts: string[]): FormNode {
+export function formOf(...parts: Parameters[]): FormNode {
   const root = newNode();
-  let count = 0;
-  for (const part of parts) {
-    // Counted before it is parsed: what is parsed costs many times its bytes.
-    count += part === "" ? 0 : part.split("&", MAX_PARAMETERS + 1).length;
-    if (count > MAX_PARAMETERS)
-      throw commonError("MalformedInput", `more than ${MAX_PARAMETERS} parameters`);
-    for (const [name, value] of new URLSearchParams(part)) add(root, name, value);
-  }
+  for (const [name, value] of parts.flat()) add(root, name, value);
   return root;
 }
 

@@ -6,10 +6,10 @@ import type { Api } from "../endpoint.ts";
 
 const require = createRequire(import.meta.url);
 /** Served from the package, so that the reference works where there is no internet. */
-const assets: Record<string, string> = {
-  "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
-  "swagger-ui.css": "text/css; charset=utf-8",
-};
+const assets: ReadonlyMap<string, string> = new Map([
+  ["swagger-ui-bundle.js", "text/javascript; charset=utf-8"],
+  ["swagger-ui.css", "text/css; charset=utf-8"],
+]);
 
 const page = `<!doctype html>
 <html lang="en">
@@ -40,8 +40,8 @@ export function addReference(api: Api): void {
   api.get("/docs", (c) => c.html(page));
   api.get("/docs/:asset", async (c) => {
     const name = c.req.param("asset");
-    const type = assets[name];
-    if (!type) return c.notFound();
+    const type = assets.get(name);
+    if (type === undefined) return c.notFound();
     const folder = dirname(require.resolve("swagger-ui-dist/package.json"));
     const headers = { "content-type": type, "cache-control": "public, max-age=86400" };
     return new Response(await readFile(join(folder, name)), { headers });

@@ -20,7 +20,7 @@ export function describeError(error: unknown, depth = 0): ErrorDescription {
     type: error.name,
     message: messageOf(error),
     ...((typeof code === "string" || typeof code === "number") && { code }),
-    ...(error.stack !== undefined && { stack: error.stack }),
+    ...(error.stack !== undefined && { stack: withoutParameters(error, error.stack) }),
     ...(error.cause !== undefined &&
       depth < deepestCause && { cause: describeError(error.cause, depth + 1) }),
   };
@@ -33,7 +33,14 @@ export function messageOf(error: unknown): string {
   if (error.message === "" && error instanceof AggregateError) {
     return error.errors.map(messageOf).join(", ");
   }
-  return error.message || error.name;
+  return withoutParameters(error, error.message) || error.name;
+}
+
+/** Drizzle writes what a query was called with, bodies and all, into its message, and so into the head of its stack. */
+function withoutParameters(error: Error, text: string): string {
+  const { message } = error;
+  const end = "params" in error ? message.indexOf("\nparams: ") : -1;
+  return end < 0 ? text : text.replace(message, () => message.slice(0, end));
 }
 
 function textOf(value: unknown): string {

@@ -78,6 +78,19 @@ describe.each(["json", "pretty"] as const)("in the %s format", (format) => {
     expect(lines.join("")).not.toContain("a body");
   });
 
+  test("a query that failed is told without what it was called with", () => {
+    const { lines, logger } = capture({ format });
+    const params = ["a $& body\n    at my.secret (place)"];
+    const query = new Error(`Failed query: select $1\nparams: ${params.join()}`);
+    const err = new Error("cannot tell", { cause: Object.assign(query, { params }) });
+    logger.error({ event: "request.failed", err });
+    logger.error({ event: "request.failed", err: err.cause });
+    expect(lines).toHaveLength(2);
+    expect(lines.join("")).toContain("Failed query: select $1");
+    expect(lines.join("")).toContain("logger.test.ts");
+    expect(lines.join("")).not.toMatch(/body|secret/);
+  });
+
   test("a long field is cut", () => {
     const { lines, logger } = capture({ format });
     logger.info({ event: "request.refused", path: "x".repeat(100_000) });

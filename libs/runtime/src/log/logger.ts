@@ -1,5 +1,5 @@
 import { pino, destination, stdTimeFunctions, type DestinationStream } from "pino";
-import { describeError } from "./describe-error.ts";
+import { describeError, messageOf } from "./describe-error.ts";
 import { prettyLine } from "./pretty-line.ts";
 import { safeLine } from "./safe-line.ts";
 
@@ -63,6 +63,13 @@ export function createLogger({
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: describeError },
+      hooks: {
+        // Where nobody gives a message pino takes that of the error, with all that is in it.
+        logMethod([fields, message], method) {
+          const { err } = fields as unknown as LogFields;
+          method.call(this, fields, message ?? (err === undefined ? undefined : messageOf(err)));
+        },
+      },
     },
     { write },
   );

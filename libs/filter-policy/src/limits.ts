@@ -1,5 +1,5 @@
 import { FilterPolicyError } from "./filter-policy-error.ts";
-import { isAlternatives, isPlainObject } from "./rule.ts";
+import { isAlternatives, isPlainObject, valuesOf } from "./rule.ts";
 
 /** Limits of AWS: docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html */
 export const MAX_KEYS = 5;
@@ -20,8 +20,8 @@ export function checkSize(policy: object): void {
 }
 
 /**
- * The number of rules under each key times its level, multiplied over all keys; alternatives are added up. The policy is
- * known to be well formed.
+ * The number of rules under each key times its level, multiplied over all keys; alternatives are added up, and so are the
+ * wildcards of a list inside anything-but. The policy is known to be well formed.
  * @throws {FilterPolicyError}
  */
 export function checkComplexity(policy: Record<string, unknown>): void {
@@ -40,8 +40,12 @@ function combinationsOf(policy: Record<string, unknown>, level: number): number 
   for (const [key, value] of Object.entries(policy)) {
     if (isPlainObject(value)) product *= combinationsOf(value, level + 1);
     else if (key === "$or" && isAlternatives(value)) {
-      product *= value.reduce((sum, each) => sum + combinationsOf(each, level), 0);
-    } else product *= (value as unknown[]).length * level;
+      product *= sum(value.map((each) => combinationsOf(each, level)));
+    } else product *= sum((value as unknown[]).map(valuesOf)) * level;
   }
   return product;
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, each) => total + each, 0);
 }

@@ -160,6 +160,14 @@ describe.each([
     });
   });
 
+  test.each([Infinity, 2 ** 31])("a timeout of %d ms is a long one", async (timeoutMs) => {
+    await using server = await scriptedServer((response, request) => {
+      setTimeout(() => ok(response, request), 30);
+    });
+    const connection = connect({ url: server.url, timeoutMs, retry: false });
+    await expect(connection.request(get)).resolves.toEqual({ fine: true });
+  });
+
   test("an answer that is cut off in the middle is a network error, which is tried again", async () => {
     const cut = (response: ServerResponse) => {
       response.writeHead(200, { "content-length": 100 }).write('{"half', () => response.destroy());

@@ -72,6 +72,31 @@ describe("stopping", () => {
     expect(failures).toEqual([]);
   });
 
+  test.each([Infinity, 2 ** 31])(
+    "a drain of %d ms waits for the handler, and releases nothing",
+    async (drainTimeoutMs) => {
+      const numbers = await queueOf(connection, 1);
+      const { failures, options } = noting({ drainTimeoutMs });
+      const consumer = createConsumer(connection, numbers, options);
+      const { open, opened } = gate();
+      let isHandling = false;
+      const run = consumer.run(async () => {
+        isHandling = true;
+        await opened;
+      });
+      await eventually(() => expect(isHandling).toBe(true));
+      const stopped = consumer.stop();
+      // A round trip is much longer than the millisecond that a timer makes of either.
+      expect(await countsOf(connection, numbers)).toEqual({ ...empty, inFlight: 1 });
+      expect(consumer.state).toBe("draining");
+      open();
+      await stopped;
+      await run;
+      expect(await countsOf(connection, numbers)).toEqual(empty);
+      expect(failures).toEqual([]);
+    },
+  );
+
   test("ends an open long poll at once, and what is sent then goes to the next consumer", async () => {
     const numbers = await queueOf(connection, 0);
     await using proxy = await faultyProxy(sluice.url);

@@ -1,3 +1,5 @@
+import { startTimer } from "./timer.ts";
+
 export interface CoalescerOptions<Item> {
   /** Most items one send takes. */
   readonly maxItems: number;
@@ -19,6 +21,7 @@ export interface CoalescerOptions<Item> {
 export class Coalescer<Item> {
   #items: Item[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #lingering = false;
   #sending: Promise<void> | undefined;
   readonly #options: CoalescerOptions<Item>;
 
@@ -38,10 +41,12 @@ export class Coalescer<Item> {
     const { maxItems, lingerMs } = this.#options;
     if (this.#items.length >= maxItems) this.#start();
     else if (urgent || lingerMs === 0) {
-      if (this.#items.length === 1 || this.#timer !== undefined)
-        queueMicrotask(() => this.#start());
+      if (this.#items.length === 1 || this.#lingering) queueMicrotask(() => this.#start());
       this.#stopTimer();
-    } else this.#timer ??= setTimeout(() => this.#start(), lingerMs);
+    } else if (!this.#lingering) {
+      this.#lingering = true;
+      this.#timer = startTimer(() => this.#start(), lingerMs);
+    }
   }
 
   /** Takes out what waits for a send, up to so many items, to go in another way; nothing when one of them is not to. */
@@ -78,5 +83,6 @@ export class Coalescer<Item> {
   #stopTimer(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#lingering = false;
   }
 }

@@ -4,6 +4,7 @@ import { pause } from "./pause.ts";
 import { invalidOption, retryDelay, retryPolicy } from "./retry.ts";
 import type { RetryOptions, RetryPolicy } from "./retry.ts";
 import { fetchTransport } from "./transport/fetch-transport.ts";
+import { startTimer } from "./timer.ts";
 import { nodeTransport } from "./transport/node-transport.ts";
 import type { Transport, TransportRequest } from "./transport/transport.ts";
 
@@ -17,7 +18,7 @@ export interface ConnectOptions {
   readonly fetch?: typeof globalThis.fetch;
   /** Sent with every call; a function is asked each time, for tokens that expire. */
   readonly headers?: HeaderFields | (() => HeaderFields | Promise<HeaderFields>);
-  /** How long one attempt may take, in milliseconds, beyond what a long poll waits. Default 30,000. */
+  /** How long one attempt may take, in milliseconds, beyond what a long poll waits; Infinity: as long as it likes. Default 30,000. */
   readonly timeoutMs?: number;
   /** How calls are repeated; false: never. By default attempts go on for 60 s, so a call ends within 90 s. */
   readonly retry?: RetryOptions | false;
@@ -121,7 +122,7 @@ export class Connection {
       end?.();
     };
     const abort = () => giveUp("aborted");
-    const timer = setTimeout(() => giveUp("timed out"), limitMs);
+    const timer = startTimer(() => giveUp("timed out"), limitMs);
     signal?.addEventListener("abort", abort);
     try {
       const answer = await this.#transport(pathOf(request), {

@@ -1,3 +1,5 @@
+import { startTimer } from "./timer.ts";
+
 /** Waits that many milliseconds, or until the signal aborts, whichever comes first; never rejects. */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
@@ -7,7 +9,7 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
       signal?.removeEventListener("abort", done);
       resolve();
     };
-    const timer = setTimeout(done, ms);
+    const timer = startTimer(done, ms);
     signal?.addEventListener("abort", done);
   });
 }

@@ -175,6 +175,26 @@ test("a call that fails between others tells the stored messages from the rest",
   expect(await visible(numbers.name)).toBe(1_000);
 });
 
+test("what became of a message is not told by the refusal of a repeat", async () => {
+  const numbers = await newQueue();
+  let attempts = 0;
+  const fetch: typeof globalThis.fetch = async (input, init) => {
+    if (++attempts === 1) {
+      await globalThis.fetch(input, init);
+      throw new Error("The answer was lost.");
+    }
+    const error = { code: "unauthenticated", message: "The token has expired." };
+    return Response.json({ error }, { status: 401 });
+  };
+  const retry = { baseDelayMs: 1 };
+  const producer = createProducer(connect({ url: sluice.url, fetch, retry }));
+  await expect(producer.send(numbers, 1)).rejects.toMatchObject({
+    code: "unauthenticated",
+    outcomeUnknown: true,
+  });
+  expect(await visible(numbers.name)).toBe(1);
+});
+
 test("a destination that is not there is named", async () => {
   const producer = createProducer(connection);
   await expect(producer.publish(topic(unique("gone")), "x")).rejects.toMatchObject({

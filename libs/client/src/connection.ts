@@ -90,20 +90,25 @@ export class Connection {
    * Makes one call of the HTTP API and returns its parsed JSON, undefined when the answer has none.
    *
    * Attempts that end in `network`, `timeout`, 429 or 5xx are repeated with full jitter and no sooner than `Retry-After`
-   * allows, until `retry.budgetMs` has passed. Throws the {@link SluiceError} of the last attempt.
+   * allows, until `retry.budgetMs` has passed. Throws the {@link SluiceError} of the last attempt; its `outcomeUnknown` is of
+   * all of them.
    */
   async request(request: ApiRequest): Promise<unknown> {
     const policy = this.#retry;
     const started = performance.now() - (request.waitedMs ?? 0);
+    let open: SluiceError | undefined;
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#attempt(request);
-      } catch (error) {
-        if (!(error instanceof SluiceError) || !error.retryable) throw error;
+      } catch (thrown) {
+        if (!(thrown instanceof SluiceError)) throw thrown;
+        const error = open === undefined ? thrown : afterOpen(open, thrown);
+        if (!error.retryable) throw error;
         if (policy === undefined || !mayRepeat(request, error)) throw error;
         const delay = retryDelay(attempt, policy, error.retryAfterMs);
         if (performance.now() + delay - started > policy.budgetMs) throw error;
-        request.onRetry?.(error, attempt);
+        if (error.outcomeUnknown && request.method !== "GET") open ??= error;
+        request.onRetry?.(thrown, attempt);
         await pause(delay, request.signal);
       }
     }
@@ -114,7 +119,7 @@ export class Connection {
     const label = `${request.method} ${request.path}`;
     const limitMs = (request.timeoutMs ?? this.#timeoutMs) + (request.waitMs ?? 0);
     const given = typeof this.#headers === "function" ? await this.#asked() : this.#headers;
-    if (signal?.aborted) throw aborted(label, signal);
+    if (signal?.aborted) throw aborted(label, signal, { isSent: false });
     let end: (() => void) | undefined;
     let givenUp: "timed out" | "aborted" | undefined;
     const giveUp = (why: "timed out" | "aborted") => {
@@ -141,7 +146,7 @@ export class Connection {
           cause,
         });
       }
-      if (givenUp === "aborted") throw aborted(label, signal);
+      if (givenUp === "aborted") throw aborted(label, signal, { isSent: true });
       if (invalid.has(codeOf(cause))) {
         throw new SluiceError("invalid_request", `${label} cannot be sent: ${reason(cause)}`, {
           cause,
@@ -149,6 +154,7 @@ export class Connection {
       }
       throw new SluiceError("network", `${label} at ${this.url} failed: ${reason(cause)}`, {
         cause,
+        outcomeUnknown: codeOf(cause) !== refused,
       });
     } finally {
       clearTimeout(timer);
@@ -162,7 +168,10 @@ export class Connection {
       return await this.#headers();
     } catch (cause) {
       // Most likely a token that could not be fetched: as passing as any other failure on the way.
-      throw new SluiceError("network", `The headers could not be had: ${reason(cause)}`, { cause });
+      throw new SluiceError("network", `The headers could not be had: ${reason(cause)}`, {
+        cause,
+        outcomeUnknown: false,
+      });
     }
   }
 }
@@ -199,10 +208,26 @@ const refused = "ECONNREFUSED";
 /** What undici says of a path or a header that HTTP does not allow. */
 const invalid = new Set<unknown>(["UND_ERR_INVALID_ARG", "UND_ERR_NOT_SUPPORTED"]);
 
-function aborted(label: string, signal: AbortSignal | undefined): SluiceError {
+function aborted(
+  label: string,
+  signal: AbortSignal | undefined,
+  { isSent }: { isSent: boolean },
+): SluiceError {
   return new SluiceError("aborted", `${label} was given up by the caller.`, {
     cause: signal?.reason,
+    outcomeUnknown: isSent,
   });
+}
+
+/** What a later attempt was refused for says nothing of the one before it. */
+function afterOpen(open: SluiceError, error: SluiceError): SluiceError {
+  if (error.outcomeUnknown) return error;
+  const { code, message, status, details, retryAfterMs, cause } = error;
+  return new SluiceError(
+    code,
+    `${message} An attempt before it ended in ${open.code}: the call may have been carried out.`,
+    { status, details, retryAfterMs, cause, outcomeUnknown: true },
+  );
 }
 
 function serverUrl(url: string | URL): string {

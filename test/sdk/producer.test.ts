@@ -251,6 +251,34 @@ test("a message for which the server refuses a shared call fails alone, and the 
   expect(received.map(({ payload }) => payload)).toEqual([1, 3, 4]);
 });
 
+test("a shared call that may have been stored is not sent again in parts", async () => {
+  const numbers = await newQueue();
+  let attempts = 0;
+  const fetch: typeof globalThis.fetch = async (input, init) => {
+    if (++attempts === 2) return new Response("<h1>Too large</h1>", { status: 413 });
+    const response = await globalThis.fetch(input, init);
+    return attempts === 1 ? new Response("<h1>Bad gateway</h1>", { status: 502 }) : response;
+  };
+  const retry = { baseDelayMs: 1 };
+  await using producer = createProducer(connect({ url: sluice.url, fetch, retry }));
+  const outcomes = await Promise.allSettled([1, 2, 3, 4].map((n) => producer.send(numbers, n)));
+  const reason = { code: "request_too_large", outcomeUnknown: true };
+  expect(outcomes).toMatchObject([{ reason }, { reason }, { reason }, { reason }]);
+  expect(await visible(numbers.name)).toBe(4);
+});
+
+test("a shared call that a gateway takes for too large is sent in parts", async () => {
+  const numbers = await newQueue();
+  const fetch: typeof globalThis.fetch = async (input, init) => {
+    const { messages } = JSON.parse(init?.body as string) as { messages: unknown[] };
+    if (messages.length > 1) return new Response("<h1>Too large</h1>", { status: 413 });
+    return await globalThis.fetch(input, init);
+  };
+  await using producer = createProducer(connect({ url: sluice.url, fetch }));
+  await Promise.all([1, 2, 3, 4].map((n) => producer.send(numbers, n)));
+  expect(await visible(numbers.name)).toBe(4);
+});
+
 test("who waits behind a call that is repeated is told about when it is, and not after repeats of his own", async () => {
   await using server = await scriptedServer(refusal(503, "unavailable"));
   const retry = { baseDelayMs: 1, maxDelayMs: 1, budgetMs: 300 };

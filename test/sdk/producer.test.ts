@@ -5,7 +5,7 @@ import type { ReceivedMessage } from "@sluice/consumer";
 import { PublishError, createProducer } from "@sluice/producer";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { faultyProxy } from "./faulty-proxy.ts";
-import { refusal, scriptedServer } from "./scripted-server.ts";
+import { json as answer, refusal, scriptedServer, silence, type Step } from "./scripted-server.ts";
 import { startSluice, unique } from "./sluice.ts";
 import type { Sluice } from "./sluice.ts";
 
@@ -294,6 +294,37 @@ test("who waits behind a call that is repeated is told about when it is, and not
   expect(attempts("second")).toBeGreaterThan(0);
   expect(attempts("third")).toBeGreaterThan(0);
   expect(attempts("second") + attempts("third")).toBeLessThan(attempts("first") / 2);
+});
+
+test("who waits behind calls that hang is refused unsent when a call of his own would have ended", async () => {
+  await using server = await scriptedServer(silence);
+  const retry = { baseDelayMs: 1, maxDelayMs: 1, budgetMs: 200 };
+  const hanging = connect({ url: server.url, timeoutMs: 100, retry });
+  expect(hanging.callLimitMs).toBe(300);
+  await using producer = createProducer(hanging, { batching: { maxMessages: 1 } });
+  const texts = Array.from({ length: 10 }, (_, index) => `message-${index}`);
+  const outcomes = await Promise.allSettled(
+    texts.map((text) => producer.send(queue("away"), text)),
+  );
+  const [first] = outcomes;
+  expect(first).toMatchObject({ reason: { code: "timeout", outcomeUnknown: true } });
+  for (const outcome of outcomes.slice(4)) {
+    expect(outcome).toMatchObject({ reason: { code: "timeout", outcomeUnknown: false } });
+  }
+  const isSent = (text: string) => server.seen.some(({ body }) => body.includes(text));
+  expect(texts.slice(4).filter(isSent)).toEqual([]);
+});
+
+test("who waits behind calls that are answered gets his turn, however late", async () => {
+  const slow: Step = (response, request) => {
+    setTimeout(() => answer(200, { results: [{ messageId: "m" }] })(response, request), 30);
+  };
+  await using server = await scriptedServer(slow);
+  const patient = connect({ url: server.url, timeoutMs: 400, retry: false });
+  await using producer = createProducer(patient, { batching: { maxMessages: 1 } });
+  const texts = Array.from({ length: 20 }, (_, index) => `message-${index}`);
+  const sent = texts.map((text) => producer.send(queue("slow"), text));
+  await expect(Promise.all(sent)).resolves.toHaveLength(20);
 });
 
 test("a missing queue is told to each send of a shared call", async () => {

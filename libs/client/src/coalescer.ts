@@ -34,6 +34,11 @@ export class Coalescer<Item> {
     return this.#items.length;
   }
 
+  /** The one that has waited longest. */
+  get first(): Item | undefined {
+    return this.#items[0];
+  }
+
   /** Queues the item; an urgent one ends the linger. */
   add(item: Item, urgent = false): void {
     this.#items.push(item);
@@ -55,6 +60,12 @@ export class Coalescer<Item> {
     const taken = this.#items.splice(0, maxItems);
     if (this.#items.length === 0) this.#stopTimer();
     return taken;
+  }
+
+  /** Takes out those that wait first, as long as they are to go. */
+  takeWhile(mayGo: (item: Item) => boolean): Item[] {
+    const kept = this.#items.findIndex((item) => !mayGo(item));
+    return this.take(kept < 0 ? this.#items.length : kept, () => true);
   }
 
   /** Sends everything added so far without lingering, and resolves when that is done. */

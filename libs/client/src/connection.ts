@@ -86,6 +86,16 @@ export class Connection {
     }
   }
 
+  /** How long one attempt of a call may take, in milliseconds, beyond what a long poll waits. */
+  get timeoutMs(): number {
+    return this.#timeoutMs;
+  }
+
+  /** How long a call takes at most, in milliseconds: its last attempt begins with the end of the budget. */
+  get callLimitMs(): number {
+    return (this.#retry?.budgetMs ?? 0) + this.#timeoutMs;
+  }
+
   /**
    * Makes one call of the HTTP API and returns its parsed JSON, undefined when the answer has none.
    *

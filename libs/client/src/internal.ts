@@ -9,3 +9,4 @@ export { pause } from "./pause.ts";
 export { isPromise, locateMismatch } from "./payload.ts";
 export { fullJitter, invalidOption } from "./retry.ts";
 export { stopController } from "./stop-signal.ts";
+export { startTimer } from "./timer.ts";

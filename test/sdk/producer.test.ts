@@ -3,7 +3,7 @@ import type { Connection } from "@sluice/client";
 import { createConsumer } from "@sluice/consumer";
 import type { ReceivedMessage } from "@sluice/consumer";
 import { PublishError, createProducer } from "@sluice/producer";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { faultyProxy } from "./faulty-proxy.ts";
 import { json as answer, refusal, scriptedServer, silence, type Step } from "./scripted-server.ts";
 import { startSluice, unique } from "./sluice.ts";
@@ -203,6 +203,30 @@ test("a destination that is not there is named", async () => {
   await expect(producer.sendAll(queue(unique("gone")), ["x"])).rejects.toMatchObject({
     code: "queue_not_found",
   });
+});
+
+test("an attribute that the server takes for none is refused, and not left out in silence", async () => {
+  const numbers = await newQueue();
+  const sent = createProducer(connection).send(numbers, 1, { attributes: { ["__proto__"]: "x" } });
+  await expect(sent).rejects.toThrow(/"__proto__" is not accepted/);
+});
+
+test("any number of calls on one signal is no leak to Node, and it gives up all of them", async () => {
+  await using server = await scriptedServer(silence);
+  const warned = vi.fn();
+  process.on("warning", warned);
+  const giveUp = new AbortController();
+  const { signal } = giveUp;
+  const producer = createProducer(connect({ url: server.url }));
+  const sent = Array.from({ length: 30 }, () => producer.send(queue("q"), "x", { signal }));
+  const settled = Promise.allSettled(sent);
+  await vi.waitFor(() => expect(server.seen).toHaveLength(30));
+  giveUp.abort();
+  for (const outcome of await settled) {
+    expect(outcome).toMatchObject({ reason: { code: "aborted" } });
+  }
+  process.off("warning", warned);
+  expect(warned).not.toHaveBeenCalled();
 });
 
 test("a delayed message is not visible yet", async () => {

@@ -1,5 +1,6 @@
 import { readAnswer } from "./answer.ts";
 import { SluiceError } from "./errors.ts";
+import { onAbort } from "./on-abort.ts";
 import { pause } from "./pause.ts";
 import { invalidOption, retryDelay, retryPolicy } from "./retry.ts";
 import type { RetryOptions, RetryPolicy } from "./retry.ts";
@@ -136,9 +137,8 @@ export class Connection {
       givenUp ??= why;
       end?.();
     };
-    const abort = () => giveUp("aborted");
     const timer = startTimer(() => giveUp("timed out"), limitMs);
-    signal?.addEventListener("abort", abort);
+    const leave = signal && onAbort(signal, () => giveUp("aborted"));
     try {
       const answer = await this.#transport(pathOf(request), {
         method: request.method,
@@ -146,7 +146,7 @@ export class Connection {
         body: bodyOf(request),
         onGiveUp: (how) => (end = how),
         // From here on giving up would lose the outcome (and received messages with it).
-        onAnswer: () => signal?.removeEventListener("abort", abort),
+        onAnswer: () => leave?.(),
       });
       return readAnswer(label, answer);
     } catch (cause) {
@@ -168,7 +168,7 @@ export class Connection {
       });
     } finally {
       clearTimeout(timer);
-      signal?.removeEventListener("abort", abort);
+      leave?.();
     }
   }
 

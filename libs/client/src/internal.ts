@@ -5,6 +5,7 @@ export { topicPath } from "./admin/topics.ts";
 export { entryError, listOf } from "./answer.ts";
 export { decodeAttributes, encodeAttributes } from "./attributes.ts";
 export { Coalescer } from "./coalescer.ts";
+export { onAbort } from "./on-abort.ts";
 export { pause } from "./pause.ts";
 export { isPromise, locateMismatch } from "./payload.ts";
 export { fullJitter, invalidOption } from "./retry.ts";

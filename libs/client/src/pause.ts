@@ -1,3 +1,4 @@
+import { onAbort } from "./on-abort.ts";
 import { startTimer } from "./timer.ts";
 
 /** Waits that many milliseconds, or until the signal aborts, whichever comes first; never rejects. */
@@ -6,10 +7,10 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) return resolve();
     const done = () => {
       clearTimeout(timer);
-      signal?.removeEventListener("abort", done);
+      leave?.();
       resolve();
     };
     const timer = startTimer(done, ms);
-    signal?.addEventListener("abort", done);
+    const leave = signal && onAbort(signal, done);
   });
 }

@@ -427,8 +427,20 @@ describe("a policy is refused, with the place and what to mend", () => {
     expect(error.message).toMatch(message);
   });
 
-  test("a policy of a hundred thousand levels", () => {
-    expect(errorOf(nested(100_000), "MessageBody").message).toMatch(/64 levels/);
+  test("a policy of many thousand levels", () => {
+    expect(errorOf(nested(40_000), "MessageBody").message).toMatch(/64 levels/);
+    expect(errorOf(nested(100_000), "MessageBody").message).toMatch(/262144 bytes/);
+  });
+
+  test("a policy of one byte too many, and not of one less", () => {
+    const policy = (length: number) => ({
+      a: ['ä€😀\n"\u0001', 1e21 / 1e15, -0, true, null, { exists: true }],
+      b: { c: [{ "anything-but": [1, 2] }, "x".repeat(length)], d: [1] },
+    });
+    const limit = 256 * 1024;
+    const most = limit - Buffer.byteLength(JSON.stringify(policy(0)));
+    expect(() => compile(policy(most), "MessageBody")).not.toThrow();
+    expect(errorOf(policy(most + 1), "MessageBody").message).toMatch(/at most 262144 bytes/);
   });
 
   test("what just keeps the limits is compiled", () => {

@@ -62,9 +62,9 @@ export function compile(policy: unknown, scope: FilterScope): CompiledFilter {
       `a filter policy has at most ${MAX_KEYS} keys, not ${names.length}; keys inside others do not count`,
     );
   }
+  checkSize(policy);
   const root = new BodyKey();
   const clauses = readClauses(policy, { scope, at: [], path: "", parts: 0, inBody: root });
-  checkSize(policy);
   checkComplexity(policy);
   const needsBody = scope === "MessageBody" && names.length > 0;
   const lookup = needsBody ? inBodies(root) : inAttributes;
@@ -156,14 +156,16 @@ function keyClause(list: readonly unknown[], { at, path, parts, inBody }: Place)
 function anyOf(rules: readonly Rule[]): (values: Found) => boolean {
   const equals = new Set<Scalar>();
   const tests: ((value: Scalar) => boolean)[] = [];
-  const exists = new Set<boolean>();
+  let whenPresent = false;
+  let whenAbsent = false;
   for (const rule of rules) {
     switch (rule.kind) {
       case "equals":
         equals.add(comparable(rule.value));
         break;
       case "exists":
-        exists.add(rule.exists);
+        if (rule.exists) whenPresent = true;
+        else whenAbsent = true;
         break;
       case "test":
         tests.push(rule.test);
@@ -172,8 +174,6 @@ function anyOf(rules: readonly Rule[]): (values: Found) => boolean {
         rule satisfies never;
     }
   }
-  const whenPresent = exists.has(true);
-  const whenAbsent = exists.has(false);
   const accepts = (value: Scalar) =>
     equals.has(comparable(value)) || tests.some((test) => test(value));
   return (values) => {

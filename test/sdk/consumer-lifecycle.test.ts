@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { connect, createAdmin, queue } from "@sluice/client";
 import type { Connection } from "@sluice/client";
 import { createConsumer } from "@sluice/consumer";
@@ -132,6 +133,23 @@ describe("stopping", () => {
     const handler = vi.fn();
     await createConsumer(connection, numbers, { signal: stopping.signal }).run(handler);
     expect(handler).not.toHaveBeenCalled();
+  });
+
+  test("any number of consumers stop by one signal, which is no leak to Node", async () => {
+    const warned = vi.fn();
+    process.on("warning", warned);
+    const offline = connect({ url: sluice.url, fetch: () => new Promise(() => {}) });
+    const stopping = new AbortController();
+    const options = { signal: stopping.signal, visibilityTimeout: 30, drainTimeoutMs: 0 };
+    const consumers = range(30).map(() => createConsumer(offline, queue("orders"), options));
+    const runs = consumers.map((consumer) => consumer.run(() => {}));
+    stopping.abort();
+    await Promise.all(runs);
+    expect(new Set(consumers.map(({ state }) => state))).toEqual(new Set(["stopped"]));
+    // Node warns in a turn of its own.
+    await setImmediate();
+    process.off("warning", warned);
+    expect(warned).not.toHaveBeenCalled();
   });
 
   test("a consumer runs once", async () => {

@@ -10,6 +10,7 @@ import {
   scriptedServerAt,
   silence,
   type ScriptedServer,
+  type Step,
 } from "./scripted-server.ts";
 
 const quick = { baseDelayMs: 1, maxDelayMs: 5, budgetMs: 5_000 };
@@ -89,6 +90,43 @@ describe.each([
     });
   });
 
+  const publish = { method: "POST", path: "/v1/x", idempotencyKey: "k", body: {} } as const;
+
+  test.each<[string, Step[], object]>([
+    ["after an answer that was lost", [hangUp, refusal(401, "unauthenticated")], { status: 401 }],
+    ["after a gateway's 502", [json(502, {}), json(413, {})], { code: "request_too_large" }],
+    ["of a success that cannot be read", [(response) => response.end("{")], { status: 200 }],
+    ["of a lost answer", [hangUp], { code: "network" }],
+  ])("an error tells that the outcome is unknown: %s", async (_, steps, error) => {
+    await using server = await scriptedServer(...steps);
+    const connection = connect({ url: server.url, retry: { ...quick, budgetMs: 50 } });
+    const failed = connection.request(publish);
+    await expect(failed).rejects.toMatchObject({ ...error, outcomeUnknown: true });
+  });
+
+  test.each<[string, Step[], object]>([
+    ["a refusal", [refusal(401, "unauthenticated")], { code: "unauthenticated" }],
+    [
+      "a refusal after one for being too busy",
+      [refusal(429, "too_many_requests"), refusal(401, "unauthenticated")],
+      { code: "unauthenticated" },
+    ],
+    ["a gateway's page", [(response) => response.writeHead(404).end("<p>")], { status: 404 }],
+  ])("an error tells that the call had no effect: %s", async (_, steps, error) => {
+    await using server = await scriptedServer(...steps);
+    const failed = connect({ url: server.url, retry: quick }).request(publish);
+    await expect(failed).rejects.toMatchObject({ ...error, outcomeUnknown: false });
+  });
+
+  test("a call that nobody can have read had no effect", async () => {
+    const noEffect = { code: "network", outcomeUnknown: false };
+    const url = `http://127.0.0.1:${await freePort()}`;
+    await expect(connect({ url, retry: false }).request(publish)).rejects.toMatchObject(noEffect);
+    const headers = () => Promise.reject(new Error("no token"));
+    const tokenless = connect({ url, headers, retry: false });
+    await expect(tokenless.request(publish)).rejects.toMatchObject(noEffect);
+  });
+
   test("a POST whose connection was refused is repeated, for nobody has read it", async () => {
     const port = await freePort();
     const connection = connect({ url: `http://127.0.0.1:${port}`, retry: quick });
@@ -158,6 +196,14 @@ describe.each([
       code: "timeout",
       retryable: true,
     });
+  });
+
+  test.each([Infinity, 2 ** 31])("a timeout of %d ms is a long one", async (timeoutMs) => {
+    await using server = await scriptedServer((response, request) => {
+      setTimeout(() => ok(response, request), 30);
+    });
+    const connection = connect({ url: server.url, timeoutMs, retry: false });
+    await expect(connection.request(get)).resolves.toEqual({ fine: true });
   });
 
   test("an answer that is cut off in the middle is a network error, which is tried again", async () => {

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { connect, createAdmin, queue } from "@sluice/client";
 import type { Connection } from "@sluice/client";
 import { createConsumer } from "@sluice/consumer";
@@ -72,6 +73,31 @@ describe("stopping", () => {
     expect(failures).toEqual([]);
   });
 
+  test.each([Infinity, 2 ** 31])(
+    "a drain of %d ms waits for the handler, and releases nothing",
+    async (drainTimeoutMs) => {
+      const numbers = await queueOf(connection, 1);
+      const { failures, options } = noting({ drainTimeoutMs });
+      const consumer = createConsumer(connection, numbers, options);
+      const { open, opened } = gate();
+      let isHandling = false;
+      const run = consumer.run(async () => {
+        isHandling = true;
+        await opened;
+      });
+      await eventually(() => expect(isHandling).toBe(true));
+      const stopped = consumer.stop();
+      // A round trip is much longer than the millisecond that a timer makes of either.
+      expect(await countsOf(connection, numbers)).toEqual({ ...empty, inFlight: 1 });
+      expect(consumer.state).toBe("draining");
+      open();
+      await stopped;
+      await run;
+      expect(await countsOf(connection, numbers)).toEqual(empty);
+      expect(failures).toEqual([]);
+    },
+  );
+
   test("ends an open long poll at once, and what is sent then goes to the next consumer", async () => {
     const numbers = await queueOf(connection, 0);
     await using proxy = await faultyProxy(sluice.url);
@@ -107,6 +133,23 @@ describe("stopping", () => {
     const handler = vi.fn();
     await createConsumer(connection, numbers, { signal: stopping.signal }).run(handler);
     expect(handler).not.toHaveBeenCalled();
+  });
+
+  test("any number of consumers stop by one signal, which is no leak to Node", async () => {
+    const warned = vi.fn();
+    process.on("warning", warned);
+    const offline = connect({ url: sluice.url, fetch: () => new Promise(() => {}) });
+    const stopping = new AbortController();
+    const options = { signal: stopping.signal, visibilityTimeout: 30, drainTimeoutMs: 0 };
+    const consumers = range(30).map(() => createConsumer(offline, queue("orders"), options));
+    const runs = consumers.map((consumer) => consumer.run(() => {}));
+    stopping.abort();
+    await Promise.all(runs);
+    expect(new Set(consumers.map(({ state }) => state))).toEqual(new Set(["stopped"]));
+    // Node warns in a turn of its own.
+    await setImmediate();
+    process.off("warning", warned);
+    expect(warned).not.toHaveBeenCalled();
   });
 
   test("a consumer runs once", async () => {

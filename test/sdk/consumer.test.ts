@@ -187,6 +187,34 @@ describe("with a handler", () => {
     expect(await countsOf(connection, numbers)).toEqual(empty);
   });
 
+  test("a message that cannot be extended any further is still held, and given back when its handler fails", async () => {
+    const numbers = await queueOf(connection, 1, 4);
+    const refused = gate();
+    const error = { code: "visibility_beyond_limit", message: "12 hours are over." };
+    let extensions = 0;
+    const fetch: typeof globalThis.fetch = async (input, init) => {
+      const isExtension = (input as string).endsWith("/visibility") && extensions++ === 0;
+      if (!isExtension) return await globalThis.fetch(input, init);
+      refused.open();
+      return Response.json({ results: [{ error }] });
+    };
+    const { failures, options } = noting({ backoff: () => 0 });
+    const consumer = createConsumer(connect({ url: sluice.url, fetch }), numbers, options);
+    const aborted: boolean[] = [];
+    const run = consumer.run(async ({ signal, receiveCount }) => {
+      if (receiveCount > 1) return void consumer.stop();
+      await refused.opened;
+      // By then the answer has been read.
+      await countsOf(connection, numbers);
+      aborted.push(signal.aborted);
+      throw new Error("failed");
+    });
+    await run;
+    expect(aborted).toEqual([false]);
+    expect(extensions).toBe(2);
+    expect(failures.map(({ stage }) => stage)).toEqual(["handle"]);
+  });
+
   test("an acknowledgement that comes too late is reported and takes nothing from the new holder", async () => {
     const numbers = await queueOf(connection, 1, 1);
     const { failures, options } = noting({ autoExtend: false, concurrency: 1, prefetch: 0 });

@@ -3,9 +3,9 @@ import type { Connection } from "@sluice/client";
 import { createConsumer } from "@sluice/consumer";
 import type { ReceivedMessage } from "@sluice/consumer";
 import { PublishError, createProducer } from "@sluice/producer";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { faultyProxy } from "./faulty-proxy.ts";
-import { refusal, scriptedServer } from "./scripted-server.ts";
+import { json as answer, refusal, scriptedServer, silence, type Step } from "./scripted-server.ts";
 import { startSluice, unique } from "./sluice.ts";
 import type { Sluice } from "./sluice.ts";
 
@@ -175,6 +175,26 @@ test("a call that fails between others tells the stored messages from the rest",
   expect(await visible(numbers.name)).toBe(1_000);
 });
 
+test("what became of a message is not told by the refusal of a repeat", async () => {
+  const numbers = await newQueue();
+  let attempts = 0;
+  const fetch: typeof globalThis.fetch = async (input, init) => {
+    if (++attempts === 1) {
+      await globalThis.fetch(input, init);
+      throw new Error("The answer was lost.");
+    }
+    const error = { code: "unauthenticated", message: "The token has expired." };
+    return Response.json({ error }, { status: 401 });
+  };
+  const retry = { baseDelayMs: 1 };
+  const producer = createProducer(connect({ url: sluice.url, fetch, retry }));
+  await expect(producer.send(numbers, 1)).rejects.toMatchObject({
+    code: "unauthenticated",
+    outcomeUnknown: true,
+  });
+  expect(await visible(numbers.name)).toBe(1);
+});
+
 test("a destination that is not there is named", async () => {
   const producer = createProducer(connection);
   await expect(producer.publish(topic(unique("gone")), "x")).rejects.toMatchObject({
@@ -183,6 +203,30 @@ test("a destination that is not there is named", async () => {
   await expect(producer.sendAll(queue(unique("gone")), ["x"])).rejects.toMatchObject({
     code: "queue_not_found",
   });
+});
+
+test("an attribute that the server takes for none is refused, and not left out in silence", async () => {
+  const numbers = await newQueue();
+  const sent = createProducer(connection).send(numbers, 1, { attributes: { ["__proto__"]: "x" } });
+  await expect(sent).rejects.toThrow(/"__proto__" is not accepted/);
+});
+
+test("any number of calls on one signal is no leak to Node, and it gives up all of them", async () => {
+  await using server = await scriptedServer(silence);
+  const warned = vi.fn();
+  process.on("warning", warned);
+  const giveUp = new AbortController();
+  const { signal } = giveUp;
+  const producer = createProducer(connect({ url: server.url }));
+  const sent = Array.from({ length: 30 }, () => producer.send(queue("q"), "x", { signal }));
+  const settled = Promise.allSettled(sent);
+  await vi.waitFor(() => expect(server.seen).toHaveLength(30));
+  giveUp.abort();
+  for (const outcome of await settled) {
+    expect(outcome).toMatchObject({ reason: { code: "aborted" } });
+  }
+  process.off("warning", warned);
+  expect(warned).not.toHaveBeenCalled();
 });
 
 test("a delayed message is not visible yet", async () => {
@@ -231,6 +275,34 @@ test("a message for which the server refuses a shared call fails alone, and the 
   expect(received.map(({ payload }) => payload)).toEqual([1, 3, 4]);
 });
 
+test("a shared call that may have been stored is not sent again in parts", async () => {
+  const numbers = await newQueue();
+  let attempts = 0;
+  const fetch: typeof globalThis.fetch = async (input, init) => {
+    if (++attempts === 2) return new Response("<h1>Too large</h1>", { status: 413 });
+    const response = await globalThis.fetch(input, init);
+    return attempts === 1 ? new Response("<h1>Bad gateway</h1>", { status: 502 }) : response;
+  };
+  const retry = { baseDelayMs: 1 };
+  await using producer = createProducer(connect({ url: sluice.url, fetch, retry }));
+  const outcomes = await Promise.allSettled([1, 2, 3, 4].map((n) => producer.send(numbers, n)));
+  const reason = { code: "request_too_large", outcomeUnknown: true };
+  expect(outcomes).toMatchObject([{ reason }, { reason }, { reason }, { reason }]);
+  expect(await visible(numbers.name)).toBe(4);
+});
+
+test("a shared call that a gateway takes for too large is sent in parts", async () => {
+  const numbers = await newQueue();
+  const fetch: typeof globalThis.fetch = async (input, init) => {
+    const { messages } = JSON.parse(init?.body as string) as { messages: unknown[] };
+    if (messages.length > 1) return new Response("<h1>Too large</h1>", { status: 413 });
+    return await globalThis.fetch(input, init);
+  };
+  await using producer = createProducer(connect({ url: sluice.url, fetch }));
+  await Promise.all([1, 2, 3, 4].map((n) => producer.send(numbers, n)));
+  expect(await visible(numbers.name)).toBe(4);
+});
+
 test("who waits behind a call that is repeated is told about when it is, and not after repeats of his own", async () => {
   await using server = await scriptedServer(refusal(503, "unavailable"));
   const retry = { baseDelayMs: 1, maxDelayMs: 1, budgetMs: 300 };
@@ -246,6 +318,37 @@ test("who waits behind a call that is repeated is told about when it is, and not
   expect(attempts("second")).toBeGreaterThan(0);
   expect(attempts("third")).toBeGreaterThan(0);
   expect(attempts("second") + attempts("third")).toBeLessThan(attempts("first") / 2);
+});
+
+test("who waits behind calls that hang is refused unsent when a call of his own would have ended", async () => {
+  await using server = await scriptedServer(silence);
+  const retry = { baseDelayMs: 1, maxDelayMs: 1, budgetMs: 200 };
+  const hanging = connect({ url: server.url, timeoutMs: 100, retry });
+  expect(hanging.callLimitMs).toBe(300);
+  await using producer = createProducer(hanging, { batching: { maxMessages: 1 } });
+  const texts = Array.from({ length: 10 }, (_, index) => `message-${index}`);
+  const outcomes = await Promise.allSettled(
+    texts.map((text) => producer.send(queue("away"), text)),
+  );
+  const [first] = outcomes;
+  expect(first).toMatchObject({ reason: { code: "timeout", outcomeUnknown: true } });
+  for (const outcome of outcomes.slice(4)) {
+    expect(outcome).toMatchObject({ reason: { code: "timeout", outcomeUnknown: false } });
+  }
+  const isSent = (text: string) => server.seen.some(({ body }) => body.includes(text));
+  expect(texts.slice(4).filter(isSent)).toEqual([]);
+});
+
+test("who waits behind calls that are answered gets his turn, however late", async () => {
+  const slow: Step = (response, request) => {
+    setTimeout(() => answer(200, { results: [{ messageId: "m" }] })(response, request), 30);
+  };
+  await using server = await scriptedServer(slow);
+  const patient = connect({ url: server.url, timeoutMs: 400, retry: false });
+  await using producer = createProducer(patient, { batching: { maxMessages: 1 } });
+  const texts = Array.from({ length: 20 }, (_, index) => `message-${index}`);
+  const sent = texts.map((text) => producer.send(queue("slow"), text));
+  await expect(Promise.all(sent)).resolves.toHaveLength(20);
 });
 
 test("a missing queue is told to each send of a shared call", async () => {

@@ -27,7 +27,8 @@ export function readAnswer(request: string, answer: Answer): unknown {
 /** The error of one entry of a call that succeeded as a whole. */
 export function entryError(error: { code: string; message: string }): SluiceError {
   if (isErrorCode(error.code)) return new SluiceError(error.code, error.message);
-  return new SluiceError("unexpected_response", `${error.code}: ${error.message}`);
+  const told = `${error.code}: ${error.message}`;
+  return new SluiceError("unexpected_response", told, { outcomeUnknown: false });
 }
 
 /** Throws unless the answer has a list of that name, as long as the call's own when `length` is given. */

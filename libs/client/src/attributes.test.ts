@@ -36,6 +36,17 @@ test("values come back as they were given", () => {
   );
 });
 
+test("__proto__ is a name like any other", () => {
+  const wire = encodeAttributes({ ["__proto__"]: "x", other: 1 });
+  expect(JSON.stringify(wire)).toBe(
+    '{"__proto__":{"type":"String","value":"x"},"other":{"type":"Number","value":"1"}}',
+  );
+  expect(Object.entries(decodeAttributes(wire))).toEqual([
+    ["__proto__", "x"],
+    ["other", 1],
+  ]);
+});
+
 test("labelled types are read by their base type", () => {
   const read = decodeAttributes({
     n: { type: "Number.int", value: "7" },

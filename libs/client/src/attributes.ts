@@ -16,18 +16,19 @@ export type AttributesInput = Readonly<Record<string, AttributeValue | bigint | 
 
 /** Throws `invalid_attribute` for a value that no attribute type can carry. */
 export function encodeAttributes(attributes: AttributesInput): WireAttributes {
-  const wire: Record<string, WireAttribute> = {};
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value !== undefined) wire[name] = encodeAttribute(name, value);
-  }
-  return wire;
+  const given = Object.entries(attributes).filter(([, value]) => value !== undefined);
+  return ownEntries(given.map(([name, value]) => [name, encodeAttribute(name, value)]));
 }
 
 export function decodeAttributes(wire: WireAttributes): Record<string, AttributeValue> {
-  const attributes: Record<string, AttributeValue> = {};
-  for (const [name, attribute] of Object.entries(wire))
-    attributes[name] = decodeAttribute(attribute);
-  return attributes;
+  return ownEntries(
+    Object.entries(wire).map(([name, attribute]) => [name, decodeAttribute(attribute)]),
+  );
+}
+
+/** Not by assignment: that of `__proto__`, a name like any other, is none. */
+function ownEntries<Value>(entries: [string, Value][]): Record<string, Value> {
+  return Object.fromEntries(entries);
 }
 
 function encodeAttribute(name: string, value: AttributesInput[string]): WireAttribute {

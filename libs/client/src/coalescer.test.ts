@@ -26,6 +26,22 @@ test("items share a send until the linger of the first is over", async () => {
   expect(sends[0]?.items).toEqual([1, 2]);
 });
 
+test("a linger without end is ended by a full send or an urgent item", async () => {
+  const { sends, coalescer } = gate({ lingerMs: Infinity });
+  for (const item of [1, 2, 3]) {
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(sends).toHaveLength(0);
+    coalescer.add(item);
+  }
+  expect(sends[0]?.items).toEqual([1, 2, 3]);
+  sends[0]?.end();
+  await tick();
+  coalescer.add(4);
+  coalescer.add(5, true);
+  await tick();
+  expect(sends[1]?.items).toEqual([4, 5]);
+});
+
 test("a full send does not linger", () => {
   const { sends, coalescer } = gate();
   for (const item of [1, 2, 3]) coalescer.add(item);

@@ -1,3 +1,5 @@
+import { startTimer } from "./timer.ts";
+
 export interface CoalescerOptions<Item> {
   /** Most items one send takes. */
   readonly maxItems: number;
@@ -19,6 +21,7 @@ export interface CoalescerOptions<Item> {
 export class Coalescer<Item> {
   #items: Item[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #lingering = false;
   #sending: Promise<void> | undefined;
   readonly #options: CoalescerOptions<Item>;
 
@@ -31,6 +34,11 @@ export class Coalescer<Item> {
     return this.#items.length;
   }
 
+  /** The one that has waited longest. */
+  get first(): Item | undefined {
+    return this.#items[0];
+  }
+
   /** Queues the item; an urgent one ends the linger. */
   add(item: Item, urgent = false): void {
     this.#items.push(item);
@@ -38,10 +46,12 @@ export class Coalescer<Item> {
     const { maxItems, lingerMs } = this.#options;
     if (this.#items.length >= maxItems) this.#start();
     else if (urgent || lingerMs === 0) {
-      if (this.#items.length === 1 || this.#timer !== undefined)
-        queueMicrotask(() => this.#start());
+      if (this.#items.length === 1 || this.#lingering) queueMicrotask(() => this.#start());
       this.#stopTimer();
-    } else this.#timer ??= setTimeout(() => this.#start(), lingerMs);
+    } else if (!this.#lingering) {
+      this.#lingering = true;
+      this.#timer = startTimer(() => this.#start(), lingerMs);
+    }
   }
 
   /** Takes out what waits for a send, up to so many items, to go in another way; nothing when one of them is not to. */
@@ -50,6 +60,12 @@ export class Coalescer<Item> {
     const taken = this.#items.splice(0, maxItems);
     if (this.#items.length === 0) this.#stopTimer();
     return taken;
+  }
+
+  /** Takes out those that wait first, as long as they are to go. */
+  takeWhile(mayGo: (item: Item) => boolean): Item[] {
+    const kept = this.#items.findIndex((item) => !mayGo(item));
+    return this.take(kept < 0 ? this.#items.length : kept, () => true);
   }
 
   /** Sends everything added so far without lingering, and resolves when that is done. */
@@ -78,5 +94,6 @@ export class Coalescer<Item> {
   #stopTimer(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#lingering = false;
   }
 }

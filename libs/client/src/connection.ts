@@ -1,9 +1,11 @@
 import { readAnswer } from "./answer.ts";
 import { SluiceError } from "./errors.ts";
+import { onAbort } from "./on-abort.ts";
 import { pause } from "./pause.ts";
 import { invalidOption, retryDelay, retryPolicy } from "./retry.ts";
 import type { RetryOptions, RetryPolicy } from "./retry.ts";
 import { fetchTransport } from "./transport/fetch-transport.ts";
+import { startTimer } from "./timer.ts";
 import { nodeTransport } from "./transport/node-transport.ts";
 import type { Transport, TransportRequest } from "./transport/transport.ts";
 
@@ -17,7 +19,7 @@ export interface ConnectOptions {
   readonly fetch?: typeof globalThis.fetch;
   /** Sent with every call; a function is asked each time, for tokens that expire. */
   readonly headers?: HeaderFields | (() => HeaderFields | Promise<HeaderFields>);
-  /** How long one attempt may take, in milliseconds, beyond what a long poll waits. Default 30,000. */
+  /** How long one attempt may take, in milliseconds, beyond what a long poll waits; Infinity: as long as it likes. Default 30,000. */
   readonly timeoutMs?: number;
   /** How calls are repeated; false: never. By default attempts go on for 60 s, so a call ends within 90 s. */
   readonly retry?: RetryOptions | false;
@@ -85,24 +87,39 @@ export class Connection {
     }
   }
 
+  /** How long one attempt of a call may take, in milliseconds, beyond what a long poll waits. */
+  get timeoutMs(): number {
+    return this.#timeoutMs;
+  }
+
+  /** How long a call takes at most, in milliseconds: its last attempt begins with the end of the budget. */
+  get callLimitMs(): number {
+    return (this.#retry?.budgetMs ?? 0) + this.#timeoutMs;
+  }
+
   /**
    * Makes one call of the HTTP API and returns its parsed JSON, undefined when the answer has none.
    *
    * Attempts that end in `network`, `timeout`, 429 or 5xx are repeated with full jitter and no sooner than `Retry-After`
-   * allows, until `retry.budgetMs` has passed. Throws the {@link SluiceError} of the last attempt.
+   * allows, until `retry.budgetMs` has passed. Throws the {@link SluiceError} of the last attempt; its `outcomeUnknown` is of
+   * all of them.
    */
   async request(request: ApiRequest): Promise<unknown> {
     const policy = this.#retry;
     const started = performance.now() - (request.waitedMs ?? 0);
+    let open: SluiceError | undefined;
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#attempt(request);
-      } catch (error) {
-        if (!(error instanceof SluiceError) || !error.retryable) throw error;
+      } catch (thrown) {
+        if (!(thrown instanceof SluiceError)) throw thrown;
+        const error = open === undefined ? thrown : afterOpen(open, thrown);
+        if (!error.retryable) throw error;
         if (policy === undefined || !mayRepeat(request, error)) throw error;
         const delay = retryDelay(attempt, policy, error.retryAfterMs);
         if (performance.now() + delay - started > policy.budgetMs) throw error;
-        request.onRetry?.(error, attempt);
+        if (error.outcomeUnknown && request.method !== "GET") open ??= error;
+        request.onRetry?.(thrown, attempt);
         await pause(delay, request.signal);
       }
     }
@@ -113,16 +130,15 @@ export class Connection {
     const label = `${request.method} ${request.path}`;
     const limitMs = (request.timeoutMs ?? this.#timeoutMs) + (request.waitMs ?? 0);
     const given = typeof this.#headers === "function" ? await this.#asked() : this.#headers;
-    if (signal?.aborted) throw aborted(label, signal);
+    if (signal?.aborted) throw aborted(label, signal, { isSent: false });
     let end: (() => void) | undefined;
     let givenUp: "timed out" | "aborted" | undefined;
     const giveUp = (why: "timed out" | "aborted") => {
       givenUp ??= why;
       end?.();
     };
-    const abort = () => giveUp("aborted");
-    const timer = setTimeout(() => giveUp("timed out"), limitMs);
-    signal?.addEventListener("abort", abort);
+    const timer = startTimer(() => giveUp("timed out"), limitMs);
+    const leave = signal && onAbort(signal, () => giveUp("aborted"));
     try {
       const answer = await this.#transport(pathOf(request), {
         method: request.method,
@@ -130,7 +146,7 @@ export class Connection {
         body: bodyOf(request),
         onGiveUp: (how) => (end = how),
         // From here on giving up would lose the outcome (and received messages with it).
-        onAnswer: () => signal?.removeEventListener("abort", abort),
+        onAnswer: () => leave?.(),
       });
       return readAnswer(label, answer);
     } catch (cause) {
@@ -140,7 +156,7 @@ export class Connection {
           cause,
         });
       }
-      if (givenUp === "aborted") throw aborted(label, signal);
+      if (givenUp === "aborted") throw aborted(label, signal, { isSent: true });
       if (invalid.has(codeOf(cause))) {
         throw new SluiceError("invalid_request", `${label} cannot be sent: ${reason(cause)}`, {
           cause,
@@ -148,10 +164,11 @@ export class Connection {
       }
       throw new SluiceError("network", `${label} at ${this.url} failed: ${reason(cause)}`, {
         cause,
+        outcomeUnknown: codeOf(cause) !== refused,
       });
     } finally {
       clearTimeout(timer);
-      signal?.removeEventListener("abort", abort);
+      leave?.();
     }
   }
 
@@ -161,7 +178,10 @@ export class Connection {
       return await this.#headers();
     } catch (cause) {
       // Most likely a token that could not be fetched: as passing as any other failure on the way.
-      throw new SluiceError("network", `The headers could not be had: ${reason(cause)}`, { cause });
+      throw new SluiceError("network", `The headers could not be had: ${reason(cause)}`, {
+        cause,
+        outcomeUnknown: false,
+      });
     }
   }
 }
@@ -198,10 +218,26 @@ const refused = "ECONNREFUSED";
 /** What undici says of a path or a header that HTTP does not allow. */
 const invalid = new Set<unknown>(["UND_ERR_INVALID_ARG", "UND_ERR_NOT_SUPPORTED"]);
 
-function aborted(label: string, signal: AbortSignal | undefined): SluiceError {
+function aborted(
+  label: string,
+  signal: AbortSignal | undefined,
+  { isSent }: { isSent: boolean },
+): SluiceError {
   return new SluiceError("aborted", `${label} was given up by the caller.`, {
     cause: signal?.reason,
+    outcomeUnknown: isSent,
   });
+}
+
+/** What a later attempt was refused for says nothing of the one before it. */
+function afterOpen(open: SluiceError, error: SluiceError): SluiceError {
+  if (error.outcomeUnknown) return error;
+  const { code, message, status, details, retryAfterMs, cause } = error;
+  return new SluiceError(
+    code,
+    `${message} An attempt before it ended in ${open.code}: the call may have been carried out.`,
+    { status, details, retryAfterMs, cause, outcomeUnknown: true },
+  );
 }
 
 function serverUrl(url: string | URL): string {

@@ -15,6 +15,26 @@ test("whether an error is retryable follows from its code alone", () => {
   ]);
 });
 
+test("whether the call may have been carried out follows from code and status, unless it is told", () => {
+  const codes = Object.keys(errorCodes) as SluiceErrorCode[];
+  expect(codes.filter((code) => new SluiceError(code, "x").outcomeUnknown)).toEqual([
+    "internal",
+    "unavailable",
+    "network",
+    "timeout",
+    "aborted",
+    "unexpected_response",
+  ]);
+  const unexpected = (status: number) => new SluiceError("unexpected_response", "x", { status });
+  expect([200, 302, 404].map((status) => unexpected(status).outcomeUnknown)).toEqual([
+    true,
+    false,
+    false,
+  ]);
+  const told = (outcomeUnknown: boolean) => new SluiceError("network", "x", { outcomeUnknown });
+  expect([told(true).outcomeUnknown, told(false).outcomeUnknown]).toEqual([true, false]);
+});
+
 test("the cause is kept and left out when there is none", () => {
   const cause = new Error("socket hang up");
   expect(new SluiceError("network", "x", { cause }).cause).toBe(cause);

@@ -63,6 +63,8 @@ export interface SluiceErrorOptions {
   readonly status?: number | undefined;
   readonly details?: readonly ErrorDetail[] | undefined;
   readonly retryAfterMs?: number | undefined;
+  /** Default: what the code and the status say of it. */
+  readonly outcomeUnknown?: boolean | undefined;
   readonly cause?: unknown;
 }
 
@@ -89,6 +91,12 @@ export class SluiceError extends Error {
   readonly details: readonly ErrorDetail[];
   /** How long the server asked to be left alone, in milliseconds (its `Retry-After`). */
   readonly retryAfterMs: number | undefined;
+  /**
+   * Whether the call may have been carried out all the same: true of `network`, `timeout`, `aborted`, `unavailable`,
+   * `internal` and an `unexpected_response` to a call that succeeded, unless it is certain that nobody has read the call; and
+   * of any error of a call that was repeated after one of these. False: it had no effect.
+   */
+  readonly outcomeUnknown: boolean;
 
   constructor(code: SluiceErrorCode, message: string, options: SluiceErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -96,12 +104,25 @@ export class SluiceError extends Error {
     this.status = options.status;
     this.details = options.details ?? [];
     this.retryAfterMs = options.retryAfterMs;
+    this.outcomeUnknown = options.outcomeUnknown ?? leavesOpen(code, options.status);
   }
 
   /** Whether the same call may succeed when it is made again later. */
   get retryable(): boolean {
     return errorCodes[this.code].retryable;
   }
+}
+
+const openCodes = new Set<SluiceErrorCode>([
+  "network",
+  "timeout",
+  "aborted",
+  "unavailable",
+  "internal",
+]);
+
+function leavesOpen(code: SluiceErrorCode, status: number = 200): boolean {
+  return openCodes.has(code) || (code === "unexpected_response" && status >= 200 && status < 300);
 }
 
 export function isErrorCode(code: unknown): code is SluiceErrorCode {

@@ -1,4 +1,4 @@
-import { stopController } from "@sluice/client/internal";
+import { onAbort, stopController } from "@sluice/client/internal";
 import { SluiceError } from "@sluice/client";
 import type { Connection, QueueDeclaration } from "@sluice/client";
 import { BatchWorkload } from "./batch-workload.ts";
@@ -149,14 +149,14 @@ export class Consumer<Payload> implements AsyncDisposable, AsyncIterable<Receive
     const { signal } = this.#settings;
     const stop = () => this.#stopping.abort();
     if (signal?.aborted) stop();
-    signal?.addEventListener("abort", stop);
+    const leave = signal && onAbort(signal, stop);
     const session = new Session(this.#connection, this.#queue, {
       settings: this.#settings,
       stopping: this.#stopping,
       onState: (state) => this.#changeState(state),
     });
     this.#running = session.run(workload).finally(() => {
-      signal?.removeEventListener("abort", stop);
+      leave?.();
       this.#changeState("stopped");
     });
     await this.#running;

@@ -1,5 +1,5 @@
 import { stopController } from "@sluice/client/internal";
-import type { SluiceError } from "@sluice/client";
+import { SluiceError } from "@sluice/client";
 import type { Failures, Refused } from "./failures.ts";
 import { HeldMessage } from "./held-message.ts";
 import type { Holder } from "./held-message.ts";
@@ -28,7 +28,8 @@ export class Holdings implements Holder {
     this.#leases = new Leases({
       termMs: options.visibilityTimeout * 1000,
       autoExtend: options.autoExtend,
-      extend: (messages) => this.#extendAll(messages),
+      extend: (messages, seconds) => this.#extendAll(messages, seconds),
+      expire: (messages) => this.#expire(messages),
     });
   }
 
@@ -72,17 +73,20 @@ export class Holdings implements Holder {
     if (error !== undefined) throw error;
   }
 
-  async #extendAll(messages: readonly HeldMessage[]): Promise<boolean> {
+  async #extendAll(messages: readonly HeldMessage[], seconds: number): Promise<boolean> {
     const calls: Promise<boolean>[] = [];
     for (let from = 0; from < messages.length; from += maxEntries) {
-      calls.push(this.#extendSome(messages.slice(from, from + maxEntries)));
+      calls.push(this.#extendSome(messages.slice(from, from + maxEntries), seconds));
     }
     return (await Promise.all(calls)).every(Boolean);
   }
 
-  async #extendSome(messages: readonly HeldMessage[]): Promise<boolean> {
+  async #extendSome(messages: readonly HeldMessage[], seconds: number): Promise<boolean> {
     const { calls, failures, visibilityTimeout } = this.#options;
-    const entries = messages.map(({ receiptHandle }) => ({ receiptHandle, visibilityTimeout }));
+    const entries = messages.map(({ receiptHandle }) => ({
+      receiptHandle,
+      visibilityTimeout: seconds,
+    }));
     // An attempt must end while there is still time for another one.
     const timeoutMs = Math.max(1_000, (visibilityTimeout * 1000) / 4);
     const signal = this.#stopping.signal;
@@ -101,12 +105,22 @@ export class Holdings implements Holder {
     }
   }
 
+  #expire(messages: readonly HeldMessage[]): void {
+    const told = "The message has been hidden for 12 hours, and no longer can it be.";
+    const error = new SluiceError("visibility_beyond_limit", told);
+    for (const message of messages) message.lose(error);
+    const refused = messages.map((message) => ({ error, message }));
+    this.#options.failures.entries("extend", refused);
+  }
+
   #refused(messages: readonly HeldMessage[], errors: ReadonlyMap<number, SluiceError>): void {
     const refused: Refused[] = [];
     for (const [index, error] of errors) {
       const message = messages[index]!;
       // Settled while the extension was on its way: refusing it was right.
       if (!message.held) continue;
+      // It could not have been hidden for so long, and is for as long as it was.
+      if (error.code === "visibility_beyond_limit") continue;
       message.lose(error);
       refused.push({ error, message });
     }

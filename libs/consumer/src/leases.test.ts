@@ -13,17 +13,26 @@ const nobody: Holder = {
   extend: () => Promise.resolve(),
 };
 
+const hour = 3_600_000;
+
 /** Leases of 30 s that note what they extend, and when. */
-function setUp({ autoExtend = true } = {}) {
+function setUp({ autoExtend = true, termMs = 30_000 } = {}) {
   const started = performance.now();
   const extended: { at: number; ids: string[] }[] = [];
+  const terms: number[] = [];
+  const expired: { at: number; ids: string[] }[] = [];
   const answers: boolean[] = [];
   const leases = new Leases({
-    termMs: 30_000,
+    termMs,
     autoExtend,
-    extend: (messages) => {
+    extend: (messages, seconds) => {
       extended.push({ at: performance.now() - started, ids: messages.map(({ id }) => id) });
+      terms.push(seconds);
       return Promise.resolve(answers.shift() ?? true);
+    },
+    expire: (messages) => {
+      expired.push({ at: performance.now() - started, ids: messages.map(({ id }) => id) });
+      for (const message of messages) message.lose(new SluiceError("visibility_beyond_limit", "x"));
     },
   });
   const receive = (...ids: string[]) => {
@@ -36,7 +45,7 @@ function setUp({ autoExtend = true } = {}) {
       return message;
     });
   };
-  return { leases, receive, extended, answers };
+  return { leases, receive, extended, terms, expired, answers };
 }
 
 test("what is held at half of the timeout is extended, again and again", async () => {
@@ -95,6 +104,42 @@ test("a lost message is extended no more, its handler is told, and it can still 
   expect(vi.getTimerCount()).toBe(0);
   expect(signal.reason).toBe(error);
   expect([message!.settle(), message!.settle(), message!.lost]).toEqual([true, false, true]);
+});
+
+test.each([
+  // The second extension at T/2 of the first, and the last until ten seconds before the end.
+  { termMs: 5 * hour, at: [2.5, 5, 7.5], terms: [18_000, 18_000, 4.5 * 3_600 - 10] },
+  { termMs: 8 * hour, at: [4], terms: [8 * 3_600 - 10] },
+  { termMs: 12 * hour, at: [6], terms: [6 * 3_600 - 10] },
+])("no message is hidden beyond 12 hours from its receive: %j", async ({ termMs, at, terms }) => {
+  const { receive, extended, ...noted } = setUp({ termMs });
+  const [message] = receive("a");
+  await vi.advanceTimersByTimeAsync(12 * hour - 10_001);
+  expect(extended).toEqual(at.map((hours) => ({ at: hours * hour, ids: ["a"] })));
+  expect(noted.terms).toEqual(terms);
+  expect([message!.held, message!.lost]).toEqual([true, false]);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(noted.expired).toEqual([{ at: 12 * hour - 10_000, ids: ["a"] }]);
+  expect(message!.lost).toBe(true);
+  expect(vi.getTimerCount()).toBe(0);
+});
+
+test("the last extension is tried again when it fails", async () => {
+  const { receive, extended, terms, answers } = setUp({ termMs: 12 * hour });
+  answers.push(false);
+  receive("a");
+  await vi.advanceTimersByTimeAsync(11 * hour);
+  expect(extended.map(({ at }) => at)).toEqual([6 * hour, 9 * hour]);
+  expect(terms).toEqual([6 * 3_600 - 10, 3 * 3_600 - 10]);
+});
+
+test("short terms go on until the end as well", async () => {
+  const { receive, extended, terms, expired } = setUp({ termMs: 10 * 60_000 });
+  receive("a");
+  await vi.advanceTimersByTimeAsync(12 * hour);
+  expect(extended).toHaveLength(142);
+  expect(terms.slice(0, -1).every((seconds) => seconds === 600)).toBe(true);
+  expect(expired).toEqual([{ at: 12 * hour - 10_000, ids: ["a"] }]);
 });
 
 test("leases that are done are forgotten long before they are due", async () => {

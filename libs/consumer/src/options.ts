@@ -43,7 +43,7 @@ export interface ConsumerOptions {
   readonly autoExtend?: boolean;
   /** Seconds until a failed message is visible again, by its receive count. Default 1, 2, 4 … up to 60. */
   readonly backoff?: (receiveCount: number) => number;
-  /** How long stop() waits for running handlers, in milliseconds, before it releases their messages. Default 20,000. */
+  /** How long stop() waits for running handlers, in milliseconds, before it releases their messages; Infinity: as long as they run. Default 20,000. */
   readonly drainTimeoutMs?: number;
   /** Stops the consumer like stop(). */
   readonly signal?: AbortSignal;

@@ -2,6 +2,8 @@ import { SluiceError } from "@sluice/client";
 import { fullJitter, pause } from "@sluice/client/internal";
 
 const backoff = { baseDelayMs: 100, maxDelayMs: 10_000 };
+/** A consumer is to be back soon after its server: one that asks to be left alone for days may be well again in a minute. */
+const maxRetryAfterMs = 60_000;
 
 export interface Availability {
   /** Ends the waiting. */
@@ -25,7 +27,8 @@ export async function untilAvailable<T>(
       if (signal.aborted) return undefined;
       if (!(error instanceof SluiceError) || isFinal(error)) throw error;
       onFailure(error);
-      await pause((error.retryAfterMs ?? 0) + fullJitter(attempt, backoff), signal);
+      const asked = Math.min(error.retryAfterMs ?? 0, maxRetryAfterMs);
+      await pause(asked + fullJitter(attempt, backoff), signal);
     }
   }
   return undefined;

@@ -24,12 +24,21 @@ export function compileCidr(
     );
   }
   const ignored = BigInt(address.bits - Number(mask));
-  const network = address.value >> ignored;
+  const lowest = (address.value >> ignored) << ignored;
+  const highest = lowest + (1n << ignored) - 1n;
   return (candidate) => {
-    const other = addressOf(candidate);
-    return other?.bits === address.bits && other.value >> ignored === network;
+    const other = lastAddressOf(candidate);
+    return other?.bits === address.bits && lowest <= other.value && other.value <= highest;
   };
 }
+
+/** A value is compared with the blocks of a key one after the other, and to read it takes longer than to compare it. */
+function lastAddressOf(text: string): Address | undefined {
+  if (text !== last.text) last = { text, address: addressOf(text) };
+  return last.address;
+}
+
+let last: { text: string; address: Address | undefined } = { text: "", address: undefined };
 
 /** Longest text of an IPv6 address with an IPv4 one at its end. */
 const MAX_LENGTH = 45;

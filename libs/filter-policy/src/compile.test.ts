@@ -49,6 +49,18 @@ const operators: [string, unknown, unknown[], unknown[]][] = [
     ["pay-1"],
     ["order-1", "item-1"],
   ],
+  [
+    "anything-but prefixes of which some begin alike",
+    { "anything-but": { prefix: ["b", "ab", "abc", "a-", "\u{1F600}", "\uFFFD"] } },
+    ["a", "ac", "", "\u{1F601}", 1],
+    ["ab", "abc", "abd", "a-b", "b", "bz", "\u{1F600}x", "\uFFFDx"],
+  ],
+  [
+    "anything-but suffixes of which some end alike",
+    { "anything-but": { suffix: ["b", "ba", "cba", "\u{1F600}"] } },
+    ["a", "ca", "", "\u{1F601}", 1],
+    ["ba", "xba", "cba", "b", "zb", "x\u{1F600}"],
+  ],
   ["anything-but a suffix", { "anything-but": { suffix: "ball" } }, ["tennis"], ["baseball"]],
   [
     "anything-but, ignoring case",
@@ -185,6 +197,11 @@ describe("on attributes", () => {
 });
 
 describe("on bodies", () => {
+  // More than are looked for one by one, within the combinations.
+  const many = { $or: [{ b: [1], c: [1], d: [1], e: [1], f: [1], g: [1] }, { "h.i.j.k": [1] }] };
+  const manyValues = { b: 1, c: 1, d: 1, e: 1, f: 1, g: 1 };
+  const dotted = { "a.b": 1, "a.c": 1, "a.d": 1, "a.e": 1, "a.f": 1, "a.g": 1 };
+
   test.each<[string, object, unknown, boolean]>([
     ["nested keys", { a: { b: { c: ["x"] } } }, { a: { b: { c: "x" } } }, true],
     ["a key whose parent is missing", { a: { b: ["x"] } }, { b: "x" }, false],
@@ -213,6 +230,17 @@ describe("on bodies", () => {
     ["a body that is half an object", { a: [{ exists: false }] }, '{"a":', false],
     ["an empty policy", {}, "plain", true],
     ["an inherited key", { constructor: [{ exists: true }] }, {}, false],
+    [
+      "an inherited key beside many",
+      { $or: [{ ...many, constructor: [{ exists: true }] }, { x: [1] }] },
+      { a: 1 },
+      false,
+    ],
+    ["many keys", { a: many }, { a: manyValues }, true],
+    ["many keys in elements of a list", { a: many }, { a: [{ c: 1 }, manyValues] }, true],
+    ["many keys, one of them missing", { a: many }, { a: { ...manyValues, f: 2 } }, false],
+    ["many keys with points for levels", { a: many }, dotted, true],
+    ["many keys, one with a level too many", { a: many }, { ...dotted, "a.g": { x: 1 } }, false],
   ])("%s", (_name, policy, body, expected) => {
     expect(acceptsBody(policy, body)).toBe(expected);
   });
@@ -351,6 +379,12 @@ describe("a policy is refused, with the place and what to mend", () => {
     ["151 values", { a: Array.from({ length: 151 }, (_, index) => index) }, "", /151 combinations/],
     ["13 × 12 values", { a: Array(13).fill("x"), b: Array(12).fill("y") }, "", /156 combinations/],
     [
+      "151 wildcards in anything-but",
+      { a: [{ "anything-but": { wildcard: Array.from({ length: 151 }, (_, i) => `*${i}`) } }] },
+      "",
+      /151 combinations/,
+    ],
+    [
       "alternatives that add up to 151",
       { $or: [{ a: Array(150).fill("x") }, { b: ["y"] }] },
       "",
@@ -393,8 +427,20 @@ describe("a policy is refused, with the place and what to mend", () => {
     expect(error.message).toMatch(message);
   });
 
-  test("a policy of a hundred thousand levels", () => {
-    expect(errorOf(nested(100_000), "MessageBody").message).toMatch(/64 levels/);
+  test("a policy of many thousand levels", () => {
+    expect(errorOf(nested(40_000), "MessageBody").message).toMatch(/64 levels/);
+    expect(errorOf(nested(100_000), "MessageBody").message).toMatch(/262144 bytes/);
+  });
+
+  test("a policy of one byte too many, and not of one less", () => {
+    const policy = (length: number) => ({
+      a: ['ä€😀\n"\u0001', 1e21 / 1e15, -0, true, null, { exists: true }],
+      b: { c: [{ "anything-but": [1, 2] }, "x".repeat(length)], d: [1] },
+    });
+    const limit = 256 * 1024;
+    const most = limit - Buffer.byteLength(JSON.stringify(policy(0)));
+    expect(() => compile(policy(most), "MessageBody")).not.toThrow();
+    expect(errorOf(policy(most + 1), "MessageBody").message).toMatch(/at most 262144 bytes/);
   });
 
   test("what just keeps the limits is compiled", () => {

@@ -1,7 +1,7 @@
 import { checkComplexity, checkSize, MAX_DEPTH, MAX_KEYS } from "./limits.ts";
 import { FilterPolicyError } from "./filter-policy-error.ts";
 import type { FilteredMessage } from "./filtered-message.ts";
-import { bodyPath } from "./body-path.ts";
+import { BodyKey } from "./body-keys.ts";
 import { isAlternatives, isPlainObject, readRule, type Rule } from "./rule.ts";
 import { comparable, type Scalar } from "./scalar.ts";
 
@@ -28,15 +28,17 @@ type Clause =
   | {
       kind: "key";
       path: string;
-      values: Lookup;
+      /** Where a body has it; the root for attributes, whose names are just names. */
+      inBody: BodyKey;
       accepts: (values: Found) => boolean;
       rules: unknown;
     }
   | { kind: "or"; path: string; alternatives: readonly Clause[][] };
+type KeyClause = Extract<Clause, { kind: "key" }>;
 
 /** The values that a message has for a key; undefined when it does not have the key. */
 type Found = readonly Scalar[] | undefined;
-type Lookup = (message: FilteredMessage) => Found;
+type Lookup = (clause: KeyClause) => Found;
 
 /**
  * Compiles a filter policy of SNS: every key has to be fulfilled, and of the rules under a key one.
@@ -60,16 +62,30 @@ export function compile(policy: unknown, scope: FilterScope): CompiledFilter {
       `a filter policy has at most ${MAX_KEYS} keys, not ${names.length}; keys inside others do not count`,
     );
   }
-  const clauses = readClauses(policy, { scope, at: [], keys: [] });
   checkSize(policy);
+  const root = new BodyKey();
+  const clauses = readClauses(policy, { scope, at: [], path: "", parts: 0, inBody: root });
   checkComplexity(policy);
   const needsBody = scope === "MessageBody" && names.length > 0;
+  const lookup = needsBody ? inBodies(root) : inAttributes;
   return {
-    accepts: (message) => (!needsBody || message.body !== undefined) && fulfils(clauses, message),
+    accepts: (message) =>
+      (!needsBody || message.body !== undefined) && fulfils(clauses, lookup(message)),
     explain: (message) =>
       needsBody && message.body === undefined
         ? { path: "", message: "the body is no JSON object" }
-        : refusalOf(clauses, message),
+        : refusalOf(clauses, lookup(message)),
+  };
+}
+
+function inAttributes({ attributes }: FilteredMessage): Lookup {
+  return ({ path }) => attributes.get(path);
+}
+
+function inBodies(root: BodyKey): (message: FilteredMessage) => Lookup {
+  return ({ body = {} }) => {
+    const found = root.valuesIn(body);
+    return ({ inBody }) => found.get(inBody);
   };
 }
 
@@ -77,8 +93,10 @@ interface Place {
   scope: FilterScope;
   /** In the policy. */
   at: Path;
-  /** In the message. */
-  keys: readonly string[];
+  /** In the message. (Added up from left to right, so that keys which begin alike share that.) */
+  path: string;
+  parts: number;
+  inBody: BodyKey;
 }
 
 function readClauses(policy: Record<string, unknown>, place: Place): Clause[] {
@@ -90,9 +108,9 @@ function readClauses(policy: Record<string, unknown>, place: Place): Clause[] {
       const alternatives = value.map((alternative, index) =>
         readClauses(alternative, { ...place, at: [...at, index] }),
       );
-      return [{ kind: "or", path: [...place.keys, key].join("."), alternatives }];
+      return [{ kind: "or", path: pathTo(key, place), alternatives }];
     }
-    const inner = { scope: place.scope, at, keys: [...place.keys, key] };
+    const inner = placeOf(key, { ...place, at });
     if (Array.isArray(value)) return [keyClause(value, inner)];
     if (!isPlainObject(value)) {
       throw new FilterPolicyError(
@@ -114,33 +132,40 @@ function readClauses(policy: Record<string, unknown>, place: Place): Clause[] {
   });
 }
 
-function keyClause(list: readonly unknown[], { scope, at, keys }: Place): Clause {
-  if (list.length === 0) throw new FilterPolicyError(at, "the list is empty; nothing would match");
-  const rules = list.map((rule, index) => readRule(rule, [...at, index]));
-  const path = keys.join(".");
-  if (scope === "MessageBody" && path.split(".").length > MAX_DEPTH)
-    throw new FilterPolicyError(at, `a key has at most ${MAX_DEPTH} parts between points`);
-  return { kind: "key", path, values: lookup(path, scope), accepts: anyOf(rules), rules: list };
+function placeOf(key: string, { scope, at, ...outer }: Place): Place {
+  const path = pathTo(key, outer);
+  if (scope === "MessageAttributes") return { scope, at, ...outer, path };
+  const parts = outer.parts + key.split(".").length;
+  return { scope, at, path, parts, inBody: outer.inBody.add(key) };
 }
 
-function lookup(path: string, scope: FilterScope): Lookup {
-  if (scope === "MessageAttributes") return (message) => message.attributes.get(path);
-  const find = bodyPath(path);
-  return (message) => (message.body === undefined ? undefined : find(message.body));
+function pathTo(key: string, { path, parts }: Pick<Place, "path" | "parts">): string {
+  return parts === 0 ? key : `${path}.${key}`;
+}
+
+function keyClause(list: readonly unknown[], { at, path, parts, inBody }: Place): Clause {
+  if (list.length === 0) throw new FilterPolicyError(at, "the list is empty; nothing would match");
+  const rules = list.map((rule, index) => readRule(rule, [...at, index]));
+  if (parts > MAX_DEPTH)
+    throw new FilterPolicyError(at, `a key has at most ${MAX_DEPTH} parts between points`);
+  inBody.isWanted = true;
+  return { kind: "key", path, inBody, accepts: anyOf(rules), rules: list };
 }
 
 /** One rule is enough, for one of the values. Values that are named are looked up together. */
 function anyOf(rules: readonly Rule[]): (values: Found) => boolean {
   const equals = new Set<Scalar>();
   const tests: ((value: Scalar) => boolean)[] = [];
-  const exists = new Set<boolean>();
+  let whenPresent = false;
+  let whenAbsent = false;
   for (const rule of rules) {
     switch (rule.kind) {
       case "equals":
         equals.add(comparable(rule.value));
         break;
       case "exists":
-        exists.add(rule.exists);
+        if (rule.exists) whenPresent = true;
+        else whenAbsent = true;
         break;
       case "test":
         tests.push(rule.test);
@@ -149,8 +174,6 @@ function anyOf(rules: readonly Rule[]): (values: Found) => boolean {
         rule satisfies never;
     }
   }
-  const whenPresent = exists.has(true);
-  const whenAbsent = exists.has(false);
   const accepts = (value: Scalar) =>
     equals.has(comparable(value)) || tests.some((test) => test(value));
   return (values) => {
@@ -159,23 +182,23 @@ function anyOf(rules: readonly Rule[]): (values: Found) => boolean {
   };
 }
 
-function fulfils(clauses: readonly Clause[], message: FilteredMessage): boolean {
+function fulfils(clauses: readonly Clause[], valuesOf: Lookup): boolean {
   for (const clause of clauses) {
     const fulfilled =
       clause.kind === "key"
-        ? clause.accepts(clause.values(message))
-        : clause.alternatives.some((alternative) => fulfils(alternative, message));
+        ? clause.accepts(valuesOf(clause))
+        : clause.alternatives.some((alternative) => fulfils(alternative, valuesOf));
     if (!fulfilled) return false;
   }
   return true;
 }
 
-function refusalOf(clauses: readonly Clause[], message: FilteredMessage): Refusal | undefined {
-  const refusing = clauses.find((clause) => !fulfils([clause], message));
+function refusalOf(clauses: readonly Clause[], valuesOf: Lookup): Refusal | undefined {
+  const refusing = clauses.find((clause) => !fulfils([clause], valuesOf));
   if (!refusing) return undefined;
   const { path } = refusing;
   if (refusing.kind === "or") return { path, message: "none of the alternatives is fulfilled" };
-  const values = refusing.values(message);
+  const values = valuesOf(refusing);
   const wanted = shortened(JSON.stringify(refusing.rules));
   return values === undefined
     ? { path, message: `the message has no value here; wanted is one of ${wanted}` }

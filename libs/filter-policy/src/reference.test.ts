@@ -1,5 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
-
 import fc from "fast-check";
 import { expect, test } from "vitest";
 
@@ -33,7 +31,7 @@ const rule: fc.Arbitrary<Json> = fc.oneof(
   fc.boolean().map((exists): Json => ({ exists })),
 );
 const rules: fc.Arbitrary<Json> = fc.array(rule, { minLength: 1, maxLength: 3 });
-const key = fc.constantFrom("x", "y", "z");
+const key = fc.constantFrom("x", "y", "z", "x.y", "y.z.x");
 const flat: fc.Arbitrary<Policy> = fc.dictionary(key, rules, { minKeys: 1, maxKeys: 3 });
 const alternatives: fc.Arbitrary<Policy> = fc
   .tuple(flat, flat, flat)
@@ -91,7 +89,7 @@ test("bodies are accepted exactly when a plain reading of the policy accepts the
       const message = new FilteredMessage({ body: JSON.stringify(body), attributes: {} });
       const filter = compile(policy, "MessageBody");
       const expected = reads(policy, (path) => {
-        const leaves = leavesOf(body).filter((leaf) => isDeepStrictEqual(leaf.path, path));
+        const leaves = leavesOf(body).filter((leaf) => leaf.path.join(".") === path.join("."));
         return leaves.length > 0 ? leaves.map((leaf) => leaf.value) : undefined;
       });
       expect(filter.accepts(message)).toBe(expected);

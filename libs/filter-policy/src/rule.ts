@@ -2,6 +2,7 @@ import { compileCidr } from "./cidr.ts";
 import { FilterPolicyError } from "./filter-policy-error.ts";
 import { checkNumber, compileNumeric } from "./numeric.ts";
 import { comparable, isScalar, type Scalar } from "./scalar.ts";
+import { beginsWithOneOf, endsWithOneOf, isOneOfIgnoringCase } from "./texts.ts";
 import { compileWildcard } from "./wildcard.ts";
 
 type Path = readonly (string | number)[];
@@ -15,20 +16,25 @@ export type Rule =
 
 type Operator = (operand: unknown, path: Path) => Rule;
 
-/** Operators on text; each also inside anything-but, there with a list as well. */
-const textOperators: Record<string, (operand: string, path: Path) => (text: string) => boolean> = {
-  prefix: (operand) => (text) => text.startsWith(operand),
-  suffix: (operand) => (text) => text.endsWith(operand),
-  "equals-ignore-case": (operand) => {
-    const folded = operand.toLowerCase();
-    return (text) => text.toLowerCase() === folded;
+type TextTest = (text: string) => boolean;
+
+/** Operators on text: whether one of the operands fits. Several there are inside anything-but only. */
+const textOperators: Record<string, (operands: readonly [string, Path][]) => TextTest> = {
+  prefix: (operands) => beginsWithOneOf(operands.map(([text]) => text)),
+  suffix: (operands) => endsWithOneOf(operands.map(([text]) => text)),
+  "equals-ignore-case": (operands) => isOneOfIgnoringCase(operands.map(([text]) => text)),
+  wildcard: (operands) => {
+    const tests = operands.map(([pattern, path]) => compileWildcard(pattern, path));
+    return (text) => tests.some((test) => test(text));
   },
-  wildcard: compileWildcard,
 };
 
 const operators: Record<string, Operator> = {
   ...Object.fromEntries(
-    Object.entries(textOperators).map(([name, compileText]) => [name, onText(compileText)]),
+    Object.entries(textOperators).map(([name, compileTexts]) => [
+      name,
+      onText((operand, path) => compileTexts([[operand, path]])),
+    ]),
   ),
   cidr: onText(compileCidr),
   numeric: (operand, path) => ({ kind: "test", test: compileNumeric(operand, path) }),
@@ -80,7 +86,19 @@ export function isAlternatives(value: unknown): value is Record<string, unknown>
   );
 }
 
-function onText(compileText: (operand: string, path: Path) => (text: string) => boolean): Operator {
+/**
+ * How many values a rule stands for, of the combinations that a policy may have. That is one, but a list of wildcards inside
+ * anything-but counts each: unlike those of other lists, they are gone through one by one, over the whole of a text.
+ */
+export function valuesOf(rule: unknown): number {
+  const wildcards = ((rule as Operators | null)?.["anything-but"] as Operators | null | undefined)
+    ?.wildcard;
+  return Array.isArray(wildcards) ? wildcards.length : 1;
+}
+
+type Operators = Partial<Record<string, unknown>>;
+
+function onText(compileText: (operand: string, path: Path) => TextTest): Operator {
   return (operand, path) => {
     const matches = compileText(checkText(operand, path), path);
     return { kind: "test", test: (value) => typeof value === "string" && matches(value) };
@@ -100,18 +118,18 @@ function compileAnythingBut(operand: unknown, path: Path): Test {
     return (value) => !values.has(comparable(value));
   }
   const [name, inner] = onlyEntry(operand, path);
-  const compileText = Object.hasOwn(textOperators, name) ? textOperators[name] : undefined;
+  const compileTexts = Object.hasOwn(textOperators, name) ? textOperators[name] : undefined;
   const at = [...path, name];
-  if (!compileText) {
+  if (!compileTexts) {
     throw new FilterPolicyError(
       at,
       `anything-but takes one of ${Object.keys(textOperators).join(", ")}, not "${name.slice(0, 64)}"`,
     );
   }
-  const tests = entriesOf(inner, at).map(([text, where]) =>
-    compileText(checkText(text, where), where),
+  const isOne = compileTexts(
+    entriesOf(inner, at).map(([text, where]) => [checkText(text, where), where]),
   );
-  return (value) => typeof value !== "string" || !tests.some((test) => test(value));
+  return (value) => typeof value !== "string" || !isOne(value);
 }
 
 /** One entry or a list of them, each with its place. */

@@ -3,7 +3,7 @@ import { FilterPolicyError } from "./filter-policy-error.ts";
 /** All that matching asks of a text; a test counts the calls. */
 export type Text = Pick<string, "charCodeAt" | "length">;
 
-/** A pattern, parted at its stars; each part with the table that finds it without going back. */
+/** What stands between two stars, with the table that finds it without going back. */
 interface Part {
   text: string;
   /** Of Knuth, Morris and Pratt: where to go on in the part when the next character differs. */
@@ -26,19 +26,18 @@ export function compileWildcard(
   pattern: string,
   path: readonly (string | number)[],
 ): (text: Text) => boolean {
-  const parts = partsOf(pattern, path).map(partOf);
+  const parts = partsOf(pattern, path);
   const first = parts[0];
   const last = parts.at(-1);
-  if (!first || !last) throw new Error("a pattern has at least one part");
-  if (parts.length === 1)
-    return (text) => text.length === first.text.length && endsWith(text, first.text);
-  const middle = parts.slice(1, -1);
-  const least = parts.reduce((sum, part) => sum + part.text.length, 0);
+  if (first === undefined || last === undefined) throw new Error("a pattern has at least one part");
+  if (parts.length === 1) return (text) => text.length === first.length && endsWith(text, first);
+  const middle = parts.slice(1, -1).map(partOf);
+  const least = parts.reduce((sum, part) => sum + part.length, 0);
   return (text) => {
     if (text.length < least) return false;
-    if (!fits(text, 0, first.text) || !endsWith(text, last.text)) return false;
-    const end = text.length - last.text.length;
-    let from = first.text.length;
+    if (!fits(text, 0, first) || !endsWith(text, last)) return false;
+    const end = text.length - last.length;
+    let from = first.length;
     for (const part of middle) {
       from = endOf(part, text, from, end);
       if (from < 0) return false;

@@ -1,6 +1,7 @@
 import { SluiceError } from "@sluice/client";
 import type { Connection } from "@sluice/client";
 import { Coalescer, invalidOption } from "@sluice/client/internal";
+import { impatience, type Waiter } from "./impatience.ts";
 import { maxMessagesPerCall } from "./chunks.ts";
 import type { PublishedMessage } from "./publish-error.ts";
 import { messagesPath, write } from "./write.ts";
@@ -17,12 +18,9 @@ export interface BatchingOptions {
   readonly maxDelayMs?: number;
 }
 
-interface Waiting {
+interface Waiting extends Waiter {
   readonly entry: string;
-  /** By the clock of `performance`. */
-  readonly since: number;
   readonly resolve: (message: PublishedMessage) => void;
-  readonly reject: (error: unknown) => void;
 }
 
 /** One coalescer a destination, each with one call under way at most: messages are committed in the order published. */
@@ -72,7 +70,9 @@ export class Batching {
         maxItems: this.#maxItems,
         lingerMs: this.#lingerMs,
         send: async (waiting) => {
+          const calm = impatience(made, { connection: this.#connection, path });
           await this.#send(destination, waiting);
+          calm();
           // A program may have any number of destinations.
           if (made.size === 0) this.#byDestination.delete(path);
         },
@@ -125,8 +125,11 @@ export class Batching {
 }
 
 /** Whether a merged call can have been refused as a whole for some of its messages, or for being so many: then others may pass. */
-function mayBeAnothers({ code }: SluiceError): boolean {
-  return code === "invalid_request" || code === "malformed_json" || code === "request_too_large";
+function mayBeAnothers({ code, outcomeUnknown }: SluiceError): boolean {
+  // The server itself says the same of the same call each time, so an attempt before it was refused as well. A gateway may have
+  // let it pass: then its messages may be stored, and under keys of their own they would be once more.
+  if (code === "request_too_large") return !outcomeUnknown;
+  return code === "invalid_request" || code === "malformed_json";
 }
 
 function noResult(): SluiceError {

@@ -53,6 +53,10 @@ export class Producer implements AsyncDisposable {
   /**
    * Publishes one message to a topic.
    *
+   * Its call ends within the connection's `retry.budgetMs` and `timeoutMs`, by default 90 s. While it waits for its turn to share
+   * one: after that time it is refused with `timeout`, unsent, when the call before it hangs for `timeoutMs`, and is sent without
+   * repeats when its turn comes. A message behind calls that are answered waits as long as they take.
+   *
    * Throws `schema_mismatch` before anything is sent, `topic_not_found`, `message_too_large`, `invalid_message`,
    * `invalid_attribute`; `unavailable`, `network` or `timeout` when retries have used up their budget; `closed`.
    */

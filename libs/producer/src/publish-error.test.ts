@@ -13,5 +13,7 @@ test("it is a SluiceError that carries every message's result in order", () => {
   expect(error.details).toEqual([
     { path: "payloads.1", message: "message_too_large: 1,048,577 bytes" },
   ]);
+  expect(error.outcomeUnknown).toBe(false);
+  expect(new PublishError([{ error: new SluiceError("timeout", "x") }]).outcomeUnknown).toBe(true);
   expect(error.results.map(({ messageId }) => messageId)).toEqual(["a", undefined, "c"]);
 });

@@ -29,8 +29,8 @@ const maxDetails = 10;
 export class PublishError extends SluiceError {
   override readonly name = "PublishError";
   /**
-   * One result a message, in the order given. An error of code `network`, `timeout`, `aborted`, `unavailable` or `internal`
-   * leaves open whether that message was stored; every other says that it was not.
+   * One result a message, in the order given. An error whose `outcomeUnknown` is true leaves open whether that message was
+   * stored; every other says that it was not.
    */
   readonly results: readonly PublishResult[];
 
@@ -42,7 +42,8 @@ export class PublishError extends SluiceError {
       path: `payloads.${index}`,
       message: `${error.code}: ${error.message}`,
     }));
-    super("publish_failed", message, { details, cause });
+    const outcomeUnknown = failures.some(({ error }) => error.outcomeUnknown);
+    super("publish_failed", message, { details, cause, outcomeUnknown });
     this.results = results;
   }
 }

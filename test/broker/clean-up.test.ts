@@ -72,6 +72,38 @@ test("the messages of a deleted queue go, and so does the note of it an hour lat
   expect(await broker.sql`SELECT FROM deleted_queues`).toHaveLength(0);
 });
 
+test("what a clean-up leaves of a deleted queue when it is stopped goes with the next one", async () => {
+  const queue = await broker.newQueue();
+  await broker.sql`
+    INSERT INTO batches (id, account, sent_at, message_count, payload)
+    SELECT 5e12::bigint + n, 0, now(), 1, 'x' FROM generate_series(1, 25000) n`;
+  await broker.sql`
+    INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at)
+    SELECT ${await broker.idOf(queue)}::bigint, now(), 5e12::bigint + n, 1, 0, now() FROM generate_series(1, 25000) n`;
+  await broker.engine.queues.delete(ACCOUNT, queue);
+  // As long after the deletion as no dispatcher was there.
+  await broker.clock.advance(3_700);
+  const stopping = new AbortController();
+  const stopped = cleanUp(broker.database.maintenance, { signal: stopping.signal });
+  stopping.abort();
+  await stopped;
+  await run();
+  expect(await broker.sql`SELECT FROM slices WHERE batch_id > 5e12::bigint LIMIT 1`).toEqual([]);
+  expect(await payloads()).toBe(0);
+});
+
+test("a deleted queue is not forgotten while somebody holds what it leaves", async () => {
+  const queue = await broker.newQueue();
+  await client.send(queue, ["m"]);
+  await broker.engine.queues.delete(ACCOUNT, queue);
+  await broker.clock.advance(3_700);
+  const slices = await holdWith(broker.sql, "SELECT FROM slices FOR UPDATE");
+  expect(await run()).toMatchObject({ deletedQueueSlices: 0 });
+  await slices.letGo();
+  expect(await run()).toMatchObject({ deletedQueueSlices: 1 });
+  expect(await broker.sql`SELECT FROM deleted_queues`).toHaveLength(0);
+});
+
 test("what is in the middle of a change is left for the next time", async () => {
   const queue = await broker.newQueue({ retention: 60 });
   await client.send(queue, ["m"]);

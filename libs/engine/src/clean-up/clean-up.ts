@@ -8,6 +8,7 @@ import { compactBatches } from "./compact-batches.ts";
 import { deleteArchived } from "./delete-archived.ts";
 import { deleteExpired, deleteExpiredAnywhere } from "./delete-expired.ts";
 import { deletePayloads } from "./delete-payloads.ts";
+import { readInOrder } from "./read-in-order.ts";
 
 export interface CleanUpResult {
   expiredSlices: number;
@@ -29,7 +30,7 @@ export interface CleanUpOptions {
   thorough?: boolean;
   /** Among that, payloads that nobody refers to. Default true. */
   payloads?: boolean;
-  /** Ends it after the statement that runs. */
+  /** Ends it after the statement that runs; what comes after it is for the next run. */
   signal?: AbortSignal;
   /** How much goes at once; keep one for many runs, since it learns. */
   chunks?: { payloads: ChunkSize };
@@ -70,50 +71,66 @@ export async function cleanUp(
     { mine: boolean }[]
   >`SELECT pg_try_advisory_lock(${CLEAN_UP_LOCK}::bigint) AS mine`;
   if (!lock?.mine) return undefined;
+  const removed = { ...NOTHING };
   const inChunks = (deleteChunk: () => Promise<number>) =>
     new ChunkSize({ min: CHUNK, max: CHUNK }).removeAll(deleteChunk, signal);
-  const expired = { slices: 0, messages: 0 };
-  const expire = (deleteChunk: typeof deleteExpired) =>
-    inChunks(async () => {
+  const remove = (what: keyof CleanUpResult, deleteChunk: () => Promise<number>) => async () => {
+    removed[what] += await inChunks(deleteChunk);
+  };
+  const expire = (deleteChunk: typeof deleteExpired) => async () => {
+    await inChunks(async () => {
       const chunk = await deleteChunk(sql, CHUNK);
-      expired.slices += chunk.slices;
-      expired.messages += chunk.messages;
+      removed.expiredSlices += chunk.slices;
+      removed.expiredMessages += chunk.messages;
       return chunk.slices;
     });
+  };
+  const steps = [
+    expire(deleteExpired),
+    expire(deleteExpiredFifo),
+    remove("deletedQueueSlices", () => deleteOfDeletedQueues(sql)),
+    ...OF_FIFO_QUEUES.map((table) => () => inChunks(() => deleteOfDeletedFifoQueues(sql, table))),
+    remove("idempotencyKeys", () => deleteIdempotencyKeys(sql)),
+    remove("deduplicationIds", () => deleteDeduplicationIds(sql, "deduplication_ids")),
+    remove("deduplicationIds", () => deleteDeduplicationIds(sql, "topic_deduplication_ids")),
+    remove("receiveAttempts", () => deleteReceiveAttempts(sql)),
+    remove("redriveTasks", () => deleteRedriveTasks(sql)),
+    remove("filterPolicies", () => deleteFilterPolicies(sql)),
+    remove("replays", () => deleteReplays(sql)),
+    remove("archivedBatches", () => deleteArchived(sql, CHUNK)),
+    () => forgetDeletedQueues(sql),
+  ];
+  if (thorough) steps.push(expire(deleteExpiredAnywhere));
+  if (thorough && payloads)
+    steps.push(
+      async () => void (removed.payloads = await deletePayloads(sql, chunks.payloads, signal)),
+      async () => void (removed.compactedBatches = await compactBatches(sql, signal)),
+    );
   try {
-    await expire(deleteExpired);
-    await expire(deleteExpiredFifo);
-    const deletedQueueSlices = await inChunks(() => deleteOfDeletedQueues(sql));
-    for (const table of OF_FIFO_QUEUES) await inChunks(() => deleteOfDeletedFifoQueues(sql, table));
-    const idempotencyKeys = await inChunks(() => deleteIdempotencyKeys(sql));
-    const deduplicationIds =
-      (await inChunks(() => deleteDeduplicationIds(sql, "deduplication_ids"))) +
-      (await inChunks(() => deleteDeduplicationIds(sql, "topic_deduplication_ids")));
-    const receiveAttempts = await inChunks(() => deleteReceiveAttempts(sql));
-    const redriveTasks = await inChunks(() => deleteRedriveTasks(sql));
-    const filterPolicies = await inChunks(() => deleteFilterPolicies(sql));
-    const replays = await inChunks(() => deleteReplays(sql));
-    const archivedBatches = await inChunks(() => deleteArchived(sql, CHUNK));
-    await forgetDeletedQueues(sql);
-    if (thorough) await expire(deleteExpiredAnywhere);
-    return {
-      expiredSlices: expired.slices,
-      expiredMessages: expired.messages,
-      deletedQueueSlices,
-      idempotencyKeys,
-      deduplicationIds,
-      receiveAttempts,
-      redriveTasks,
-      filterPolicies,
-      archivedBatches,
-      replays,
-      payloads: thorough && payloads ? await deletePayloads(sql, chunks.payloads, signal) : 0,
-      compactedBatches: thorough && payloads ? await compactBatches(sql, signal) : 0,
-    };
+    for (const step of steps) {
+      if (signal?.aborted) break;
+      await step();
+    }
+    return removed;
   } finally {
     await sql`SELECT pg_advisory_unlock(${CLEAN_UP_LOCK}::bigint)`;
   }
 }
+
+const NOTHING: Readonly<CleanUpResult> = {
+  expiredSlices: 0,
+  expiredMessages: 0,
+  deletedQueueSlices: 0,
+  payloads: 0,
+  compactedBatches: 0,
+  idempotencyKeys: 0,
+  deduplicationIds: 0,
+  receiveAttempts: 0,
+  redriveTasks: 0,
+  filterPolicies: 0,
+  archivedBatches: 0,
+  replays: 0,
+};
 
 async function deleteOfDeletedQueues(sql: Sql): Promise<number> {
   const result = await sql`
@@ -134,8 +151,19 @@ async function deleteOfDeletedFifoQueues(sql: Sql, table: string): Promise<numbe
   return result.count;
 }
 
+/** Only those of which nothing is left: whatever else removes messages asks the queue how long they are kept. */
 async function forgetDeletedQueues(sql: Sql): Promise<void> {
-  await sql`DELETE FROM deleted_queues WHERE deleted_at < clock_timestamp() - make_interval(secs => ${DELETED_QUEUE_GRACE}::int)`;
+  const isLeft = (table: string) =>
+    sql`EXISTS (SELECT FROM ${sql(table)} t WHERE t.queue_id = d.queue_id OFFSET 0)`;
+  await sql.begin(async (tx) => {
+    await readInOrder(tx);
+    // OFFSET 0: one look into an index for each queue, not a join with all there is.
+    await tx`
+      DELETE FROM deleted_queues d
+      WHERE deleted_at < clock_timestamp() - make_interval(secs => ${DELETED_QUEUE_GRACE}::int)
+        AND NOT (${isLeft("slices")} OR ${isLeft("fifo_slices")} OR ${isLeft("fifo_groups")}
+                 OR ${isLeft("deduplication_ids")} OR ${isLeft("receive_attempts")})`;
+  });
 }
 
 async function deleteIdempotencyKeys(sql: Sql): Promise<number> {

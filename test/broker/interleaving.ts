@@ -53,6 +53,15 @@ export async function holdClaimsWithLocks(sql: Sql): Promise<Held> {
   return await holdWith(sql, "SELECT pg_advisory_xact_lock(1)");
 }
 
+/** Stops whatever delivers to a standard queue. */
+export async function holdDeliveries(sql: Sql): Promise<Held> {
+  await sql.unsafe(`
+    CREATE OR REPLACE FUNCTION pass_delivery() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM pg_advisory_xact_lock_shared(2); RETURN new; END $$;
+    CREATE OR REPLACE TRIGGER pass_delivery BEFORE INSERT ON slices FOR EACH ROW EXECUTE FUNCTION pass_delivery()`);
+  return await holdWith(sql, "SELECT pg_advisory_xact_lock(2)");
+}
+
 /** Stops whatever wants to change a slice of this queue. Claims skip it. */
 export async function holdSlices(sql: Sql, queueId: string): Promise<Held> {
   return await holdWith(sql, `SELECT FROM slices WHERE queue_id = ${BigInt(queueId)} FOR UPDATE`);

@@ -5,6 +5,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf } from "./client.ts";
 import { byGroup, finishInOrder, grouped } from "./fifo.ts";
+import { holdWith } from "./interleaving.ts";
 
 // Without a dispatcher of its own, so that a test says when a redrive goes on.
 const broker = await Broker.start({ engines: 2, dispatchers: 0 });
@@ -151,6 +152,32 @@ describe("a redrive", () => {
     expect(byGroup(messages)).toEqual({ a: ["a3", "a4", "a0", "a1", "a2"], b: ["b0", "b1"] });
     expect(messages.map(({ receiveCount }) => receiveCount)).toEqual(messages.map(() => 1));
     expect(await client.acknowledge(queue, messages)).toEqual(messages.map(() => "ok"));
+  });
+
+  test("waits for nobody who holds its queue for long, and others go on meanwhile", async () => {
+    const [one, other] = [await newPair(), await newPair()];
+    for (const { queue } of [one, other]) {
+      await client.send(queue, grouped("a", 2));
+      await failHeads(queue);
+      await client.receive(queue);
+    }
+    const [heldTask, task] = [await redrive(one.deadLetters), await redrive(other.deadLetters)];
+    const lock = 2n ** 62n + BigInt(await broker.idOf(one.queue));
+    const held = await holdWith(broker.sql, `SELECT pg_advisory_xact_lock(${lock})`);
+    await step();
+    const found = async (name: string, id: string) =>
+      await broker.engine.redrives.find(await queueOf(name), id);
+    expect(await found(one.deadLetters, heldTask.id)).toMatchObject({
+      status: "running",
+      moved: 0,
+    });
+    expect(await found(other.deadLetters, task.id)).toMatchObject({
+      status: "completed",
+      moved: 2,
+    });
+    await held.letGo();
+    await step();
+    expect(await finishInOrder(client, one.queue)).toEqual(["a0", "a1"]);
   });
 
   test("goes to the queue that is named", async () => {

@@ -125,8 +125,8 @@ export async function refuseSlices(
   queueId: string,
 ): Promise<{ end: () => Promise<void> }> {
   await sql.unsafe(`
-    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$;
-    CREATE TRIGGER refuse BEFORE INSERT ON slices FOR EACH ROW
+    CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$;
+    CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON slices FOR EACH ROW
       WHEN (new.queue_id = ${BigInt(queueId)}) EXECUTE FUNCTION refuse()`);
   return {
     async end() {

@@ -2,7 +2,7 @@ import { numbers, texts, type Sql, type Transaction } from "@sluice/database";
 
 import { fromHead } from "../message-group/from-head.ts";
 import { arrivals } from "../message-group/arrivals.ts";
-import { lockGroups, lockQueues, type GroupKey } from "../message-group/locks.ts";
+import { limitWaits, lockGroups, lockQueues, type GroupKey } from "../message-group/locks.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
 import { recordEvents } from "../trace/record-events.ts";
 import type { MoveResult } from "./move-dead-letters.ts";
@@ -30,6 +30,7 @@ export async function moveFifo(sql: Sql, taskId: string): Promise<MoveResult> {
       FROM redrive_tasks t WHERE t.id = ${taskId}::uuid AND t.status = 'running'
       FOR UPDATE OF t SKIP LOCKED`;
     if (!task) return { messages: 0, queueIds: [], more: false };
+    await limitWaits(tx);
     const targets = await lockTargets(tx, task);
     const groups = await lockMovable(tx, task, targets);
     const moved = await move(tx, task, { groups, targets });

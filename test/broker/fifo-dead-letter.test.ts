@@ -180,6 +180,32 @@ describe("a redrive", () => {
     expect(await finishInOrder(client, one.queue)).toEqual(["a0", "a1"]);
   });
 
+  test("ends only when nothing is left to be moved, however many groups have something to be left", async () => {
+    const deadLetters = await broker.newQueue({ fifo: true });
+    const redrivePolicy = { deadLetterQueue: deadLetters, maxReceiveCount: 1 };
+    const newSource = () => broker.newQueue({ fifo: true, redrive: redrivePolicy });
+    const [gone, queue] = [await newSource(), await newSource()];
+    const bury = async (name: string) => {
+      for (let receives = 0; receives < 12; receives += 1)
+        await client.receive(name, { maxMessages: 1_000, visibilityTimeout: 0 });
+    };
+    const inEachGroup = (name: string) =>
+      Array.from({ length: 200 }, (_, group) => grouped(`${name}${group}`, 1)[0]!);
+    await client.send(gone, inEachGroup("g"));
+    await bury(gone);
+    await broker.engine.queues.delete(ACCOUNT, gone);
+    await client.send(queue, grouped("last", 1));
+    await bury(queue);
+    const task = await redrive(deadLetters);
+    // In the groups whose first messages have nowhere to go, from after the start.
+    await client.send(queue, inEachGroup("g"));
+    await bury(queue);
+    await step();
+    const found = await broker.engine.redrives.find(await queueOf(deadLetters), task.id);
+    expect(found).toMatchObject({ status: "completed", moved: 1 });
+    expect(await finishInOrder(client, queue)).toEqual(["last0"]);
+  });
+
   test("goes to the queue that is named", async () => {
     const { queue, deadLetters } = await newPair();
     const other = await broker.newQueue({ fifo: true });

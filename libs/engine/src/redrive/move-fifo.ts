@@ -159,7 +159,9 @@ function movable(sql: Sql | Transaction, task: Task) {
       SELECT g.queue_id, g.group_id, g.head_sequence FROM fifo_groups g
       WHERE g.queue_id = ${task.source_queue_id}::bigint AND g.account = ${task.account}::bigint
         AND g.available_at <= ${task.created_at}::text::timestamptz
-        AND EXISTS (SELECT FROM fifo_slices s WHERE ${isMovable})
+        -- Not just that it has one: groups whose first one is to be left would fill the limit, and the task end with others to be moved.
+        AND (SELECT s.visible_at FROM fifo_slices s WHERE ${isMovable}
+             ORDER BY s.queue_id, s.group_id, s.sequence, s.pending & -s.pending LIMIT 1) <= ${task.created_at}::text::timestamptz
       ORDER BY g.queue_id, g.available_at LIMIT ${GROUPS}::int
     ) g
     CROSS JOIN LATERAL (

@@ -1,9 +1,12 @@
 import { numbers, texts, type Sql } from "@sluice/database";
 
-import { lockGroups } from "../message-group/locks.ts";
+import { lockGroups, type GroupKey } from "../message-group/locks.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
 import { recordEvents } from "../trace/record-events.ts";
 import type { Expired } from "./delete-expired.ts";
+
+/** Groups that one transaction locks: whoever receives of one of them waits for all. */
+const GROUPS = 500;
 
 /** Messages of FIFO queues past the retention of their queue, up to a chunk; their groups go on with what comes next. */
 export async function deleteExpiredFifo(sql: Sql, chunk: number): Promise<Expired> {
@@ -12,12 +15,20 @@ export async function deleteExpiredFifo(sql: Sql, chunk: number): Promise<Expire
       SELECT s.queue_id, s.group_id FROM fifo_slices s JOIN queues q ON q.id = s.queue_id
       WHERE s.sent_at <= clock_timestamp() - make_interval(secs => q.retention)
       LIMIT ${chunk}::int) expired`;
-  if (found.length === 0) return NOTHING;
+  const groups = found.map((row) => ({ queueId: row.queue_id, groupId: row.group_id }));
+  const total = { slices: 0, messages: 0 };
+  for (let start = 0; start < groups.length; start += GROUPS) {
+    const { slices, messages } = await deleteOf(sql, groups.slice(start, start + GROUPS), chunk);
+    total.slices += slices;
+    total.messages += messages;
+  }
+  return total;
+}
+
+/** Groups that somebody holds are left for the next time: he may stand still, and others wait for what is locked here. */
+async function deleteOf(sql: Sql, some: readonly GroupKey[], chunk: number): Promise<Expired> {
   return await sql.begin(async (tx) => {
-    const groups = await lockGroups(
-      tx,
-      found.map((row) => ({ queueId: row.queue_id, groupId: row.group_id })),
-    );
+    const groups = await lockGroups(tx, some, { skipLocked: true });
     const [deleted] = await tx<Expired[]>`
       WITH clock AS MATERIALIZED (
         SELECT clock_timestamp() AS now

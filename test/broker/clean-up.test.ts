@@ -114,6 +114,37 @@ test("what is in the middle of a change is left for the next time", async () => 
   expect(await run()).toMatchObject({ expiredSlices: 1 });
 });
 
+test("what is not thorough reads what it removes, however much there is", async () => {
+  const [queue, fifoQueue] = [await broker.newQueue(), await broker.newQueue({ fifo: true })];
+  const gone = await broker.newQueue();
+  await client.send(gone, ["m"]);
+  await broker.engine.queues.delete(ACCOUNT, gone);
+  const [id, fifoId] = [await broker.idOf(queue), await broker.idOf(fifoQueue)];
+  await broker.sql`
+    INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at)
+    SELECT ${id}::bigint, clock_timestamp(), n, 1, 0, clock_timestamp() FROM generate_series(1, 30000) n`;
+  await broker.sql`
+    INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, sent_at)
+    SELECT ${fifoId}::bigint, 'g', n, n, 1, 0, clock_timestamp(), clock_timestamp() FROM generate_series(1, 30000) n`;
+  await broker.sql`
+    INSERT INTO fifo_groups (queue_id, group_id, account, available_at, head_sequence)
+    VALUES (${fifoId}::bigint, 'g', 0, clock_timestamp(), 1)`;
+  await broker.sql`ANALYZE slices, fifo_slices, fifo_groups, queues, deleted_queues`;
+  const sql = broker.database.maintenance;
+  const read = async () => {
+    await sql`SELECT pg_stat_force_next_flush()`;
+    const [row] = await sql<{ rows: number }[]>`
+      SELECT (sum(seq_tup_read) + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname IN ('slices', 'fifo_slices')))::int AS rows
+      FROM pg_stat_user_tables WHERE relname IN ('slices', 'fifo_slices')`;
+    return row!.rows;
+  };
+  const before = await read();
+  expect(await cleanUp(sql, { thorough: false })).toMatchObject({ deletedQueueSlices: 1 });
+  expect((await read()) - before).toBeLessThan(100);
+  for (const table of ["slices", "fifo_slices", "fifo_groups"])
+    await broker.sql`DELETE FROM ${broker.sql(table)}`;
+});
+
 test("a large backlog goes in pieces, whole", async () => {
   const queue = await broker.newQueue({ retention: 60 });
   await broker.sql`

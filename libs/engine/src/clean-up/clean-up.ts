@@ -2,7 +2,7 @@ import type { Sql } from "@sluice/database";
 
 import { ATTEMPT_INTERVAL } from "../receive/repeat-attempt.ts";
 import { DEDUPLICATION_INTERVAL } from "../send/insert-fifo.ts";
-import { deleteExpiredFifo } from "./delete-expired-fifo.ts";
+import { deleteExpiredFifo, deleteExpiredFifoAnywhere } from "./delete-expired-fifo.ts";
 import { ChunkSize } from "./chunks.ts";
 import { compactBatches } from "./compact-batches.ts";
 import { deleteArchived } from "./delete-archived.ts";
@@ -88,8 +88,8 @@ export async function cleanUp(
   const steps = [
     expire(deleteExpired),
     expire(deleteExpiredFifo),
-    remove("deletedQueueSlices", () => deleteOfDeletedQueues(sql)),
-    ...OF_FIFO_QUEUES.map((table) => () => inChunks(() => deleteOfDeletedFifoQueues(sql, table))),
+    remove("deletedQueueSlices", () => deleteOfDeletedQueues(sql, "slices")),
+    ...OF_FIFO_QUEUES.map((table) => () => inChunks(() => deleteOfDeletedQueues(sql, table))),
     remove("idempotencyKeys", () => deleteIdempotencyKeys(sql)),
     remove("deduplicationIds", () => deleteDeduplicationIds(sql, "deduplication_ids")),
     remove("deduplicationIds", () => deleteDeduplicationIds(sql, "topic_deduplication_ids")),
@@ -100,7 +100,7 @@ export async function cleanUp(
     remove("archivedBatches", () => deleteArchived(sql, CHUNK)),
     () => forgetDeletedQueues(sql),
   ];
-  if (thorough) steps.push(expire(deleteExpiredAnywhere));
+  if (thorough) steps.push(expire(deleteExpiredAnywhere), expire(deleteExpiredFifoAnywhere));
   if (thorough && payloads)
     steps.push(
       async () => void (removed.payloads = await deletePayloads(sql, chunks.payloads, signal)),
@@ -132,23 +132,20 @@ const NOTHING: Readonly<CleanUpResult> = {
   replays: 0,
 };
 
-async function deleteOfDeletedQueues(sql: Sql): Promise<number> {
-  const result = await sql`
-    DELETE FROM slices WHERE ctid = ANY(ARRAY(
-      SELECT s.ctid FROM deleted_queues d JOIN slices s ON s.queue_id = d.queue_id
-      LIMIT ${CHUNK}::int FOR UPDATE OF s SKIP LOCKED))`;
-  return result.count;
-}
-
-/** What else belonged to queues that are gone. */
 const OF_FIFO_QUEUES = ["fifo_slices", "fifo_groups", "deduplication_ids", "receive_attempts"];
 
-async function deleteOfDeletedFifoQueues(sql: Sql, table: string): Promise<number> {
-  const result = await sql`
-    DELETE FROM ${sql(table)} WHERE ctid = ANY(ARRAY(
-      SELECT t.ctid FROM deleted_queues d JOIN ${sql(table)} t ON t.queue_id = d.queue_id
-      LIMIT ${CHUNK}::int FOR UPDATE OF t SKIP LOCKED))`;
-  return result.count;
+/** All that belonged to queues that are gone, found queue by queue: there may be much of others, and nothing of these. */
+async function deleteOfDeletedQueues(sql: Sql, table: string): Promise<number> {
+  return await sql.begin(async (tx) => {
+    await readInOrder(tx);
+    const result = await tx`
+      DELETE FROM ${tx(table)} WHERE ctid = ANY(ARRAY(
+        SELECT left_over.row FROM deleted_queues d CROSS JOIN LATERAL (
+          SELECT t.ctid AS row FROM ${tx(table)} t WHERE t.queue_id = d.queue_id
+          LIMIT ${CHUNK}::int FOR UPDATE SKIP LOCKED
+        ) left_over LIMIT ${CHUNK}::int))`;
+    return result.count;
+  });
 }
 
 /** Only those of which nothing is left: whatever else removes messages asks the queue how long they are kept. */

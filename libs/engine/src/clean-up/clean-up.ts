@@ -1,4 +1,4 @@
-import type { Sql } from "@sluice/database";
+import { classifyFailure, type Sql } from "@sluice/database";
 
 import { ATTEMPT_INTERVAL } from "../receive/repeat-attempt.ts";
 import { DEDUPLICATION_INTERVAL } from "../send/insert-fifo.ts";
@@ -213,13 +213,21 @@ async function deleteReplays(sql: Sql): Promise<number> {
   return result.count;
 }
 
-/** Filter policies that no subscription has any more. Whoever is just taking one up again is refused by its key, and adds it anew. */
+/**
+ * Filter policies that no subscription has any more. Whoever is just taking one up again is refused by its key, and adds it anew; who did
+ * so after this statement began has it refused, and they are left for the next time.
+ */
 async function deleteFilterPolicies(sql: Sql): Promise<number> {
-  const result = await sql`
-    DELETE FROM filter_policies WHERE id IN (
-      SELECT f.id FROM filter_policies f
-      WHERE f.created_at < clock_timestamp() - make_interval(secs => ${FILTER_POLICY_GRACE}::int)
-        AND NOT EXISTS (SELECT FROM subscriptions s WHERE s.filter_id = f.id)
-      LIMIT ${CHUNK}::int FOR UPDATE SKIP LOCKED)`;
-  return result.count;
+  try {
+    const result = await sql`
+      DELETE FROM filter_policies WHERE id IN (
+        SELECT f.id FROM filter_policies f
+        WHERE f.created_at < clock_timestamp() - make_interval(secs => ${FILTER_POLICY_GRACE}::int)
+          AND NOT EXISTS (SELECT FROM subscriptions s WHERE s.filter_id = f.id)
+        LIMIT ${CHUNK}::int FOR UPDATE SKIP LOCKED)`;
+    return result.count;
+  } catch (error) {
+    if (classifyFailure(error) !== "missing-reference") throw error;
+    return 0;
+  }
 }

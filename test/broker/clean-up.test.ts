@@ -154,6 +154,26 @@ test("a large backlog goes in pieces, whole", async () => {
   expect(await run()).toMatchObject({ expiredSlices: 25_000 });
 });
 
+test("a look at everything that fails is told, and keeps no other from its turn, which may take ten minutes", async () => {
+  const queue = await broker.newQueue({ retention: 60 });
+  await client.send(queue, ["in flight"]);
+  await client.receive(queue, { visibilityTimeout: 40_000 });
+  await broker.sql.unsafe(`
+    INSERT INTO batches (id, account, sent_at, message_count, payload) VALUES (7e12::bigint, 0, now(), 1, 'x');
+    CREATE TABLE timeouts (of_payloads text);
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$;
+    CREATE TRIGGER refuse BEFORE DELETE ON slices FOR EACH ROW EXECUTE FUNCTION refuse();
+    CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN INSERT INTO timeouts VALUES (current_setting('statement_timeout')); RETURN old; END $$;
+    CREATE TRIGGER note BEFORE DELETE ON batches FOR EACH ROW EXECUTE FUNCTION note()`);
+  await broker.clock.advance(100);
+  await expect(run()).rejects.toThrow("refused");
+  expect(await broker.sql`SELECT FROM batches WHERE id = 7e12::bigint`).toEqual([]);
+  expect((await broker.sql`SELECT of_payloads FROM timeouts`)[0]).toEqual({ of_payloads: "10min" });
+  await broker.sql.unsafe("DROP TRIGGER refuse ON slices; DROP TRIGGER note ON batches");
+  await run();
+});
+
 test("one at a time cleans up; the others are told so", async () => {
   const lock = await holdWith(broker.sql, "SELECT pg_advisory_xact_lock(7583402002)");
   expect(await cleanUp(broker.database.maintenance)).toBeUndefined();

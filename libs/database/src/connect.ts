@@ -61,6 +61,8 @@ const SHARED_SILENCE = 5_000;
 /** How long it waits in a transaction for a process that was stopped in the middle of one: others may wait for its locks. */
 const IDLE_IN_TRANSACTION_TIMEOUT = "5s";
 const MAINTENANCE_TIMEOUT = 120;
+/** How long it may be silent, in ms: the removal of payloads gives itself ten minutes. */
+const MAINTENANCE_SILENCE = 620_000;
 /**
  * How long the server waits for the clean-up's next statement: a process that stands still holds the lock by which one at a time
  * cleans up. When it goes on it does so on a connection without that lock, which is only there to spare work.
@@ -132,13 +134,16 @@ export function connectDatabase({
     application_name: `${name}-control`,
     statement_timeout: STATEMENT_TIMEOUT,
   });
-  const maintenance = open(1, {
+  const maintenanceSettings = {
     ...writing,
     application_name: `${name}-maintenance`,
     statement_timeout: MAINTENANCE_TIMEOUT,
     idle_session_timeout: MAINTENANCE_IDLE_TIMEOUT,
     // For joins over millions of rows, and it is one connection.
     work_mem: "64MB",
+  };
+  const maintenance = openPool(url, 1, maintenanceSettings, {
+    silenceMs: silenceMs ?? MAINTENANCE_SILENCE,
   });
 
   // Whoever closes has waited for its statements. The driver, though, waits in vain for a connection that it once lost

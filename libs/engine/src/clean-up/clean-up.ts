@@ -100,17 +100,25 @@ export async function cleanUp(
     remove("archivedBatches", () => deleteArchived(sql, CHUNK)),
     () => forgetDeletedQueues(sql),
   ];
-  if (thorough) steps.push(expire(deleteExpiredAnywhere), expire(deleteExpiredFifoAnywhere));
+  const looks: (() => Promise<void>)[] = [];
+  if (thorough) looks.push(expire(deleteExpiredAnywhere), expire(deleteExpiredFifoAnywhere));
   if (thorough && payloads)
-    steps.push(
+    looks.push(
       async () => void (removed.payloads = await deletePayloads(sql, chunks.payloads, signal)),
       async () => void (removed.compactedBatches = await compactBatches(sql, signal)),
     );
+  const failures: unknown[] = [];
   try {
     for (const step of steps) {
       if (signal?.aborted) break;
       await step();
     }
+    // Each may run into its time-out where there is very much: the others have their turn nevertheless.
+    for (const look of looks) {
+      if (signal?.aborted) break;
+      await look().catch((error: unknown) => failures.push(error));
+    }
+    if (failures.length > 0) throw failures[0];
     return removed;
   } finally {
     await sql`SELECT pg_advisory_unlock(${CLEAN_UP_LOCK}::bigint)`;

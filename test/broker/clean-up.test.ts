@@ -72,6 +72,38 @@ test("the messages of a deleted queue go, and so does the note of it an hour lat
   expect(await broker.sql`SELECT FROM deleted_queues`).toHaveLength(0);
 });
 
+test("what a clean-up leaves of a deleted queue when it is stopped goes with the next one", async () => {
+  const queue = await broker.newQueue();
+  await broker.sql`
+    INSERT INTO batches (id, account, sent_at, message_count, payload)
+    SELECT 5e12::bigint + n, 0, now(), 1, 'x' FROM generate_series(1, 25000) n`;
+  await broker.sql`
+    INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at)
+    SELECT ${await broker.idOf(queue)}::bigint, now(), 5e12::bigint + n, 1, 0, now() FROM generate_series(1, 25000) n`;
+  await broker.engine.queues.delete(ACCOUNT, queue);
+  // As long after the deletion as no dispatcher was there.
+  await broker.clock.advance(3_700);
+  const stopping = new AbortController();
+  const stopped = cleanUp(broker.database.maintenance, { signal: stopping.signal });
+  stopping.abort();
+  await stopped;
+  await run();
+  expect(await broker.sql`SELECT FROM slices WHERE batch_id > 5e12::bigint LIMIT 1`).toEqual([]);
+  expect(await payloads()).toBe(0);
+});
+
+test("a deleted queue is not forgotten while somebody holds what it leaves", async () => {
+  const queue = await broker.newQueue();
+  await client.send(queue, ["m"]);
+  await broker.engine.queues.delete(ACCOUNT, queue);
+  await broker.clock.advance(3_700);
+  const slices = await holdWith(broker.sql, "SELECT FROM slices FOR UPDATE");
+  expect(await run()).toMatchObject({ deletedQueueSlices: 0 });
+  await slices.letGo();
+  expect(await run()).toMatchObject({ deletedQueueSlices: 1 });
+  expect(await broker.sql`SELECT FROM deleted_queues`).toHaveLength(0);
+});
+
 test("what is in the middle of a change is left for the next time", async () => {
   const queue = await broker.newQueue({ retention: 60 });
   await client.send(queue, ["m"]);
@@ -82,6 +114,37 @@ test("what is in the middle of a change is left for the next time", async () => 
   expect(await run()).toMatchObject({ expiredSlices: 1 });
 });
 
+test("what is not thorough reads what it removes, however much there is", async () => {
+  const [queue, fifoQueue] = [await broker.newQueue(), await broker.newQueue({ fifo: true })];
+  const gone = await broker.newQueue();
+  await client.send(gone, ["m"]);
+  await broker.engine.queues.delete(ACCOUNT, gone);
+  const [id, fifoId] = [await broker.idOf(queue), await broker.idOf(fifoQueue)];
+  await broker.sql`
+    INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at)
+    SELECT ${id}::bigint, clock_timestamp(), n, 1, 0, clock_timestamp() FROM generate_series(1, 30000) n`;
+  await broker.sql`
+    INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, sent_at)
+    SELECT ${fifoId}::bigint, 'g', n, n, 1, 0, clock_timestamp(), clock_timestamp() FROM generate_series(1, 30000) n`;
+  await broker.sql`
+    INSERT INTO fifo_groups (queue_id, group_id, account, available_at, head_sequence)
+    VALUES (${fifoId}::bigint, 'g', 0, clock_timestamp(), 1)`;
+  await broker.sql`ANALYZE slices, fifo_slices, fifo_groups, queues, deleted_queues`;
+  const sql = broker.database.maintenance;
+  const read = async () => {
+    await sql`SELECT pg_stat_force_next_flush()`;
+    const [row] = await sql<{ rows: number }[]>`
+      SELECT (sum(seq_tup_read) + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname IN ('slices', 'fifo_slices')))::int AS rows
+      FROM pg_stat_user_tables WHERE relname IN ('slices', 'fifo_slices')`;
+    return row!.rows;
+  };
+  const before = await read();
+  expect(await cleanUp(sql, { thorough: false })).toMatchObject({ deletedQueueSlices: 1 });
+  expect((await read()) - before).toBeLessThan(100);
+  for (const table of ["slices", "fifo_slices", "fifo_groups"])
+    await broker.sql`DELETE FROM ${broker.sql(table)}`;
+});
+
 test("a large backlog goes in pieces, whole", async () => {
   const queue = await broker.newQueue({ retention: 60 });
   await broker.sql`
@@ -89,6 +152,26 @@ test("a large backlog goes in pieces, whole", async () => {
     SELECT ${await broker.idOf(queue)}::bigint, now(), n, 1, 0, now() - interval '1 hour'
     FROM generate_series(1, 25000) n`;
   expect(await run()).toMatchObject({ expiredSlices: 25_000 });
+});
+
+test("a look at everything that fails is told, and keeps no other from its turn, which may take ten minutes", async () => {
+  const queue = await broker.newQueue({ retention: 60 });
+  await client.send(queue, ["in flight"]);
+  await client.receive(queue, { visibilityTimeout: 40_000 });
+  await broker.sql.unsafe(`
+    INSERT INTO batches (id, account, sent_at, message_count, payload) VALUES (7e12::bigint, 0, now(), 1, 'x');
+    CREATE TABLE timeouts (of_payloads text);
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$;
+    CREATE TRIGGER refuse BEFORE DELETE ON slices FOR EACH ROW EXECUTE FUNCTION refuse();
+    CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN INSERT INTO timeouts VALUES (current_setting('statement_timeout')); RETURN old; END $$;
+    CREATE TRIGGER note BEFORE DELETE ON batches FOR EACH ROW EXECUTE FUNCTION note()`);
+  await broker.clock.advance(100);
+  await expect(run()).rejects.toThrow("refused");
+  expect(await broker.sql`SELECT FROM batches WHERE id = 7e12::bigint`).toEqual([]);
+  expect((await broker.sql`SELECT of_payloads FROM timeouts`)[0]).toEqual({ of_payloads: "10min" });
+  await broker.sql.unsafe("DROP TRIGGER refuse ON slices; DROP TRIGGER note ON batches");
+  await run();
 });
 
 test("one at a time cleans up; the others are told so", async () => {

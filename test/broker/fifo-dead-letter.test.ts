@@ -5,6 +5,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf } from "./client.ts";
 import { byGroup, finishInOrder, grouped } from "./fifo.ts";
+import { holdWith } from "./interleaving.ts";
 
 // Without a dispatcher of its own, so that a test says when a redrive goes on.
 const broker = await Broker.start({ engines: 2, dispatchers: 0 });
@@ -151,6 +152,58 @@ describe("a redrive", () => {
     expect(byGroup(messages)).toEqual({ a: ["a3", "a4", "a0", "a1", "a2"], b: ["b0", "b1"] });
     expect(messages.map(({ receiveCount }) => receiveCount)).toEqual(messages.map(() => 1));
     expect(await client.acknowledge(queue, messages)).toEqual(messages.map(() => "ok"));
+  });
+
+  test("waits for nobody who holds its queue for long, and others go on meanwhile", async () => {
+    const [one, other] = [await newPair(), await newPair()];
+    for (const { queue } of [one, other]) {
+      await client.send(queue, grouped("a", 2));
+      await failHeads(queue);
+      await client.receive(queue);
+    }
+    const [heldTask, task] = [await redrive(one.deadLetters), await redrive(other.deadLetters)];
+    const lock = 2n ** 62n + BigInt(await broker.idOf(one.queue));
+    const held = await holdWith(broker.sql, `SELECT pg_advisory_xact_lock(${lock})`);
+    await step();
+    const found = async (name: string, id: string) =>
+      await broker.engine.redrives.find(await queueOf(name), id);
+    expect(await found(one.deadLetters, heldTask.id)).toMatchObject({
+      status: "running",
+      moved: 0,
+    });
+    expect(await found(other.deadLetters, task.id)).toMatchObject({
+      status: "completed",
+      moved: 2,
+    });
+    await held.letGo();
+    await step();
+    expect(await finishInOrder(client, one.queue)).toEqual(["a0", "a1"]);
+  });
+
+  test("ends only when nothing is left to be moved, however many groups have something to be left", async () => {
+    const deadLetters = await broker.newQueue({ fifo: true });
+    const redrivePolicy = { deadLetterQueue: deadLetters, maxReceiveCount: 1 };
+    const newSource = () => broker.newQueue({ fifo: true, redrive: redrivePolicy });
+    const [gone, queue] = [await newSource(), await newSource()];
+    const bury = async (name: string) => {
+      for (let receives = 0; receives < 12; receives += 1)
+        await client.receive(name, { maxMessages: 1_000, visibilityTimeout: 0 });
+    };
+    const inEachGroup = (name: string) =>
+      Array.from({ length: 200 }, (_, group) => grouped(`${name}${group}`, 1)[0]!);
+    await client.send(gone, inEachGroup("g"));
+    await bury(gone);
+    await broker.engine.queues.delete(ACCOUNT, gone);
+    await client.send(queue, grouped("last", 1));
+    await bury(queue);
+    const task = await redrive(deadLetters);
+    // In the groups whose first messages have nowhere to go, from after the start.
+    await client.send(queue, inEachGroup("g"));
+    await bury(queue);
+    await step();
+    const found = await broker.engine.redrives.find(await queueOf(deadLetters), task.id);
+    expect(found).toMatchObject({ status: "completed", moved: 1 });
+    expect(await finishInOrder(client, queue)).toEqual(["last0"]);
   });
 
   test("goes to the queue that is named", async () => {

@@ -143,6 +143,43 @@ describe("a message past the retention of its queue", () => {
   });
 });
 
+test("the clean-up waits for nobody who holds a group, and locks no others meanwhile", async () => {
+  const [one, other] = [
+    await broker.newQueue({ fifo: true, retention: 60 }),
+    await broker.newQueue({ fifo: true, retention: 60 }),
+  ];
+  for (const queue of [one, other]) await client.send(queue, grouped("a", 1));
+  await broker.clock.advance(61);
+  const held = await holdWith(
+    broker.sql,
+    `SELECT FROM fifo_groups WHERE queue_id = ${await broker.idOf(other)} FOR UPDATE`,
+  );
+  expect(await cleanUp(broker.database.maintenance)).toMatchObject({ expiredMessages: 1 });
+  await held.letGo();
+  expect(await cleanUp(broker.database.maintenance)).toMatchObject({ expiredMessages: 1 });
+});
+
+test("the clean-up finds expired messages also in a group that was handed out lately", async () => {
+  const queue = await broker.newQueue({ fifo: true, retention: 60 });
+  await client.send(queue, grouped("a", 2));
+  await broker.clock.advance(55);
+  await client.receive(queue, { visibilityTimeout: 1_000 });
+  await broker.clock.advance(6);
+  expect(await cleanUp(broker.database.maintenance)).toMatchObject({ expiredMessages: 2 });
+});
+
+test("the clean-up takes expired messages of more groups than it locks at once", async () => {
+  const queue = await broker.newQueue({ fifo: true, retention: 60 });
+  const each = Array.from({ length: 1_200 }, (_, group) => grouped(`g${group}`, 1)[0]!);
+  for (let start = 0; start < each.length; start += 300)
+    await client.send(queue, each.slice(start, start + 300));
+  await broker.clock.advance(61);
+  const removed = await cleanUp(broker.database.maintenance, { thorough: false });
+  expect(removed).toMatchObject({ expiredMessages: 1_200 });
+  // Deduplication ids, for four minutes more.
+  expect(await rowsOf(await broker.idOf(queue))).toBe(1_200);
+});
+
 test("the clean-up keeps the payloads of what rests in FIFO queues, and removes the others", async () => {
   const queue = await broker.newQueue({ fifo: true });
   await client.send(queue, grouped("a", 1));

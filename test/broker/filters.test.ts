@@ -139,6 +139,25 @@ describe("a filter policy", () => {
   });
 });
 
+test("a policy that is taken up in the instant of its removal stays, and the rest of the clean-up goes on", async () => {
+  await using tidy = await Broker.start({ dispatchers: 0 });
+  const topic = await tidy.newTopic();
+  const { id: leaving } = await subscribed(topic, { filterPolicy: { taken: ["up"] } }, tidy);
+  const { id: taker } = await subscribed(topic, {}, tidy);
+  await tidy.engine.subscriptions.delete(ACCOUNT, leaving);
+  const queue = await tidy.newQueue();
+  await tidy.engine.queues.delete(ACCOUNT, queue);
+  await tidy.clock.advance(3_601);
+  await tidy.sql.unsafe(`
+    CREATE FUNCTION take_up() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN UPDATE subscriptions SET filter_id = old.id WHERE id = '${taker}'; RETURN old; END $$;
+    CREATE TRIGGER take_up BEFORE DELETE ON filter_policies FOR EACH ROW EXECUTE FUNCTION take_up()`);
+  expect(await cleanUp(tidy.database.maintenance)).toMatchObject({ filterPolicies: 0 });
+  expect(await tidy.sql`SELECT FROM filter_policies`).toHaveLength(1);
+  // Comes after the policies.
+  expect(await tidy.sql`SELECT FROM deleted_queues`).toEqual([]);
+});
+
 describe("subscribing again", () => {
   test("with the same settings finds the subscription, with others is refused", async () => {
     const topic = await broker.newTopic();

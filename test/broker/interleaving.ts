@@ -53,6 +53,15 @@ export async function holdClaimsWithLocks(sql: Sql): Promise<Held> {
   return await holdWith(sql, "SELECT pg_advisory_xact_lock(1)");
 }
 
+/** Stops whatever delivers to a standard queue. */
+export async function holdDeliveries(sql: Sql): Promise<Held> {
+  await sql.unsafe(`
+    CREATE OR REPLACE FUNCTION pass_delivery() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM pg_advisory_xact_lock_shared(2); RETURN new; END $$;
+    CREATE OR REPLACE TRIGGER pass_delivery BEFORE INSERT ON slices FOR EACH ROW EXECUTE FUNCTION pass_delivery()`);
+  return await holdWith(sql, "SELECT pg_advisory_xact_lock(2)");
+}
+
 /** Stops whatever wants to change a slice of this queue. Claims skip it. */
 export async function holdSlices(sql: Sql, queueId: string): Promise<Held> {
   return await holdWith(sql, `SELECT FROM slices WHERE queue_id = ${BigInt(queueId)} FOR UPDATE`);
@@ -116,8 +125,8 @@ export async function refuseSlices(
   queueId: string,
 ): Promise<{ end: () => Promise<void> }> {
   await sql.unsafe(`
-    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$;
-    CREATE TRIGGER refuse BEFORE INSERT ON slices FOR EACH ROW
+    CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$;
+    CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON slices FOR EACH ROW
       WHEN (new.queue_id = ${BigInt(queueId)}) EXECUTE FUNCTION refuse()`);
   return {
     async end() {

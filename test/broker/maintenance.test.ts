@@ -14,11 +14,17 @@ for (const table of ["slices", "batches", "idempotency_keys"])
 
 const MIB = 1024 * 1024;
 
-function newMaintenance() {
+function newMaintenance({ smallIndex }: { smallIndex?: number } = {}) {
   const seconds: number[] = [];
   const observer = { ...broker.observer, horizonHeld: (held: number) => void seconds.push(held) };
   const logger = createLogger({ name: "test", level: "silent" });
-  const tables = new TableMaintenance({ sql: broker.database.maintenance, observer, logger });
+  const sql = broker.database.maintenance;
+  const tables = new TableMaintenance({
+    sql,
+    observer,
+    logger,
+    ...(smallIndex !== undefined && { smallIndex }),
+  });
   return { tables, seconds };
 }
 
@@ -137,6 +143,38 @@ test(
       await tables.runOnce();
       return (await size()) < MIB;
     });
+  },
+);
+
+test(
+  "an index over what is stored out of line is rebuilt as well, and so are those after it",
+  { timeout: 60_000 },
+  async () => {
+    await broker.sql`TRUNCATE batches, idempotency_keys`;
+    await broker.sql`ALTER TABLE batches SET (toast.autovacuum_enabled = false)`;
+    await broker.sql`
+      INSERT INTO batches (id, account, sent_at, message_count, payload)
+      SELECT 9e12::bigint + n, 0, pg_catalog.clock_timestamp(), 1, repeat('ab', 10000) FROM generate_series(1, 1500) n`;
+    await broker.sql`
+      INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
+      SELECT 0, 'bloated ' || n, 'queue', 1, 1, '' FROM generate_series(1, 5000) n`;
+    await broker.sql`DELETE FROM batches`;
+    await broker.sql`DELETE FROM idempotency_keys`;
+    for (const table of ["batches", "idempotency_keys"])
+      await broker.database.maintenance`VACUUM (INDEX_CLEANUP ON) ${broker.sql(table)}`;
+    const indexes = async () => {
+      const rows = await broker.sql<{ bytes: number }[]>`
+        SELECT pg_relation_size(i.indexrelid)::int AS bytes FROM pg_class t
+        JOIN pg_index i ON i.indrelid = t.reltoastrelid OR i.indexrelid = 'idempotency_keys_pkey'::regclass
+        WHERE t.relname = 'batches' ORDER BY i.indrelid = t.reltoastrelid DESC`;
+      return rows.map(({ bytes }) => bytes);
+    };
+    const before = await indexes();
+    // The larger one is rebuilt first.
+    expect(before[0]).toBeGreaterThan(before[1]!);
+    expect(before[1]).toBeGreaterThan(128 * 1024);
+    await newMaintenance({ smallIndex: 64 * 1024 }).tables.runOnce();
+    for (const bytes of await indexes()) expect(bytes).toBeLessThanOrEqual(16 * 1024);
   },
 );
 

@@ -5,7 +5,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
 import { bury, failOnce, multiset, newPair, type DeadLetterPair } from "./dead-letters.ts";
-import { holdSlices, holdWith, until, untilBlocked } from "./interleaving.ts";
+import { holdSlices, holdWith, refuseSlices, until, untilBlocked } from "./interleaving.ts";
 
 // Without a dispatcher of its own, so that a test says when a redrive goes on.
 const broker = await Broker.start({ engines: 2, dispatchers: 0 });
@@ -299,12 +299,13 @@ describe("nothing is lost or doubled", () => {
     await broker.clock.advance(4);
     // Killed while its statement waits for a lock: the transaction is rolled back.
     const held = await holdWith(broker.sql, "LOCK TABLE slices IN ACCESS EXCLUSIVE MODE");
-    const dying = expect(step()).rejects.toThrow();
+    const dying = step();
     await untilBlocked(broker.sql);
     await broker.sql`
       SELECT pg_terminate_backend(pid) FROM pg_stat_activity
       WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%redrive_tasks%'`;
     await dying;
+    expect(broker.failures.splice(0)).toMatchObject([{ what: "redrive" }]);
     await held.letGo();
     expect(await find(pair.deadLetters, task.id)).toMatchObject({ status: "running", moved: 0 });
     await broker.clock.advance(60);
@@ -325,6 +326,23 @@ describe("nothing is lost or doubled", () => {
     await step();
     expect(await client.finish(pair.deadLetters)).toEqual(["m"]);
   });
+});
+
+test("one that fails is told, and holds up no other", async () => {
+  const [bad, good] = [await newPair(broker), await newPair(broker)];
+  for (const pair of [bad, good]) await bury(client, pair, ["m"]);
+  const refusal = await refuseSlices(broker.sql, await broker.idOf(bad.queue));
+  const task = await start(bad.deadLetters);
+  await start(good.deadLetters);
+  await step();
+  expect(broker.failures.splice(0)).toMatchObject([
+    { what: "redrive", error: { message: "refused" } },
+  ]);
+  expect(await client.finish(good.queue)).toEqual(["m"]);
+  await refusal.end();
+  await step();
+  await step();
+  expect(await find(bad.deadLetters, task.id)).toMatchObject({ status: "completed", moved: 1 });
 });
 
 test("a message that a claim holds just now does not end the redrive", async () => {

@@ -4,7 +4,7 @@ import { afterAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
-import { holdWith, until, untilBlocked } from "./interleaving.ts";
+import { holdWith, refuseSlices, until, untilBlocked } from "./interleaving.ts";
 
 const broker = await Broker.start();
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -263,6 +263,20 @@ describe("an archive", () => {
     expect(items.map(({ message }) => message.body)).toEqual(["c", "b"]);
     expect(items[0]?.matches).toMatchObject([{ refusal: undefined }]);
   });
+});
+
+test("a replay that fails is told, and holds up no other", async () => {
+  const [bad, good] = [await archived(["m"]), await archived(["m"])];
+  for (const { queue } of [bad, good]) await client.finish(queue);
+  const refusal = await refuseSlices(broker.sql, await broker.idOf(bad.queue));
+  const { id } = await engine.replay(ACCOUNT, bad.subscription.id, { from: BEGINNING });
+  await replay(good.subscription, { from: BEGINNING });
+  expect(await client.finish(good.queue)).toEqual(["m"]);
+  await refusal.end();
+  await untilEnded(bad.subscription, id);
+  expect(await client.finish(bad.queue)).toEqual(["m"]);
+  const failures = broker.failures.splice(0);
+  expect(new Set(failures.map(({ what }) => what))).toEqual(new Set(["replay"]));
 });
 
 test("two dispatchers that carry on the same replay deliver each message once", async () => {

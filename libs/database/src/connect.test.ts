@@ -1,5 +1,5 @@
 import { createTestDatabase } from "@sluice/stack/testing";
-import { afterAll, describe, expect, inject, test } from "vitest";
+import { afterAll, describe, expect, inject, test, vi } from "vitest";
 import { connectDatabase, type DatabaseOptions } from "./connect.ts";
 
 const testDatabase = await createTestDatabase(inject("databaseUrl"));
@@ -42,6 +42,35 @@ test.each([
   const [row] = await database.sql<{ value: string }[]>`SELECT current_setting(${name}) AS value`;
   expect(row?.value).toBe(ours);
   await admin.sql.unsafe(`ALTER DATABASE "${url.pathname.slice(1)}" RESET ${name}`);
+});
+
+test("a client that has vanished is noticed by the server within a minute", async () => {
+  expect(await settingOf("tcp_keepalives_idle")).toEqual(["30", "30"]);
+  expect(await settingOf("tcp_keepalives_interval")).toEqual(["10", "10"]);
+  expect(await settingOf("tcp_keepalives_count")).toEqual(["3", "3"]);
+});
+
+describe("the connection of the clean-up", () => {
+  test("is given up by the server when nothing comes for a minute; those of the hot path are not", async () => {
+    expect(await settingOf("idle_session_timeout")).toEqual(["0", "1min"]);
+  });
+
+  test("leaves no lock behind then, and is made again", async () => {
+    const { url } = testDatabase;
+    await using stopped = connectDatabase({ url, pool: 1 });
+    await using other = connectDatabase({ url, pool: 1 });
+    const [held] = await stopped.maintenance<{ pid: number }[]>`
+      SELECT pg_backend_pid() AS pid, pg_advisory_lock(7)`;
+    await stopped.maintenance`SET idle_session_timeout = '10ms'`;
+    await other.sql`SELECT pg_advisory_lock(7)`;
+    // What is sent before the end has been heard of fails.
+    const [again] = await vi.waitFor(
+      () => stopped.maintenance<{ pid: number; timeout: string }[]>`
+        SELECT pg_backend_pid() AS pid, current_setting('idle_session_timeout') AS timeout`,
+    );
+    expect(again!.pid).not.toBe(held!.pid);
+    expect(again!.timeout).toBe("1min");
+  });
 });
 
 describe("of several hosts", () => {

@@ -66,6 +66,22 @@ const SHARED_SILENCE = 5_000;
 /** How long it waits in a transaction for a process that was stopped in the middle of one: others may wait for its locks. */
 const IDLE_IN_TRANSACTION_TIMEOUT = "5s";
 const MAINTENANCE_TIMEOUT = 120;
+/** How long it may be silent, in ms: the removal of payloads gives itself ten minutes. */
+const MAINTENANCE_SILENCE = 620_000;
+/**
+ * How long the server waits for the clean-up's next statement: a process that stands still holds the lock by which one at a time
+ * cleans up. When it goes on it does so on a connection without that lock, which is only there to spare work.
+ */
+const MAINTENANCE_IDLE_TIMEOUT = "1min";
+/**
+ * When a client was not heard of for half a minute the server asks, and after a minute ends the session of one that has vanished; by
+ * default it asks after two hours. Over a Unix socket, where nobody vanishes, these are ignored.
+ */
+const KEEPALIVES = {
+  tcp_keepalives_idle: "30",
+  tcp_keepalives_interval: "10",
+  tcp_keepalives_count: "3",
+};
 /** Most statements of a round on the shared connection that are sent together; the driver's default, which the others have, is 100. */
 const SHARED_PIPELINE = 10_000;
 /** How long the answer to a statement that was ended may be on its way, in seconds. */
@@ -131,12 +147,16 @@ export function connectDatabase({
     application_name: `${name}-control`,
     statement_timeout: STATEMENT_TIMEOUT,
   });
-  const maintenance = open(1, {
+  const maintenanceSettings = {
     ...writing,
     application_name: `${name}-maintenance`,
     statement_timeout: MAINTENANCE_TIMEOUT,
+    idle_session_timeout: MAINTENANCE_IDLE_TIMEOUT,
     // For joins over millions of rows, and it is one connection.
     work_mem: "64MB",
+  };
+  const maintenance = openPool(url, 1, maintenanceSettings, {
+    silenceMs: silenceMs ?? MAINTENANCE_SILENCE,
   });
 
   // Whoever closes has waited for its statements. The driver, though, waits in vain for a connection that it once lost
@@ -196,6 +216,7 @@ function openPool(
       default_transaction_isolation: "read committed",
       array_nulls: "on",
       extra_float_digits: "1",
+      ...KEEPALIVES,
       ...settings,
       statement_timeout: `${timeout}s`,
       ...startupPadding,

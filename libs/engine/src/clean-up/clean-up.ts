@@ -1,13 +1,14 @@
-import type { Sql } from "@sluice/database";
+import { classifyFailure, type Sql } from "@sluice/database";
 
 import { ATTEMPT_INTERVAL } from "../receive/repeat-attempt.ts";
 import { DEDUPLICATION_INTERVAL } from "../send/insert-fifo.ts";
-import { deleteExpiredFifo } from "./delete-expired-fifo.ts";
+import { deleteExpiredFifo, deleteExpiredFifoAnywhere } from "./delete-expired-fifo.ts";
 import { ChunkSize } from "./chunks.ts";
 import { compactBatches } from "./compact-batches.ts";
 import { deleteArchived } from "./delete-archived.ts";
 import { deleteExpired, deleteExpiredAnywhere } from "./delete-expired.ts";
 import { deletePayloads } from "./delete-payloads.ts";
+import { readInOrder } from "./read-in-order.ts";
 
 export interface CleanUpResult {
   expiredSlices: number;
@@ -29,7 +30,7 @@ export interface CleanUpOptions {
   thorough?: boolean;
   /** Among that, payloads that nobody refers to. Default true. */
   payloads?: boolean;
-  /** Ends it after the statement that runs. */
+  /** Ends it after the statement that runs; what comes after it is for the next run. */
   signal?: AbortSignal;
   /** How much goes at once; keep one for many runs, since it learns. */
   chunks?: { payloads: ChunkSize };
@@ -70,72 +71,104 @@ export async function cleanUp(
     { mine: boolean }[]
   >`SELECT pg_try_advisory_lock(${CLEAN_UP_LOCK}::bigint) AS mine`;
   if (!lock?.mine) return undefined;
+  const removed = { ...NOTHING };
   const inChunks = (deleteChunk: () => Promise<number>) =>
     new ChunkSize({ min: CHUNK, max: CHUNK }).removeAll(deleteChunk, signal);
-  const expired = { slices: 0, messages: 0 };
-  const expire = (deleteChunk: typeof deleteExpired) =>
-    inChunks(async () => {
+  const remove = (what: keyof CleanUpResult, deleteChunk: () => Promise<number>) => async () => {
+    removed[what] += await inChunks(deleteChunk);
+  };
+  const expire = (deleteChunk: typeof deleteExpired) => async () => {
+    await inChunks(async () => {
       const chunk = await deleteChunk(sql, CHUNK);
-      expired.slices += chunk.slices;
-      expired.messages += chunk.messages;
+      removed.expiredSlices += chunk.slices;
+      removed.expiredMessages += chunk.messages;
       return chunk.slices;
     });
+  };
+  const steps = [
+    expire(deleteExpired),
+    expire(deleteExpiredFifo),
+    remove("deletedQueueSlices", () => deleteOfDeletedQueues(sql, "slices")),
+    ...OF_FIFO_QUEUES.map((table) => () => inChunks(() => deleteOfDeletedQueues(sql, table))),
+    remove("idempotencyKeys", () => deleteIdempotencyKeys(sql)),
+    remove("deduplicationIds", () => deleteDeduplicationIds(sql, "deduplication_ids")),
+    remove("deduplicationIds", () => deleteDeduplicationIds(sql, "topic_deduplication_ids")),
+    remove("receiveAttempts", () => deleteReceiveAttempts(sql)),
+    remove("redriveTasks", () => deleteRedriveTasks(sql)),
+    remove("filterPolicies", () => deleteFilterPolicies(sql)),
+    remove("replays", () => deleteReplays(sql)),
+    remove("archivedBatches", () => deleteArchived(sql, CHUNK)),
+    () => forgetDeletedQueues(sql),
+  ];
+  const looks: (() => Promise<void>)[] = [];
+  if (thorough) looks.push(expire(deleteExpiredAnywhere), expire(deleteExpiredFifoAnywhere));
+  if (thorough && payloads)
+    looks.push(
+      async () => void (removed.payloads = await deletePayloads(sql, chunks.payloads, signal)),
+      async () => void (removed.compactedBatches = await compactBatches(sql, signal)),
+    );
+  const failures: unknown[] = [];
   try {
-    await expire(deleteExpired);
-    await expire(deleteExpiredFifo);
-    const deletedQueueSlices = await inChunks(() => deleteOfDeletedQueues(sql));
-    for (const table of OF_FIFO_QUEUES) await inChunks(() => deleteOfDeletedFifoQueues(sql, table));
-    const idempotencyKeys = await inChunks(() => deleteIdempotencyKeys(sql));
-    const deduplicationIds =
-      (await inChunks(() => deleteDeduplicationIds(sql, "deduplication_ids"))) +
-      (await inChunks(() => deleteDeduplicationIds(sql, "topic_deduplication_ids")));
-    const receiveAttempts = await inChunks(() => deleteReceiveAttempts(sql));
-    const redriveTasks = await inChunks(() => deleteRedriveTasks(sql));
-    const filterPolicies = await inChunks(() => deleteFilterPolicies(sql));
-    const replays = await inChunks(() => deleteReplays(sql));
-    const archivedBatches = await inChunks(() => deleteArchived(sql, CHUNK));
-    await forgetDeletedQueues(sql);
-    if (thorough) await expire(deleteExpiredAnywhere);
-    return {
-      expiredSlices: expired.slices,
-      expiredMessages: expired.messages,
-      deletedQueueSlices,
-      idempotencyKeys,
-      deduplicationIds,
-      receiveAttempts,
-      redriveTasks,
-      filterPolicies,
-      archivedBatches,
-      replays,
-      payloads: thorough && payloads ? await deletePayloads(sql, chunks.payloads, signal) : 0,
-      compactedBatches: thorough && payloads ? await compactBatches(sql, signal) : 0,
-    };
+    for (const step of steps) {
+      if (signal?.aborted) break;
+      await step();
+    }
+    // Each may run into its time-out where there is very much: the others have their turn nevertheless.
+    for (const look of looks) {
+      if (signal?.aborted) break;
+      await look().catch((error: unknown) => failures.push(error));
+    }
+    if (failures.length > 0) throw failures[0];
+    return removed;
   } finally {
     await sql`SELECT pg_advisory_unlock(${CLEAN_UP_LOCK}::bigint)`;
   }
 }
 
-async function deleteOfDeletedQueues(sql: Sql): Promise<number> {
-  const result = await sql`
-    DELETE FROM slices WHERE ctid = ANY(ARRAY(
-      SELECT s.ctid FROM deleted_queues d JOIN slices s ON s.queue_id = d.queue_id
-      LIMIT ${CHUNK}::int FOR UPDATE OF s SKIP LOCKED))`;
-  return result.count;
-}
+const NOTHING: Readonly<CleanUpResult> = {
+  expiredSlices: 0,
+  expiredMessages: 0,
+  deletedQueueSlices: 0,
+  payloads: 0,
+  compactedBatches: 0,
+  idempotencyKeys: 0,
+  deduplicationIds: 0,
+  receiveAttempts: 0,
+  redriveTasks: 0,
+  filterPolicies: 0,
+  archivedBatches: 0,
+  replays: 0,
+};
 
-/** What else belonged to queues that are gone. */
 const OF_FIFO_QUEUES = ["fifo_slices", "fifo_groups", "deduplication_ids", "receive_attempts"];
 
-async function deleteOfDeletedFifoQueues(sql: Sql, table: string): Promise<number> {
-  const result = await sql`
-    DELETE FROM ${sql(table)} WHERE ctid = ANY(ARRAY(
-      SELECT t.ctid FROM deleted_queues d JOIN ${sql(table)} t ON t.queue_id = d.queue_id
-      LIMIT ${CHUNK}::int FOR UPDATE OF t SKIP LOCKED))`;
-  return result.count;
+/** All that belonged to queues that are gone, found queue by queue: there may be much of others, and nothing of these. */
+async function deleteOfDeletedQueues(sql: Sql, table: string): Promise<number> {
+  return await sql.begin(async (tx) => {
+    await readInOrder(tx);
+    const result = await tx`
+      DELETE FROM ${tx(table)} WHERE ctid = ANY(ARRAY(
+        SELECT left_over.row FROM deleted_queues d CROSS JOIN LATERAL (
+          SELECT t.ctid AS row FROM ${tx(table)} t WHERE t.queue_id = d.queue_id
+          LIMIT ${CHUNK}::int FOR UPDATE SKIP LOCKED
+        ) left_over LIMIT ${CHUNK}::int))`;
+    return result.count;
+  });
 }
 
+/** Only those of which nothing is left: whatever else removes messages asks the queue how long they are kept. */
 async function forgetDeletedQueues(sql: Sql): Promise<void> {
-  await sql`DELETE FROM deleted_queues WHERE deleted_at < clock_timestamp() - make_interval(secs => ${DELETED_QUEUE_GRACE}::int)`;
+  const isLeft = (table: string) =>
+    sql`EXISTS (SELECT FROM ${sql(table)} t WHERE t.queue_id = d.queue_id OFFSET 0)`;
+  await sql.begin(async (tx) => {
+    await readInOrder(tx);
+    // OFFSET 0: one look into an index for each queue, not a join with all there is.
+    await tx`
+      DELETE FROM deleted_queues d
+      WHERE deleted_at < clock_timestamp() - make_interval(secs => ${DELETED_QUEUE_GRACE}::int)
+        AND NOT (${isLeft("slices")} OR ${isLeft("fifo_slices")} OR ${isLeft("fifo_groups")}
+                 OR ${isLeft("deduplication_ids")} OR ${isLeft("receive_attempts")})`;
+  });
 }
 
 async function deleteIdempotencyKeys(sql: Sql): Promise<number> {
@@ -188,13 +221,21 @@ async function deleteReplays(sql: Sql): Promise<number> {
   return result.count;
 }
 
-/** Filter policies that no subscription has any more. Whoever is just taking one up again is refused by its key, and adds it anew. */
+/**
+ * Filter policies that no subscription has any more. Whoever is just taking one up again is refused by its key, and adds it anew; who did
+ * so after this statement began has it refused, and they are left for the next time.
+ */
 async function deleteFilterPolicies(sql: Sql): Promise<number> {
-  const result = await sql`
-    DELETE FROM filter_policies WHERE id IN (
-      SELECT f.id FROM filter_policies f
-      WHERE f.created_at < clock_timestamp() - make_interval(secs => ${FILTER_POLICY_GRACE}::int)
-        AND NOT EXISTS (SELECT FROM subscriptions s WHERE s.filter_id = f.id)
-      LIMIT ${CHUNK}::int FOR UPDATE SKIP LOCKED)`;
-  return result.count;
+  try {
+    const result = await sql`
+      DELETE FROM filter_policies WHERE id IN (
+        SELECT f.id FROM filter_policies f
+        WHERE f.created_at < clock_timestamp() - make_interval(secs => ${FILTER_POLICY_GRACE}::int)
+          AND NOT EXISTS (SELECT FROM subscriptions s WHERE s.filter_id = f.id)
+        LIMIT ${CHUNK}::int FOR UPDATE SKIP LOCKED)`;
+    return result.count;
+  } catch (error) {
+    if (classifyFailure(error) !== "missing-reference") throw error;
+    return 0;
+  }
 }

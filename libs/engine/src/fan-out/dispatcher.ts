@@ -5,7 +5,13 @@ import { failpoint } from "@sluice/runtime";
 import type { Observer } from "../observer.ts";
 import { Pace } from "../pace.ts";
 import { Payloads } from "../receive/payloads.ts";
-import { fanOut, findForgotten, findForgottenTopics, type FanOutContext } from "./fan-out.ts";
+import {
+  fanOut,
+  findForgotten,
+  findForgottenTopics,
+  type FanOutContext,
+  type Forgotten,
+} from "./fan-out.ts";
 import { Filters } from "./filters.ts";
 import { OrderedFanOut } from "./ordered-fan-out.ts";
 
@@ -21,7 +27,7 @@ const MAX_SET = 128;
 const FORGOTTEN_AFTER = 500;
 /** What is older was looked for already, unless its commit took so long; in ms. */
 const LOOKED_FOR = 10_000;
-/** How often everything is looked at, in ms, while that costs little: after a time without a dispatcher there is older. */
+/** How often what is older is looked for all the same, in ms, while that costs little: after a time without a dispatcher there is some. */
 const FULL_EVERY = 900;
 
 /**
@@ -85,19 +91,19 @@ export class Dispatcher {
     await this.#ordered.idle();
   }
 
-  /** Fans out whatever was forgotten: lost announcements, and those that a dead dispatcher had taken. */
-  async sweep(signal?: AbortSignal): Promise<void> {
-    await Promise.all([this.#sweepStandard(signal), this.#sweepOrdered()]);
-  }
-
-  async #sweepOrdered(): Promise<void> {
+  /** Fans out whatever was forgotten of FIFO topics; see {@link sweep}. */
+  async sweepOrdered(): Promise<void> {
     if (!this.#topicsPace.isDue) return;
     const { sql } = this.#options;
     const topicIds = await this.#topicsPace.run(() => findForgottenTopics(sql, FORGOTTEN_AFTER));
     await Promise.all(topicIds.map((topicId) => this.#ordered.fanOut(topicId)));
   }
 
-  async #sweepStandard(signal?: AbortSignal): Promise<void> {
+  /**
+   * Fans out whatever was forgotten, but for FIFO topics: lost announcements, and those that a dead dispatcher had taken. It does not end
+   * while there is more to do than it manages.
+   */
+  async sweep(signal?: AbortSignal): Promise<void> {
     for (;;) {
       const forgotten = await this.#findForgotten();
       if (forgotten.length === 0) return;
@@ -107,19 +113,17 @@ export class Dispatcher {
     }
   }
 
-  /** Mostly of the last seconds; of any age at the first look, and then as often as it costs little. */
+  /** Of the last seconds; and what is older, at the first look and then as often as it costs little, however much is new. */
   async #findForgotten(): Promise<string[]> {
-    const find = (youngerThan: number | undefined) =>
-      findForgotten(this.#options.sql, {
-        olderThan: FORGOTTEN_AFTER,
-        youngerThan,
-        limit: MAX_SET,
-      });
-    const lately = await find(LOOKED_FOR);
-    if (lately.length > 0 || !this.#fullPace.isDue) return lately;
-    const all = await this.#fullPace.run(() => find(undefined));
+    const find = (ages: Pick<Forgotten, "olderThan" | "youngerThan">) =>
+      findForgotten(this.#options.sql, { ...ages, limit: MAX_SET });
+    const lately = await find({ olderThan: FORGOTTEN_AFTER, youngerThan: LOOKED_FOR });
+    if (!this.#fullPace.isDue) return lately;
+    const older = await this.#fullPace.run(() =>
+      find({ olderThan: LOOKED_FOR, youngerThan: undefined }),
+    );
     // More of that age may wait.
-    if (all.length > 0) this.#fullPace.reset();
-    return all;
+    if (older.length > 0) this.#fullPace.reset();
+    return [...older, ...lately];
   }
 }

@@ -55,6 +55,12 @@ export async function startDispatcher(options: {
       logger,
     }),
     createDuty({
+      name: "ordered sweeper",
+      intervalMs: SWEEP_EVERY,
+      runOnce: () => dispatcher.sweepOrdered(),
+      logger,
+    }),
+    createDuty({
       name: "redrive",
       intervalMs: REDRIVE_EVERY,
       runOnce: async (signal) =>

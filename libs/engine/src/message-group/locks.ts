@@ -69,17 +69,19 @@ export async function lockAttempt(
       hashtextextended(${`${queueId}/${attemptId}`}, 0) & (${ATTEMPT_LOCKS}::bigint - 1) | ${ATTEMPT_LOCKS}::bigint)`;
 }
 
-/** Locks those of these groups that have messages, and tells which. */
+/** Locks those of these groups that have messages, and tells which. With `skipLocked` only those that nobody holds. */
 export async function lockGroups(
   tx: Transaction,
   groups: readonly GroupKey[],
+  { skipLocked = false }: { skipLocked?: boolean } = {},
 ): Promise<GroupKey[]> {
+  const lock = skipLocked ? tx`FOR UPDATE SKIP LOCKED` : tx`FOR UPDATE`;
   const rows = await tx<GroupRow[]>`
     SELECT g.queue_id, g.group_id
     FROM (SELECT DISTINCT * FROM unnest(
       ${numbers(groups.map((group) => group.queueId))}::bigint[],
       ${texts(groups.map((group) => group.groupId))}::text[]
-    ) AS k(queue_id, group_id) ORDER BY queue_id, group_id) k ${groupRow(tx, tx`FOR UPDATE`)}`;
+    ) AS k(queue_id, group_id) ORDER BY queue_id, group_id) k ${groupRow(tx, lock)}`;
   return rows.map(groupOf);
 }
 

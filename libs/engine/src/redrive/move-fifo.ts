@@ -2,7 +2,7 @@ import { numbers, texts, type Sql, type Transaction } from "@sluice/database";
 
 import { fromHead } from "../message-group/from-head.ts";
 import { arrivals } from "../message-group/arrivals.ts";
-import { lockGroups, lockQueues, type GroupKey } from "../message-group/locks.ts";
+import { limitWaits, lockGroups, lockQueues, type GroupKey } from "../message-group/locks.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
 import { recordEvents } from "../trace/record-events.ts";
 import type { MoveResult } from "./move-dead-letters.ts";
@@ -30,6 +30,7 @@ export async function moveFifo(sql: Sql, taskId: string): Promise<MoveResult> {
       FROM redrive_tasks t WHERE t.id = ${taskId}::uuid AND t.status = 'running'
       FOR UPDATE OF t SKIP LOCKED`;
     if (!task) return { messages: 0, queueIds: [], more: false };
+    await limitWaits(tx);
     const targets = await lockTargets(tx, task);
     const groups = await lockMovable(tx, task, targets);
     const moved = await move(tx, task, { groups, targets });
@@ -158,7 +159,9 @@ function movable(sql: Sql | Transaction, task: Task) {
       SELECT g.queue_id, g.group_id, g.head_sequence FROM fifo_groups g
       WHERE g.queue_id = ${task.source_queue_id}::bigint AND g.account = ${task.account}::bigint
         AND g.available_at <= ${task.created_at}::text::timestamptz
-        AND EXISTS (SELECT FROM fifo_slices s WHERE ${isMovable})
+        -- Not just that it has one: groups whose first one is to be left would fill the limit, and the task end with others to be moved.
+        AND (SELECT s.visible_at FROM fifo_slices s WHERE ${isMovable}
+             ORDER BY s.queue_id, s.group_id, s.sequence, s.pending & -s.pending LIMIT 1) <= ${task.created_at}::text::timestamptz
       ORDER BY g.queue_id, g.available_at LIMIT ${GROUPS}::int
     ) g
     CROSS JOIN LATERAL (

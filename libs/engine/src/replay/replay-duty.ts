@@ -24,15 +24,16 @@ export class ReplayDuty {
     });
   }
 
-  /** One step of every replay that is under way; "again" while one of them has more to deliver at once. */
+  /**
+   * One step of every replay that is under way; "again" while one of them has more to deliver at once. One that fails, or whose queue
+   * somebody holds for long, holds up no other: the next round comes back to it.
+   */
   async runOnce(signal: AbortSignal): Promise<"again" | undefined> {
     const { sql, bus, observer } = this.#options;
     let again = false;
     for (const id of await runningReplays(sql)) {
       if (signal.aborted) return undefined;
-      const page = await nextPage(sql, id);
-      if (!page) continue;
-      const { messages, queueIds, more } = await this.#deliver(page);
+      const { messages, queueIds, more } = await this.#step(id);
       if (messages > 0) observer.replayed(messages);
       if (queueIds.length > 0) bus.signalQueues(queueIds);
       again ||= more;
@@ -40,14 +41,15 @@ export class ReplayDuty {
     return again ? "again" : undefined;
   }
 
-  /** Nothing where somebody holds the queue for long: the next round comes back to it. */
-  async #deliver(page: ReplayPage): Promise<DeliverResult> {
+  async #step(id: string): Promise<DeliverResult> {
+    const { sql, observer } = this.#options;
     try {
-      return await deliverPage(this.#options.sql, page, await this.#masks(page));
+      const page = await nextPage(sql, id);
+      if (page) return await deliverPage(sql, page, await this.#masks(page));
     } catch (error) {
-      if (!isLockNotAvailable(error)) throw error;
-      return { messages: 0, queueIds: [], more: false };
+      if (!isLockNotAvailable(error)) observer.failed("replay", error);
     }
+    return { messages: 0, queueIds: [], more: false };
   }
 
   /** What the filter of the subscription accepts of each batch. */

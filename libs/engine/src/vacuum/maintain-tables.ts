@@ -21,11 +21,13 @@ export class TableMaintenance {
   readonly #watch: HorizonWatch;
   readonly #pace = new Pace({ everyMs: 0, share: 0.2 });
 
-  constructor({ sql, observer, logger }: { sql: Sql; observer: Observer; logger: Logger }) {
+  /** @param options - `smallIndex`: see {@link IndexRebuilder}. */
+  constructor(options: { sql: Sql; observer: Observer; logger: Logger; smallIndex?: number }) {
+    const { sql, observer, logger, smallIndex } = options;
     this.#sql = sql;
     this.#logger = logger;
     this.#vacuum = new Vacuum(sql);
-    this.#indexes = new IndexRebuilder(sql);
+    this.#indexes = new IndexRebuilder({ sql, logger, smallIndex });
     this.#watch = new HorizonWatch({ observer, logger });
   }
 

@@ -11,7 +11,9 @@ export const HOT_TABLES = [
   "outbox",
   "idempotency_keys",
   "deduplication_ids",
+  "topic_deduplication_ids",
   "receive_attempts",
+  "archived_batches",
   "queue_totals",
   "queue_delays",
 ] as const;

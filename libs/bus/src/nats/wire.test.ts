@@ -24,6 +24,14 @@ test("what is not an id is left out", () => {
   expect(decodeIds("")).toBeUndefined();
 });
 
+test("a number that no bigint holds is no id, and the ids beside it arrive", () => {
+  expect(decodeIds("1,9223372036854775807,9223372036854775808,9999999999999999999,6")).toEqual([
+    "1",
+    "9223372036854775807",
+    "6",
+  ]);
+});
+
 test("changes arrive as they were sent", () => {
   const kind = fc.constantFrom<Change["kind"]>("topic", "queue", "subscriptions");
   fc.assert(

@@ -4,6 +4,8 @@ import type { Change } from "../bus.ts";
 const longestId = 20;
 /** Ids in one message at most, so that no message is large even where the server would take it. */
 const mostIds = 4_096;
+/** The largest bigint. A statement with a larger one fails, and with it the ids that it shares the statement with. */
+const largestId = 2n ** 63n - 1n;
 
 /** Ids as they travel, `12,13,40`: a third of the bytes of JSON, and nothing to parse. */
 export function encodeIds(ids: readonly string[], maxPayload: number): string[] {
@@ -17,8 +19,12 @@ export function encodeIds(ids: readonly string[], maxPayload: number): string[] 
 
 /** Whoever may publish on the subject can send anything, so what is not an id is left out. */
 export function decodeIds(text: string): string[] | undefined {
-  const ids = text.split(",").filter((id) => /^\d{1,19}$/.test(id));
+  const ids = text.split(",").filter(isId);
   return ids.length > 0 ? ids : undefined;
+}
+
+function isId(text: string): boolean {
+  return /^\d{1,19}$/.test(text) && (text.length < 19 || BigInt(text) <= largestId);
 }
 
 export function encodeChange({ kind, account, name }: Change): string {

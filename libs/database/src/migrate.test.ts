@@ -46,6 +46,23 @@ test("migrating again changes nothing", async () => {
   expect(await sql`SELECT name FROM topics`).toEqual([{ name: "kept" }]);
 });
 
+test("whoever waits for the lock for long is told who may have it", async () => {
+  await using testDatabase = await createTestDatabase(inject("databaseUrl"));
+  await using other = connectDatabase({ url: testDatabase.url, pool: 1 });
+  await other.sql`SELECT pg_advisory_lock(7583402001)`;
+  await expect(migrate(testDatabase.url, 50)).rejects.toThrow(/7583402001 is held.*pooler/);
+});
+
+test("a database in which another program has migrations of Drizzle is refused, where those leave out ours", async () => {
+  await using testDatabase = await createTestDatabase(inject("databaseUrl"));
+  await using other = connectDatabase({ url: testDatabase.url, pool: 1 });
+  await other.sql.unsafe(`
+    CREATE SCHEMA drizzle;
+    CREATE TABLE drizzle.__drizzle_migrations (id serial PRIMARY KEY, hash text NOT NULL, created_at bigint);
+    INSERT INTO drizzle.__drizzle_migrations (hash, created_at) VALUES ('another', 4102444800000)`);
+  await expect(migrate(testDatabase.url)).rejects.toThrow(/another program.*database of its own/);
+});
+
 test("a database with another encoding is refused, with what to do about it", async () => {
   const admin = connectDatabase({ url: inject("databaseUrl"), pool: 1 });
   const name = `latin1_${process.pid}`;

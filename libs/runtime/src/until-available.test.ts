@@ -18,6 +18,19 @@ function failing(times: number): () => Promise<string> {
 }
 
 describe("waiting for something that is away", () => {
+  test("tells what a failure comes from", async () => {
+    const { lines, logger } = capture();
+    let attempts = 0;
+    const attempt = async () => {
+      attempts += 1;
+      if (attempts === 1)
+        throw new Error("Failed query", { cause: new Error("permission denied for database") });
+      return attempts;
+    };
+    await untilAvailable("Postgres", attempt, { logger, initialMs: 1, maxMs: 2 });
+    expect(lines[0]).toMatchObject({ reason: "permission denied for database" });
+  });
+
   test("ends with what the attempt gives", async () => {
     const { lines, logger } = capture();
     const options = { logger, initialMs: 1, maxMs: 2 };

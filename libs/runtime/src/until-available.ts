@@ -50,11 +50,16 @@ export async function untilAvailable<T>(
       const delay = backoffDelay(failures, { initialMs, maxMs });
       if (Date.now() - logged >= logEveryMs) {
         logged = Date.now();
-        const reason = messageOf(error);
+        const reason = messageOf(rootOf(error));
         const fields = { event: "dependency.awaited", what, reason, attempt: failures };
         logger.warn({ ...fields, retryInMs: Math.round(delay) }, `waiting for ${what}`);
       }
       await sleep(delay, undefined, { signal }).catch(() => signal?.throwIfAborted());
     }
   }
+}
+
+/** What it comes from: a library says which query failed, and Postgres why. */
+function rootOf(error: unknown): unknown {
+  return error instanceof Error && error.cause instanceof Error ? rootOf(error.cause) : error;
 }

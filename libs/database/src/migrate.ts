@@ -24,6 +24,7 @@ export class UnsuitableDatabaseError extends Error {
  * Brings the database at `url` to the newest schema. Any number of processes may start at once: one does the work
  * while the others try again.
  *
+ * @param lockTimeout - How long to wait for another one, in ms, before that is an error. Default 10 s.
  * @throws {UnsuitableDatabaseError} when the server is older than Postgres 15, the encoding is not UTF8, or another program has its migrations there
  */
 export async function migrate(url: string, lockTimeout = LOCK_TIMEOUT): Promise<void> {

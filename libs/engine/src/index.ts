@@ -35,6 +35,7 @@ export type { DeliveryState, Trace, TracedDelivery } from "./trace/trace.ts";
 export { rotateEvents } from "./trace/rotate-events.ts";
 export { noLongerHeld, type MarkedReceipt } from "./receipt-handle/read-handles.ts";
 export type { GoneSignal } from "./receive/gone-signal.ts";
+export { MAX_ANSWER } from "./receive/answer-sizes.ts";
 export type { Received, ReceivedSlice, ReceiveOptions } from "./receive/receive.ts";
 export { bitCharacter } from "./receipt-handle/receipt-handle.ts";
 export { startDispatcher, type RunningDispatcher } from "./fan-out/start-dispatcher.ts";

@@ -76,10 +76,13 @@ async function claimOrRepeatOnce(
   request: FifoClaimRequest,
   blocked?: ScanReport,
 ): Promise<ClaimOnce> {
-  const { attemptId } = request;
+  const {
+    attemptId,
+    maxes: [max = 0],
+  } = request;
   if (attemptId === undefined) return await sql.begin((tx) => claimOnce(tx, request, blocked));
   for (;;) {
-    const attempt = { ...request, attemptId };
+    const attempt = { ...request, attemptId, max };
     const { slices, lapsed } = await repeatAttempt(sql, attempt);
     if (slices.length > 0) return { ...EMPTY, slices };
     const claim = await sql.begin(async (tx) => {

@@ -25,7 +25,7 @@ export class Payloads {
   constructor(sql: Sql, maxBytes = 64 * 1024 * 1024) {
     this.#sql = sql;
     this.#maxBytes = maxBytes;
-    this.#lines = this.#newCache();
+    this.#lines = newCache(maxBytes);
   }
 
   put(batchId: string, lines: readonly string[]): void {
@@ -39,7 +39,7 @@ export class Payloads {
 
   /** On another server an id may stand for another batch. What is being read from this one is not remembered. */
   forget(): void {
-    this.#lines = this.#newCache();
+    this.#lines = newCache(this.#maxBytes);
   }
 
   /**
@@ -89,11 +89,12 @@ export class Payloads {
     }
     return found;
   }
-  #newCache(): LRUCache<string, readonly string[]> {
-    return new LRUCache({
-      maxSize: this.#maxBytes,
-      // Once as lines, once as JSON.
-      sizeCalculation: (lines) => lines.reduce((sum, line) => sum + 2 * line.length, 64),
-    });
-  }
+}
+
+function newCache(maxBytes: number): LRUCache<string, readonly string[]> {
+  return new LRUCache({
+    maxSize: maxBytes,
+    // Once as lines, once as JSON.
+    sizeCalculation: (lines) => lines.reduce((sum, line) => sum + 2 * line.length, 64),
+  });
 }

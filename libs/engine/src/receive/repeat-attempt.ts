@@ -12,8 +12,8 @@ const MAX_HELD = 43_200;
 
 /** A receive that its client can repeat when the answer is lost. */
 export interface Attempt {
-  /** Most messages for each receive that is to be served: here for one. */
-  maxes: readonly number[];
+  /** Most messages that it may get. */
+  max: number;
   queueId: string;
   account: string;
   attemptId: string;
@@ -29,14 +29,14 @@ export async function repeatAttempt(
   sql: Sql,
   attempt: Attempt,
 ): Promise<{ slices: ClaimedSlice[]; lapsed: string | undefined }> {
-  const { queueId, account, attemptId, maxes, visibilityTimeout } = attempt;
+  const { queueId, account, attemptId, max, visibilityTimeout } = attempt;
   return await sql.begin(async (tx) => {
     await lockAttempt(tx, attempt);
     const [known] = await tx<Known[]>`
       SELECT lease, sequences::text, message_count AS messages, received_at > clock_timestamp() - make_interval(secs => ${ATTEMPT_INTERVAL}::int) AS recent
       FROM receive_attempts
       WHERE queue_id = ${queueId}::bigint AND attempt_id = ${attemptId} AND account = ${account}::bigint`;
-    if (!known?.recent || known.messages > (maxes[0] ?? 0)) {
+    if (!known?.recent || known.messages > max) {
       return { slices: [], lapsed: known?.lease };
     }
     const sequences = known.sequences.slice(1, -1).split(",");

@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { SluiceError } from "@sluice/engine";
+import { MAX_ANSWER, SluiceError } from "@sluice/engine";
 
 import { hotEndpoint, type Api } from "../endpoint.ts";
 import type { Call } from "../environment.ts";
@@ -17,8 +17,6 @@ import {
 
 /** Most receives of a call. */
 const MAX_RECEIVES = 100;
-/** What all of them hand out, in characters; each has its share, and a batch more at most. */
-const MAX_LENGTH = 16 * 1024 * 1024;
 /**
  * How long an answer waits for acknowledgements that are held up by a lock, in ms, and for claims, which skip what is locked, but may have to wait
  * for a connection. What a claim that was given up gets after all has been received once more, and nobody has seen it: so not soon.
@@ -92,7 +90,8 @@ class Together {
   /** Of those that are not done, what gives them up. */
   readonly #pending = new Map<Gone, () => void>();
   #timers: NodeJS.Timeout[] | undefined;
-  #length = MAX_LENGTH;
+  /** Of what one receive hands out by itself each has its share, and a batch more at most. */
+  #length = MAX_ANSWER;
 
   constructor(c: Call, call: Pick<ReceiveCall, "wait" | "receipts">) {
     this.#c = c;
@@ -107,7 +106,7 @@ class Together {
     };
     if (client.aborted) giveUp();
     else client.addEventListener("abort", giveUp, { once: true });
-    this.#length = MAX_LENGTH / entries.length;
+    this.#length = MAX_ANSWER / entries.length;
     const results = await Promise.all(entries.map(({ one, gone }) => this.#resultOf(one, gone)));
     for (const timer of this.#timers ?? []) clearTimeout(timer);
     return results;

@@ -48,7 +48,7 @@ type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never;
 
 test(
   `any sequence of calls on a FIFO queue does what the model says (seed ${seed})`,
-  { timeout: 20_000 + runs * 1_000 },
+  { timeout: 20_000 + runs * 4_000 },
   async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {

@@ -45,4 +45,29 @@ describe.concurrent("a process refuses to start in an environment that does not 
     expect(stderr).toBe("");
     expect(code).toBe(1);
   });
+
+  test("another SECRETS_KEY than that of the access keys is refused, and makes no key", async () => {
+    await using database = await createTestDatabase(inject("databaseUrl"));
+    const environment = (secretsKey: string) => ({
+      env: { DATABASE_URL: database.url, SECRETS_KEY: secretsKey, AUTH: "on", PORT: "0" },
+    });
+    const accessKey = async (command: string[], secretsKey: string) =>
+      await run("apps/api/dist/access-key.js", { args: command, ...environment(secretsKey) });
+    const [first, second] = ["11".repeat(32), "22".repeat(32)];
+    const created = await accessKey(["create"], first);
+    const [, id] = /AWS_ACCESS_KEY_ID=(\w+)/.exec(created.stdout) ?? [];
+    const message =
+      "SECRETS_KEY opens none of the access keys in the database, expected the one that they were made with";
+    const { code, stdout } = await run("apps/standalone/dist/main.js", environment(second));
+    expect(JSON.parse(stdout.trim().split("\n").at(-1) ?? "")).toMatchObject({
+      event: "process.start-failed",
+      message: `cannot start: ${message}`,
+    });
+    expect(code).toBe(78);
+    const refused = await accessKey(["create"], second);
+    expect(refused).toEqual({ code: 78, stdout: "", stderr: `${message}\n` });
+    // Whoever lost it can begin anew.
+    expect((await accessKey(["disable", id ?? ""], second)).stdout).toBe("disabled\n");
+    expect(await accessKey(["create"], second)).toMatchObject({ code: 0 });
+  }, 60_000);
 });

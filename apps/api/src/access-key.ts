@@ -1,6 +1,6 @@
 import { connectDatabase, migrate } from "@sluice/database";
 import { AccessKeys } from "@sluice/engine";
-import { accessKeyConfig, ConfigError, messageOf, readConfig } from "@sluice/runtime";
+import { accessKeyConfig, ANOTHER_KEY, ConfigError, messageOf, readConfig } from "@sluice/runtime";
 
 const USAGE = `usage: access-key create | list | disable <id>
 
@@ -23,7 +23,10 @@ async function main([command = "", id]: readonly string[]): Promise<string> {
   const database = connectDatabase({ url: databaseUrl, pool: 1, name: "sluice-access-key" });
   try {
     const keys = new AccessKeys(database.control, secretsKey);
-    if (command === "create") return shown(await keys.create(account));
+    if (command === "create") {
+      if (!(await keys.fits())) throw new ConfigError([ANOTHER_KEY]);
+      return shown(await keys.create(account));
+    }
     if (command === "disable")
       return (await keys.disable(id ?? "")) ? "disabled" : `no key ${id ?? ""} is in use`;
     return (await keys.list())

@@ -1,3 +1,4 @@
+import { checkWritable } from "@sluice/database";
 import { startDispatcher } from "@sluice/engine";
 import { healthEndpoints, messageMetrics, serve } from "@sluice/http-api";
 import { createMetrics, dispatcherConfig, runProcess } from "@sluice/runtime";
@@ -27,7 +28,7 @@ runProcess({
     const health = healthEndpoints({
       metrics,
       isStopping: () => stopping,
-      checks: { postgres: () => database.sql`SELECT 1` },
+      checks: { postgres: () => checkWritable(database.sql) },
     });
     const server = await serve({ fetch: health.fetch, host: config.host, port: config.healthPort });
     logger.info({ event: "dispatcher.ready", url: server.url }, "the dispatcher is ready");

@@ -1,3 +1,4 @@
+export { checkWritable } from "./check-writable.ts";
 export { connectDatabase } from "./connect.ts";
 export { constant } from "./constant.ts";
 export type {

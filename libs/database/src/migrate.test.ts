@@ -31,7 +31,7 @@ test("any number of processes migrate at once; the work is done once", async () 
   await using testDatabase = await createTestDatabase(inject("databaseUrl"));
   await Promise.all(Array.from({ length: 5 }, () => migrate(testDatabase.url)));
   await using database = connectDatabase({ url: testDatabase.url, pool: 1 });
-  const applied = await database.sql`SELECT FROM drizzle.__drizzle_migrations`;
+  const applied = await database.sql`SELECT FROM drizzle.sluice_migrations`;
   const journal = JSON.parse(await readMigration("meta/_journal.json")) as { entries: unknown[] };
   expect(applied).toHaveLength(journal.entries.length);
 });
@@ -50,17 +50,53 @@ test("whoever waits for the lock for long is told who may have it", async () => 
   await using testDatabase = await createTestDatabase(inject("databaseUrl"));
   await using other = connectDatabase({ url: testDatabase.url, pool: 1 });
   await other.sql`SELECT pg_advisory_lock(7583402001)`;
-  await expect(migrate(testDatabase.url, 50)).rejects.toThrow(/7583402001 is held.*pooler/);
+  await expect(migrate(testDatabase.url, { lockTimeout: 50 })).rejects.toThrow(
+    /7583402001 is held.*pooler/,
+  );
 });
 
-test("a database in which another program has migrations of Drizzle is refused, where those leave out ours", async () => {
-  await using testDatabase = await createTestDatabase(inject("databaseUrl"));
-  await using other = connectDatabase({ url: testDatabase.url, pool: 1 });
-  await other.sql.unsafe(`
-    CREATE SCHEMA drizzle;
-    CREATE TABLE drizzle.__drizzle_migrations (id serial PRIMARY KEY, hash text NOT NULL, created_at bigint);
-    INSERT INTO drizzle.__drizzle_migrations (hash, created_at) VALUES ('another', 4102444800000)`);
-  await expect(migrate(testDatabase.url)).rejects.toThrow(/another program.*database of its own/);
+describe("beside another program that has migrations of Drizzle in the database", () => {
+  /** A table of Drizzle with one migration, of long after ours. */
+  const anothers = `
+    CREATE SCHEMA IF NOT EXISTS drizzle;
+    CREATE TABLE IF NOT EXISTS drizzle.__drizzle_migrations (id serial PRIMARY KEY, hash text NOT NULL, created_at bigint);
+    INSERT INTO drizzle.__drizzle_migrations (hash, created_at) VALUES ('another', 4102444800000)`;
+
+  test("ours are done all the same, and leave no trace among its own", async () => {
+    await using testDatabase = await createTestDatabase(inject("databaseUrl"));
+    await using other = connectDatabase({ url: testDatabase.url, pool: 1 });
+    await other.sql.unsafe(anothers);
+    await migrate(testDatabase.url);
+    expect(await other.sql`SELECT FROM topics`).toEqual([]);
+    expect(await other.sql`SELECT hash FROM drizzle.__drizzle_migrations`).toEqual([
+      { hash: "another" },
+    ]);
+  });
+
+  test("an installation that has its own on record there goes on from them", async () => {
+    await using migrated = await migratedDatabase();
+    const { sql } = migrated.database;
+    const count = async () => (await sql`SELECT FROM drizzle.sluice_migrations`).length;
+    const migrations = await count();
+    await sql.unsafe(`ALTER TABLE drizzle.sluice_migrations RENAME TO __drizzle_migrations`);
+    await sql.unsafe(anothers);
+    await migrate(migrated.url);
+    expect(await count()).toBe(migrations);
+  });
+});
+
+test("a database that is up to date asks for no right to create anything", async () => {
+  await using migrated = await migratedDatabase();
+  const { sql } = migrated.database;
+  const name = new URL(migrated.url).pathname.slice(1);
+  await sql.unsafe(`REVOKE CREATE ON DATABASE ${name} FROM current_user`);
+  await expect(sql`CREATE SCHEMA another`).rejects.toThrow("permission denied");
+  await migrate(migrated.url);
+});
+
+test("several hosts of which none answers are told", async () => {
+  const none = "postgres://nobody@127.0.0.1:1,127.0.0.1:2/none";
+  await expect(migrate(none, { connectTimeout: 0.05 })).rejects.toThrow("no host of DATABASE_URL");
 });
 
 test("a database with another encoding is refused, with what to do about it", async () => {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 import { drizzle } from "drizzle-orm/postgres-js";
@@ -9,10 +10,14 @@ import { isLockNotAvailable } from "./failure.ts";
 
 const migrationsFolder = fileURLToPath(new URL("../migrations", import.meta.url));
 
+/** Beside Drizzle's own, which goes by time alone: another program's migrations there would have ours left out. */
+const MIGRATIONS = { migrationsSchema: "drizzle", migrationsTable: "sluice_migrations" };
 /** Any number that no other program is likely to use for an advisory lock of this database. */
 const MIGRATION_LOCK = 7_583_402_001;
 /** How long to wait for it, in ms, before whoever starts is told. */
 const LOCK_TIMEOUT = 10_000;
+/** For each host of the URL, in seconds. */
+const CONNECT_TIMEOUT = 5;
 const OLDEST_POSTGRES = 150_000;
 
 /** The server is not one this program can work with; the message says what to change. */
@@ -20,29 +25,53 @@ export class UnsuitableDatabaseError extends Error {
   override readonly name = "UnsuitableDatabaseError";
 }
 
+export interface MigrateOptions {
+  /** How long to wait for another one that migrates, in ms, before that is an error. Default 10 s. */
+  lockTimeout?: number;
+  /** How long to wait for each host of the URL, in seconds. Default 5. */
+  connectTimeout?: number;
+}
+
 /**
  * Brings the database at `url` to the newest schema. Any number of processes may start at once: one does the work
- * while the others try again.
+ * while the others try again. Where nothing is to be done it only reads, so that the role needs no right to create.
  *
- * @param lockTimeout - How long to wait for another one, in ms, before that is an error. Default 10 s.
- * @throws {UnsuitableDatabaseError} when the server is older than Postgres 15, the encoding is not UTF8, or another program has its migrations there
+ * @throws {UnsuitableDatabaseError} when the server is older than Postgres 15, or the encoding is not UTF8
  */
-export async function migrate(url: string, lockTimeout = LOCK_TIMEOUT): Promise<void> {
+export async function migrate(
+  url: string,
+  { lockTimeout = LOCK_TIMEOUT, connectTimeout = CONNECT_TIMEOUT }: MigrateOptions = {},
+): Promise<void> {
   const sql = postgres(url, {
     max: 1,
-    connect_timeout: 5,
+    connect_timeout: connectTimeout,
     onnotice: () => undefined,
     // As the connections have it that come after: a pooler that refuses it does so before it keeps a session that has the lock.
     connection: { jit: "off" },
   });
   try {
-    await checkServer(sql);
+    await orNoAnswer(checkServer(sql), 2_000 * connectTimeout * sql.options.host.length);
+    if (await isUpToDate(sql)) return;
     await lock(sql, lockTimeout);
-    await runMigrations(drizzle(sql), { migrationsFolder });
-    await checkMigrations(sql);
+    await takeOver(sql);
+    await runMigrations(drizzle(sql), { migrationsFolder, ...MIGRATIONS });
   } finally {
     // Ending the session frees the lock.
-    await sql.end({ timeout: 5 });
+    await sql.end({ timeout: 1 });
+  }
+}
+
+/** Of several hosts that all refuse, the driver asks one after the other without end. */
+async function orNoAnswer(answer: Promise<void>, timeout: number): Promise<void> {
+  const waiting = new AbortController();
+  const tooLate = sleep(timeout, undefined, { signal: waiting.signal }).then(() => {
+    throw new Error("no host of DATABASE_URL answers");
+  });
+  try {
+    await Promise.race([answer, tooLate]);
+  } finally {
+    waiting.abort();
+    tooLate.catch(() => undefined);
   }
 }
 
@@ -64,14 +93,29 @@ async function lock(sql: postgres.Sql, timeout: number): Promise<void> {
   await sql`SET lock_timeout = 0`;
 }
 
-/** Drizzle goes by the time of the newest one in its table, which other programs may have theirs in: it leaves out what is older. */
-async function checkMigrations(sql: postgres.Sql): Promise<void> {
-  const rows = await sql<{ hash: string }[]>`SELECT hash FROM drizzle.__drizzle_migrations`;
+async function isUpToDate(sql: postgres.Sql): Promise<boolean> {
+  if (!(await exists(sql, "drizzle.sluice_migrations"))) return false;
+  const rows = await sql<{ hash: string }[]>`SELECT hash FROM drizzle.sluice_migrations`;
   const done = new Set(rows.map(({ hash }) => hash));
-  if (readMigrationFiles({ migrationsFolder }).every(({ hash }) => done.has(hash))) return;
-  throw new UnsuitableDatabaseError(
-    "another program has migrations of Drizzle in the database of DATABASE_URL, so those of Sluice were left out; give Sluice a database of its own",
-  );
+  return readMigrationFiles({ migrationsFolder }).every(({ hash }) => done.has(hash));
+}
+
+/** An installation from before this table has its migrations on record in Drizzle's own. */
+async function takeOver(sql: postgres.Sql): Promise<void> {
+  const old = "drizzle.__drizzle_migrations";
+  if (!(await exists(sql, old)) || (await exists(sql, "drizzle.sluice_migrations"))) return;
+  const ours = readMigrationFiles({ migrationsFolder }).map(({ hash }) => hash);
+  await sql.begin(async (tx) => {
+    await tx`CREATE TABLE drizzle.sluice_migrations (id serial PRIMARY KEY, hash text NOT NULL, created_at bigint)`;
+    await tx`
+      INSERT INTO drizzle.sluice_migrations (hash, created_at)
+      SELECT hash, created_at FROM drizzle.__drizzle_migrations WHERE hash = ANY(${ours}) ORDER BY id`;
+  });
+}
+
+async function exists(sql: postgres.Sql, table: string): Promise<boolean> {
+  const rows = await sql`SELECT WHERE to_regclass(${table}) IS NOT NULL`;
+  return rows.length > 0;
 }
 
 async function checkServer(sql: postgres.Sql): Promise<void> {

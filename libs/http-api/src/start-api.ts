@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 import type { Bus } from "@sluice/bus";
-import type { Database } from "@sluice/database";
+import { checkWritable, type Database } from "@sluice/database";
 import {
   Engine,
   type AccessKeys,
@@ -60,7 +60,7 @@ export async function startApi(options: StartApiOptions): Promise<RunningApi> {
     metrics,
     isStopping: () => stopping,
     checks: {
-      postgres: () => database.sql`SELECT 1`,
+      postgres: () => checkWritable(database.sql),
       // Without hints everything still works, only later: a reason to look, not to take the process out of service.
     },
   });

@@ -1,4 +1,4 @@
-export { authenticationProblems, sealingKeyOf } from "./config/authentication.ts";
+export { ANOTHER_KEY, authenticationProblems, sealingKeyOf } from "./config/authentication.ts";
 export {
   accessKeyConfig,
   apiConfig,

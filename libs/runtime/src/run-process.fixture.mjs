@@ -1,6 +1,6 @@
 // A process for run-process.test.ts: `node run-process.fixture.mjs <scenario>`. It runs the build, as a real one does.
 import { setTimeout as sleep } from "node:timers/promises";
-import { processConfig, runProcess } from "../dist/index.js";
+import { ConfigError, processConfig, runProcess } from "../dist/index.js";
 
 const never = () => sleep(3_600_000);
 
@@ -24,6 +24,9 @@ const scenarios = {
   },
   async "fails at start"() {
     throw new Error("no such database");
+  },
+  async "finds its configuration wrong"() {
+    throw new ConfigError(["KEY is not the one of the database"]);
   },
   async "fails while draining"({ logger }) {
     logger.info({ event: "fixture.ready" });

@@ -104,6 +104,17 @@ describe("a process that cannot go on", () => {
     expect(code).toBe(78);
   });
 
+  test("exits 78 when its start finds that it is configured wrongly", async () => {
+    const { code, lines } = await run("finds its configuration wrong");
+    expect(lines).toMatchObject([
+      {
+        event: "process.start-failed",
+        message: "cannot start: KEY is not the one of the database",
+      },
+    ]);
+    expect(code).toBe(78);
+  });
+
   test.each([
     ["forgets a rejection", "nobody caught me"],
     ["throws later", "thrown into the void"],

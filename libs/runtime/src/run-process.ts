@@ -38,7 +38,7 @@ const sameKeyPressMs = 500;
  *     starting ──▶ serving ──SIGTERM or SIGINT──▶ draining ──▶ exit 0
  *
  * - A variable is missing or wrong: one line on standard error, exit 78.
- * - The start fails, or nobody caught an error: one fatal log line, exit 1.
+ * - The start fails, or nobody caught an error: one fatal log line, exit 1; 78 where the start throws a ConfigError.
  * - Draining takes longer than SHUTDOWN_TIMEOUT: exit 1.
  * - A second signal while draining (half a second later, for SIGINT): exit 128 + its number, at once.
  *
@@ -53,7 +53,7 @@ export function runProcess<S extends ConfigSchema>(options: ProcessOptions<S>): 
 
   const fail = (event: string, message: string, err: unknown): never => {
     logger.fatal({ event, err }, message);
-    process.exit(1);
+    process.exit(err instanceof ConfigError ? exitBadConfig : 1);
   };
   process.on("uncaughtException", (err) => fail("process.crashed", "uncaught error", err));
   process.on("unhandledRejection", (err) => fail("process.crashed", "unhandled rejection", err));

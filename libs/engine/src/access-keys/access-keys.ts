@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 
 import { schema, type ControlPlane } from "@sluice/database";
-import { and, asc, eq, isNull, sql } from "drizzle-orm";
+import { and, asc, desc, eq, isNull, sql } from "drizzle-orm";
 import { LRUCache } from "lru-cache";
 
 import { accountOf } from "../directory/account.ts";
@@ -25,6 +25,8 @@ export interface ListedAccessKey {
 /** How long a disabled key may go on working in a process, and a new one be unknown to it, in ms. */
 const TIME_TO_LIVE = 3_000;
 const MAX_KEYS = 10_000;
+/** Keys to try before the sealing key is taken for another one. */
+const ENOUGH_TO_TELL = 100;
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 const { accessKeys } = schema;
@@ -54,6 +56,21 @@ export class AccessKeys {
       sealedSecret: seal(this.#sealingKey, secret, ownerOf(id, account)),
     });
     return { id, account, secret };
+  }
+
+  /** Whether the sealing key is that of the keys that there are: false when none of those in use opens. */
+  async fits(): Promise<boolean> {
+    const rows = await this.#db
+      .select({
+        id: accessKeys.id,
+        account: accessKeys.account,
+        sealedSecret: accessKeys.sealedSecret,
+      })
+      .from(accessKeys)
+      .where(isNull(accessKeys.disabledAt))
+      .orderBy(desc(accessKeys.createdAt))
+      .limit(ENOUGH_TO_TELL);
+    return rows.length === 0 || rows.some((row) => this.#opens(row));
   }
 
   /** All keys, without their secrets. */
@@ -114,6 +131,15 @@ export class AccessKeys {
     return () => {
       clearInterval(timer);
     };
+  }
+
+  #opens(row: { id: string; account: bigint; sealedSecret: Uint8Array }): boolean {
+    try {
+      this.#opened(row.id, accountOf(row.account), row.sealedSecret);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   #opened(id: string, account: string, sealed: Uint8Array): AccessKey {

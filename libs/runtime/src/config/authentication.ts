@@ -5,6 +5,10 @@ export interface AuthenticationConfig {
   secretsKey: Uint8Array | undefined;
 }
 
+/** Said where calls would all fail, or a new access key would work nowhere else. */
+export const ANOTHER_KEY =
+  "SECRETS_KEY opens none of the access keys in the database, expected the one that they were made with";
+
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/i;
 
 /** The key that opens the secrets of access keys, undefined where callers need none. */

@@ -99,7 +99,9 @@ describe.each([
     ["of a lost answer", [hangUp], { code: "network" }],
   ])("an error tells that the outcome is unknown: %s", async (_, steps, error) => {
     await using server = await scriptedServer(...steps);
-    const connection = connect({ url: server.url, retry: { ...quick, budgetMs: 50 } });
+    // What is answered the same for ever ends with its budget.
+    const budgetMs = steps.length === 1 ? 50 : quick.budgetMs;
+    const connection = connect({ url: server.url, retry: { ...quick, budgetMs } });
     const failed = connection.request(publish);
     await expect(failed).rejects.toMatchObject({ ...error, outcomeUnknown: true });
   });
@@ -159,7 +161,7 @@ describe.each([
 
   test("attempts end with the budget, and the last error is thrown", async () => {
     await using server = await scriptedServer(refusal(503, "unavailable"));
-    const connection = connect({ url: server.url, retry: { ...quick, budgetMs: 50 } });
+    const connection = connect({ url: server.url, retry: { ...quick, budgetMs: 500 } });
     await expect(connection.request(get)).rejects.toMatchObject({
       code: "unavailable",
       retryable: true,

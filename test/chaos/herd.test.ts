@@ -103,7 +103,8 @@ async function publishTime(): Promise<number> {
 
 async function connections(): Promise<number> {
   const [row] = await sql<{ count: number }[]>`
-    SELECT count(*)::int FROM pg_stat_activity WHERE application_name LIKE 'sluice-api%'`;
+    SELECT count(*)::int FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name LIKE 'sluice-api%'`;
   return row?.count ?? 0;
 }
 

@@ -1,7 +1,19 @@
+import { randomInt } from "node:crypto";
 import { createServer } from "node:net";
+
+/**
+ * Where to look: below the ports that systems give to outgoing connections (from 32,768 on, or higher), of which one may
+ * have the port of a server that is about to start again.
+ */
+const [LOWEST, BEYOND] = [10_000, 32_768];
+const ATTEMPTS = 100;
 
 /** A port of `host` that nothing listens on at this moment. */
 export async function freePort(host = "127.0.0.1"): Promise<number> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+    const port = randomInt(LOWEST, BEYOND);
+    if (await isPortFree(port, host)) return port;
+  }
   return (await tryListen(0, host)) as number;
 }
 

@@ -47,9 +47,9 @@ test("a payload that waits for its fan-out stays", async () => {
   expect(await run()).toMatchObject({ payloads: 1 });
 });
 
-test("messages past the retention of their queue go, visible, delayed or in flight; others stay", async () => {
+test("messages past the retention of their queue go, visible, delayed once or in flight; others stay", async () => {
   const [short, long] = [await broker.newQueue({ retention: 600 }), await broker.newQueue()];
-  await client.send(short, ["visible", { body: "delayed", delay: 10_000 }]);
+  await client.send(short, ["visible", { body: "delayed", delay: 500 }]);
   await client.send(short, ["in flight"]);
   await client.receive(short, { visibilityTimeout: 40_000 });
   await client.send(long, ["kept"]);
@@ -59,6 +59,33 @@ test("messages past the retention of their queue go, visible, delayed or in flig
   expect(await run()).toMatchObject({ expiredSlices: 3 });
   expect(await client.finish(short)).toEqual(["young"]);
   expect(await client.finish(long)).toEqual(["kept"]);
+});
+
+test("a message that is delayed for longer than its queue keeps messages is kept from the end of its delay on", async () => {
+  const queue = await broker.newQueue({ retention: 600 });
+  await client.send(queue, [
+    { body: "once", delay: 600 },
+    { body: "twice", delay: 100_000 },
+  ]);
+  const row = await broker.engine.queues.find(ACCOUNT, queue);
+  const counts = async () => await broker.engine.queues.counts(row!);
+  await broker.clock.advance(599);
+  expect(await counts()).toMatchObject({ delayed: 2, oldestMessageAge: 0 });
+  await broker.clock.advance(500);
+  expect(await run()).toMatchObject({ expiredSlices: 0 });
+  expect(await client.finish(queue)).toEqual(["once"]);
+  await broker.clock.advance(98_901);
+  expect(await run()).toMatchObject({ expiredSlices: 0 });
+  expect(await client.receive(queue, { visibilityTimeout: 400 })).toMatchObject([
+    { body: "twice" },
+  ]);
+  await broker.clock.advance(590);
+  expect(await client.receive(queue, { visibilityTimeout: 1 })).toMatchObject([
+    { receiveCount: 2 },
+  ]);
+  await broker.clock.advance(20);
+  expect(await client.receive(queue)).toEqual([]);
+  expect(await run()).toMatchObject({ expiredSlices: 1 });
 });
 
 test("the messages of a deleted queue go, and so does the note of it an hour later", async () => {

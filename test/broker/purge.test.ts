@@ -18,8 +18,12 @@ test("a purge deletes what is visible, delayed and in flight, and tells how many
   const queue = await broker.newQueue();
   await client.send(queue, numbered(70));
   const held = await client.receive(queue, { maxMessages: 5 });
-  await client.send(queue, [{ body: "later", delay: 600 }]);
-  expect(await purge(queue)).toBe(71);
+  const longerThanKept = 400_000;
+  await client.send(queue, [
+    { body: "later", delay: 600 },
+    { body: "much later", delay: longerThanKept },
+  ]);
+  expect(await purge(queue)).toBe(72);
   expect(await broker.counts(queue)).toEqual({ visible: 0, inFlight: 0, delayed: 0 });
   expect(await client.acknowledge(queue, held)).toEqual(held.map(() => "receipt_handle_expired"));
   await broker.clock.advance(1_000);

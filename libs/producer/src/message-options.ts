@@ -20,7 +20,7 @@ export interface TopicMessageOptions extends MessageOptions {
 
 /** What a message to a queue can carry besides its payload. */
 export interface QueueMessageOptions extends MessageOptions {
-  /** How long the message stays hidden, in seconds; not in FIFO queues. Default: the queue's delay. */
+  /** How long the message stays hidden, in seconds, up to ten years; not in FIFO queues. Default: the queue's delay. */
   readonly delay?: number;
 }
 

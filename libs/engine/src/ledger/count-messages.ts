@@ -70,7 +70,8 @@ async function countStandard(sql: Sql, queue: CountedQueue): Promise<CountedRow 
   const { id, account } = queue;
   const [row] = await sql<CountedRow[]>`
     WITH ${cameAndLeft(sql, queue)}, hidden AS MATERIALIZED (
-      SELECT count(*) AS slices, coalesce(sum(messages), 0)::float8 AS messages, min(sent_at) FILTER (WHERE kept) AS oldest,
+      SELECT count(*) AS slices, coalesce(sum(messages), 0)::float8 AS messages,
+             min(least(sent_at, (SELECT now FROM clock))) FILTER (WHERE kept) AS oldest,
              coalesce(sum(messages) FILTER (WHERE kept AND received), 0)::float8 AS in_flight,
              coalesce(sum(messages) FILTER (WHERE kept AND NOT received), 0)::float8 AS delayed,
              coalesce(sum(messages) FILTER (WHERE kept AND NOT received AND this_minute), 0)::float8 AS due_this_minute,

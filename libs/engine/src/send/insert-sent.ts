@@ -9,7 +9,8 @@ import { partsOf } from "../write/parts.ts";
  * Stores batches together with the slices that make them deliveries of their queue: a send needs no fan-out.
  *
  * A batch gets one slice for each delay and group among its messages; the queue's own delay is read here, so that a change of it
- * counts from its commit.
+ * counts from its commit. A message that is delayed for as long as its queue keeps messages, or longer, comes to the queue at the end of
+ * its delay: from then on it is kept.
  */
 export function insertSent(
   sql: Sql,
@@ -21,7 +22,7 @@ export function insertSent(
   );
   const query = sql<{ id: string }[]>`
     WITH input AS MATERIALIZED (
-      SELECT i.position::int, i.account, i.queue_id, i.message_count, i.payload, q.delay AS queue_delay, q.has_tenants,
+      SELECT i.position::int, i.account, i.queue_id, i.message_count, i.payload, q.delay AS queue_delay, q.retention, q.has_tenants,
              i.id, clock_timestamp() AS sent_at
       FROM unnest(
         ${numbers(batches.map((batch) => batch.account))}::bigint[],
@@ -38,7 +39,8 @@ export function insertSent(
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, group_id, moved)
       SELECT i.queue_id,
              i.sent_at + make_interval(secs => CASE WHEN s.delay < 0 THEN i.queue_delay ELSE s.delay END),
-             i.id, s.pending, i.account, i.sent_at,
+             i.id, s.pending, i.account,
+             i.sent_at + CASE WHEN s.delay >= i.retention THEN make_interval(secs => s.delay) ELSE interval '0' END,
              CASE WHEN i.has_tenants OR s.group_id <> '' THEN s.group_id END,
              -- A delayed message can be cancelled, so it can be found by its batch.
              CASE WHEN s.delay < 0 THEN i.queue_delay ELSE s.delay END > 0

@@ -204,7 +204,7 @@ function restingOf(slice: FoundSlice, names: Names): State {
         ...(receivedAt !== undefined && { since: new Date(receivedAt) }),
         ...hidden,
       }
-    : { state: "delayed", since: new Date(sentAt), ...hidden };
+    : { state: "delayed", ...(sentAt < visibleAt && { since: new Date(sentAt) }), ...hidden };
 }
 
 function messageNotFound(messageId: string): SluiceError {

@@ -41,7 +41,11 @@ const sentMessage = z
       .number()
       .min(0, "at least 0 seconds")
       .max(MAX_DELAY, `at most ${MAX_DELAY} seconds`)
-      .optional(),
+      .optional()
+      .openapi({
+        description:
+          "Seconds until it can be received; default: the queue's. One as long as the retention of the queue, or longer, counts as sent at the end of the delay",
+      }),
   })
   .openapi("SentMessage");
 

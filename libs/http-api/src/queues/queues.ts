@@ -15,7 +15,11 @@ export const MAX_DELAY = 315_360_000;
 
 const settings = {
   visibilityTimeout: seconds(0, 43_200).openapi({ default: queueDefaults.visibilityTimeout }),
-  delay: seconds(0, MAX_DELAY).openapi({ default: queueDefaults.delay }),
+  delay: seconds(0, MAX_DELAY).openapi({
+    default: queueDefaults.delay,
+    description:
+      "Seconds until a new message can be received. Below the retention: messages expire before they are visible otherwise, as in SQS",
+  }),
   retention: seconds(60, 1_209_600).openapi({ default: queueDefaults.retention }),
   maxMessageSize: z
     .number()

@@ -76,6 +76,18 @@ describe("a receive that is repeated with its attempt id", () => {
     expect(await client.receive(queue, { maxMessages: 3, attemptId: "parts" })).toEqual(first);
   });
 
+  test("gets them again also where others have received large messages since", async () => {
+    const queue = await broker.newQueue({ fifo: true, visibilityTimeout: 60 });
+    await client.send(queue, grouped("a", 300));
+    const first = await client.receive(queue, { maxMessages: 300, attemptId: "many" });
+    expect(first).toHaveLength(300);
+    const body = "x".repeat(700_000);
+    for (let count = 0; count < 20; count += 1)
+      await client.send(queue, [{ body, groupId: "b", deduplicationId: `b${count}` }]);
+    expect(await client.receive(queue, { maxMessages: 300 })).toHaveLength(20);
+    expect(await client.receive(queue, { maxMessages: 300, attemptId: "many" })).toEqual(first);
+  });
+
   test("is a new one where it asks for fewer, and takes nothing from the first", async () => {
     const queue = await newFifo();
     const first = await client.receive(queue, { maxMessages: 3, attemptId: "fewer" });

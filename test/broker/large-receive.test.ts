@@ -1,6 +1,7 @@
+import { MAX_ANSWER } from "@sluice/engine";
 import { afterAll, expect, test } from "vitest";
 
-import { Broker } from "./broker.ts";
+import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, type ReceivedMessage } from "./client.ts";
 import { newPair } from "./dead-letters.ts";
 
@@ -49,3 +50,21 @@ test.for([
     expect(await client.drain(queue)).toEqual([]);
   },
 );
+
+test("receives that are answered together hand out no more than fits into one answer, also of what is at hand", async () => {
+  const queues = await Promise.all(Array.from({ length: 30 }, () => broker.newQueue()));
+  const topic = await broker.newTopic(queues);
+  for (let count = 0; count < 12; count += 1)
+    await broker.client().publish(topic, ["x".repeat(250_000)]);
+  const share = Math.floor(MAX_ANSWER / queues.length);
+  const all = await Promise.all(
+    queues.map((queue) =>
+      broker.engine.receiver.receive(ACCOUNT, queue, { maxMessages: 12, length: share, wait: 20 }),
+    ),
+  );
+  const lines = all.flatMap(({ slices }) => slices.flatMap((slice) => slice.lines));
+  const length = lines.reduce((sum, line) => sum + line.length, 0);
+  // Each its share, and a batch more.
+  expect(length).toBeLessThan(MAX_ANSWER + queues.length * 260_000);
+  await Promise.all(all.map(({ release }) => release()));
+});

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest"
 import { holdSlices, until, type Held } from "../broker/interleaving.ts";
 import { TestApi } from "./api.ts";
 
-const api = await TestApi.start();
+const api = await TestApi.start({ engines: 2 });
 afterAll(() => api[Symbol.asyncDispose]());
 
 interface Message {
@@ -53,6 +53,13 @@ const handlesOf = (results: Result[]) =>
 async function counts(queue: string): Promise<object> {
   return (await api.ok<{ counts: object }>(`GET /v1/queues/${queue}`)).counts;
 }
+
+test.each([1, 3, 7])("%d receives get what another process has stored", async (count) => {
+  const queues = await Promise.all(Array.from({ length: count }, () => newQueue()));
+  for (const queue of queues) await api.broker.client(1).send(queue, [queue]);
+  const results = await receive(queues.map((queue) => ({ queue })));
+  expect(bodiesOf(results)).toEqual(queues.map((queue) => [queue]));
+});
 
 test("each queue has a result of its own, in the order asked for", async () => {
   await send(a, "a1", "a2", "a3");

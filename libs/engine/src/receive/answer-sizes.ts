@@ -32,7 +32,7 @@ export class AnswerSizes {
     { lines, left }: FoundPayloads,
     length: number,
   ): number {
-    const isFew = claimed.length <= FEW && left.size === 0;
+    const isFew = claimed.length * MAX_ANSWER <= FEW * length && left.size === 0;
     if (isFew && !this.#averages.has(queueId)) return claimed.length;
     let messages = 0;
     let sum = 0;
@@ -51,5 +51,6 @@ export class AnswerSizes {
 
 function lengthOf(lines: readonly string[] | undefined, mask: bigint): number {
   if (!lines) return 0;
+  if (bitCount(mask) === lines.length) return lines.reduce((sum, line) => sum + line.length, 0);
   return bitsOf(mask).reduce((sum, bit) => sum + (lines[bit]?.length ?? 0), 0);
 }

@@ -20,6 +20,8 @@ export interface FifoClaimRequest extends LockRequest {
   visibilityTimeout: number | undefined;
   /** Of a receive that is claimed for alone: its repeat gets the same messages. */
   attemptId?: string | undefined;
+  /** Most messages that a repeat with it may get. */
+  asked?: number | undefined;
 }
 
 /** Rounds of heads that were received too often, or expired, which one claim clears out of its way. */
@@ -76,13 +78,10 @@ async function claimOrRepeatOnce(
   request: FifoClaimRequest,
   blocked?: ScanReport,
 ): Promise<ClaimOnce> {
-  const {
-    attemptId,
-    maxes: [max = 0],
-  } = request;
+  const { attemptId, asked = 0 } = request;
   if (attemptId === undefined) return await sql.begin((tx) => claimOnce(tx, request, blocked));
   for (;;) {
-    const attempt = { ...request, attemptId, max };
+    const attempt = { ...request, attemptId, asked };
     const { slices, lapsed } = await repeatAttempt(sql, attempt);
     if (slices.length > 0) return { ...EMPTY, slices };
     const claim = await sql.begin(async (tx) => {

@@ -21,6 +21,8 @@ import type { Rounds } from "../rounds/rounds.ts";
 /** A receive that waits for messages of one queue. */
 export interface Waiter {
   max: number;
+  /** As much as the repeat of an attempt may get. */
+  asked: number;
   /** Of a FIFO queue: it is claimed for alone, under this id. */
   attemptId?: string | undefined;
   visibilityTimeout: number | undefined;
@@ -255,6 +257,7 @@ export class QueueClaimer {
       queueId,
       account,
       maxes: group.map((waiter) => waiter.max),
+      asked: group[0]?.asked,
       visibilityTimeout: group[0]?.visibilityTimeout,
       attemptId: group[0]?.attemptId,
       from,
@@ -382,7 +385,7 @@ export class QueueClaimer {
       if (stock.length === 0 && asksAgain(waiter)) continue;
       // It may have gone away while the claim was under way.
       if (!this.remove(waiter)) continue;
-      const taken = take(stock, waiter.max);
+      const taken = take(stock, waiter.attemptId === undefined ? waiter.max : waiter.asked);
       if (taken.length > 0) waiter.settle(taken);
       else if (waiter.parked) this.#parked.add(waiter);
       else waiter.settle([]);

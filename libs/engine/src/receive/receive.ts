@@ -124,13 +124,15 @@ export class Receiver {
     const { length = MAX_ANSWER } = options;
     const queue = await this.#queues.get(account, queueName);
     if (queue.fifo && options.after) await Promise.allSettled([options.after]);
+    const asked = options.maxMessages ?? 1;
     const claimed = await this.#room.receive({
       queueId: queue.id,
       account,
       queueName,
       fifo: queue.fifo,
       attemptId: queue.fifo ? options.attemptId : undefined,
-      maxMessages: this.#sizes.mostOf(queue.id, options.maxMessages ?? 1, length),
+      maxMessages: this.#sizes.mostOf(queue.id, asked, length),
+      asked,
       wait: options.wait ?? queue.receiveWait,
       visibilityTimeout: options.visibilityTimeout,
       signal: options.signal,

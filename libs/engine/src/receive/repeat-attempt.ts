@@ -12,8 +12,8 @@ const MAX_HELD = 43_200;
 
 /** A receive that its client can repeat when the answer is lost. */
 export interface Attempt {
-  /** Most messages that it may get. */
-  max: number;
+  /** Most messages that its client asked for. */
+  asked: number;
   queueId: string;
   account: string;
   attemptId: string;
@@ -29,14 +29,14 @@ export async function repeatAttempt(
   sql: Sql,
   attempt: Attempt,
 ): Promise<{ slices: ClaimedSlice[]; lapsed: string | undefined }> {
-  const { queueId, account, attemptId, max, visibilityTimeout } = attempt;
+  const { queueId, account, attemptId, asked, visibilityTimeout } = attempt;
   return await sql.begin(async (tx) => {
     await lockAttempt(tx, attempt);
     const [known] = await tx<Known[]>`
       SELECT lease, sequences::text, message_count AS messages, received_at > clock_timestamp() - make_interval(secs => ${ATTEMPT_INTERVAL}::int) AS recent
       FROM receive_attempts
       WHERE queue_id = ${queueId}::bigint AND attempt_id = ${attemptId} AND account = ${account}::bigint`;
-    if (!known?.recent || known.messages > max) {
+    if (!known?.recent || known.messages > asked) {
       return { slices: [], lapsed: known?.lease };
     }
     const sequences = known.sequences.slice(1, -1).split(",");

@@ -27,6 +27,8 @@ export interface ReceiveRequest {
   attemptId?: string | undefined;
   /** 1-1,000 */
   maxMessages: number;
+  /** What its client asked for, which may be more: as much as a repeat with its attempt id may get. */
+  asked: number;
   /** Seconds to wait when nothing is visible; 0 answers at once. */
   wait: number;
   visibilityTimeout: number | undefined;
@@ -66,7 +68,7 @@ export class WaitingRoom {
   }
 
   receive(request: ReceiveRequest): Promise<ClaimedSlice[]> {
-    const { maxMessages, attemptId, visibilityTimeout, wait, signal, enough } = request;
+    const { maxMessages, asked, attemptId, visibilityTimeout, wait, signal, enough } = request;
     if (signal?.aborted) return Promise.resolve([]);
     const claimer = this.#claimer(request);
     return new Promise((resolve, reject) => {
@@ -82,6 +84,7 @@ export class WaitingRoom {
           : undefined;
       const waiter: Waiter = {
         max: maxMessages,
+        asked,
         attemptId,
         visibilityTimeout,
         parked: timer !== undefined,

@@ -106,7 +106,7 @@ class Together {
     };
     if (client.aborted) giveUp();
     else client.addEventListener("abort", giveUp, { once: true });
-    this.#length = MAX_ANSWER / entries.length;
+    this.#length = Math.floor(MAX_ANSWER / entries.length);
     const results = await Promise.all(entries.map(({ one, gone }) => this.#resultOf(one, gone)));
     for (const timer of this.#timers ?? []) clearTimeout(timer);
     return results;

@@ -173,10 +173,23 @@ function anomaliesOf({
       name: "process-died" as const,
       what,
     })),
+    ...failedRequests(system),
     ...outcome.faults
       .filter(({ recoveredAfter }) => recoveredAfter === undefined)
       .map(({ name }) => ({ name: "not-ready" as const, what: `after ${name}` })),
   ];
+}
+
+/** One for each message: what a process calls its own fault is none of the network's. */
+function failedRequests({ complaints }: System): Anomaly[] {
+  const counts = new Map<string, number>();
+  for (const { event, message } of complaints) {
+    if (event === "request.failed") counts.set(message, (counts.get(message) ?? 0) + 1);
+  }
+  return [...counts].map(([message, count]) => ({
+    name: "request-failed",
+    what: `${count} × ${message}`,
+  }));
 }
 
 function reportOf({

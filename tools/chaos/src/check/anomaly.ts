@@ -45,6 +45,7 @@ export const anomalies = {
   counts: "the counts of a queue are not those of its rows",
   // Of the processes.
   "process-died": "a process ended that nobody had killed",
+  "request-failed": "a request failed for a reason that no fault is: answered 500, and logged",
   "not-ready": "the service did not come back after the last fault",
 } as const;
 

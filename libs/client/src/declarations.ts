@@ -77,6 +77,16 @@ export function queue(
   return { kind: "queue", name: queueName(name), format: formatOf(source) };
 }
 
+/** Throws `invalid_request` for a name alone, which says nothing of payloads. For callers without types. */
+export function assertDeclared(declaration: { format: unknown }): void {
+  const given = declaration as { format?: unknown } | string | undefined;
+  if (typeof given === "object" && given.format !== undefined) return;
+  const message = `expected what topic("...") or queue("...") declares, got ${JSON.stringify(given)}`;
+  throw new SluiceError("invalid_request", `Not a declaration: ${message}.`, {
+    details: [{ path: "declaration", message }],
+  });
+}
+
 /** A declared topic or just its name. */
 export type TopicReference = string | TopicDeclaration;
 

@@ -1,6 +1,6 @@
 // What @sluice/producer and @sluice/consumer are built from. Not public: it changes without notice.
 export { queuePath } from "./admin/paths.ts";
-export { queueName } from "./declarations.ts";
+export { assertDeclared, queueName } from "./declarations.ts";
 export { topicPath } from "./admin/topics.ts";
 export { entryError, listOf } from "./answer.ts";
 export { decodeAttributes, encodeAttributes } from "./attributes.ts";

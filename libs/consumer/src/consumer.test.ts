@@ -27,6 +27,17 @@ test("types: handlers get what the schema gives", () => {
   expect(check).toBeTypeOf("function");
 });
 
+test("without a handler, or a declared queue, it does not begin", async () => {
+  const missing = undefined as unknown as () => void;
+  const refused = { code: "invalid_request" };
+  await expect(createConsumer(connection, orders).run(missing)).rejects.toMatchObject(refused);
+  await expect(createConsumer(connection, orders).runBatches(missing)).rejects.toMatchObject(
+    refused,
+  );
+  const name = "orders" as unknown as typeof orders;
+  expect(() => createConsumer(connection, name)).toThrow('got "orders"');
+});
+
 test("a consumer that was stopped before it ran does not run", async () => {
   const consumer = createConsumer(connection, orders);
   await consumer.stop();

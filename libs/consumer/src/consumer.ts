@@ -1,4 +1,4 @@
-import { onAbort, stopController } from "@sluice/client/internal";
+import { assertDeclared, invalidOption, onAbort, stopController } from "@sluice/client/internal";
 import { SluiceError } from "@sluice/client";
 import type { Connection, QueueDeclaration } from "@sluice/client";
 import { BatchWorkload } from "./batch-workload.ts";
@@ -17,7 +17,7 @@ import type { Workload } from "./workload.ts";
  * Makes a consumer of a queue. Nothing is received until it runs: with a handler (`run`), with a handler of batches
  * (`runBatches`) or as an async iterator. It runs once.
  *
- * Throws `invalid_request` when an option is out of range.
+ * Throws `invalid_request` when an option is out of range, or the queue is not a declared one.
  *
  * @example
  * ```ts
@@ -51,6 +51,7 @@ export class Consumer<Payload> implements AsyncDisposable, AsyncIterable<Receive
     queue: QueueDeclaration<never, Payload>,
     options: ConsumerOptions,
   ) {
+    assertDeclared(queue);
     this.#connection = connection;
     this.#queue = queue;
     this.#settings = settingsOf(options);
@@ -66,8 +67,9 @@ export class Consumer<Payload> implements AsyncDisposable, AsyncIterable<Receive
    * Outages of the server are waited out. Rejects with `queue_not_found`, `invalid_request` or a status of 401 or 403, after
    * draining; with `closed` when the consumer has run before.
    */
-  run(handler: Handler<Payload>): Promise<void> {
-    return this.#run((outcomes) =>
+  async run(handler: Handler<Payload>): Promise<void> {
+    assertFunction(handler);
+    await this.#run((outcomes) =>
       this.#handlerWorkload(handler, this.#settings.concurrency, outcomes),
     );
   }
@@ -85,9 +87,10 @@ export class Consumer<Payload> implements AsyncDisposable, AsyncIterable<Receive
    * });
    * ```
    */
-  runBatches(handler: BatchHandler<Payload>): Promise<void> {
+  async runBatches(handler: BatchHandler<Payload>): Promise<void> {
+    assertFunction(handler);
     const { format } = this.#queue;
-    return this.#run(
+    await this.#run(
       (outcomes) => new BatchWorkload(handler, { limits: this.#settings, format, outcomes }),
     );
   }
@@ -182,4 +185,10 @@ export class Consumer<Payload> implements AsyncDisposable, AsyncIterable<Receive
       console.error("Sluice consumer: onStateChange threw", error);
     }
   }
+}
+
+/** Without one every message would fail. For callers without types. */
+function assertFunction(handler: unknown): void {
+  if (typeof handler !== "function")
+    throw invalidOption("handler", `expected a function, got ${typeof handler}`);
 }

@@ -46,6 +46,18 @@ test("bad attributes, keys and options are refused before the network", async ()
   );
 });
 
+test("a name that nobody declared is refused", async () => {
+  const refused = {
+    code: "invalid_request",
+    message: expect.stringContaining('got "notes"') as string,
+  };
+  const name = "notes" as unknown as typeof notes;
+  await expect(producer.publish(name, "x")).rejects.toMatchObject(refused);
+  await expect(producer.publishAll(name, ["x"])).rejects.toMatchObject(refused);
+  const nothing = undefined as unknown as typeof notes;
+  await expect(producer.publish(nothing, "x")).rejects.toMatchObject({ code: "invalid_request" });
+});
+
 test("no payloads are no call", async () => {
   await expect(producer.publishAll(notes, [])).resolves.toEqual([]);
 });

@@ -1,5 +1,6 @@
 import { SluiceError } from "@sluice/client";
 import type { Connection, QueueDeclaration, TopicDeclaration } from "@sluice/client";
+import { assertDeclared } from "@sluice/client/internal";
 import { Batching } from "./batching.ts";
 import type { BatchingOptions } from "./batching.ts";
 import { splitIntoChunks } from "./chunks.ts";
@@ -121,6 +122,7 @@ export class Producer implements AsyncDisposable {
     payload: Input,
     options: PublishOptions & SendOptions,
   ): Promise<PublishedMessage> {
+    assertDeclared(destination);
     const { format } = destination;
     const written = writeEntry({ format, payload, options, label: "payload" });
     const entry = typeof written === "string" ? written : await written;
@@ -140,6 +142,7 @@ export class Producer implements AsyncDisposable {
     payloads: readonly Input[],
     { each, ...common }: PublishAllOptions<Input> & SendAllOptions<Input>,
   ): Promise<PublishedMessage[]> {
+    assertDeclared(destination);
     const { format } = destination;
     const entries: string[] = [];
     for (const [index, payload] of payloads.entries()) {

@@ -431,6 +431,14 @@ describe("the native API", () => {
     }
   });
 
+  test("tells everybody how to get in", async () => {
+    const document = (await (await call(undefined, "/openapi.json")).json()) as object;
+    expect(document).toMatchObject({
+      security: [{ accessKey: [] }],
+      components: { securitySchemes: { accessKey: { type: "http", scheme: "bearer" } } },
+    });
+  });
+
   test("tells everybody that it lives", async () => {
     expect((await call(undefined, "/healthz")).status).toBe(200);
   });

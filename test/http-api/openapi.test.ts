@@ -24,6 +24,10 @@ test("says which version it is written in, and of what", () => {
   });
 });
 
+test("asks for no access key where none is needed", () => {
+  expect(document.content).not.toHaveProperty("security");
+});
+
 test("has each route of the API, and none that is not there", () => {
   const routes = api.app.routes
     .filter(({ method }) => method !== "ALL")

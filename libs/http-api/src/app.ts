@@ -77,7 +77,7 @@ export function createApi(options: ApiOptions): Api & { direct: DirectWay } {
   addMatchEndpoint(api);
   addTraceEndpoint(api);
   addCertificate(api);
-  addReference(api);
+  addReference(api, accessKeys !== undefined);
   for (const protocol of protocols) protocol.addTo(api);
   api.route("/", health);
 

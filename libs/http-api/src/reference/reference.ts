@@ -26,10 +26,22 @@ const page = `<!doctype html>
 </body>
 </html>`;
 
-/** `/openapi.json`, generated from the schemas that check the requests, and `/docs`, where one can read and try it. */
-export function addReference(api: Api): void {
+/**
+ * `/openapi.json`, generated from the schemas that check the requests, and `/docs`, where one can read and try it.
+ * @param needsKey - Whether a call needs an access key.
+ */
+export function addReference(api: Api, needsKey: boolean): void {
+  if (needsKey) {
+    api.openAPIRegistry.registerComponent("securitySchemes", "accessKey", {
+      type: "http",
+      scheme: "bearer",
+      bearerFormat: "<id>.<secret>",
+      description: "An access key, as `npm run access-key -- create` shows it",
+    });
+  }
   api.doc31("/openapi.json", {
     openapi: "3.1.0",
+    ...(needsKey && { security: [{ accessKey: [] }] }),
     info: {
       title: "Sluice",
       version: "1",

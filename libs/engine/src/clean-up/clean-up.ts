@@ -100,10 +100,9 @@ export async function cleanUp(
     remove("archivedBatches", () => deleteArchived(sql, CHUNK)),
     () => forgetDeletedQueues(sql),
   ];
-  const looks: (() => Promise<void>)[] = [];
-  if (thorough) looks.push(expire(deleteExpiredAnywhere), expire(deleteExpiredFifoAnywhere));
+  if (thorough) steps.push(expire(deleteExpiredAnywhere), expire(deleteExpiredFifoAnywhere));
   if (thorough && payloads)
-    looks.push(
+    steps.push(
       async () => void (removed.payloads = await deletePayloads(sql, chunks.payloads, signal)),
       async () => void (removed.compactedBatches = await compactBatches(sql, signal)),
     );
@@ -111,12 +110,8 @@ export async function cleanUp(
   try {
     for (const step of steps) {
       if (signal?.aborted) break;
-      await step();
-    }
-    // Each may run into its time-out where there is very much: the others have their turn nevertheless.
-    for (const look of looks) {
-      if (signal?.aborted) break;
-      await look().catch((error: unknown) => failures.push(error));
+      // Each may run into its time-out where there is very much: the others have their turn nevertheless.
+      await step().catch((error: unknown) => failures.push(error));
     }
     if (failures.length > 0) throw failures[0];
     return removed;

@@ -62,6 +62,15 @@ export async function holdDeliveries(sql: Sql): Promise<Held> {
   return await holdWith(sql, "SELECT pg_advisory_xact_lock(2)");
 }
 
+/** Stops whatever deletes a queue, when it has locked its row. */
+export async function holdDeletions(sql: Sql): Promise<Held> {
+  await sql.unsafe(`
+    CREATE OR REPLACE FUNCTION pass_deletion() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM pg_advisory_xact_lock_shared(3); RETURN old; END $$;
+    CREATE OR REPLACE TRIGGER pass_deletion BEFORE DELETE ON queues FOR EACH ROW EXECUTE FUNCTION pass_deletion()`);
+  return await holdWith(sql, "SELECT pg_advisory_xact_lock(3)");
+}
+
 /** Stops whatever wants to change a slice of this queue. Claims skip it. */
 export async function holdSlices(sql: Sql, queueId: string): Promise<Held> {
   return await holdWith(sql, `SELECT FROM slices WHERE queue_id = ${BigInt(queueId)} FOR UPDATE`);

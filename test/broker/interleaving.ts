@@ -128,13 +128,14 @@ async function allAtOnce(
   await Promise.all(Array.from({ length: count }, () => begin(meet)));
 }
 
-/** Has Postgres refuse every slice for this queue, until it is told to take them again. */
+/** Has Postgres refuse every slice for this queue, with that SQLSTATE, until it is told to take them again. */
 export async function refuseSlices(
   sql: Sql,
   queueId: string,
+  code = "P0001",
 ): Promise<{ end: () => Promise<void> }> {
   await sql.unsafe(`
-    CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$;
+    CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused' USING ERRCODE = '${code}'; END $$;
     CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON slices FOR EACH ROW
       WHEN (new.queue_id = ${BigInt(queueId)}) EXECUTE FUNCTION refuse()`);
   return {

@@ -80,6 +80,27 @@ test("when the dead-letter queue goes as well, nothing is left of the subscripti
   await untilFannedOut();
 });
 
+test("when both are deleted at once, nothing is left of the subscription, whichever goes first", async () => {
+  for (const first of ["queue", "deadLetters"] as const) {
+    const made = await withDeadLetters();
+    const second = first === "queue" ? "deadLetters" : "queue";
+    // Stops a deletion before its end, when it has done everything else.
+    const held = await holdWith(broker.sql, "LOCK TABLE deleted_queues IN SHARE MODE");
+    const deleting = [queues.delete(ACCOUNT, made[first])];
+    await untilBlocked(broker.sql);
+    deleting.push(queues.delete(ACCOUNT, made[second]));
+    await untilBlocked(broker.sql, 2);
+    await held.letGo();
+    await Promise.all(deleting);
+    expect(await subscriptions.find(ACCOUNT, made.id)).toBeUndefined();
+    // A new queue of the name is subscribed to nothing.
+    await queues.create(ACCOUNT, made.queue, {});
+    await client.publish(made.topic, ["m"]);
+    await untilFannedOut();
+    expect(bodiesOf(await client.drain(made.queue))).toEqual([]);
+  }
+});
+
 test("a subscription whose dead-letter queue is deleted first has none", async () => {
   const { queue, deadLetters, id } = await withDeadLetters();
   await queues.delete(ACCOUNT, deadLetters);

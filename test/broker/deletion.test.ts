@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker, loneliness } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
-import { holdWith, until, untilBlocked } from "./interleaving.ts";
+import { holdDeletions, holdWith, until, untilBlocked } from "./interleaving.ts";
 
 const broker = await Broker.start({ engines: 2 });
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -47,6 +47,22 @@ test("what was fanned out before its topic was deleted stays in the queue", asyn
   broker.engine.changed({ kind: "topic", account: ACCOUNT, name: topic });
   await expect(client.publish(topic, ["n"])).rejects.toMatchObject({ code: "topic_not_found" });
   expect(bodiesOf(await client.drain(queue))).toEqual(["m"]);
+});
+
+test("queues that are each other's dead-letter queue can be deleted at once", async () => {
+  const first = await broker.newQueue();
+  const second = await broker.newQueue({
+    redrive: { deadLetterQueue: first, maxReceiveCount: 3 },
+  });
+  const redrive = { deadLetterQueue: second, maxReceiveCount: 3 };
+  await broker.engine.queues.update(ACCOUNT, first, { redrive });
+  // Stops a deletion when it has its own row, and not yet those of its sources.
+  const held = await holdDeletions(broker.sql);
+  const deleting = [first, second].map((name) => broker.engine.queues.delete(ACCOUNT, name));
+  await untilBlocked(broker.sql, 2);
+  await held.letGo();
+  await Promise.all(deleting);
+  expect((await broker.engine.queues.findAll(ACCOUNT, [first, second])).size).toBe(0);
 });
 
 test("a subscription to a topic that is deleted at that moment is refused", async () => {

@@ -62,6 +62,15 @@ export async function holdDeliveries(sql: Sql): Promise<Held> {
   return await holdWith(sql, "SELECT pg_advisory_xact_lock(2)");
 }
 
+/** Stops whatever deletes a queue, when it has locked its row. */
+export async function holdDeletions(sql: Sql): Promise<Held> {
+  await sql.unsafe(`
+    CREATE OR REPLACE FUNCTION pass_deletion() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM pg_advisory_xact_lock_shared(3); RETURN old; END $$;
+    CREATE OR REPLACE TRIGGER pass_deletion BEFORE DELETE ON queues FOR EACH ROW EXECUTE FUNCTION pass_deletion()`);
+  return await holdWith(sql, "SELECT pg_advisory_xact_lock(3)");
+}
+
 /** Stops whatever wants to change a slice of this queue. Claims skip it. */
 export async function holdSlices(sql: Sql, queueId: string): Promise<Held> {
   return await holdWith(sql, `SELECT FROM slices WHERE queue_id = ${BigInt(queueId)} FOR UPDATE`);
@@ -119,13 +128,14 @@ async function allAtOnce(
   await Promise.all(Array.from({ length: count }, () => begin(meet)));
 }
 
-/** Has Postgres refuse every slice for this queue, until it is told to take them again. */
+/** Has Postgres refuse every slice for this queue, with that SQLSTATE, until it is told to take them again. */
 export async function refuseSlices(
   sql: Sql,
   queueId: string,
+  code = "P0001",
 ): Promise<{ end: () => Promise<void> }> {
   await sql.unsafe(`
-    CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$;
+    CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused' USING ERRCODE = '${code}'; END $$;
     CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON slices FOR EACH ROW
       WHEN (new.queue_id = ${BigInt(queueId)}) EXECUTE FUNCTION refuse()`);
   return {

@@ -1,9 +1,10 @@
-import { beforeEach, expect, test } from "vitest";
+import { createInProcessBus, InProcessHub } from "@sluice/bus";
+import { beforeEach, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker, loneliness } from "./broker.ts";
 import { bodiesOf } from "./client.ts";
 import { grouped } from "./fifo.ts";
-import { holdDeliveries, holdWith, until, untilBlocked } from "./interleaving.ts";
+import { holdDeliveries, holdWith, refuseSlices, until, untilBlocked } from "./interleaving.ts";
 
 let broker: Broker;
 beforeEach(async () => {
@@ -54,3 +55,82 @@ test(
     await arrives(queue);
   },
 );
+
+describe("a batch that Postgres refuses", () => {
+  // One that takes too long fails with the last of these.
+  const codes = ["P0001", "23505", "57014"];
+
+  test.each(codes)(
+    "keeps nobody else's from being swept (%s)",
+    { timeout: 60_000 },
+    async (code) => {
+      const [bad, good] = [await broker.newQueue(), await broker.newQueue()];
+      const [badTopic, goodTopic] = [await broker.newTopic([bad]), await broker.newTopic([good])];
+      const client = broker.client();
+      const refusing = await refuseSlices(broker.sql, await broker.idOf(bad), code);
+      await client.publish(goodTopic, ["before"]);
+      await client.publish(badTopic, ["refused"]);
+      await client.publish(goodTopic, ["after"]);
+      await broker.clock.advance(1);
+      await broker.startDispatcher();
+      await until(async () => (await broker.counts(good)).visible === 2);
+      expect(await broker.waitingBatches()).toHaveLength(1);
+      expect(takenFailures()).toContain("fan-out");
+      await refusing.end();
+      await arrives(bad);
+      takenFailures();
+    },
+  );
+
+  test("keeps none of those that were announced with it", { timeout: 60_000 }, async () => {
+    const hub = new InProcessHub();
+    const members = [createInProcessBus(), createInProcessBus({ hub })];
+    await using announced = await Broker.start({
+      dispatchers: 0,
+      connectBus: () => Promise.resolve(members.shift()!),
+    });
+    const [bad, good] = [await announced.newQueue(), await announced.newQueue()];
+    const [badTopic, goodTopic] = [
+      await announced.newTopic([bad]),
+      await announced.newTopic([good]),
+    ];
+    const refusing = await refuseSlices(announced.sql, await announced.idOf(bad));
+    await announced.client().publish(badTopic, ["refused"]);
+    await announced.client().publish(goodTopic, ["m"]);
+    // No sweep finds what will only be published in a minute.
+    await announced.clock.advance(-60);
+    await announced.startDispatcher();
+    const bus = createInProcessBus({ hub });
+    bus.announceBatches(await announced.waitingBatches());
+    await until(async () => (await announced.counts(good)).visible === 1);
+    expect(announced.failures.splice(0)).toMatchObject([{ what: "fan-out" }]);
+    await refusing.end();
+    await until(async () => (await announced.counts(bad)).visible === 1);
+    await bus.close();
+  });
+
+  test(
+    "keeps nobody else's from being swept, however many there are of them",
+    { timeout: 60_000 },
+    async () => {
+      const [bad, good] = [await broker.newQueue(), await broker.newQueue()];
+      const [badTopic, goodTopic] = [await broker.newTopic([bad]), await broker.newTopic([good])];
+      const client = broker.client();
+      const refusing = await refuseSlices(broker.sql, await broker.idOf(bad));
+      const refused = 150;
+      for (let count = 0; count < refused; count += 1) await client.publish(badTopic, ["refused"]);
+      await client.publish(goodTopic, ["m"]);
+      await broker.clock.advance(1);
+      await broker.startDispatcher();
+      await arrives(good);
+      await refusing.end();
+      await until(async () => (await broker.counts(bad)).visible === refused);
+      takenFailures();
+    },
+  );
+});
+
+/** What went wrong so far, and may have. */
+function takenFailures(): string[] {
+  return broker.failures.splice(0).map(({ what }) => what);
+}

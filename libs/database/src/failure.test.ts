@@ -2,7 +2,7 @@ import { createTestDatabase } from "@sluice/stack/testing";
 import { afterAll, expect, inject, test } from "vitest";
 
 import { connectDatabase } from "./connect.ts";
-import { classifyFailure } from "./failure.ts";
+import { classifyFailure, isStatementCancelled } from "./failure.ts";
 
 const testDatabase = await createTestDatabase(inject("databaseUrl"));
 const database = connectDatabase({ url: testDatabase.url, pool: 2 });
@@ -34,6 +34,15 @@ test.each([
   ["SET TRANSACTION READ ONLY; INSERT INTO parents VALUES (3)", "unavailable"],
 ])("%s is %s", async (statement, expected) => {
   expect(await failureOf(statement)).toBe(expected);
+});
+
+test("a statement that takes too long is told from others that were refused", async () => {
+  const failures = await Promise.all(
+    ["SET statement_timeout = 1; SELECT pg_sleep(1)", "SELECT 1 / 0"].map((statement) =>
+      database.sql.unsafe(statement).catch((error: unknown) => error),
+    ),
+  );
+  expect(failures.map(isStatementCancelled)).toEqual([true, false]);
 });
 
 test("a server that is not there is unavailable", async () => {

@@ -52,3 +52,8 @@ function databaseError(error: unknown): unknown {
 export function isLockNotAvailable(error: unknown): boolean {
   return (databaseError(error) as { code?: unknown } | undefined)?.code === "55P03";
 }
+
+/** Whether a statement was ended, as after its `statement_timeout`; nothing was written. */
+export function isStatementCancelled(error: unknown): boolean {
+  return (databaseError(error) as { code?: unknown } | undefined)?.code === "57014";
+}

@@ -10,7 +10,7 @@ export type {
   Sql,
   Transaction,
 } from "./connect.ts";
-export { classifyFailure, isLockNotAvailable } from "./failure.ts";
+export { classifyFailure, isLockNotAvailable, isStatementCancelled } from "./failure.ts";
 export type { DatabaseFailure } from "./failure.ts";
 export { SharedConnection } from "./shared-connection.ts";
 export type { Outcome } from "./shared-connection.ts";

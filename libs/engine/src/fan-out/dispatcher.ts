@@ -14,6 +14,7 @@ import {
 } from "./fan-out.ts";
 import { Filters } from "./filters.ts";
 import { OrderedFanOut } from "./ordered-fan-out.ts";
+import { PutAside } from "./put-aside.ts";
 
 export interface DispatcherOptions {
   sql: Sql;
@@ -40,6 +41,7 @@ export class Dispatcher {
   readonly #topicsPace = new Pace(FULL_EVERY);
   readonly #context: FanOutContext;
   readonly #ordered: OrderedFanOut;
+  readonly #aside = new PutAside();
   #announcements: BusSubscription | undefined;
 
   constructor(options: DispatcherOptions) {
@@ -56,6 +58,11 @@ export class Dispatcher {
         if (batches > 0) failpoint("fan-out.committed");
         if (queueIds.length > 0) bus.signalQueues(queueIds);
         if (batches > 0) observer.fannedOut(batches, deliveries);
+      },
+      failed: (batchId, cause) => {
+        const seconds = this.#aside.add(batchId) / 1_000;
+        const message = `batch ${batchId} is put aside and tried again by itself in ${seconds} s`;
+        observer.failed("fan-out", new Error(message, { cause }));
       },
     };
     this.#ordered = new OrderedFanOut(this.#context);
@@ -113,10 +120,17 @@ export class Dispatcher {
     }
   }
 
+  /** Tries one of the batches that were put aside again; "again" when that went well. */
+  async retry(): Promise<"again" | undefined> {
+    const fannedOut = await this.#aside.retry((batchId) => fanOut(this.#context, [batchId]));
+    return fannedOut && fannedOut.batches > 0 ? "again" : undefined;
+  }
+
   /** Of the last seconds; and what is older, at the first look and then as often as it costs little, however much is new. */
   async #findForgotten(): Promise<string[]> {
+    const except = this.#aside.batchIds;
     const find = (ages: Pick<Forgotten, "olderThan" | "youngerThan">) =>
-      findForgotten(this.#options.sql, { ...ages, limit: MAX_SET });
+      findForgotten(this.#options.sql, { ...ages, except, limit: MAX_SET });
     const lately = await find({ olderThan: FORGOTTEN_AFTER, youngerThan: LOOKED_FOR });
     if (!this.#fullPace.isDue) return lately;
     const older = await this.#fullPace.run(() =>

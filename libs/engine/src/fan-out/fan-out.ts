@@ -1,10 +1,15 @@
-import type { Sql } from "@sluice/database";
+import { classifyFailure, isStatementCancelled, numbers, type Sql } from "@sluice/database";
 
 import type { Observer } from "../observer.ts";
 import type { Payloads } from "../receive/payloads.ts";
 import { evaluate } from "./evaluate.ts";
 import { NOTHING, type Filters } from "./filters.ts";
-import { takeBatches, type FilteredBatch, type TakenBatches } from "./take-batches.ts";
+import {
+  takeBatches,
+  takenTogether,
+  type FilteredBatch,
+  type TakenBatches,
+} from "./take-batches.ts";
 
 export interface FanOutContext {
   sql: Sql;
@@ -13,6 +18,8 @@ export interface FanOutContext {
   observer: Observer;
   /** Told what each statement did, after its commit. */
   committed: (taken: Pick<TakenBatches, "batches" | "deliveries" | "queueIds">) => void;
+  /** Told of a batch that could not be fanned out, whatever became of others. */
+  failed: (batchId: string, error: unknown) => void;
 }
 
 /** Payloads that are looked at by filters at once: 256 KiB each at most. */
@@ -62,12 +69,45 @@ async function takeFiltered(context: FanOutContext, some: TakenBatches["left"]):
 }
 
 async function take(
-  { sql, committed }: FanOutContext,
+  context: FanOutContext,
   batches: readonly FilteredBatch[],
 ): Promise<TakenBatches> {
-  const taken = await takeBatches(sql, batches);
-  committed(taken);
+  let taken: TakenBatches;
+  try {
+    taken = await takeBatches(context.sql, batches);
+  } catch (error) {
+    return await takeApart(context, batches, error);
+  }
+  context.committed(taken);
   return taken;
+}
+
+/**
+ * One batch that Postgres refuses keeps no other one from its queues: each half goes by itself. One that takes too long is not
+ * searched for, as every step would take as long: it has more queues than a statement takes together, so it was the first one.
+ */
+async function takeApart(
+  context: FanOutContext,
+  batches: readonly FilteredBatch[],
+  error: unknown,
+): Promise<TakenBatches> {
+  const isTooLong = isStatementCancelled(error);
+  const failure = classifyFailure(error);
+  if (!isTooLong && (failure === "unavailable" || failure === "unknown")) throw error;
+  if (isTooLong || batches.length === 1) context.failed(firstOf(batches), error);
+  if (batches.length === 1) return takenTogether([]);
+  if (isTooLong) throw error;
+  const middle = Math.ceil(batches.length / 2);
+  return takenTogether([
+    await take(context, batches.slice(0, middle)),
+    await take(context, batches.slice(middle)),
+  ]);
+}
+
+function firstOf(batches: readonly FilteredBatch[]): string {
+  return batches
+    .map(({ batchId }) => batchId)
+    .reduce((first, id) => (BigInt(id) < BigInt(first) ? id : first));
 }
 
 /** Evaluates the filters that the batches need; what is known already is not evaluated again. */
@@ -134,6 +174,8 @@ export interface Forgotten {
   olderThan: number;
   /** Those older than this are left out: undefined looks at all of them. */
   youngerThan: number | undefined;
+  /** Batches that are left out. */
+  except: readonly string[];
   limit: number;
 }
 
@@ -143,12 +185,12 @@ export interface Forgotten {
  */
 export async function findForgotten(
   sql: Sql,
-  { olderThan, youngerThan, limit }: Forgotten,
+  { olderThan, youngerThan, except, limit }: Forgotten,
 ): Promise<string[]> {
   const rows = await sql<{ batch_id: string }[]>`
     SELECT batch_id FROM outbox
     WHERE sent_at < (SELECT clock_timestamp() - ${olderThan}::float8 * interval '1 millisecond')
-      AND sequence IS NULL
+      AND sequence IS NULL AND batch_id <> ALL (${numbers(except)}::bigint[])
       AND sent_at > (SELECT coalesce(clock_timestamp() - ${youngerThan ?? null}::float8 * interval '1 millisecond', '-infinity'))
     ORDER BY sent_at LIMIT ${limit}::int`;
   return rows.map((row) => row.batch_id);

@@ -60,6 +60,13 @@ export async function startDispatcher(options: {
       runOnce: () => dispatcher.sweepOrdered(),
       logger,
     }),
+    // By itself: one that takes too long would hold up the others.
+    createDuty({
+      name: "retry sweeper",
+      intervalMs: SWEEP_EVERY,
+      runOnce: () => dispatcher.retry(),
+      logger,
+    }),
     createDuty({
       name: "redrive",
       intervalMs: REDRIVE_EVERY,

@@ -101,14 +101,19 @@ interface FanOutRow {
   fifo_topic_id: string | null;
 }
 
-function resultOf(rows: readonly FanOutRow[]): TakenBatches {
-  const taken: TakenBatches = {
-    batches: 0,
-    deliveries: 0,
-    queueIds: [],
-    left: [],
-    fifoTopicIds: [],
+/** What several statements did. */
+export function takenTogether(taken: readonly TakenBatches[]): TakenBatches {
+  return {
+    batches: taken.reduce((sum, { batches }) => sum + batches, 0),
+    deliveries: taken.reduce((sum, { deliveries }) => sum + deliveries, 0),
+    queueIds: taken.flatMap(({ queueIds }) => queueIds),
+    left: taken.flatMap(({ left }) => left),
+    fifoTopicIds: [...new Set(taken.flatMap(({ fifoTopicIds }) => fifoTopicIds))],
   };
+}
+
+function resultOf(rows: readonly FanOutRow[]): TakenBatches {
+  const taken = takenTogether([]);
   for (const { queue_id, count, batch_id, filters, fifo_topic_id } of rows) {
     if (fifo_topic_id !== null) {
       taken.fifoTopicIds.push(fifo_topic_id);

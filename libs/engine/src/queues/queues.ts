@@ -1,7 +1,7 @@
 import { schema, texts, type ControlPlane, type Sql } from "@sluice/database";
 import { isDeepStrictEqual } from "node:util";
 
-import { and, asc, eq, gt, like, sql } from "drizzle-orm";
+import { and, asc, eq, gt, inArray, like, or, sql } from "drizzle-orm";
 import { alias } from "drizzle-orm/pg-core";
 
 import { accountOf } from "../directory/account.ts";
@@ -223,6 +223,13 @@ export class Queues {
    */
   async delete(account: string, name: string): Promise<void> {
     await this.#db.transaction(async (tx) => {
+      // With those whose dead letters come to it, in one order for everybody: each of two that are deleted at once may be the other's.
+      await tx
+        .select({ id: queues.id })
+        .from(queues)
+        .where(or(named(account, name), inArray(queues.deadLetterQueueId, idOf(tx, account, name))))
+        .orderBy(asc(queues.id))
+        .for("no key update");
       const [row] = await tx
         .select({ id: queues.id, account: queues.account, name: queues.name })
         .from(queues)
@@ -333,6 +340,10 @@ async function columnsOf<Settings extends Partial<QueueSettings>>(
     deadLetterQueueId: deadLetterQueue && BigInt(deadLetterQueue.id),
     maxReceiveCount: redrive.maxReceiveCount,
   };
+}
+
+function idOf(db: Reader, account: string, name: string) {
+  return db.select({ id: queues.id }).from(queues).where(named(account, name));
 }
 
 function named(account: string, name: string) {

@@ -1,5 +1,5 @@
 import { schema, type ControlPlane } from "@sluice/database";
-import { and, eq, isNotNull, isNull } from "drizzle-orm";
+import { and, eq, isNotNull, isNull, or } from "drizzle-orm";
 
 const { subscriptions } = schema;
 
@@ -13,11 +13,12 @@ export async function outliveQueue(
   tx: Transaction,
   queue: { id: bigint; name: string },
 ): Promise<void> {
-  // Who gives one of them a dead-letter queue at this moment has done so before this, or finds it deleted.
+  // Who gives one of them a dead-letter queue at this moment has done so before this, or finds it deleted. Of those that have this one
+  // as theirs, whoever deletes the other queue at this moment has done so before this as well, or finds that it has none.
   await tx
     .select({ id: subscriptions.id })
     .from(subscriptions)
-    .where(eq(subscriptions.queueId, queue.id))
+    .where(or(eq(subscriptions.queueId, queue.id), eq(subscriptions.deadLetterQueueId, queue.id)))
     .orderBy(subscriptions.id)
     .for("update");
   await tx

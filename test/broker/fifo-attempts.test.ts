@@ -39,6 +39,17 @@ describe("a receive that is repeated with its attempt id", () => {
     expect(bodiesOf(answers[0]!)).toEqual(["a0", "a1"]);
   });
 
+  test.each([0, 20])("gets them too beside other receives of the queue, wait %i", async (wait) => {
+    const queue = await newFifo();
+    const first = await client.receive(queue, { maxMessages: 10, attemptId: "one" });
+    expect(first).toHaveLength(6);
+    const gone = new AbortController();
+    const other = client.receive(queue, { wait, signal: gone.signal });
+    expect(await client.receive(queue, { maxMessages: 10, wait, attemptId: "one" })).toEqual(first);
+    gone.abort();
+    expect(await other).toEqual([]);
+  });
+
   test.each([
     [
       "one of them was acknowledged",

@@ -216,8 +216,9 @@ export class QueueClaimer {
         else if (this.#leftNothing(claimed, tookAll)) this.knownEmpty.sawNothing(this.#look);
         const signalled = this.knownEmpty.signalledSince(this.#look);
         this.#distribute(claimed, group, (waiter) => more || (signalled && waiter.parked));
-        // Nothing was there for these, so there is nothing for the others that asked before the claim either.
-        if (claimed.length === 0 && !signalled) this.#distribute([], asking, () => false);
+        // Nothing was there for these, so there is nothing for the others that asked before the claim either; but a repeat gets what it had.
+        if (claimed.length === 0 && !signalled)
+          this.#distribute([], asking.filter(isNoAttempt), () => false);
       } catch (error) {
         // Also those that have waited: what the claim took may be theirs, and nobody would know of that receive.
         for (const waiter of group) if (this.remove(waiter)) waiter.settle(error as Error);
@@ -240,7 +241,7 @@ export class QueueClaimer {
     const group: Waiter[] = [];
     let wanted = 0;
     for (const waiter of this.#hungry) {
-      if (waiter.visibilityTimeout !== timeout || waiter.attemptId !== undefined) continue;
+      if (waiter.visibilityTimeout !== timeout || !isNoAttempt(waiter)) continue;
       group.push(waiter);
       wanted += waiter.max;
       if (wanted >= MAX_CLAIM) break;
@@ -392,4 +393,8 @@ export class QueueClaimer {
     }
     if (stock.length > 0) this.#options.release(stock);
   }
+}
+
+function isNoAttempt({ attemptId }: Waiter): boolean {
+  return attemptId === undefined;
 }

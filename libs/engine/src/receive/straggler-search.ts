@@ -28,9 +28,8 @@ export class StragglerSearch {
     this.#sql = sql;
   }
 
-  /** The claimers whose floor was lowered. To be called about once a second. */
+  /** The claimers whose floor was lowered. To be called about once a second, while none is under way. */
   async find(claimers: readonly QueueClaimer[]): Promise<QueueClaimer[]> {
-    for (const { floor } of claimers) floor.note();
     return [
       ...(await this.#look(this.#nearPace, claimers, ({ near, start }) => ({
         from: near,

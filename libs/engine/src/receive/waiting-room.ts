@@ -58,6 +58,8 @@ export class WaitingRoom {
   readonly #stragglers: StragglerSearch;
   #poll: NodeJS.Timeout | undefined;
   #polling: Promise<void> = Promise.resolve();
+  /** The look for stragglers that is under way. */
+  #looking: Promise<void> | undefined;
   /** Queues whose next message becomes visible before the next poll. */
   readonly #due = new Map<string, { at: number; timer: NodeJS.Timeout }>();
   #closed = false;
@@ -156,9 +158,10 @@ export class WaitingRoom {
     for (const claimer of this.#claimers.values()) claimer.endWaiting();
   }
 
-  /** Resolves when the safety poll and the claims that were under way at the close have ended. */
+  /** Resolves when the safety poll, the look for stragglers and the claims that were under way at the close have ended. */
   async idle(): Promise<void> {
     await this.#polling;
+    await this.#looking;
     await Promise.all([...this.#claimers.values()].map(async (claimer) => claimer.ended()));
   }
 
@@ -196,12 +199,8 @@ export class WaitingRoom {
 
   async #safetyPoll(): Promise<void> {
     this.#forgetUnused();
-    try {
-      await this.#signalVisible();
-      if (!this.#closed) await this.#signalStragglers();
-    } catch (error) {
-      this.#options.onError(error);
-    }
+    await this.#signalVisible().catch(this.#options.onError);
+    if (!this.#closed) this.#lookForStragglers();
     this.#poll = this.#claimers.size === 0 || this.#closed ? undefined : this.#pollLater();
   }
 
@@ -223,10 +222,19 @@ export class WaitingRoom {
     });
   }
 
-  async #signalStragglers(): Promise<void> {
-    for (const claimer of await this.#stragglers.find([...this.#claimers.values()])) {
-      claimer.signal();
-    }
+  /** Beside the polls, since it may take as long as a statement does at the most, where these have a second; one at a time. */
+  #lookForStragglers(): void {
+    const claimers = [...this.#claimers.values()];
+    for (const { floor } of claimers) floor.note();
+    this.#looking ??= this.#signalStragglers(claimers)
+      .catch(this.#options.onError)
+      .finally(() => {
+        this.#looking = undefined;
+      });
+  }
+
+  async #signalStragglers(claimers: readonly QueueClaimer[]): Promise<void> {
+    for (const claimer of await this.#stragglers.find(claimers)) claimer.signal();
   }
 
   #signalIn(queueId: string, ms: number): void {

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from "vitest";
 
-import { Broker } from "./broker.ts";
+import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
 import { holdClaims, holdClaimsWithLocks, holdSlices, untilBlocked } from "./interleaving.ts";
 
@@ -32,11 +32,30 @@ test("acknowledging again says that it is no longer held", async () => {
   expect(await client.acknowledge(queue, messages)).toEqual(["receipt_handle_expired"]);
 });
 
-test("the same handle twice in one call is done twice", async () => {
+test("the same handle twice in one call is done twice, and counts once", async () => {
   const { queue, messages } = await received(2);
+  const before = broker.counted.acknowledged;
   const outcomes = await client.acknowledge(queue, [messages[0]!, messages[1]!, messages[0]!]);
   expect(outcomes).toEqual(["ok", "ok", "ok"]);
+  expect(broker.counted.acknowledged - before).toBe(2);
 });
+
+test.each([{}, { fifo: true }])(
+  "a message that one call names many times counts once, in a queue that is %j",
+  async (settings) => {
+    const queue = await broker.newQueue(settings);
+    await client.send(queue, [
+      { body: "m", ...(settings.fifo && { groupId: "g", deduplicationId: "1" }) },
+    ]);
+    const { slices } = await client.engine.receiver.receive(ACCOUNT, queue, {});
+    const receipt = { receipt: slices[0]!.handlePrefix, bits: 1n };
+    const before = broker.counted.acknowledged;
+    const receipts = [receipt, receipt, receipt];
+    const { acknowledger } = client.engine;
+    expect(await acknowledger.acknowledgeReceipts(ACCOUNT, queue, receipts)).toEqual([1n, 1n, 1n]);
+    expect(broker.counted.acknowledged - before).toBe(1);
+  },
+);
 
 test("any process acknowledges what another one handed out", async () => {
   const { queue, messages } = await received(5);

@@ -8,7 +8,7 @@ import type { Queue } from "../queues/queues.ts";
 import { noLongerHeld, readHandles, readReceipts } from "../receipt-handle/read-handles.ts";
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
 import type { MarkedReceipt } from "../receipt-handle/read-handles.ts";
-import { markSlices, type SliceMark } from "../receipt-handle/slice-marks.ts";
+import { markSlices, sliceKey, type SliceMark } from "../receipt-handle/slice-marks.ts";
 import { bitCount } from "../message/bits.ts";
 import { MAX_ROUND_MARKS, MAX_WAITING_MARKS } from "../rounds/apart.ts";
 import type { Rounds } from "../rounds/rounds.ts";
@@ -77,7 +77,7 @@ export class Acknowledger {
     const results = read.map(({ bit }, index) =>
       ((done[markOf[index] ?? 0] ?? 0n) >> BigInt(bit)) & 1n ? undefined : noLongerHeld(),
     );
-    this.#count(read[0]?.queueId, results.filter((result) => result === undefined).length);
+    this.#count(marks, done);
     return results;
   }
 
@@ -96,16 +96,20 @@ export class Acknowledger {
       marks: readReceipts(this.#handles, queue.id, receipts),
     }));
     const done = await (fifo ? this.#fifoCommits.add(marks) : this.#rounds.acknowledge(marks));
-    this.#count(
-      marks[0]?.queueId,
-      done.reduce((sum, bits) => sum + bitCount(bits), 0),
-    );
+    this.#count(marks, done);
     return done;
   }
 
-  #count(queueId: string | undefined, messages: number): void {
+  /** Each message once, also where the call names it many times. */
+  #count(marks: readonly SliceMark[], done: readonly bigint[]): void {
+    const gone = new Map<string, bigint>();
+    marks.forEach((mark, index) => {
+      const key = sliceKey(mark);
+      gone.set(key, (gone.get(key) ?? 0n) | (done[index] ?? 0n));
+    });
+    const messages = [...gone.values()].reduce((sum, bits) => sum + bitCount(bits), 0);
     this.#observer.acknowledged(messages);
-    if (queueId !== undefined) this.#acknowledged(queueId, messages);
+    if (marks[0]) this.#acknowledged(marks[0].queueId, messages);
   }
 
   async idle(): Promise<void> {

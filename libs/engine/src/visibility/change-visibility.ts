@@ -8,7 +8,7 @@ import type { Queue } from "../queues/queues.ts";
 import { applyMarks } from "../receipt-handle/apply-marks.ts";
 import { readHandles } from "../receipt-handle/read-handles.ts";
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
-import { sliceKey } from "../receipt-handle/slice-marks.ts";
+import { inIndexOrder, sliceKey } from "../receipt-handle/slice-marks.ts";
 import { changeFifo } from "./change-fifo.ts";
 import { MAX_HELD, moveDeadline, type DeadlineMark, type ReleaseOptions } from "./move-deadline.ts";
 
@@ -118,7 +118,9 @@ export async function moveDeadlines(
   options: ReleaseOptions = {},
 ): Promise<MovedDeadline[]> {
   const moved = marks.map((): MovedDeadline => ({ done: 0n, beyond: 0n }));
-  let left = marks.map((mark, index) => ({ mark, index }));
+  let left = marks
+    .map((mark, index) => ({ mark, index }))
+    .sort((a, b) => inIndexOrder(a.mark, b.mark));
   while (left.length > 0) {
     const slices = new Set<string>();
     const later: typeof left = [];

@@ -178,9 +178,9 @@ describe("at the same instant", () => {
     const { queue, messages } = await received(3);
     const slices = await holdSlices(broker.sql, await broker.idOf(queue));
     const hiding = client.hide(queue, messages.slice(0, 1), 600);
-    await untilBlocked(broker.sql, 1);
+    await untilBlocked(broker.sql, 1, 0.3);
     const acknowledging = otherProcess.acknowledge(queue, messages);
-    await untilBlocked(broker.sql, 2);
+    await untilBlocked(broker.sql, 2, 0.3);
     await slices.letGo();
     expect(await hiding).toEqual(["ok"]);
     expect(await acknowledging).toEqual(["ok", "ok", "ok"]);
@@ -193,9 +193,9 @@ describe("at the same instant", () => {
     const { queue, messages } = await received(3);
     const slices = await holdSlices(broker.sql, await broker.idOf(queue));
     const acknowledging = otherProcess.acknowledge(queue, messages.slice(0, 1));
-    await untilBlocked(broker.sql, 1);
+    await untilBlocked(broker.sql, 1, 0.3);
     const hiding = client.hide(queue, messages, 0);
-    await untilBlocked(broker.sql, 2);
+    await untilBlocked(broker.sql, 2, 0.3);
     await slices.letGo();
     expect(await acknowledging).toEqual(["ok"]);
     expect(await hiding).toEqual(["message_not_in_flight", "ok", "ok"]);
@@ -257,6 +257,29 @@ describe("at the same instant", () => {
     await slices.letGo();
     expect(await acknowledging).toEqual(["ok", "ok", "ok"]);
   });
+
+  test.each([1, 70])(
+    "acknowledges of %i batches that wait for a lock hold up none of another queue, whether sent with them or after them",
+    async (count) => {
+      const [locked, free] = [await broker.newQueue(), await broker.newQueue()];
+      for (const queue of [locked, free]) {
+        for (const body of numbered(count + 2)) await client.send(queue, [body]);
+      }
+      const [waiting, going] = [await client.drain(locked), await client.drain(free)];
+      const slices = await holdSlices(broker.sql, await broker.idOf(locked));
+      const acknowledging = [client.acknowledge(locked, waiting.slice(1))];
+      expect(await client.acknowledge(free, going.slice(2))).not.toContain(
+        "receipt_handle_expired",
+      );
+      await untilBlocked(broker.sql);
+      expect(await client.acknowledge(free, going.slice(0, 1))).toEqual(["ok"]);
+      acknowledging.push(client.acknowledge(locked, waiting.slice(0, 1)));
+      expect(await client.acknowledge(free, going.slice(1, 2))).toEqual(["ok"]);
+      await slices.letGo();
+      expect((await Promise.all(acknowledging)).flat()).toEqual(waiting.map(() => "ok"));
+      expect(await broker.counts(locked)).toEqual({ visible: 0, inFlight: 0, delayed: 0 });
+    },
+  );
 
   test("an acknowledge waits for no claim that takes long", async () => {
     const { queue, messages } = await received(3);

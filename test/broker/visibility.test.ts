@@ -221,6 +221,32 @@ test("two processes that change parts of the same batches, each in an order of i
   ]);
 });
 
+test("changes that wait for locks, in however many queues, leave connections to those of other queues, and to receives", async () => {
+  const locked = [];
+  for (let number = 0; number < 6; number += 1) {
+    const queue = await broker.newQueue();
+    for (const body of numbered(4)) await client.send(queue, [body]);
+    locked.push({ queue, id: await broker.idOf(queue), messages: await client.drain(queue) });
+  }
+  const { queue: free, messages } = await received(1);
+  const ids = locked.map(({ id }) => id).join();
+  const slices = await holdWith(
+    broker.sql,
+    `SELECT FROM slices WHERE queue_id IN (${ids}) FOR UPDATE`,
+  );
+  const hiding = locked.flatMap(({ queue, messages: all }) =>
+    all.map((message, index) => client.hide(queue, [message], 10 * index)),
+  );
+  await untilBlocked(broker.sql, 2);
+  for (const timeout of [600, 900, 0]) {
+    expect(await client.hide(free, messages, timeout)).toEqual(["ok"]);
+  }
+  expect(await client.acknowledge(free, await client.receive(free))).toEqual(["ok"]);
+  await slices.letGo();
+  expect((await Promise.all(hiding)).flat()).toEqual(hiding.map(() => "ok"));
+  expect(await broker.counts(locked[0]!.queue)).toEqual({ visible: 1, inFlight: 3, delayed: 0 });
+});
+
 describe("nothing is hidden for more than 12 hours from its receive", () => {
   const HOURS = 3_600;
 

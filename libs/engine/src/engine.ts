@@ -165,6 +165,7 @@ export class Engine implements AsyncDisposable {
     });
     this.acknowledger = new Acknowledger({
       sql,
+      waits,
       rounds,
       bus,
       observer,

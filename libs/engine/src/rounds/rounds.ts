@@ -10,21 +10,13 @@ import {
 import { failpoint } from "@sluice/runtime";
 
 import { deleteAcknowledged } from "../acknowledge/delete-acknowledged.ts";
+import { finish, MAX_WAITING_MARKS, type Marks } from "../acknowledge/together.ts";
 import { mergeMarks } from "../acknowledge/write-together.ts";
 import type { AppliedMark } from "../receipt-handle/apply-marks.ts";
 import { claim, claimAndAcknowledge, type Claim, type ClaimRequest } from "../receive/claim.ts";
 import { tooMuchWaiting } from "../write/group-commit.ts";
 import type { LockWaits } from "../write/lock-waits.ts";
-import {
-  Apart,
-  finish,
-  MAX_ROUND_SLICES,
-  MAX_WAITING_MARKS,
-  type ClaimItem,
-  type Marks,
-  type Store,
-  type Stored,
-} from "./apart.ts";
+import { Apart, MAX_ROUND_SLICES, type ClaimItem, type Store, type Stored } from "./apart.ts";
 import { Gathering } from "./gathering.ts";
 
 /** Acknowledgements of more slices than this go beside the others of their round: two connections do more than one. */

@@ -2,6 +2,7 @@ import type { Bus } from "@sluice/bus";
 import type { Sql } from "@sluice/database";
 import { failpoint } from "@sluice/runtime";
 
+import { MAX_ROUND_MARKS, MAX_WAITING_MARKS } from "../acknowledge/together.ts";
 import type { Directory } from "../directory/directory.ts";
 import type { EntryError } from "../errors.ts";
 import type { Queue } from "../queues/queues.ts";
@@ -9,7 +10,6 @@ import { applyMarks } from "../receipt-handle/apply-marks.ts";
 import { readHandles } from "../receipt-handle/read-handles.ts";
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
 import { inIndexOrder, sliceKey } from "../receipt-handle/slice-marks.ts";
-import { MAX_ROUND_MARKS, MAX_WAITING_MARKS } from "../rounds/apart.ts";
 import { ByQueue } from "../write/by-queue.ts";
 import type { LockWaits } from "../write/lock-waits.ts";
 import { changeFifo } from "./change-fifo.ts";
@@ -38,6 +38,7 @@ export interface MovedDeadline {
  */
 export class VisibilityChanger {
   readonly #sql: Sql;
+  readonly #waits: LockWaits;
   readonly #bus: Bus;
   readonly #queues: Directory<Queue>;
   readonly #handles: ReceiptHandles;
@@ -53,6 +54,7 @@ export class VisibilityChanger {
   }) {
     const { sql, waits } = options;
     this.#sql = sql;
+    this.#waits = waits;
     this.#changes = new ByQueue({
       write: (calls) => moveTogether(calls, (marks) => moveDeadlines(sql, marks, { waits })),
       weigh: (marks) => marks.length,
@@ -112,7 +114,7 @@ export class VisibilityChanger {
   }
 
   async #changeFifo(marks: readonly DeadlineMark[]): Promise<ErrorOfBit[]> {
-    const { moved, available } = await changeFifo(this.#sql, marks);
+    const { moved, available } = await changeFifo(this.#sql, marks, { waits: this.#waits });
     if (available.length > 0) this.#bus.signalQueues(available);
     return moved.map(({ done, beyond }) => (bit) => {
       if ((done >> BigInt(bit)) & 1n) return undefined;

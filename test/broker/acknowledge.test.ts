@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from "vitest";
 
-import { Broker } from "./broker.ts";
+import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
 import { holdClaims, holdClaimsWithLocks, holdSlices, untilBlocked } from "./interleaving.ts";
 
@@ -32,11 +32,30 @@ test("acknowledging again says that it is no longer held", async () => {
   expect(await client.acknowledge(queue, messages)).toEqual(["receipt_handle_expired"]);
 });
 
-test("the same handle twice in one call is done twice", async () => {
+test("the same handle twice in one call is done twice, and counts once", async () => {
   const { queue, messages } = await received(2);
+  const before = broker.counted.acknowledged;
   const outcomes = await client.acknowledge(queue, [messages[0]!, messages[1]!, messages[0]!]);
   expect(outcomes).toEqual(["ok", "ok", "ok"]);
+  expect(broker.counted.acknowledged - before).toBe(2);
 });
+
+test.each([{}, { fifo: true }])(
+  "a message that one call names many times counts once, in a queue that is %j",
+  async (settings) => {
+    const queue = await broker.newQueue(settings);
+    await client.send(queue, [
+      { body: "m", ...(settings.fifo && { groupId: "g", deduplicationId: "1" }) },
+    ]);
+    const { slices } = await client.engine.receiver.receive(ACCOUNT, queue, {});
+    const receipt = { receipt: slices[0]!.handlePrefix, bits: 1n };
+    const before = broker.counted.acknowledged;
+    const receipts = [receipt, receipt, receipt];
+    const { acknowledger } = client.engine;
+    expect(await acknowledger.acknowledgeReceipts(ACCOUNT, queue, receipts)).toEqual([1n, 1n, 1n]);
+    expect(broker.counted.acknowledged - before).toBe(1);
+  },
+);
 
 test("any process acknowledges what another one handed out", async () => {
   const { queue, messages } = await received(5);
@@ -159,9 +178,9 @@ describe("at the same instant", () => {
     const { queue, messages } = await received(3);
     const slices = await holdSlices(broker.sql, await broker.idOf(queue));
     const hiding = client.hide(queue, messages.slice(0, 1), 600);
-    await untilBlocked(broker.sql, 1);
+    await untilBlocked(broker.sql, 1, 0.3);
     const acknowledging = otherProcess.acknowledge(queue, messages);
-    await untilBlocked(broker.sql, 2);
+    await untilBlocked(broker.sql, 2, 0.3);
     await slices.letGo();
     expect(await hiding).toEqual(["ok"]);
     expect(await acknowledging).toEqual(["ok", "ok", "ok"]);
@@ -174,9 +193,9 @@ describe("at the same instant", () => {
     const { queue, messages } = await received(3);
     const slices = await holdSlices(broker.sql, await broker.idOf(queue));
     const acknowledging = otherProcess.acknowledge(queue, messages.slice(0, 1));
-    await untilBlocked(broker.sql, 1);
+    await untilBlocked(broker.sql, 1, 0.3);
     const hiding = client.hide(queue, messages, 0);
-    await untilBlocked(broker.sql, 2);
+    await untilBlocked(broker.sql, 2, 0.3);
     await slices.letGo();
     expect(await acknowledging).toEqual(["ok"]);
     expect(await hiding).toEqual(["message_not_in_flight", "ok", "ok"]);
@@ -238,6 +257,29 @@ describe("at the same instant", () => {
     await slices.letGo();
     expect(await acknowledging).toEqual(["ok", "ok", "ok"]);
   });
+
+  test.each([1, 70])(
+    "acknowledges of %i batches that wait for a lock hold up none of another queue, whether sent with them or after them",
+    async (count) => {
+      const [locked, free] = [await broker.newQueue(), await broker.newQueue()];
+      for (const queue of [locked, free]) {
+        for (const body of numbered(count + 2)) await client.send(queue, [body]);
+      }
+      const [waiting, going] = [await client.drain(locked), await client.drain(free)];
+      const slices = await holdSlices(broker.sql, await broker.idOf(locked));
+      const acknowledging = [client.acknowledge(locked, waiting.slice(1))];
+      expect(await client.acknowledge(free, going.slice(2))).not.toContain(
+        "receipt_handle_expired",
+      );
+      await untilBlocked(broker.sql);
+      expect(await client.acknowledge(free, going.slice(0, 1))).toEqual(["ok"]);
+      acknowledging.push(client.acknowledge(locked, waiting.slice(0, 1)));
+      expect(await client.acknowledge(free, going.slice(1, 2))).toEqual(["ok"]);
+      await slices.letGo();
+      expect((await Promise.all(acknowledging)).flat()).toEqual(waiting.map(() => "ok"));
+      expect(await broker.counts(locked)).toEqual({ visible: 0, inFlight: 0, delayed: 0 });
+    },
+  );
 
   test("an acknowledge waits for no claim that takes long", async () => {
     const { queue, messages } = await received(3);

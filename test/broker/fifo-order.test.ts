@@ -212,10 +212,36 @@ test("an acknowledgement sees what was sent to its group while it waited", async
     "COMMIT",
   );
   const acknowledging = client.acknowledge(queue, messages);
-  await untilBlocked(broker.sql);
+  await untilBlocked(broker.sql, 1, 0.3);
   await held.letGo();
   expect(await acknowledging).toEqual(["ok"]);
   expect(bodiesOf(await client.receive(queue))).toEqual(["a0"]);
+});
+
+test("what waits for the locks of one queue holds up no acknowledgement, visibility change or receive of another", async () => {
+  const [locked, free] = [await newFifo(), await newFifo()];
+  const names = ["a", "b", "c", "d", "e", "f"];
+  for (const queue of [locked, free]) {
+    await client.send(
+      queue,
+      names.map((name) => one(name, `${name}0`)),
+    );
+  }
+  const [waiting, going] = [await client.drain(locked), await client.drain(free)];
+  expect([waiting.length, going.length]).toEqual([6, 6]);
+  const held = await holdWith(
+    broker.sql,
+    `SELECT FROM fifo_groups WHERE queue_id = ${await broker.idOf(locked)} FOR UPDATE`,
+  );
+  const acknowledging = client.acknowledge(locked, waiting.slice(0, 1));
+  expect(await client.acknowledge(free, going.slice(0, 1))).toEqual(["ok"]);
+  const hiding = waiting.slice(1).map((message) => client.hide(locked, [message], 600));
+  await untilBlocked(broker.sql, 2, 0.3);
+  expect(await client.hide(free, going.slice(1, 2), 0)).toEqual(["ok"]);
+  expect(bodiesOf(await client.receive(free))).toEqual(bodiesOf(going.slice(1, 2)));
+  expect(await client.acknowledge(free, going.slice(2))).not.toContain("receipt_handle_expired");
+  await held.letGo();
+  expect((await Promise.all([acknowledging, ...hiding])).flat()).toEqual(waiting.map(() => "ok"));
 });
 
 describe("a long poll", () => {

@@ -84,12 +84,16 @@ export async function holdTable(
   return await holdWith(sql, `LOCK TABLE ${table} IN ACCESS EXCLUSIVE MODE`);
 }
 
-/** Resolves when this many statements of the database wait for a lock. */
-export async function untilBlocked(sql: Sql, count = 1): Promise<void> {
+/**
+ * Resolves when this many statements of the database wait for a lock, and have run for so many seconds: those that give it up soon and are sent
+ * again change places until then.
+ */
+export async function untilBlocked(sql: Sql, count = 1, seconds = 0): Promise<void> {
   await until(async () => {
     const [row] = await sql<{ waiting: number }[]>`
       SELECT count(*)::int AS waiting FROM pg_stat_activity
-      WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+      WHERE datname = current_database() AND wait_event_type = 'Lock'
+        AND pg_catalog.clock_timestamp() - query_start >= make_interval(secs => ${seconds}::float8)`;
     return (row?.waiting ?? 0) >= count;
   });
 }

@@ -4,7 +4,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
 import { newPair } from "./dead-letters.ts";
-import { until } from "./interleaving.ts";
+import { holdWith, until, untilBlocked } from "./interleaving.ts";
 
 const broker = await Broker.start({ engines: 2, dispatchers: 0 });
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -197,6 +197,54 @@ describe("at the same instant", () => {
     const odd = bodiesOf(messages).filter((_, index) => index % 2);
     expect((await client.finish(queue)).sort()).toEqual(odd.sort());
   });
+});
+
+test("two processes that change parts of the same batches, each in an order of its own, do not wait for each other in a circle", async () => {
+  const queue = await broker.newQueue({ visibilityTimeout: 60 });
+  await client.send(queue, numbered(2, "x"));
+  await client.send(queue, numbered(2, "y"));
+  const messages = await client.receive(queue, { maxMessages: 4 });
+  const [x0, x1, y0, y1] = messages.toSorted((a, b) => (a.body < b.body ? -1 : 1));
+  const queueId = await broker.idOf(queue);
+  const first = await holdWith(
+    broker.sql,
+    `SELECT FROM slices WHERE queue_id = ${queueId} ORDER BY visible_at, batch_id LIMIT 1 FOR UPDATE`,
+  );
+  const one = client.hide(queue, [x0!, y0!], 90);
+  await untilBlocked(broker.sql, 1);
+  const other = otherProcess.hide(queue, [y1!, x1!], 90);
+  await untilBlocked(broker.sql, 2);
+  await first.letGo();
+  expect(await Promise.all([one, other])).toEqual([
+    ["ok", "ok"],
+    ["ok", "ok"],
+  ]);
+});
+
+test("changes that wait for locks, in however many queues, leave connections to those of other queues, and to receives", async () => {
+  const locked = [];
+  for (let number = 0; number < 6; number += 1) {
+    const queue = await broker.newQueue();
+    for (const body of numbered(4)) await client.send(queue, [body]);
+    locked.push({ queue, id: await broker.idOf(queue), messages: await client.drain(queue) });
+  }
+  const { queue: free, messages } = await received(1);
+  const ids = locked.map(({ id }) => id).join();
+  const slices = await holdWith(
+    broker.sql,
+    `SELECT FROM slices WHERE queue_id IN (${ids}) FOR UPDATE`,
+  );
+  const hiding = locked.flatMap(({ queue, messages: all }) =>
+    all.map((message, index) => client.hide(queue, [message], 10 * index)),
+  );
+  await untilBlocked(broker.sql, 2);
+  for (const timeout of [600, 900, 0]) {
+    expect(await client.hide(free, messages, timeout)).toEqual(["ok"]);
+  }
+  expect(await client.acknowledge(free, await client.receive(free))).toEqual(["ok"]);
+  await slices.letGo();
+  expect((await Promise.all(hiding)).flat()).toEqual(hiding.map(() => "ok"));
+  expect(await broker.counts(locked[0]!.queue)).toEqual({ visible: 1, inFlight: 3, delayed: 0 });
 });
 
 describe("nothing is hidden for more than 12 hours from its receive", () => {

@@ -42,6 +42,7 @@ import { Topics, type Topic } from "./topics/topics.ts";
 import type { Trace } from "./trace/trace.ts";
 import { Tracer } from "./trace/tracer.ts";
 import { BatchIds } from "./write/batch-ids.ts";
+import { LockWaits } from "./write/lock-waits.ts";
 import { VisibilityChanger } from "./visibility/change-visibility.ts";
 
 export interface EngineOptions {
@@ -126,8 +127,10 @@ export class Engine implements AsyncDisposable {
     const batchIds = new BatchIds(sql);
     this.#batchIds = batchIds;
     this.handles = new ReceiptHandles(secret);
+    const waits = new LockWaits(sql);
     const rounds = new Rounds({
       sql,
+      waits,
       shared: database.shared,
       ask: (queueIds) => this.receiver.ask(queueIds),
     });
@@ -162,6 +165,7 @@ export class Engine implements AsyncDisposable {
     });
     this.acknowledger = new Acknowledger({
       sql,
+      waits,
       rounds,
       bus,
       observer,
@@ -173,6 +177,7 @@ export class Engine implements AsyncDisposable {
     });
     this.visibility = new VisibilityChanger({
       sql,
+      waits,
       bus,
       queues: this.queueDirectory,
       handles: this.handles,

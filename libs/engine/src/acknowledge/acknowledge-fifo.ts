@@ -20,9 +20,10 @@ export function placeOfMark({ queueId, visibleAt }: SliceMark): FifoPlace {
 export async function acknowledgeFifo(
   sql: Sql,
   marks: readonly SliceMark[],
+  lockTimeout?: string,
 ): Promise<{ done: bigint[]; available: string[] }> {
   const { rows, available } = await sql.begin(async (tx) => {
-    const groups = await lockGroupsAt(tx, marks.map(placeOfMark));
+    const groups = await lockGroupsAt(tx, marks.map(placeOfMark), lockTimeout);
     if (groups.length === 0) return { rows: [], available: [] };
     // Sent together, run one after the other.
     const [deleted, settled] = await Promise.all([deleteHeld(tx, marks), settleGroups(tx, groups)]);

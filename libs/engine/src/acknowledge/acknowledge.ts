@@ -8,13 +8,12 @@ import type { Queue } from "../queues/queues.ts";
 import { noLongerHeld, readHandles, readReceipts } from "../receipt-handle/read-handles.ts";
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
 import type { MarkedReceipt } from "../receipt-handle/read-handles.ts";
-import { markSlices, type SliceMark } from "../receipt-handle/slice-marks.ts";
+import { markSlices, sliceKey, type SliceMark } from "../receipt-handle/slice-marks.ts";
 import { bitCount } from "../message/bits.ts";
-import { MAX_ROUND_MARKS, MAX_WAITING_MARKS } from "../rounds/apart.ts";
 import type { Rounds } from "../rounds/rounds.ts";
-import { GroupCommit } from "../write/group-commit.ts";
+import type { LockWaits } from "../write/lock-waits.ts";
 import { acknowledgeFifo } from "./acknowledge-fifo.ts";
-import { writeTogether } from "./write-together.ts";
+import { Together } from "./together.ts";
 
 /**
  * Acknowledges: a message is gone for good once its result is there.
@@ -27,11 +26,12 @@ export class Acknowledger {
   readonly #observer: Observer;
   readonly #acknowledged: (queueId: string, messages: number) => void;
   readonly #rounds: Rounds;
-  /** Of FIFO queues: a round of them waits for the locks of its groups. */
-  readonly #fifoCommits: GroupCommit<readonly SliceMark[], bigint[]>;
+  /** Of FIFO queues: they need the locks of their groups. */
+  readonly #fifo: Together;
 
   constructor(options: {
     sql: Sql;
+    waits: LockWaits;
     rounds: Rounds;
     bus: Bus;
     queues: Directory<Queue>;
@@ -45,17 +45,12 @@ export class Acknowledger {
     this.#observer = options.observer;
     this.#acknowledged = options.acknowledged;
     this.#rounds = options.rounds;
-    const { sql, bus } = options;
-    this.#fifoCommits = new GroupCommit({
-      weigh: (marks: readonly SliceMark[]) => marks.length,
-      maxRound: MAX_ROUND_MARKS,
-      maxWaiting: MAX_WAITING_MARKS,
-      write: (calls) =>
-        writeTogether(calls, async (marks) => {
-          const { done, available } = await acknowledgeFifo(sql, marks);
-          if (available.length > 0) bus.signalQueues(available);
-          return done;
-        }),
+    const { sql, bus, waits } = options;
+    this.#fifo = new Together(waits, async (marks, send) => {
+      const outcome = await send((lockTimeout) => acknowledgeFifo(sql, marks, lockTimeout));
+      if (!outcome) return [];
+      if (outcome.available.length > 0) bus.signalQueues(outcome.available);
+      return outcome.done;
     });
   }
 
@@ -73,11 +68,11 @@ export class Acknowledger {
       read: readHandles(this.#handles, queue.id, handles, (index) => `receiptHandles.${index}`),
     }));
     const { marks, markOf } = markSlices(read);
-    const done = await (fifo ? this.#fifoCommits.add(marks) : this.#rounds.acknowledge(marks));
+    const done = await (fifo ? this.#fifo.add(marks) : this.#rounds.acknowledge(marks));
     const results = read.map(({ bit }, index) =>
       ((done[markOf[index] ?? 0] ?? 0n) >> BigInt(bit)) & 1n ? undefined : noLongerHeld(),
     );
-    this.#count(read[0]?.queueId, results.filter((result) => result === undefined).length);
+    this.#count(marks, done);
     return results;
   }
 
@@ -95,20 +90,24 @@ export class Acknowledger {
       fifo: queue.fifo,
       marks: readReceipts(this.#handles, queue.id, receipts),
     }));
-    const done = await (fifo ? this.#fifoCommits.add(marks) : this.#rounds.acknowledge(marks));
-    this.#count(
-      marks[0]?.queueId,
-      done.reduce((sum, bits) => sum + bitCount(bits), 0),
-    );
+    const done = await (fifo ? this.#fifo.add(marks) : this.#rounds.acknowledge(marks));
+    this.#count(marks, done);
     return done;
   }
 
-  #count(queueId: string | undefined, messages: number): void {
+  /** Each message once, also where the call names it many times. */
+  #count(marks: readonly SliceMark[], done: readonly bigint[]): void {
+    const gone = new Map<string, bigint>();
+    marks.forEach((mark, index) => {
+      const key = sliceKey(mark);
+      gone.set(key, (gone.get(key) ?? 0n) | (done[index] ?? 0n));
+    });
+    const messages = [...gone.values()].reduce((sum, bits) => sum + bitCount(bits), 0);
     this.#observer.acknowledged(messages);
-    if (queueId !== undefined) this.#acknowledged(queueId, messages);
+    if (marks[0]) this.#acknowledged(marks[0].queueId, messages);
   }
 
   async idle(): Promise<void> {
-    await Promise.all([this.#rounds.idle(), this.#fifoCommits.idle()]);
+    await Promise.all([this.#rounds.idle(), this.#fifo.idle()]);
   }
 }

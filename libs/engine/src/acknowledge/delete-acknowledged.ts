@@ -15,9 +15,10 @@ export function deleteAcknowledged(
   sql: Sql,
   marks: readonly SliceMark[],
   lookup: Lookup,
+  lockTimeout?: string,
 ): Statement<AppliedMark[]> {
   const query = sql<AppliedMark[]>`
-    WITH ${deletingAcknowledged(sql, marks, lookup)}
+    WITH ${deletingAcknowledged(sql, marks, lookup, lockTimeout)}
     SELECT position::int, done, row IN (SELECT row FROM applied) AS applied FROM found`;
   return statement(query, (rows) => rows);
 }
@@ -27,10 +28,11 @@ export function deletingAcknowledged(
   sql: Sql,
   marks: readonly SliceMark[],
   lookup: Lookup,
+  lockTimeout?: string,
 ): Fragment {
   return sql`found AS MATERIALIZED (
       SELECT m.position, s.ctid AS row, s.account, s.queue_id, s.batch_id, s.lease, s.pending & m.mask AS done, s.pending & ~m.mask AS rest
-      FROM ${heldSlices(sql, marks, lookup)}
+      FROM ${heldSlices(sql, marks, lookup, lockTimeout)}
     ), emptied AS (
       DELETE FROM slices s USING found f
       WHERE f.rest = 0 AND s.ctid = f.row AND s.lease = f.lease AND s.pending = f.done

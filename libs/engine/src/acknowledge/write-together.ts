@@ -1,10 +1,10 @@
 import { failpoint } from "@sluice/runtime";
 
-import { sliceKey, type SliceMark } from "../receipt-handle/slice-marks.ts";
+import { inIndexOrder, sliceKey, type SliceMark } from "../receipt-handle/slice-marks.ts";
 
 /** The marks of several calls as one statement takes them. */
 export interface MergedMarks {
-  /** In index order, so that two processes do not wait for each other in a circle. */
+  /** In index order. */
   marks: SliceMark[];
   /** Of the bits done for each of the marks: those of each call, for each of its own. */
   partOf: (done: readonly bigint[]) => bigint[][];
@@ -39,12 +39,4 @@ export async function writeTogether(
   const done = await write(marks);
   failpoint("acknowledge.committed");
   return partOf(done);
-}
-
-function inIndexOrder(a: SliceMark, b: SliceMark): number {
-  return (
-    Number(a.queueId) - Number(b.queueId) ||
-    a.visibleAt - b.visibleAt ||
-    Number(a.batchId) - Number(b.batchId)
-  );
 }

@@ -85,11 +85,20 @@ export async function lockGroups(
   return rows.map(groupOf);
 }
 
-/** Locks the groups that have messages at these places, and tells which. A message never changes its group. */
+/**
+ * Locks the groups that have messages at these places, and tells which. A message never changes its group.
+ *
+ * @param lockTimeout - How long the transaction waits for each lock from here on; default: as long as its connection does. To set it beforehand
+ * would be one round trip more.
+ */
 export async function lockGroupsAt(
   tx: Transaction,
   places: readonly FifoPlace[],
+  lockTimeout?: string,
 ): Promise<GroupKey[]> {
+  const soon = lockTimeout
+    ? tx`WHERE (SELECT set_config('lock_timeout', ${lockTimeout}, true)) IS NOT NULL`
+    : tx``;
   const rows = await tx<GroupRow[]>`
     SELECT g.queue_id, g.group_id
     FROM (
@@ -97,7 +106,7 @@ export async function lockGroupsAt(
       FROM unnest(
         ${numbers(places.map((place) => place.queueId))}::bigint[],
         ${numbers(places.map((place) => place.sequence))}::bigint[]
-      ) AS m(queue_id, sequence) ${slicesAt(tx)}
+      ) AS m(queue_id, sequence) ${slicesAt(tx)} ${soon}
       ORDER BY s.queue_id, s.group_id
     ) k ${groupRow(tx, tx`FOR UPDATE`)}`;
   return rows.map(groupOf);

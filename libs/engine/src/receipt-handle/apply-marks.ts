@@ -1,4 +1,4 @@
-import { constant, numbers, type Sql } from "@sluice/database";
+import { constant, numbers, type Fragment, type Sql } from "@sluice/database";
 
 import type { SliceMark } from "./slice-marks.ts";
 
@@ -67,8 +67,19 @@ function isUnfinished({ mark, done }: Progress): boolean {
  * The exact lookup reads one index entry a mark; the other one reads the partial index of moved slices. They are looked up one mark
  * after the other (OFFSET 0): joined, all slices would be read first by a plan from a moment at which ANALYZE saw the table
  * empty, as it is where messages are acknowledged as fast as they come.
+ *
+ * @param lockTimeout - How long the statement that changes them waits for a lock; default: as long as its connection does. It is set before
+ * the first row is found, and for this statement only: in a transaction it would be one round trip more.
  */
-export function heldSlices(sql: Sql, marks: readonly SliceMark[], lookup: Lookup) {
+export function heldSlices(
+  sql: Sql,
+  marks: readonly SliceMark[],
+  lookup: Lookup,
+  lockTimeout?: string,
+): Fragment {
+  const always = lockTimeout
+    ? sql`(SELECT set_config('lock_timeout', ${lockTimeout}, true)) IS NOT NULL`
+    : anyway(sql);
   return sql`
     unnest(
       ${numbers(marks.map((mark) => mark.queueId))}::bigint[],
@@ -82,9 +93,10 @@ export function heldSlices(sql: Sql, marks: readonly SliceMark[], lookup: Lookup
       WHERE s.queue_id = m.queue_id AND s.batch_id = m.batch_id AND s.lease = m.lease AND s.pending & m.mask <> 0
         AND ${lookup === "moved" ? moved(sql) : exact(sql)}
       OFFSET 0
-    ) s ON true`;
+    ) s ON ${always}`;
 }
 
+const anyway = constant((sql) => sql`true`);
 const moved = constant((sql) => sql`s.moved`);
 const exact = constant(
   (sql) =>

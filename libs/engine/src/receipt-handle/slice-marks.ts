@@ -56,3 +56,12 @@ function isOf(mark: SliceMark | undefined, handle: SliceHandle): boolean {
 export function sliceKey(slice: SliceHandle): string {
   return `${slice.lease}/${slice.batchId}/${slice.visibleAt}`;
 }
+
+/** Everybody who changes slices by marks does so in this order: so two processes do not wait for each other in a circle. */
+export function inIndexOrder(a: SliceMark, b: SliceMark): number {
+  return (
+    Number(a.queueId) - Number(b.queueId) ||
+    a.visibleAt - b.visibleAt ||
+    Number(a.batchId) - Number(b.batchId)
+  );
+}

@@ -1,19 +1,14 @@
 import type { Sql, Statement } from "@sluice/database";
 
 import { deleteAcknowledged } from "../acknowledge/delete-acknowledged.ts";
-import { writeTogether } from "../acknowledge/write-together.ts";
+import { Together, type Marks } from "../acknowledge/together.ts";
 import { applyMarks } from "../receipt-handle/apply-marks.ts";
-import type { SliceMark } from "../receipt-handle/slice-marks.ts";
 import { claim, type Claim, type ClaimRequest } from "../receive/claim.ts";
 import { GroupCommit } from "../write/group-commit.ts";
+import type { LockWaits } from "../write/lock-waits.ts";
 
-/** Most slices that one statement looks at, and marks that it applies, for however many queues and calls. */
+/** Most slices that one statement looks at, for however many queues. How many claims wait is bounded by the queues: each has one at a time. */
 export const MAX_ROUND_SLICES = 2_000;
-export const MAX_ROUND_MARKS = 2_000;
-/** Marks that may wait for their statement; more are refused. Claims are bounded by the queues: each has one at a time. */
-export const MAX_WAITING_MARKS = 200_000;
-
-export type Marks = readonly SliceMark[];
 
 /** One statement that stores messages. */
 export interface Store<Result> {
@@ -44,21 +39,19 @@ const NONE: ReadonlySet<string> = new Set();
  */
 export class Apart {
   readonly #sql: Sql;
-  readonly #calls: GroupCommit<Marks, bigint[]>;
+  readonly #calls: Together;
   readonly #claims: GroupCommit<ClaimItem, Claim>;
 
   /** @param sql - Waits for locks. */
-  constructor(sql: Sql) {
+  constructor(sql: Sql, waits: LockWaits) {
     this.#sql = sql;
-    this.#calls = new GroupCommit({
-      write: (calls) =>
-        writeTogether(calls, (marks) =>
-          applyMarks(marks, (some, lookup) => deleteAcknowledged(sql, some, lookup).send()),
-        ),
-      weigh: (marks) => marks.length,
-      maxRound: MAX_ROUND_MARKS,
-      maxWaiting: MAX_WAITING_MARKS,
-    });
+    this.#calls = new Together(waits, (marks, send) =>
+      applyMarks(marks, async (some, lookup) => {
+        const remove = (lockTimeout?: string) =>
+          deleteAcknowledged(sql, some, lookup, lockTimeout).send();
+        return (await send(remove)) ?? [];
+      }),
+    );
     this.#claims = new GroupCommit({
       write: (items) => {
         for (const { begins } of items) begins();
@@ -79,9 +72,17 @@ export class Apart {
     return this.#claims.add(item);
   }
 
-  /** @throws {SluiceError} `too_many_requests` when too many are waiting */
+  /**
+   * @param marks - All of one queue
+   * @throws {SluiceError} `too_many_requests` when too many are waiting
+   */
   acknowledge(marks: Marks): Promise<bigint[]> {
     return this.#calls.add(marks);
+  }
+
+  /** Whether an acknowledgement of this queue has met a lock, and is not done yet. */
+  isHeldUp(queueId: string): boolean {
+    return this.#calls.isHeldUp(queueId);
   }
 
   /** Resolves when no claim and no acknowledgement is waiting or being written. */

@@ -10,19 +10,13 @@ import {
 import { failpoint } from "@sluice/runtime";
 
 import { deleteAcknowledged } from "../acknowledge/delete-acknowledged.ts";
+import { finish, MAX_WAITING_MARKS, type Marks } from "../acknowledge/together.ts";
 import { mergeMarks } from "../acknowledge/write-together.ts";
 import type { AppliedMark } from "../receipt-handle/apply-marks.ts";
 import { claim, claimAndAcknowledge, type Claim, type ClaimRequest } from "../receive/claim.ts";
 import { tooMuchWaiting } from "../write/group-commit.ts";
-import {
-  Apart,
-  MAX_ROUND_SLICES,
-  MAX_WAITING_MARKS,
-  type ClaimItem,
-  type Marks,
-  type Store,
-  type Stored,
-} from "./apart.ts";
+import type { LockWaits } from "../write/lock-waits.ts";
+import { Apart, MAX_ROUND_SLICES, type ClaimItem, type Store, type Stored } from "./apart.ts";
 import { Gathering } from "./gathering.ts";
 
 /** Acknowledgements of more slices than this go beside the others of their round: two connections do more than one. */
@@ -61,6 +55,7 @@ type Failure = Extract<Outcome<unknown>, { error: unknown }>;
 export interface RoundsOptions {
   /** Waits for locks. */
   sql: Sql;
+  waits: LockWaits;
   /** Gives up soon. */
   shared: SharedConnection;
   /** Has receives that wait for messages of these queues claim, and tells whether there are any. */
@@ -96,7 +91,7 @@ export class Rounds {
 
   constructor(options: RoundsOptions) {
     this.#options = options;
-    this.#apart = new Apart(options.sql);
+    this.#apart = new Apart(options.sql, options.waits);
   }
 
   /** Stores messages. Whoever calls it bounds how much waits. */
@@ -127,7 +122,8 @@ export class Rounds {
   acknowledge(item: Marks): Promise<bigint[]> {
     if (this.#waitingMarks > 0 && this.#waitingMarks + item.length > MAX_WAITING_MARKS)
       return Promise.reject(tooMuchWaiting());
-    if (this.#isSlow) return this.#apart.acknowledge(item);
+    if (this.#isSlow || (item[0] && this.#apart.isHeldUp(item[0].queueId)))
+      return this.#apart.acknowledge(item);
     return new Promise((resolve, reject) => {
       this.#calls.push({ item, resolve, reject });
       this.#waitingMarks += item.length;
@@ -273,8 +269,11 @@ export class Rounds {
     );
     stores.forEach(({ resolve }, index) => resolve({ result: results[index], emptied }));
     claims.forEach(({ resolve }, index) => resolve(claimed[index] as Claim));
-    const parts = this.#finish(marks, applied).then(partOf);
-    calls.forEach(({ resolve }, index) => resolve(parts.then((all) => all[index] ?? [])));
+    const parts = partOf(bitsOf(marks, applied));
+    // Nearly always the first look did it all; what it left of a call is looked for apart.
+    calls.forEach(({ item, resolve }, index) =>
+      resolve(finish(item, parts[index] ?? [], (left) => this.#apart.acknowledge(left))),
+    );
     return true;
   }
 
@@ -301,22 +300,6 @@ export class Rounds {
     for (const { reject } of culprits) reject(error);
   }
 
-  /** The bits of each mark that are gone. Nearly always the first look did it all; what it left is looked for apart. */
-  async #finish(marks: Marks, applied: readonly AppliedMark[]): Promise<bigint[]> {
-    const done = marks.map(() => 0n);
-    for (const row of applied) {
-      if (row.applied) done[row.position - 1]! |= BigInt(row.done);
-    }
-    const left = marks.flatMap((mark, index) => {
-      const mask = mark.mask & ~done[index]!;
-      return mask === 0n ? [] : [{ index, mark: { ...mark, mask } }];
-    });
-    if (left.length === 0) return done;
-    const found = await this.#apart.acknowledge(left.map(({ mark }) => mark));
-    left.forEach(({ index }, place) => (done[index]! |= found[place]!));
-    return done;
-  }
-
   /** Claims now; the others beside them, by statements of their own that no claim waits for. */
   async #sendApart({ stores, claims, calls }: Round): Promise<void> {
     this.#storesApart(stores);
@@ -341,6 +324,14 @@ export class Rounds {
 /** Queues whose receives have to be told of what was stored. */
 export function without(queueIds: readonly string[], emptied: ReadonlySet<string>): string[] {
   return queueIds.filter((queueId) => !emptied.has(queueId));
+}
+
+function bitsOf(marks: Marks, applied: readonly AppliedMark[]): bigint[] {
+  const done = marks.map(() => 0n);
+  for (const row of applied) {
+    if (row.applied) done[row.position - 1]! |= BigInt(row.done);
+  }
+  return done;
 }
 
 /** Whether nothing is left that is visible, or will be so soon that others should know of it. */

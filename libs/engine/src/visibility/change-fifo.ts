@@ -24,18 +24,20 @@ export interface MovedFifo {
 export async function changeFifo(
   sql: Sql,
   marks: readonly DeadlineMark[],
-  { unseen = false }: ReleaseOptions = {},
+  { unseen = false, waits }: ReleaseOptions = {},
 ): Promise<{ moved: MovedFifo[]; available: string[] }> {
-  const { rows, available } = await sql.begin(async (tx) => {
-    const groups = await lockGroupsAt(tx, marks.map(placeOfMark));
-    if (groups.length === 0) return { rows: [], available: [] };
-    // Sent together, run one after the other.
-    const [changed, settled] = await Promise.all([
-      moveHeld(tx, marks, unseen ? 1 : 0),
-      settleGroups(tx, groups),
-    ]);
-    return { rows: changed, available: settled };
-  });
+  const change = (lockTimeout?: string) =>
+    sql.begin(async (tx) => {
+      const groups = await lockGroupsAt(tx, marks.map(placeOfMark), lockTimeout);
+      if (groups.length === 0) return { rows: [], available: [] };
+      // Sent together, run one after the other.
+      const [changed, settled] = await Promise.all([
+        moveHeld(tx, marks, unseen ? 1 : 0),
+        settleGroups(tx, groups),
+      ]);
+      return { rows: changed, available: settled };
+    });
+  const { rows, available } = await (waits ? waits.run(change) : change());
   const moved = marks.map((): MovedFifo => ({ done: 0n, beyond: 0n }));
   for (const { position, beyond, done } of rows) {
     const of = moved[position - 1];

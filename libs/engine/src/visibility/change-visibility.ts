@@ -2,13 +2,16 @@ import type { Bus } from "@sluice/bus";
 import type { Sql } from "@sluice/database";
 import { failpoint } from "@sluice/runtime";
 
+import { MAX_ROUND_MARKS, MAX_WAITING_MARKS } from "../acknowledge/together.ts";
 import type { Directory } from "../directory/directory.ts";
 import type { EntryError } from "../errors.ts";
 import type { Queue } from "../queues/queues.ts";
 import { applyMarks } from "../receipt-handle/apply-marks.ts";
 import { readHandles } from "../receipt-handle/read-handles.ts";
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
-import { sliceKey } from "../receipt-handle/slice-marks.ts";
+import { inIndexOrder, sliceKey } from "../receipt-handle/slice-marks.ts";
+import { ByQueue } from "../write/by-queue.ts";
+import type { LockWaits } from "../write/lock-waits.ts";
 import { changeFifo } from "./change-fifo.ts";
 import { MAX_HELD, moveDeadline, type DeadlineMark, type ReleaseOptions } from "./move-deadline.ts";
 
@@ -27,15 +30,37 @@ export interface MovedDeadline {
   beyond: bigint;
 }
 
-/** Changes how long received messages stay hidden: extends them while work goes on, or gives them back. */
+/**
+ * Changes how long received messages stay hidden: extends them while work goes on, or gives them back.
+ *
+ * Changes of a standard queue that arrive while one statement of it is under way share the next: so one whose slices are locked keeps no more
+ * than one connection waiting.
+ */
 export class VisibilityChanger {
   readonly #sql: Sql;
+  readonly #waits: LockWaits;
   readonly #bus: Bus;
   readonly #queues: Directory<Queue>;
   readonly #handles: ReceiptHandles;
+  /** Of standard queues. */
+  readonly #changes: ByQueue<readonly DeadlineMark[], MovedDeadline[]>;
 
-  constructor(options: { sql: Sql; bus: Bus; queues: Directory<Queue>; handles: ReceiptHandles }) {
-    this.#sql = options.sql;
+  constructor(options: {
+    sql: Sql;
+    waits: LockWaits;
+    bus: Bus;
+    queues: Directory<Queue>;
+    handles: ReceiptHandles;
+  }) {
+    const { sql, waits } = options;
+    this.#sql = sql;
+    this.#waits = waits;
+    this.#changes = new ByQueue({
+      write: (calls) => moveTogether(calls, (marks) => moveDeadlines(sql, marks, { waits })),
+      weigh: (marks) => marks.length,
+      maxRound: MAX_ROUND_MARKS,
+      maxWaiting: MAX_WAITING_MARKS,
+    });
     this.#bus = options.bus;
     this.#queues = options.queues;
     this.#handles = options.handles;
@@ -44,7 +69,7 @@ export class VisibilityChanger {
   /**
    * One result an entry, in order: undefined when done, else why not. Of several entries for one message the last
    * one counts for all of them.
-   * @throws {SluiceError} `queue_not_found`, `receipt_handle_invalid`, `unavailable`
+   * @throws {SluiceError} `queue_not_found`, `receipt_handle_invalid`, `too_many_requests`, `unavailable`
    */
   async change(
     account: string,
@@ -66,7 +91,7 @@ export class VisibilityChanger {
     const marks = new Map<string, DeadlineMark>();
     const markOf = handles.map(({ bit, ...slice }, index) => {
       const { visibilityTimeout: timeout = 0, reason = "" } = last.get(tokens[index] ?? "") ?? {};
-      const key = `${sliceKey(slice)}/${timeout}/${reason}`;
+      const key = changeKey({ ...slice, timeout, reason });
       const mark = marks.get(key) ?? { ...slice, timeout, reason, mask: 0n };
       mark.mask |= 1n << BigInt(bit);
       marks.set(key, mark);
@@ -78,7 +103,7 @@ export class VisibilityChanger {
       const errorsByKey = new Map([...marks.keys()].map((key, index) => [key, errors[index]]));
       return handles.map(({ bit }, index) => errorsByKey.get(markOf[index] ?? "")?.(bit));
     }
-    const moved = await moveDeadlines(this.#sql, list);
+    const moved = list[0] ? await this.#changes.add(list[0].queueId, list) : [];
     failpoint("visibility.committed");
     const movedByKey = new Map([...marks.keys()].map((key, index) => [key, moved[index]]));
     const givenBack = list.find((mark) => mark.timeout === 0);
@@ -89,7 +114,7 @@ export class VisibilityChanger {
   }
 
   async #changeFifo(marks: readonly DeadlineMark[]): Promise<ErrorOfBit[]> {
-    const { moved, available } = await changeFifo(this.#sql, marks);
+    const { moved, available } = await changeFifo(this.#sql, marks, { waits: this.#waits });
     if (available.length > 0) this.#bus.signalQueues(available);
     return moved.map(({ done, beyond }) => (bit) => {
       if ((done >> BigInt(bit)) & 1n) return undefined;
@@ -106,6 +131,33 @@ function outcomeOf(bit: bigint, moved: MovedDeadline | undefined): EntryError | 
   return (moved.beyond & bit) === 0n ? undefined : beyondLimit();
 }
 
+/** The same change of the same slice. */
+function changeKey(mark: Omit<DeadlineMark, "mask">): string {
+  return `${sliceKey(mark)}/${mark.timeout}/${mark.reason}`;
+}
+
+/** Several calls may change one slice in the same way: their marks become one, and each call is told about its own bits. */
+async function moveTogether(
+  calls: readonly (readonly DeadlineMark[])[],
+  move: (marks: readonly DeadlineMark[]) => Promise<MovedDeadline[]>,
+): Promise<MovedDeadline[][]> {
+  const merged = new Map<string, DeadlineMark>();
+  for (const mark of calls.flat()) {
+    const key = changeKey(mark);
+    const known = merged.get(key);
+    if (known) known.mask |= mark.mask;
+    else merged.set(key, { ...mark });
+  }
+  const moved = await move([...merged.values()]);
+  const movedByKey = new Map([...merged.keys()].map((key, index) => [key, moved[index]]));
+  return calls.map((call) =>
+    call.map((mark) => {
+      const { done = 0n, beyond = 0n } = movedByKey.get(changeKey(mark)) ?? {};
+      return { done: done & mark.mask, beyond: beyond & mark.mask };
+    }),
+  );
+}
+
 /**
  * Moves deadlines, and tells for each mark what became of its bits.
  *
@@ -115,25 +167,30 @@ function outcomeOf(bit: bigint, moved: MovedDeadline | undefined): EntryError | 
 export async function moveDeadlines(
   sql: Sql,
   marks: readonly DeadlineMark[],
-  options: ReleaseOptions = {},
+  { unseen, waits }: ReleaseOptions = {},
 ): Promise<MovedDeadline[]> {
   const moved = marks.map((): MovedDeadline => ({ done: 0n, beyond: 0n }));
-  let left = marks.map((mark, index) => ({ mark, index }));
+  let left = marks
+    .map((mark, index) => ({ mark, index }))
+    .sort((a, b) => inIndexOrder(a.mark, b.mark));
   while (left.length > 0) {
     const slices = new Set<string>();
     const later: typeof left = [];
     const round = left.filter((entry) => {
       // A slice that was moved and split before may be found by several of its old deadlines.
       const slice = `${entry.mark.queueId}/${entry.mark.batchId}`;
-      if (slices.has(slice)) later.push(entry);
+      const isLater = slices.has(slice);
+      if (isLater) later.push(entry);
       slices.add(slice);
-      return !later.includes(entry);
+      return !isLater;
     });
     const beyond = new Map<string, bigint>();
     const results = await applyMarks(
       round.map((entry) => entry.mark),
       async (some, lookup) => {
-        const rows = await moveDeadline(sql, some as DeadlineMark[], { ...options, lookup });
+        const move = (lockTimeout?: string) =>
+          moveDeadline(sql, some as DeadlineMark[], { lookup, unseen, lockTimeout });
+        const rows = await (waits ? waits.run(move) : move());
         for (const row of rows.filter((one) => one.beyond)) {
           const slice = sliceKey(some[row.position - 1] as DeadlineMark);
           beyond.set(slice, (beyond.get(slice) ?? 0n) | BigInt(row.done));

@@ -2,6 +2,7 @@ import { numbers, texts, type Sql } from "@sluice/database";
 
 import { heldSlices, type AppliedMark, type Lookup } from "../receipt-handle/apply-marks.ts";
 import type { SliceMark } from "../receipt-handle/slice-marks.ts";
+import type { LockWaits } from "../write/lock-waits.ts";
 
 /** Marks messages that become visible `timeout` seconds from now, by the database clock. */
 export interface DeadlineMark extends SliceMark {
@@ -15,6 +16,8 @@ export interface DeadlineMark extends SliceMark {
 export interface ReleaseOptions {
   /** Nobody has seen what is given back: its receive does not count. Default false. */
   unseen?: boolean;
+  /** Where to wait for locks. Default: on the connection of the statement. */
+  waits?: LockWaits;
 }
 
 export interface MovedMark extends AppliedMark {
@@ -34,7 +37,11 @@ export const MAX_HELD = 43_200;
 export async function moveDeadline(
   sql: Sql,
   marks: readonly DeadlineMark[],
-  { lookup, unseen = false }: ReleaseOptions & { lookup: Lookup },
+  {
+    lookup,
+    unseen = false,
+    lockTimeout,
+  }: { lookup: Lookup; unseen?: boolean | undefined; lockTimeout?: string | undefined },
 ): Promise<MovedMark[]> {
   const uncounted = unseen ? 1 : 0;
   return await sql<MovedMark[]>`
@@ -44,7 +51,7 @@ export async function moveDeadline(
              now + make_interval(secs => t.timeout) AS deadline, nullif(r.reason, '') AS reason,
              coalesce(now + make_interval(secs => t.timeout)
                > s.received_at + ${MAX_HELD}::int * interval '1 second' + interval '1 millisecond', false) AS beyond
-      FROM ${heldSlices(sql, marks, lookup)}
+      FROM ${heldSlices(sql, marks, lookup, lockTimeout)}
       JOIN unnest(${numbers(marks.map((mark) => mark.timeout))}::float8[]) WITH ORDINALITY AS t(timeout, position)
         ON t.position = m.position
       JOIN unnest(${texts(marks.map((mark) => mark.reason))}::text[]) WITH ORDINALITY AS r(reason, position)

@@ -40,7 +40,7 @@ export function addVisibilityEndpoint(api: Api): void {
           .max(1_000, "at most 1000 entries a call"),
       }),
       responses: { 200: { description: "What became of each entry", schema: doneSchema } },
-      errors: ["queue_not_found", "receipt_handle_invalid"],
+      errors: ["queue_not_found", "receipt_handle_invalid", "too_many_requests"],
     },
     async ({ c, params, body }) =>
       doneJson(

@@ -1,0 +1,45 @@
+import { isLockNotAvailable, type Sql } from "@sluice/database";
+
+/** How long a statement waits for a lock while it has no place to wait in. */
+export const SOON = "50ms";
+
+/**
+ * Lets no more than half of a pool's connections wait for locks. A statement that meets one gives it up soon, and is sent again when a
+ * place is free, to wait then for as long as a statement may take.
+ *
+ * Whoever stands still with locks on slices of one queue would stop all queues otherwise: claims need connections too.
+ */
+export class LockWaits {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(sql: Sql) {
+    this.#free = Math.max(1, Math.floor(sql.options.max / 2));
+  }
+
+  /** @param statement - Waits for locks for so long, or as long as it may. */
+  async run<Result>(statement: (lockTimeout?: string) => Promise<Result>): Promise<Result> {
+    try {
+      return await statement(SOON);
+    } catch (error) {
+      if (!isLockNotAvailable(error)) throw error;
+    }
+    await this.#takePlace();
+    try {
+      return await statement();
+    } finally {
+      this.#leavePlace();
+    }
+  }
+
+  async #takePlace(): Promise<void> {
+    if (this.#free > 0) this.#free -= 1;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  #leavePlace(): void {
+    const next = this.#waiting.shift();
+    if (next) next();
+    else this.#free += 1;
+  }
+}

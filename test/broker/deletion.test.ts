@@ -1,12 +1,17 @@
 import { afterAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker, loneliness } from "./broker.ts";
-import { bodiesOf, numbered } from "./client.ts";
+import { bodiesOf, numbered, type Client } from "./client.ts";
 import { holdDeletions, holdWith, until, untilBlocked } from "./interleaving.ts";
 
 const broker = await Broker.start({ engines: 2 });
 afterAll(() => broker[Symbol.asyncDispose]());
 const client = broker.client();
+
+/** Receives nothing again and again. */
+async function untilRefused(from: Client, queue: string): Promise<void> {
+  for (;;) expect(await from.receive(queue)).toEqual([]);
+}
 
 async function deleteQueue(name: string) {
   await broker.engine.queues.delete(ACCOUNT, name);
@@ -132,12 +137,51 @@ describe("a process that has not heard of it yet", () => {
     expect(bodiesOf(await other.drain(queue))).toEqual(["sent", "published"]);
   });
 
-  test("hands out nothing of a deleted queue", async () => {
+  test("hands out nothing of a deleted queue, and finds out that it is one", async () => {
     const { processes, queue, one, other } = await deaf();
     await using _ = processes;
     await other.send(queue, ["m"]);
     await other.engine.queues.delete(ACCOUNT, queue);
-    expect(await one.receive(queue)).toEqual([]);
+    const refused = expect(untilRefused(one, queue)).rejects;
+    await refused.toMatchObject({ code: "queue_not_found" });
+  });
+
+  test("stops waiting for messages of a deleted queue", async () => {
+    const { processes, queue, one, other } = await deaf();
+    await using _ = processes;
+    const waiting = one.receive(queue, { wait: 20 });
+    const refused = expect(waiting).rejects.toMatchObject({ code: "queue_not_found" });
+    await other.engine.queues.delete(ACCOUNT, queue);
+    await refused;
+  });
+
+  test.each([false, true])(
+    "receives from the new queue of the same name (FIFO: %s)",
+    async (fifo) => {
+      await using processes = await Broker.start({ engines: 2, connectBus: loneliness() });
+      const [one, other] = [processes.client(0), processes.client(1)];
+      const queue = await processes.newQueue({ fifo });
+      const message = fifo ? { body: "m", groupId: "a", deduplicationId: "m" } : "m";
+      expect(await one.receive(queue)).toEqual([]);
+      await other.engine.queues.delete(ACCOUNT, queue);
+      await other.engine.queues.create(ACCOUNT, queue, { fifo });
+      await other.send(queue, [message]);
+      let received: string[] = [];
+      await until(async () => {
+        received = bodiesOf(await one.receive(queue));
+        return received.length > 0;
+      });
+      expect(received).toEqual(["m"]);
+    },
+  );
+
+  test("waits for messages of the new queue of the same name", async () => {
+    const { processes, queue, one, other } = await deaf();
+    await using _ = processes;
+    await other.engine.queues.delete(ACCOUNT, queue);
+    await other.engine.queues.create(ACCOUNT, queue, {});
+    await other.send(queue, ["m"]);
+    expect(bodiesOf(await one.receive(queue, { wait: 20 }))).toEqual(["m"]);
   });
 
   test("acknowledges for the new queue of the same name", async () => {

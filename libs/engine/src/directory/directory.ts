@@ -23,7 +23,7 @@ const AGEING = 30_000;
  * Names → rows of topics or queues, remembered for a moment so that a hot call asks Postgres nothing.
  *
  * It may be out of date: statements that write check for themselves that their topic or queue still exists, and
- * {@link Directory.use} then looks again. Names that do not exist are not remembered.
+ * {@link Directory.use} then looks again; of receives, the waiting room finds it out. Names that do not exist are not remembered.
  */
 export class Directory<Row extends { id: string }> {
   readonly #options: DirectoryOptions<Row>;

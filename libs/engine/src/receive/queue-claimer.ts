@@ -92,6 +92,14 @@ export class QueueClaimer {
     return this.#options.queueId;
   }
 
+  get account(): string {
+    return this.#options.account;
+  }
+
+  get name(): string {
+    return this.#options.name;
+  }
+
   /** Since when nobody has asked for anything, by the clock of this process in ms. */
   get idleSince(): number {
     return this.idle ? this.#lastAskedAt : Infinity;
@@ -109,7 +117,7 @@ export class QueueClaimer {
   /** Whether somebody waits, or may come back to wait for what its claims do not know to become visible. */
   get active(): boolean {
     if (this.#parked.size > 0) return true;
-    return !this.#options.fifo && performance.now() - this.#lastAskedAt < LOOK_AHEAD;
+    return performance.now() - this.#lastAskedAt < LOOK_AHEAD;
   }
 
   /** This many messages of the queue were acknowledged here. */

@@ -17,7 +17,7 @@ import type { GoneSignal } from "./gone-signal.ts";
 import type { Payloads } from "./payloads.ts";
 import type { Rounds } from "../rounds/rounds.ts";
 import { bitCount, bitsOf } from "../message/bits.ts";
-import { WaitingRoom } from "./waiting-room.ts";
+import { QueueOutdated, WaitingRoom } from "./waiting-room.ts";
 
 export interface ReceiveOptions {
   /** 1-1,000; default 1. */
@@ -113,6 +113,9 @@ export class Receiver {
         this.#observer.deadLettered(messages);
         this.#bus.signalQueues([queueId]);
       },
+      deleted: (account, queueName) => {
+        this.#queues.forget(account, queueName);
+      },
       onError: (error) => {
         this.#observer.failed("safety poll", error);
       },
@@ -125,19 +128,28 @@ export class Receiver {
     const queue = await this.#queues.get(account, queueName);
     if (queue.fifo && options.after) await Promise.allSettled([options.after]);
     const asked = options.maxMessages ?? 1;
-    const claimed = await this.#room.receive({
-      queueId: queue.id,
-      account,
-      queueName,
-      fifo: queue.fifo,
-      attemptId: queue.fifo ? options.attemptId : undefined,
-      maxMessages: this.#sizes.mostOf(queue.id, asked, length),
-      asked,
-      wait: options.wait ?? queue.receiveWait,
-      visibilityTimeout: options.visibilityTimeout,
-      signal: options.signal,
-      enough: options.enough,
-    });
+    const since = performance.now();
+    const wait = options.wait ?? queue.receiveWait;
+    let claimed: ClaimedSlice[];
+    try {
+      claimed = await this.#room.receive({
+        queueId: queue.id,
+        account,
+        queueName,
+        fifo: queue.fifo,
+        attemptId: queue.fifo ? options.attemptId : undefined,
+        maxMessages: this.#sizes.mostOf(queue.id, asked, length),
+        asked,
+        wait,
+        visibilityTimeout: options.visibilityTimeout,
+        signal: options.signal,
+        enough: options.enough,
+      });
+    } catch (error) {
+      if (!(error instanceof QueueOutdated)) throw error;
+      const left = Math.max(0, wait - (performance.now() - since) / 1_000);
+      return await this.receive(account, queueName, { ...options, wait: left });
+    }
     if (claimed.length > 0) failpoint("claim.committed");
     const slices = await this.#handOut(queue, claimed, length);
     const messages = slices.reduce((sum, slice) => sum + slice.lines.length, 0);

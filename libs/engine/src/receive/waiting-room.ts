@@ -14,9 +14,14 @@ export interface WaitingRoomOptions {
   release: (queueId: string, slices: ClaimedSlice[]) => void;
   /** Told of messages that went to a dead-letter queue. */
   deadLettered: (letters: { queueId: string; messages: number }) => void;
+  /** Told that a queue of this name was deleted; there may be a new one. */
+  deleted: (account: string, name: string) => void;
   /** Told when the safety poll fails; it goes on. */
   onError: (error: unknown) => void;
 }
+
+/** Whoever asked for a queue by an id that stands for none had not heard of its deletion: it is to ask again, by the name. */
+export class QueueOutdated extends Error {}
 
 export interface ReceiveRequest {
   queueId: string;
@@ -50,7 +55,8 @@ const MAX_REMEMBERED = 10_000;
  * Holds the receives of this process that wait. A waiting receive is an entry in a map: no connection, no query of its
  * own. One statement a second looks, for all queues that are waited for, when their next message becomes visible
  * (a delay or a visibility timeout that runs out, or a message whose signal was lost) and sets a timer for it. It also
- * looks for messages that turned up below the place where the claims of a queue start; see {@link ScanFloor}.
+ * looks for messages that turned up below the place where the claims of a queue start; see {@link ScanFloor}. And it finds out
+ * which queues were deleted where the hint of that was lost: claims do not tell.
  */
 export class WaitingRoom {
   readonly #options: WaitingRoomOptions;
@@ -213,6 +219,10 @@ export class WaitingRoom {
     const looks = askedFor.map(({ knownEmpty }) => knownEmpty.watch(at));
     const visible = new Set<string>();
     for (const found of await nextVisible(this.#options.sql, queues, LOOK_AHEAD)) {
+      if (found.visibleAt === null) {
+        this.#endDeleted(found.queueId);
+        continue;
+      }
       visible.add(found.queueId);
       this.#signalIn(found.queueId, found.visibleAt - found.now);
     }
@@ -220,6 +230,13 @@ export class WaitingRoom {
       const { queueId, knownEmpty } = askedFor[index]!;
       if (!visible.has(queueId)) knownEmpty.sawNothing(look);
     });
+  }
+
+  #endDeleted(queueId: string): void {
+    const claimer = this.#claimers.get(queueId);
+    if (!claimer) return;
+    this.#options.deleted(claimer.account, claimer.name);
+    claimer.fail(new QueueOutdated());
   }
 
   /** Beside the polls, since it may take as long as a statement does at the most, where these have a second; one at a time. */

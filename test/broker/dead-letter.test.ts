@@ -2,8 +2,17 @@ import { afterAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
-import { bury, change, failOnce, multiset, newPair } from "./dead-letters.ts";
-import { holdClaims, holdWith, untilBlocked } from "./interleaving.ts";
+import {
+  bury,
+  change,
+  exhaust,
+  failOnce,
+  holdDeletion,
+  multiset,
+  newPair,
+  type DeadLetterPair,
+} from "./dead-letters.ts";
+import { holdClaims, untilBlocked } from "./interleaving.ts";
 
 const broker = await Broker.start({ engines: 2 });
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -123,6 +132,44 @@ describe("what is to be had behind exhausted messages", () => {
     expect(bodiesOf(await client.receive(pair.queue, { wait: 20 }))).toEqual(["new"]);
     expect(await client.finish(pair.deadLetters)).toHaveLength(40);
   });
+
+  test("waits for a receive that comes next, or waits itself, where there are very many", async () => {
+    const MANY = 20_000;
+    for (const wait of [0, 20]) {
+      const pair = await newPair(broker);
+      await exhaust(broker, pair.queue, MANY);
+      await client.send(pair.queue, ["new"]);
+      const [first, moved] = await firstOf(pair, wait);
+      if (wait === 0) {
+        expect(first).toEqual([]);
+        expect(moved).toBeGreaterThan(1_000);
+        expect(moved).toBeLessThan(MANY);
+        expect(bodiesOf(await client.receive(pair.queue))).toEqual(["new"]);
+      } else expect(bodiesOf(first)).toEqual(["new"]);
+      expect(await multiset(broker, [pair.deadLetters])).toHaveLength(MANY);
+    }
+  });
+
+  /** What one receive gets, and how many dead letters there are then. */
+  async function firstOf({ queue, deadLetters }: DeadLetterPair, wait: number) {
+    const messages = await client.receive(queue, { wait });
+    return [messages, (await multiset(broker, [deadLetters])).length] as const;
+  }
+});
+
+test("no more of them are moved for a client that has gone", async () => {
+  await using own = await Broker.start();
+  const pair = await newPair(own);
+  await exhaust(own, pair.queue, 2_000);
+  const claims = await holdClaims(own.sql);
+  const gone = new AbortController();
+  const receiving = own.client().receive(pair.queue, { wait: 20, signal: gone.signal });
+  await untilBlocked(own.sql);
+  gone.abort();
+  expect(await receiving).toEqual([]);
+  await claims.letGo();
+  await own.engine.close();
+  expect((await multiset(own, [pair.deadLetters])).length).toBeLessThan(10);
 });
 
 test.each([
@@ -183,14 +230,36 @@ describe("a dead-letter queue that is deleted", () => {
     const pair = await newPair(broker);
     await client.send(pair.queue, ["m"]);
     await failOnce(client, pair.queue);
-    const id = await broker.idOf(pair.deadLetters);
-    const deletion = await holdWith(broker.sql, `DELETE FROM queues WHERE id = ${id}`, "COMMIT");
-    const receive = client.receive(pair.queue);
-    await untilBlocked(broker.sql);
+    const deletion = await holdDeletion(broker, pair.deadLetters, "COMMIT");
+    expect(await client.receive(pair.queue)).toEqual([]);
     await deletion.letGo();
-    const received = [...(await receive), ...(await client.drain(pair.queue))];
-    expect(received).toMatchObject([{ body: "m", receiveCount: 2 }]);
+    expect(await client.receive(pair.queue)).toMatchObject([{ body: "m", receiveCount: 2 }]);
     expect(await broker.counts(pair.queue)).toMatchObject({ inFlight: 1 });
+  });
+
+  describe("by somebody who stands still in the middle of it", () => {
+    test.each([1, 30])("keeps what is behind %i of its letters from nobody", async (letters) => {
+      const pair = await newPair(broker);
+      await exhaust(broker, pair.queue, letters);
+      await client.send(pair.queue, ["good"]);
+      const deletion = await holdDeletion(broker, pair.deadLetters);
+      expect(bodiesOf(await client.receive(pair.queue))).toEqual(["good"]);
+      expect(await client.receive(pair.queue)).toEqual([]);
+      await deletion.letGo();
+      expect(await client.receive(pair.queue)).toEqual([]);
+      expect(await multiset(broker, [pair.deadLetters])).toHaveLength(letters);
+    });
+
+    test("lets a receive that waits have them again when it ends", async () => {
+      const pair = await newPair(broker);
+      await client.send(pair.queue, ["m"]);
+      await failOnce(client, pair.queue);
+      const deletion = await holdDeletion(broker, pair.deadLetters, "COMMIT");
+      const waiting = client.receive(pair.queue, { wait: 20 });
+      expect(await client.receive(pair.queue)).toEqual([]);
+      await deletion.letGo();
+      expect(await waiting).toMatchObject([{ body: "m", receiveCount: 2 }]);
+    });
   });
 });
 

@@ -3,6 +3,7 @@ import type { QueueSettings } from "@sluice/engine";
 
 import { ACCOUNT, type Broker } from "./broker.ts";
 import type { Client } from "./client.ts";
+import { holdWith, type Held } from "./interleaving.ts";
 
 export interface DeadLetterPair {
   queue: string;
@@ -40,6 +41,27 @@ export async function bury(
   await client.send(queue, contents);
   await failOnce(client, queue);
   await client.drain(queue);
+}
+
+/** So many slices of one message of a queue, visible and received so often that they are its dead letters, before what comes to it later. */
+export async function exhaust(broker: Broker, queue: string, slices: number): Promise<void> {
+  await broker.sql`
+    INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, lease, receive_count)
+    SELECT ${await broker.idOf(queue)}::bigint, now - interval '10 seconds', 9e8 + n, 1, 0, now - interval '10 seconds', 1, 1000
+    FROM generate_series(1, ${slices}::int) n, (SELECT clock_timestamp() AS now) clock`;
+}
+
+/** Deletes a queue, and stands still in the middle of that; it ends with the deletion, or as if there had been none. */
+export async function holdDeletion(
+  broker: Broker,
+  queue: string,
+  end: "ROLLBACK" | "COMMIT" = "ROLLBACK",
+): Promise<Held> {
+  return await holdWith(
+    broker.sql,
+    `DELETE FROM queues WHERE id = ${await broker.idOf(queue)}`,
+    end,
+  );
 }
 
 /** Changes a queue as the API does it. */

@@ -4,6 +4,7 @@ import { afterAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf } from "./client.ts";
+import { holdDeletion } from "./dead-letters.ts";
 import { byGroup, finishInOrder, grouped } from "./fifo.ts";
 import { holdWith } from "./interleaving.ts";
 
@@ -105,6 +106,32 @@ describe("a message that was received too often", () => {
     await failHeads(queue);
     await broker.engine.queues.delete(ACCOUNT, deadLetters);
     expect(await finishInOrder(client, queue)).toEqual(["a0", "a1"]);
+  });
+});
+
+describe("while somebody who deletes its dead-letter queue stands still, a queue", () => {
+  test("keeps its dead letters, and neither receives nor sends wait", async () => {
+    const { queue, deadLetters } = await newPair();
+    await client.send(queue, grouped("a", 2));
+    await failHeads(queue);
+    const deletion = await holdDeletion(broker, deadLetters);
+    expect(await client.receive(queue)).toEqual([]);
+    await client.send(queue, grouped("b", 1));
+    expect(bodiesOf(await client.receive(queue, { maxMessages: 10 }))).toEqual(["b0"]);
+    await deletion.letGo();
+    expect(await client.receive(queue)).toEqual([]);
+    expect(await finishInOrder(client, deadLetters)).toEqual(["a0", "a1"]);
+  });
+
+  test("hands them out again to a receive that waits when it ends", async () => {
+    const { queue, deadLetters } = await newPair();
+    await client.send(queue, grouped("a", 1));
+    await failHeads(queue);
+    const deletion = await holdDeletion(broker, deadLetters, "COMMIT");
+    const waiting = client.receive(queue, { wait: 20 });
+    expect(await client.receive(queue)).toEqual([]);
+    await deletion.letGo();
+    expect(await waiting).toMatchObject([{ body: "a0", receiveCount: 2 }]);
   });
 });
 

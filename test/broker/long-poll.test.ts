@@ -5,6 +5,7 @@ import { afterAll, describe, expect, test, vi } from "vitest";
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, Client, numbered } from "./client.ts";
 import type { Content } from "./content.ts";
+import { failOnce, holdDeletion, newPair } from "./dead-letters.ts";
 import { connectAll, holdClaims, until, untilBlocked } from "./interleaving.ts";
 import { claimsOf, connectTraced, type Statement } from "./statements.ts";
 
@@ -295,6 +296,27 @@ describe("many waiting receives", () => {
     expect(new Set(answers.flat().map((message) => message.messageId)).size).toBe(21);
   });
 });
+
+test.each([false, true])(
+  "dead letters that have to wait are asked for now and then, fifo %j",
+  async (fifo) => {
+    const { queue, deadLetters } = await newPair(broker, 1, { fifo });
+    const id = await broker.idOf(queue);
+    await client.send(queue, [{ body: "m", groupId: "g", ...(fifo && { deduplicationId: "m" }) }]);
+    await failOnce(client, queue);
+    const deletion = await holdDeletion(broker, deadLetters, "COMMIT");
+    const waiting = await parked(queue);
+    await untilQuiet();
+    const before = claimsOf(statements, id);
+    for (let ms = 0; ms < 500; ms += 20) {
+      await vi.advanceTimersByTimeAsync(20);
+      await untilQuiet();
+    }
+    expect(claimsOf(statements, id) - before).toBeLessThanOrEqual(5);
+    await deletion.letGo();
+    expect(bodiesOf(await passUntil(waiting.messages))).toEqual(["m"]);
+  },
+);
 
 describe("when the wait is over", () => {
   test("it is answered with nothing", async () => {

@@ -2,6 +2,7 @@ import { afterAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
+import { newPair } from "./dead-letters.ts";
 
 const broker = await Broker.start({ engines: 2, dispatchers: 0 });
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -56,6 +57,20 @@ describe("the visibility timeout", () => {
     await client.receive(queue, { visibilityTimeout: 0 });
     await broker.clock.advance(0.01);
     expect(await client.receive(queue)).toMatchObject([{ receiveCount: 2 }]);
+  });
+
+  test("of 0 hands each message out once in a receive that looks more than once", async () => {
+    const pair = await newPair(broker);
+    for (const queue of [await broker.newQueue(), pair.queue]) {
+      // 63 messages a slice lately, so a first look for a hundred is one at a few slices.
+      await client.send(queue, numbered(63));
+      await client.finish(queue);
+      for (const body of numbered(3)) await client.send(queue, [body]);
+      const messages = await client.receive(queue, { maxMessages: 100, visibilityTimeout: 0 });
+      expect(bodiesOf(messages)).toEqual(numbered(3));
+      expect(await broker.counts(queue)).toMatchObject({ visible: 3 });
+    }
+    expect(await broker.counts(pair.deadLetters)).toMatchObject({ visible: 0 });
   });
 
   test("may be twelve hours", async () => {

@@ -2,6 +2,7 @@ import { afterAll, beforeEach, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf } from "./client.ts";
+import { failOnce, holdDeletion, newPair } from "./dead-letters.ts";
 import { holdWith, until, untilBlocked } from "./interleaving.ts";
 
 const broker = await Broker.start({ dispatchers: 0, directQueues: 3 });
@@ -124,20 +125,20 @@ test("a publish that waits for a lock holds up neither receives nor acknowledgem
   expect(bodiesOf(await messages)).toEqual(["late"]);
 });
 
-test("a claim that waits for a dead-letter queue holds up no receive of another queue", async () => {
-  const deadLetterQueue = await broker.newQueue();
-  const failing = await broker.newQueue({ redrive: { deadLetterQueue, maxReceiveCount: 1 } });
-  await client.send(failing, ["dead"]);
-  await client.hide(failing, await client.receive(failing, { wait: 0 }), 0);
+test("a dead-letter queue that is held for long holds up no receive, of another queue neither", async () => {
+  const pair = await newPair(broker);
+  await client.send(pair.queue, ["dead"]);
+  await failOnce(client, pair.queue);
   await client.send(queue, ["m"]);
-  const locked = await holdWith(
-    broker.sql,
-    `SELECT FROM queues WHERE id = ${await broker.idOf(deadLetterQueue)} FOR UPDATE`,
-  );
-  const waiting = client.receive(failing, { wait: 0 });
-  await untilBlocked(broker.sql);
-  expect(bodiesOf(await client.receive(queue, { wait: 0 }))).toEqual(["m"]);
-  await locked.letGo();
-  expect(await waiting).toEqual([]);
-  expect(bodiesOf(await client.receive(deadLetterQueue, { wait: 0 }))).toEqual(["dead"]);
+  const deletion = await holdDeletion(broker, pair.deadLetters);
+  // Both by one statement.
+  const [nothing, messages] = await Promise.all([
+    client.receive(pair.queue, { wait: 0 }),
+    client.receive(queue, { wait: 0 }),
+  ]);
+  expect(nothing).toEqual([]);
+  expect(bodiesOf(messages)).toEqual(["m"]);
+  await deletion.letGo();
+  expect(await client.receive(pair.queue, { wait: 0 })).toEqual([]);
+  expect(bodiesOf(await client.receive(pair.deadLetters, { wait: 0 }))).toEqual(["dead"]);
 });

@@ -17,13 +17,15 @@ const MAX_SLICES = { ofGroup: 1_000, ofAll: 10_000 };
  * One transaction that holds both queues and the groups in both: a message is never in both queues or in neither, and the
  * group goes on with what comes after it, once.
  *
- * @returns How many messages went to which dead-letter queue.
+ * A dead-letter queue that somebody is deleting is not waited for: sends to both queues would wait as well. Its letters stay until that is over.
+ *
+ * @returns How many messages went to which dead-letter queue, and whether all of them have to stay.
  */
 export async function clearHeads(
   sql: Sql,
   { queueId, account }: { queueId: string; account: string },
   groupIds: readonly string[],
-): Promise<{ queueId: string; messages: number }> {
+): Promise<{ queueId: string; messages: number; isHeld: boolean }> {
   const [queue] = await sql<{ dead_letter_queue_id: string | null }[]>`
     SELECT dead_letter_queue_id FROM queues WHERE id = ${queueId}::bigint AND account = ${account}::bigint`;
   const target = queue?.dead_letter_queue_id ?? null;
@@ -36,10 +38,10 @@ export async function clearHeads(
     );
     const groups = locked.filter((group) => group.queueId === queueId);
     const slices = Math.min(MAX_SLICES.ofGroup, Math.ceil(MAX_SLICES.ofAll / (groups.length || 1)));
-    const [moved] = await tx<{ messages: number }[]>`
+    const [moved] = await tx<{ messages: number; nothing_left: boolean; no_target: boolean }[]>`
       WITH dead_letter_queue AS MATERIALIZED (
         -- Locked against its deletion: a message moved into a queue that is being deleted would be lost.
-        SELECT id FROM queues WHERE id = ${target}::bigint AND account = ${account}::bigint FOR KEY SHARE
+        SELECT id FROM queues WHERE id = ${target}::bigint AND account = ${account}::bigint FOR KEY SHARE SKIP LOCKED
       ), queue AS MATERIALIZED (
         SELECT clock_timestamp() AS now, clock_timestamp() - make_interval(secs => retention) AS expired,
                -- Where the queue has another one by now, or none, nothing is moved by this transaction.
@@ -89,9 +91,13 @@ export async function clearHeads(
       ), expired_events AS (
         ${recordEvents(tx, "expired", expiredHeads(tx, { queueId, account }))}
       )
-      SELECT coalesce(sum(bit_count(pending::bit(64))), 0)::int AS messages FROM moved`;
+      SELECT coalesce(sum(bit_count(pending::bit(64))), 0)::int AS messages,
+             NOT EXISTS (SELECT FROM leaving) AS nothing_left, NOT EXISTS (SELECT FROM dead_letter_queue) AS no_target
+      FROM moved`;
     await settleGroups(tx, groups);
-    return { queueId: target ?? "", messages: moved?.messages ?? 0 };
+    const { messages = 0, nothing_left = false, no_target = false } = moved ?? {};
+    const isHeld = target !== null && no_target && nothing_left;
+    return { queueId: target ?? "", messages, isHeld };
   });
 }
 

@@ -5,6 +5,7 @@ import { fromHead } from "../message-group/from-head.ts";
 import { groupRow } from "../message-group/group-row.ts";
 import { lockAttempt } from "../message-group/locks.ts";
 import type { Claim, ClaimedSlice } from "./claim.ts";
+import { HELD_LETTERS } from "./claim-rows.ts";
 import { fifoSlice, type TakenRow } from "./fifo-slice.ts";
 import type { ScanReport } from "./scan-floor.ts";
 import {
@@ -39,19 +40,27 @@ const MAX_CLEARINGS = 20;
  */
 export async function claimFifo(sql: Sql, request: FifoClaimRequest): Promise<FifoClaim> {
   const deadLetters = { queueId: "", messages: 0 };
+  const withLetters = (claim: FifoClaim) => ({
+    ...claim,
+    deadLetters: deadLetters.messages > 0 ? deadLetters : undefined,
+  });
   for (let clearing = 0; ; clearing += 1) {
     const { stuck, ...claim } = await claimOrRepeat(sql, request);
+    let isHeld = false;
     if (stuck.length > 0) {
       const moved = await clearHeads(sql, request, stuck).catch((error: unknown) => {
         // What was claimed is handed out all the same; the next claim finds the heads as they are.
         if (claim.slices.length === 0) throw error;
-        return { queueId: "", messages: 0 };
+        return { queueId: "", messages: 0, isHeld: false };
       });
       if (moved.messages > 0) deadLetters.queueId = moved.queueId;
       deadLetters.messages += moved.messages;
+      ({ isHeld } = moved);
     }
-    if (claim.slices.length > 0 || stuck.length === 0 || clearing === MAX_CLEARINGS)
-      return { ...claim, deadLetters: deadLetters.messages > 0 ? deadLetters : undefined };
+    if (claim.slices.length > 0 || stuck.length === 0) return withLetters(claim);
+    if (isHeld) return withLetters({ ...claim, dueIn: HELD_LETTERS });
+    // Whoever asks next goes on.
+    if (clearing === MAX_CLEARINGS) return withLetters({ ...claim, dueIn: 0 });
   }
 }
 

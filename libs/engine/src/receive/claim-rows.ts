@@ -3,6 +3,12 @@ import type { Claim, ClaimedSlice, ClaimRequest } from "./claim.ts";
 import { LOOK_AHEAD } from "./find-visible.ts";
 import { messagesIn } from "./hand-out.ts";
 
+/**
+ * Pause before asking again for dead letters that stay, in ms: whoever deletes their queue is done with it in a few, or stands still
+ * for up to half a minute.
+ */
+export const HELD_LETTERS = 250;
+
 /** A row that the statement of a claim returns. */
 export type RowOfClaim = ClaimRow | SummaryRow | AcknowledgedRow;
 
@@ -10,7 +16,7 @@ export type RowOfClaim = ClaimRow | SummaryRow | AcknowledgedRow;
 interface SummaryRow {
   queue_id: string;
   batch_id: null;
-  /** How many visible slices there were, up to as many as were to be looked at. */
+  /** How many visible slices there were, up to as many as were to be looked at; negative where one of them was received too often. */
   pending: string;
   /** Where dead letters went, and how many. */
   source_queue_id: string | null;
@@ -61,19 +67,20 @@ export function readClaims(
   quiet: boolean,
 ): Claim[] {
   const claims = new Map(requests.map(({ queueId }) => [queueId, nothing()]));
-  const seen = new Map<string, number>();
+  const summaries = new Map<string, SummaryRow>();
   for (const row of rows.filter(isOfClaim)) {
     const claimed = claims.get(row.queue_id);
     if (!claimed) continue;
     if (isClaimed(row)) claimed.slices.push(claimedSlice(row));
     else {
       summarize(claimed, row, quiet);
-      seen.set(row.queue_id, Number(row.pending));
+      summaries.set(row.queue_id, row);
     }
   }
   return requests.map((request) => {
     const claimed = claims.get(request.queueId) ?? nothing();
-    finish(claimed, request, seen.get(request.queueId) ?? 0);
+    const summary = summaries.get(request.queueId);
+    if (summary) finish(claimed, request, summary);
     return claimed;
   });
 }
@@ -99,10 +106,15 @@ function summarize(claimed: Claim, row: SummaryRow, quiet: boolean): void {
   claimed.scan = { now: row.sent_at, first };
 }
 
-function finish(claimed: Claim, request: ClaimRequest, seen: number): void {
+function finish(claimed: Claim, request: ClaimRequest, summary: SummaryRow): void {
   const { scan, slices, deadLetters } = claimed;
+  const seen = Math.abs(Number(summary.pending));
+  const isExhausted = Number(summary.pending) < 0;
+  claimed.onlyDeadLetters = isExhausted && slices.length === 0 && seen === request.slices;
+  claimed.hidesNothing = slices.some(({ visibleAt }) => visibleAt < summary.sent_at + 1_000);
   if (scan && !deadLetters) {
-    if (slices.length === 0 && scan.first !== undefined) claimed.dueIn = scan.first - scan.now;
+    if (slices.length === 0 && scan.first !== undefined)
+      claimed.dueIn = Math.max(scan.first - scan.now, isExhausted ? HELD_LETTERS : -Infinity);
     claimed.tookAll =
       slices.length === seen &&
       seen < request.slices &&

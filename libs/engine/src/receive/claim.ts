@@ -47,8 +47,12 @@ export interface Claim {
   slices: ClaimedSlice[];
   /** Messages that had been received too often, and went to this dead-letter queue instead. */
   deadLetters: { queueId: string; messages: number } | undefined;
-  /** Where nothing was claimed: milliseconds until the first message will be visible, where that is soon. */
+  /** Where nothing was claimed: milliseconds until the first message will be visible, or can go to its dead-letter queue, where that is soon. */
   dueIn: number | undefined;
+  /** Whether all slices that it looked at belong into the dead-letter queue, and more may follow: they were moved, or have to stay for now. */
+  onlyDeadLetters?: boolean | undefined;
+  /** Whether what it claimed is visible again by now: its timeout was 0, where others are whole seconds. */
+  hidesNothing?: boolean | undefined;
   /** Whether it took all that was visible and in no other claim's hands, for longer than anybody looks ahead. */
   tookAll?: boolean | undefined;
   /** Where the scan stood; undefined when it did not look at the front (paused, or at the groups of some tenants). */
@@ -88,8 +92,9 @@ export interface QuietRequest {
  * - Messages past the queue's retention are not handed out, whenever the clean-up gets to them.
  * - A slice whose receive count would pass the queue's `maxReceiveCount` goes to the dead-letter queue instead, whole, in
  *   this same statement: one update of one row, so it is never in both or in neither. The dead-letter queue is locked
- *   against deletion while that happens: a slice moved into a queue that is being deleted would be lost. Where it is gone,
- *   messages are received again.
+ *   against deletion while that happens: a slice moved into a queue that is being deleted would be lost. Where somebody is
+ *   deleting it, the slice stays where it is until that is over: the claims of all queues in this statement would wait, for a
+ *   process that stands still 20 s. Where it is gone, messages are received again.
  * - Each slice has a lease of its own: a dead-letter queue that two queues of one topic share holds the same batch twice,
  *   and the handles of the two must differ.
  * - A claim that finds nothing says when there will be something, so that whoever waits needs no second query.
@@ -173,7 +178,7 @@ function select(
       WHERE d.id IN (SELECT q.dead_letter_queue_id FROM queue q WHERE EXISTS (
         SELECT FROM visible v WHERE v.exhausted AND v.queue_id = q.id))
       ORDER BY d.id
-      FOR KEY SHARE
+      FOR KEY SHARE SKIP LOCKED
     ), dead AS (
       UPDATE slices s
       SET queue_id = d.id, visible_at = q.now, lease = 0, receive_count = 0, moved = false,
@@ -222,7 +227,9 @@ function select(
            extract(epoch FROM published_at)::float8 * 1000 AS published_at
     FROM claimed
     UNION ALL
-    SELECT queue.id, NULL, (SELECT count(*) FROM visible v WHERE v.queue_id = queue.id), NULL, dead.messages, dead.queue_id, NULL,
+    SELECT queue.id, NULL,
+           (SELECT CASE WHEN bool_or(v.exhausted) THEN -count(*) ELSE count(*) END FROM visible v WHERE v.queue_id = queue.id),
+           NULL, dead.messages, dead.queue_id, NULL,
            ${quiet ? lastTenant(sql) : noTenant(sql)}, NULL,
            extract(epoch FROM ${quiet ? noSlice(sql) : firstSlice(sql)})::float8 * 1000,
            extract(epoch FROM now)::float8 * 1000, NULL, NULL

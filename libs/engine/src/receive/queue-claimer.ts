@@ -52,6 +52,13 @@ const NOTHING: FifoClaim = { slices: [], deadLetters: undefined, dueIn: undefine
 /** Most messages one statement claims, however many receives it serves. */
 const MAX_CLAIM = 2_000;
 const MAX_SLICES = 1_000;
+/**
+ * After a look at dead letters only, the next one is at so many times more slices: a receive of one message passes 1,000 of them in
+ * six statements, and not 500. Not at as many as it may be at once: other claims skip them all, also those that it does not need.
+ */
+const MORE_LETTERS = 4;
+/** Statements of one claim that may meet dead letters. Of 1,000 each takes 23 ms. */
+const MAX_CLEARINGS = 20;
 /** How long quiet tenants are taken to have nothing after a look at all of them found nothing, in ms. */
 const ALL_QUIET = 20;
 
@@ -216,9 +223,7 @@ export class QueueClaimer {
           tookAll = false,
           // A claim is content with half of what was wanted: more may be visible for whoever it leaves out.
           more = 2 * messagesIn(claimed) >= wanted,
-        } = this.#options.fifo
-          ? await this.#claimFifo(group)
-          : await this.#claim(wanted, group[0]?.visibilityTimeout);
+        } = this.#options.fifo ? await this.#claimFifo(group) : await this.#claim(group, wanted);
         if (dueIn !== undefined) this.#options.due(dueIn);
         // A FIFO queue at its limit in flight has nothing either, but not for long.
         else if (this.#leftNothing(claimed, tookAll)) this.knownEmpty.sawNothing(this.#look);
@@ -287,45 +292,57 @@ export class QueueClaimer {
     this.#density = messages < most ? messages : Math.max(messages, this.#density);
   }
 
-  async #claim(
-    wanted: number,
-    visibilityTimeout: number | undefined,
-  ): Promise<Claim & { more?: undefined }> {
+  async #claim(group: readonly Waiter[], wanted: number): Promise<Claim & { more?: undefined }> {
     const { queueId, account, name } = this.#options;
+    const visibilityTimeout = group[0]?.visibilityTimeout;
     const room = Math.min(wanted, await this.#inFlight.room());
     if (room === 0) throw overLimit(name, MAX_IN_FLIGHT);
-    const claimed = await this.#claimQuiet(room, visibilityTimeout);
-    let dueIn: number | undefined;
-    let tookAll: boolean | undefined;
+    const quiet = await this.#claimQuiet(room, visibilityTimeout);
+    const claimed = quiet.slices;
+    let { hidesNothing, dueIn, tookAll } = quiet;
     let got = messagesIn(claimed);
-    // Where slices are sparser than expected, the next statement looks at more of them.
-    while (got === 0 || got * 2 < room) {
+    let least = 0;
+    // Where slices are sparser than expected, the next statement looks at more of them. It would claim once more what is visible again.
+    for (let round = 1; !hidesNothing && (got === 0 || got * 2 < room); round += 1) {
       const max = room - got;
-      const slices = this.#slicesFor(max);
+      const slices = Math.max(least, this.#slicesFor(max));
       const from = this.floor.start;
       const found = await this.#claimOnce(
         { queueId, account, max, slices, visibilityTimeout, from },
         got > 0,
       );
       if (got === 0) dueIn = found.dueIn;
-      ({ tookAll } = found);
+      ({ hidesNothing, tookAll } = found);
       claimed.push(...found.slices);
       got += messagesIn(found.slices);
       if (found.scan) this.floor.advance(found.scan, found.slices.length, from);
-      // Dead letters took the places of slices that are still to be looked at.
-      if (found.deadLetters) continue;
+      if (found.onlyDeadLetters) least = Math.min(MAX_SLICES, slices * MORE_LETTERS);
+      if (found.deadLetters) {
+        // They took the places of slices that are still to be looked at: by the next claim, where that takes too long or nobody is there for them.
+        if (round < MAX_CLEARINGS && this.#isWaitedFor(group)) continue;
+        if (got === 0) dueIn = 0;
+        break;
+      }
+      // So do those that have to stay where they are.
+      if (found.onlyDeadLetters && slices < least) continue;
       if (found.slices.length < slices - 1) break;
     }
     return { slices: claimed, deadLetters: undefined, dueIn, tookAll };
+  }
+
+  /** Whether one of them has not gone away since its claim began. */
+  #isWaitedFor(group: readonly Waiter[]): boolean {
+    return group.some((waiter) => this.#hungry.includes(waiter));
   }
 
   /**
    * While a tenant is noisy, all others go first. What this leaves of the room is filled in the order of the queue, so
    * a noisy tenant is not held back where nobody else waits.
    */
-  async #claimQuiet(max: number, visibilityTimeout: number | undefined): Promise<ClaimedSlice[]> {
+  async #claimQuiet(max: number, visibilityTimeout: number | undefined): Promise<Claim> {
     const { noisy } = this.#inFlight;
-    if (noisy.length === 0 || performance.now() < this.#quiet.from) return [];
+    if (noisy.length === 0 || performance.now() < this.#quiet.from)
+      return { slices: [], deadLetters: undefined, dueIn: undefined };
     const { queueId, account } = this.#options;
     const { after } = this.#quiet;
     const found = await this.#claimOnce(
@@ -346,7 +363,7 @@ export class QueueClaimer {
       after: found.nextAfter ?? "",
       from: sawAll && nothing ? performance.now() + ALL_QUIET : 0,
     };
-    return found.slices;
+    return found;
   }
 
   #slicesFor(messages: number): number {

@@ -68,3 +68,29 @@ test("receives that are answered together hand out no more than fits into one an
   expect(length).toBeLessThan(MAX_ANSWER + queues.length * 260_000);
   await Promise.all(all.map(({ release }) => release()));
 });
+
+test.each([false, true])(
+  "what was not hidden and did not fit was not received either (FIFO: %s)",
+  async (fifo) => {
+    // Whatever counts as received a second time is a dead letter.
+    const { queue, deadLetters } = await newPair(broker, 1, { fifo });
+    for (const { body, groupId } of large) {
+      const input = { body, groupId, deduplicationId: body.slice(-3) };
+      await broker.client().send(queue, [fifo ? input : { body }]);
+    }
+    const first = await broker.client(1).receive(queue, {
+      maxMessages: 1_000,
+      visibilityTimeout: 0,
+    });
+    expect(first.length).toBeLessThan(large.length);
+    const seen = new Set(bodiesOf(first));
+    while (seen.size < large.length) {
+      const messages = await broker.client(1).receive(queue, { maxMessages: 1_000, wait: 5 });
+      expect(messages.length).toBeGreaterThan(0);
+      for (const { body } of messages) seen.add(body);
+      await broker.client(1).acknowledge(queue, messages);
+    }
+    const dead = bodiesOf(await broker.client(1).drain(deadLetters));
+    for (const body of dead) expect(bodiesOf(first)).toContain(body);
+  },
+);

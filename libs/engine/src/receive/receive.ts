@@ -107,7 +107,7 @@ export class Receiver {
       sql: options.sql,
       rounds: options.rounds,
       release: (queueId, slices) => {
-        this.#giveBack(queueId, slices);
+        void this.#giveBack(queueId, slices);
       },
       deadLettered: ({ queueId, messages }) => {
         this.#observer.deadLettered(messages);
@@ -215,10 +215,11 @@ export class Receiver {
         length,
       );
       const end = this.#sizes.fitting(queue.id, claimed, payloads, length);
-      if (end < claimed.length) this.#giveBack(queue.id, claimed.splice(end));
+      // Whoever asks next is to find it as if nobody had received it.
+      if (end < claimed.length) await this.#giveBack(queue.id, claimed.splice(end));
       return await this.#withLines(queue, claimed, payloads.lines);
     } catch (error) {
-      this.#giveBack(queue.id, claimed);
+      void this.#giveBack(queue.id, claimed);
       throw error;
     }
   }
@@ -273,9 +274,9 @@ export class Receiver {
     return received;
   }
 
-  /** What was claimed and nobody has seen: as if it had not been received. */
-  #giveBack(queueId: string, slices: readonly ClaimedSlice[]): void {
-    this.#release(queueId, slices, { unseen: true }).catch((error: unknown) => {
+  /** What was claimed and nobody has seen: as if it had not been received. Never rejects. */
+  #giveBack(queueId: string, slices: readonly ClaimedSlice[]): Promise<void> {
+    return this.#release(queueId, slices, { unseen: true }).catch((error: unknown) => {
       // Nothing is lost: the messages are visible again when their timeout ends.
       this.#observer.failed("release", error);
     });

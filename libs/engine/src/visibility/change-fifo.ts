@@ -70,7 +70,7 @@ async function moveHeld(
         ${numbers(marks.map((mark) => Math.round(mark.heldUntil ?? 0)))}::bigint[]
       ) WITH ORDINALITY AS m(queue_id, sequence, batch_id, lease, mask, timeout, reason, held_until, position)
       ${slicesAt(tx)} CROSS JOIN clock
-      WHERE s.batch_id = m.batch_id AND s.lease = m.lease AND s.pending & m.mask <> 0 AND s.visible_at > clock.now
+      WHERE s.batch_id = m.batch_id AND s.lease = m.lease AND s.pending & m.mask <> 0 AND (s.visible_at > clock.now OR ${uncounted > 0}::boolean)
         AND (m.held_until = 0 OR s.visible_at = timestamptz 'epoch' + m.held_until * interval '1 millisecond')
     ), bits AS (
       SELECT row, bit, deadline, reason FROM found, generate_series(0, 62) bit WHERE NOT beyond AND done >> bit & 1 = 1

@@ -14,7 +14,7 @@ export interface DeadlineMark extends SliceMark {
 }
 
 export interface ReleaseOptions {
-  /** Nobody has seen what is given back: its receive does not count. Default false. */
+  /** Nobody has seen what is given back: its receive does not count, also where it is visible again and nobody has received it since. Default false. */
   unseen?: boolean;
   /** Where to wait for locks. Default: on the connection of the statement. */
   waits?: LockWaits;
@@ -57,7 +57,7 @@ export async function moveDeadline(
       JOIN unnest(${texts(marks.map((mark) => mark.reason))}::text[]) WITH ORDINALITY AS r(reason, position)
         ON r.position = m.position
       CROSS JOIN clock
-      WHERE s.visible_at > clock.now
+      WHERE s.visible_at > clock.now OR ${unseen}::boolean
     ), whole AS (
       UPDATE slices s SET visible_at = f.deadline, moved = true, failure_reason = coalesce(f.reason, s.failure_reason),
           receive_count = s.receive_count - ${uncounted}::int,

@@ -38,8 +38,8 @@ export const mutants: readonly Mutant[] = [
     file: "engine/acknowledge/acknowledge",
     edits: [
       [
-        "const done = await (fifo ? this.#fifoCommits.add(marks) : this.#rounds.acknowledge(marks));",
-        "void (fifo ? this.#fifoCommits.add(marks) : this.#rounds.acknowledge(marks)).catch(() => undefined); const done = marks.map(({ mask }) => mask);",
+        "const done = await (fifo ? this.#fifo.add(marks) : this.#rounds.acknowledge(marks));",
+        "void (fifo ? this.#fifo.add(marks) : this.#rounds.acknowledge(marks)).catch(() => undefined); const done = marks.map(({ mask }) => mask);",
       ],
     ],
     nemeses: "terminate-backends,kill-backend,kill-api",

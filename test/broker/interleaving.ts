@@ -45,30 +45,27 @@ export async function holdClaims(sql: Sql): Promise<Held> {
 
 /** Stops every claim when it has locked its slices and not yet changed them. */
 export async function holdClaimsWithLocks(sql: Sql): Promise<Held> {
-  await sql.unsafe(`
-    CREATE OR REPLACE FUNCTION pass_gate() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN new; END $$;
-    CREATE OR REPLACE TRIGGER pass_gate BEFORE UPDATE ON slices FOR EACH ROW
-      WHEN (new.lease <> old.lease) EXECUTE FUNCTION pass_gate()`);
-  return await holdWith(sql, "SELECT pg_advisory_xact_lock(1)");
+  return await holdAtGate(sql, "claims", "UPDATE ON slices", "WHEN (new.lease <> old.lease)");
 }
 
 /** Stops whatever delivers to a standard queue. */
 export async function holdDeliveries(sql: Sql): Promise<Held> {
-  await sql.unsafe(`
-    CREATE OR REPLACE FUNCTION pass_delivery() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN PERFORM pg_advisory_xact_lock_shared(2); RETURN new; END $$;
-    CREATE OR REPLACE TRIGGER pass_delivery BEFORE INSERT ON slices FOR EACH ROW EXECUTE FUNCTION pass_delivery()`);
-  return await holdWith(sql, "SELECT pg_advisory_xact_lock(2)");
+  return await holdAtGate(sql, "deliveries", "INSERT ON slices");
 }
 
 /** Stops whatever deletes a queue, when it has locked its row. */
 export async function holdDeletions(sql: Sql): Promise<Held> {
+  return await holdAtGate(sql, "deletions", "DELETE ON queues");
+}
+
+/** Stops whatever is about to do this to a row. */
+async function holdAtGate(sql: Sql, name: string, event: string, when = ""): Promise<Held> {
+  const lock = `hashtext('${name}')`;
   await sql.unsafe(`
-    CREATE OR REPLACE FUNCTION pass_deletion() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN PERFORM pg_advisory_xact_lock_shared(3); RETURN old; END $$;
-    CREATE OR REPLACE TRIGGER pass_deletion BEFORE DELETE ON queues FOR EACH ROW EXECUTE FUNCTION pass_deletion()`);
-  return await holdWith(sql, "SELECT pg_advisory_xact_lock(3)");
+    CREATE OR REPLACE FUNCTION pass_${name}() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM pg_advisory_xact_lock_shared(${lock}); RETURN coalesce(new, old); END $$;
+    CREATE OR REPLACE TRIGGER pass_${name} BEFORE ${event} FOR EACH ROW ${when} EXECUTE FUNCTION pass_${name}()`);
+  return await holdWith(sql, `SELECT pg_advisory_xact_lock(${lock})`);
 }
 
 /** Stops whatever wants to change a slice of this queue. Claims skip it. */

@@ -91,23 +91,29 @@ export class Acknowledger {
       marks: readReceipts(this.#handles, queue.id, receipts),
     }));
     const done = await (fifo ? this.#fifo.add(marks) : this.#rounds.acknowledge(marks));
-    this.#count(marks, done);
+    this.#count(marks, eachOnce(marks, done));
     return done;
   }
 
-  /** Each message once, also where the call names it many times. */
-  #count(marks: readonly SliceMark[], done: readonly bigint[]): void {
-    const gone = new Map<string, bigint>();
-    marks.forEach((mark, index) => {
-      const key = sliceKey(mark);
-      gone.set(key, (gone.get(key) ?? 0n) | (done[index] ?? 0n));
-    });
-    const messages = [...gone.values()].reduce((sum, bits) => sum + bitCount(bits), 0);
+  /** @param gone - Bits of what is gone: each message once */
+  #count([mark]: readonly SliceMark[], gone: readonly bigint[]): void {
+    const messages = gone.reduce((sum, bits) => sum + bitCount(bits), 0);
     this.#observer.acknowledged(messages);
-    if (marks[0]) this.#acknowledged(marks[0].queueId, messages);
+    if (mark) this.#acknowledged(mark.queueId, messages);
   }
 
   async idle(): Promise<void> {
     await Promise.all([this.#rounds.idle(), this.#fifo.idle()]);
   }
+}
+
+/** The bits of each slice, also where a call names its receipts many times. */
+function eachOnce(marks: readonly SliceMark[], done: readonly bigint[]): readonly bigint[] {
+  if (marks.length === 1) return done;
+  const gone = new Map<string, bigint>();
+  marks.forEach((mark, index) => {
+    const key = sliceKey(mark);
+    gone.set(key, (gone.get(key) ?? 0n) | (done[index] ?? 0n));
+  });
+  return [...gone.values()];
 }

@@ -6,7 +6,8 @@ import { LOOK_AHEAD, nextVisible } from "./find-visible.ts";
 import type { GoneSignal } from "./gone-signal.ts";
 import type { Rounds } from "../rounds/rounds.ts";
 import { StragglerSearch } from "./straggler-search.ts";
-import { QueueClaimer, type Waiter } from "./queue-claimer.ts";
+import { QueueClaimer } from "./queue-claimer.ts";
+import type { Waiter } from "./waiter.ts";
 
 export interface WaitingRoomOptions {
   sql: Sql;

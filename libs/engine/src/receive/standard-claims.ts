@@ -1,0 +1,115 @@
+import { overLimit } from "../errors.ts";
+import { claimQuiet, type Claim, type QuietRequest } from "./claim.ts";
+import { countInFlight } from "./count-in-flight.ts";
+import { messagesIn } from "./hand-out.ts";
+import { InFlight, MAX_IN_FLIGHT } from "./in-flight.ts";
+import type { ClaimCall, QueueClaims, QueueClaimsOptions } from "./queue-claims.ts";
+
+const MAX_SLICES = 1_000;
+/**
+ * After a look at dead letters only, the next one is at so many times more slices: a receive of one message passes 1,000 of them in
+ * six statements, and not 500. Not at as many as it may be at once: other claims skip them all, also those that it does not need.
+ */
+const MORE_LETTERS = 4;
+/** Statements of one claim that may meet dead letters. Of 1,000 each takes 23 ms. */
+const MAX_CLEARINGS = 20;
+/** How long quiet tenants are taken to have nothing after a look at all of them found nothing, in ms. */
+const ALL_QUIET = 20;
+
+/** Claims of a standard queue: slice by slice, in as many statements as it takes to find half of what is wanted. */
+export class StandardClaims implements QueueClaims {
+  readonly #options: QueueClaimsOptions;
+  readonly #inFlight: InFlight;
+  /** Messages a slice held lately: how many to look at for a given number of messages. */
+  #density = 1;
+  /** The group after which to go on looking for quiet tenants, and from when on that is worth it. */
+  #quiet = { after: "", from: 0 };
+
+  constructor(options: QueueClaimsOptions) {
+    this.#options = options;
+    this.#inFlight = new InFlight(() => countInFlight(options.sql, options));
+  }
+
+  acknowledged(messages: number): void {
+    this.#inFlight.acknowledged(messages);
+  }
+
+  async claim({ group, wanted, begins, isWaitedFor }: ClaimCall): Promise<Claim> {
+    const { rounds, queueId, account, name, floor } = this.#options;
+    const visibilityTimeout = group[0]?.visibilityTimeout;
+    const room = Math.min(wanted, await this.#inFlight.room());
+    if (room === 0) throw overLimit(name, MAX_IN_FLIGHT);
+    const quiet = await this.#claimQuiet(room, visibilityTimeout);
+    const claimed = quiet.slices;
+    let { hidesNothing, dueIn, tookAll } = quiet;
+    let got = messagesIn(claimed);
+    let least = 0;
+    // Where slices are sparser than expected, the next statement looks at more of them. It would claim once more what is visible again.
+    for (let round = 1; !hidesNothing && (got === 0 || got * 2 < room); round += 1) {
+      const max = room - got;
+      const slices = Math.max(least, this.#slicesFor(max));
+      const from = floor.start;
+      const request = { queueId, account, max, slices, visibilityTimeout, from };
+      const found = await rounds.claim(request, begins).catch((error: unknown) => {
+        // What the statements before it claimed is handed out all the same.
+        if (got === 0) throw error;
+        return NOTHING;
+      });
+      this.#note(found);
+      if (got === 0) dueIn = found.dueIn;
+      ({ hidesNothing, tookAll } = found);
+      claimed.push(...found.slices);
+      got += messagesIn(found.slices);
+      if (found.scan) floor.advance(found.scan, found.slices.length, from);
+      if (found.onlyDeadLetters) least = Math.min(MAX_SLICES, slices * MORE_LETTERS);
+      if (found.deadLetters) {
+        // They took the places of slices that are still to be looked at: by the next claim, where that takes too long or nobody is there for them.
+        if (round < MAX_CLEARINGS && isWaitedFor()) continue;
+        if (got === 0) dueIn = 0;
+        break;
+      }
+      // So do those that have to stay where they are.
+      if (found.onlyDeadLetters && slices < least) continue;
+      if (found.slices.length < slices - 1) break;
+    }
+    return { slices: claimed, deadLetters: undefined, dueIn, tookAll };
+  }
+
+  /**
+   * While a tenant is noisy, all others go first. What this leaves of the room is filled in the order of the queue, so
+   * a noisy tenant is not held back where nobody else waits.
+   */
+  async #claimQuiet(max: number, visibilityTimeout: number | undefined): Promise<Claim> {
+    const { noisy } = this.#inFlight;
+    if (noisy.length === 0 || performance.now() < this.#quiet.from)
+      return { ...NOTHING, slices: [] };
+    const { sql, queueId, account, floor } = this.#options;
+    const { after } = this.#quiet;
+    const request = { queueId, account, max, slices: this.#slicesFor(max), visibilityTimeout };
+    const quiet: QuietRequest = { noisy, after };
+    const found = await claimQuiet(sql, { ...request, from: floor.start, quiet });
+    this.#note(found);
+    const sawAll = after === "" && found.nextAfter === "";
+    const nothing = found.slices.length === 0 && !found.deadLetters;
+    this.#quiet = {
+      after: found.nextAfter ?? "",
+      from: sawAll && nothing ? performance.now() + ALL_QUIET : 0,
+    };
+    return found;
+  }
+
+  #slicesFor(messages: number): number {
+    return Math.min(MAX_SLICES, Math.ceil(messages / this.#density) + 1);
+  }
+
+  #note({ slices, deadLetters }: Claim): void {
+    if (deadLetters) this.#options.deadLettered(deadLetters);
+    const messages = messagesIn(slices);
+    if (messages === 0) return;
+    this.#density = messages / slices.length;
+    const hasTenants = slices.some(({ groupId = "" }) => groupId !== "");
+    this.#inFlight.claimed(messages, hasTenants);
+  }
+}
+
+const NOTHING: Claim = { slices: [], deadLetters: undefined, dueIn: undefined };

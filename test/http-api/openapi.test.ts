@@ -38,6 +38,12 @@ test("has each route of the API, and none that is not there", () => {
   expect(documented.length).toBeGreaterThan(15);
 });
 
+test("names each operation, each by a name of its own", () => {
+  const names = document.operations().map(([, { operationId }]) => operationId);
+  for (const name of names) expect(name).toMatch(/^[a-z]+[A-Za-z]*$/);
+  expect(new Set(names).size).toBe(names.length);
+});
+
 test("has no reference that leads nowhere", () => {
   expect(() => document.resolved(document.content)).not.toThrow();
 });

@@ -21,6 +21,8 @@ export interface EndpointDefinition<
   method: "get" | "post" | "patch" | "delete";
   /** With parameters in braces, as OpenAPI writes them: `/v1/topics/{topic}`. */
   path: string;
+  /** What generated clients call it. */
+  operationId: string;
   summary: string;
   description?: string;
   tag: string;
@@ -103,6 +105,7 @@ function document(api: Api, definition: EndpointDefinition<z.ZodType, z.ZodType,
   const {
     method,
     path,
+    operationId,
     summary,
     description,
     tag,
@@ -116,6 +119,7 @@ function document(api: Api, definition: EndpointDefinition<z.ZodType, z.ZodType,
   api.openAPIRegistry.registerPath({
     method,
     path,
+    operationId,
     summary,
     description,
     tags: [tag],

@@ -32,6 +32,7 @@ export function addAcknowledgeEndpoint(api: Api): void {
     {
       method: "post",
       path: "/v1/queues/{queue}/ack",
+      operationId: "acknowledgeMessages",
       summary: "Acknowledge messages",
       description:
         "They are gone for good. A handle that no longer holds its message is told so, and changes nothing. Messages are named " +

@@ -35,6 +35,7 @@ export function addMatchEndpoint(api: Api): void {
     {
       method: "post",
       path: "/v1/topics/{topic}/match",
+      operationId: "matchMessage",
       summary: "Tell which subscriptions would get a message",
       description:
         "Nothing is published. For those that would not, the clause that refuses it. With `last`, the newest messages of the " +

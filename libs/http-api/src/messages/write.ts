@@ -82,6 +82,7 @@ export function addWriteEndpoints(api: Api): void {
     {
       method: "post",
       path: "/v1/topics/{topic}/messages",
+      operationId: "publishMessages",
       summary: "Publish messages to a topic",
       description:
         "Answered after the messages are committed. A message that breaks a rule is refused alone. A FIFO topic asks for a " +
@@ -109,6 +110,7 @@ export function addWriteEndpoints(api: Api): void {
     {
       method: "post",
       path: "/v1/queues/{queue}/messages",
+      operationId: "sendMessages",
       summary: "Send messages to a queue",
       description:
         "Answered after the messages are committed. A message that breaks a rule is refused alone. A FIFO queue asks for a " +

@@ -30,6 +30,7 @@ export function addPeekEndpoint(api: Api): void {
     {
       method: "get",
       path: "/v1/queues/{queue}/peek",
+      operationId: "peekMessages",
       summary: "Look at messages without receiving them",
       description:
         "Nothing about them changes. A search looks at a part of the queue at a time: a page may be short, even empty, " +

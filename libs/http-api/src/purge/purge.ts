@@ -10,6 +10,7 @@ export function addPurgeEndpoints(api: Api): void {
     {
       method: "post",
       path: "/v1/queues/{queue}/purge",
+      operationId: "purgeQueue",
       summary: "Delete all messages of a queue",
       description:
         "In flight or not. What is sent after the answer survives; there is no way back.",
@@ -29,6 +30,7 @@ export function addPurgeEndpoints(api: Api): void {
     {
       method: "delete",
       path: "/v1/queues/{queue}/messages/{messageId}",
+      operationId: "cancelMessage",
       summary: "Cancel a delayed message",
       tag: "Messages",
       params: queuePath.extend({ messageId: z.uuid() }),

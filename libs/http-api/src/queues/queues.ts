@@ -116,6 +116,7 @@ export function addQueueEndpoints(api: Api): void {
     {
       method: "post",
       path: "/v1/queues",
+      operationId: "createQueue",
       summary: "Create a queue",
       description:
         "Idempotent: the same settings again answer 200, others 409. Durations are in seconds, sizes in bytes.",
@@ -138,6 +139,7 @@ export function addQueueEndpoints(api: Api): void {
     {
       method: "get",
       path: "/v1/queues",
+      operationId: "listQueues",
       summary: "List queues",
       tag: TAG,
       query: pageQuery,
@@ -159,6 +161,7 @@ export function addQueueEndpoints(api: Api): void {
     {
       method: "get",
       path: "/v1/queues/{queue}",
+      operationId: "getQueue",
       summary: "Look at a queue and count its messages",
       tag: TAG,
       params: queuePath,
@@ -178,6 +181,7 @@ export function addQueueEndpoints(api: Api): void {
     {
       method: "patch",
       path: "/v1/queues/{queue}",
+      operationId: "updateQueue",
       summary: "Change a queue",
       description:
         "Counts for every call from the answer on; retention also for what is stored already.",
@@ -201,6 +205,7 @@ export function addQueueEndpoints(api: Api): void {
     {
       method: "delete",
       path: "/v1/queues/{queue}",
+      operationId: "deleteQueue",
       summary: "Delete a queue, its messages and its subscriptions",
       tag: TAG,
       params: queuePath,

@@ -32,6 +32,7 @@ export function addReceiveTogetherEndpoint(api: Api): void {
     {
       method: "post",
       path: "/v1/receive",
+      operationId: "receiveFromQueues",
       summary: "Receive from several queues",
       description:
         "Several receives by one call, each as `/v1/queues/{queue}/receive` does it, for clients that consume many queues. With `wait` " +

@@ -124,6 +124,7 @@ export function addReceiveEndpoint(api: Api): void {
     {
       method: "post",
       path: "/v1/queues/{queue}/receive",
+      operationId: "receiveMessages",
       summary: "Receive messages",
       description:
         "Hides what it hands out for the visibility timeout; acknowledge within it, or the messages are seen again. " +

@@ -29,6 +29,7 @@ export function addRedriveEndpoints(api: Api): void {
     {
       method: "post",
       path: "/v1/queues/{queue}/redrive",
+      operationId: "startRedrive",
       summary: "Move the messages of a dead-letter queue",
       description:
         "Back to the queue that each one came from, or all to `destination`. Moves what is visible when it starts; " +
@@ -60,6 +61,7 @@ export function addRedriveEndpoints(api: Api): void {
     {
       method: "get",
       path: "/v1/queues/{queue}/redrive",
+      operationId: "listRedrives",
       summary: "List the redrives of a queue",
       tag: TAG,
       params: queuePath,
@@ -82,6 +84,7 @@ export function addRedriveEndpoints(api: Api): void {
     {
       method: "get",
       path: "/v1/queues/{queue}/redrive/{id}",
+      operationId: "getRedrive",
       summary: "Look at a redrive",
       tag: TAG,
       params: taskPath,
@@ -101,6 +104,7 @@ export function addRedriveEndpoints(api: Api): void {
     {
       method: "delete",
       path: "/v1/queues/{queue}/redrive/{id}",
+      operationId: "cancelRedrive",
       summary: "Cancel a running redrive",
       description: "What it has moved stays moved.",
       tag: TAG,

@@ -38,6 +38,7 @@ function addReplayLists(api: Api): void {
     {
       method: "post",
       path: "/v1/subscriptions/{id}/replays",
+      operationId: "startReplay",
       summary: "Replay the archive to a subscription",
       description:
         "Delivers what the archive of the topic has of that time, through the filter of the subscription as it is then, and to " +
@@ -75,6 +76,7 @@ function addReplayLists(api: Api): void {
     {
       method: "get",
       path: "/v1/subscriptions/{id}/replays",
+      operationId: "listReplays",
       summary: "List the replays of a subscription",
       tag: TAG,
       params: subscriptionPath,
@@ -99,6 +101,7 @@ function addEndpointsOfOne(api: Api): void {
     {
       method: "get",
       path: "/v1/subscriptions/{id}/replays/{replay}",
+      operationId: "getReplay",
       summary: "Look at a replay",
       tag: TAG,
       params: replayPath,
@@ -118,6 +121,7 @@ function addEndpointsOfOne(api: Api): void {
     {
       method: "delete",
       path: "/v1/subscriptions/{id}/replays/{replay}",
+      operationId: "cancelReplay",
       summary: "Cancel a running replay",
       description: "What it has delivered stays in the queue.",
       tag: TAG,

@@ -72,6 +72,7 @@ function addSubscribeEndpoint(api: Api): void {
     {
       method: "post",
       path: "/v1/topics/{topic}/subscriptions",
+      operationId: "subscribe",
       summary: "Subscribe a queue to a topic",
       description:
         "Counts for every publish that begins after this call was answered. Idempotent: subscribed already with the same " +
@@ -113,6 +114,7 @@ function addSubscriptionLists(api: Api): void {
     {
       method: "get",
       path: "/v1/topics/{topic}/subscriptions",
+      operationId: "listSubscriptionsOfTopic",
       summary: "List the subscriptions of a topic",
       tag: TAG,
       params: topicPath,
@@ -133,6 +135,7 @@ function addSubscriptionLists(api: Api): void {
     {
       method: "get",
       path: "/v1/subscriptions",
+      operationId: "listSubscriptions",
       summary: "List all subscriptions",
       tag: TAG,
       query: subscriptionsQuery,
@@ -155,6 +158,7 @@ function addEndpointsOfOne(api: Api): void {
     {
       method: "get",
       path: "/v1/subscriptions/{id}",
+      operationId: "getSubscription",
       summary: "Look at a subscription",
       tag: TAG,
       params: subscriptionPath,
@@ -173,6 +177,7 @@ function addEndpointsOfOne(api: Api): void {
     {
       method: "patch",
       path: "/v1/subscriptions/{id}",
+      operationId: "updateSubscription",
       summary: "Change a subscription",
       description:
         "Fields that are absent stay as they are; null clears. Counts for every publish that begins after this call was answered.",
@@ -191,6 +196,7 @@ function addEndpointsOfOne(api: Api): void {
     {
       method: "delete",
       path: "/v1/subscriptions/{id}",
+      operationId: "unsubscribe",
       summary: "End a subscription",
       tag: TAG,
       params: subscriptionPath,

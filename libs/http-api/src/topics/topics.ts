@@ -53,6 +53,7 @@ export function addTopicEndpoints(api: Api): void {
     {
       method: "post",
       path: "/v1/topics",
+      operationId: "createTopic",
       summary: "Create a topic",
       description: "Idempotent: the same attributes again answer 200, others 409.",
       tag: TAG,
@@ -74,6 +75,7 @@ export function addTopicEndpoints(api: Api): void {
     {
       method: "get",
       path: "/v1/topics",
+      operationId: "listTopics",
       summary: "List topics",
       tag: TAG,
       query: pageQuery,
@@ -95,6 +97,7 @@ export function addTopicEndpoints(api: Api): void {
     {
       method: "get",
       path: "/v1/topics/{topic}",
+      operationId: "getTopic",
       summary: "Look at a topic",
       tag: TAG,
       params: topicPath,
@@ -113,6 +116,7 @@ export function addTopicEndpoints(api: Api): void {
     {
       method: "patch",
       path: "/v1/topics/{topic}",
+      operationId: "updateTopic",
       summary: "Change a topic",
       tag: TAG,
       params: topicPath,
@@ -135,6 +139,7 @@ export function addTopicEndpoints(api: Api): void {
     {
       method: "delete",
       path: "/v1/topics/{topic}",
+      operationId: "deleteTopic",
       summary: "Delete a topic and its subscriptions",
       tag: TAG,
       params: topicPath,

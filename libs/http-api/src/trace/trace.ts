@@ -92,6 +92,7 @@ export function addTraceEndpoint(api: Api): void {
     {
       method: "get",
       path: "/v1/messages/{id}/trace",
+      operationId: "traceMessage",
       summary: "Tell what became of a message",
       description:
         "Which subscriptions and queues it came to, and what became of it in each: from the record, which goes back TRACE_HOURS, " +

@@ -11,6 +11,7 @@ export function addVisibilityEndpoint(api: Api): void {
     {
       method: "post",
       path: "/v1/queues/{queue}/visibility",
+      operationId: "changeVisibility",
       summary: "Change the visibility of received messages",
       description:
         "Hides them for so many seconds from now: more while work goes on, 0 to give them back at once. " +

@@ -53,17 +53,28 @@ async function bringUp(
     }),
   );
   const services = await startServices({ context, ports, stack, logs, cleanup, signal });
+  const url = services[0]?.url ?? "";
   progress.line(
     welcome({
-      url: services[0]?.url ?? "",
+      url,
       seconds: (Date.now() - startedAt) / 1000,
       data: stack.postgres
         ? `${shortPath(dataDir)} (npm run reset clears it)`
         : "in the database of DATABASE_URL",
       logs: shortPath(logs.folder),
+      needsKey: await needsKey(url),
+      postgres: stack.postgres && {
+        port: stack.postgres.port,
+        folder: shortPath(stack.postgres.folder),
+      },
     }),
   );
   return [...services, stack.nats, stack.postgres].filter((child) => child !== undefined);
+}
+
+async function needsKey(url: string): Promise<boolean> {
+  const { status } = await fetch(`${url}/v1/topics?limit=1`);
+  return status === 401;
 }
 
 /** What to say when a process ends that nobody has told to. */

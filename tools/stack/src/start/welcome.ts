@@ -6,10 +6,15 @@ export interface Welcome {
   /** Where the data is, in words. */
   data: string;
   logs: string;
+  /** Whether calls need an access key. */
+  needsKey: boolean;
+  /** What was started; undefined for one that the user has given, and knows how to reach. */
+  postgres: { port: number; folder: string } | undefined;
 }
 
 /** The address, and a first message to send: lines that fit 80 columns. */
-export function welcome({ url, seconds, data, logs }: Welcome): string {
+export function welcome({ url, seconds, data, logs, needsKey, postgres }: Welcome): string {
+  const header = needsKey ? `-H "$KEY" \\\n      ` : "";
   return `
 Sluice is up after ${seconds.toFixed(1)} s.
 
@@ -17,12 +22,12 @@ Sluice is up after ${seconds.toFixed(1)} s.
   Reference  ${url}/docs
   Data       ${data}
   Logs       ${logs}
-
+${needsKey ? howToGetKey(postgres) : ""}
 A first message, from a topic into a queue, to copy:
 
   post() {
     curl -sS "${url}/v1/$1" \\
-      -H 'content-type: application/json' -d "$2"; echo
+      ${header}-H 'content-type: application/json' -d "$2"; echo
   }
   post topics '{"name":"orders"}'
   post queues '{"name":"billing"}'
@@ -31,5 +36,18 @@ A first message, from a topic into a queue, to copy:
   post queues/billing/receive '{"wait":5}'
 
 Ctrl-C stops everything.
+`;
+}
+
+function howToGetKey(postgres: Welcome["postgres"]): string {
+  const database = postgres
+    ? `
+  export PGPASSWORD=$(cat ${postgres.folder}/password)
+  export DATABASE_URL=postgres://sluice@127.0.0.1:${postgres.port}/sluice`
+    : "";
+  return `
+Every call needs an access key. Where SECRETS_KEY is the same as here:
+${database}
+  KEY=$(npm run -s access-key -- create | grep Authorization)
 `;
 }

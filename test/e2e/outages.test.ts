@@ -70,6 +70,9 @@ test("started before Postgres and NATS, the processes wait and say so, and then 
   await startBus();
   [api, dispatcher] = await starting;
 
+  const unsafe = { event: "database.unsafe", settings: ["fsync", "full_page_writes"] };
+  for (const log of Object.values(logs)) await log.has({ level: "warn", ...unsafe });
+
   client = new Client(api.url);
   queue = await client.subscribedQueue();
   expect(await delivered("served")).toBe("served");

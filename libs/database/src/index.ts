@@ -19,3 +19,4 @@ export type { Statement } from "./statement.ts";
 export { numbers, texts } from "./literals.ts";
 export { migrate, UnsuitableDatabaseError } from "./migrate.ts";
 export * as schema from "./schema/index.ts";
+export { unsafeSettings } from "./unsafe-settings.ts";

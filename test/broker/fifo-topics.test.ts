@@ -73,6 +73,27 @@ describe("a publish to a FIFO topic", () => {
     expect(await finishInOrder(broker.client(), queue)).toEqual(["sent", "published"]);
   });
 
+  test("that repeats an id ten minutes later is delivered as well, also where both were fanned out late", async () => {
+    await using broker = await Broker.start({ dispatchers: 0 });
+    const queue = await broker.newQueue({ fifo: true });
+    const topic = await newFifoTopic(broker, [queue]);
+    const tick = (body: string) => [{ body, groupId: "a", deduplicationId: "d" }];
+    await publish(broker, topic, tick("first"));
+    await broker.clock.advance(600);
+    await publish(broker, topic, tick("second"));
+    await publish(broker, topic, [one("a", "other")]);
+    await broker.clock.advance(300);
+    await publish(broker, topic, tick("third"));
+    await broker.startDispatcher();
+    await untilFannedOut(broker);
+    expect(await finishInOrder(broker.client(), queue)).toEqual([
+      "first",
+      "second",
+      "other",
+      "third",
+    ]);
+  });
+
   test("that repeats an id is answered with the first and not delivered again, by any process", async () => {
     await using broker = await Broker.start({ engines: 2 });
     const queue = await broker.newQueue({ fifo: true });

@@ -4,6 +4,8 @@ import { afterAll, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf } from "./client.ts";
+import { newPair } from "./dead-letters.ts";
+import { newFifoTopic, one } from "./fifo.ts";
 import { until } from "./interleaving.ts";
 
 const broker = await Broker.start({ engines: 2 });
@@ -34,6 +36,31 @@ async function enveloped(): Promise<{ topic: string; queue: string; id: string }
   const { subscription } = await broker.engine.subscribe(ACCOUNT, topic, queue, settings);
   return { topic, queue, id: subscription.id };
 }
+
+test.each([false, true])("a redriven notification is what it was (FIFO: %s)", async (fifo) => {
+  const topic = fifo ? await newFifoTopic(broker, []) : await broker.newTopic();
+  const pair = await newPair(broker, 1, { fifo });
+  await broker.engine.subscribe(ACCOUNT, topic, pair.queue, { rawDelivery: false });
+  await client.publish(topic, fifo ? [one("a", "b")] : [message]);
+  const bodies: unknown[] = [];
+  const deadLetters = (await broker.engine.queues.find(ACCOUNT, pair.deadLetters))!;
+  for (let times = 1; times <= 2; times += 1) {
+    const [received] = await client.receive(pair.queue, { wait: 20 });
+    bodies.push(received?.body);
+    await client.hide(pair.queue, [received!], 0);
+    await client.drain(pair.queue);
+    await broker.clock.advance(60);
+    const { id } = await broker.engine.redrives.start(deadLetters, {});
+    await until(
+      async () => (await broker.engine.redrives.find(deadLetters, id))?.status === "completed",
+    );
+  }
+  const [again] = await client.receive(pair.queue, { wait: 20 });
+  expect(bodies).toEqual([again?.body, again?.body]);
+  expect(again?.sentAt).toBeGreaterThan(
+    Date.parse(JSON.parse(again?.body ?? "").Timestamp) + 60_000,
+  );
+});
 
 test("a subscription without raw delivery gets each message inside a notification of SNS", async () => {
   const { topic, queue, id } = await enveloped();

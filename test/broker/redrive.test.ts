@@ -5,6 +5,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
 import { bury, failOnce, multiset, newPair, type DeadLetterPair } from "./dead-letters.ts";
+import { one } from "./fifo.ts";
 import { holdSlices, holdWith, refuseSlices, until, untilBlocked } from "./interleaving.ts";
 
 // Without a dispatcher of its own, so that a test says when a redrive goes on.
@@ -12,6 +13,7 @@ const broker = await Broker.start({ engines: 2, dispatchers: 0 });
 afterAll(() => broker[Symbol.asyncDispose]());
 const client = broker.client();
 const { redrives } = broker.engine;
+const DAY = 86_400;
 const NEVER = new AbortController().signal;
 const bus = createInProcessBus();
 
@@ -82,11 +84,26 @@ describe("dead letters go", () => {
     expect(back.map(({ messageId }) => messageId)).toEqual(
       before.messages.slice(0, 2).map(({ messageId }) => messageId),
     );
-    expect(back[0]!.sentAt).toBe(Math.floor(before.messages[0]!.sentAt.getTime()));
+    expect(back[0]!.sentAt).toBeGreaterThan(before.messages[0]!.sentAt.getTime());
     expect(await client.finish(other.queue)).toEqual(["c"]);
     const { messages } = await broker.engine.peek(ACCOUNT, one.queue, {});
     expect(messages[0]).not.toHaveProperty("failureReason");
   });
+
+  test.each([false, true])(
+    "back although they are older than what is kept there (FIFO: %s)",
+    async (fifo) => {
+      const pair = await newPair(broker, 1, { fifo });
+      await broker.engine.queues.update(ACCOUNT, pair.deadLetters, { retention: 10 * DAY });
+      await bury(client, pair, fifo ? [one("a", "old")] : ["old"]);
+      await broker.clock.advance(5 * DAY);
+      await start(pair.deadLetters);
+      await step();
+      // It is kept for as long as what was sent just now.
+      await broker.clock.advance(3 * DAY);
+      expect(await client.finish(pair.queue)).toEqual(["old"]);
+    },
+  );
 
   test("to a named queue, also what was sent straight to the dead-letter queue", async () => {
     const pair = await newPair(broker);

@@ -74,7 +74,7 @@ export class ModelQueue {
     return this.#deliveries.find((delivery) => delivery.messageId === messageId);
   }
 
-  /** A message that was stored; also a redriven one, which keeps its `sentAt`. */
+  /** A message that was stored; also a dead letter, which keeps its `sentAt`, and a redriven one, which does not. */
   add(
     message: { messageId: string; body: string; groupId?: string | undefined; sentAt: number },
     visibleAt: number,
@@ -225,7 +225,8 @@ export class ModelQueue {
         visibleAt <= now && !held.has(groupId ?? "") && (destination ?? source) !== undefined,
     );
     this.#remove("redriven", (delivery) => moved.includes(delivery));
-    for (const delivery of moved) (destination ?? delivery.source)?.add(delivery, now);
+    for (const delivery of moved)
+      (destination ?? delivery.source)?.add({ ...delivery, sentAt: now }, now);
   }
 
   counts(now: number): Counts {

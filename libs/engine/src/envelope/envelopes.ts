@@ -1,4 +1,4 @@
-import type { Sql } from "@sluice/database";
+import type { Fragment, Sql, Transaction } from "@sluice/database";
 import { LRUCache } from "lru-cache";
 
 import type { MessageAttribute } from "../message/message.ts";
@@ -28,11 +28,20 @@ export const notificationDefaults: NotificationOptions = {
 /** Of which slice a message is. */
 export interface EnvelopedSlice {
   account: string;
-  /** `<topic>/<subscription>` */
+  /** `<topic>/<subscription>`, and what {@link withTimestamp} adds */
   envelope: string;
   sentAt: number;
   /** Whether it came out of the archive; `sentAt` is then when it was published. */
   replayed: boolean;
+}
+
+/**
+ * SQL: the envelope of a slice `s` that is about to get another `sent_at`, since it is sent anew: its notification is what it was, so
+ * it goes on telling when it was published, in ms. Where that is `published_at`, or was noted already, nothing is to be noted.
+ */
+export function withTimestamp(sql: Sql | Transaction): Fragment {
+  return sql`CASE WHEN s.published_at IS NULL AND split_part(s.envelope, '/', 3) = ''
+                  THEN s.envelope || '/' || floor(extract(epoch FROM s.sent_at) * 1000) ELSE s.envelope END`;
 }
 
 /** What stands in a stored line; there may be more, which is left as it is. */
@@ -96,9 +105,9 @@ export class Envelopes {
     { messageId, body, attributes, subject }: StoredMessage,
     { account, envelope, sentAt, replayed }: EnvelopedSlice,
   ): Promise<string> {
-    const [topic = "", subscriptionId = ""] = envelope.split("/");
+    const [topic = "", subscriptionId = "", timestamp = sentAt] = envelope.split("/");
     const topicArn = `arn:aws:sns:${this.#options.region}:${account}:${topic}`;
-    const fields = { messageId, topicArn, subject, message: body, sentAt };
+    const fields = { messageId, topicArn, subject, message: body, sentAt: Number(timestamp) };
     return notificationJson(fields, {
       attributes,
       replayed,

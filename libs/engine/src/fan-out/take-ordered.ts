@@ -1,7 +1,7 @@
 import { numbers, type Sql, type Transaction } from "@sluice/database";
 
 import { limitWaits, lockFanOut, lockGroups, lockQueues } from "../message-group/locks.ts";
-import { fifoDeliveries } from "../send/insert-fifo.ts";
+import { DEDUPLICATION_INTERVAL, fifoDeliveries } from "../send/insert-fifo.ts";
 import { recordEvents } from "../trace/record-events.ts";
 
 /** The batches of a FIFO topic that wait in front, and what its fan-out needs. */
@@ -39,7 +39,7 @@ export async function findOrdered(
 ): Promise<OrderedBatches | undefined> {
   const [rows, [targets]] = await Promise.all([
     sql<WaitingRow[]>`
-      SELECT batch_id, account, sequence, message_count, array_to_string(message_group_ids, ' ') AS group_ids
+      SELECT batch_id, account, extract(epoch FROM sent_at)::float8 AS sent_at, sequence, message_count, array_to_string(message_group_ids, ' ') AS group_ids
       FROM outbox WHERE topic_id = ${topicId}::bigint AND sequence IS NOT NULL AND sequence > ${after}::bigint
       ORDER BY topic_id, sequence LIMIT ${MAX_BATCHES}::int`,
     sql<{ filters: string; queues: string }[]>`
@@ -53,11 +53,7 @@ export async function findOrdered(
   const first = rows[0];
   if (!first || !targets) return undefined;
   const fifoQueueIds = idsOf(targets.queues);
-  let deliveries = 0;
-  const batches = rows.filter(({ message_count }, index) => {
-    deliveries += message_count * fifoQueueIds.length;
-    return index === 0 || deliveries <= MAX_DELIVERIES;
-  });
+  const batches = rows.slice(0, endOfRun(rows, fifoQueueIds.length));
   return {
     topicId,
     account: first.account,
@@ -69,6 +65,21 @@ export async function findOrdered(
     filterIds: idsOf(targets.filters),
     fifoQueueIds,
   };
+}
+
+/** How many of the batches from the first one on go together: none that the topic took five minutes after another one, since a queue may have ids of both. */
+function endOfRun(rows: readonly WaitingRow[], fifoQueues: number): number {
+  let deliveries = 0;
+  let [earliest, latest] = [Infinity, -Infinity];
+  const end = rows.findIndex(({ message_count, sent_at }, index) => {
+    deliveries += message_count * fifoQueues;
+    earliest = Math.min(earliest, sent_at);
+    latest = Math.max(latest, sent_at);
+    return (
+      index > 0 && (deliveries > MAX_DELIVERIES || latest - earliest >= DEDUPLICATION_INTERVAL)
+    );
+  });
+  return end < 0 ? rows.length : end;
 }
 
 /**
@@ -234,6 +245,8 @@ function fannedOut(tx: Transaction, topicId: string) {
 interface WaitingRow {
   batch_id: string;
   account: string;
+  /** In seconds. */
+  sent_at: number;
   sequence: string;
   message_count: number;
   group_ids: string;

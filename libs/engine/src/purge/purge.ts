@@ -44,7 +44,7 @@ async function purgeChunk(
         WHERE queue_id = ${id}::bigint AND account = ${account}::bigint
           AND (sent_at <= ${sentUntil}::text::timestamptz
                -- One of a long delay: see insertSent.
-               OR sent_at = visible_at AND (SELECT b.sent_at FROM batches b WHERE b.id = batch_id) <= ${sentUntil}::text::timestamptz)
+               OR moved AND sent_at = visible_at AND (SELECT b.sent_at FROM batches b WHERE b.id = batch_id) <= ${sentUntil}::text::timestamptz)
           AND visible_at >= ${from}::text::timestamptz
         ORDER BY visible_at, batch_id LIMIT ${CHUNK}::int FOR UPDATE
       ), purged AS (

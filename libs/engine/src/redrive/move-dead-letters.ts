@@ -1,5 +1,6 @@
 import type { Sql } from "@sluice/database";
 
+import { withTimestamp } from "../envelope/envelopes.ts";
 import { recordEvents } from "../trace/record-events.ts";
 
 export interface MoveResult {
@@ -33,6 +34,8 @@ export async function runningRedrives(sql: Sql): Promise<{ id: string; fifo: boo
  * - A step begins where the last one did, not at the front, where the dead entries of what was moved may still lie. One that
  *   finds nothing has the next one begin at the front again, and the task is over when nothing is left from there on
  *   either, also nothing that a receive or a deletion has locked just now.
+ * - It is kept there for as long as if it had just been sent: dead-letter queues keep messages for longer than those that they
+ *   come from, and what is older than these keep any would be lost.
  * - The rate bounds what has been moved since the start; slices go whole, as soon as the rate has made room for them.
  */
 export async function moveDeadLetters(sql: Sql, taskId: string): Promise<MoveResult> {
@@ -61,7 +64,7 @@ export async function moveDeadLetters(sql: Sql, taskId: string): Promise<MoveRes
       FROM movable
     ), moved AS (
       UPDATE slices s
-      SET queue_id = c.target, visible_at = task.now, receive_count = 0, lease = 0, moved = false,
+      SET queue_id = c.target, visible_at = task.now, sent_at = task.now, envelope = ${withTimestamp(sql)}, receive_count = 0, lease = 0, moved = false,
           first_received_at = NULL, source_queue_id = NULL, failure_reason = NULL
       FROM counted c, task
       WHERE s.ctid = c.row AND c.upto <= task.budget AND c.target IN (SELECT id FROM targets)

@@ -1,5 +1,6 @@
 import { numbers, texts, type Sql, type Transaction } from "@sluice/database";
 
+import { withTimestamp } from "../envelope/envelopes.ts";
 import { fromHead } from "../message-group/from-head.ts";
 import { arrivals } from "../message-group/arrivals.ts";
 import { limitWaits, lockGroups, lockQueues, type GroupKey } from "../message-group/locks.ts";
@@ -20,6 +21,7 @@ const SLICES = 1_000;
  *   message on that became visible only after that: what comes after it would overtake it. So what fails again is not moved
  *   again, and a task ends.
  * - A message that has nowhere to go (it was sent to the dead-letter queue, or its queue was deleted) stays.
+ * - It is kept there for as long as if it had just been sent.
  * - The rate bounds what has been moved since the start; slices go whole, as soon as the rate has made room for them.
  */
 export async function moveFifo(sql: Sql, taskId: string): Promise<MoveResult> {
@@ -103,8 +105,8 @@ async function move(
       WHERE c.upto <= task.budget
     ), moved AS (
       UPDATE fifo_slices s
-      SET queue_id = n.target, sequence = n.sequence, visible_at = task.now, lease = 0, receive_count = 0, received_at = NULL,
-          first_received_at = NULL, delayed = false, source_queue_id = NULL, failure_reason = NULL
+      SET queue_id = n.target, sequence = n.sequence, visible_at = task.now, sent_at = task.now,
+          envelope = ${withTimestamp(tx)}, lease = 0, receive_count = 0, received_at = NULL, first_received_at = NULL, delayed = false, source_queue_id = NULL, failure_reason = NULL
       FROM numbered n, task WHERE s.ctid = n.row
       RETURNING s.queue_id, s.group_id, s.account, s.batch_id, s.sequence, s.visible_at, s.pending
     ), ${arrivals(tx, tx`moved`)}, ledger AS (

@@ -33,7 +33,7 @@ export function addRedriveEndpoints(api: Api): void {
       summary: "Move the messages of a dead-letter queue",
       description:
         "Back to the queue that each one came from, or all to `destination`. Moves what is visible when it starts; " +
-        "receive counts start again. One at a time for a queue. Goes on after a restart.",
+        "receive counts and the time that the queue keeps them start again, and `sentAt` is when they were moved. One at a time for a queue. Goes on after a restart.",
       tag: TAG,
       params: queuePath,
       body: z.strictObject({

@@ -86,6 +86,19 @@ describe("a message that was received too often", () => {
     expect(await finishInOrder(client, deadLetters)).toEqual(["a0", "a1", "a2"]);
   });
 
+  test("is kept there for as long as what is sent then", async () => {
+    const { queue, deadLetters } = await newPair();
+    const [day, retention] = [86_400, 4 * 86_400];
+    for (const name of [queue, deadLetters])
+      await broker.engine.queues.update(ACCOUNT, name, { retention });
+    await client.send(queue, grouped("a", 1));
+    await broker.clock.advance(3 * day);
+    await failHeads(queue);
+    expect(await client.receive(queue)).toEqual([]);
+    await broker.clock.advance(3 * day);
+    expect(await finishInOrder(client, deadLetters)).toEqual(["a0"]);
+  });
+
   test("goes once, whoever receives at the same time", async () => {
     const { queue, deadLetters } = await newPair();
     await client.send(queue, [...grouped("a", 5), ...grouped("b", 5), ...grouped("c", 5)]);

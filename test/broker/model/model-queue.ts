@@ -74,7 +74,7 @@ export class ModelQueue {
     return this.#deliveries.find((delivery) => delivery.messageId === messageId);
   }
 
-  /** A message that was stored; also a dead letter, which keeps its `sentAt`, and a redriven one, which does not. */
+  /** A message that was stored; also a dead letter or a redriven one. */
   add(
     message: { messageId: string; body: string; groupId?: string | undefined; sentAt: number },
     visibleAt: number,
@@ -206,7 +206,8 @@ export class ModelQueue {
       throw new Error(`${delivery.body} is a dead letter after ${delivery.receiveCount} receives`);
     this.#remove("deadLettered", (other) => other === delivery);
     const to = this.settings.redrive?.to as ModelQueue;
-    to.add(delivery, now);
+    // As in SQS: what comes to a FIFO queue is kept for as long as what is sent then.
+    to.add({ ...delivery, sentAt: this.settings.fifo ? now : delivery.sentAt }, now);
     (to.find(messageId) as Delivery).source = this;
   }
 

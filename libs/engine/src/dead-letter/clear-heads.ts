@@ -1,5 +1,6 @@
 import { numbers, texts, type Sql, type Transaction } from "@sluice/database";
 
+import { withTimestamp } from "../envelope/envelopes.ts";
 import { fromHead } from "../message-group/from-head.ts";
 import { arrivals } from "../message-group/arrivals.ts";
 import { groupRow } from "../message-group/group-row.ts";
@@ -12,7 +13,7 @@ const MAX_SLICES = { ofGroup: 1_000, ofAll: 10_000 };
 
 /**
  * Takes away what stands at the head of groups and is not to be handed out: what was received too often goes to the
- * dead-letter queue, in its order and with its group, what has expired is deleted. The first message that is neither ends it.
+ * dead-letter queue, in its order and with its group, and is kept there for as long as what is sent then; what has expired is deleted. The first message that is neither ends it.
  *
  * One transaction that holds both queues and the groups in both: a message is never in both queues or in neither, and the
  * group goes on with what comes after it, once.
@@ -72,8 +73,8 @@ export async function clearHeads(
         SELECT row, nextval('fifo_sequences') AS sequence FROM leaving WHERE NOT is_expired
       ), moved AS (
         UPDATE fifo_slices s
-        SET queue_id = ${target}::bigint, sequence = n.sequence, visible_at = q.now, lease = 0, receive_count = 0,
-            received_at = NULL, first_received_at = NULL, delayed = false, source_queue_id = s.queue_id,
+        SET queue_id = ${target}::bigint, sequence = n.sequence, visible_at = q.now, sent_at = q.now,
+            envelope = ${withTimestamp(tx)}, lease = 0, receive_count = 0, received_at = NULL, first_received_at = NULL, delayed = false, source_queue_id = s.queue_id,
             failure_reason = coalesce(s.failure_reason, 'received ' || s.receive_count
               || CASE s.receive_count WHEN 1 THEN ' time' ELSE ' times' END || ' without being acknowledged')
         FROM numbered n, queue q WHERE s.ctid = n.row

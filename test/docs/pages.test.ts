@@ -19,9 +19,13 @@ describe.each(all)("$path", (page) => {
   });
 });
 
-test("the README shows the quick start as it is", () => {
-  const quickStart = readFileSync(join(root, "examples/src/quick-start.ts"), "utf8");
-  expect(readme && codeBlocks(readme, "ts")).toContain(quickStart);
+test.each([
+  ["README.md", "quick-start"],
+  ["docs/outbox.md", "outbox"],
+])("%s shows the example %s as it is", (path, example) => {
+  const page = all.find((each) => each.path === path);
+  const code = readFileSync(join(root, `examples/src/${example}.ts`), "utf8");
+  expect(page && codeBlocks(page, "ts")).toContain(code);
 });
 
 test("every command in the README is a script of package.json", () => {

@@ -44,3 +44,22 @@ test(
     ]);
   },
 );
+
+test(
+  "the example of an outbox publishes what was committed, and nothing else",
+  { timeout: 60_000 },
+  async () => {
+    await using database = await createTestDatabase(inject("databaseUrl"));
+    await using application = await createTestDatabase(inject("databaseUrl"));
+    await using sluice = await startStandalone({ databaseUrl: database.url });
+    const program = join(root, "examples/dist/outbox.js");
+    const env = { ...process.env, SLUICE_URL: sluice.url, APP_DATABASE_URL: application.url };
+    const { stdout, stderr } = await run(process.execPath, [program], { env });
+    expect(stderr).toBe("");
+    expect(stdout.split("\n")).toEqual([
+      "there is an order o-1: nothing is stored, and nothing will be published",
+      "bill 12 for order o-1",
+      "",
+    ]);
+  },
+);

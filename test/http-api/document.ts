@@ -3,6 +3,7 @@ import { z } from "zod";
 type Json = Record<string, unknown>;
 
 export interface Operation {
+  operationId?: string;
   summary?: string;
   tags?: string[];
   parameters?: { name: string; in: string; required?: boolean; schema?: Json }[];

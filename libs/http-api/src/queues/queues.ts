@@ -111,6 +111,12 @@ const TAG = "Queues";
 
 /** Create, look at, list, change and delete queues. */
 export function addQueueEndpoints(api: Api): void {
+  addAllQueuesEndpoints(api);
+  addOneQueueEndpoints(api);
+}
+
+/** Of all queues. */
+function addAllQueuesEndpoints(api: Api): void {
   endpoint(
     api,
     {
@@ -155,7 +161,10 @@ export function addQueueEndpoints(api: Api): void {
       return c.json({ queues: items.map(shown), nextCursor });
     },
   );
+}
 
+/** Of one queue. */
+function addOneQueueEndpoints(api: Api): void {
   endpoint(
     api,
     {

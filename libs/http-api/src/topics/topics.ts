@@ -48,6 +48,12 @@ const TAG = "Topics";
 
 /** Create, look at, list, change and delete topics. */
 export function addTopicEndpoints(api: Api): void {
+  addAllTopicsEndpoints(api);
+  addOneTopicEndpoints(api);
+}
+
+/** Of all topics. */
+function addAllTopicsEndpoints(api: Api): void {
   endpoint(
     api,
     {
@@ -91,7 +97,10 @@ export function addTopicEndpoints(api: Api): void {
       return c.json({ topics: items.map(shown), nextCursor });
     },
   );
+}
 
+/** Of one topic. */
+function addOneTopicEndpoints(api: Api): void {
   endpoint(
     api,
     {

@@ -4,6 +4,7 @@ import postgres from "postgres";
 import { SharedConnection } from "./shared-connection.ts";
 import { promptSockets, startupPadding, type Addresses } from "./prompt-socket.ts";
 import * as schema from "./schema/index.ts";
+import { mendResults } from "./whole-results.ts";
 
 export type Sql = postgres.Sql;
 /** The connection that a transaction runs on. */
@@ -223,6 +224,7 @@ function openPool(
     } as Record<string, string>,
   };
   const sql = postgres(url, options);
+  mendResults(sql);
   // The driver puts the query of the URL over them.
   Object.assign(sql.options.connection, options.connection);
   const { host, port, path } = sql.options;

@@ -45,6 +45,7 @@ export class BatchIds {
     const free = this.#free;
     const [row] = await sql<{ block: string }[]>`SELECT nextval('batch_ids') AS block`;
     const first = Number(row?.block) * BLOCK;
+    if (!Number.isSafeInteger(first)) throw new Error("Postgres gave no block of batch ids");
     free.push(...Array.from({ length: BLOCK }, (_, index) => first + index));
   }
 }

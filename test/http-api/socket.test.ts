@@ -1,9 +1,11 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { setTimeout } from "node:timers/promises";
 
 import { serve } from "@sluice/http-api";
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
 
+import { ACCOUNT } from "../broker/broker.ts";
 import { holdClaims, until, untilBlocked } from "../broker/interleaving.ts";
 import { TestApi } from "./api.ts";
 
@@ -225,12 +227,34 @@ describe("a request", () => {
   });
 });
 
-describe("a client that hangs up", () => {
-  function receive(body: object): string {
-    const text = JSON.stringify(body);
-    return head([json, `Content-Length: ${text.length}`], `/v1/queues/${queue}/receive`) + text;
-  }
+function receive(body: object, from = queue): string {
+  const text = JSON.stringify(body);
+  return head([json, `Content-Length: ${text.length}`], `/v1/queues/${from}/receive`) + text;
+}
 
+test("what a client receives behind another request on its connection is its own", async () => {
+  const first = await api.broker.newQueue();
+  await api.broker.client().send(queue, ["m"]);
+  const socket = await open();
+  const chunks: string[] = [];
+  socket.on("data", (chunk: Buffer) => chunks.push(chunk.toString("latin1")));
+  socket.write(receive({ wait: 1 }, first) + receive({ visibilityTimeout: 600 }));
+  await until(() => Promise.resolve(chunks.join("").includes('"body":"m"')));
+  // What is given back is given back in this moment.
+  await setTimeout(200);
+  expect(await api.broker.counts(queue)).toMatchObject({ visible: 0, inFlight: 1 });
+  socket.destroy();
+});
+
+test("who sends requests without end and without an answer is cut off", async () => {
+  const socket = await open();
+  const ended = answerOf(socket);
+  socket.write(receive({ wait: 20 }).repeat(1_100));
+  await ended;
+  await until(() => Promise.resolve(!api.broker.engine.receiver.isWaitedFor(ACCOUNT, queue)));
+});
+
+describe("a client that hangs up", () => {
   test("while it waits takes no message", async () => {
     const socket = await open();
     const ended = answerOf(socket);
@@ -256,6 +280,21 @@ describe("a client that hangs up", () => {
     await claims.letGo();
     await until(async () => (await api.broker.counts(queue)).visible === 2);
     expect(await api.broker.client().receive(queue, { maxMessages: 2 })).toHaveLength(2);
+  });
+
+  test("while it waits behind another one on its connection takes no message", async () => {
+    const first = await api.broker.newQueue();
+    const socket = await open();
+    const ended = answerOf(socket);
+    socket.write(receive({ wait: 20 }, first) + receive({ wait: 20 }));
+    const waiting = () =>
+      [first, queue].filter((name) => api.broker.engine.receiver.isWaitedFor(ACCOUNT, name)).length;
+    await until(() => Promise.resolve(waiting() === 2));
+    socket.destroy();
+    await ended;
+    await until(() => Promise.resolve(waiting() === 0));
+    await api.broker.client().send(queue, ["m"]);
+    expect(await api.broker.client().receive(queue)).toMatchObject([{ receiveCount: 1 }]);
   });
 
   test("while its answer is on its way gives the messages back", async () => {

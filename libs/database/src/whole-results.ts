@@ -23,13 +23,15 @@ export function mendResults(sql: Sql): void {
   if (mended.has(queries)) return;
   mended.add(queries);
   const { then } = queries;
+  // oxlint-disable-next-line unicorn/no-thenable -- It has one already.
   queries.then = function (onfulfilled, onrejected) {
     return then.call(this, onfulfilled && ((rows) => onfulfilled(whole(rows))), onrejected);
   };
 }
 
 function whole(rows: unknown): unknown {
-  if (Array.isArray(rows) && rows.length > 0 && !(0 in rows)) removeHoles(rows);
+  if (Array.isArray(rows) && rows.length > 0 && !(0 in rows))
+    removeHoles(rows as (postgres.Row | undefined)[]);
   return rows;
 }
 

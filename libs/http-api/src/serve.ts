@@ -49,6 +49,7 @@ export async function serve(options: ServeOptions): Promise<HttpServer> {
     else next();
   });
   if (maxConnections !== undefined) server.maxConnections = maxConnections;
+  endQueuedAnswers(server);
   const unused = unusedConnections(server);
   const open = openAnswers(server);
   let isClosing = false;
@@ -70,6 +71,30 @@ export async function serve(options: ServeOptions): Promise<HttpServer> {
       return close(server, { unused, endWaiting });
     },
   };
+}
+
+/** Requests that may wait behind another one on their connection; who sends more is cut off. */
+const MAX_QUEUED = 1_000;
+
+/**
+ * Answers that wait for their turn behind others on their connection (HTTP pipelining): when that closes Node says so of the one whose turn it is
+ * alone, so the others are told here. Whoever works on them would take messages for nobody.
+ */
+function endQueuedAnswers(server: Server): void {
+  const queuedOn = new WeakMap<Socket, Set<ServerResponse>>();
+  server.prependListener("request", ({ socket }, response: ServerResponse) => {
+    if (response.socket !== null) return;
+    const queued = queuedOn.get(socket) ?? new Set();
+    if (queued.size === 0) {
+      queuedOn.set(socket, queued);
+      socket.once("close", () => {
+        for (const each of queued) each.emit("close");
+      });
+    }
+    queued.add(response);
+    response.once("close", () => queued.delete(response));
+    if (queued.size > MAX_QUEUED) socket.destroy();
+  });
 }
 
 /**

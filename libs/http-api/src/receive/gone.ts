@@ -5,13 +5,14 @@ import type { Call } from "../environment.ts";
 /** Aborted when the client hangs up before the whole answer was handed to the network, or when its key is disabled. */
 export function goneSignal({ env, req, var: { watchKey } }: Call): GoneSignal {
   const gone = new Gone();
-  const outgoing = env?.outgoing;
-  if (!outgoing) return req.raw?.signal ?? gone;
-  const { socket } = outgoing;
+  const { incoming, outgoing } = env ?? {};
+  if (!incoming || !outgoing) return req.raw?.signal ?? gone;
+  // Not that of the answer: it has none yet where others go before it on its connection.
+  const { socket } = incoming;
   let written = false;
   outgoing.on("finish", () => {
     // Node says so also of an answer that was still in its buffers when the connection broke.
-    written = socket !== null && !socket.destroyed && socket.errored === null;
+    written = !socket.destroyed && socket.errored === null;
   });
   const endWatch = watchKey?.(() => {
     gone.abort();

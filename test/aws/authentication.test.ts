@@ -155,7 +155,7 @@ async function pass(seconds: number): Promise<void> {
 
 async function isRemembered(invocationId: string): Promise<boolean> {
   const { sql } = sluice.database;
-  const keys = await sql`SELECT FROM idempotency_keys WHERE key = ${`aws/${invocationId}`}`;
+  const keys = await sql`SELECT FROM idempotency_keys WHERE key LIKE ${`aws/${invocationId}/%`}`;
   return keys.length > 0;
 }
 
@@ -168,6 +168,20 @@ function timeIn(seconds: number): string {
 describe("a signature", () => {
   test("lets in what it is for", async () => {
     expect(await outcomeOf(signedRequest())).toBe("200");
+  });
+
+  test("of a key that is not there is refused before the body is read", async () => {
+    const request = signedRequest();
+    replace(request.headers, key.id, `${key.id.slice(0, -1)}_`);
+    const { hostname, port } = new URL(sluice.url);
+    const socket = connect(Number(port), hostname);
+    const length = 16 * 1024 * 1024;
+    const headers = Object.entries({ ...request.headers, "Content-Length": String(length) });
+    const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+    socket.write(`POST ${request.path} HTTP/1.1\r\n${lines}\r\n`);
+    const [answer] = (await once(socket, "data")) as [Buffer];
+    expect(answer.toString()).toMatch(/^HTTP\/1\.1 403 [^]*InvalidClientTokenId/);
+    socket.destroy();
   });
 
   test.each([

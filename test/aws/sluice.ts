@@ -18,6 +18,7 @@ const ANY_KEY = { accessKeyId: "any", secretAccessKey: "any" };
 export interface StartOptions {
   /** Whether signatures are checked. Default no. */
   authentication?: boolean;
+  publicUrl?: string;
 }
 
 /** A whole Sluice with AWS' protocols on a database of its own, and AWS' own clients for it. */
@@ -48,7 +49,7 @@ export class Sluice implements AsyncDisposable {
     this.#stop = parts.stop;
   }
 
-  static async start({ authentication = false }: StartOptions = {}): Promise<Sluice> {
+  static async start({ authentication = false, publicUrl }: StartOptions = {}): Promise<Sluice> {
     const testDatabase = await createTestDatabase(inject("databaseUrl"));
     await migrate(testDatabase.url);
     const database = connectDatabase({
@@ -81,7 +82,8 @@ export class Sluice implements AsyncDisposable {
       port: 0,
       directQueues: 16,
       accessKeys: keys,
-      protocols: [awsProtocols({ region: REGION, accessKeys: keys })],
+      notifications: { ...(publicUrl !== undefined && { publicUrl }) },
+      protocols: [awsProtocols({ region: REGION, accessKeys: keys, publicUrl })],
     });
     return new Sluice({
       url: api.url,

@@ -366,7 +366,7 @@ describe("messages", () => {
 
   test("a repeat of a call under its number stores nothing again", async () => {
     const QueueUrl = await newQueue();
-    const call = async () => {
+    const call = async (MessageBody: string) => {
       const response = await fetch(sluice.url, {
         method: "POST",
         headers: {
@@ -374,11 +374,13 @@ describe("messages", () => {
           "x-amz-target": "AmazonSQS.SendMessage",
           "amz-sdk-invocation-id": "0b7f0a52-6e4f-4c11-9d5b-3d6a1f0f1f11",
         },
-        body: JSON.stringify({ QueueUrl, MessageBody: "once" }),
+        body: JSON.stringify({ QueueUrl, MessageBody }),
       });
       return ((await response.json()) as { MessageId: string }).MessageId;
     };
-    expect(await call()).toBe(await call());
+    expect(await call("once")).toBe(await call("once"));
+    expect(await receive(QueueUrl)).toHaveLength(1);
+    await call("another under its number");
     expect(await receive(QueueUrl)).toHaveLength(1);
   });
 });

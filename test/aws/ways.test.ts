@@ -8,10 +8,10 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { ACCOUNT, Sluice } from "./sluice.ts";
 
 let sluice: Sluice;
-let path: string;
+const path = `/${ACCOUNT}/ways`;
+const PUBLIC_URL = "https://queues.localhost:8443";
 beforeAll(async () => {
-  sluice = await Sluice.start();
-  path = `/${ACCOUNT}/ways`;
+  sluice = await Sluice.start({ publicUrl: PUBLIC_URL });
   await sluice.query({ Action: "CreateQueue", QueueName: "ways" });
   const send = new SendMessageCommand({ QueueUrl: sluice.queueUrl("ways"), MessageBody: 'a "b"' });
   await sluice.sqs.send(send);
@@ -84,6 +84,75 @@ test.each<Record<string, string>>([{ "content-length": "2" }, { "transfer-encodi
     expect((await answer(headers, "{}")).status).toBe(400);
   },
 );
+
+describe("the URL of a queue begins with", () => {
+  const urlOf = async (headers: Record<string, string>) => {
+    const body = '{"QueueName":"ways"}';
+    const call = { ...json("GetQueueUrl"), ...headers };
+    const length = { "content-length": String(body.length) };
+    const direct = await answer({ ...call, ...length }, body);
+    const byHono = await answer({ ...call, "transfer-encoding": "chunked" }, body);
+    expect(direct.body).toBe(byHono.body);
+    return (JSON.parse(direct.body) as { QueueUrl: string }).QueueUrl;
+  };
+
+  test.each([
+    ["what the client called", "http://localhost:4566", { host: "localhost:4566" }],
+    [
+      "https where a proxy before it says so",
+      "https://sluice.localhost",
+      { host: "sluice.localhost", "x-forwarded-proto": "https, http" },
+    ],
+    ["the public URL where its host was called", PUBLIC_URL, { host: "queues.localhost:8443" }],
+  ])("%s", async (_, origin, headers) => {
+    expect(await urlOf(headers)).toBe(`${origin}${path}`);
+  });
+});
+
+describe("where nobody is asked for a key", () => {
+  const purge = `Action=PurgeQueue&QueueUrl=http%3A%2F%2Fany${path.replaceAll("/", "%2F")}`;
+  const foreign: [string, Record<string, string>][] = [
+    ["a page of another site", { "sec-fetch-site": "cross-site" }],
+    ["a page of another port", { "sec-fetch-site": "same-site" }],
+    ["a page of an older browser", { origin: "https://evil.example" }],
+    ["a page of no site", { origin: "null" }],
+  ];
+  test.each(foreign)("%s calls nothing in the Query protocol", async (_, headers) => {
+    const form = { ...headers, "content-type": FORM };
+    for (const refused of [
+      await answer({ ...form, "content-length": String(purge.length) }, purge),
+      await answer({ ...form, "transfer-encoding": "chunked" }, purge),
+      { status: (await fetch(`${sluice.url}/?${purge}`, { headers })).status },
+    ])
+      expect(refused.status).toBe(403);
+  });
+
+  test("a page of its own does", async () => {
+    const headers = { origin: sluice.url, "sec-fetch-site": "same-origin" };
+    const body = "Action=ListQueues";
+    const length = { "content-length": String(body.length) };
+    expect((await answer({ ...headers, "content-type": FORM, ...length }, body)).status).toBe(200);
+  });
+
+  test.each(["GET / by a name of somebody else's", "POST /v1/queues by it"])("%s", async (call) => {
+    const [method = "", at = ""] = call.split(" ");
+    const made = request(sluice.url + at, { method, headers: { host: "evil.example" } });
+    made.end();
+    const [response] = (await once(made, "response")) as [IncomingMessage];
+    expect(response.statusCode).toBe(400);
+    expect(await text(response)).toContain("SLUICE_PUBLIC_URL");
+  });
+});
+
+test("escaped bytes that are no text are refused", async () => {
+  const send = (bytes: string) =>
+    answer(
+      { "content-type": FORM },
+      `Action=SendMessage&QueueUrl=http%3A%2F%2Fany${path.replaceAll("/", "%2F")}&MessageBody=${bytes}`,
+    );
+  expect((await send("%FF%FE")).status).toBe(400);
+  expect((await send("%EF%BF%BD")).status).toBe(200);
+});
 
 test("a client that hangs up while its answer is on its way gives the messages back", async () => {
   await sluice.query({ Action: "CreateQueue", QueueName: "hung-up" });

@@ -1,4 +1,4 @@
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 
 import type { AccessKeys, GoneSignal } from "@sluice/engine";
 import { goneSignal, readBody, releaseUnlessRead, toSluiceError } from "@sluice/http-api";
@@ -12,6 +12,7 @@ import {
 } from "./action.ts";
 import type { Call } from "./call.ts";
 import { AwsError, type Service } from "./errors.ts";
+import { refuseOtherSites } from "./other-sites.ts";
 import type { AwsRequest } from "./request.ts";
 import type { AwsSettings } from "./settings.ts";
 import type { SeenCalls } from "./signature/seen-calls.ts";
@@ -39,16 +40,19 @@ export async function answerRequest(
   const isJson = JSON_TYPE.test(request.http.req.header("content-type") ?? "");
   let service: Service = "sqs";
   try {
-    const body = await readBody(request.http);
     const parameters = readParameters(request.query);
+    if (!authentication && !isJson) refuseOtherSites(request);
+    let reading: Promise<Buffer> | undefined;
+    const readOnce = () => (reading ??= readBody(request.http));
     const caller =
       authentication &&
       (await verify(authentication.accessKeys, settings.region, {
         ...request.signed(),
         path: request.path,
         parameters,
-        body,
+        body: readOnce,
       }));
+    const body = await readOnce();
     if (caller) checkProtocol(caller, isJson);
     const form = isJson ? undefined : readForm(parameters, body);
     if (form) service = serviceOfForm(form);
@@ -59,7 +63,7 @@ export async function answerRequest(
       checkService(caller, requested);
       authentication.seen.check(caller, requested);
     }
-    const output = await requested.run(callOf(request, { settings, authentication, caller }));
+    const output = await requested.run(callOf(request, { settings, authentication, caller, body }));
     if (isJson) return jsonAnswer(output, requestId);
     return xmlAnswer({ ...requested, output, requestId });
   } catch (error) {
@@ -93,10 +97,12 @@ function callOf(
     settings,
     authentication,
     caller,
+    body,
   }: {
     settings: AwsSettings;
     authentication: Authentication | undefined;
     caller: Caller | undefined;
+    body: Buffer;
   },
 ): Call {
   const { http, origin } = request;
@@ -113,7 +119,10 @@ function callOf(
     account: caller?.account ?? account,
     settings,
     origin,
-    idempotencyKey: idempotencyKeyOf(request, caller),
+    // Only those that store something look at it.
+    get idempotencyKey() {
+      return idempotencyKeyOf(request, caller, body);
+    },
     repeatableFor: caller ? repeatableFor(caller) : 0,
     signal: gone,
     releaseUnlessRead: (received) => {
@@ -131,10 +140,15 @@ const INVOCATION = "amz-sdk-invocation-id";
 
 /**
  * AWS' SDKs number their calls, and repeat a call under its number: what its first attempt stored, the repeat stores
- * not again. Where signatures are checked the number counts only when it is signed.
+ * not again. Where signatures are checked the number counts only when it is signed. Another body is another call, whatever its number.
  */
-function idempotencyKeyOf(request: AwsRequest, caller: Caller | undefined): string | undefined {
+function idempotencyKeyOf(
+  request: AwsRequest,
+  caller: Caller | undefined,
+  body: Buffer,
+): string | undefined {
   const id = request.http.req.header(INVOCATION);
   if (id === undefined || !/^[A-Za-z0-9-]{16,64}$/.test(id)) return undefined;
-  return caller && !caller.signedHeaders.has(INVOCATION) ? undefined : `aws/${id}`;
+  if (caller && !caller.signedHeaders.has(INVOCATION)) return undefined;
+  return `aws/${id}/${createHash("sha256").update(body).digest("base64url")}`;
 }

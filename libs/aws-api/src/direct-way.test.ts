@@ -8,6 +8,7 @@ import { readBody } from "@sluice/http-api";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { directWay } from "./direct-way.ts";
+import { Origins } from "./origin.ts";
 
 const observed: string[] = [];
 const direct = directWay(
@@ -19,6 +20,7 @@ const direct = directWay(
     },
     onRequest: ({ method, route, status }) => observed.push(`${method} ${route} ${status}`),
   },
+  new Origins(),
   async ({ http, origin, path }) => ({
     status: 400,
     headers: { "content-type": "text/plain" },

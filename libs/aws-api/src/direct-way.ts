@@ -7,6 +7,7 @@ import {
   type Surroundings,
 } from "@sluice/http-api";
 
+import type { Origins } from "./origin.ts";
 import type { AwsRequest } from "./request.ts";
 import type { AwsAnswer } from "./wire/answer.ts";
 
@@ -16,10 +17,11 @@ import type { AwsAnswer } from "./wire/answer.ts";
  */
 export function directWay(
   surroundings: Surroundings,
+  origins: Origins,
   answer: (request: AwsRequest) => Promise<AwsAnswer>,
 ): DirectWay {
   return (incoming, outgoing, next) => {
-    const origin = isPlain(incoming) ? originOf(incoming.headers.host ?? "") : undefined;
+    const origin = isPlain(incoming) ? originOf(incoming, origins) : undefined;
     if (origin === undefined) {
       next();
       return;
@@ -81,15 +83,8 @@ function requestFrom(
   };
 }
 
-let last: { host: string; origin: string | undefined } = { host: "", origin: undefined };
-
-/** With the host in the form that URLs give it (`127.1`, say); clients come with the same one again and again. */
-function originOf(host: string): string | undefined {
-  if (last.host !== host) {
-    const url = `http://${host}`;
-    last = { host, origin: URL.canParse(url) ? new URL(url).origin : undefined };
-  }
-  return last.origin;
+function originOf({ headers }: IncomingMessage, origins: Origins): string | undefined {
+  return origins.of(headers.host ?? "", headers["x-forwarded-proto"] as string | undefined);
 }
 
 /** By lower-case name; none is there twice. */

@@ -4,6 +4,7 @@ import type { Context } from "hono";
 
 import { answerRequest } from "./answer-request.ts";
 import { directWay } from "./direct-way.ts";
+import { Origins } from "./origin.ts";
 import { requestOf, targetOf, type AwsRequest } from "./request.ts";
 import type { AwsSettings } from "./settings.ts";
 import { SeenCalls } from "./signature/seen-calls.ts";
@@ -13,14 +14,17 @@ export interface AwsProtocolsOptions {
   region: string;
   /** Whose signatures are checked; absent: everybody may call, signed or not. */
   accessKeys?: AccessKeys | undefined;
+  /** Where clients reach the API, for the URLs of queues; see {@link Origins}. */
+  publicUrl?: string | undefined;
 }
 
 /**
  * SQS in its JSON and its Query protocol, and SNS in its Query protocol, on the paths that AWS' clients use: `/` and
  * the path of a queue's URL. They translate and hold no rules of their own: the engine decides.
  */
-export function awsProtocols({ region, accessKeys }: AwsProtocolsOptions): Protocol {
+export function awsProtocols({ region, accessKeys, publicUrl }: AwsProtocolsOptions): Protocol {
   const settings: AwsSettings = { region };
+  const origins = new Origins(publicUrl);
   const authentication = accessKeys && { accessKeys, seen: new SeenCalls() };
   const answer = (request: AwsRequest) => answerRequest(request, settings, authentication);
   return {
@@ -30,12 +34,12 @@ export function awsProtocols({ region, accessKeys }: AwsProtocolsOptions): Proto
       for (const path of ["/", "*"]) {
         api.all(path, async (c, next) => {
           if (!isForUs(c)) return await next();
-          const { body, ...head } = await answer(requestOf(c));
+          const { body, ...head } = await answer(requestOf(c, origins));
           return new Response(body, head);
         });
       }
     },
-    directWay: (surroundings) => directWay(surroundings, answer),
+    directWay: (surroundings) => directWay(surroundings, origins, answer),
   };
 }
 

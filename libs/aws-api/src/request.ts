@@ -2,13 +2,14 @@ import { SluiceError } from "@sluice/engine";
 import type { ApiEnv, HttpCall } from "@sluice/http-api";
 import type { Context } from "hono";
 
+import type { Origins } from "./origin.ts";
 import { mismatch, type SignedRequest } from "./signature/read-signature.ts";
 
 /** A request of either protocol, whichever way it came in. */
 export interface AwsRequest {
   /** How it came and how it is answered. Its account is that of everybody, where nobody checks who asks. */
   http: HttpCall;
-  /** `http://127.0.0.1:4566`, as the client wrote it. */
+  /** `http://127.0.0.1:4566`, as the client reaches it. */
   origin: string;
   /** `/`, or the path of a queue. */
   path: string;
@@ -32,12 +33,14 @@ export function targetOf(c: Context<ApiEnv>): Pick<AwsRequest, "path" | "query">
 }
 
 /** A request that came by Hono. @throws {SluiceError} `invalid_request` */
-export function requestOf(c: Context<ApiEnv>): AwsRequest {
-  if (!URL.canParse(c.req.url))
+export function requestOf(c: Context<ApiEnv>, origins: Origins): AwsRequest {
+  const host = URL.canParse(c.req.url) ? new URL(c.req.url).host : "";
+  const origin = origins.of(host, c.req.header("x-forwarded-proto"));
+  if (origin === undefined)
     throw new SluiceError("invalid_request", "the Host header names no host");
   return {
     http: c,
-    origin: new URL(c.req.url).origin,
+    origin,
     ...targetOf(c),
     signed: () => {
       const { incoming } = c.env ?? {};

@@ -15,6 +15,8 @@ import type { Registry } from "prom-client";
 import { createApi, type ApiOptions } from "./app.ts";
 import { healthEndpoints } from "./health/health.ts";
 import { requestMetrics } from "./metrics.ts";
+import { isLoopback, ownNamesOnly } from "./own-names.ts";
+import { inTurn } from "./protocol.ts";
 import { serve } from "./serve.ts";
 
 export interface StartApiOptions {
@@ -73,7 +75,11 @@ export async function startApi(options: StartApiOptions): Promise<RunningApi> {
     protocols,
     onRequest: requestMetrics(metrics),
   });
-  const server = await serve({ fetch: api.fetch, direct: api.direct, host, port, maxConnections });
+  const isForAll = accessKeys === undefined && isLoopback(host);
+  const direct = isForAll
+    ? inTurn([ownNamesOnly(notifications?.publicUrl), api.direct])
+    : api.direct;
+  const server = await serve({ fetch: api.fetch, direct, host, port, maxConnections });
   return {
     url: server.url,
     stop: async () => {

@@ -34,7 +34,7 @@ export async function openApi(
     notifications: { region, publicUrl, signed: config.signNotifications },
     directQueues: config.directFanOut,
     guards: { deletedQueueName: config.deletedQueueNameGuard, purge: config.purgeGuard },
-    protocols: [awsProtocols({ region, accessKeys })],
+    protocols: [awsProtocols({ region, accessKeys, publicUrl })],
   });
   parts.logger.info({ event: "api.listening", url: api.url }, "the API is ready");
   return api;

@@ -39,7 +39,7 @@ const TIME = /^\d{8}T\d{6}Z$/;
 const MAX_EXPIRES = 7 * 86_400;
 
 /** @throws {AwsError} `MissingAuthenticationToken`, `IncompleteSignature` */
-export function readSignature(request: SignedRequest): Signature {
+export function readSignature(request: Omit<SignedRequest, "body">): Signature {
   const header = request.headers.get("authorization");
   const isPresigned = request.parameters.some(
     ([name]) => name === "X-Amz-Algorithm" || name === IN_URL,

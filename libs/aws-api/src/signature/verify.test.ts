@@ -128,9 +128,17 @@ test("of two queries with one signature the same is read", () => {
     .map((all) => all.join(""))
     .filter((more) => more.length < 1_900);
   const seen = new Map<string, unknown>();
+  let refused = 0;
   fc.assert(
     fc.property(added, (more) => {
-      const request = requestOf({ path: `/?a=1&b=2&c=3${more}`, signature: "0".repeat(64) });
+      let request;
+      try {
+        request = requestOf({ path: `/?a=1&b=2&c=3${more}`, signature: "0".repeat(64) });
+      } catch {
+        // Escaped bytes that are no text.
+        refused += 1;
+        return;
+      }
       const names = request.parameters.map(([name]) => name);
       fc.pre(new Set(names).size === names.length);
       const signature = signatureOf(request, readSignature(request), SECRET);
@@ -141,13 +149,15 @@ test("of two queries with one signature the same is read", () => {
     { numRuns: 2_000 },
   );
   expect(seen.size).toBeGreaterThan(100);
+  expect(refused).toBeLessThan(1_500);
 });
 
 test("keys are looked up only for what could be a signature of now and here", async () => {
   const asked: string[] = [];
   const keys = { find: (id: string) => Promise.resolve(void asked.push(id)) };
   const vanilla = requestOf(vectors["get-vanilla"] as Vector);
-  await expect(verify(keys, "us-east-1", vanilla)).rejects.toMatchObject({
+  const unread = { ...vanilla, body: () => Promise.resolve(vanilla.body) };
+  await expect(verify(keys, "us-east-1", unread)).rejects.toMatchObject({
     form: { code: "SignatureDoesNotMatch" },
   });
   expect(asked).toEqual([]);

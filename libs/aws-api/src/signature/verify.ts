@@ -8,8 +8,6 @@ import { signatureOf } from "./signature-of.ts";
 
 const MAX_SKEW = 15 * 60_000;
 const SERVICES = new Set(["sqs", "sns"]);
-/** What a signature is made with for a key that is not there: the answer takes as long as for one that is. */
-const NOBODY = { secret: "no such key" };
 
 export interface Caller {
   keyId: string;
@@ -23,8 +21,12 @@ export interface Caller {
   countsUntil: number;
 }
 
+/** A request whose body is read once somebody known is said to have sent it. */
+export type UnreadRequest = Omit<SignedRequest, "body"> & { body: () => Promise<Uint8Array> };
+
 /**
- * Checks the signature of a request, over the bytes of its body and before anything reads them.
+ * Checks the signature of a request, over the bytes of its body and before anything looks into them. All that needs no body is checked
+ * before that is read: of those who have no key nothing is kept in memory.
  *
  * @param now - Milliseconds since the epoch.
  * @throws {AwsError} `MissingAuthenticationToken`, `IncompleteSignature`, `InvalidClientTokenId`, `SignatureDoesNotMatch`,
@@ -33,24 +35,25 @@ export interface Caller {
 export async function verify(
   keys: Pick<AccessKeys, "find">,
   region: string,
-  request: SignedRequest,
+  unread: UnreadRequest,
   now = Date.now(),
 ): Promise<Caller> {
-  const given = readSignature(request);
+  const given = readSignature(unread);
   checkScope(given, region);
   const countsUntil = checkTime(given, now);
-  checkHeaders(given, request);
-  checkParameters(request);
-  checkBodyHash(request);
+  checkHeaders(given, unread);
+  checkParameters(unread);
   const key = await keys.find(given.keyId);
-  const made = signatureOf(request, given, (key ?? NOBODY).secret);
-  const matches = timingSafeEqual(Buffer.from(made, "hex"), Buffer.from(given.signature, "hex"));
   if (!key) {
     throw commonError(
       "InvalidClientTokenId",
       "The security token included in the request is invalid.",
     );
   }
+  const request = { ...unread, body: await unread.body() };
+  checkBodyHash(request);
+  const made = signatureOf(request, given, key.secret);
+  const matches = timingSafeEqual(Buffer.from(made, "hex"), Buffer.from(given.signature, "hex"));
   if (!matches) throw mismatch("Check your secret access key and signing method.");
   const { keyId, service, signedHeaders } = given;
   return {
@@ -90,7 +93,7 @@ function checkTime({ time, expires }: Signature, now: number): number {
 }
 
 /** What could change the meaning of a request must be under its signature. */
-function checkHeaders({ signedHeaders }: Signature, { headers }: SignedRequest): void {
+function checkHeaders({ signedHeaders }: Signature, { headers }: UnreadRequest): void {
   const signed = new Set(signedHeaders);
   for (const name of headers.keys()) {
     if (name.startsWith("x-amz-") && !signed.has(name))
@@ -102,7 +105,7 @@ function checkHeaders({ signedHeaders }: Signature, { headers }: SignedRequest):
 }
 
 /** A signature covers the parameters in the order of their names and values: of two of a name anybody could make either the last. */
-function checkParameters({ parameters }: SignedRequest): void {
+function checkParameters({ parameters }: UnreadRequest): void {
   const names = new Set(parameters.map(([name]) => name));
   if (names.size < parameters.length) throw mismatch("A parameter of the URL is there twice.");
 }

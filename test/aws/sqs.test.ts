@@ -429,6 +429,47 @@ describe("dead letters", () => {
     );
   });
 
+  test("a queue is the same one in whatever way its attributes are written", async () => {
+    const [a, b] = [arnOf(await newQueue()), arnOf(await newQueue())];
+    const policy = (maxReceiveCount: unknown) =>
+      JSON.stringify({ maxReceiveCount, deadLetterTargetArn: a });
+    const allows = (...sourceQueueArns: string[]) =>
+      JSON.stringify({ redrivePermission: "byQueue", sourceQueueArns });
+    const create = (QueueName: string, Attributes: Record<string, string>) =>
+      refusal(sluice.sqs.send(new CreateQueueCommand({ QueueName, Attributes })));
+    const first = {
+      VisibilityTimeout: "030",
+      RedrivePolicy: policy("5"),
+      RedriveAllowPolicy: allows(a, b),
+    };
+    const second = {
+      VisibilityTimeout: "30",
+      RedrivePolicy: policy(5),
+      RedriveAllowPolicy: allows(b, a),
+    };
+    for (const attributes of [first, first, second])
+      expect(await create("written", attributes)).toBe("nothing");
+    for (const other of [
+      { VisibilityTimeout: "31" },
+      { RedrivePolicy: policy("6") },
+      { RedriveAllowPolicy: allows(a) },
+      { Policy: "{}" },
+    ])
+      expect(await create("written", { ...second, ...other })).toBe("QueueNameExists 400");
+  });
+
+  test("that a queue takes dead letters of all others is shown where it was said", async () => {
+    const RedriveAllowPolicy = JSON.stringify({ redrivePermission: "allowAll" });
+    const said = { QueueName: "allows-all", Attributes: { RedriveAllowPolicy } };
+    for (let times = 1; times <= 2; times += 1) await sluice.sqs.send(new CreateQueueCommand(said));
+    const url = sluice.queueUrl("allows-all");
+    expect(await attributesOf(url, "RedriveAllowPolicy")).toEqual({ RedriveAllowPolicy });
+    await sluice.sqs.send(
+      new SetQueueAttributesCommand({ QueueUrl: url, Attributes: { RedriveAllowPolicy: "" } }),
+    );
+    expect(await attributesOf(url, "RedriveAllowPolicy")).toEqual({});
+  });
+
   test("a queue that takes no dead letters of others is refused as their destination", async () => {
     const closed = await newQueue({
       RedriveAllowPolicy: JSON.stringify({ redrivePermission: "denyAll" }),

@@ -104,7 +104,9 @@ export function readAttributes(
     Object.assign(settings, read);
     Object.assign(own, awsAttributes);
   }
-  return Object.keys(own).length > 0 ? { ...settings, awsAttributes: own } : settings;
+  // Of a new queue there is nothing to take away.
+  const awsAttributes = isNew ? withoutEmpty(own) : own;
+  return Object.keys(awsAttributes).length > 0 ? { ...settings, awsAttributes } : settings;
 }
 
 /** Kept attributes after a change; an empty one is taken away. */
@@ -112,8 +114,11 @@ export function mergedAwsAttributes(
   before: Readonly<Record<string, string>>,
   change: Readonly<Record<string, string>>,
 ): Record<string, string> {
-  const merged = { ...before, ...change, [LAST_MODIFIED]: secondsOf(new Date()) };
-  return Object.fromEntries(Object.entries(merged).filter(([, text]) => text !== ""));
+  return withoutEmpty({ ...before, ...change, [LAST_MODIFIED]: secondsOf(new Date()) });
+}
+
+function withoutEmpty(texts: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(texts).filter(([, text]) => text !== ""));
 }
 
 /** @throws {AwsError} `InvalidAttributeName` */
@@ -145,9 +150,24 @@ export function differingAttribute(
   given: ReadonlyMap<string, string>,
 ): string | undefined {
   return [...given].find(([name, text]) => {
-    const shown = attributes.get(name)?.show(queue, call) ?? "";
-    return shown !== text && !isSameJson(shown, text);
+    const attribute = attributes.get(name);
+    const shown = attribute?.show(queue, call) ?? "";
+    if (shown === text || isSameJson(shown, text)) return false;
+    const { awsAttributes: _own, ...meant } = attribute?.read?.(text, call) ?? {};
+    const settings = Object.entries(meant);
+    // What has no meaning here is nothing but its text.
+    if (settings.length === 0) return true;
+    const has = { ...queue, ...fifoSettingsOf(queue) };
+    return settings.some(
+      ([key, value]) => !isDeepStrictEqual(inOrder(value), inOrder(has[key as keyof typeof has])),
+    );
   })?.[0];
+}
+
+/** A setting that is the same in whatever order it names queues. */
+function inOrder(value: unknown): unknown {
+  const { queues } = (value ?? {}) as { queues?: readonly string[] };
+  return queues ? { ...(value as object), queues: [...queues].sort() } : value;
 }
 
 function isSameJson(a: string, b: string): boolean {
@@ -219,14 +239,15 @@ function showRedrivePolicy({ redrive }: Queue, call: Call): string | undefined {
 }
 
 function readRedriveAllowPolicy(text: string, call: Call): Partial<AllQueueSettings> {
-  if (text === "") return { redriveAllow: { permission: "allowAll" } };
+  const keptAs = (own: string) => ({ awsAttributes: { RedriveAllowPolicy: own } });
+  if (text === "") return { redriveAllow: { permission: "allowAll" }, ...keptAs("") };
   const refuse = (reason: string) => invalidValue("RedriveAllowPolicy", text, reason);
   const policy = parseObject(text);
   if (!policy) throw refuse("Redrive allow policy is not a valid JSON map.");
   const { redrivePermission: permission, sourceQueueArns: arns } = policy;
   if (permission === "allowAll" || permission === "denyAll") {
     if (arns !== undefined) throw refuse("sourceQueueArns is only possible with byQueue.");
-    return { redriveAllow: { permission } };
+    return { redriveAllow: { permission }, ...keptAs(permission === "allowAll" ? text : "") };
   }
   if (permission !== "byQueue") throw refuse("Invalid value for redrivePermission.");
   if (!Array.isArray(arns) || arns.length < 1 || arns.length > 10) {
@@ -237,12 +258,16 @@ function readRedriveAllowPolicy(text: string, call: Call): Partial<AllQueueSetti
     if (name === undefined) throw refuse("sourceQueueArns has what is no ARN of a queue here.");
     return name;
   });
-  return { redriveAllow: { permission, queues } };
+  return { redriveAllow: { permission, queues }, ...keptAs("") };
 }
 
-function showRedriveAllowPolicy({ redriveAllow }: Queue, call: Call): string | undefined {
+/** That of a queue which allows all is shown where it was set, as SQS does it; it is what queues have that were told nothing. */
+function showRedriveAllowPolicy(
+  { redriveAllow, awsAttributes }: Queue,
+  call: Call,
+): string | undefined {
   const { permission, queues } = redriveAllow;
-  if (permission === "allowAll") return undefined;
+  if (permission === "allowAll") return awsAttributes["RedriveAllowPolicy"];
   return JSON.stringify({
     redrivePermission: permission,
     ...(queues && { sourceQueueArns: queues.map((name) => queueArn(call, name)) }),

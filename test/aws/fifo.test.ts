@@ -98,6 +98,20 @@ describe.skipIf(!("fifo" in queueDefaults))("FIFO queues", () => {
     expect((await send()).MessageId).toBe((await send()).MessageId);
   });
 
+  test("take a delete once more, as an SDK repeats it whose answer was lost", async () => {
+    const QueueUrl = await newQueue({ ContentBasedDeduplication: "true" });
+    for (const MessageBody of ["x", "y"])
+      await sluice.sqs.send(
+        new SendMessageCommand({ QueueUrl, MessageBody, MessageGroupId: "group" }),
+      );
+    const { Messages } = await sluice.sqs.send(
+      new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10, WaitTimeSeconds: 5 }),
+    );
+    const { ReceiptHandle } = Messages![0]!;
+    for (let times = 1; times <= 2; times += 1)
+      await sluice.sqs.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle }));
+  });
+
   test("refuse a handle that is out of date", async () => {
     const QueueUrl = await newQueue({ VisibilityTimeout: "0", ContentBasedDeduplication: "true" });
     const send = { QueueUrl, MessageBody: "x", MessageGroupId: "group" };

@@ -673,6 +673,11 @@ const snsRefusals: [string, Record<string, string>, string][] = [
   ],
   [
     "PublishBatch",
+    { TopicArn: topicArn },
+    "400 EmptyBatchRequest",
+  ],
+  [
+    "PublishBatch",
     { TopicArn: topicArn, "PublishBatchRequestEntries.member.1.Id": "a" },
     "400 ValidationError",
   ],

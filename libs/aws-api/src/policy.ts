@@ -40,7 +40,9 @@ export function addPermission(
   };
   return JSON.stringify({
     Version: "2008-10-17",
-    Id: `${resource}/SQSDefaultPolicy`,
+    Id: resource.startsWith("arn:aws:sns:")
+      ? "__default_policy_ID"
+      : `${resource}/SQSDefaultPolicy`,
     ...current,
     Statement: [...statements, statement],
   });

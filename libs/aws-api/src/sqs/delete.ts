@@ -30,13 +30,34 @@ async function deleteEach(
       indexes.map((index) => handles[index] ?? ""),
     ),
   );
+  // A handle that is out of date deletes nothing. A standard queue of AWS says that it did all the same.
+  const isStillThere = isFifoName(name)
+    ? await stillThere(call, name, handles, results)
+    : undefined;
   return results.map((result, index) => {
     if (result === undefined || result instanceof AwsError) return result;
-    // A handle that is out of date deletes nothing. A standard queue of AWS says that it did all the same.
-    return isFifoName(name)
-      ? invalidValue("ReceiptHandle", handles[index] ?? "", "The receipt handle has expired.")
-      : undefined;
+    if (!isStillThere?.has(index)) return undefined;
+    return invalidValue("ReceiptHandle", handles[index] ?? "", "The receipt handle has expired.");
   });
+}
+
+/** Which of those that were not deleted are there for somebody else; what is gone was deleted by a call that this one repeats. */
+async function stillThere(
+  { engine, account }: Call,
+  name: string,
+  handles: readonly string[],
+  results: readonly unknown[],
+): Promise<ReadonlySet<number>> {
+  const left = [...results.keys()].filter(
+    (index) => results[index] !== undefined && !(results[index] instanceof AwsError),
+  );
+  if (left.length === 0) return new Set();
+  const gone = await engine.acknowledger.areGone(
+    account,
+    name,
+    left.map((index) => handles[index] ?? ""),
+  );
+  return new Set(left.filter((_, place) => !gone[place]));
 }
 
 /** What a batch answers: the ids of what was done, and what was not with its error. */

@@ -121,7 +121,7 @@ export async function listDeadLetterSourceQueues(
   const queue = await queueAt(call, input.QueueUrl);
   const names = await call.engine.queues.deadLetterSources(queue);
   const { NextToken: token } = input;
-  const after = token === undefined ? "" : Buffer.from(token, "base64url").toString();
+  const after = token === undefined ? "" : nameIn(token);
   const left = names.filter((name) => name > after);
   const page = left.slice(0, limit);
   return {
@@ -130,6 +130,13 @@ export async function listDeadLetterSourceQueues(
       NextToken: Buffer.from(page.at(-1) ?? "").toString("base64url"),
     }),
   };
+}
+
+/** The name of a queue in a token, where a list goes on. */
+function nameIn(token: string): string {
+  const name = Buffer.from(token, "base64url").toString();
+  if (/^[A-Za-z0-9_-]{1,80}(\.fifo)?$/.test(name)) return name;
+  throw invalidValue("NextToken", token, "It is not one that this action has given.");
 }
 
 function checkMaxResults(max = 1_000): number {

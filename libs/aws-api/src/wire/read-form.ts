@@ -24,6 +24,12 @@ export function inputFromForm<S extends StructureShape>(
   return new FormReader(service).structure(shape, [form], "") as ValueOf<S>;
 }
 
+function isEntries({ name, isRequired, shape }: Member): boolean {
+  return (
+    isRequired && name.endsWith("Entries") && typeof shape === "object" && shape.kind === "list"
+  );
+}
+
 /** Where a member may stand: under its own name and under that of its entries. */
 type Places = FormNode[];
 
@@ -41,6 +47,8 @@ class FormReader {
       const memberPath = path === "" ? name : `${path}.${name}`;
       const value = this.#member(member, placesOf(places, each), memberPath);
       if (value !== undefined) result[name] = value;
+      // Of a batch without entries nothing is written at all; it is refused as such.
+      else if (isEntries(each)) result[name] = [];
       else if (isRequired) throw missingParameter(this.#service, memberPath);
     }
     return result;

@@ -671,11 +671,7 @@ const snsRefusals: [string, Record<string, string>, string][] = [
     },
     "400 ParameterValueInvalid",
   ],
-  [
-    "PublishBatch",
-    { TopicArn: topicArn },
-    "400 EmptyBatchRequest",
-  ],
+  ["PublishBatch", { TopicArn: topicArn }, "400 EmptyBatchRequest"],
   [
     "PublishBatch",
     { TopicArn: topicArn, "PublishBatchRequestEntries.member.1.Id": "a" },

@@ -449,12 +449,13 @@ describe("dead letters", () => {
     };
     for (const attributes of [first, first, second])
       expect(await create("written", attributes)).toBe("nothing");
-    for (const other of [
+    const others: Record<string, string>[] = [
       { VisibilityTimeout: "31" },
       { RedrivePolicy: policy("6") },
       { RedriveAllowPolicy: allows(a) },
       { Policy: "{}" },
-    ])
+    ];
+    for (const other of others)
       expect(await create("written", { ...second, ...other })).toBe("QueueNameExists 400");
   });
 

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { request, type IncomingMessage } from "node:http";
 import { text } from "node:stream/consumers";
@@ -27,7 +28,7 @@ async function answer(headers: Record<string, string | string[]>, body: string, 
   const call = request(sluice.url + at, { method: "POST", headers });
   call.end(body);
   const [response] = (await once(call, "response")) as [IncomingMessage];
-  const { date: _, "x-amzn-requestid": id = "", ...others } = response.headers;
+  const { date: _, "x-amzn-requestid": id = "none", ...others } = response.headers;
   const said = await text(response);
   return {
     status: response.statusCode,
@@ -117,32 +118,71 @@ describe("where nobody is asked for a key", () => {
     ["a page of an older browser", { origin: "https://evil.example" }],
     ["a page of no site", { origin: "null" }],
   ];
-  test.each(foreign)("%s calls nothing in the Query protocol", async (_, headers) => {
+  test.each(foreign)("%s calls nothing", async (_, headers) => {
     const form = { ...headers, "content-type": FORM };
     for (const refused of [
       await answer({ ...form, "content-length": String(purge.length) }, purge),
       await answer({ ...form, "transfer-encoding": "chunked" }, purge),
-      { status: (await fetch(`${sluice.url}/?${purge}`, { headers })).status },
-    ])
-      expect(refused.status).toBe(403);
+      await answer({ ...headers, "content-length": "0" }, "", "/v1/queues/ways/purge"),
+      await answer({ ...headers, "content-length": "0" }, "", "/%761/queues/ways/purge"),
+      await answer({ ...headers, ...json("PurgeQueue"), "content-length": "2" }, "{}"),
+    ]) {
+      expect(refused.status).toBe(400);
+      expect(refused.body).toContain("other sites");
+    }
   });
 
-  test("a page of its own does", async () => {
-    const headers = { origin: sluice.url, "sec-fetch-site": "same-origin" };
+  test.each<Record<string, string>>([
+    { "sec-fetch-site": "same-origin", origin: "https://before-a-proxy.example" },
+    { "sec-fetch-site": "none" },
+    { origin: "https://queues.localhost:8443" },
+    {},
+  ])("a page of its own does: %j", async (headers) => {
     const body = "Action=ListQueues";
     const length = { "content-length": String(body.length) };
     expect((await answer({ ...headers, "content-type": FORM, ...length }, body)).status).toBe(200);
   });
 
-  test.each(["GET / by a name of somebody else's", "POST /v1/queues by it"])("%s", async (call) => {
-    const [method = "", at = ""] = call.split(" ");
-    const made = request(sluice.url + at, { method, headers: { host: "evil.example" } });
-    made.end();
-    const [response] = (await once(made, "response")) as [IncomingMessage];
-    expect(response.statusCode).toBe(400);
-    expect(await text(response)).toContain("SLUICE_PUBLIC_URL");
+  test("nothing is changed by GET, as images and links are called", async () => {
+    expect((await fetch(`${sluice.url}/?${purge}`)).status).toBe(403);
+    expect((await fetch(`${sluice.url}/?Action=ListQueues`)).status).toBe(200);
+    // The link in a notification: nobody guesses it.
+    const topic = "arn:aws:sns:us-east-1:000000000000:none";
+    const link = `/?Action=Unsubscribe&SubscriptionArn=${topic}:${randomUUID()}`;
+    const clicked = { headers: { "sec-fetch-site": "cross-site" } };
+    expect((await fetch(sluice.url + link, clicked)).status).toBe(200);
+  });
+
+  test.each(["/?Action=ListQueues", "/v1/queues", "/v%31/queues", `${path}?Action=ListQueueTags`])(
+    "%s is not to be had by a name of somebody else's",
+    async (at) => {
+      expect(await statusBy("evil.example:4566", at)).toMatch(/^400 .*SLUICE_PUBLIC_URL/);
+    },
+  );
+
+  test.each([
+    "localhost.",
+    "[::1]",
+    "sluice",
+    "nas.lan:80",
+    "queues.localhost:8443",
+    "sqs.us-east-1.localhost.localstack.cloud",
+  ])("it may be called %s", async (host) => {
+    expect(await statusBy(host, "/v1/queues")).toMatch(/^200/);
+  });
+
+  test("health and the reference are there by any name", async () => {
+    for (const at of ["/healthz", "/docs"])
+      expect(await statusBy("any.example", at)).toMatch(/^200/);
   });
 });
+
+async function statusBy(host: string, at: string): Promise<string> {
+  const made = request(sluice.url + at, { headers: { host } });
+  made.end();
+  const [response] = (await once(made, "response")) as [IncomingMessage];
+  return `${response.statusCode} ${(await text(response)).replaceAll("\n", " ")}`;
+}
 
 test("escaped bytes that are no text are refused", async () => {
   const send = (bytes: string) =>
@@ -152,6 +192,7 @@ test("escaped bytes that are no text are refused", async () => {
     );
   expect((await send("%FF%FE")).status).toBe(400);
   expect((await send("%EF%BF%BD")).status).toBe(200);
+  expect((await send("%EF%BF%BD+100%")).status).toBe(200);
 });
 
 test("a client that hangs up while its answer is on its way gives the messages back", async () => {

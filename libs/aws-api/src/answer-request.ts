@@ -11,8 +11,7 @@ import {
   type RequestedAction,
 } from "./action.ts";
 import type { Call } from "./call.ts";
-import { AwsError, type Service } from "./errors.ts";
-import { refuseOtherSites } from "./other-sites.ts";
+import { AwsError, commonError, type Service } from "./errors.ts";
 import type { AwsRequest } from "./request.ts";
 import type { AwsSettings } from "./settings.ts";
 import type { SeenCalls } from "./signature/seen-calls.ts";
@@ -41,7 +40,6 @@ export async function answerRequest(
   let service: Service = "sqs";
   try {
     const parameters = readParameters(request.query);
-    if (!authentication && !isJson) refuseOtherSites(request);
     let reading: Promise<Buffer> | undefined;
     const readOnce = () => (reading ??= readBody(request.http));
     const caller =
@@ -59,6 +57,7 @@ export async function answerRequest(
     const requested = form
       ? actionOfForm(form, request)
       : actionOfTarget(request.http.req.header("x-amz-target"), body);
+    if (!caller) checkPages(request, requested);
     if (caller) {
       checkService(caller, requested);
       authentication.seen.check(caller, requested);
@@ -83,6 +82,19 @@ function toAwsError(service: Service, error: unknown): AwsError {
 function checkProtocol({ signedHeaders }: Caller, isJson: boolean): void {
   if (isJson || !signedHeaders.has("x-amz-target")) return;
   throw mismatch("A call with an X-Amz-Target is of the content type application/x-amz-json-1.0.");
+}
+
+/**
+ * What pages of other sites have a browser call, where nobody has to say who he is. Images and links make calls by GET, and not everywhere do
+ * browsers tell from which page: so nothing is changed by it, but by the links in notifications, which nobody can guess.
+ */
+function checkPages({ http }: AwsRequest, { action }: RequestedAction): void {
+  const isGet = http.env?.incoming?.method === "GET";
+  if (isGet && (action === "Unsubscribe" || action === "ConfirmSubscription")) return;
+  const refusal = http.var.guard?.((name) => http.req.header(name));
+  if (refusal) throw refusal;
+  if (isGet && !/^(Get|List)/.test(action))
+    throw commonError("AccessDenied", `Without an access key ${action} is sent by POST.`);
 }
 
 /** A signature for one service opens no other. */

@@ -63,12 +63,12 @@ function requestFrom(
     outgoing,
     origin,
   }: { incoming: IncomingMessage; outgoing: ServerResponse; origin: string },
-  { engine, account, report }: Surroundings,
+  { engine, account, report, guard }: Surroundings,
 ): AwsRequest {
   const { url: path = "", headers } = incoming;
   return {
     http: {
-      var: { engine, account, report, watchKey: undefined },
+      var: { engine, account, report, guard, watchKey: undefined },
       env: { incoming, outgoing },
       req: { header: (name) => headers[name] as string | undefined },
     },

@@ -25,6 +25,14 @@ test.each(ways)("a result is whole after one that broke off %s", async (_, break
   expect([...rows]).toEqual([{ answer: 42 }, { answer: 43 }]);
 });
 
+test("a result is whole also where nobody waits for it but for an error", async () => {
+  await using testDatabase = await createTestDatabase(inject("databaseUrl"));
+  await using database = connectDatabase({ url: testDatabase.url, pool: 1 });
+  await expect(database.sql.unsafe(BREAKS_OFF)).rejects.toThrow();
+  const rows = await database.sql`SELECT 42 AS answer`.catch(() => []);
+  expect([...rows]).toEqual([{ answer: 42 }]);
+});
+
 test("a result is whole after one of the control plane that broke off", async () => {
   await using testDatabase = await createTestDatabase(inject("databaseUrl"));
   await using database = connectDatabase({ url: testDatabase.url });

@@ -25,7 +25,8 @@ export function mendResults(sql: Sql): void {
   const { then } = queries;
   // oxlint-disable-next-line unicorn/no-thenable -- It has one already.
   queries.then = function (onfulfilled, onrejected) {
-    return then.call(this, onfulfilled && ((rows) => onfulfilled(whole(rows))), onrejected);
+    const fulfilled = (rows: unknown) => (onfulfilled ? onfulfilled(whole(rows)) : whole(rows));
+    return then.call(this, fulfilled, onrejected);
   };
 }
 

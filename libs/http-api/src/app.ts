@@ -12,6 +12,7 @@ import { addMatchEndpoint } from "./match/match.ts";
 import { addWriteEndpoints } from "./messages/write.ts";
 import { addQueueEndpoints } from "./queues/queues.ts";
 import { addPeekEndpoint } from "./peek/peek.ts";
+import type { Guard } from "./pages.ts";
 import { inTurn, type Protocol } from "./protocol.ts";
 import { addPurgeEndpoints } from "./purge/purge.ts";
 import { addRedriveEndpoints } from "./redrive/redrive.ts";
@@ -33,6 +34,8 @@ export interface ApiOptions {
   health: Hono;
   /** Who may call; absent: everybody, for `account`. */
   accessKeys?: AccessKeys | undefined;
+  /** Says which calls must not count. */
+  guard?: Guard | undefined;
   /** Other protocols on the same port. */
   protocols?: readonly Protocol[];
   /** Told about every request once it is answered. */
@@ -41,7 +44,7 @@ export interface ApiOptions {
 
 /** The native API as a Hono app: every endpoint of `/v1`, its OpenAPI document, the reference and health. */
 export function createApi(options: ApiOptions): Api & { direct: DirectWay } {
-  const { engine, account, logger, health, accessKeys, protocols = [], onRequest } = options;
+  const { engine, account, logger, health, accessKeys, guard, protocols = [], onRequest } = options;
   const api = new Api();
   const report = (error: unknown) => {
     logger.error({ event: "request.failed", err: error }, "a request failed on our side");
@@ -52,6 +55,7 @@ export function createApi(options: ApiOptions): Api & { direct: DirectWay } {
     c.set("engine", engine);
     c.set("account", account);
     c.set("report", report);
+    c.set("guard", guard);
     await next();
     onRequest?.({
       method: c.req.method,
@@ -61,6 +65,13 @@ export function createApi(options: ApiOptions): Api & { direct: DirectWay } {
     });
   });
 
+  if (guard) {
+    api.use("/v1/*", async (c, next) => {
+      const refusal = guard((name) => c.req.header(name));
+      if (refusal) throw refusal;
+      await next();
+    });
+  }
   if (accessKeys) api.use("/v1/*", authenticate(accessKeys));
   addTopicEndpoints(api);
   addQueueEndpoints(api);
@@ -87,7 +98,7 @@ export function createApi(options: ApiOptions): Api & { direct: DirectWay } {
     if (known.code === "internal") report(error);
     return errorResponse(c, known);
   });
-  const surroundings = { engine, account, report, onRequest };
+  const surroundings = { engine, account, report, guard, onRequest };
   const direct = inTurn([
     directWay(api.hotRoutes, { ...surroundings, accessKeys }),
     ...protocols.flatMap((protocol) => protocol.directWay?.(surroundings) ?? []),

@@ -6,6 +6,7 @@ import { keyOf } from "./authentication/authentication.ts";
 import { MAX_BODY_BYTES } from "./body.ts";
 import type { ApiEnv, Call } from "./environment.ts";
 import { errorAnswer, toSluiceError } from "./errors.ts";
+import type { Guard } from "./pages.ts";
 
 /** An endpoint that is called for each message or two; `hotEndpoint` makes one. */
 export interface HotRoute {
@@ -27,6 +28,7 @@ export interface DirectWayOptions {
   account: string;
   accessKeys: AccessKeys | undefined;
   report: (error: unknown) => void;
+  guard: Guard | undefined;
   onRequest: ((request: AnsweredRequest) => void) | undefined;
 }
 
@@ -56,7 +58,7 @@ export function directWay(routes: readonly HotRoute[], options: DirectWayOptions
   return (incoming, outgoing, next) => {
     const started = performance.now();
     const found = find(incoming.url ?? "");
-    if (!found || !isOrdinary(incoming)) {
+    if (!found || !isOrdinary(incoming) || isRefused(incoming, options)) {
       next();
       return;
     }
@@ -102,6 +104,10 @@ function isOrdinary(incoming: IncomingMessage): boolean {
     headers["content-encoding"] === undefined &&
     HOST.test(headers.host ?? "")
   );
+}
+
+function isRefused({ headers }: IncomingMessage, { guard }: DirectWayOptions): boolean {
+  return guard?.((name) => headers[name] as string | undefined) !== undefined;
 }
 
 /** Of two of some names Node tells the first, and the objects of the fetch API, which the app reads, both as one list. */

@@ -82,15 +82,17 @@ const MAX_QUEUED = 1_000;
  */
 function endQueuedAnswers(server: Server): void {
   const queuedOn = new WeakMap<Socket, Set<ServerResponse>>();
+  const watched = (socket: Socket) => {
+    const queued = new Set<ServerResponse>();
+    queuedOn.set(socket, queued);
+    socket.once("close", () => {
+      for (const each of queued) each.emit("close");
+    });
+    return queued;
+  };
   server.prependListener("request", ({ socket }, response: ServerResponse) => {
     if (response.socket !== null) return;
-    const queued = queuedOn.get(socket) ?? new Set();
-    if (queued.size === 0) {
-      queuedOn.set(socket, queued);
-      socket.once("close", () => {
-        for (const each of queued) each.emit("close");
-      });
-    }
+    const queued = queuedOn.get(socket) ?? watched(socket);
     queued.add(response);
     response.once("close", () => queued.delete(response));
     if (queued.size > MAX_QUEUED) socket.destroy();

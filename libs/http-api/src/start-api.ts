@@ -15,8 +15,7 @@ import type { Registry } from "prom-client";
 import { createApi, type ApiOptions } from "./app.ts";
 import { healthEndpoints } from "./health/health.ts";
 import { requestMetrics } from "./metrics.ts";
-import { isLoopback, ownNamesOnly } from "./own-names.ts";
-import { inTurn } from "./protocol.ts";
+import { pagesGuard } from "./pages.ts";
 import { serve } from "./serve.ts";
 
 export interface StartApiOptions {
@@ -72,14 +71,11 @@ export async function startApi(options: StartApiOptions): Promise<RunningApi> {
     logger,
     health,
     accessKeys,
+    guard: accessKeys ? undefined : pagesGuard({ host, publicUrl: notifications?.publicUrl }),
     protocols,
     onRequest: requestMetrics(metrics),
   });
-  const isForAll = accessKeys === undefined && isLoopback(host);
-  const direct = isForAll
-    ? inTurn([ownNamesOnly(notifications?.publicUrl), api.direct])
-    : api.direct;
-  const server = await serve({ fetch: api.fetch, direct, host, port, maxConnections });
+  const server = await serve({ fetch: api.fetch, direct: api.direct, host, port, maxConnections });
   return {
     url: server.url,
     stop: async () => {

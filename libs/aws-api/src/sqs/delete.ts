@@ -1,3 +1,5 @@
+import { LRUCache } from "lru-cache";
+
 import { checkBatch, failedEntry, type FailedEntry } from "../batch.ts";
 import type { Call } from "../call.ts";
 import { AwsError, invalidValue } from "../errors.ts";
@@ -30,35 +32,22 @@ async function deleteEach(
       indexes.map((index) => handles[index] ?? ""),
     ),
   );
-  // A handle that is out of date deletes nothing. A standard queue of AWS says that it did all the same.
-  const isStillThere = isFifoName(name)
-    ? await stillThere(call, name, handles, results)
-    : undefined;
+  const isFifo = isFifoName(name);
   return results.map((result, index) => {
-    if (result === undefined || result instanceof AwsError) return result;
-    if (!isStillThere?.has(index)) return undefined;
-    return invalidValue("ReceiptHandle", handles[index] ?? "", "The receipt handle has expired.");
+    const handle = handles[index] ?? "";
+    if (result instanceof AwsError) return result;
+    if (result === undefined) {
+      if (isFifo) deleted.set(handle, true);
+      return undefined;
+    }
+    // A handle that is out of date deletes nothing. A standard queue of AWS says that it did all the same.
+    if (!isFifo || deleted.has(handle)) return undefined;
+    return invalidValue("ReceiptHandle", handle, "The receipt handle has expired.");
   });
 }
 
-/** Which of those that were not deleted are there for somebody else; what is gone was deleted by a call that this one repeats. */
-async function stillThere(
-  { engine, account }: Call,
-  name: string,
-  handles: readonly string[],
-  results: readonly unknown[],
-): Promise<ReadonlySet<number>> {
-  const left = [...results.keys()].filter(
-    (index) => results[index] !== undefined && !(results[index] instanceof AwsError),
-  );
-  if (left.length === 0) return new Set();
-  const gone = await engine.acknowledger.areGone(
-    account,
-    name,
-    left.map((index) => handles[index] ?? ""),
-  );
-  return new Set(left.filter((_, place) => !gone[place]));
-}
+/** Handles of FIFO queues by which this process has deleted lately: an SDK whose answer was lost calls again. */
+const deleted = new LRUCache<string, true>({ max: 10_000, ttl: 5 * 60_000 });
 
 /** What a batch answers: the ids of what was done, and what was not with its error. */
 export function batchResult(

@@ -26,7 +26,8 @@ export function readParameters(text: string): Parameters {
 /** Whether what stands for bytes that are no text was there already. */
 function isText(text: string): boolean {
   try {
-    decodeURIComponent(text);
+    // A percent sign that escapes nothing stands for itself.
+    decodeURIComponent(text.replaceAll(/%(?![0-9a-f]{2})/gi, "%25"));
     return true;
   } catch {
     return false;

@@ -13,7 +13,6 @@ import { bitCount } from "../message/bits.ts";
 import type { Rounds } from "../rounds/rounds.ts";
 import type { LockWaits } from "../write/lock-waits.ts";
 import { acknowledgeFifo } from "./acknowledge-fifo.ts";
-import { findGone } from "./find-gone.ts";
 import { Together } from "./together.ts";
 
 /**
@@ -22,7 +21,6 @@ import { Together } from "./together.ts";
  * Acknowledgements of all queues that arrive while one statement is under way share the next, as publishes do.
  */
 export class Acknowledger {
-  readonly #sql: Sql;
   readonly #queues: Directory<Queue>;
   readonly #handles: ReceiptHandles;
   readonly #observer: Observer;
@@ -42,7 +40,6 @@ export class Acknowledger {
     /** Told how many messages of which queue are no longer in flight. */
     acknowledged: (queueId: string, messages: number) => void;
   }) {
-    this.#sql = options.sql;
     this.#queues = options.queues;
     this.#handles = options.handles;
     this.#observer = options.observer;
@@ -96,21 +93,6 @@ export class Acknowledger {
     const done = await (fifo ? this.#fifo.add(marks) : this.#rounds.acknowledge(marks));
     this.#count(marks, eachOnce(marks, done));
     return done;
-  }
-
-  /**
-   * Of messages of a FIFO queue that were not acknowledged whether they are in the queue no more, as after a call whose answer was lost.
-   * @throws {SluiceError} `queue_not_found`, `receipt_handle_invalid`
-   */
-  async areGone(
-    account: string,
-    queueName: string,
-    handles: readonly string[],
-  ): Promise<boolean[]> {
-    const read = await this.#queues.use(account, queueName, ({ id }) =>
-      readHandles(this.#handles, id, handles, (index) => `receiptHandles.${index}`),
-    );
-    return await findGone(this.#sql, read);
   }
 
   /** @param gone - Bits of what is gone: each message once */

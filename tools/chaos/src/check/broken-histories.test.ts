@@ -138,6 +138,18 @@ const broken: [AnomalyName, string, () => Story][] = [
     },
   ],
   [
+    "sent-time-changed",
+    "a sent time of before the redrive that moved the message",
+    () => {
+      const story = new Story().send(at(1), "retry", "a");
+      story.receive(at(2), "retry", { value: "a", firstAt: 2_000 });
+      story.call("receive", at(9), { queue: "retry" }, "unknown");
+      story.receive(at(20), "dead", { value: "a", firstAt: 20_000 });
+      story.call("redrive", at(21), { queue: "dead" }, null);
+      return story.take(at(30), "retry", { value: "a", firstAt: 30_000, sentAt: 15_000 });
+    },
+  ],
+  [
     "repeat-stored-twice",
     "a repeat with the same key that is stored again",
     () => {

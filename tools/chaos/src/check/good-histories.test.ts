@@ -118,7 +118,7 @@ const good: [string, () => Story][] = [
       story.call("receive", at(9), { queue: "retry" }, "unknown");
       story.receive(at(20), "dead", { value: "a", firstAt: 20_000 });
       story.call("redrive", at(21), { queue: "dead" }, "unknown");
-      return story.take(at(30), "retry", { value: "a", firstAt: 30_000 });
+      return story.take(at(30), "retry", { value: "a", firstAt: 30_000, sentAt: 21_500 });
     },
   ],
   [

@@ -1,6 +1,6 @@
 import type { World } from "../history/history.ts";
 import type { Report } from "./anomaly.ts";
-import type { Indexed, Message } from "./indexed.ts";
+import { clockTolerance, type Indexed, type Message } from "./indexed.ts";
 import type { Receive } from "./receive.ts";
 
 /** I-1, I-2, I-19: every acknowledged message arrives, as what it was, where it should and nowhere else. */
@@ -49,7 +49,7 @@ export function checkDeliveries(index: Indexed, report: Report): void {
       continue;
     }
     if (!message.possible) report("refused-but-delivered", `${value} in ${all[0]?.queue}`);
-    checkContent(message, all, report);
+    checkContent(index, message, all, report);
     for (const [name, receives] of byQueue) checkPlace(index, message, { name, receives }, report);
   }
 }
@@ -61,15 +61,32 @@ export function checkRepeats(index: Indexed, report: Report): void {
   }
 }
 
-function checkContent(message: Message, receives: readonly Receive[], report: Report): void {
+function checkContent(
+  index: Indexed,
+  message: Message,
+  receives: readonly Receive[],
+  report: Report,
+): void {
   const { value, digest, ids } = message;
+  const ofFirst = receives.filter(({ id }) => id === receives[0]?.id);
+  const sentAt = Math.min(...ofFirst.map((receive) => receive.sentAt));
   for (const receive of receives) {
     const where = `${value} in ${receive.queue}`;
     if (receive.digest !== digest) report("payload-changed", where);
     if (ids.length > 0 && !ids.includes(receive.id)) report("identity-changed", where);
-    if (receive.id === receives[0]?.id && receive.sentAt !== receives[0].sentAt)
+    if (receive.id === receives[0]?.id && receive.sentAt !== sentAt && !maySendAnew(index, receive))
       report("sent-time-changed", where);
   }
+}
+
+/** A redrive sends a message anew, and so does its way into the dead-letter queue of a FIFO queue. */
+function maySendAnew(index: Indexed, { queue, sentAt }: Receive): boolean {
+  if (index.sources(queue).some(({ fifo }) => fifo)) return true;
+  const by = index.fromDatabase(sentAt) + clockTolerance;
+  return index.world.queues.some(
+    ({ deadLetterQueue }) =>
+      deadLetterQueue !== undefined && index.spans("redrive", deadLetterQueue).begunBefore(by) > 0,
+  );
 }
 
 function checkPlace(

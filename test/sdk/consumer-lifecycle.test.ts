@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { connect, createAdmin, queue } from "@sluice/client";
-import type { Connection } from "@sluice/client";
+import type { Connection, QueueDeclaration } from "@sluice/client";
 import { createConsumer } from "@sluice/consumer";
 import type { ConsumerState, ReceivedMessage } from "@sluice/consumer";
 import { createProducer } from "@sluice/producer";
@@ -28,6 +28,16 @@ beforeAll(async () => {
 });
 afterAll(() => sluice[Symbol.asyncDispose]());
 
+/** How often so many messages of a queue have been received, once they are received once more. */
+async function receiveCountsOf(numbers: QueueDeclaration<never, number>, messages: number) {
+  const consumer = createConsumer(connection, numbers);
+  const counts: number[] = [];
+  await consumer.run(({ receiveCount }) => {
+    if (counts.push(receiveCount) === messages) void consumer.stop();
+  });
+  return [...new Set(counts)];
+}
+
 describe("stopping", () => {
   test("lets running handlers finish, gives back what was fetched, and resolves when the server knows", async () => {
     const numbers = await queueOf(connection, 20);
@@ -49,6 +59,7 @@ describe("stopping", () => {
     await run;
     expect(handled).toBe(2);
     expect(await countsOf(connection, numbers)).toEqual({ visible: 18, inFlight: 0, delayed: 0 });
+    expect(await receiveCountsOf(numbers, 18)).toEqual([1]);
   });
 
   test("a handler that outlives the drain is told, and its message given back", async () => {
@@ -71,6 +82,7 @@ describe("stopping", () => {
     await message?.ack();
     expect(await countsOf(connection, numbers)).toEqual({ visible: 1, inFlight: 0, delayed: 0 });
     expect(failures).toEqual([]);
+    expect(await receiveCountsOf(numbers, 1)).toEqual([2]);
   });
 
   test.each([Infinity, 2 ** 31])(

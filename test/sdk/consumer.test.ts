@@ -466,6 +466,29 @@ describe("as an iterator", () => {
     expect(await countsOf(connection, numbers)).toEqual({ visible: 3, inFlight: 0, delayed: 0 });
   });
 
+  test("what was fetched ahead and not handed out does not count as received", async () => {
+    const dead = queue(unique("dead"));
+    const jobs = queue(unique("jobs"));
+    const { queues } = createAdmin(connection);
+    await queues.create(dead);
+    await queues.create(jobs, { redrive: { deadLetterQueue: dead.name, maxReceiveCount: 1 } });
+    await createProducer(connection).sendAll(jobs, ["a", "b", "c", "d"]);
+    const counts: number[] = [];
+    for (let left = 4; left > 0; left--) {
+      for await (const message of createConsumer(connection, jobs)) {
+        counts.push(message.receiveCount);
+        await message.ack();
+        break;
+      }
+      // The open receive may get them before the server hears that it was given up; then that gives them back.
+      await eventually(async () =>
+        expect(await countsOf(connection, jobs)).toEqual({ ...empty, visible: left - 1 }),
+      );
+    }
+    expect(counts).toEqual([1, 1, 1, 1]);
+    expect(await countsOf(connection, dead)).toEqual(empty);
+  });
+
   test("an acknowledged message stays so when the loop is left, by an error too", async () => {
     const numbers = await queueOf(connection, 2);
     const loop = async () => {

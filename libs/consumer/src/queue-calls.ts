@@ -78,6 +78,8 @@ export interface VisibilityEntry {
   readonly visibilityTimeout: number;
   /** Why it is given back. */
   readonly reason?: string | undefined;
+  /** False, where it is given back at once and nobody has seen it: its receive does not count. */
+  readonly received?: false | undefined;
 }
 
 type EntryResult =

@@ -25,7 +25,7 @@ export interface ReceivedMessage<Payload> {
   readonly deduplicationId: string | undefined;
   /** Of FIFO queues: the order within the group, 20 digits. */
   readonly sequenceNumber: string | undefined;
-  /** How often the message has been received, this time included. */
+  /** How often the message has been received, this time included, but for what was given back before any handler saw it. */
   readonly receiveCount: number;
   readonly sentAt: Date;
   readonly firstReceivedAt: Date;

@@ -120,7 +120,7 @@ export class Session {
   /** Handlers that outlive the drain lose their messages; what they still return or throw is without effect. */
   #giveBack(messages: readonly HeldMessage[]): void {
     for (const message of messages) message.giveUp();
-    this.#outcomes.unhandled(messages);
+    this.#outcomes.abandoned(messages);
   }
 
   async #visibilityTimeout(): Promise<number | undefined> {

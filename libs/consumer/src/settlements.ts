@@ -22,6 +22,8 @@ interface Outcome {
   readonly delay: number;
   /** Of a release: why, where that is known. */
   readonly reason?: string | undefined;
+  /** Of a release: false where nobody has seen the message. */
+  readonly received?: false;
   /** Whoever awaits the outcome; without one, a refusal is reported. */
   readonly waiter?: Waiter;
 }
@@ -111,6 +113,11 @@ export class Settlements {
     this.#releases.add(releaseOf(message, options));
   }
 
+  /** Releases in the background what nobody has seen: its receive does not count. */
+  giveBack(message: HeldMessage): void {
+    this.#releases.add({ message, delay: 0, received: false });
+  }
+
   /** Releases at once and resolves when the server has. */
   releaseNow(message: HeldMessage, options: ReleaseOptions): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -170,10 +177,11 @@ export class Settlements {
   }
 
   async #sendReleases(outcomes: readonly Outcome[]): Promise<void> {
-    const entries = outcomes.map(({ message, delay, reason }) => ({
+    const entries = outcomes.map(({ message, delay, reason, received }) => ({
       receiptHandle: message.receiptHandle,
       visibilityTimeout: delay,
       reason,
+      received,
     }));
     const { signal } = this.#giveUp;
     const called = this.#calls.changeVisibility(entries, { signal, retry: true });

@@ -10,7 +10,6 @@ import type { Queue } from "../queues/queues.ts";
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
 import { changeFifo } from "../visibility/change-fifo.ts";
 import { moveDeadlines } from "../visibility/change-visibility.ts";
-import type { ReleaseOptions } from "../visibility/move-deadline.ts";
 import { AnswerSizes, MAX_ANSWER } from "./answer-sizes.ts";
 import type { ClaimedSlice } from "./claim.ts";
 import type { GoneSignal } from "./gone-signal.ts";
@@ -276,18 +275,14 @@ export class Receiver {
 
   /** What was claimed and nobody has seen: as if it had not been received. Never rejects. */
   #giveBack(queueId: string, slices: readonly ClaimedSlice[]): Promise<void> {
-    return this.#release(queueId, slices, { unseen: true }).catch((error: unknown) => {
+    return this.#release(queueId, slices, true).catch((error: unknown) => {
       // Nothing is lost: the messages are visible again when their timeout ends.
       this.#observer.failed("release", error);
     });
   }
 
-  #release(
-    queueId: string,
-    slices: readonly ClaimedSlice[],
-    options: ReleaseOptions = {},
-  ): Promise<void> {
-    const release = this.#makeVisible(queueId, slices, options);
+  #release(queueId: string, slices: readonly ClaimedSlice[], unseen = false): Promise<void> {
+    const release = this.#makeVisible(queueId, slices, unseen);
     this.#releases.add(release);
     const ended = () => this.#releases.delete(release);
     release.then(ended, ended);
@@ -297,15 +292,16 @@ export class Receiver {
   async #makeVisible(
     queueId: string,
     slices: readonly ClaimedSlice[],
-    options: ReleaseOptions,
+    unseen: boolean,
   ): Promise<void> {
     const marks = slices.flatMap((slice) => {
       const { group: { heldUntil } = {} } = slice;
       // What a receive got again is in the hands of whoever had it first.
       if (slice.group && heldUntil === undefined) return [];
-      return [{ queueId, ...slice, heldUntil, timeout: 0, reason: "" }];
+      return [{ queueId, ...slice, heldUntil, timeout: 0, reason: "", unseen }];
     });
     if (marks.length === 0) return;
+    const options = { lapsed: unseen };
     if (slices[0]?.group) await changeFifo(this.#sql, marks, options);
     else await moveDeadlines(this.#sql, marks, options);
     this.#observer.released(marks.reduce((sum, mark) => sum + bitCount(mark.mask), 0));

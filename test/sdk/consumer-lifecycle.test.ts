@@ -16,6 +16,7 @@ import {
   range,
 } from "./consumer-setup.ts";
 import { faultyProxy } from "./faulty-proxy.ts";
+import { scriptedServer } from "./scripted-server.ts";
 import { startSluice, unique } from "./sluice.ts";
 import type { Sluice } from "./sluice.ts";
 
@@ -212,6 +213,18 @@ describe("when the server fails", () => {
     ];
     expect(states).toEqual(expected);
     expect(await countsOf(connection, numbers)).toEqual(empty);
+  });
+
+  test("one that nobody listens for is told of as soon as any other", async () => {
+    const { url, ...gone } = await scriptedServer();
+    await gone[Symbol.asyncDispose]();
+    const { failures, options } = noting({ visibilityTimeout: 30 });
+    const consumer = createConsumer(connect({ url }), queue("orders"), options);
+    const run = consumer.run(() => {});
+    await eventually(() => expect(failures.map(codeOf)).toContain("network"));
+    expect(consumer.state).toBe("reconnecting");
+    await consumer.stop();
+    await run;
   });
 
   test.each(["cut", "unavailable", "lose answer"] as const)(

@@ -133,6 +133,7 @@ export class SharedReceives {
     asked.forEach((one, index) => settle(one, answers[index], { hasSome, isCutShort }));
   }
 
+  /** Made once, as the other one: whoever asked tells of its failure, and asks again. */
   #receive({ queue, body, wait }: Asked, signal: AbortSignal): Promise<unknown> {
     return this.#connection.request({
       method: "POST",
@@ -140,6 +141,7 @@ export class SharedReceives {
       body: { ...body, wait, receipts: true },
       signal,
       waitMs: wait * 1000,
+      retry: false,
     });
   }
 
@@ -152,6 +154,7 @@ export class SharedReceives {
       body: { receives, wait, receipts: true },
       signal,
       waitMs: wait * 1000,
+      retry: false,
     });
     return listOf(answer, "results", asked.length);
   }

@@ -274,16 +274,138 @@ describe("with a handler", () => {
     proxy.up();
     await consumer.stop();
     await run;
-    expect(reason).toMatchObject({ code: "message_not_in_flight" });
-    const refused = failures.filter(({ error }) => !(error as SluiceError).retryable);
-    expect(refused.map((failure) => [failure.stage, codeOf(failure)])).toEqual([
-      ["extend", "message_not_in_flight"],
-      ["acknowledge", "receipt_handle_expired"],
-    ]);
+    expect(reason).toMatchObject({ code: "timeout" });
+    const failed = failures.map((failure) => [failure.stage, codeOf(failure)]);
+    expect(failed).toContainEqual(["extend", "timeout"]);
+    expect(failed.at(-1)).toEqual(["acknowledge", "receipt_handle_expired"]);
     expect(await countsOf(connection, numbers)).toEqual({ visible: 0, inFlight: 1, delayed: 0 });
     finish.open();
     await rival.stop();
     await second;
+    expect(await countsOf(connection, numbers)).toEqual(empty);
+  });
+
+  test("what was fetched ahead of an outage is left to others when its time is over", async () => {
+    const numbers = await queueOf(connection, 3, 2);
+    await using proxy = await faultyProxy(sluice.url);
+    const { options } = noting({ concurrency: 1, prefetch: 2 });
+    await using consumer = createConsumer(connect({ url: proxy.url }), numbers, options);
+    const fetched = gate();
+    const begun: string[] = [];
+    void consumer.run(async ({ payload, receiveCount, signal }) => {
+      begun.push(`${payload}#${receiveCount}`);
+      if (begun.length > 1) return;
+      await fetched.opened;
+      proxy.down();
+      await new Promise((resolve) => signal.addEventListener("abort", resolve));
+    });
+    await eventually(async () => expect((await countsOf(connection, numbers)).inFlight).toBe(3));
+    fetched.open();
+    await using rival = createConsumer(connection, numbers);
+    const taken: number[] = [];
+    void rival.run(({ payload }) => taken.push(payload));
+    await eventually(() => expect(taken).toHaveLength(3));
+    proxy.up();
+    // Its receives find nothing of what it had, and its handlers are free.
+    await rival.stop();
+    await createProducer(connection).send(numbers, 3);
+    await eventually(() => expect(begun).toHaveLength(2));
+    expect(begun).toEqual(["0#1", "3#1"]);
+    expect(taken.sort()).toEqual([0, 1, 2]);
+  });
+
+  test("a process that stood still hands out nothing that others may have by then", async () => {
+    const numbers = await queueOf(connection, 3, 1);
+    const { failures, options } = noting({ concurrency: 1, prefetch: 2 });
+    const consumer = createConsumer(connection, numbers, options);
+    const fetched = gate();
+    const begun: string[] = [];
+    const run = consumer.run(async ({ payload, receiveCount }) => {
+      begun.push(`${payload}#${receiveCount}`);
+      if (begun.length > 1) return;
+      await fetched.opened;
+      const woken = performance.now() + 1_100;
+      while (performance.now() < woken);
+    });
+    await eventually(async () => expect((await countsOf(connection, numbers)).inFlight).toBe(3));
+    fetched.open();
+    await eventually(() => expect(begun.length).toBeGreaterThan(2));
+    await consumer.stop();
+    await run;
+    expect(begun).not.toContain("1#1");
+    expect(begun).not.toContain("2#1");
+    expect(failures.map((failure) => [failure.stage, codeOf(failure)])).toContainEqual([
+      "extend",
+      "timeout",
+    ]);
+  });
+
+  test("an answer that comes later than its messages are hidden for is left to others", async () => {
+    const numbers = await queueOf(connection, 1, 2);
+    let receives = 0;
+    const fetch: typeof globalThis.fetch = async (input, init) => {
+      const answer = await globalThis.fetch(input, init);
+      if (!(input as string).endsWith("/receive") || ++receives > 1) return answer;
+      const body = await answer.text();
+      await eventually(async () => expect((await countsOf(connection, numbers)).visible).toBe(1));
+      return new Response(body, answer);
+    };
+    const { failures, options } = noting({ wait: 1 });
+    const consumer = createConsumer(connect({ url: sluice.url, fetch }), numbers, options);
+    const counts: number[] = [];
+    await consumer.run(({ receiveCount }) => {
+      counts.push(receiveCount);
+      void consumer.stop();
+    });
+    expect(counts).toEqual([2]);
+    expect(failures.map((failure) => [failure.stage, codeOf(failure)])).toEqual([
+      ["extend", "timeout"],
+    ]);
+  });
+
+  test("a receive may wait for longer than what it brings is hidden for", async () => {
+    const numbers = await queueOf(connection, 0, 2);
+    await using proxy = await faultyProxy(sluice.url);
+    const { failures, options } = noting();
+    const consumer = createConsumer(connect({ url: proxy.url }), numbers, options);
+    const counts: number[] = [];
+    const run = consumer.run(({ receiveCount }) => {
+      counts.push(receiveCount);
+      void consumer.stop();
+    });
+    await eventually(() => expect(proxy.count("/receive")).toBe(1));
+    const asked = performance.now();
+    await eventually(() => expect(performance.now() - asked).toBeGreaterThan(2_500));
+    await createProducer(connection).send(numbers, 1);
+    await run;
+    expect(counts).toEqual([1]);
+    expect(failures).toEqual([]);
+  });
+
+  test("a time that a handler has hidden its message for is kept, and extended at its end", async () => {
+    const numbers = await queueOf(connection, 2, 1);
+    await using proxy = await faultyProxy(sluice.url);
+    const { failures, options } = noting({ visibilityTimeout: 4 });
+    const consumer = createConsumer(connect({ url: proxy.url }), numbers, options);
+    const { open, opened } = gate();
+    const counts: number[] = [];
+    const run = consumer.run(async (message) => {
+      counts.push(message.receiveCount);
+      await message.extend(message.payload === 0 ? 600 : 3);
+      await opened;
+    });
+    // Two by hand; the short one is extended after a second and a half, and two seconds later.
+    await eventually(() => expect(proxy.count("/visibility")).toBeGreaterThanOrEqual(4));
+    const hidden: number[] = [];
+    for await (const { body, visibleAt } of createAdmin(connection).queues.peek(numbers))
+      hidden[Number(body)] = (visibleAt.getTime() - Date.now()) / 1000;
+    expect(hidden[0]).toBeGreaterThan(500);
+    expect(hidden[1]).toBeLessThan(10);
+    open();
+    await consumer.stop();
+    await run;
+    expect(counts).toEqual([1, 1]);
+    expect(failures).toEqual([]);
     expect(await countsOf(connection, numbers)).toEqual(empty);
   });
 

@@ -110,8 +110,16 @@ export class HandlerWorkload<Payload> implements Workload {
     if (this.#running === 0) for (const resolve of this.#idle.splice(0)) resolve();
   }
 
-  /** The first message that may be handled now. */
+  /** The first message that may be handled now; those that others may have by now are left to them, and so is the rest of their group. */
   #next(): HeldMessage | undefined {
+    for (;;) {
+      const message = this.#takeFirst();
+      if (message === undefined || message.isSafe) return message;
+      if (message.lane !== undefined) this.#leave(message.lane, false);
+    }
+  }
+
+  #takeFirst(): HeldMessage | undefined {
     const index = this.#waiting.findIndex(
       ({ lane }) => lane === undefined || !this.#busy.has(lane),
     );
@@ -127,7 +135,7 @@ export class HandlerWorkload<Payload> implements Workload {
       if (await this.#decoded(message)) {
         await this.#handler(message as ReceivedMessage<Payload>);
         this.#outcomes.succeeded(message);
-        succeeded = !message.released;
+        succeeded = !message.released && !message.lost;
       }
     } catch (error) {
       this.#outcomes.failed(error, [message]);

@@ -10,6 +10,8 @@ export interface Holder {
   acknowledge(message: HeldMessage): Promise<void>;
   release(message: HeldMessage, options: ReleaseOptions): Promise<void>;
   extend(message: HeldMessage, seconds: number): Promise<void>;
+  /** The time of a lease is over, and nobody has extended it. */
+  lapse(lease: Lease): void;
 }
 
 /** What few messages ever have. */
@@ -24,7 +26,7 @@ interface Seldom {
  * The consumer's side of a received message.
  *
  *   held ──────────────ack, release──▶ settled
- *     └──an extension is refused──▶ lost ──ack, release──▶ settled
+ *     └──an extension is refused, or none came in time──▶ lost ──ack, release──▶ settled
  *
  * A lost message is visible to other consumers, or with one. It is not extended any more, but acknowledging it is still
  * worth a try: until somebody has received it again, the server takes it.
@@ -38,7 +40,7 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
   /** Its place among the messages stored together with it. */
   readonly bit: number;
   readonly #wire: WireMessage;
-  readonly #lease: Lease;
+  #lease: Lease;
   #state: "held" | "settled" | "lost" = "held";
   #seldom: Seldom | undefined;
 
@@ -124,6 +126,17 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     return this.#state === "held";
   }
 
+  get lease(): Lease {
+    return this.#lease;
+  }
+
+  /** Whether nobody else can have it; a process that stood still finds out before its timers do. */
+  get isSafe(): boolean {
+    if (this.#state === "held" && this.#lease.heldUntil <= performance.now())
+      this.#lease.holder.lapse(this.#lease);
+    return this.#state === "held";
+  }
+
   /** Given back by its handler. */
   get released(): boolean {
     return this.#seldom?.released ?? false;
@@ -147,6 +160,14 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
 
   async extend(seconds: number): Promise<void> {
     if (this.#state !== "settled") await this.#lease.holder.extend(this, seconds);
+  }
+
+  /** Has another lease hold it. */
+  moveTo(lease: Lease): void {
+    if (this.#state !== "held") return;
+    this.#lease.close();
+    this.#lease = lease;
+    lease.add(this);
   }
 
   /** Marks it as acknowledged or released; false when it was so already. */

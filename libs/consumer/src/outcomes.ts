@@ -44,14 +44,14 @@ export class Outcomes {
   /** Gives back what no handler has seen: it comes again as if it had not been received, and is no nearer to the dead-letter queue. */
   unhandled(messages: readonly HeldMessage[]): void {
     for (const message of messages) {
-      if (message.settle()) this.#settlements.giveBack(message);
+      if (message.settle() && !message.lost) this.#settlements.giveBack(message);
     }
   }
 
   /** Gives back what is still being handled when nobody waits for that any longer. */
   abandoned(messages: readonly HeldMessage[]): void {
     for (const message of messages) {
-      if (message.settle()) this.#settlements.release(message, {});
+      if (message.settle() && !message.lost) this.#settlements.release(message, {});
     }
   }
 

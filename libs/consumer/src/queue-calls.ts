@@ -56,6 +56,8 @@ export function bitsOf({ bits }: WireReceipt): number[] {
 /** What a receive answers. */
 export interface Answer {
   readonly received: WireReceipt[];
+  /** Since when, or later, they are hidden from others, by the clock of this process in ms. */
+  readonly heldFrom: number;
   /** What became of the messages that were acknowledged with it; undefined: that is not known. */
   readonly errors: EntryErrors | undefined;
   /** Whether its wait ended because there was something for another receive of the same call. */
@@ -86,8 +88,10 @@ type EntryResult =
   | { readonly ok: true }
   | { readonly error: { code: string; message: string }; readonly bits?: string };
 
-/** A receive that was shared may be told nothing of what it acknowledged. */
 interface Told {
+  /** How long the server had waited when it began to take messages, in ms: it has hidden them since then at the earliest. */
+  readonly waitedMs?: number;
+  /** A receive that was shared may be told nothing of what it acknowledged. */
   readonly acknowledged?: EntryResult[];
 }
 
@@ -133,7 +137,7 @@ export class QueueCalls {
     signal: AbortSignal,
   ): Promise<Answer> {
     const marked = byReceipt(acknowledged);
-    const { answer, isCutShort } = await this.#receives.receive({
+    const { answer, sentAt, isCutShort } = await this.#receives.receive({
       queue: this.#queue,
       body: {
         maxMessages,
@@ -144,14 +148,17 @@ export class QueueCalls {
       isIdle,
       signal,
     });
-    if (answer === undefined) return { received: [], errors: undefined, isCutShort };
+    if (answer === undefined)
+      return { received: [], heldFrom: sentAt, errors: undefined, isCutShort };
     const received = listOf<WireReceipt>(answer, "receipts");
-    if (marked.length === 0) return { received, errors: none, isCutShort };
+    const { waitedMs, acknowledged: told } = answer as Told;
+    const heldFrom = waitedMs === undefined ? performance.now() : sentAt + waitedMs;
+    if (marked.length === 0) return { received, heldFrom, errors: none, isCutShort };
     // Held up by a lock: the others of the call were not to wait for it.
-    if ((answer as Told).acknowledged === undefined)
-      return { received, errors: undefined, isCutShort };
+    if (told === undefined) return { received, heldFrom, errors: undefined, isCutShort };
     const results = listOf<EntryResult>(answer, "acknowledged", marked.length);
-    return { received, errors: errorsOfReceipts(acknowledged, marked, results), isCutShort };
+    const errors = errorsOfReceipts(acknowledged, marked, results);
+    return { received, heldFrom, errors, isCutShort };
   }
 
   async acknowledge(messages: readonly Received[], options: CallOptions): Promise<EntryErrors> {

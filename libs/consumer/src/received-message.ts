@@ -36,8 +36,12 @@ export interface ReceivedMessage<Payload> {
   /** The token of this receive. */
   readonly receiptHandle: string;
   /**
-   * Aborts when other consumers can receive the message although it is being handled (an outage kept it from being
-   * extended), or when stop() has waited for its handler long enough. For work that must not go on then.
+   * Aborts when other consumers can receive the message although it is being handled, or when stop() has waited for its handler long enough. For
+   * work that must not go on then.
+   *
+   * Its reason is a SluiceError: `timeout` when the message was not extended in time (an outage; by the clock of this process, counted from
+   * before the call was sent, so it is never late), `message_not_in_flight` when the server says so, `visibility_beyond_limit` shortly before
+   * 12 hours from the receive are over, `aborted` of a consumer that stops.
    */
   readonly signal: AbortSignal;
 
@@ -55,6 +59,9 @@ export interface ReceivedMessage<Payload> {
    */
   release(options?: number | ReleaseOptions): Promise<void>;
 
-  /** Hides the message for that many seconds from now (1 to 43,200). Seldom needed: held messages are extended by themselves. */
+  /**
+   * Hides the message for that many seconds from now (1 to 43,200), for work that keeps this process from extending it; near the end of that it
+   * is extended by itself again. Seldom needed.
+   */
   extend(seconds: number): Promise<void>;
 }

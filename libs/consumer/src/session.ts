@@ -20,7 +20,7 @@ const minPollMs = 500;
 /** For a queue whose own visibility timeout is 0, with which nothing could be held. In seconds. */
 const fallbackVisibilityTimeout = 30;
 
-const nothing: Answer = { received: [], errors: new Map(), isCutShort: false };
+const nothing: Answer = { received: [], heldFrom: 0, errors: new Map(), isCutShort: false };
 
 export interface SessionOptions {
   readonly settings: Settings;
@@ -92,12 +92,12 @@ export class Session {
       const maxMessages = await workload.room();
       if (maxMessages === 0) return;
       const asked = performance.now();
-      const { received, isCutShort } = await this.#receive({
+      const { received, heldFrom, isCutShort } = await this.#receive({
         maxMessages,
         visibilityTimeout,
         isIdle,
       });
-      const messages = holdings.hold(received);
+      const messages = holdings.hold(received, heldFrom);
       if (signal.aborted) return this.#outcomes.unhandled(messages);
       await workload.take(messages, maxMessages);
       isIdle = messages.length === 0;

@@ -25,6 +25,8 @@ export interface SharedReceive {
 export interface Answered {
   /** To this receive alone; undefined when the call was given up for another one: whether what it acknowledged was is not known. */
   readonly answer: unknown;
+  /** When the call was sent, by the clock of this process in ms. */
+  readonly sentAt: number;
   /** Whether its wait ended because there was something for another one of the same call. */
   readonly isCutShort: boolean;
 }
@@ -99,26 +101,30 @@ export class SharedReceives {
       return !one.signal.aborted;
     });
     if (asked.length === 0) return;
+    const sentAt = performance.now();
     const stop = stopController();
     const giveUp = () => stop.abort();
     for (const { signal } of asked) signal.addEventListener("abort", giveUp);
     try {
-      await this.#answer(asked, stop.signal);
+      await this.#answer(asked, stop.signal, sentAt);
     } catch (error) {
       const isGivenUp = error instanceof SluiceError && error.code === "aborted";
       for (const one of asked) {
         if (!isGivenUp) one.reject(error);
         else if (one.signal.aborted) one.reject(aborted(one));
-        else one.resolve({ answer: undefined, isCutShort: true });
+        else one.resolve({ answer: undefined, sentAt, isCutShort: true });
       }
     } finally {
       for (const { signal } of asked) signal.removeEventListener("abort", giveUp);
     }
   }
 
-  async #answer(asked: readonly Asked[], signal: AbortSignal): Promise<void> {
+  async #answer(asked: readonly Asked[], signal: AbortSignal, sentAt: number): Promise<void> {
     const [only] = asked;
-    if (asked.length === 1) return settle(only!, await this.#receive(only!, signal));
+    if (asked.length === 1) {
+      const answer = await this.#receive(only!, signal);
+      return settle(only!, answer, { sentAt, hasSome: false, isCutShort: false });
+    }
     let answers: unknown[];
     try {
       answers = await this.#receiveTogether(asked, signal);
@@ -130,7 +136,7 @@ export class SharedReceives {
     }
     const hasSome = answers.some(hasMessages);
     const isCutShort = hasSome || answers.some(isError);
-    asked.forEach((one, index) => settle(one, answers[index], { hasSome, isCutShort }));
+    asked.forEach((one, index) => settle(one, answers[index], { sentAt, hasSome, isCutShort }));
   }
 
   /** Made once, as the other one: whoever asked tells of its failure, and asks again. */
@@ -161,12 +167,17 @@ export class SharedReceives {
 }
 
 /** What came of a call as a whole: whether there were messages, and whether its wait may have ended before its time. */
-function settle(one: Asked, answer: unknown, call = { hasSome: false, isCutShort: false }): void {
-  const { hasSome, isCutShort } = call;
-  if (!isError(answer)) one.resolve({ answer, isCutShort });
+interface Outcome {
+  readonly sentAt: number;
+  readonly hasSome: boolean;
+  readonly isCutShort: boolean;
+}
+
+function settle(one: Asked, answer: unknown, { sentAt, hasSome, isCutShort }: Outcome): void {
+  if (!isError(answer)) one.resolve({ answer, sentAt, isCutShort });
   // The others were not to wait for it: it asks again, as those do for whom there was nothing.
   else if (hasSome && answer.error.code === "unavailable")
-    one.resolve({ answer: undefined, isCutShort });
+    one.resolve({ answer: undefined, sentAt, isCutShort });
   else one.reject(withPause(entryError(answer.error)));
 }
 

@@ -16,7 +16,7 @@ import type { GoneSignal } from "./gone-signal.ts";
 import type { Payloads } from "./payloads.ts";
 import type { Rounds } from "../rounds/rounds.ts";
 import { bitCount, bitsOf } from "../message/bits.ts";
-import { QueueOutdated, WaitingRoom } from "./waiting-room.ts";
+import { QueueOutdated, WaitingRoom, type Claimed } from "./waiting-room.ts";
 
 export interface ReceiveOptions {
   /** 1-1,000; default 1. */
@@ -67,6 +67,8 @@ export interface ReceivedSlice {
 export interface Received {
   slices: ReceivedSlice[];
   messages: number;
+  /** For how long it waited until the claim of them began, in whole ms: by no more than that does their visibility timeout begin after the receive. */
+  waitedMs: number;
   /** Makes all of it visible again at once: for a client that went away before it had the answer. */
   release: () => Promise<void>;
 }
@@ -129,9 +131,9 @@ export class Receiver {
     const asked = options.maxMessages ?? 1;
     const since = performance.now();
     const wait = options.wait ?? queue.receiveWait;
-    let claimed: ClaimedSlice[];
+    let claim: Claimed;
     try {
-      claimed = await this.#room.receive({
+      claim = await this.#room.receive({
         queueId: queue.id,
         account,
         queueName,
@@ -146,14 +148,18 @@ export class Receiver {
       });
     } catch (error) {
       if (!(error instanceof QueueOutdated)) throw error;
-      const left = Math.max(0, wait - (performance.now() - since) / 1_000);
-      return await this.receive(account, queueName, { ...options, wait: left });
+      const waited = performance.now() - since;
+      const left = Math.max(0, wait - waited / 1_000);
+      const received = await this.receive(account, queueName, { ...options, wait: left });
+      return { ...received, waitedMs: Math.floor(waited) + received.waitedMs };
     }
+    const { slices: claimed, began } = claim;
     if (claimed.length > 0) failpoint("claim.committed");
     const slices = await this.#handOut(queue, claimed, length);
     const messages = slices.reduce((sum, slice) => sum + slice.lines.length, 0);
     this.#observer.received(messages);
-    return { slices, messages, release: () => this.#release(queue.id, claimed) };
+    const waitedMs = Math.max(0, Math.floor(began - since));
+    return { slices, messages, waitedMs, release: () => this.#release(queue.id, claimed) };
   }
 
   /** These queues may have visible messages. */

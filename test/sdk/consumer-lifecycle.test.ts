@@ -277,15 +277,16 @@ describe("when the server fails", () => {
     await consumer.stop();
   });
 
-  test("callbacks that throw do no harm", async () => {
+  test.each(["throw", "reject"])("callbacks that %s do no harm", async (how) => {
     const console = vi.spyOn(globalThis.console, "error").mockImplementation(() => {});
     const numbers = await queueOf(connection, 1);
     const bad = () => {
       throw new Error("callback");
     };
+    const told = how === "throw" ? bad : () => Promise.reject(new Error("callback"));
     const consumer = createConsumer(connection, numbers, {
-      onError: bad,
-      onStateChange: bad,
+      onError: told,
+      onStateChange: told,
       backoff: bad,
     });
     let received = 0;
@@ -295,7 +296,8 @@ describe("when the server fails", () => {
       void consumer.stop();
     });
     expect(received).toBe(2);
-    expect(console).toHaveBeenCalled();
+    for (const name of ["onError", "onStateChange"])
+      expect(console).toHaveBeenCalledWith(expect.stringContaining(name), expect.any(Error));
     console.mockRestore();
   });
 });

@@ -1,6 +1,7 @@
 import { assertDeclared, invalidOption, onAbort, stopController } from "@sluice/client/internal";
 import { SluiceError } from "@sluice/client";
 import type { Connection, QueueDeclaration } from "@sluice/client";
+import { callBack } from "./call-back.ts";
 import { BatchWorkload } from "./batch-workload.ts";
 import type { BatchHandler } from "./batch-workload.ts";
 import { HandlerWorkload } from "./handler-workload.ts";
@@ -179,11 +180,7 @@ export class Consumer<Payload> implements AsyncDisposable, AsyncIterable<Receive
   #changeState(state: ConsumerState): void {
     if (this.#state === state || this.#state === "stopped") return;
     this.#state = state;
-    try {
-      this.#settings.onStateChange(state);
-    } catch (error) {
-      console.error("Sluice consumer: onStateChange threw", error);
-    }
+    callBack("onStateChange", () => this.#settings.onStateChange(state));
   }
 }
 

@@ -47,10 +47,10 @@ export interface ConsumerOptions {
   readonly drainTimeoutMs?: number;
   /** Stops the consumer like stop(). */
   readonly signal?: AbortSignal;
-  /** Told of everything that goes wrong without stopping the consumer. Default: `console.error`. */
-  readonly onError?: (failure: ConsumerFailure) => void;
+  /** Told of everything that goes wrong without stopping the consumer, nor does what it throws or rejects with itself. Default: `console.error`. */
+  readonly onError?: (failure: ConsumerFailure) => unknown;
   /** Told of each change of state. */
-  readonly onStateChange?: (state: ConsumerState) => void;
+  readonly onStateChange?: (state: ConsumerState) => unknown;
 }
 
 export type Settings = Required<Omit<ConsumerOptions, "signal" | "visibilityTimeout">> &

@@ -248,6 +248,55 @@ describe("when the server fails", () => {
     },
   );
 
+  test.each(["cut", "unavailable", "lose answer"] as const)(
+    "a release is repeated until it is there: %s",
+    async (fault) => {
+      const numbers = await queueOf(connection, 2);
+      await using proxy = await faultyProxy(sluice.url);
+      const { failures, options } = noting({ backoff: () => 0 });
+      const consumer = createConsumer(
+        connect({ url: proxy.url, retry: { baseDelayMs: 1 } }),
+        numbers,
+        options,
+      );
+      let again = 0;
+      await consumer.run(async (message) => {
+        if (message.receiveCount === 1) {
+          proxy.fail("/visibility", fault);
+          if (message.payload === 0) return await message.release();
+          throw new Error("failed");
+        }
+        if (++again === 2) void consumer.stop();
+      });
+      expect(failures.map(({ stage }) => stage)).toEqual(["handle"]);
+      expect(await countsOf(connection, numbers)).toEqual(empty);
+    },
+  );
+
+  test.each([
+    ["may have been carried out by an attempt before it", 502, true],
+    ["nobody has read before", 429, false],
+  ])("an extension that is refused, and %s, says so", async (_, status, outcomeUnknown) => {
+    const numbers = await queueOf(connection, 1);
+    const error = { code: "message_not_in_flight", message: "It is visible." };
+    let extensions = 0;
+    const fetch: typeof globalThis.fetch = async (input, init) => {
+      if (!(input as string).endsWith("/visibility")) return await globalThis.fetch(input, init);
+      return ++extensions === 1
+        ? new Response(null, { status })
+        : Response.json({ results: [{ error }] });
+    };
+    const retry = { baseDelayMs: 1 };
+    const consumer = createConsumer(connect({ url: sluice.url, fetch, retry }), numbers);
+    let refused: unknown;
+    await consumer.run(async (message) => {
+      refused = await message.extend(60).catch((thrown: unknown) => thrown);
+      void consumer.stop();
+    });
+    expect(refused).toMatchObject({ code: "message_not_in_flight", outcomeUnknown });
+    expect(extensions).toBe(2);
+  });
+
   test("messages whose receive was lost come again", async () => {
     const numbers = await queueOf(connection, 2, 1);
     await using proxy = await faultyProxy(sluice.url);

@@ -99,7 +99,8 @@ interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   readonly retry: boolean;
   readonly timeoutMs?: number;
-  readonly onRetry?: () => void;
+  /** Told of each failed attempt that will be repeated. */
+  readonly onRetry?: (error: SluiceError) => void;
 }
 
 /** What one call takes at most, entries of acknowledgements and visibility changes alike. */
@@ -173,7 +174,13 @@ export class QueueCalls {
     options: CallOptions,
   ): Promise<EntryErrors> {
     const size = entries.length;
-    return errorsOf(await this.#change("visibility", { entries }, { ...options, size }));
+    let isOpen = false;
+    const onRetry = (error: SluiceError) => {
+      isOpen ||= error.outcomeUnknown;
+      options.onRetry?.(error);
+    };
+    const call = { ...options, onRetry, size };
+    return errorsOf(await this.#change("visibility", { entries }, call), isOpen);
   }
 
   async #change(
@@ -248,11 +255,12 @@ export type EntryErrors = ReadonlyMap<number, SluiceError>;
 
 const none: EntryErrors = new Map();
 
-function errorsOf(results: readonly EntryResult[]): EntryErrors {
+function errorsOf(results: readonly EntryResult[], outcomeUnknown: boolean): EntryErrors {
   let errors: Map<number, SluiceError> | undefined;
   for (let index = 0; index < results.length; index++) {
     const result = results[index]!;
-    if ("error" in result) (errors ??= new Map()).set(index, entryError(result.error));
+    if ("error" in result)
+      (errors ??= new Map()).set(index, entryError(result.error, outcomeUnknown));
   }
   return errors ?? none;
 }

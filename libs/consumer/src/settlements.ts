@@ -1,4 +1,4 @@
-import type { SluiceError } from "@sluice/client";
+import type { SluiceError, SluiceErrorCode } from "@sluice/client";
 import { Coalescer, stopController } from "@sluice/client/internal";
 import type { Failures, Refused } from "./failures.ts";
 import type { HeldMessage } from "./held-message.ts";
@@ -184,19 +184,21 @@ export class Settlements {
       received,
     }));
     const { signal } = this.#giveUp;
-    const called = this.#calls.changeVisibility(entries, { signal, retry: true });
-    this.#settle("release", outcomes, await errorsOf(called, entries.length));
+    let repeated = false;
+    const onRetry = ({ outcomeUnknown }: SluiceError) => (repeated ||= outcomeUnknown);
+    const called = this.#calls.changeVisibility(entries, { signal, retry: true, onRetry });
+    const errors = await errorsOf(called, entries.length);
+    this.#settle("release", outcomes, repeated ? withoutDone(errors) : errors);
   }
 
   /** @param again - Whether they may have been acknowledged already. */
   async #acknowledge(messages: readonly HeldMessage[], again = false): Promise<EntryErrors> {
     const { signal } = this.#giveUp;
     let repeated = again;
-    const onRetry = () => (repeated = true);
+    const onRetry = ({ outcomeUnknown }: SluiceError) => (repeated ||= outcomeUnknown);
     const called = this.#calls.acknowledge(messages, { signal, retry: true, onRetry });
     const errors = await errorsOf(called, messages.length);
-    // After a repeat an expired handle most likely means that the first attempt did it and only its answer was lost.
-    return repeated ? withoutExpired(errors) : errors;
+    return repeated ? withoutDone(errors) : errors;
   }
 
   #settle(
@@ -263,9 +265,15 @@ async function errorsOf(called: Promise<EntryErrors>, size: number): Promise<Ent
   }
 }
 
-function withoutExpired(errors: EntryErrors): EntryErrors {
-  return new Map([...errors].filter(([, { code }]) => code !== "receipt_handle_expired"));
+/**
+ * After a repeat, a message that is no longer held was most likely acknowledged or given back by the first attempt, and only its answer
+ * was lost.
+ */
+function withoutDone(errors: EntryErrors): EntryErrors {
+  return new Map([...errors].filter(([, { code }]) => !noLongerHeld.has(code)));
 }
+
+const noLongerHeld = new Set<SluiceErrorCode>(["receipt_handle_expired", "message_not_in_flight"]);
 
 /** Whole seconds in the server's range, whatever a back-off function comes up with. */
 function seconds(delay: number): number {

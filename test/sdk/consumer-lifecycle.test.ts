@@ -80,7 +80,8 @@ describe("stopping", () => {
     expect(message?.signal.reason).toMatchObject({ code: "aborted" });
     expect(await countsOf(connection, numbers)).toEqual({ visible: 1, inFlight: 0, delayed: 0 });
     open();
-    await message?.ack();
+    await expect(message?.ack()).rejects.toMatchObject({ code: "aborted", retryable: false });
+    await message?.release();
     expect(await countsOf(connection, numbers)).toEqual({ visible: 1, inFlight: 0, delayed: 0 });
     expect(failures).toEqual([]);
     expect(await receiveCountsOf(numbers, 1)).toEqual([2]);
@@ -269,6 +270,56 @@ describe("when the server fails", () => {
         if (++again === 2) void consumer.stop();
       });
       expect(failures.map(({ stage }) => stage)).toEqual(["handle"]);
+      expect(await countsOf(connection, numbers)).toEqual(empty);
+    },
+  );
+
+  test.each([
+    ["ack", "cut"],
+    ["ack", "lose answer"],
+    ["release", "cut"],
+  ] as const)("what a handler failed to settle it can settle again: %s, %s", async (how, fault) => {
+    const numbers = await queueOf(connection, 1);
+    await using proxy = await faultyProxy(sluice.url);
+    const { failures, options } = noting();
+    const strict = connect({ url: proxy.url, retry: false });
+    const consumer = createConsumer(strict, numbers, options);
+    let failed: unknown[] = [];
+    await consumer.run(async (message) => {
+      proxy.fail(how === "ack" ? "/ack" : "/visibility", fault);
+      const settle = () => (how === "ack" ? message.ack() : message.release(60));
+      // The second one is another word for the first.
+      const both = await Promise.allSettled([settle(), message.ack()]);
+      failed = both.map(({ status }) => status);
+      await settle();
+      await message.ack();
+      void consumer.stop();
+    });
+    expect(failed).toEqual(["rejected", "rejected"]);
+    expect(failures).toEqual([]);
+    const { visible, inFlight } = await countsOf(connection, numbers);
+    expect({ visible, inFlight }).toEqual({ visible: 0, inFlight: how === "ack" ? 0 : 1 });
+  });
+
+  test.each(["one by one", "in batches"])(
+    "a handler that returns although its ack() failed has its message acknowledged all the same, %s",
+    async (how) => {
+      const numbers = await queueOf(connection, 3);
+      await using proxy = await faultyProxy(sluice.url);
+      proxy.fail("/ack", "cut");
+      const { failures, options } = noting();
+      const strict = connect({ url: proxy.url, retry: false });
+      const consumer = createConsumer(strict, numbers, options);
+      let handled = 0;
+      const handle = async (message: ReceivedMessage<number>) => {
+        handled += 1;
+        if (message.payload === 0) await expect(message.ack()).rejects.toThrow();
+        if (handled === 3) void consumer.stop();
+      };
+      if (how === "one by one") await consumer.run(handle);
+      else await consumer.runBatches((messages) => Promise.all(messages.map(handle)));
+      expect(handled).toBe(3);
+      expect(failures).toEqual([]);
       expect(await countsOf(connection, numbers)).toEqual(empty);
     },
   );

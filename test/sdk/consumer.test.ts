@@ -252,6 +252,7 @@ describe("with a handler", () => {
     const consumer = createConsumer(connect({ url: proxy.url }), numbers, options);
     const cutOff = gate();
     const told = gate();
+    const healed = gate();
     let reason: unknown;
     const run = consumer.run(async ({ signal }) => {
       signal.addEventListener("abort", () => {
@@ -261,6 +262,7 @@ describe("with a handler", () => {
       proxy.down();
       cutOff.open();
       await told.opened;
+      await healed.opened;
     });
     await cutOff.opened;
     const rival = createConsumer(connection, numbers, { visibilityTimeout: 30 });
@@ -271,7 +273,9 @@ describe("with a handler", () => {
       return finish.opened;
     });
     await taken.opened;
+    await told.opened;
     proxy.up();
+    healed.open();
     await consumer.stop();
     await run;
     expect(reason).toMatchObject({ code: "timeout" });

@@ -7,8 +7,9 @@ import type { ReceivedMessage, ReleaseOptions } from "./received-message.ts";
 
 /** What a message can ask of the consumer that holds it. */
 export interface Holder {
-  acknowledge(message: HeldMessage): Promise<void>;
-  release(message: HeldMessage, options: ReleaseOptions): Promise<void>;
+  /** @param again - Whether that, or a release, may have been carried out already. */
+  acknowledge(message: HeldMessage, again: boolean): Promise<void>;
+  release(message: HeldMessage, options: ReleaseOptions, again: boolean): Promise<void>;
   extend(message: HeldMessage, seconds: number): Promise<void>;
   /** The time of a lease is over, and nobody has extended it. */
   lapse(lease: Lease): void;
@@ -20,6 +21,12 @@ interface Seldom {
   abort?: AbortController;
   lostBy?: SluiceError;
   released?: boolean;
+  /** What its handler has settled it by. */
+  outcome?: Promise<void>;
+  /** That failed, and is worth another try. */
+  isOpen?: boolean;
+  /** Why it was given back while its handler was at work. */
+  takenBy?: SluiceError;
 }
 
 /**
@@ -147,15 +154,30 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     return this.#seldom?.lostBy !== undefined;
   }
 
-  async ack(): Promise<void> {
-    if (this.settle()) await this.#lease.holder.acknowledge(this);
+  ack(): Promise<void> {
+    const { takenBy } = this.#seldom ?? {};
+    if (takenBy !== undefined) return Promise.reject(takenBy);
+    return this.#settleBy((again) => this.#lease.holder.acknowledge(this, again));
   }
 
-  async release(options: number | ReleaseOptions = {}): Promise<void> {
+  release(options: number | ReleaseOptions = {}): Promise<void> {
     const given = typeof options === "number" ? { delay: options } : options;
-    if (!this.settle()) return;
-    (this.#seldom ??= {}).released = true;
-    await this.#lease.holder.release(this, given);
+    return this.#settleBy((again) => {
+      (this.#seldom ??= {}).released = true;
+      return this.#lease.holder.release(this, given, again);
+    });
+  }
+
+  /** Once, unless that fails and is worth another try; whoever asks meanwhile or later is told what came of it. */
+  #settleBy(send: (again: boolean) => Promise<void>): Promise<void> {
+    const isFirst = this.settle();
+    if (!isFirst && !this.reopen()) return this.#seldom?.outcome ?? Promise.resolve();
+    const seldom = (this.#seldom ??= {});
+    seldom.outcome = send(!isFirst).catch((error: SluiceError) => {
+      seldom.isOpen = error.retryable;
+      throw error;
+    });
+    return seldom.outcome;
   }
 
   async extend(seconds: number): Promise<void> {
@@ -178,6 +200,13 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     return true;
   }
 
+  /** Whether its handler failed to settle it, and has not tried again; from now on it has. */
+  reopen(): boolean {
+    if (this.#seldom?.isOpen !== true) return false;
+    this.#seldom.isOpen = false;
+    return true;
+  }
+
   /** Marks it as visible to others: there is nothing left to extend. */
   lose(error: SluiceError): void {
     if (this.#state !== "held") return;
@@ -189,8 +218,9 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
 
   /** Tells a handler that has outlived stop() that its message is being given back. */
   giveUp(): void {
-    this.#seldom?.abort?.abort(
-      new SluiceError("aborted", `Message ${this.id} was released: the consumer stops.`),
-    );
+    const seldom = (this.#seldom ??= {});
+    const told = `Message ${this.id} was released: the consumer stops.`;
+    seldom.takenBy = new SluiceError("aborted", told, { outcomeUnknown: false });
+    seldom.abort?.abort(seldom.takenBy);
   }
 }

@@ -60,12 +60,12 @@ export class Holdings implements Holder {
     this.#leases.stop();
   }
 
-  acknowledge(message: HeldMessage): Promise<void> {
-    return this.#options.settlements.ackNow(message);
+  acknowledge(message: HeldMessage, again: boolean): Promise<void> {
+    return this.#options.settlements.ackNow(message, again);
   }
 
-  release(message: HeldMessage, options: ReleaseOptions): Promise<void> {
-    return this.#options.settlements.releaseNow(message, options);
+  release(message: HeldMessage, options: ReleaseOptions, again: boolean): Promise<void> {
+    return this.#options.settlements.releaseNow(message, options, again);
   }
 
   async extend(message: HeldMessage, visibilityTimeout: number): Promise<void> {
@@ -104,11 +104,9 @@ export class Holdings implements Holder {
       return true;
     } catch (error) {
       if (signal.aborted) return true;
-      failures.call(
-        "extend",
-        error as SluiceError,
-        messages.filter(({ held }) => held),
-      );
+      const held = messages.filter((message) => message.held);
+      // By now all may be settled, or lost, which was told.
+      if (held.length > 0) failures.call("extend", error as SluiceError, held);
       return false;
     }
   }

@@ -19,14 +19,19 @@ export class Outcomes {
     this.#backoff = backoff;
   }
 
-  /** Acknowledges, unless the handler has settled the message itself. */
+  /** Acknowledges, unless the handler has settled the message itself, and that did not fail. */
   succeeded(message: HeldMessage): void {
     if (message.settle()) this.#settlements.ack(message);
+    else if (message.reopen()) this.#settlements.ack(message, true);
   }
 
   /** Acknowledges what the batch's handler has not settled itself; resolves when the server has answered. */
   async batchSucceeded(messages: readonly HeldMessage[]): Promise<void> {
-    const settled = messages.filter((message) => message.settle());
+    const settled = messages.filter((message) => {
+      if (message.settle()) return true;
+      this.succeeded(message);
+      return false;
+    });
     if (settled.length > 0) await this.#settlements.ackBatch(settled);
   }
 

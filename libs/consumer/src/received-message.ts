@@ -48,8 +48,8 @@ export interface ReceivedMessage<Payload> {
   /**
    * Removes the message for good and resolves when the server has done so. A handler that returns does this by itself.
    *
-   * The first of `ack()` and `release()` counts, later ones do nothing. Throws `receipt_handle_expired` when another
-   * consumer has received the message since.
+   * The first of `ack()` and `release()` counts, and later ones come to what that comes to; when it fails and its error is `retryable`, the next
+   * one is another try. Throws `receipt_handle_expired` when another consumer has received the message since, `aborted` when stop() has given it back.
    */
   ack(): Promise<void>;
 

@@ -24,6 +24,8 @@ interface Outcome {
   readonly reason?: string | undefined;
   /** Of a release: false where nobody has seen the message. */
   readonly received?: false;
+  /** Whether the message may have been settled already: a call about it failed. */
+  readonly again?: boolean;
   /** Whoever awaits the outcome; without one, a refusal is reported. */
   readonly waiter?: Waiter;
 }
@@ -69,14 +71,14 @@ export class Settlements {
   }
 
   /** Acknowledges in the background. */
-  ack(message: HeldMessage): void {
-    this.#acks.add({ message, delay: 0 });
+  ack(message: HeldMessage, again = false): void {
+    this.#acks.add({ message, delay: 0, again });
   }
 
   /** Acknowledges at once and resolves when the server has. */
-  ackNow(message: HeldMessage): Promise<void> {
+  ackNow(message: HeldMessage, again = false): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#acks.add({ message, delay: 0, waiter: { resolve, reject } }, true);
+      this.#acks.add({ message, delay: 0, again, waiter: { resolve, reject } }, true);
     });
   }
 
@@ -119,9 +121,10 @@ export class Settlements {
   }
 
   /** Releases at once and resolves when the server has. */
-  releaseNow(message: HeldMessage, options: ReleaseOptions): Promise<void> {
+  releaseNow(message: HeldMessage, options: ReleaseOptions, again: boolean): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#releases.add({ ...releaseOf(message, options), waiter: { resolve, reject } }, true);
+      const release = { ...releaseOf(message, options), again };
+      this.#releases.add({ ...release, waiter: { resolve, reject } }, true);
     });
   }
 
@@ -208,8 +211,9 @@ export class Settlements {
   ): void {
     const refused: Refused[] = [];
     for (let index = 0; index < outcomes.length; index++) {
-      const { message, waiter } = outcomes[index]!;
-      const error = errors.get(index);
+      const { message, waiter, again = false } = outcomes[index]!;
+      const refusal = errors.get(index);
+      const error = again && isDone(refusal) ? undefined : refusal;
       if (waiter === undefined) {
         if (error !== undefined) refused.push({ error, message });
       } else if (error === undefined) waiter.resolve();
@@ -270,7 +274,11 @@ async function errorsOf(called: Promise<EntryErrors>, size: number): Promise<Ent
  * was lost.
  */
 function withoutDone(errors: EntryErrors): EntryErrors {
-  return new Map([...errors].filter(([, { code }]) => !noLongerHeld.has(code)));
+  return new Map([...errors].filter(([, error]) => !isDone(error)));
+}
+
+function isDone(error: SluiceError | undefined): boolean {
+  return error !== undefined && noLongerHeld.has(error.code);
 }
 
 const noLongerHeld = new Set<SluiceErrorCode>(["receipt_handle_expired", "message_not_in_flight"]);

@@ -5,7 +5,7 @@ import type { ReceivedMessage } from "@sluice/consumer";
 import { createProducer } from "@sluice/producer";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { countsOf, empty, eventually, noting, range } from "./consumer-setup.ts";
+import { countsOf, empty, eventually, gate, noting, range } from "./consumer-setup.ts";
 import { startSluice, unique } from "./sluice.ts";
 import type { Sluice } from "./sluice.ts";
 
@@ -69,6 +69,26 @@ describe("a consumer of a FIFO queue", () => {
     expect(most).toBeGreaterThan(1);
     expect(failures).toEqual([]);
     expect(await countsOf(connection, steps)).toEqual(empty);
+  });
+
+  test("is held up by a group that has much to do for no other", async () => {
+    const steps = await stepsOf(["busy"], 100);
+    const { options } = noting({ concurrency: 3, prefetch: 3 });
+    await using consumer = createConsumer(connection, steps, options);
+    const { open, opened } = gate();
+    const begun: string[] = [];
+    void consumer.run(async ({ payload: { group } }) => {
+      begun.push(group);
+      await opened;
+    });
+    await eventually(() => expect(begun).toEqual(["busy"]));
+    const others = ["b", "c"].map((group) => ({ group, number: 0 }));
+    await createProducer(connection).sendAll(steps, others, {
+      each: ({ group }) => ({ groupId: group, deduplicationId: group }),
+    });
+    await eventually(() => expect(begun.sort()).toEqual(["b", "busy", "c"]));
+    open();
+    await consumer.stop();
   });
 
   test.each(["fails", "is released"])(

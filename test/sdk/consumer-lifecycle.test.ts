@@ -81,10 +81,27 @@ describe("stopping", () => {
     expect(await countsOf(connection, numbers)).toEqual({ visible: 1, inFlight: 0, delayed: 0 });
     open();
     await expect(message?.ack()).rejects.toMatchObject({ code: "aborted", retryable: false });
+    await expect(message?.extend(60)).rejects.toMatchObject({ code: "aborted" });
     await message?.release();
     expect(await countsOf(connection, numbers)).toEqual({ visible: 1, inFlight: 0, delayed: 0 });
     expect(failures).toEqual([]);
     expect(await receiveCountsOf(numbers, 1)).toEqual([2]);
+  });
+
+  test("a handler that outlives the drain finds its signal aborted also when it asks for it only then", async () => {
+    const numbers = await queueOf(connection, 1);
+    const consumer = createConsumer(connection, numbers, { drainTimeoutMs: 50 });
+    let message: ReceivedMessage<number> | undefined;
+    const { open, opened } = gate();
+    const run = consumer.run((received) => {
+      message = received;
+      return opened;
+    });
+    await eventually(() => expect(message).toBeDefined());
+    await consumer.stop();
+    await run;
+    expect(message?.signal.reason).toMatchObject({ code: "aborted" });
+    open();
   });
 
   test.each([Infinity, 2 ** 31])(
@@ -346,6 +363,32 @@ describe("when the server fails", () => {
     });
     expect(refused).toMatchObject({ code: "message_not_in_flight", outcomeUnknown });
     expect(extensions).toBe(2);
+  });
+
+  test("an acknowledgement that arrives when others can have its message is not taken for done", async () => {
+    const numbers = await queueOf(connection, 1, 1);
+    await using proxy = await faultyProxy(sluice.url);
+    const { options } = noting({ autoExtend: false });
+    const late = createConsumer(connect({ url: proxy.url }), numbers, options);
+    const taken = gate();
+    let refused: unknown;
+    const run = late.run(async (message) => {
+      proxy.down();
+      const acknowledged = message.ack().catch((thrown: unknown) => thrown);
+      void late.stop();
+      await taken.opened;
+      proxy.up();
+      refused = await acknowledged;
+    });
+    await eventually(async () => expect((await countsOf(connection, numbers)).inFlight).toBe(1));
+    const next = createConsumer(connection, numbers, { visibilityTimeout: 30 });
+    const second = next.run(async () => {
+      taken.open();
+      await run;
+      void next.stop();
+    });
+    await second;
+    expect(refused).toMatchObject({ code: "receipt_handle_expired", outcomeUnknown: true });
   });
 
   test("messages whose receive was lost come again", async () => {

@@ -413,6 +413,30 @@ describe("with a handler", () => {
     expect(await countsOf(connection, numbers)).toEqual(empty);
   });
 
+  test("the longest times are as much of them as is left of 12 hours from the receive", async () => {
+    const numbers = await queueOf(connection, 3);
+    const { failures, options } = noting({ backoff: () => 43_200 });
+    const consumer = createConsumer(connection, numbers, options);
+    const hidden: number[] = [];
+    let handled = 0;
+    await consumer.run(async (message) => {
+      handled += 1;
+      if (handled === 3) void consumer.stop();
+      if (message.payload === 0) throw new Error("much later");
+      if (message.payload === 1) return await message.release(43_200);
+      await message.extend(43_200);
+      await message.release(43_200);
+    });
+    expect(failures.map(({ stage }) => stage)).toEqual(["handle"]);
+    for await (const { visibleAt } of createAdmin(connection).queues.peek(numbers))
+      hidden.push((visibleAt.getTime() - Date.now()) / 1000);
+    expect(hidden.map((seconds) => seconds > 43_000 && seconds < 43_200)).toEqual([
+      true,
+      true,
+      true,
+    ]);
+  });
+
   test("a handler can acknowledge, release and extend by itself", async () => {
     const numbers = await queueOf(connection, 3);
     const { failures, options } = noting();

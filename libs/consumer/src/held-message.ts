@@ -125,7 +125,8 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
   get signal(): AbortSignal {
     const seldom = (this.#seldom ??= {});
     seldom.abort ??= new AbortController();
-    if (seldom.lostBy !== undefined) seldom.abort.abort(seldom.lostBy);
+    const reason = seldom.takenBy ?? seldom.lostBy;
+    if (reason !== undefined) seldom.abort.abort(reason);
     return seldom.abort.signal;
   }
 
@@ -181,6 +182,8 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
   }
 
   async extend(seconds: number): Promise<void> {
+    const { takenBy } = this.#seldom ?? {};
+    if (takenBy !== undefined) throw takenBy;
     if (this.#state !== "settled") await this.#lease.holder.extend(this, seconds);
   }
 

@@ -68,7 +68,9 @@ export class Holdings implements Holder {
     return this.#options.settlements.releaseNow(message, options, again);
   }
 
-  async extend(message: HeldMessage, visibilityTimeout: number): Promise<void> {
+  async extend(message: HeldMessage, seconds: number): Promise<void> {
+    // What is too long by a moment only is not to be refused; with nothing left, it is.
+    const visibilityTimeout = Math.min(seconds, message.lease.secondsLeft || seconds);
     await this.#leases.hide(message, visibilityTimeout, async (onRetry) => {
       const entries = [{ receiptHandle: message.receiptHandle, visibilityTimeout }];
       const errors = await this.#options.calls.changeVisibility(entries, { retry: true, onRetry });

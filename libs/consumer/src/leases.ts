@@ -36,6 +36,11 @@ export class Lease {
     this.holder = holder;
   }
 
+  /** The most seconds for which its messages can still be hidden. */
+  get secondsLeft(): number {
+    return Math.max(0, Math.floor((this.endsAt - performance.now()) / 1000));
+  }
+
   get open(): boolean {
     return this.#open > 0;
   }

@@ -1,7 +1,7 @@
 import type { AttributeValue, WireAttributes } from "@sluice/client";
 
 export interface ReleaseOptions {
-  /** Seconds until the message is visible again: 0 to 43,200. Default 0. */
+  /** Seconds until the message is visible again: 0 to 43,200, and no later than about 12 hours after it was received. Default 0. */
   readonly delay?: number;
   /** Why it could not be handled: kept with the message, shown by peek and with a dead letter. Shortened to 1,024 characters. */
   readonly reason?: string;
@@ -49,19 +49,20 @@ export interface ReceivedMessage<Payload> {
    * Removes the message for good and resolves when the server has done so. A handler that returns does this by itself.
    *
    * The first of `ack()` and `release()` counts, and later ones come to what that comes to; when it fails and its error is `retryable`, the next
-   * one is another try. Throws `receipt_handle_expired` when another consumer has received the message since, `aborted` when stop() has given it back.
+   * one is another try. Throws `receipt_handle_expired` when another consumer has received the message since, `aborted` when stop() has given it back. With
+   * `outcomeUnknown` it came so late that either can be: an attempt before it whose answer was lost may have been in time.
    */
   ack(): Promise<void>;
 
   /**
    * Makes the message visible again, after that many seconds if told so, with a reason if there is one. Throws `message_not_in_flight`
-   * when it is so already, `visibility_beyond_limit` when that would be more than 12 hours after it was received.
+   * when it is so already, `visibility_beyond_limit` when the message has been hidden for 12 hours.
    */
   release(options?: number | ReleaseOptions): Promise<void>;
 
   /**
    * Hides the message for that many seconds from now (1 to 43,200), for work that keeps this process from extending it; near the end of that it
-   * is extended by itself again. Seldom needed.
+   * is extended by itself again. Seldom needed. Nothing is hidden for longer than 12 hours from its receive.
    */
   extend(seconds: number): Promise<void>;
 }

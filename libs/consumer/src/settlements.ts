@@ -1,4 +1,4 @@
-import type { SluiceError, SluiceErrorCode } from "@sluice/client";
+import { SluiceError } from "@sluice/client";
 import { Coalescer, stopController } from "@sluice/client/internal";
 import type { Failures, Refused } from "./failures.ts";
 import type { HeldMessage } from "./held-message.ts";
@@ -191,7 +191,8 @@ export class Settlements {
     const onRetry = ({ outcomeUnknown }: SluiceError) => (repeated ||= outcomeUnknown);
     const called = this.#calls.changeVisibility(entries, { signal, retry: true, onRetry });
     const errors = await errorsOf(called, entries.length);
-    this.#settle("release", outcomes, repeated ? withoutDone(errors) : errors);
+    const messages = outcomes.map(({ message }) => message);
+    this.#settle("release", outcomes, repeated ? withoutDone(errors, messages) : errors);
   }
 
   /** @param again - Whether they may have been acknowledged already. */
@@ -201,7 +202,7 @@ export class Settlements {
     const onRetry = ({ outcomeUnknown }: SluiceError) => (repeated ||= outcomeUnknown);
     const called = this.#calls.acknowledge(messages, { signal, retry: true, onRetry });
     const errors = await errorsOf(called, messages.length);
-    return repeated ? withoutDone(errors) : errors;
+    return repeated ? withoutDone(errors, messages) : errors;
   }
 
   #settle(
@@ -213,7 +214,7 @@ export class Settlements {
     for (let index = 0; index < outcomes.length; index++) {
       const { message, waiter, again = false } = outcomes[index]!;
       const refusal = errors.get(index);
-      const error = again && isDone(refusal) ? undefined : refusal;
+      const error = again ? unlessDone(refusal, message) : refusal;
       if (waiter === undefined) {
         if (error !== undefined) refused.push({ error, message });
       } else if (error === undefined) waiter.resolve();
@@ -247,7 +248,8 @@ function part(errors: EntryErrors, first: number, count: number): EntryErrors {
 }
 
 function releaseOf(message: HeldMessage, { delay = 0, reason }: ReleaseOptions): Outcome {
-  return { message, delay: seconds(delay), reason: reasonOf(reason) };
+  const most = message.lease.secondsLeft;
+  return { message, delay: Math.min(most, seconds(delay)), reason: reasonOf(reason) };
 }
 
 /** In the server's rule for a reason, whatever an error says. */
@@ -269,19 +271,28 @@ async function errorsOf(called: Promise<EntryErrors>, size: number): Promise<Ent
   }
 }
 
+function withoutDone(errors: EntryErrors, messages: readonly HeldMessage[]): EntryErrors {
+  const left = new Map<number, SluiceError>();
+  for (const [index, error] of errors) {
+    const open = unlessDone(error, messages[index]!);
+    if (open !== undefined) left.set(index, open);
+  }
+  return left;
+}
+
 /**
- * After a repeat, a message that is no longer held was most likely acknowledged or given back by the first attempt, and only its answer
- * was lost.
+ * After a repeat, a message that is no longer held was acknowledged or given back by the first attempt, of which only the answer was lost. For as long
+ * as nobody else can have it: later it may as well be in other hands, and not acknowledged.
  */
-function withoutDone(errors: EntryErrors): EntryErrors {
-  return new Map([...errors].filter(([, error]) => !isDone(error)));
+function unlessDone(
+  error: SluiceError | undefined,
+  { lease }: HeldMessage,
+): SluiceError | undefined {
+  if (error?.code === "message_not_in_flight") return undefined;
+  if (error?.code !== "receipt_handle_expired") return error;
+  if (lease.heldUntil > performance.now()) return undefined;
+  return new SluiceError(error.code, error.message, { outcomeUnknown: true });
 }
-
-function isDone(error: SluiceError | undefined): boolean {
-  return error !== undefined && noLongerHeld.has(error.code);
-}
-
-const noLongerHeld = new Set<SluiceErrorCode>(["receipt_handle_expired", "message_not_in_flight"]);
 
 /** Whole seconds in the server's range, whatever a back-off function comes up with. */
 function seconds(delay: number): number {

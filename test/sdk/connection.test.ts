@@ -305,6 +305,31 @@ describe.each([
     expect(tokens).toHaveBeenCalledTimes(3);
   });
 
+  test("headers that do not come are a timeout, which is tried again; nothing was sent", async () => {
+    await using server = await scriptedServer(ok);
+    const never = new Promise<never>(() => {});
+    const headers = vi.fn<() => Promise<Record<string, string>>>().mockReturnValueOnce(never);
+    headers.mockResolvedValue({});
+    const options = { url: server.url, headers, timeoutMs: 300 };
+    const failed = connect({ ...options, retry: false }).request(publish);
+    await expect(failed).rejects.toMatchObject({ code: "timeout", outcomeUnknown: false });
+    expect(server.seen).toEqual([]);
+    headers.mockReturnValueOnce(never);
+    const patient = connect({ ...options, retry: quick });
+    await expect(patient.request(publish)).resolves.toEqual({ fine: true });
+  });
+
+  test("the caller's signal gives up a call whose headers do not come", async () => {
+    await using server = await scriptedServer(ok);
+    const giveUp = new AbortController();
+    const headers = () => new Promise<never>(() => {});
+    const call = connect({ url: server.url, headers }).request({ ...get, signal: giveUp.signal });
+    giveUp.abort();
+    const noEffect = { code: "aborted", outcomeUnknown: false };
+    await expect(call).rejects.toMatchObject(noEffect);
+    expect(server.seen).toEqual([]);
+  });
+
   test("a path in the address is kept, a redirect is not followed", async () => {
     await using server = await scriptedServer(
       (response) => void response.writeHead(302, { location: "/" }).end(),

@@ -17,7 +17,7 @@ export interface ConnectOptions {
   readonly url: string | URL;
   /** Makes the calls, instead of undici, or of the global `fetch` where there is no Node. */
   readonly fetch?: typeof globalThis.fetch;
-  /** Sent with every call; a function is asked each time, for tokens that expire. */
+  /** Sent with every call; a function is asked each time, for tokens that expire, and may take `timeoutMs` with the call. */
   readonly headers?: HeaderFields | (() => HeaderFields | Promise<HeaderFields>);
   /** How long one attempt may take, in milliseconds, beyond what a long poll waits; Infinity: as long as it likes. Default 30,000. */
   readonly timeoutMs?: number;
@@ -129,9 +129,9 @@ export class Connection {
     const { signal } = request;
     const label = `${request.method} ${request.path}`;
     const limitMs = (request.timeoutMs ?? this.#timeoutMs) + (request.waitMs ?? 0);
-    const given = typeof this.#headers === "function" ? await this.#asked() : this.#headers;
     if (signal?.aborted) throw aborted(label, signal, { isSent: false });
     let end: (() => void) | undefined;
+    let isSent = false;
     let givenUp: "timed out" | "aborted" | undefined;
     const giveUp = (why: "timed out" | "aborted") => {
       givenUp ??= why;
@@ -140,6 +140,13 @@ export class Connection {
     const timer = startTimer(() => giveUp("timed out"), limitMs);
     const leave = signal && onAbort(signal, () => giveUp("aborted"));
     try {
+      let given = this.#headers;
+      if (typeof given === "function") {
+        given = await asked(given, { onGiveUp: (how) => (end = how) });
+        // Between its answer and this line.
+        if (givenUp !== undefined) throw new Error("The call was given up.");
+      }
+      isSent = true;
       const answer = await this.#transport(pathOf(request), {
         method: request.method,
         headers: headersOf(request, given),
@@ -151,12 +158,8 @@ export class Connection {
       return readAnswer(label, answer);
     } catch (cause) {
       if (cause instanceof SluiceError) throw cause;
-      if (givenUp === "timed out") {
-        throw new SluiceError("timeout", `${label} was not answered within ${limitMs} ms.`, {
-          cause,
-        });
-      }
-      if (givenUp === "aborted") throw aborted(label, signal, { isSent: true });
+      if (givenUp === "timed out") throw timedOut(label, limitMs, { isSent, cause });
+      if (givenUp === "aborted") throw aborted(label, signal, { isSent });
       if (invalid.has(codeOf(cause))) {
         throw new SluiceError("invalid_request", `${label} cannot be sent: ${reason(cause)}`, {
           cause,
@@ -171,19 +174,22 @@ export class Connection {
       leave?.();
     }
   }
+}
 
-  async #asked(): Promise<HeaderFields | undefined> {
-    if (typeof this.#headers !== "function") return this.#headers;
-    try {
-      return await this.#headers();
-    } catch (cause) {
+/** Asks for the headers of a call, which are not waited for once it has been given up. */
+function asked(
+  headers: () => HeaderFields | Promise<HeaderFields>,
+  { onGiveUp }: Pick<TransportRequest, "onGiveUp">,
+): Promise<HeaderFields> {
+  return new Promise((resolve, reject) => {
+    onGiveUp(() => reject(new Error("The headers were not there in time.")));
+    const had = (async () => headers())();
+    had.then(resolve, (cause: unknown) => {
       // Most likely a token that could not be fetched: as passing as any other failure on the way.
-      throw new SluiceError("network", `The headers could not be had: ${reason(cause)}`, {
-        cause,
-        outcomeUnknown: false,
-      });
-    }
-  }
+      const told = `The headers could not be had: ${reason(cause)}`;
+      reject(new SluiceError("network", told, { cause, outcomeUnknown: false }));
+    });
+  });
 }
 
 function headersOf(
@@ -217,6 +223,17 @@ function mayRepeat({ method, retry, idempotencyKey }: ApiRequest, { cause }: Slu
 const refused = "ECONNREFUSED";
 /** What undici says of a path or a header that HTTP does not allow. */
 const invalid = new Set<unknown>(["UND_ERR_INVALID_ARG", "UND_ERR_NOT_SUPPORTED"]);
+
+function timedOut(
+  label: string,
+  limitMs: number,
+  { isSent, cause }: { isSent: boolean; cause: unknown },
+): SluiceError {
+  const told = isSent
+    ? `${label} was not answered within ${limitMs} ms.`
+    : `${label} was not sent: its headers were not there within ${limitMs} ms.`;
+  return new SluiceError("timeout", told, { cause, outcomeUnknown: isSent });
+}
 
 function aborted(
   label: string,

@@ -72,6 +72,8 @@ export interface ReceiveRequest {
   readonly visibilityTimeout: number;
   /** Whether the receive before it brought nothing. */
   readonly isIdle: boolean;
+  /** How long the answer is still waited for when the signal gives it up, in ms. */
+  readonly farewellMs: number;
 }
 
 export interface VisibilityEntry {
@@ -133,7 +135,7 @@ export class QueueCalls {
 
   /** Receives, and acknowledges what was received before: that is done at once, however long the receive waits. */
   async receive(
-    { maxMessages, visibilityTimeout, wait, isIdle }: ReceiveRequest,
+    { maxMessages, visibilityTimeout, ...how }: ReceiveRequest,
     acknowledged: readonly Received[],
     signal: AbortSignal,
   ): Promise<Answer> {
@@ -145,9 +147,9 @@ export class QueueCalls {
         visibilityTimeout,
         ...(marked.length > 0 && { acknowledge: { receipts: namesOf(marked) } }),
       },
-      wait,
-      isIdle,
+      ...how,
       signal,
+      late: (late) => this.#giveBack(late),
     });
     if (answer === undefined)
       return { received: [], heldFrom: sentAt, errors: undefined, isCutShort };
@@ -181,6 +183,18 @@ export class QueueCalls {
     };
     const call = { ...options, onRetry, size };
     return errorsOf(await this.#change("visibility", { entries }, call), isOpen);
+  }
+
+  /** What nobody waits for any longer. Where that fails, it comes again when its visibility timeout is over. */
+  #giveBack(answer: unknown): void {
+    const entries = listOf<WireReceipt>(answer, "receipts").flatMap((receipt) =>
+      bitsOf(receipt).map((bit) => ({
+        receiptHandle: receiptHandleOf({ receipt, bit }),
+        visibilityTimeout: 0,
+        received: false as const,
+      })),
+    );
+    this.changeVisibility(entries, { retry: true }).catch(() => {});
   }
 
   async #change(

@@ -132,6 +132,7 @@ export class Producer implements AsyncDisposable {
     }
     const { results } = await write(this.#connection, destination, {
       entries: [entry],
+      placeOf: () => "payload",
       call: options,
     });
     return messageOf(results[0]);
@@ -150,7 +151,10 @@ export class Producer implements AsyncDisposable {
       const written = writeEntry({ format, payload, options, label: `payloads.${index}` });
       entries.push(typeof written === "string" ? written : await written);
     }
-    return messagesOf(await write(this.#connection, destination, { entries, call: common }));
+    const placeOf = (index: number) => `payloads.${index}`;
+    return messagesOf(
+      await write(this.#connection, destination, { entries, placeOf, call: common }),
+    );
   }
 
   /** Keeps the call known until it ends, for close() to wait for. */

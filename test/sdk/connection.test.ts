@@ -350,6 +350,29 @@ describe.each([
     expect(() => connect({ url })).toThrow(refused);
   });
 
+  test.each([
+    ["a password", "http://id:secret@127.0.0.1:4566/", /`headers`/],
+    ["a user name", "http://id@127.0.0.1:4566/", /`headers`/],
+    ["a query", "http://127.0.0.1:4566/?key=1", /query/],
+    ["a fragment", "http://127.0.0.1:4566/#x", /fragment/],
+  ])("an address with %s is refused, and not printed", (_, url, message) => {
+    const details = [{ path: "url", message: expect.stringMatching(message) as string }];
+    expect(() => connect({ url })).toThrow(
+      expect.objectContaining({ code: "invalid_request", details }),
+    );
+    expect(() => connect({ url })).not.toThrow(/secret/);
+  });
+
+  test.each([
+    ["timeout", { timeout: 5, timeoutMs: 5 }, "timeoutMs"],
+    ["retry.budget", { retry: { budget: 5, budgetMs: 5 } }, "budgetMs"],
+  ])("the unknown option %s is refused, and told what there is", (path, options, known) => {
+    const details = [{ path, message: expect.stringContaining(known) as string }];
+    expect(() => connect({ url: "http://127.0.0.1:4566", ...options })).toThrow(
+      expect.objectContaining({ code: "invalid_request", details }),
+    );
+  });
+
   test("a delete whose first answer was lost is done, not not-found", async () => {
     await using server = await scriptedServer(hangUp, refusal(404, "queue_not_found"));
     const admin = createAdmin(connect({ url: server.url, retry: quick }));

@@ -1,8 +1,10 @@
 import { readAnswer } from "./answer.ts";
 import { SluiceError } from "./errors.ts";
 import { onAbort } from "./on-abort.ts";
+import { invalidOption, refuseUnknown } from "./options.ts";
+import type { OptionNames } from "./options.ts";
 import { pause } from "./pause.ts";
-import { invalidOption, retryDelay, retryPolicy } from "./retry.ts";
+import { retryDelay, retryPolicy } from "./retry.ts";
 import type { RetryOptions, RetryPolicy } from "./retry.ts";
 import { fetchTransport } from "./transport/fetch-transport.ts";
 import { startTimer } from "./timer.ts";
@@ -24,6 +26,14 @@ export interface ConnectOptions {
   /** How calls are repeated; false: never. By default attempts go on for 60 s, so a call ends within 90 s. */
   readonly retry?: RetryOptions | false;
 }
+
+const names: OptionNames<ConnectOptions> = {
+  url: true,
+  fetch: true,
+  headers: true,
+  timeoutMs: true,
+  retry: true,
+};
 
 /** One call of the HTTP API. */
 export interface ApiRequest {
@@ -55,7 +65,7 @@ export interface ApiRequest {
 /**
  * Opens a connection: no I/O happens until the first call, and there is nothing to close.
  *
- * Throws `invalid_request` when an option is out of range.
+ * Throws `invalid_request` when an option is out of range or unknown.
  *
  * @example
  * ```ts
@@ -77,6 +87,7 @@ export class Connection {
 
   constructor(options: ConnectOptions) {
     this.url = serverUrl(options.url);
+    refuseUnknown(options, names);
     const node = options.fetch === undefined ? nodeTransport(this.url) : undefined;
     this.#transport = node ?? fetchTransport(this.url, options.fetch);
     this.#headers = options.headers;
@@ -260,9 +271,15 @@ function afterOpen(open: SluiceError, error: SluiceError): SluiceError {
 function serverUrl(url: string | URL): string {
   const given = String(url);
   const parsed = URL.canParse(given) ? new URL(given) : undefined;
+  if (parsed?.username || parsed?.password) {
+    const told = "expected no user name and no password in it: `headers` is for what authorizes";
+    throw invalidOption("url", told);
+  }
   if (parsed?.protocol !== "http:" && parsed?.protocol !== "https:") {
     throw invalidOption("url", `expected an http or https address, got "${given}"`);
   }
+  if (parsed.search !== "" || parsed.hash !== "")
+    throw invalidOption("url", "expected neither a query nor a fragment in it");
   return (parsed.origin + parsed.pathname).replace(/\/+$/, "");
 }
 

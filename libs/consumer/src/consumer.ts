@@ -18,7 +18,7 @@ import type { Workload } from "./workload.ts";
  * Makes a consumer of a queue. Nothing is received until it runs: with a handler (`run`), with a handler of batches
  * (`runBatches`) or as an async iterator. It runs once.
  *
- * Throws `invalid_request` when an option is out of range, or the queue is not a declared one.
+ * Throws `invalid_request` when an option is out of range or unknown, or the queue is not a declared one.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 import type { SluiceError } from "@sluice/client";
-import { invalidOption } from "@sluice/client/internal";
+import { invalidOption, refuseUnknown } from "@sluice/client/internal";
 import type { ReceivedMessage } from "./received-message.ts";
 
 /** What the consumer was doing when something went wrong. */
@@ -59,7 +59,7 @@ export interface ConsumerOptions {
 export type Settings = Required<Omit<ConsumerOptions, "signal" | "visibilityTimeout">> &
   Pick<ConsumerOptions, "signal" | "visibilityTimeout">;
 
-/** Fills the defaults in. Throws `invalid_request` for what is out of range. */
+/** Fills the defaults in. Throws `invalid_request` for what is out of range or unknown. */
 export function settingsOf(options: ConsumerOptions): Settings {
   const concurrency = options.concurrency ?? 10;
   const settings: Settings = {
@@ -76,6 +76,7 @@ export function settingsOf(options: ConsumerOptions): Settings {
     onError: options.onError ?? logFailure,
     onStateChange: options.onStateChange ?? (() => {}),
   };
+  refuseUnknown(options, settings);
   checkRange(settings, "concurrency", [1, Infinity]);
   checkRange(settings, "prefetch", [0, Infinity]);
   checkRange(settings, "batchSize", [1, 1_000]);

@@ -1,6 +1,7 @@
 import { SluiceError } from "@sluice/client";
 import type { Connection } from "@sluice/client";
-import { Coalescer, invalidOption } from "@sluice/client/internal";
+import { Coalescer, invalidOption, refuseUnknown } from "@sluice/client/internal";
+import type { OptionNames } from "@sluice/client/internal";
 import { impatience, type Waiter } from "./impatience.ts";
 import { maxMessagesPerCall } from "./chunks.ts";
 import type { PublishedMessage } from "./publish-error.ts";
@@ -18,6 +19,8 @@ export interface BatchingOptions {
   readonly maxDelayMs?: number;
 }
 
+const names: OptionNames<BatchingOptions> = { maxMessages: true, maxDelayMs: true };
+
 interface Waiting extends Waiter {
   readonly entry: string;
   readonly resolve: (message: PublishedMessage) => void;
@@ -32,6 +35,7 @@ export class Batching {
   #closing = false;
 
   constructor(connection: Connection, options: BatchingOptions) {
+    refuseUnknown(options, names, "batching.");
     this.#connection = connection;
     this.#maxItems = options.maxMessages ?? maxMessagesPerCall;
     this.#lingerMs = options.maxDelayMs ?? 0;

@@ -93,13 +93,20 @@ export class Client {
     queue: string,
     messages: readonly ReceivedMessage[],
     visibilityTimeout: number,
+    received = true,
   ): Promise<Outcome[]> {
     const entries = messages.map((message) => ({
       receiptHandle: message.handle,
       visibilityTimeout,
+      received,
     }));
     const results = await this.engine.visibility.change(ACCOUNT, queue, entries);
     return results.map((error) => error?.code ?? "ok");
+  }
+
+  /** Gives messages back as if they had not been received. */
+  async giveBack(queue: string, messages: readonly ReceivedMessage[]): Promise<Outcome[]> {
+    return await this.hide(queue, messages, 0, false);
   }
 }
 

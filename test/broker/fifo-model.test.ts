@@ -42,6 +42,7 @@ const step = fc.oneof(
     picks,
     timeout: fc.oneof(fc.constant(0), timeout),
   }),
+  fc.record({ do: fc.constant("give back as not received" as const), by, picks }),
   fc.record({ do: fc.constant("wait" as const), minutes: fc.integer({ min: 1, max: 10 }) }),
 );
 type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never;
@@ -103,6 +104,8 @@ class Run {
         return await this.#acknowledgeTogether(picked(this.#received, step.picks));
       case "hide":
         return await this.#hide(step.by, picked(this.#received, step.picks), step.timeout);
+      case "give back as not received":
+        return await this.#hide(step.by, picked(this.#received, step.picks), 0, false);
       case "wait":
         this.#now += step.minutes * 60;
         return await broker.clock.advance(step.minutes * 60);
@@ -195,12 +198,18 @@ class Run {
     expect(outcomes).toEqual(expected);
   }
 
-  async #hide(by: number, picks: readonly ReceivedMessage[], timeout: number): Promise<void> {
+  async #hide(
+    by: number,
+    picks: readonly ReceivedMessage[],
+    timeout: number,
+    received = true,
+  ): Promise<void> {
     const messages = distinct(picks);
     if (messages.length === 0) return;
-    const times = { now: this.#now, visibleAt: this.#now + timeout };
-    const expected = messages.map((message) => this.#model.hide(message, times));
-    expect(await broker.client(by).hide(this.#queue, messages, timeout)).toEqual(expected);
+    const change = { now: this.#now, visibleAt: this.#now + timeout, received };
+    const expected = messages.map((message) => this.#model.hide(message, change));
+    const outcomes = await broker.client(by).hide(this.#queue, messages, timeout, received);
+    expect(outcomes).toEqual(expected);
   }
 }
 

@@ -66,11 +66,12 @@ export class ModelFifo {
 
   hide(
     { groupId = "", messageId, handle }: Handed,
-    { now, visibleAt }: { now: number; visibleAt: number },
+    { now, visibleAt, received }: { now: number; visibleAt: number; received: boolean },
   ): "ok" | "message_not_in_flight" {
     const delivery = this.#groups.get(groupId)?.find((each) => each.messageId === messageId);
     if (delivery?.handle !== handle || delivery.visibleAt <= now) return "message_not_in_flight";
     delivery.visibleAt = visibleAt;
+    if (!received) delivery.receiveCount -= 1;
     return "ok";
   }
 

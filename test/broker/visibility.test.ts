@@ -174,6 +174,77 @@ describe("in one call", () => {
   });
 });
 
+describe.each([
+  ["a standard queue", false],
+  ["a FIFO queue", true],
+] as const)("of %s, what nobody has looked at", (_, fifo) => {
+  /** A queue whose messages, all of one batch and one group, are dead letters after one receive that counts. */
+  async function fetched(count: number) {
+    const { queue, deadLetters } = await newPair(broker, 1, { fifo });
+    const contents = numbered(count).map((body) => ({ body, groupId: "g", deduplicationId: body }));
+    await client.send(queue, fifo ? contents : numbered(count));
+    const messages = await client.receive(queue, { maxMessages: count });
+    expect(bodiesOf(messages)).toEqual(numbered(count));
+    return { queue, deadLetters, messages };
+  }
+
+  test("is given back as not received, as often as it is fetched", async () => {
+    const { queue, deadLetters, messages } = await fetched(5);
+    let held = messages;
+    for (const giver of [client, otherProcess, client]) {
+      expect(await giver.giveBack(queue, held)).toEqual(held.map(() => "ok"));
+      expect(await broker.counts(queue)).toEqual({ visible: 5, inFlight: 0, delayed: 0 });
+      await broker.clock.advance(10);
+      held = await client.receive(queue, { maxMessages: 5 });
+      expect(bodiesOf(held)).toEqual(numbered(5));
+      expect(held.map(({ receiveCount }) => receiveCount)).toEqual([1, 1, 1, 1, 1]);
+      expect(held[0]!.firstReceivedAt).toBeGreaterThan(messages[0]!.firstReceivedAt + 9_000);
+    }
+    expect(await client.acknowledge(queue, held)).toEqual(held.map(() => "ok"));
+    expect(await client.drain(deadLetters)).toEqual([]);
+  });
+
+  test("comes again behind what failed, which alone becomes a dead letter", async () => {
+    const { queue, deadLetters, messages } = await fetched(5);
+    const entries = messages.map(({ handle: receiptHandle }, index) => ({
+      receiptHandle,
+      visibilityTimeout: 0,
+      received: index === 0,
+    }));
+    const results = await broker.engine.visibility.change(ACCOUNT, queue, entries);
+    expect(results).toEqual(messages.map(() => undefined));
+    const again = await client.receive(queue, { maxMessages: 5 });
+    expect(bodiesOf(again)).toEqual(numbered(5).slice(1));
+    expect(again.map(({ receiveCount }) => receiveCount)).toEqual([1, 1, 1, 1]);
+    expect(bodiesOf(await client.drain(deadLetters))).toEqual(["m0"]);
+  });
+
+  test("counts down once, and only for whoever holds it", async () => {
+    const { queue, deadLetters, messages } = await fetched(3);
+    const refused = messages.map(() => "message_not_in_flight");
+    expect(await client.giveBack(queue, messages)).toEqual(messages.map(() => "ok"));
+    expect(await client.giveBack(queue, messages)).toEqual(refused);
+    const second = await client.receive(queue, { maxMessages: 3 });
+    expect(second.map(({ receiveCount }) => receiveCount)).toEqual([1, 1, 1]);
+    expect(await client.giveBack(queue, messages)).toEqual(refused);
+    await broker.clock.advance(60);
+    expect(await client.giveBack(queue, second)).toEqual(refused);
+    await client.drain(queue);
+    expect(bodiesOf(await client.drain(deadLetters))).toEqual(numbered(3));
+  });
+});
+
+test("what was received before keeps its first receive when a later one does not count", async () => {
+  const { queue, messages } = await received(2);
+  await client.hide(queue, messages, 0);
+  await broker.clock.advance(10);
+  const second = await client.receive(queue, { maxMessages: 2 });
+  expect(await client.giveBack(queue, second)).toEqual(["ok", "ok"]);
+  const again = await client.receive(queue, { maxMessages: 2 });
+  expect(again.map(({ receiveCount }) => receiveCount)).toEqual([2, 2]);
+  expect(again[0]!.firstReceivedAt).toBe(messages[0]!.firstReceivedAt);
+});
+
 describe("at the same instant", () => {
   test("two processes change different messages of a batch", async () => {
     const { queue, messages } = await received(62);

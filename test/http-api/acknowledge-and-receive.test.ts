@@ -56,6 +56,19 @@ test("messages may be named by receipts, and come by them", async () => {
   });
 });
 
+test("by receipts it says how long it had waited when it took the messages", async () => {
+  await send("one");
+  const first = await receive({ receipts: true });
+  expect(first).toMatchObject({ waitedMs: expect.any(Number) });
+  const began = performance.now();
+  const waiting = receive({ receipts: true, wait: 20 });
+  await until(() => Promise.resolve(performance.now() - began > 1_000));
+  await send("two");
+  const { waitedMs } = (await waiting) as unknown as { waitedMs: number };
+  expect(waitedMs).toBeGreaterThan(500);
+  expect(waitedMs).toBeLessThanOrEqual(performance.now() - began);
+});
+
 test("the acknowledgement is done at once, however long the receive waits", async () => {
   await send("one");
   const acknowledge = { receiptHandles: handlesOf(await receive()) };

@@ -382,6 +382,21 @@ describe("numbers out of range", () => {
     }
   });
 
+  test("of whether it was received", async () => {
+    const route = "POST /v1/queues/billing/visibility";
+    for (const [timeout, value] of [
+      [0, "null"],
+      [0, '"false"'],
+      [0, "0"],
+      [1, "false"],
+      [43_200, "false"],
+    ] as const) {
+      const entry = `{"receiptHandle":"${handle}","visibilityTimeout":${timeout},"received":${value}}`;
+      const call = { body: `{"entries":[${entry}]}` };
+      expect(await api.refusal(route, call), value).toBe("400 invalid_request");
+    }
+  });
+
   test("of a message's delay", async () => {
     for (const value of ["null", '"5"', "true", "-1", "-0.5", "1e400", "315360001"]) {
       const call = { body: `{"messages":[{"body":"m","delay":${value}}]}` };

@@ -80,8 +80,14 @@ test("a message is sent, hidden for longer, given back and received again", asyn
   expect(await api.ok(visibility, entry(0))).toEqual({ results: [{ ok: true }] });
   const [second] = await receive();
   expect(second).toMatchObject({ messageId: first!.messageId, receiveCount: 2 });
+  const unseen = { receiptHandle: second!.receiptHandle, visibilityTimeout: 0, received: false };
+  expect(await api.ok(visibility, { body: { entries: [unseen] } })).toEqual({
+    results: [{ ok: true }],
+  });
+  const [third] = await receive();
+  expect(third).toMatchObject({ messageId: first!.messageId, receiveCount: 2 });
   const late = await api.ok<Results>(`POST /v1/queues/${queue}/ack`, {
-    body: { receiptHandles: [first!.receiptHandle, second!.receiptHandle] },
+    body: { receiptHandles: [first!.receiptHandle, third!.receiptHandle] },
   });
   expect(late.results).toMatchObject([{ error: { code: "receipt_handle_expired" } }, { ok: true }]);
 });

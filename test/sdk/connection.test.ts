@@ -305,6 +305,31 @@ describe.each([
     expect(tokens).toHaveBeenCalledTimes(3);
   });
 
+  test("headers that do not come are a timeout, which is tried again; nothing was sent", async () => {
+    await using server = await scriptedServer(ok);
+    const never = new Promise<never>(() => {});
+    const headers = vi.fn<() => Promise<Record<string, string>>>().mockReturnValueOnce(never);
+    headers.mockResolvedValue({});
+    const options = { url: server.url, headers, timeoutMs: 300 };
+    const failed = connect({ ...options, retry: false }).request(publish);
+    await expect(failed).rejects.toMatchObject({ code: "timeout", outcomeUnknown: false });
+    expect(server.seen).toEqual([]);
+    headers.mockReturnValueOnce(never);
+    const patient = connect({ ...options, retry: quick });
+    await expect(patient.request(publish)).resolves.toEqual({ fine: true });
+  });
+
+  test("the caller's signal gives up a call whose headers do not come", async () => {
+    await using server = await scriptedServer(ok);
+    const giveUp = new AbortController();
+    const headers = () => new Promise<never>(() => {});
+    const call = connect({ url: server.url, headers }).request({ ...get, signal: giveUp.signal });
+    giveUp.abort();
+    const noEffect = { code: "aborted", outcomeUnknown: false };
+    await expect(call).rejects.toMatchObject(noEffect);
+    expect(server.seen).toEqual([]);
+  });
+
   test("a path in the address is kept, a redirect is not followed", async () => {
     await using server = await scriptedServer(
       (response) => void response.writeHead(302, { location: "/" }).end(),
@@ -323,6 +348,29 @@ describe.each([
       details: [expect.objectContaining({ path: "url" })],
     });
     expect(() => connect({ url })).toThrow(refused);
+  });
+
+  test.each([
+    ["a password", "http://id:secret@127.0.0.1:4566/", /`headers`/],
+    ["a user name", "http://id@127.0.0.1:4566/", /`headers`/],
+    ["a query", "http://127.0.0.1:4566/?key=1", /query/],
+    ["a fragment", "http://127.0.0.1:4566/#x", /fragment/],
+  ])("an address with %s is refused, and not printed", (_, url, message) => {
+    const details = [{ path: "url", message: expect.stringMatching(message) as string }];
+    expect(() => connect({ url })).toThrow(
+      expect.objectContaining({ code: "invalid_request", details }),
+    );
+    expect(() => connect({ url })).not.toThrow(/secret/);
+  });
+
+  test.each([
+    ["timeout", { timeout: 5, timeoutMs: 5 }, "timeoutMs"],
+    ["retry.budget", { retry: { budget: 5, budgetMs: 5 } }, "budgetMs"],
+  ])("the unknown option %s is refused, and told what there is", (path, options, known) => {
+    const details = [{ path, message: expect.stringContaining(known) as string }];
+    expect(() => connect({ url: "http://127.0.0.1:4566", ...options })).toThrow(
+      expect.objectContaining({ code: "invalid_request", details }),
+    );
   });
 
   test("a delete whose first answer was lost is done, not not-found", async () => {

@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { connect, createAdmin, queue } from "@sluice/client";
-import type { Connection } from "@sluice/client";
+import type { Connection, QueueDeclaration } from "@sluice/client";
 import { createConsumer } from "@sluice/consumer";
 import type { ConsumerState, ReceivedMessage } from "@sluice/consumer";
 import { createProducer } from "@sluice/producer";
@@ -16,6 +16,7 @@ import {
   range,
 } from "./consumer-setup.ts";
 import { faultyProxy } from "./faulty-proxy.ts";
+import { scriptedServer } from "./scripted-server.ts";
 import { startSluice, unique } from "./sluice.ts";
 import type { Sluice } from "./sluice.ts";
 
@@ -27,6 +28,16 @@ beforeAll(async () => {
   connection = connect({ url: sluice.url });
 });
 afterAll(() => sluice[Symbol.asyncDispose]());
+
+/** How often so many messages of a queue have been received, once they are received once more. */
+async function receiveCountsOf(numbers: QueueDeclaration<never, number>, messages: number) {
+  const consumer = createConsumer(connection, numbers);
+  const counts: number[] = [];
+  await consumer.run(({ receiveCount }) => {
+    if (counts.push(receiveCount) === messages) void consumer.stop();
+  });
+  return [...new Set(counts)];
+}
 
 describe("stopping", () => {
   test("lets running handlers finish, gives back what was fetched, and resolves when the server knows", async () => {
@@ -49,6 +60,7 @@ describe("stopping", () => {
     await run;
     expect(handled).toBe(2);
     expect(await countsOf(connection, numbers)).toEqual({ visible: 18, inFlight: 0, delayed: 0 });
+    expect(await receiveCountsOf(numbers, 18)).toEqual([1]);
   });
 
   test("a handler that outlives the drain is told, and its message given back", async () => {
@@ -68,9 +80,28 @@ describe("stopping", () => {
     expect(message?.signal.reason).toMatchObject({ code: "aborted" });
     expect(await countsOf(connection, numbers)).toEqual({ visible: 1, inFlight: 0, delayed: 0 });
     open();
-    await message?.ack();
+    await expect(message?.ack()).rejects.toMatchObject({ code: "aborted", retryable: false });
+    await expect(message?.extend(60)).rejects.toMatchObject({ code: "aborted" });
+    await message?.release();
     expect(await countsOf(connection, numbers)).toEqual({ visible: 1, inFlight: 0, delayed: 0 });
     expect(failures).toEqual([]);
+    expect(await receiveCountsOf(numbers, 1)).toEqual([2]);
+  });
+
+  test("a handler that outlives the drain finds its signal aborted also when it asks for it only then", async () => {
+    const numbers = await queueOf(connection, 1);
+    const consumer = createConsumer(connection, numbers, { drainTimeoutMs: 50 });
+    let message: ReceivedMessage<number> | undefined;
+    const { open, opened } = gate();
+    const run = consumer.run((received) => {
+      message = received;
+      return opened;
+    });
+    await eventually(() => expect(message).toBeDefined());
+    await consumer.stop();
+    await run;
+    expect(message?.signal.reason).toMatchObject({ code: "aborted" });
+    open();
   });
 
   test.each([Infinity, 2 ** 31])(
@@ -202,6 +233,18 @@ describe("when the server fails", () => {
     expect(await countsOf(connection, numbers)).toEqual(empty);
   });
 
+  test("one that nobody listens for is told of as soon as any other", async () => {
+    const { url, ...gone } = await scriptedServer();
+    await gone[Symbol.asyncDispose]();
+    const { failures, options } = noting({ visibilityTimeout: 30 });
+    const consumer = createConsumer(connect({ url }), queue("orders"), options);
+    const run = consumer.run(() => {});
+    await eventually(() => expect(failures.map(codeOf)).toContain("network"));
+    expect(consumer.state).toBe("reconnecting");
+    await consumer.stop();
+    await run;
+  });
+
   test.each(["cut", "unavailable", "lose answer"] as const)(
     "an acknowledgement is repeated until it is there: %s",
     async (fault) => {
@@ -222,6 +265,131 @@ describe("when the server fails", () => {
       expect(await countsOf(connection, numbers)).toEqual(empty);
     },
   );
+
+  test.each(["cut", "unavailable", "lose answer"] as const)(
+    "a release is repeated until it is there: %s",
+    async (fault) => {
+      const numbers = await queueOf(connection, 2);
+      await using proxy = await faultyProxy(sluice.url);
+      const { failures, options } = noting({ backoff: () => 0 });
+      const consumer = createConsumer(
+        connect({ url: proxy.url, retry: { baseDelayMs: 1 } }),
+        numbers,
+        options,
+      );
+      let again = 0;
+      await consumer.run(async (message) => {
+        if (message.receiveCount === 1) {
+          proxy.fail("/visibility", fault);
+          if (message.payload === 0) return await message.release();
+          throw new Error("failed");
+        }
+        if (++again === 2) void consumer.stop();
+      });
+      expect(failures.map(({ stage }) => stage)).toEqual(["handle"]);
+      expect(await countsOf(connection, numbers)).toEqual(empty);
+    },
+  );
+
+  test.each([
+    ["ack", "cut"],
+    ["ack", "lose answer"],
+    ["release", "cut"],
+  ] as const)("what a handler failed to settle it can settle again: %s, %s", async (how, fault) => {
+    const numbers = await queueOf(connection, 1);
+    await using proxy = await faultyProxy(sluice.url);
+    const { failures, options } = noting();
+    const strict = connect({ url: proxy.url, retry: false });
+    const consumer = createConsumer(strict, numbers, options);
+    let failed: unknown[] = [];
+    await consumer.run(async (message) => {
+      proxy.fail(how === "ack" ? "/ack" : "/visibility", fault);
+      const settle = () => (how === "ack" ? message.ack() : message.release(60));
+      // The second one is another word for the first.
+      const both = await Promise.allSettled([settle(), message.ack()]);
+      failed = both.map(({ status }) => status);
+      await settle();
+      await message.ack();
+      void consumer.stop();
+    });
+    expect(failed).toEqual(["rejected", "rejected"]);
+    expect(failures).toEqual([]);
+    const { visible, inFlight } = await countsOf(connection, numbers);
+    expect({ visible, inFlight }).toEqual({ visible: 0, inFlight: how === "ack" ? 0 : 1 });
+  });
+
+  test.each(["one by one", "in batches"])(
+    "a handler that returns although its ack() failed has its message acknowledged all the same, %s",
+    async (how) => {
+      const numbers = await queueOf(connection, 3);
+      await using proxy = await faultyProxy(sluice.url);
+      proxy.fail("/ack", "cut");
+      const { failures, options } = noting();
+      const strict = connect({ url: proxy.url, retry: false });
+      const consumer = createConsumer(strict, numbers, options);
+      let handled = 0;
+      const handle = async (message: ReceivedMessage<number>) => {
+        handled += 1;
+        if (message.payload === 0) await expect(message.ack()).rejects.toThrow();
+        if (handled === 3) void consumer.stop();
+      };
+      if (how === "one by one") await consumer.run(handle);
+      else await consumer.runBatches((messages) => Promise.all(messages.map(handle)));
+      expect(handled).toBe(3);
+      expect(failures).toEqual([]);
+      expect(await countsOf(connection, numbers)).toEqual(empty);
+    },
+  );
+
+  test.each([
+    ["may have been carried out by an attempt before it", 502, true],
+    ["nobody has read before", 429, false],
+  ])("an extension that is refused, and %s, says so", async (_, status, outcomeUnknown) => {
+    const numbers = await queueOf(connection, 1);
+    const error = { code: "message_not_in_flight", message: "It is visible." };
+    let extensions = 0;
+    const fetch: typeof globalThis.fetch = async (input, init) => {
+      if (!(input as string).endsWith("/visibility")) return await globalThis.fetch(input, init);
+      return ++extensions === 1
+        ? new Response(null, { status })
+        : Response.json({ results: [{ error }] });
+    };
+    const retry = { baseDelayMs: 1 };
+    const consumer = createConsumer(connect({ url: sluice.url, fetch, retry }), numbers);
+    let refused: unknown;
+    await consumer.run(async (message) => {
+      refused = await message.extend(60).catch((thrown: unknown) => thrown);
+      void consumer.stop();
+    });
+    expect(refused).toMatchObject({ code: "message_not_in_flight", outcomeUnknown });
+    expect(extensions).toBe(2);
+  });
+
+  test("an acknowledgement that arrives when others can have its message is not taken for done", async () => {
+    const numbers = await queueOf(connection, 1, 1);
+    await using proxy = await faultyProxy(sluice.url);
+    const { options } = noting({ autoExtend: false });
+    const late = createConsumer(connect({ url: proxy.url }), numbers, options);
+    const taken = gate();
+    let refused: unknown;
+    const run = late.run(async (message) => {
+      proxy.down();
+      const acknowledged = message.ack().catch((thrown: unknown) => thrown);
+      void late.stop();
+      await taken.opened;
+      proxy.up();
+      refused = await acknowledged;
+    });
+    await eventually(async () => expect((await countsOf(connection, numbers)).inFlight).toBe(1));
+    const next = createConsumer(connection, numbers, { visibilityTimeout: 30 });
+    const second = next.run(async () => {
+      taken.open();
+      await run;
+      void next.stop();
+    });
+    await second;
+    expect(refused).toMatchObject({ code: "receipt_handle_expired", outcomeUnknown: true });
+  });
 
   test("messages whose receive was lost come again", async () => {
     const numbers = await queueOf(connection, 2, 1);
@@ -252,15 +420,16 @@ describe("when the server fails", () => {
     await consumer.stop();
   });
 
-  test("callbacks that throw do no harm", async () => {
+  test.each(["throw", "reject"])("callbacks that %s do no harm", async (how) => {
     const console = vi.spyOn(globalThis.console, "error").mockImplementation(() => {});
     const numbers = await queueOf(connection, 1);
     const bad = () => {
       throw new Error("callback");
     };
+    const told = how === "throw" ? bad : () => Promise.reject(new Error("callback"));
     const consumer = createConsumer(connection, numbers, {
-      onError: bad,
-      onStateChange: bad,
+      onError: told,
+      onStateChange: told,
       backoff: bad,
     });
     let received = 0;
@@ -270,7 +439,8 @@ describe("when the server fails", () => {
       void consumer.stop();
     });
     expect(received).toBe(2);
-    expect(console).toHaveBeenCalled();
+    for (const name of ["onError", "onStateChange"])
+      expect(console).toHaveBeenCalledWith(expect.stringContaining(name), expect.any(Error));
     console.mockRestore();
   });
 });

@@ -252,6 +252,7 @@ describe("with a handler", () => {
     const consumer = createConsumer(connect({ url: proxy.url }), numbers, options);
     const cutOff = gate();
     const told = gate();
+    const healed = gate();
     let reason: unknown;
     const run = consumer.run(async ({ signal }) => {
       signal.addEventListener("abort", () => {
@@ -261,6 +262,7 @@ describe("with a handler", () => {
       proxy.down();
       cutOff.open();
       await told.opened;
+      await healed.opened;
     });
     await cutOff.opened;
     const rival = createConsumer(connection, numbers, { visibilityTimeout: 30 });
@@ -271,20 +273,168 @@ describe("with a handler", () => {
       return finish.opened;
     });
     await taken.opened;
+    await told.opened;
     proxy.up();
+    healed.open();
     await consumer.stop();
     await run;
-    expect(reason).toMatchObject({ code: "message_not_in_flight" });
-    const refused = failures.filter(({ error }) => !(error as SluiceError).retryable);
-    expect(refused.map((failure) => [failure.stage, codeOf(failure)])).toEqual([
-      ["extend", "message_not_in_flight"],
-      ["acknowledge", "receipt_handle_expired"],
-    ]);
+    expect(reason).toMatchObject({ code: "timeout" });
+    const failed = failures.map((failure) => [failure.stage, codeOf(failure)]);
+    expect(failed).toContainEqual(["extend", "timeout"]);
+    expect(failed.at(-1)).toEqual(["acknowledge", "receipt_handle_expired"]);
     expect(await countsOf(connection, numbers)).toEqual({ visible: 0, inFlight: 1, delayed: 0 });
     finish.open();
     await rival.stop();
     await second;
     expect(await countsOf(connection, numbers)).toEqual(empty);
+  });
+
+  test("what was fetched ahead of an outage is left to others when its time is over", async () => {
+    const numbers = await queueOf(connection, 3, 2);
+    await using proxy = await faultyProxy(sluice.url);
+    const { options } = noting({ concurrency: 1, prefetch: 2 });
+    await using consumer = createConsumer(connect({ url: proxy.url }), numbers, options);
+    const fetched = gate();
+    const begun: string[] = [];
+    void consumer.run(async ({ payload, receiveCount, signal }) => {
+      begun.push(`${payload}#${receiveCount}`);
+      if (begun.length > 1) return;
+      await fetched.opened;
+      proxy.down();
+      await new Promise((resolve) => signal.addEventListener("abort", resolve));
+    });
+    await eventually(async () => expect((await countsOf(connection, numbers)).inFlight).toBe(3));
+    fetched.open();
+    await using rival = createConsumer(connection, numbers);
+    const taken: number[] = [];
+    void rival.run(({ payload }) => taken.push(payload));
+    await eventually(() => expect(taken).toHaveLength(3));
+    proxy.up();
+    // Its receives find nothing of what it had, and its handlers are free.
+    await rival.stop();
+    await createProducer(connection).send(numbers, 3);
+    await eventually(() => expect(begun).toHaveLength(2));
+    expect(begun).toEqual(["0#1", "3#1"]);
+    expect(taken.sort()).toEqual([0, 1, 2]);
+  });
+
+  test("a process that stood still hands out nothing that others may have by then", async () => {
+    const numbers = await queueOf(connection, 3, 1);
+    const { failures, options } = noting({ concurrency: 1, prefetch: 2 });
+    const consumer = createConsumer(connection, numbers, options);
+    const fetched = gate();
+    const begun: string[] = [];
+    const run = consumer.run(async ({ payload, receiveCount }) => {
+      begun.push(`${payload}#${receiveCount}`);
+      if (begun.length > 1) return;
+      await fetched.opened;
+      const woken = performance.now() + 1_100;
+      while (performance.now() < woken);
+    });
+    await eventually(async () => expect((await countsOf(connection, numbers)).inFlight).toBe(3));
+    fetched.open();
+    await eventually(() => expect(begun.length).toBeGreaterThan(2));
+    await consumer.stop();
+    await run;
+    expect(begun).not.toContain("1#1");
+    expect(begun).not.toContain("2#1");
+    expect(failures.map((failure) => [failure.stage, codeOf(failure)])).toContainEqual([
+      "extend",
+      "timeout",
+    ]);
+  });
+
+  test("an answer that comes later than its messages are hidden for is left to others", async () => {
+    const numbers = await queueOf(connection, 1, 2);
+    let receives = 0;
+    const fetch: typeof globalThis.fetch = async (input, init) => {
+      const answer = await globalThis.fetch(input, init);
+      if (!(input as string).endsWith("/receive") || ++receives > 1) return answer;
+      const body = await answer.text();
+      await eventually(async () => expect((await countsOf(connection, numbers)).visible).toBe(1));
+      return new Response(body, answer);
+    };
+    const { failures, options } = noting({ wait: 1 });
+    const consumer = createConsumer(connect({ url: sluice.url, fetch }), numbers, options);
+    const counts: number[] = [];
+    await consumer.run(({ receiveCount }) => {
+      counts.push(receiveCount);
+      void consumer.stop();
+    });
+    expect(counts).toEqual([2]);
+    expect(failures.map((failure) => [failure.stage, codeOf(failure)])).toEqual([
+      ["extend", "timeout"],
+    ]);
+  });
+
+  test("a receive may wait for longer than what it brings is hidden for", async () => {
+    const numbers = await queueOf(connection, 0, 2);
+    await using proxy = await faultyProxy(sluice.url);
+    const { failures, options } = noting();
+    const consumer = createConsumer(connect({ url: proxy.url }), numbers, options);
+    const counts: number[] = [];
+    const run = consumer.run(({ receiveCount }) => {
+      counts.push(receiveCount);
+      void consumer.stop();
+    });
+    await eventually(() => expect(proxy.count("/receive")).toBe(1));
+    const asked = performance.now();
+    await eventually(() => expect(performance.now() - asked).toBeGreaterThan(2_500));
+    await createProducer(connection).send(numbers, 1);
+    await run;
+    expect(counts).toEqual([1]);
+    expect(failures).toEqual([]);
+  });
+
+  test("a time that a handler has hidden its message for is kept, and extended at its end", async () => {
+    const numbers = await queueOf(connection, 2, 1);
+    await using proxy = await faultyProxy(sluice.url);
+    const { failures, options } = noting({ visibilityTimeout: 4 });
+    const consumer = createConsumer(connect({ url: proxy.url }), numbers, options);
+    const { open, opened } = gate();
+    const counts: number[] = [];
+    const run = consumer.run(async (message) => {
+      counts.push(message.receiveCount);
+      await message.extend(message.payload === 0 ? 600 : 3);
+      await opened;
+    });
+    // Two by hand; the short one is extended after a second and a half, and two seconds later.
+    await eventually(() => expect(proxy.count("/visibility")).toBeGreaterThanOrEqual(4));
+    const hidden: number[] = [];
+    for await (const { body, visibleAt } of createAdmin(connection).queues.peek(numbers))
+      hidden[Number(body)] = (visibleAt.getTime() - Date.now()) / 1000;
+    expect(hidden[0]).toBeGreaterThan(500);
+    expect(hidden[1]).toBeLessThan(10);
+    open();
+    await consumer.stop();
+    await run;
+    expect(counts).toEqual([1, 1]);
+    expect(failures).toEqual([]);
+    expect(await countsOf(connection, numbers)).toEqual(empty);
+  });
+
+  test("the longest times are as much of them as is left of 12 hours from the receive", async () => {
+    const numbers = await queueOf(connection, 3);
+    const { failures, options } = noting({ backoff: () => 43_200 });
+    const consumer = createConsumer(connection, numbers, options);
+    const hidden: number[] = [];
+    let handled = 0;
+    await consumer.run(async (message) => {
+      handled += 1;
+      if (handled === 3) void consumer.stop();
+      if (message.payload === 0) throw new Error("much later");
+      if (message.payload === 1) return await message.release(43_200);
+      await message.extend(43_200);
+      await message.release(43_200);
+    });
+    expect(failures.map(({ stage }) => stage)).toEqual(["handle"]);
+    for await (const { visibleAt } of createAdmin(connection).queues.peek(numbers))
+      hidden.push((visibleAt.getTime() - Date.now()) / 1000);
+    expect(hidden.map((seconds) => seconds > 43_000 && seconds < 43_200)).toEqual([
+      true,
+      true,
+      true,
+    ]);
   });
 
   test("a handler can acknowledge, release and extend by itself", async () => {
@@ -464,6 +614,29 @@ describe("as an iterator", () => {
     expect(seen).toEqual([0, 1, 2]);
     expect(consumer.state).toBe("stopped");
     expect(await countsOf(connection, numbers)).toEqual({ visible: 3, inFlight: 0, delayed: 0 });
+  });
+
+  test("what was fetched ahead and not handed out does not count as received", async () => {
+    const dead = queue(unique("dead"));
+    const jobs = queue(unique("jobs"));
+    const { queues } = createAdmin(connection);
+    await queues.create(dead);
+    await queues.create(jobs, { redrive: { deadLetterQueue: dead.name, maxReceiveCount: 1 } });
+    await createProducer(connection).sendAll(jobs, ["a", "b", "c", "d"]);
+    const counts: number[] = [];
+    for (let left = 4; left > 0; left--) {
+      for await (const message of createConsumer(connection, jobs)) {
+        counts.push(message.receiveCount);
+        await message.ack();
+        break;
+      }
+      // The open receive may get them before the server hears that it was given up; then that gives them back.
+      await eventually(async () =>
+        expect(await countsOf(connection, jobs)).toEqual({ ...empty, visible: left - 1 }),
+      );
+    }
+    expect(counts).toEqual([1, 1, 1, 1]);
+    expect(await countsOf(connection, dead)).toEqual(empty);
   });
 
   test("an acknowledged message stays so when the loop is left, by an error too", async () => {

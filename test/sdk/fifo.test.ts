@@ -1,10 +1,11 @@
 import { connect, createAdmin, queue, topic } from "@sluice/client";
-import type { Connection } from "@sluice/client";
+import type { Connection, NewQueueSettings } from "@sluice/client";
 import { createConsumer } from "@sluice/consumer";
+import type { ReceivedMessage } from "@sluice/consumer";
 import { createProducer } from "@sluice/producer";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { countsOf, empty, eventually, noting, range } from "./consumer-setup.ts";
+import { countsOf, empty, eventually, gate, noting, range } from "./consumer-setup.ts";
 import { startSluice, unique } from "./sluice.ts";
 import type { Sluice } from "./sluice.ts";
 
@@ -20,9 +21,9 @@ afterAll(() => sluice[Symbol.asyncDispose]());
 const step = z.object({ group: z.string(), number: z.int() });
 
 /** A FIFO queue that holds so many numbered steps of each group. */
-async function stepsOf(groups: readonly string[], count: number) {
+async function stepsOf(groups: readonly string[], count: number, settings: NewQueueSettings = {}) {
   const steps = queue(unique("steps") + ".fifo", step);
-  await createAdmin(connection).queues.create(steps);
+  await createAdmin(connection).queues.create(steps, settings);
   const payloads = range(count).flatMap((number) => groups.map((group) => ({ group, number })));
   await createProducer(connection).sendAll(steps, payloads, {
     each: ({ group, number }) => ({ groupId: group, deduplicationId: `${group}-${number}` }),
@@ -70,6 +71,26 @@ describe("a consumer of a FIFO queue", () => {
     expect(await countsOf(connection, steps)).toEqual(empty);
   });
 
+  test("is held up by a group that has much to do for no other", async () => {
+    const steps = await stepsOf(["busy"], 100);
+    const { options } = noting({ concurrency: 3, prefetch: 3 });
+    await using consumer = createConsumer(connection, steps, options);
+    const { open, opened } = gate();
+    const begun: string[] = [];
+    void consumer.run(async ({ payload: { group } }) => {
+      begun.push(group);
+      await opened;
+    });
+    await eventually(() => expect(begun).toEqual(["busy"]));
+    const others = ["b", "c"].map((group) => ({ group, number: 0 }));
+    await createProducer(connection).sendAll(steps, others, {
+      each: ({ group }) => ({ groupId: group, deduplicationId: group }),
+    });
+    await eventually(() => expect(begun.sort()).toEqual(["b", "busy", "c"]));
+    open();
+    await consumer.stop();
+  });
+
   test.each(["fails", "is released"])(
     "handles nothing of a group before a message of it that %s",
     async (how) => {
@@ -91,6 +112,33 @@ describe("a consumer of a FIFO queue", () => {
       await consumer.stop();
       expect(seen).toEqual({ a: range(6), b: range(6) });
       expect(await countsOf(connection, steps)).toEqual(empty);
+    },
+  );
+
+  test.each(["handled one by one", "read in batches"])(
+    "handles all that comes after a message that can never be %s; that alone becomes a dead letter",
+    async (how) => {
+      const { queues } = createAdmin(connection);
+      const dead = queue(unique("dead") + ".fifo");
+      await queues.create(dead);
+      const redrive = { deadLetterQueue: dead.name, maxReceiveCount: 3 };
+      const { name } = await stepsOf(["a"], 6, { redrive });
+      const inBatches = how === "read in batches";
+      const readable = step.refine(({ number }) => number > 0 || !inBatches);
+      const { options } = noting({ concurrency: 4, backoff: () => 0 });
+      await using consumer = createConsumer(connection, queue(name, readable), options);
+      const seen: number[] = [];
+      const handle = ({ payload: { number } }: ReceivedMessage<z.infer<typeof step>>) => {
+        if (number === 0) throw new Error("never");
+        seen.push(number);
+      };
+      if (inBatches) void consumer.runBatches((messages) => messages.forEach(handle));
+      else void consumer.run(handle);
+      await eventually(() => expect(seen).toHaveLength(5));
+      await consumer.stop();
+      expect(seen).toEqual([1, 2, 3, 4, 5]);
+      expect(await countsOf(connection, { name })).toEqual(empty);
+      expect(await countsOf(connection, dead)).toEqual({ ...empty, visible: 1 });
     },
   );
 

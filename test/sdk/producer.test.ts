@@ -132,6 +132,17 @@ test("a key of one's own makes a call repeatable by another process", async () =
   await expect(other).rejects.toMatchObject({ code: "idempotency_key_reused" });
 });
 
+test("no key of one's own is that of another one's later calls", async () => {
+  const numbers = await newQueue();
+  const idempotencyKey = unique("order");
+  const producer = createProducer(connection);
+  const payloads = Array.from({ length: 1_001 }, (_, index) => index);
+  await producer.sendAll(numbers, payloads, { idempotencyKey });
+  for (const separator of [".", "-", "/"])
+    await producer.send(numbers, 1_000, { idempotencyKey: `${idempotencyKey}${separator}1` });
+  expect(await visible(numbers.name)).toBe(1_004);
+});
+
 test("messages that are refused do not keep the others from being stored, and each has its result", async () => {
   const numbers = await newQueue();
   const texts = queue(numbers.name);
@@ -149,6 +160,47 @@ test("messages that are refused do not keep the others from being stored, and ea
   await expect(createProducer(connection).send(texts, "\u0000")).rejects.toMatchObject({
     code: "invalid_message",
   });
+});
+
+test("messages whose options are out of rule are refused alone, each under its place, and repeatably", async () => {
+  const numbers = await newQueue();
+  const payloads = Array.from({ length: 2_500 }, (_, index) => index);
+  const wrong = new Set([7, 1_200, 1_300, 2_499]);
+  const each = (n: number) => ({ delay: wrong.has(n) ? -5 : 0 });
+  const options = { each, idempotencyKey: unique("outbox-row") };
+  const fail = () =>
+    createProducer(connection)
+      .sendAll(numbers, payloads, options)
+      .catch((reason: unknown) => (reason as PublishError).results);
+  const results = await fail();
+  for (const n of payloads) {
+    if (!wrong.has(n)) expect(results[n]).toEqual({ messageId: expect.any(String) });
+    else {
+      const path = `payloads.${n}.delay`;
+      const message = expect.stringContaining(path) as string;
+      const details = [{ path, message: expect.any(String) }];
+      expect(results[n]).toMatchObject({ error: { code: "invalid_request", message, details } });
+    }
+  }
+  expect(await visible(numbers.name)).toBe(2_496);
+  expect(await fail()).toEqual(results);
+  expect(await visible(numbers.name)).toBe(2_496);
+});
+
+test("an option that is out of rule for all messages takes few calls to be refused", async () => {
+  const numbers = await newQueue();
+  await using proxy = await faultyProxy(sluice.url);
+  const producer = createProducer(connect({ url: proxy.url }));
+  const send = (count: number) => producer.sendAll(numbers, Array(count).fill(1), { delay: -5 });
+  await expect(send(3)).rejects.toMatchObject({
+    code: "invalid_request",
+    details: ["payloads.0.delay", "payloads.1.delay", "payloads.2.delay"].map((path) => ({ path })),
+  });
+  const failed = await send(2_500).catch((reason: unknown) => reason as PublishError);
+  const { results } = failed as PublishError;
+  expect(results).toHaveLength(2_500);
+  for (const { error } of results) expect(error).toMatchObject({ code: "invalid_request" });
+  expect(proxy.count("/messages")).toBeLessThan(20);
 });
 
 test("a call that fails between others tells the stored messages from the rest", async () => {
@@ -267,7 +319,10 @@ test("a message for which the server refuses a shared call fails alone, and the 
   );
   expect(outcomes).toMatchObject([
     { status: "fulfilled" },
-    { status: "rejected", reason: { code: "invalid_request" } },
+    {
+      status: "rejected",
+      reason: { code: "invalid_request", details: [{ path: "payload.delay" }] },
+    },
     { status: "fulfilled" },
     { status: "fulfilled" },
   ]);

@@ -108,7 +108,7 @@ test("queues that are idle wait by a call of their own, undisturbed by a busy on
   await stop(all);
 });
 
-test("one that stops does so at once, and nothing comes for it; the others go on", async () => {
+test("one that stops does so at once, and gives back what still comes for it; the others go on", async () => {
   const over = connection();
   const [a, b, c] = consumers(over);
   await eventually(() => expect(shared()).toHaveLength(1));
@@ -118,7 +118,9 @@ test("one that stops does so at once, and nothing comes for it; the others go on
   await send(queues[0]!, "a");
   await send(queues[1]!, "b");
   await eventually(() => expect(b!.bodies).toEqual(["b"]));
-  expect(await countsOf(over, { name: queues[0]! })).toEqual({ ...empty, visible: 1 });
+  await eventually(async () => {
+    expect(await countsOf(over, { name: queues[0]! })).toEqual({ ...empty, visible: 1 });
+  });
   await stop([b!, c!]);
   expect([a, b, c].flatMap((one) => one!.failures)).toEqual([]);
   const [next, ...others] = consumers(over);
@@ -151,6 +153,62 @@ test("what is on its way when one stops is made visible again before stop() reso
   expect(a!.bodies).toEqual([]);
   expect(await countsOf(over, { name: queues[0]! })).toEqual({ ...empty, visible: 1 });
   await stop([b!, c!]);
+});
+
+/** A connection whose shared answers with messages are on their way for as long as the gate is shut; its caller may hang up meanwhile. */
+function slowWayBack(opened: Promise<void>) {
+  let onTheirWay = 0;
+  const over = connect({
+    url: sluice.url,
+    fetch: async (input, init) => {
+      const response = await fetch(input, init);
+      if (!(input as string).endsWith("/receive")) return response;
+      const text = await response.text();
+      if (!text.includes('"receipt"')) return new Response(text, response);
+      onTheirWay += 1;
+      const { signal } = init as { signal: AbortSignal };
+      await new Promise<void>((resolve, reject) => {
+        signal.addEventListener("abort", () => reject(signal.reason as Error));
+        void opened.then(resolve);
+      });
+      return new Response(text, response);
+    },
+  });
+  return { over, onTheirWay: () => onTheirWay };
+}
+
+test("an answer that is on its way when one stops reaches the others at once", async () => {
+  const { open, opened } = gate();
+  const { over, onTheirWay } = slowWayBack(opened);
+  for (const name of queues) await send(name, "m");
+  const [a, ...others] = consumers(over);
+  await eventually(() => expect(onTheirWay()).toBeGreaterThan(0));
+  await a!.consumer.stop();
+  open();
+  await eventually(() => others.forEach(({ bodies }) => expect(bodies).toEqual(["m"])));
+  await stop(others);
+  expect(others.map(({ counts }) => counts)).toEqual([[1], [1]]);
+  await eventually(async () => {
+    expect(await countsOf(over, { name: queues[0]! })).toEqual({ ...empty, visible: 1 });
+  });
+  const next = consumers(over);
+  await eventually(() => expect(next[0]!.counts).toEqual([1]));
+  await stop(next);
+});
+
+test("an answer that is on its way when the last one stops is waited for, and given back", async () => {
+  const { open, opened } = gate();
+  const { over, onTheirWay } = slowWayBack(opened);
+  await send(queues[0]!, "m");
+  const numbers = queue(queues[0]!);
+  const consumer = createConsumer(over, numbers, { visibilityTimeout: 30 });
+  const running = consumer.run(() => {});
+  await eventually(() => expect(onTheirWay()).toBe(1));
+  const stopping = consumer.stop();
+  open();
+  await stopping;
+  await running;
+  expect(await countsOf(over, numbers)).toEqual({ ...empty, visible: 1 });
 });
 
 test("when all have stopped the call is given up, and takes nothing", async () => {

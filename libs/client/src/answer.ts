@@ -24,11 +24,21 @@ export function readAnswer(request: string, answer: Answer): unknown {
   throw refusal(request, answer, errorBody(body));
 }
 
-/** The error of one entry of a call that succeeded as a whole. */
-export function entryError(error: { code: string; message: string }): SluiceError {
-  if (isErrorCode(error.code)) return new SluiceError(error.code, error.message);
+/**
+ * The error of one entry of a call that succeeded as a whole.
+ *
+ * @param outcomeUnknown - Whether an attempt before that may have been carried out.
+ */
+export function entryError(
+  error: { code: string; message: string },
+  outcomeUnknown = false,
+): SluiceError {
+  if (isErrorCode(error.code))
+    return new SluiceError(error.code, error.message, {
+      ...(outcomeUnknown && { outcomeUnknown }),
+    });
   const told = `${error.code}: ${error.message}`;
-  return new SluiceError("unexpected_response", told, { outcomeUnknown: false });
+  return new SluiceError("unexpected_response", told, { outcomeUnknown });
 }
 
 /** Throws unless the answer has a list of that name, as long as the call's own when `length` is given. */

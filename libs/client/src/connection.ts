@@ -1,8 +1,10 @@
 import { readAnswer } from "./answer.ts";
 import { SluiceError } from "./errors.ts";
 import { onAbort } from "./on-abort.ts";
+import { invalidOption, refuseUnknown } from "./options.ts";
+import type { OptionNames } from "./options.ts";
 import { pause } from "./pause.ts";
-import { invalidOption, retryDelay, retryPolicy } from "./retry.ts";
+import { retryDelay, retryPolicy } from "./retry.ts";
 import type { RetryOptions, RetryPolicy } from "./retry.ts";
 import { fetchTransport } from "./transport/fetch-transport.ts";
 import { startTimer } from "./timer.ts";
@@ -17,13 +19,21 @@ export interface ConnectOptions {
   readonly url: string | URL;
   /** Makes the calls, instead of undici, or of the global `fetch` where there is no Node. */
   readonly fetch?: typeof globalThis.fetch;
-  /** Sent with every call; a function is asked each time, for tokens that expire. */
+  /** Sent with every call; a function is asked each time, for tokens that expire, and may take `timeoutMs` with the call. */
   readonly headers?: HeaderFields | (() => HeaderFields | Promise<HeaderFields>);
   /** How long one attempt may take, in milliseconds, beyond what a long poll waits; Infinity: as long as it likes. Default 30,000. */
   readonly timeoutMs?: number;
   /** How calls are repeated; false: never. By default attempts go on for 60 s, so a call ends within 90 s. */
   readonly retry?: RetryOptions | false;
 }
+
+const names: OptionNames<ConnectOptions> = {
+  url: true,
+  fetch: true,
+  headers: true,
+  timeoutMs: true,
+  retry: true,
+};
 
 /** One call of the HTTP API. */
 export interface ApiRequest {
@@ -55,7 +65,7 @@ export interface ApiRequest {
 /**
  * Opens a connection: no I/O happens until the first call, and there is nothing to close.
  *
- * Throws `invalid_request` when an option is out of range.
+ * Throws `invalid_request` when an option is out of range or unknown.
  *
  * @example
  * ```ts
@@ -77,6 +87,7 @@ export class Connection {
 
   constructor(options: ConnectOptions) {
     this.url = serverUrl(options.url);
+    refuseUnknown(options, names);
     const node = options.fetch === undefined ? nodeTransport(this.url) : undefined;
     this.#transport = node ?? fetchTransport(this.url, options.fetch);
     this.#headers = options.headers;
@@ -129,9 +140,9 @@ export class Connection {
     const { signal } = request;
     const label = `${request.method} ${request.path}`;
     const limitMs = (request.timeoutMs ?? this.#timeoutMs) + (request.waitMs ?? 0);
-    const given = typeof this.#headers === "function" ? await this.#asked() : this.#headers;
     if (signal?.aborted) throw aborted(label, signal, { isSent: false });
     let end: (() => void) | undefined;
+    let isSent = false;
     let givenUp: "timed out" | "aborted" | undefined;
     const giveUp = (why: "timed out" | "aborted") => {
       givenUp ??= why;
@@ -140,6 +151,13 @@ export class Connection {
     const timer = startTimer(() => giveUp("timed out"), limitMs);
     const leave = signal && onAbort(signal, () => giveUp("aborted"));
     try {
+      let given = this.#headers;
+      if (typeof given === "function") {
+        given = await asked(given, { onGiveUp: (how) => (end = how) });
+        // Between its answer and this line.
+        if (givenUp !== undefined) throw new Error("The call was given up.");
+      }
+      isSent = true;
       const answer = await this.#transport(pathOf(request), {
         method: request.method,
         headers: headersOf(request, given),
@@ -151,12 +169,8 @@ export class Connection {
       return readAnswer(label, answer);
     } catch (cause) {
       if (cause instanceof SluiceError) throw cause;
-      if (givenUp === "timed out") {
-        throw new SluiceError("timeout", `${label} was not answered within ${limitMs} ms.`, {
-          cause,
-        });
-      }
-      if (givenUp === "aborted") throw aborted(label, signal, { isSent: true });
+      if (givenUp === "timed out") throw timedOut(label, limitMs, { isSent, cause });
+      if (givenUp === "aborted") throw aborted(label, signal, { isSent });
       if (invalid.has(codeOf(cause))) {
         throw new SluiceError("invalid_request", `${label} cannot be sent: ${reason(cause)}`, {
           cause,
@@ -171,19 +185,22 @@ export class Connection {
       leave?.();
     }
   }
+}
 
-  async #asked(): Promise<HeaderFields | undefined> {
-    if (typeof this.#headers !== "function") return this.#headers;
-    try {
-      return await this.#headers();
-    } catch (cause) {
+/** Asks for the headers of a call, which are not waited for once it has been given up. */
+function asked(
+  headers: () => HeaderFields | Promise<HeaderFields>,
+  { onGiveUp }: Pick<TransportRequest, "onGiveUp">,
+): Promise<HeaderFields> {
+  return new Promise((resolve, reject) => {
+    onGiveUp(() => reject(new Error("The headers were not there in time.")));
+    const had = (async () => headers())();
+    had.then(resolve, (cause: unknown) => {
       // Most likely a token that could not be fetched: as passing as any other failure on the way.
-      throw new SluiceError("network", `The headers could not be had: ${reason(cause)}`, {
-        cause,
-        outcomeUnknown: false,
-      });
-    }
-  }
+      const told = `The headers could not be had: ${reason(cause)}`;
+      reject(new SluiceError("network", told, { cause, outcomeUnknown: false }));
+    });
+  });
 }
 
 function headersOf(
@@ -218,6 +235,17 @@ const refused = "ECONNREFUSED";
 /** What undici says of a path or a header that HTTP does not allow. */
 const invalid = new Set<unknown>(["UND_ERR_INVALID_ARG", "UND_ERR_NOT_SUPPORTED"]);
 
+function timedOut(
+  label: string,
+  limitMs: number,
+  { isSent, cause }: { isSent: boolean; cause: unknown },
+): SluiceError {
+  const told = isSent
+    ? `${label} was not answered within ${limitMs} ms.`
+    : `${label} was not sent: its headers were not there within ${limitMs} ms.`;
+  return new SluiceError("timeout", told, { cause, outcomeUnknown: isSent });
+}
+
 function aborted(
   label: string,
   signal: AbortSignal | undefined,
@@ -243,9 +271,15 @@ function afterOpen(open: SluiceError, error: SluiceError): SluiceError {
 function serverUrl(url: string | URL): string {
   const given = String(url);
   const parsed = URL.canParse(given) ? new URL(given) : undefined;
+  if (parsed?.username || parsed?.password) {
+    const told = "expected no user name and no password in it: `headers` is for what authorizes";
+    throw invalidOption("url", told);
+  }
   if (parsed?.protocol !== "http:" && parsed?.protocol !== "https:") {
     throw invalidOption("url", `expected an http or https address, got "${given}"`);
   }
+  if (parsed.search !== "" || parsed.hash !== "")
+    throw invalidOption("url", "expected neither a query nor a fragment in it");
   return (parsed.origin + parsed.pathname).replace(/\/+$/, "");
 }
 

@@ -2,8 +2,10 @@ import { type } from "arktype";
 import * as v from "valibot";
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { z } from "zod";
+import { createAdmin } from "./admin/admin.ts";
+import { connect } from "./connection.ts";
 import { queue, topic } from "./declarations.ts";
-import type { Payload, PayloadInput } from "./declarations.ts";
+import type { Payload, PayloadInput, QueueReference, TopicReference } from "./declarations.ts";
 import { json } from "./payload.ts";
 
 describe("names", () => {
@@ -89,4 +91,36 @@ test("types follow the schema: input to publish, output to handlers", () => {
 
   const believed = queue("metrics", json<{ value: number }>());
   expectTypeOf<Payload<typeof believed>>().toEqualTypeOf<{ value: number }>();
+});
+
+test("types: a queue is fed by a topic whose messages it can take", () => {
+  const admin = createAdmin(connect({ url: "http://127.0.0.1:1" }));
+  const orders = topic("orders", z.object({ id: z.string(), total: z.number() }));
+  const other = queue("other", z.object({ other: z.string() }));
+  const settings = { filterPolicyScope: "MessageBody" } as const;
+  const check = () => {
+    void admin.subscribe(orders, queue("billing", orders), settings);
+    void admin.subscriptions.create(orders, queue("billing", orders));
+    // What it does not read does not matter.
+    void admin.subscribe(orders, queue("ids", z.object({ id: z.string() })));
+    void admin.subscribe(orders, queue("texts"));
+    void admin.subscribe(orders, queue("any", json()));
+    void admin.subscribe(topic("texts"), queue("texts"));
+    void admin.subscribe("orders", other);
+    void admin.subscribe(orders, "other");
+    void admin.subscribe(orders as TopicReference, other as QueueReference);
+    void admin.subscribe(orders, other, { rawDelivery: false });
+    void admin.subscriptions.create(orders, other, { ...settings, rawDelivery: false });
+    // @ts-expect-error a queue of another shape
+    void admin.subscribe(orders, other);
+    // @ts-expect-error a queue of another shape
+    void admin.subscriptions.create(orders, other, settings);
+    // @ts-expect-error a queue that wants more than the topic has
+    void admin.subscribe(topic("ids", z.object({ id: z.string() })), queue("billing", orders));
+    // @ts-expect-error text where JSON is wanted
+    void admin.subscribe(topic("texts"), other);
+    // @ts-expect-error not what the queue gets either
+    void admin.subscribe(orders, other, { rawDelivery: true });
+  };
+  expect(check).toBeTypeOf("function");
 });

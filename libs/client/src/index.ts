@@ -49,6 +49,8 @@ export type {
   MatchInfo,
   MatchInput,
   ArchivedMatchInfo,
+  EnvelopedSettings,
+  FedQueue,
   NewSubscriptionSettings,
   SubscriptionAdmin,
   SubscriptionInfo,

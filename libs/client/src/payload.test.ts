@@ -64,6 +64,25 @@ test("an asynchronous schema is awaited on both sides", async () => {
   await expect(format.decode('{"id":"ghost"}')).rejects.toMatchObject(refusal);
 });
 
+test.each([
+  [
+    "throws",
+    () => {
+      throw new TypeError("no such tax");
+    },
+  ],
+  ["rejects", () => Promise.reject(new TypeError("no such tax"))],
+])("a schema that %s is a mismatch with its cause, on both sides", async (_, validate) => {
+  const format = jsonFormat({ "~standard": { version: 1, vendor: "own", validate } });
+  const mismatch = {
+    code: "schema_mismatch",
+    message: expect.stringContaining("no such tax") as string,
+    cause: expect.any(TypeError) as TypeError,
+  };
+  await expect((async () => format.encode(1 as never))()).rejects.toMatchObject(mismatch);
+  await expect((async () => format.decode("1"))()).rejects.toMatchObject(mismatch);
+});
+
 test("a mismatch is located by prefixing its paths", () => {
   const format = jsonFormat(z.object({ user: z.object({ id: z.string() }) }));
   const error = mismatchOf(() => format.encode({ user: {} } as never));

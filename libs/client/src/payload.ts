@@ -29,7 +29,7 @@ export const textFormat: PayloadFormat<string, string> = {
 export function jsonFormat<Schema extends StandardSchemaV1>(
   schema: Schema,
 ): PayloadFormat<StandardSchemaV1.InferInput<Schema>, StandardSchemaV1.InferOutput<Schema>> {
-  const { validate } = schema["~standard"];
+  const validate = guarded(schema);
   return {
     encode(payload) {
       const body = toJson(payload);
@@ -67,6 +67,34 @@ export function locateMismatch(error: unknown, prefix: string): unknown {
 
 export function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
   return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
+}
+
+type Result<Schema extends StandardSchemaV1> = StandardSchemaV1.Result<
+  StandardSchemaV1.InferOutput<Schema>
+>;
+
+/** A refinement or a transformation that throws says that the payload is none that the schema takes. */
+function guarded<Schema extends StandardSchemaV1>(
+  schema: Schema,
+): (value: unknown) => Result<Schema> | Promise<Result<Schema>> {
+  const { validate } = schema["~standard"];
+  const failed = (cause: unknown) => mismatch(`the schema failed: ${textOf(cause)}`, cause);
+  return (value) => {
+    try {
+      const result = validate(value) as Result<Schema> | Promise<Result<Schema>>;
+      if (!isPromise(result)) return result;
+      return result.then(undefined, (cause: unknown) => {
+        throw failed(cause);
+      });
+    } catch (cause) {
+      throw failed(cause);
+    }
+  };
+}
+
+/** What was thrown may be anything. */
+function textOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
 function toJson(payload: unknown): string {

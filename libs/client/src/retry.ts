@@ -1,4 +1,5 @@
-import { SluiceError } from "./errors.ts";
+import { invalidOption, refuseUnknown } from "./options.ts";
+import type { OptionNames } from "./options.ts";
 
 /** How a {@link Connection} repeats calls that failed for a reason that may pass. */
 export interface RetryOptions {
@@ -18,7 +19,10 @@ export type RetryPolicy = Required<RetryOptions>;
  */
 const maxBudgetMs = 150_000;
 
+const names: OptionNames<RetryOptions> = { baseDelayMs: true, maxDelayMs: true, budgetMs: true };
+
 export function retryPolicy(options: RetryOptions = {}): RetryPolicy {
+  refuseUnknown(options, names, "retry.");
   const policy = {
     baseDelayMs: 100,
     maxDelayMs: 5_000,
@@ -49,12 +53,6 @@ export function fullJitter(
 /** The wait before the next attempt, never shorter than what the server asked for. */
 export function retryDelay(attempt: number, policy: RetryPolicy, retryAfterMs: number = 0): number {
   return retryAfterMs + fullJitter(attempt, policy);
-}
-
-export function invalidOption(path: string, message: string): SluiceError {
-  return new SluiceError("invalid_request", `Option ${path}: ${message}.`, {
-    details: [{ path, message }],
-  });
 }
 
 function withoutUndefined<T extends object>(options: T): Partial<T> {

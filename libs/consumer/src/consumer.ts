@@ -1,6 +1,7 @@
 import { assertDeclared, invalidOption, onAbort, stopController } from "@sluice/client/internal";
 import { SluiceError } from "@sluice/client";
 import type { Connection, QueueDeclaration } from "@sluice/client";
+import { callBack } from "./call-back.ts";
 import { BatchWorkload } from "./batch-workload.ts";
 import type { BatchHandler } from "./batch-workload.ts";
 import { HandlerWorkload } from "./handler-workload.ts";
@@ -17,7 +18,7 @@ import type { Workload } from "./workload.ts";
  * Makes a consumer of a queue. Nothing is received until it runs: with a handler (`run`), with a handler of batches
  * (`runBatches`) or as an async iterator. It runs once.
  *
- * Throws `invalid_request` when an option is out of range, or the queue is not a declared one.
+ * Throws `invalid_request` when an option is out of range or unknown, or the queue is not a declared one.
  *
  * @example
  * ```ts
@@ -179,11 +180,7 @@ export class Consumer<Payload> implements AsyncDisposable, AsyncIterable<Receive
   #changeState(state: ConsumerState): void {
     if (this.#state === state || this.#state === "stopped") return;
     this.#state = state;
-    try {
-      this.#settings.onStateChange(state);
-    } catch (error) {
-      console.error("Sluice consumer: onStateChange threw", error);
-    }
+    callBack("onStateChange", () => this.#settings.onStateChange(state));
   }
 }
 

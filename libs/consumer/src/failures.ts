@@ -1,8 +1,9 @@
 import type { SluiceError } from "@sluice/client";
+import { callBack } from "./call-back.ts";
 import type { HeldMessage } from "./held-message.ts";
 import type { ConsumerFailure, FailureStage } from "./options.ts";
 
-type Report = (failure: ConsumerFailure) => void;
+type Report = (failure: ConsumerFailure) => unknown;
 type CallStage = Exclude<FailureStage, "handle">;
 
 /** A message with what befell it. */
@@ -11,7 +12,7 @@ export interface Refused {
   readonly message: HeldMessage;
 }
 
-/** Reports what goes wrong; nothing that the report itself throws reaches the consumer. */
+/** Reports what goes wrong; nothing that the report itself throws, or rejects with, reaches the consumer. */
 export class Failures {
   readonly #report: Report;
 
@@ -37,10 +38,6 @@ export class Failures {
   }
 
   #tell(failure: ConsumerFailure): void {
-    try {
-      this.#report(failure);
-    } catch (error) {
-      console.error("Sluice consumer: onError threw", error);
-    }
+    callBack("onError", () => this.#report(failure));
   }
 }

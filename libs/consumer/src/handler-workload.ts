@@ -81,16 +81,28 @@ export class HandlerWorkload<Payload> implements Workload {
   }
 
   get #free(): number {
-    return this.#capacity - this.#running - this.#waiting.length - this.#reserved;
+    return this.#capacity - this.#running - this.#places - this.#reserved;
+  }
+
+  /**
+   * How many of those that wait could be handled at once. The others of a group take no place from other groups; how many they are is bounded by
+   * that a group is received again only when all of it is settled.
+   */
+  get #places(): number {
+    // A queue has groups, or it has not.
+    if (this.#waiting[0]?.lane === undefined) return this.#waiting.length;
+    const lanes = new Set(this.#waiting.map(({ lane }) => lane));
+    return [...lanes].filter((lane) => lane !== undefined && !this.#busy.has(lane)).length;
   }
 
   /**
    * Asking for each place as it becomes free would be a call a message, so half a share is worth a receive;
-   * less is when a handler has nothing to do and no receive is under way.
+   * less is when a handler has nothing to do (whatever waits has to) and no receive is under way.
    */
   get #wanted(): boolean {
-    const starving = this.#waiting.length === 0 && this.#running < this.#concurrency;
-    return this.#free >= this.#threshold || (starving && this.#reserved === 0);
+    const free = this.#free;
+    const starving = this.#running < this.#concurrency && free > 0;
+    return free >= this.#threshold || (starving && this.#reserved === 0);
   }
 
   #reserve(): number {
@@ -110,8 +122,16 @@ export class HandlerWorkload<Payload> implements Workload {
     if (this.#running === 0) for (const resolve of this.#idle.splice(0)) resolve();
   }
 
-  /** The first message that may be handled now. */
+  /** The first message that may be handled now; those that others may have by now are left to them, and so is the rest of their group. */
   #next(): HeldMessage | undefined {
+    for (;;) {
+      const message = this.#takeFirst();
+      if (message === undefined || message.isSafe) return message;
+      if (message.lane !== undefined) this.#leave(message.lane, false);
+    }
+  }
+
+  #takeFirst(): HeldMessage | undefined {
     const index = this.#waiting.findIndex(
       ({ lane }) => lane === undefined || !this.#busy.has(lane),
     );
@@ -127,7 +147,7 @@ export class HandlerWorkload<Payload> implements Workload {
       if (await this.#decoded(message)) {
         await this.#handler(message as ReceivedMessage<Payload>);
         this.#outcomes.succeeded(message);
-        succeeded = !message.released;
+        succeeded = !message.released && !message.lost;
       }
     } catch (error) {
       this.#outcomes.failed(error, [message]);

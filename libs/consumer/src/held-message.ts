@@ -7,9 +7,12 @@ import type { ReceivedMessage, ReleaseOptions } from "./received-message.ts";
 
 /** What a message can ask of the consumer that holds it. */
 export interface Holder {
-  acknowledge(message: HeldMessage): Promise<void>;
-  release(message: HeldMessage, options: ReleaseOptions): Promise<void>;
+  /** @param again - Whether that, or a release, may have been carried out already. */
+  acknowledge(message: HeldMessage, again: boolean): Promise<void>;
+  release(message: HeldMessage, options: ReleaseOptions, again: boolean): Promise<void>;
   extend(message: HeldMessage, seconds: number): Promise<void>;
+  /** The time of a lease is over, and nobody has extended it. */
+  lapse(lease: Lease): void;
 }
 
 /** What few messages ever have. */
@@ -18,13 +21,19 @@ interface Seldom {
   abort?: AbortController;
   lostBy?: SluiceError;
   released?: boolean;
+  /** What its handler has settled it by. */
+  outcome?: Promise<void>;
+  /** That failed, and is worth another try. */
+  isOpen?: boolean;
+  /** Why it was given back while its handler was at work. */
+  takenBy?: SluiceError;
 }
 
 /**
  * The consumer's side of a received message.
  *
  *   held ──────────────ack, release──▶ settled
- *     └──an extension is refused──▶ lost ──ack, release──▶ settled
+ *     └──an extension is refused, or none came in time──▶ lost ──ack, release──▶ settled
  *
  * A lost message is visible to other consumers, or with one. It is not extended any more, but acknowledging it is still
  * worth a try: until somebody has received it again, the server takes it.
@@ -38,7 +47,7 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
   /** Its place among the messages stored together with it. */
   readonly bit: number;
   readonly #wire: WireMessage;
-  readonly #lease: Lease;
+  #lease: Lease;
   #state: "held" | "settled" | "lost" = "held";
   #seldom: Seldom | undefined;
 
@@ -116,11 +125,23 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
   get signal(): AbortSignal {
     const seldom = (this.#seldom ??= {});
     seldom.abort ??= new AbortController();
-    if (seldom.lostBy !== undefined) seldom.abort.abort(seldom.lostBy);
+    const reason = seldom.takenBy ?? seldom.lostBy;
+    if (reason !== undefined) seldom.abort.abort(reason);
     return seldom.abort.signal;
   }
 
   get held(): boolean {
+    return this.#state === "held";
+  }
+
+  get lease(): Lease {
+    return this.#lease;
+  }
+
+  /** Whether nobody else can have it; a process that stood still finds out before its timers do. */
+  get isSafe(): boolean {
+    if (this.#state === "held" && this.#lease.heldUntil <= performance.now())
+      this.#lease.holder.lapse(this.#lease);
     return this.#state === "held";
   }
 
@@ -134,19 +155,44 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     return this.#seldom?.lostBy !== undefined;
   }
 
-  async ack(): Promise<void> {
-    if (this.settle()) await this.#lease.holder.acknowledge(this);
+  ack(): Promise<void> {
+    const { takenBy } = this.#seldom ?? {};
+    if (takenBy !== undefined) return Promise.reject(takenBy);
+    return this.#settleBy((again) => this.#lease.holder.acknowledge(this, again));
   }
 
-  async release(options: number | ReleaseOptions = {}): Promise<void> {
+  release(options: number | ReleaseOptions = {}): Promise<void> {
     const given = typeof options === "number" ? { delay: options } : options;
-    if (!this.settle()) return;
-    (this.#seldom ??= {}).released = true;
-    await this.#lease.holder.release(this, given);
+    return this.#settleBy((again) => {
+      (this.#seldom ??= {}).released = true;
+      return this.#lease.holder.release(this, given, again);
+    });
+  }
+
+  /** Once, unless that fails and is worth another try; whoever asks meanwhile or later is told what came of it. */
+  #settleBy(send: (again: boolean) => Promise<void>): Promise<void> {
+    const isFirst = this.settle();
+    if (!isFirst && !this.reopen()) return this.#seldom?.outcome ?? Promise.resolve();
+    const seldom = (this.#seldom ??= {});
+    seldom.outcome = send(!isFirst).catch((error: SluiceError) => {
+      seldom.isOpen = error.retryable;
+      throw error;
+    });
+    return seldom.outcome;
   }
 
   async extend(seconds: number): Promise<void> {
+    const { takenBy } = this.#seldom ?? {};
+    if (takenBy !== undefined) throw takenBy;
     if (this.#state !== "settled") await this.#lease.holder.extend(this, seconds);
+  }
+
+  /** Has another lease hold it. */
+  moveTo(lease: Lease): void {
+    if (this.#state !== "held") return;
+    this.#lease.close();
+    this.#lease = lease;
+    lease.add(this);
   }
 
   /** Marks it as acknowledged or released; false when it was so already. */
@@ -154,6 +200,13 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     if (this.#state === "settled") return false;
     if (this.#state === "held") this.#lease.close();
     this.#state = "settled";
+    return true;
+  }
+
+  /** Whether its handler failed to settle it, and has not tried again; from now on it has. */
+  reopen(): boolean {
+    if (this.#seldom?.isOpen !== true) return false;
+    this.#seldom.isOpen = false;
     return true;
   }
 
@@ -168,8 +221,9 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
 
   /** Tells a handler that has outlived stop() that its message is being given back. */
   giveUp(): void {
-    this.#seldom?.abort?.abort(
-      new SluiceError("aborted", `Message ${this.id} was released: the consumer stops.`),
-    );
+    const seldom = (this.#seldom ??= {});
+    const told = `Message ${this.id} was released: the consumer stops.`;
+    seldom.takenBy = new SluiceError("aborted", told, { outcomeUnknown: false });
+    seldom.abort?.abort(seldom.takenBy);
   }
 }

@@ -4,6 +4,7 @@ import type { Failures, Refused } from "./failures.ts";
 import { HeldMessage } from "./held-message.ts";
 import type { Holder } from "./held-message.ts";
 import { Leases } from "./leases.ts";
+import type { Lease } from "./leases.ts";
 import { bitsOf, maxEntries, type QueueCalls, type WireReceipt } from "./queue-calls.ts";
 import type { ReleaseOptions } from "./received-message.ts";
 import type { Settlements } from "./settlements.ts";
@@ -30,13 +31,14 @@ export class Holdings implements Holder {
       autoExtend: options.autoExtend,
       extend: (messages, seconds) => this.#extendAll(messages, seconds),
       expire: (messages) => this.#expire(messages),
+      lapse: (messages) => this.#lapse(messages),
     });
   }
 
-  /** Takes over what a receive has just answered. */
-  hold(received: readonly WireReceipt[]): HeldMessage[] {
+  /** Takes over what a receive has just answered, unless that took longer than its messages are hidden for. */
+  hold(received: readonly WireReceipt[], heldFrom: number): HeldMessage[] {
     if (received.length === 0) return [];
-    const lease = this.#leases.begin(this);
+    const lease = this.#leases.begin(this, heldFrom);
     const held: HeldMessage[] = [];
     for (const receipt of received) {
       const bits = bitsOf(receipt);
@@ -46,7 +48,7 @@ export class Holdings implements Holder {
         held.push(message);
       });
     }
-    return held;
+    return held[0]?.isSafe === false ? [] : held;
   }
 
   held(): HeldMessage[] {
@@ -58,19 +60,27 @@ export class Holdings implements Holder {
     this.#leases.stop();
   }
 
-  acknowledge(message: HeldMessage): Promise<void> {
-    return this.#options.settlements.ackNow(message);
+  acknowledge(message: HeldMessage, again: boolean): Promise<void> {
+    return this.#options.settlements.ackNow(message, again);
   }
 
-  release(message: HeldMessage, options: ReleaseOptions): Promise<void> {
-    return this.#options.settlements.releaseNow(message, options);
+  release(message: HeldMessage, options: ReleaseOptions, again: boolean): Promise<void> {
+    return this.#options.settlements.releaseNow(message, options, again);
   }
 
-  async extend(message: HeldMessage, visibilityTimeout: number): Promise<void> {
-    const entries = [{ receiptHandle: message.receiptHandle, visibilityTimeout }];
-    const errors = await this.#options.calls.changeVisibility(entries, { retry: true });
-    const error = errors.get(0);
-    if (error !== undefined) throw error;
+  async extend(message: HeldMessage, seconds: number): Promise<void> {
+    // What is too long by a moment only is not to be refused; with nothing left, it is.
+    const visibilityTimeout = Math.min(seconds, message.lease.secondsLeft || seconds);
+    await this.#leases.hide(message, visibilityTimeout, async (onRetry) => {
+      const entries = [{ receiptHandle: message.receiptHandle, visibilityTimeout }];
+      const errors = await this.#options.calls.changeVisibility(entries, { retry: true, onRetry });
+      const error = errors.get(0);
+      if (error !== undefined) throw error;
+    });
+  }
+
+  lapse(lease: Lease): void {
+    this.#leases.lapse(lease);
   }
 
   async #extendAll(messages: readonly HeldMessage[], seconds: number): Promise<boolean> {
@@ -96,13 +106,21 @@ export class Holdings implements Holder {
       return true;
     } catch (error) {
       if (signal.aborted) return true;
-      failures.call(
-        "extend",
-        error as SluiceError,
-        messages.filter(({ held }) => held),
-      );
-      return !(error as SluiceError).retryable;
+      const held = messages.filter((message) => message.held);
+      // By now all may be settled, or lost, which was told.
+      if (held.length > 0) failures.call("extend", error as SluiceError, held);
+      return false;
     }
+  }
+
+  /** Nobody is told where nobody was to extend them. */
+  #lapse(messages: readonly HeldMessage[]): void {
+    const told = "The message was not extended in time: other consumers may have it.";
+    const error = new SluiceError("timeout", told);
+    for (const message of messages) message.lose(error);
+    if (!this.#options.autoExtend) return;
+    const refused = messages.map((message) => ({ error, message }));
+    this.#options.failures.entries("extend", refused);
   }
 
   #expire(messages: readonly HeldMessage[]): void {
@@ -120,7 +138,10 @@ export class Holdings implements Holder {
       // Settled while the extension was on its way: refusing it was right.
       if (!message.held) continue;
       // It could not have been hidden for so long, and is for as long as it was.
-      if (error.code === "visibility_beyond_limit") continue;
+      if (error.code === "visibility_beyond_limit") {
+        this.#leases.keep(message);
+        continue;
+      }
       message.lose(error);
       refused.push({ error, message });
     }

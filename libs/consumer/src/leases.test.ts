@@ -11,9 +11,17 @@ const nobody: Holder = {
   acknowledge: () => Promise.resolve(),
   release: () => Promise.resolve(),
   extend: () => Promise.resolve(),
+  lapse: () => {},
 };
 
 const hour = 3_600_000;
+
+/** A promise and its resolve. */
+function later<Value>() {
+  let resolve: (value: Value) => void = () => {};
+  const promise = new Promise<Value>((resolved) => (resolve = resolved));
+  return { promise, resolve };
+}
 
 /** Leases of 30 s that note what they extend, and when. */
 function setUp({ autoExtend = true, termMs = 30_000 } = {}) {
@@ -21,7 +29,8 @@ function setUp({ autoExtend = true, termMs = 30_000 } = {}) {
   const extended: { at: number; ids: string[] }[] = [];
   const terms: number[] = [];
   const expired: { at: number; ids: string[] }[] = [];
-  const answers: boolean[] = [];
+  const lapsed: { at: number; ids: string[] }[] = [];
+  const answers: (boolean | Promise<boolean>)[] = [];
   const leases = new Leases({
     termMs,
     autoExtend,
@@ -30,13 +39,19 @@ function setUp({ autoExtend = true, termMs = 30_000 } = {}) {
       terms.push(seconds);
       return Promise.resolve(answers.shift() ?? true);
     },
+    lapse: (messages) => {
+      lapsed.push({ at: performance.now() - started, ids: messages.map(({ id }) => id) });
+      for (const message of messages) message.lose(new SluiceError("timeout", "x"));
+    },
     expire: (messages) => {
       expired.push({ at: performance.now() - started, ids: messages.map(({ id }) => id) });
       for (const message of messages) message.lose(new SluiceError("visibility_beyond_limit", "x"));
     },
   });
-  const receive = (...ids: string[]) => {
-    const lease = leases.begin(nobody);
+  const receive = (...ids: string[]) => receiveLate(0, ...ids);
+  /** What has been hidden for so long already. */
+  const receiveLate = (ms: number, ...ids: string[]) => {
+    const lease = leases.begin(nobody, performance.now() - ms);
     return ids.map((messageId) => {
       const wire = { messageId, body: "", attributes: {} };
       const common = { receipt: messageId, receiveCount: 1, sentAt: "", firstReceivedAt: "" };
@@ -45,7 +60,7 @@ function setUp({ autoExtend = true, termMs = 30_000 } = {}) {
       return message;
     });
   };
-  return { leases, receive, extended, terms, expired, answers };
+  return { leases, receive, receiveLate, extended, terms, expired, lapsed, answers };
 }
 
 test("what is held at half of the timeout is extended, again and again", async () => {
@@ -155,10 +170,102 @@ test("leases that are done are forgotten long before they are due", async () => 
   expect(vi.getTimerCount()).toBe(0);
 });
 
-test("without automatic extension what is held is known and left alone", async () => {
-  const { leases, receive, extended } = setUp({ autoExtend: false });
+test("without automatic extension what is held is known and left alone until its time is over", async () => {
+  const { leases, receive, extended, lapsed } = setUp({ autoExtend: false });
   receive("a");
-  await vi.advanceTimersByTimeAsync(60_000);
-  expect(extended).toEqual([]);
+  await vi.advanceTimersByTimeAsync(29_999);
   expect(leases.held()).toHaveLength(1);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(lapsed).toEqual([{ at: 30_000, ids: ["a"] }]);
+  expect(extended).toEqual([]);
+  expect(leases.held()).toEqual([]);
+  expect(vi.getTimerCount()).toBe(0);
 });
+
+test("what cannot be extended is lost when its time is over, counted from before its receive was sent", async () => {
+  const { receive, receiveLate, extended, lapsed, answers } = setUp();
+  answers.push(false, false, false, false);
+  receiveLate(10_000, "late");
+  const [settled] = receive("settled", "a");
+  settled!.settle();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(extended.map(({ at, ids }) => [at, ...ids])).toEqual([
+    [5_000, "late"],
+    [12_500, "late"],
+    [15_000, "a"],
+    [22_500, "a"],
+  ]);
+  expect(lapsed).toEqual([
+    { at: 20_000, ids: ["late"] },
+    { at: 30_000, ids: ["a"] },
+  ]);
+  expect(vi.getTimerCount()).toBe(0);
+});
+
+test("an extension counts from when it was sent, however late its answer", async () => {
+  const { receive, extended, lapsed, answers } = setUp();
+  const answer = later<boolean>();
+  answers.push(answer.promise, false, false);
+  receive("a");
+  await vi.advanceTimersByTimeAsync(28_000);
+  answer.resolve(true);
+  await vi.advanceTimersByTimeAsync(60_000);
+  // The second one, sent when half of the term had passed again, fails, and so does the third.
+  expect(extended.map(({ at }) => at)).toEqual([15_000, 30_000, 37_500]);
+  expect(lapsed).toEqual([{ at: 45_000, ids: ["a"] }]);
+});
+
+test("what its holder hides for a time of its own is extended at the end of that", async () => {
+  const { leases, receive, extended, lapsed } = setUp();
+  const [long, short, usual] = receive("long", "short", "usual");
+  await leases.hide(long!, 600, () => Promise.resolve());
+  await leases.hide(short!, 4, () => Promise.resolve());
+  await vi.advanceTimersByTimeAsync(15_000);
+  expect(extended).toEqual([
+    { at: 2_000, ids: ["short"] },
+    { at: 15_000, ids: ["usual"] },
+  ]);
+  short!.settle();
+  usual!.settle();
+  await vi.advanceTimersByTimeAsync(570_001);
+  expect(extended.slice(2)).toEqual([{ at: 585_000, ids: ["long"] }]);
+  expect(lapsed).toEqual([]);
+});
+
+test("while its holder hides it a message is not extended, and what is under way is waited for", async () => {
+  const { leases, receive, extended, answers } = setUp();
+  const [message] = receive("a");
+  const [extension, call] = [later<boolean>(), later<void>()];
+  answers.push(extension.promise);
+  await vi.advanceTimersByTimeAsync(15_000);
+  const calls = vi.fn(() => call.promise);
+  const hidden = leases.hide(message!, 60, calls);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(calls).not.toHaveBeenCalled();
+  extension.resolve(true);
+  await vi.advanceTimersByTimeAsync(20_000);
+  expect(calls).toHaveBeenCalledOnce();
+  expect(extended).toHaveLength(1);
+  call.resolve();
+  await hidden;
+  await vi.advanceTimersByTimeAsync(60_000);
+  // Sent at 16 s: until 76 s, and so extended at 61 s; then as ever.
+  expect(extended.map(({ at }) => at)).toEqual([15_000, 61_000, 76_000, 91_000]);
+});
+
+test.each([
+  ["it is not known whether it was done", "network", 5_000],
+  ["it was refused", "invalid_request", 30_000],
+] as const)(
+  "a message that its holder could not hide is extended again, and held for as long as is certain: %s",
+  async (_, code, until) => {
+    const { leases, receive, extended, lapsed, answers } = setUp();
+    const [message] = receive("a");
+    answers.push(...Array.from({ length: 5 }, () => false));
+    const hidden = leases.hide(message!, 5, () => Promise.reject(new SluiceError(code, "x")));
+    await expect(hidden).rejects.toMatchObject({ code });
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(extended[0]!.at).toBe(0);
+    expect(lapsed).toEqual([{ at: until, ids: ["a"] }]);
+  },
+);

@@ -37,3 +37,15 @@ test.each([
   });
   expect(() => settingsOf({ [name]: value })).toThrow(refusal);
 });
+
+test("an unknown option is refused by its name, out of a variable too", () => {
+  const options = { concurrency: 5, visibilityTimeoutSeconds: 60 };
+  const message = expect.stringContaining("visibilityTimeout, autoExtend") as string;
+  const refusal = expect.objectContaining({
+    code: "invalid_request",
+    details: [{ path: "visibilityTimeoutSeconds", message }],
+  });
+  expect(() => settingsOf(options)).toThrow(refusal);
+  const undone = { ...options, visibilityTimeoutSeconds: undefined };
+  expect(settingsOf(undone).concurrency).toBe(5);
+});

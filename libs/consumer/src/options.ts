@@ -1,5 +1,5 @@
 import type { SluiceError } from "@sluice/client";
-import { invalidOption } from "@sluice/client/internal";
+import { invalidOption, refuseUnknown } from "@sluice/client/internal";
 import type { ReceivedMessage } from "./received-message.ts";
 
 /** What the consumer was doing when something went wrong. */
@@ -29,7 +29,10 @@ export type ConsumerState = "idle" | "receiving" | "reconnecting" | "draining" |
 export interface ConsumerOptions {
   /** How many messages are handled at once by `run`: from 1. Default 10. */
   readonly concurrency?: number;
-  /** How many more are fetched ahead of the handlers; 0 for slow jobs that idle consumers should get. Default: `concurrency`. */
+  /**
+   * How many more are fetched ahead of the handlers; 0 for slow jobs that idle consumers should get. Of a FIFO queue: of how many more groups.
+   * Default: `concurrency`.
+   */
   readonly prefetch?: number;
   /** Most messages one receive takes, and a batch of `runBatches` holds: 1 to 1,000. Default 100. */
   readonly batchSize?: number;
@@ -47,16 +50,16 @@ export interface ConsumerOptions {
   readonly drainTimeoutMs?: number;
   /** Stops the consumer like stop(). */
   readonly signal?: AbortSignal;
-  /** Told of everything that goes wrong without stopping the consumer. Default: `console.error`. */
-  readonly onError?: (failure: ConsumerFailure) => void;
+  /** Told of everything that goes wrong without stopping the consumer, nor does what it throws or rejects with itself. Default: `console.error`. */
+  readonly onError?: (failure: ConsumerFailure) => unknown;
   /** Told of each change of state. */
-  readonly onStateChange?: (state: ConsumerState) => void;
+  readonly onStateChange?: (state: ConsumerState) => unknown;
 }
 
 export type Settings = Required<Omit<ConsumerOptions, "signal" | "visibilityTimeout">> &
   Pick<ConsumerOptions, "signal" | "visibilityTimeout">;
 
-/** Fills the defaults in. Throws `invalid_request` for what is out of range. */
+/** Fills the defaults in. Throws `invalid_request` for what is out of range or unknown. */
 export function settingsOf(options: ConsumerOptions): Settings {
   const concurrency = options.concurrency ?? 10;
   const settings: Settings = {
@@ -73,6 +76,7 @@ export function settingsOf(options: ConsumerOptions): Settings {
     onError: options.onError ?? logFailure,
     onStateChange: options.onStateChange ?? (() => {}),
   };
+  refuseUnknown(options, settings);
   checkRange(settings, "concurrency", [1, Infinity]);
   checkRange(settings, "prefetch", [0, Infinity]);
   checkRange(settings, "batchSize", [1, 1_000]);

@@ -19,14 +19,19 @@ export class Outcomes {
     this.#backoff = backoff;
   }
 
-  /** Acknowledges, unless the handler has settled the message itself. */
+  /** Acknowledges, unless the handler has settled the message itself, and that did not fail. */
   succeeded(message: HeldMessage): void {
     if (message.settle()) this.#settlements.ack(message);
+    else if (message.reopen()) this.#settlements.ack(message, true);
   }
 
   /** Acknowledges what the batch's handler has not settled itself; resolves when the server has answered. */
   async batchSucceeded(messages: readonly HeldMessage[]): Promise<void> {
-    const settled = messages.filter((message) => message.settle());
+    const settled = messages.filter((message) => {
+      if (message.settle()) return true;
+      this.succeeded(message);
+      return false;
+    });
     if (settled.length > 0) await this.#settlements.ackBatch(settled);
   }
 
@@ -41,10 +46,17 @@ export class Outcomes {
     for (const { message, error } of refused) this.#retryLater(message, error);
   }
 
-  /** Gives back what was never handled. */
+  /** Gives back what no handler has seen: it comes again as if it had not been received, and is no nearer to the dead-letter queue. */
   unhandled(messages: readonly HeldMessage[]): void {
     for (const message of messages) {
-      if (message.settle()) this.#settlements.release(message, {});
+      if (message.settle() && !message.lost) this.#settlements.giveBack(message);
+    }
+  }
+
+  /** Gives back what is still being handled when nobody waits for that any longer. */
+  abandoned(messages: readonly HeldMessage[]): void {
+    for (const message of messages) {
+      if (message.settle() && !message.lost) this.#settlements.release(message, {});
     }
   }
 

@@ -56,6 +56,8 @@ export function bitsOf({ bits }: WireReceipt): number[] {
 /** What a receive answers. */
 export interface Answer {
   readonly received: WireReceipt[];
+  /** Since when, or later, they are hidden from others, by the clock of this process in ms. */
+  readonly heldFrom: number;
   /** What became of the messages that were acknowledged with it; undefined: that is not known. */
   readonly errors: EntryErrors | undefined;
   /** Whether its wait ended because there was something for another receive of the same call. */
@@ -70,6 +72,8 @@ export interface ReceiveRequest {
   readonly visibilityTimeout: number;
   /** Whether the receive before it brought nothing. */
   readonly isIdle: boolean;
+  /** How long the answer is still waited for when the signal gives it up, in ms. */
+  readonly farewellMs: number;
 }
 
 export interface VisibilityEntry {
@@ -78,14 +82,18 @@ export interface VisibilityEntry {
   readonly visibilityTimeout: number;
   /** Why it is given back. */
   readonly reason?: string | undefined;
+  /** False, where it is given back at once and nobody has seen it: its receive does not count. */
+  readonly received?: false | undefined;
 }
 
 type EntryResult =
   | { readonly ok: true }
   | { readonly error: { code: string; message: string }; readonly bits?: string };
 
-/** A receive that was shared may be told nothing of what it acknowledged. */
 interface Told {
+  /** How long the server had waited when it began to take messages, in ms: it has hidden them since then at the earliest. */
+  readonly waitedMs?: number;
+  /** A receive that was shared may be told nothing of what it acknowledged. */
   readonly acknowledged?: EntryResult[];
 }
 
@@ -93,7 +101,8 @@ interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   readonly retry: boolean;
   readonly timeoutMs?: number;
-  readonly onRetry?: () => void;
+  /** Told of each failed attempt that will be repeated. */
+  readonly onRetry?: (error: SluiceError) => void;
 }
 
 /** What one call takes at most, entries of acknowledgements and visibility changes alike. */
@@ -126,30 +135,33 @@ export class QueueCalls {
 
   /** Receives, and acknowledges what was received before: that is done at once, however long the receive waits. */
   async receive(
-    { maxMessages, visibilityTimeout, wait, isIdle }: ReceiveRequest,
+    { maxMessages, visibilityTimeout, ...how }: ReceiveRequest,
     acknowledged: readonly Received[],
     signal: AbortSignal,
   ): Promise<Answer> {
     const marked = byReceipt(acknowledged);
-    const { answer, isCutShort } = await this.#receives.receive({
+    const { answer, sentAt, isCutShort } = await this.#receives.receive({
       queue: this.#queue,
       body: {
         maxMessages,
         visibilityTimeout,
         ...(marked.length > 0 && { acknowledge: { receipts: namesOf(marked) } }),
       },
-      wait,
-      isIdle,
+      ...how,
       signal,
+      late: (late) => this.#giveBack(late),
     });
-    if (answer === undefined) return { received: [], errors: undefined, isCutShort };
+    if (answer === undefined)
+      return { received: [], heldFrom: sentAt, errors: undefined, isCutShort };
     const received = listOf<WireReceipt>(answer, "receipts");
-    if (marked.length === 0) return { received, errors: none, isCutShort };
+    const { waitedMs, acknowledged: told } = answer as Told;
+    const heldFrom = waitedMs === undefined ? performance.now() : sentAt + waitedMs;
+    if (marked.length === 0) return { received, heldFrom, errors: none, isCutShort };
     // Held up by a lock: the others of the call were not to wait for it.
-    if ((answer as Told).acknowledged === undefined)
-      return { received, errors: undefined, isCutShort };
+    if (told === undefined) return { received, heldFrom, errors: undefined, isCutShort };
     const results = listOf<EntryResult>(answer, "acknowledged", marked.length);
-    return { received, errors: errorsOfReceipts(acknowledged, marked, results), isCutShort };
+    const errors = errorsOfReceipts(acknowledged, marked, results);
+    return { received, heldFrom, errors, isCutShort };
   }
 
   async acknowledge(messages: readonly Received[], options: CallOptions): Promise<EntryErrors> {
@@ -164,7 +176,25 @@ export class QueueCalls {
     options: CallOptions,
   ): Promise<EntryErrors> {
     const size = entries.length;
-    return errorsOf(await this.#change("visibility", { entries }, { ...options, size }));
+    let isOpen = false;
+    const onRetry = (error: SluiceError) => {
+      isOpen ||= error.outcomeUnknown;
+      options.onRetry?.(error);
+    };
+    const call = { ...options, onRetry, size };
+    return errorsOf(await this.#change("visibility", { entries }, call), isOpen);
+  }
+
+  /** What nobody waits for any longer. Where that fails, it comes again when its visibility timeout is over. */
+  #giveBack(answer: unknown): void {
+    const entries = listOf<WireReceipt>(answer, "receipts").flatMap((receipt) =>
+      bitsOf(receipt).map((bit) => ({
+        receiptHandle: receiptHandleOf({ receipt, bit }),
+        visibilityTimeout: 0,
+        received: false as const,
+      })),
+    );
+    this.changeVisibility(entries, { retry: true }).catch(() => {});
   }
 
   async #change(
@@ -239,11 +269,12 @@ export type EntryErrors = ReadonlyMap<number, SluiceError>;
 
 const none: EntryErrors = new Map();
 
-function errorsOf(results: readonly EntryResult[]): EntryErrors {
+function errorsOf(results: readonly EntryResult[], outcomeUnknown: boolean): EntryErrors {
   let errors: Map<number, SluiceError> | undefined;
   for (let index = 0; index < results.length; index++) {
     const result = results[index]!;
-    if ("error" in result) (errors ??= new Map()).set(index, entryError(result.error));
+    if ("error" in result)
+      (errors ??= new Map()).set(index, entryError(result.error, outcomeUnknown));
   }
   return errors ?? none;
 }

@@ -14,13 +14,20 @@ import type { Workload } from "./workload.ts";
 /** How long stop() waits for its last calls, in milliseconds; with the default drain it fits in Kubernetes' 30 s of grace. */
 const flushLimitMs = 5_000;
 
+/**
+ * How long stop() waits for an answer that may be on its way, in ms, unless the drain is shorter: the server takes for read what it has answered when
+ * a client hangs up. Measured with consumers that start and stop all the time, on queues that get ten messages a second, the worst rate for it: of
+ * 1,000 stops 99 left a message hidden when they hung up at once, 10 after 30 ms, 4 after 100 ms.
+ */
+const farewellMs = 100;
+
 /** An empty answer sooner than this was not held open by the server; asking again at once would be a busy loop. */
 const minPollMs = 500;
 
 /** For a queue whose own visibility timeout is 0, with which nothing could be held. In seconds. */
 const fallbackVisibilityTimeout = 30;
 
-const nothing: Answer = { received: [], errors: new Map(), isCutShort: false };
+const nothing: Answer = { received: [], heldFrom: 0, errors: new Map(), isCutShort: false };
 
 export interface SessionOptions {
   readonly settings: Settings;
@@ -92,12 +99,12 @@ export class Session {
       const maxMessages = await workload.room();
       if (maxMessages === 0) return;
       const asked = performance.now();
-      const { received, isCutShort } = await this.#receive({
+      const { received, heldFrom, isCutShort } = await this.#receive({
         maxMessages,
         visibilityTimeout,
         isIdle,
       });
-      const messages = holdings.hold(received);
+      const messages = holdings.hold(received, heldFrom);
       if (signal.aborted) return this.#outcomes.unhandled(messages);
       await workload.take(messages, maxMessages);
       isIdle = messages.length === 0;
@@ -120,7 +127,7 @@ export class Session {
   /** Handlers that outlive the drain lose their messages; what they still return or throw is without effect. */
   #giveBack(messages: readonly HeldMessage[]): void {
     for (const message of messages) message.giveUp();
-    this.#outcomes.unhandled(messages);
+    this.#outcomes.abandoned(messages);
   }
 
   async #visibilityTimeout(): Promise<number | undefined> {
@@ -130,11 +137,15 @@ export class Session {
     return own === 0 ? fallbackVisibilityTimeout : own;
   }
 
-  async #receive(request: Omit<ReceiveRequest, "wait">): Promise<Answer> {
-    const { wait } = this.#settings;
+  async #receive(request: Omit<ReceiveRequest, "wait" | "farewellMs">): Promise<Answer> {
+    const { wait, drainTimeoutMs } = this.#settings;
     const received = await this.#untilAvailable(async (signal, failed) => {
       // After a failure a short poll: its answer is what tells that the server is back.
-      const asked = { ...request, wait: failed ? 1 : wait };
+      const asked = {
+        ...request,
+        wait: failed ? 1 : wait,
+        farewellMs: Math.min(farewellMs, drainTimeoutMs),
+      };
       const riders = this.#settlements.ride();
       try {
         const answer = await this.#calls.receive(asked, riders.messages, signal);

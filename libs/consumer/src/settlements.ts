@@ -1,4 +1,4 @@
-import type { SluiceError } from "@sluice/client";
+import { SluiceError } from "@sluice/client";
 import { Coalescer, stopController } from "@sluice/client/internal";
 import type { Failures, Refused } from "./failures.ts";
 import type { HeldMessage } from "./held-message.ts";
@@ -22,6 +22,10 @@ interface Outcome {
   readonly delay: number;
   /** Of a release: why, where that is known. */
   readonly reason?: string | undefined;
+  /** Of a release: false where nobody has seen the message. */
+  readonly received?: false;
+  /** Whether the message may have been settled already: a call about it failed. */
+  readonly again?: boolean;
   /** Whoever awaits the outcome; without one, a refusal is reported. */
   readonly waiter?: Waiter;
 }
@@ -67,14 +71,14 @@ export class Settlements {
   }
 
   /** Acknowledges in the background. */
-  ack(message: HeldMessage): void {
-    this.#acks.add({ message, delay: 0 });
+  ack(message: HeldMessage, again = false): void {
+    this.#acks.add({ message, delay: 0, again });
   }
 
   /** Acknowledges at once and resolves when the server has. */
-  ackNow(message: HeldMessage): Promise<void> {
+  ackNow(message: HeldMessage, again = false): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#acks.add({ message, delay: 0, waiter: { resolve, reject } }, true);
+      this.#acks.add({ message, delay: 0, again, waiter: { resolve, reject } }, true);
     });
   }
 
@@ -111,10 +115,16 @@ export class Settlements {
     this.#releases.add(releaseOf(message, options));
   }
 
+  /** Releases in the background what nobody has seen: its receive does not count. */
+  giveBack(message: HeldMessage): void {
+    this.#releases.add({ message, delay: 0, received: false });
+  }
+
   /** Releases at once and resolves when the server has. */
-  releaseNow(message: HeldMessage, options: ReleaseOptions): Promise<void> {
+  releaseNow(message: HeldMessage, options: ReleaseOptions, again: boolean): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#releases.add({ ...releaseOf(message, options), waiter: { resolve, reject } }, true);
+      const release = { ...releaseOf(message, options), again };
+      this.#releases.add({ ...release, waiter: { resolve, reject } }, true);
     });
   }
 
@@ -170,25 +180,29 @@ export class Settlements {
   }
 
   async #sendReleases(outcomes: readonly Outcome[]): Promise<void> {
-    const entries = outcomes.map(({ message, delay, reason }) => ({
+    const entries = outcomes.map(({ message, delay, reason, received }) => ({
       receiptHandle: message.receiptHandle,
       visibilityTimeout: delay,
       reason,
+      received,
     }));
     const { signal } = this.#giveUp;
-    const called = this.#calls.changeVisibility(entries, { signal, retry: true });
-    this.#settle("release", outcomes, await errorsOf(called, entries.length));
+    let repeated = false;
+    const onRetry = ({ outcomeUnknown }: SluiceError) => (repeated ||= outcomeUnknown);
+    const called = this.#calls.changeVisibility(entries, { signal, retry: true, onRetry });
+    const errors = await errorsOf(called, entries.length);
+    const messages = outcomes.map(({ message }) => message);
+    this.#settle("release", outcomes, repeated ? withoutDone(errors, messages) : errors);
   }
 
   /** @param again - Whether they may have been acknowledged already. */
   async #acknowledge(messages: readonly HeldMessage[], again = false): Promise<EntryErrors> {
     const { signal } = this.#giveUp;
     let repeated = again;
-    const onRetry = () => (repeated = true);
+    const onRetry = ({ outcomeUnknown }: SluiceError) => (repeated ||= outcomeUnknown);
     const called = this.#calls.acknowledge(messages, { signal, retry: true, onRetry });
     const errors = await errorsOf(called, messages.length);
-    // After a repeat an expired handle most likely means that the first attempt did it and only its answer was lost.
-    return repeated ? withoutExpired(errors) : errors;
+    return repeated ? withoutDone(errors, messages) : errors;
   }
 
   #settle(
@@ -198,8 +212,9 @@ export class Settlements {
   ): void {
     const refused: Refused[] = [];
     for (let index = 0; index < outcomes.length; index++) {
-      const { message, waiter } = outcomes[index]!;
-      const error = errors.get(index);
+      const { message, waiter, again = false } = outcomes[index]!;
+      const refusal = errors.get(index);
+      const error = again ? unlessDone(refusal, message) : refusal;
       if (waiter === undefined) {
         if (error !== undefined) refused.push({ error, message });
       } else if (error === undefined) waiter.resolve();
@@ -233,7 +248,8 @@ function part(errors: EntryErrors, first: number, count: number): EntryErrors {
 }
 
 function releaseOf(message: HeldMessage, { delay = 0, reason }: ReleaseOptions): Outcome {
-  return { message, delay: seconds(delay), reason: reasonOf(reason) };
+  const most = message.lease.secondsLeft;
+  return { message, delay: Math.min(most, seconds(delay)), reason: reasonOf(reason) };
 }
 
 /** In the server's rule for a reason, whatever an error says. */
@@ -255,8 +271,27 @@ async function errorsOf(called: Promise<EntryErrors>, size: number): Promise<Ent
   }
 }
 
-function withoutExpired(errors: EntryErrors): EntryErrors {
-  return new Map([...errors].filter(([, { code }]) => code !== "receipt_handle_expired"));
+function withoutDone(errors: EntryErrors, messages: readonly HeldMessage[]): EntryErrors {
+  const left = new Map<number, SluiceError>();
+  for (const [index, error] of errors) {
+    const open = unlessDone(error, messages[index]!);
+    if (open !== undefined) left.set(index, open);
+  }
+  return left;
+}
+
+/**
+ * After a repeat, a message that is no longer held was acknowledged or given back by the first attempt, of which only the answer was lost. For as long
+ * as nobody else can have it: later it may as well be in other hands, and not acknowledged.
+ */
+function unlessDone(
+  error: SluiceError | undefined,
+  { lease }: HeldMessage,
+): SluiceError | undefined {
+  if (error?.code === "message_not_in_flight") return undefined;
+  if (error?.code !== "receipt_handle_expired") return error;
+  if (lease.heldUntil > performance.now()) return undefined;
+  return new SluiceError(error.code, error.message, { outcomeUnknown: true });
 }
 
 /** Whole seconds in the server's range, whatever a back-off function comes up with. */

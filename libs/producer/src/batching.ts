@@ -1,6 +1,7 @@
 import { SluiceError } from "@sluice/client";
 import type { Connection } from "@sluice/client";
-import { Coalescer, invalidOption } from "@sluice/client/internal";
+import { Coalescer, invalidOption, refuseUnknown } from "@sluice/client/internal";
+import type { OptionNames } from "@sluice/client/internal";
 import { impatience, type Waiter } from "./impatience.ts";
 import { maxMessagesPerCall } from "./chunks.ts";
 import type { PublishedMessage } from "./publish-error.ts";
@@ -18,6 +19,8 @@ export interface BatchingOptions {
   readonly maxDelayMs?: number;
 }
 
+const names: OptionNames<BatchingOptions> = { maxMessages: true, maxDelayMs: true };
+
 interface Waiting extends Waiter {
   readonly entry: string;
   readonly resolve: (message: PublishedMessage) => void;
@@ -32,6 +35,7 @@ export class Batching {
   #closing = false;
 
   constructor(connection: Connection, options: BatchingOptions) {
+    refuseUnknown(options, names, "batching.");
     this.#connection = connection;
     this.#maxItems = options.maxMessages ?? maxMessagesPerCall;
     this.#lingerMs = options.maxDelayMs ?? 0;
@@ -92,17 +96,19 @@ export class Batching {
       const entries = waiting.map(({ entry }) => entry);
       // Whoever waits behind a call that is being repeated is told no later than by a call of its own.
       const waitedMs = performance.now() - (waiting[0]?.since ?? 0);
-      const call = { entries, call: {}, waitedMs };
+      const call = { entries, placeOf: () => "payload", call: {}, waitedMs };
       const { results, failure } = await write(this.#connection, destination, call);
       const again: Waiting[] = [];
       for (const [index, one] of waiting.entries()) {
         const result = results[index];
         if (result?.messageId !== undefined) one.resolve(result);
-        else if (failure !== undefined && mayBeAnothers(failure) && waiting.length > 1)
+        // Not refused alone, but with its call.
+        else if (failure !== undefined && result?.error === failure && mayBeAnothers(failure))
           again.push(one);
         else one.reject(result?.error ?? noResult());
       }
-      if (again.length > 0) return await this.#sendHalves(destination, again);
+      if (again.length > 1) return await this.#sendHalves(destination, again);
+      again[0]?.reject(failure);
       return failure?.retryable ? failure : undefined;
     } catch (error) {
       for (const { reject } of waiting) reject(error);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { chunkBody, maxBytesPerCall, maxMessagesPerCall, splitIntoChunks } from "./chunks.ts";
+import { callBody, maxBytesPerCall, maxMessagesPerCall, splitIntoChunks } from "./chunks.ts";
 
 const sizes = (entries: string[]) => splitIntoChunks(entries).map(({ from, to }) => to - from);
 const bytes = (text: string) => new TextEncoder().encode(text).length;
@@ -26,7 +26,7 @@ test("whatever the sizes, calls stay within the limits, keep the order and lose 
   fc.assert(
     fc.property(fc.array(entry, { maxLength: 40 }), (entries) => {
       const chunks = splitIntoChunks(entries);
-      const bodies = chunks.map((chunk) => chunkBody(entries, chunk));
+      const bodies = chunks.map(({ from, to }) => callBody(entries.slice(from, to)));
       for (const body of bodies) expect(bytes(body)).toBeLessThanOrEqual(maxBytesPerCall);
       for (const { from, to } of chunks) expect(to - from).toBeLessThanOrEqual(maxMessagesPerCall);
       const sent = bodies.flatMap((body) => (JSON.parse(body) as { messages: unknown[] }).messages);

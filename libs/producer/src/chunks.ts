@@ -38,9 +38,8 @@ export function splitIntoChunks(entries: readonly string[]): Chunk[] {
   return chunks;
 }
 
-export function chunkBody(entries: readonly string[], { from, to }: Chunk): string {
-  const whole = from === 0 && to === entries.length;
-  return prefix + (whole ? entries : entries.slice(from, to)).join(",") + suffix;
+export function callBody(entries: readonly string[]): string {
+  return prefix + entries.join(",") + suffix;
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { AttributesInput } from "@sluice/client";
+import type { OptionNames } from "@sluice/client/internal";
 
 interface MessageOptions {
   /** Up to 10, besides the body: `{ type: "push", count: 3, digest: bytes }`. Their sizes count toward the message's. */
@@ -46,3 +47,26 @@ export type PublishOptions = TopicMessageOptions & CallOptions;
 export type PublishAllOptions<Input> = PublishOptions & EachOption<Input, TopicMessageOptions>;
 export type SendOptions = QueueMessageOptions & CallOptions;
 export type SendAllOptions<Input> = SendOptions & EachOption<Input, QueueMessageOptions>;
+
+const message: OptionNames<MessageOptions> = {
+  attributes: true,
+  groupId: true,
+  deduplicationId: true,
+};
+const toTopic: OptionNames<TopicMessageOptions> = { ...message, subject: true };
+const toQueue: OptionNames<QueueMessageOptions> = { ...message, delay: true };
+const call: OptionNames<CallOptions> = { idempotencyKey: true, signal: true };
+
+/** What there is for one message, for many, and for each of many. */
+export const namesOfOptions = {
+  topic: {
+    one: { ...toTopic, ...call },
+    all: { ...toTopic, ...call, each: true },
+    each: toTopic,
+  },
+  queue: {
+    one: { ...toQueue, ...call },
+    all: { ...toQueue, ...call, each: true },
+    each: toQueue,
+  },
+};

@@ -46,6 +46,33 @@ test("bad attributes, keys and options are refused before the network", async ()
   );
 });
 
+test("unknown options are refused by their names, out of variables too", async () => {
+  const unknown = (path: string) => ({
+    code: "invalid_request",
+    details: [{ path, message: expect.stringContaining("no such option") as string }],
+  });
+  const options = { delaySeconds: 60, groupId: "g" };
+  await expect(producer.send(billing, { id: "a" }, options)).rejects.toMatchObject(
+    unknown("delaySeconds"),
+  );
+  await expect(producer.sendAll(billing, [{ id: "a" }], options)).rejects.toMatchObject(
+    unknown("delaySeconds"),
+  );
+  await expect(
+    producer.sendAll(billing, [{ id: "a" }], { each: () => options }),
+  ).rejects.toMatchObject(unknown("each.delaySeconds"));
+  const common = { each: () => ({ groupId: "g", idempotencyKey: "k" }) };
+  await expect(producer.publishAll(notes, ["x"], common)).rejects.toMatchObject(
+    unknown("each.idempotencyKey"),
+  );
+  const delayed = { delay: 5, groupId: "g" };
+  await expect(producer.publish(notes, "x", delayed)).rejects.toMatchObject(unknown("delay"));
+  const batched = { batching: { maxMessage: 5, maxDelayMs: 1 } };
+  expect(() => createProducer(offline, batched)).toThrow(/batching\.maxMessage:/);
+  const unbatched = { batch: false, batching: false };
+  expect(() => createProducer(offline, unbatched)).toThrow(/Option batch:/);
+});
+
 test("a name that nobody declared is refused", async () => {
   const refused = {
     code: "invalid_request",

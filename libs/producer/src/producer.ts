@@ -1,10 +1,12 @@
 import { SluiceError } from "@sluice/client";
 import type { Connection, QueueDeclaration, TopicDeclaration } from "@sluice/client";
-import { assertDeclared } from "@sluice/client/internal";
+import { assertDeclared, refuseUnknown } from "@sluice/client/internal";
+import type { OptionNames } from "@sluice/client/internal";
 import { Batching } from "./batching.ts";
 import type { BatchingOptions } from "./batching.ts";
 import { splitIntoChunks } from "./chunks.ts";
 import { writeEntry } from "./entry.ts";
+import { namesOfOptions } from "./message-options.ts";
 import type {
   PublishAllOptions,
   PublishOptions,
@@ -23,6 +25,8 @@ export interface ProducerOptions {
    */
   readonly batching?: boolean | BatchingOptions;
 }
+
+const names: OptionNames<ProducerOptions> = { batching: true };
 
 /**
  * Makes a producer. One serves any number of topics, queues and concurrent publishes.
@@ -45,8 +49,10 @@ export class Producer implements AsyncDisposable {
   readonly #underWay = new Set<Promise<unknown>>();
   #closed = false;
 
-  constructor(connection: Connection, { batching = true }: ProducerOptions) {
+  constructor(connection: Connection, options: ProducerOptions) {
+    refuseUnknown(options, names);
     this.#connection = connection;
+    const { batching = true } = options;
     if (batching !== false)
       this.#batching = new Batching(connection, batching === true ? {} : batching);
   }
@@ -58,8 +64,8 @@ export class Producer implements AsyncDisposable {
    * one: after that time it is refused with `timeout`, unsent, when the call before it hangs for `timeoutMs`, and is sent without
    * repeats when its turn comes. A message behind calls that are answered waits as long as they take.
    *
-   * Throws `schema_mismatch` before anything is sent, `topic_not_found`, `message_too_large`, `invalid_message`,
-   * `invalid_attribute`; `unavailable`, `network` or `timeout` when retries have used up their budget; `closed`.
+   * Throws `schema_mismatch`, and `invalid_request` for an unknown option, before anything is sent; `topic_not_found`, `message_too_large`,
+   * `invalid_message`, `invalid_attribute`; `unavailable`, `network` or `timeout` when retries have used up their budget; `closed`.
    */
   publish<Input>(
     topic: TopicDeclaration<Input, unknown>,
@@ -123,6 +129,7 @@ export class Producer implements AsyncDisposable {
     options: PublishOptions & SendOptions,
   ): Promise<PublishedMessage> {
     assertDeclared(destination);
+    refuseUnknown(options, namesOfOptions[destination.kind].one);
     const { format } = destination;
     const written = writeEntry({ format, payload, options, label: "payload" });
     const entry = typeof written === "string" ? written : await written;
@@ -132,6 +139,7 @@ export class Producer implements AsyncDisposable {
     }
     const { results } = await write(this.#connection, destination, {
       entries: [entry],
+      placeOf: () => "payload",
       call: options,
     });
     return messageOf(results[0]);
@@ -140,17 +148,25 @@ export class Producer implements AsyncDisposable {
   async #all<Input>(
     destination: Destination<Input>,
     payloads: readonly Input[],
-    { each, ...common }: PublishAllOptions<Input> & SendAllOptions<Input>,
+    given: PublishAllOptions<Input> & SendAllOptions<Input>,
   ): Promise<PublishedMessage[]> {
     assertDeclared(destination);
+    const known = namesOfOptions[destination.kind];
+    refuseUnknown(given, known.all);
+    const { each, ...common } = given;
     const { format } = destination;
     const entries: string[] = [];
     for (const [index, payload] of payloads.entries()) {
-      const options = each === undefined ? common : { ...common, ...each(payload, index) };
+      const own = each?.(payload, index);
+      if (own) refuseUnknown(own, known.each, "each.");
+      const options = own ? { ...common, ...own } : common;
       const written = writeEntry({ format, payload, options, label: `payloads.${index}` });
       entries.push(typeof written === "string" ? written : await written);
     }
-    return messagesOf(await write(this.#connection, destination, { entries, call: common }));
+    const placeOf = (index: number) => `payloads.${index}`;
+    return messagesOf(
+      await write(this.#connection, destination, { entries, placeOf, call: common }),
+    );
   }
 
   /** Keeps the call known until it ends, for close() to wait for. */

@@ -1,7 +1,13 @@
 import { SluiceError } from "@sluice/client";
-import type { Connection, QueueDeclaration, TopicDeclaration } from "@sluice/client";
+import type {
+  ApiRequest,
+  Connection,
+  ErrorDetail,
+  QueueDeclaration,
+  TopicDeclaration,
+} from "@sluice/client";
 import { entryError, invalidOption, listOf, queuePath, topicPath } from "@sluice/client/internal";
-import { chunkBody, splitIntoChunks } from "./chunks.ts";
+import { callBody, splitIntoChunks } from "./chunks.ts";
 import type { CallOptions } from "./message-options.ts";
 import type { PublishResult } from "./publish-error.ts";
 
@@ -16,43 +22,88 @@ export interface Written {
   readonly failure?: SluiceError;
 }
 
+/** How often a call is made again without the messages that it was refused for: each refusal names ten at most. */
+const maxRefusals = 10;
+
 /**
  * Writes the entries in as few calls as the limits allow, one after another, so that they are committed in the order given.
  *
- * A call that fails for good ends it: its entries, and all that come after them, get its error.
+ * Entries that the server names as out of rule are refused alone. A call that fails for good otherwise ends it: its entries, and all
+ * that come after them, get its error.
  */
 export async function write(
   connection: Connection,
   destination: Destination<never>,
-  {
-    entries,
-    call,
-    waitedMs = 0,
-  }: { entries: readonly string[]; call: CallOptions; waitedMs?: number },
+  { entries, placeOf, call, waitedMs = 0 }: Writing,
 ): Promise<Written> {
   const path = messagesPath(destination);
   const key = call.idempotencyKey === undefined ? randomKey() : checkedKey(call.idempotencyKey);
   const results: PublishResult[] = [];
-  for (const [index, chunk] of splitIntoChunks(entries).entries()) {
-    try {
-      const answer = await connection.request({
-        method: "POST",
-        path,
-        body: chunkBody(entries, chunk),
-        // The same key on every attempt of this call: a repeat of one that was stored stores nothing.
-        idempotencyKey: index === 0 ? key : `${key}.${index}`,
-        signal: call.signal,
-        waitedMs,
-      });
-      const size = chunk.to - chunk.from;
-      for (const result of listOf<WireResult>(answer, "results", size)) results.push(read(result));
-    } catch (error) {
-      if (!(error instanceof SluiceError)) throw error;
-      while (results.length < entries.length) results.push({ error });
-      return { results, failure: error };
-    }
+  for (const [index, { from, to }] of splitIntoChunks(entries).entries()) {
+    const whole = from === 0 && to === entries.length;
+    const part = {
+      entries: whole ? entries : entries.slice(from, to),
+      placeOf: (at: number) => placeOf(from + at),
+    };
+    const request = {
+      path,
+      // The same key on every attempt of this call: a repeat of one that was stored stores nothing. No key of the caller's has a space.
+      idempotencyKey: index === 0 ? key : `${key} ${index}`,
+      signal: call.signal,
+      waitedMs,
+    };
+    const { results: some, failure } = await writePart(connection, part, request);
+    results.push(...some);
+    if (failure === undefined) continue;
+    while (results.length < entries.length) results.push({ error: failure });
+    return { results, failure };
   }
   return { results };
+}
+
+interface Part {
+  readonly entries: readonly string[];
+  /** How errors call an entry, such as `payloads.3`. */
+  readonly placeOf: (index: number) => string;
+}
+
+interface Writing extends Part {
+  readonly call: CallOptions;
+  readonly waitedMs?: number;
+}
+
+/**
+ * One call. When the server refuses it for some of its entries, it is made again without them, under the same key: what is refused so
+ * is not stored, however often it comes.
+ */
+async function writePart(
+  connection: Connection,
+  { entries, placeOf }: Part,
+  request: Omit<ApiRequest, "method" | "body">,
+  refusals = 0,
+): Promise<Written> {
+  try {
+    const body = callBody(entries);
+    const answer = await connection.request({ method: "POST", body, ...request });
+    const results = listOf<WireResult>(answer, "results", entries.length);
+    return { results: results.map((result) => read(result)) };
+  } catch (error) {
+    if (!(error instanceof SluiceError)) throw error;
+    const refused = refusedEntries(error, placeOf);
+    if (refused.size === 0 || refused.size === entries.length || refusals === maxRefusals) {
+      const failure = located(error, placeOf);
+      return { results: entries.map(() => ({ error: failure })), failure };
+    }
+    const kept = [...entries.keys()].filter((index) => !refused.has(index));
+    const others = {
+      entries: kept.map((index) => entries[index]!),
+      placeOf: (at: number) => placeOf(kept[at]!),
+    };
+    const again = await writePart(connection, others, request, refusals + 1);
+    const rest = again.results.values();
+    const results = entries.map((_, index) => refused.get(index) ?? rest.next().value!);
+    return { ...again, results };
+  }
 }
 
 export function messagesPath(destination: Destination<never>): string {
@@ -70,6 +121,44 @@ function read(result: WireResult): PublishResult {
   if (result.error !== undefined) return { error: entryError(result.error) };
   const { messageId, sequenceNumber } = result;
   return sequenceNumber === undefined ? { messageId } : { messageId, sequenceNumber };
+}
+
+const place = /^messages\.(\d+)(?=\.|$)/;
+
+/** What a refusal says of single entries, by their index; nothing when it is about something else as well. */
+function refusedEntries(
+  { code, status, details, outcomeUnknown }: SluiceError,
+  placeOf: Part["placeOf"],
+): Map<number, { readonly error: SluiceError }> {
+  const refused = new Map<number, { readonly error: SluiceError }>();
+  if (code !== "invalid_request") return refused;
+  const byIndex = new Map<number, ErrorDetail[]>();
+  for (const { path, message } of details) {
+    const index = Number(place.exec(path)?.[1] ?? -1);
+    if (index < 0) return refused;
+    const own = { path: path.replace(place, placeOf(index)), message };
+    byIndex.set(index, [...(byIndex.get(index) ?? []), own]);
+  }
+  for (const [index, own] of byIndex) {
+    const told = own.map(({ path, message }) => `${path}: ${message}`).join("; ");
+    const error = new SluiceError(code, told, { status, details: own, outcomeUnknown });
+    refused.set(index, { error });
+  }
+  return refused;
+}
+
+/** The same error in the caller's words: what it calls entries of the call by their place there. */
+function located(error: SluiceError, placeOf: Part["placeOf"]): SluiceError {
+  const { code, status, details, retryAfterMs, outcomeUnknown, cause } = error;
+  if (!details.some(({ path }) => place.test(path))) return error;
+  const own = (text: string) => text.replace(place, (_, index) => placeOf(Number(index)));
+  return new SluiceError(code, own(error.message), {
+    status,
+    details: details.map(({ path, message }) => ({ path: own(path), message })),
+    retryAfterMs,
+    outcomeUnknown,
+    cause,
+  });
 }
 
 /** 128 random bits; not `randomUUID()`, which browsers offer on HTTPS pages only. */

@@ -105,6 +105,7 @@ export const commands = [
     fc.record({ by, picks, timeout: fc.oneof(fc.constant(0), timeout, nearlyTwelveHours) }),
     hide,
   ),
+  step("give back as not received", fc.record({ by, picks }), giveBack),
   step("wait", fc.record({ minutes: fc.integer({ min: 1, max: 10 }) }), wait),
   step("redrive to source", fc.record({ kind: fc.constantFrom(STANDARD, FIFO) }), redriveToSource),
   step("redrive elsewhere", fc.record({ kind: fc.constantFrom(STANDARD, FIFO) }), redriveElsewhere),
@@ -332,21 +333,38 @@ async function hide(
     await hideIn({ by: engine, index, messages, seconds }, model, world);
 }
 
+async function giveBack(
+  { by: engine, picks: of }: { by: number; picks: readonly number[] },
+  model: Model,
+  world: World,
+): Promise<void> {
+  for (const [index, messages] of byQueue(world.picked(of)))
+    await hideIn({ by: engine, index, messages, seconds: 0, received: false }, model, world);
+}
+
 async function hideIn(
   {
     by: engine,
     index,
     messages,
     seconds,
-  }: { by: number; index: number; messages: readonly Held[]; seconds: number },
+    received = true,
+  }: {
+    by: number;
+    index: number;
+    messages: readonly Held[];
+    seconds: number;
+    received?: boolean;
+  },
   model: Model,
   world: World,
 ): Promise<void> {
-  const change = { now: model.now, timeout: seconds };
+  const change = { now: model.now, timeout: seconds, received };
   const expected = messages.map(({ messageId, handle }) =>
     modelled(model, index).hide(messageId, handle, change),
   );
-  const outcomes = await world.broker.client(engine).hide(world.name(index), messages, seconds);
+  const client = world.broker.client(engine);
+  const outcomes = await client.hide(world.name(index), messages, seconds, received);
   expectOutcomes(outcomes, expected);
 }
 

@@ -176,7 +176,11 @@ export class ModelQueue {
     return "ok";
   }
 
-  hide(messageId: string, handle: string, change: { now: number; timeout: number }): string {
+  hide(
+    messageId: string,
+    handle: string,
+    change: { now: number; timeout: number; received?: boolean },
+  ): string {
     if (this.#hasExpired(messageId, handle)) return EITHER_WAY;
     const delivery = this.find(messageId);
     if (delivery?.handle !== handle || delivery.visibleAt <= change.now)
@@ -184,6 +188,7 @@ export class ModelQueue {
     if (change.now + change.timeout > delivery.receivedAt + TWELVE_HOURS)
       return "visibility_beyond_limit";
     delivery.visibleAt = change.now + change.timeout;
+    if (change.received === false) delivery.receiveCount -= 1;
     return "ok";
   }
 

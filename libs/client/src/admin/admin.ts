@@ -1,9 +1,14 @@
 import type { Connection } from "../connection.ts";
-import type { QueueReference, TopicReference } from "../declarations.ts";
+import type { QueueReference, TopicDeclaration, TopicReference } from "../declarations.ts";
 import { MessageAdmin } from "./messages.ts";
 import { QueueAdmin } from "./queues.ts";
 import { SubscriptionAdmin } from "./subscriptions.ts";
-import type { NewSubscriptionSettings, SubscriptionInfo } from "./subscriptions.ts";
+import type {
+  EnvelopedSettings,
+  FedQueue,
+  NewSubscriptionSettings,
+  SubscriptionInfo,
+} from "./subscriptions.ts";
 import { TopicAdmin } from "./topics.ts";
 
 /** Creates, reads, changes and deletes topics, queues and subscriptions, and tells what became of messages. */
@@ -21,6 +26,16 @@ export class Admin {
   }
 
   /** Feeds the queue with the topic: short for `subscriptions.create(topic, queue, settings)`. */
+  subscribe<Input = never>(
+    topic: string | TopicDeclaration<Input, unknown>,
+    queue: FedQueue<NoInfer<Input>>,
+    settings?: NewSubscriptionSettings,
+  ): Promise<SubscriptionInfo>;
+  subscribe(
+    topic: TopicReference,
+    queue: QueueReference,
+    settings: EnvelopedSettings,
+  ): Promise<SubscriptionInfo>;
   subscribe(
     topic: TopicReference,
     queue: QueueReference,

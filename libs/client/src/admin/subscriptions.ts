@@ -2,7 +2,12 @@ import { encodeAttributes } from "../attributes.ts";
 import type { AttributesInput } from "../attributes.ts";
 import type { Connection } from "../connection.ts";
 import { queueName } from "../declarations.ts";
-import type { QueueReference, TopicReference } from "../declarations.ts";
+import type {
+  QueueDeclaration,
+  QueueReference,
+  TopicDeclaration,
+  TopicReference,
+} from "../declarations.ts";
 import type { FilterPolicy } from "./filter-policy.ts";
 import { pages } from "./pages.ts";
 import type { ListOptions } from "./pages.ts";
@@ -32,6 +37,15 @@ export interface NewSubscriptionSettings extends SubscriptionSettings {
   /** Also delivers what the archive of the topic has from there on: each message once, replayed or live. */
   readonly replayFrom?: ReplayPoint;
 }
+
+/** With these a queue gets notifications, whatever its topic carries. */
+export interface EnvelopedSettings extends NewSubscriptionSettings {
+  readonly rawDelivery: false;
+}
+
+/** A queue whose messages can be what a topic takes, one that takes bodies as text, or just a name. */
+export type FedQueue<Input> =
+  string | QueueDeclaration<Input, unknown> | QueueDeclaration<string, string>;
 
 export interface SubscriptionInfo {
   readonly id: string;
@@ -88,8 +102,18 @@ export class SubscriptionAdmin {
   /**
    * Feeds the queue with what is published to the topic from now on, or returns the subscription that already does.
    *
-   * Throws `topic_not_found`, `queue_not_found`, `invalid_filter_policy` and `subscription_exists` (with other settings).
+   * In TypeScript a queue that is declared for other messages than its topic does not compile; by its name it does. Throws `topic_not_found`, `queue_not_found`, `invalid_filter_policy` and `subscription_exists` (with other settings).
    */
+  create<Input = never>(
+    topic: string | TopicDeclaration<Input, unknown>,
+    queue: FedQueue<NoInfer<Input>>,
+    settings?: NewSubscriptionSettings,
+  ): Promise<SubscriptionInfo>;
+  create(
+    topic: TopicReference,
+    queue: QueueReference,
+    settings: EnvelopedSettings,
+  ): Promise<SubscriptionInfo>;
   async create(
     topic: TopicReference,
     queue: QueueReference,

@@ -181,6 +181,7 @@ export class QueueClaimer {
         group.reduce((sum, waiter) => sum + waiter.max, 0),
       );
       this.#look = this.knownEmpty.look();
+      const began = this.#look.at;
       try {
         const {
           slices: claimed,
@@ -198,10 +199,11 @@ export class QueueClaimer {
         // A FIFO queue at its limit in flight has nothing either, but not for long.
         else if (this.#leftNothing(claimed, tookAll)) this.knownEmpty.sawNothing(this.#look);
         const signalled = this.knownEmpty.signalledSince(this.#look);
-        this.#distribute(claimed, group, (waiter) => more || (signalled && waiter.parked));
+        const asksAgain = (waiter: Waiter) => more || (signalled && waiter.parked);
+        this.#distribute(claimed, group, { asksAgain, began });
         // Nothing was there for these, so there is nothing for the others that asked before the claim either; but a repeat gets what it had.
         if (claimed.length === 0 && !signalled)
-          this.#distribute([], asking.filter(isNoAttempt), () => false);
+          this.#distribute([], asking.filter(isNoAttempt), { asksAgain: () => false, began });
       } catch (error) {
         // Also those that have waited: what the claim took may be theirs, and nobody would know of that receive.
         for (const waiter of group) if (this.remove(waiter)) waiter.settle(error as Error);
@@ -235,7 +237,7 @@ export class QueueClaimer {
   #distribute(
     claimed: ClaimedSlice[],
     group: Waiter[],
-    asksAgain: (waiter: Waiter) => boolean,
+    { asksAgain, began }: { asksAgain: (waiter: Waiter) => boolean; began: number },
   ): void {
     const stock = [...claimed];
     const take = this.#options.fifo ? takeGroups : takeMessages;
@@ -245,7 +247,7 @@ export class QueueClaimer {
       // It may have gone away while the claim was under way.
       if (!this.remove(waiter)) continue;
       const taken = take(stock, waiter.attemptId === undefined ? waiter.max : waiter.asked);
-      if (taken.length > 0) waiter.settle(taken);
+      if (taken.length > 0) waiter.settle(taken, began);
       else if (waiter.parked) this.#parked.add(waiter);
       else waiter.settle([]);
     }

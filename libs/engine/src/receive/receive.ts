@@ -10,14 +10,13 @@ import type { Queue } from "../queues/queues.ts";
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
 import { changeFifo } from "../visibility/change-fifo.ts";
 import { moveDeadlines } from "../visibility/change-visibility.ts";
-import type { ReleaseOptions } from "../visibility/move-deadline.ts";
 import { AnswerSizes, MAX_ANSWER } from "./answer-sizes.ts";
 import type { ClaimedSlice } from "./claim.ts";
 import type { GoneSignal } from "./gone-signal.ts";
 import type { Payloads } from "./payloads.ts";
 import type { Rounds } from "../rounds/rounds.ts";
 import { bitCount, bitsOf } from "../message/bits.ts";
-import { QueueOutdated, WaitingRoom } from "./waiting-room.ts";
+import { QueueOutdated, WaitingRoom, type Claimed } from "./waiting-room.ts";
 
 export interface ReceiveOptions {
   /** 1-1,000; default 1. */
@@ -68,6 +67,8 @@ export interface ReceivedSlice {
 export interface Received {
   slices: ReceivedSlice[];
   messages: number;
+  /** For how long it waited until the claim of them began, in whole ms: by no more than that does their visibility timeout begin after the receive. */
+  waitedMs: number;
   /** Makes all of it visible again at once: for a client that went away before it had the answer. */
   release: () => Promise<void>;
 }
@@ -130,9 +131,9 @@ export class Receiver {
     const asked = options.maxMessages ?? 1;
     const since = performance.now();
     const wait = options.wait ?? queue.receiveWait;
-    let claimed: ClaimedSlice[];
+    let claim: Claimed;
     try {
-      claimed = await this.#room.receive({
+      claim = await this.#room.receive({
         queueId: queue.id,
         account,
         queueName,
@@ -147,14 +148,18 @@ export class Receiver {
       });
     } catch (error) {
       if (!(error instanceof QueueOutdated)) throw error;
-      const left = Math.max(0, wait - (performance.now() - since) / 1_000);
-      return await this.receive(account, queueName, { ...options, wait: left });
+      const waited = performance.now() - since;
+      const left = Math.max(0, wait - waited / 1_000);
+      const received = await this.receive(account, queueName, { ...options, wait: left });
+      return { ...received, waitedMs: Math.floor(waited) + received.waitedMs };
     }
+    const { slices: claimed, began } = claim;
     if (claimed.length > 0) failpoint("claim.committed");
     const slices = await this.#handOut(queue, claimed, length);
     const messages = slices.reduce((sum, slice) => sum + slice.lines.length, 0);
     this.#observer.received(messages);
-    return { slices, messages, release: () => this.#release(queue.id, claimed) };
+    const waitedMs = Math.max(0, Math.floor(began - since));
+    return { slices, messages, waitedMs, release: () => this.#release(queue.id, claimed) };
   }
 
   /** These queues may have visible messages. */
@@ -276,18 +281,14 @@ export class Receiver {
 
   /** What was claimed and nobody has seen: as if it had not been received. Never rejects. */
   #giveBack(queueId: string, slices: readonly ClaimedSlice[]): Promise<void> {
-    return this.#release(queueId, slices, { unseen: true }).catch((error: unknown) => {
+    return this.#release(queueId, slices, true).catch((error: unknown) => {
       // Nothing is lost: the messages are visible again when their timeout ends.
       this.#observer.failed("release", error);
     });
   }
 
-  #release(
-    queueId: string,
-    slices: readonly ClaimedSlice[],
-    options: ReleaseOptions = {},
-  ): Promise<void> {
-    const release = this.#makeVisible(queueId, slices, options);
+  #release(queueId: string, slices: readonly ClaimedSlice[], unseen = false): Promise<void> {
+    const release = this.#makeVisible(queueId, slices, unseen);
     this.#releases.add(release);
     const ended = () => this.#releases.delete(release);
     release.then(ended, ended);
@@ -297,15 +298,16 @@ export class Receiver {
   async #makeVisible(
     queueId: string,
     slices: readonly ClaimedSlice[],
-    options: ReleaseOptions,
+    unseen: boolean,
   ): Promise<void> {
     const marks = slices.flatMap((slice) => {
       const { group: { heldUntil } = {} } = slice;
       // What a receive got again is in the hands of whoever had it first.
       if (slice.group && heldUntil === undefined) return [];
-      return [{ queueId, ...slice, heldUntil, timeout: 0, reason: "" }];
+      return [{ queueId, ...slice, heldUntil, timeout: 0, reason: "", unseen }];
     });
     if (marks.length === 0) return;
+    const options = { lapsed: unseen };
     if (slices[0]?.group) await changeFifo(this.#sql, marks, options);
     else await moveDeadlines(this.#sql, marks, options);
     this.#observer.released(marks.reduce((sum, mark) => sum + bitCount(mark.mask), 0));

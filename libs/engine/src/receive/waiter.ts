@@ -8,8 +8,11 @@ export interface Waiter {
   /** Of a FIFO queue: it is claimed for alone, under this id. */
   attemptId?: string | undefined;
   visibilityTimeout: number | undefined;
-  /** Called once: with what it got, with nothing when its wait is over, or with an error. */
-  settle: (result: ClaimedSlice[] | Error) => void;
+  /**
+   * Called once: with what it got, with nothing when its wait is over, or with an error. What it got is held from a moment on that is not before
+   * `began`, by the clock of this process in ms.
+   */
+  settle: (result: ClaimedSlice[] | Error, began?: number) => void;
   /** Whether an empty claim leaves it waiting for the next signal. */
   parked: boolean;
 }

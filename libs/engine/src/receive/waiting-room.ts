@@ -44,6 +44,12 @@ export interface ReceiveRequest {
   enough?: GoneSignal | undefined;
 }
 
+/** What a receive got, and when the claim of it began, by the clock of this process in ms. */
+export interface Claimed {
+  slices: ClaimedSlice[];
+  began: number;
+}
+
 /** How long a visible message may go unnoticed when the hint of it was lost, in ms (RELIABILITY I-9: 1 s). */
 const SAFETY_POLL = 1_000;
 /** Pause before asking again for messages that are visible, but in the hands of another process' claim, in ms. */
@@ -76,9 +82,9 @@ export class WaitingRoom {
     this.#stragglers = new StragglerSearch(options.sql);
   }
 
-  receive(request: ReceiveRequest): Promise<ClaimedSlice[]> {
+  receive(request: ReceiveRequest): Promise<Claimed> {
     const { maxMessages, asked, attemptId, visibilityTimeout, wait, signal, enough } = request;
-    if (signal?.aborted) return Promise.resolve([]);
+    if (signal?.aborted) return Promise.resolve({ slices: [], began: performance.now() });
     const claimer = this.#claimer(request);
     return new Promise((resolve, reject) => {
       const leave = () => {
@@ -97,12 +103,12 @@ export class WaitingRoom {
         attemptId,
         visibilityTimeout,
         parked: timer !== undefined,
-        settle: (result) => {
+        settle: (result, began = performance.now()) => {
           clearTimeout(timer);
           signal?.removeEventListener("abort", leave);
           enough?.removeEventListener("abort", endWait);
           if (result instanceof Error) reject(result);
-          else resolve(result);
+          else resolve({ slices: result, began });
         },
       };
       signal?.addEventListener("abort", leave, { once: true });

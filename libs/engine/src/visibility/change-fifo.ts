@@ -24,7 +24,7 @@ export interface MovedFifo {
 export async function changeFifo(
   sql: Sql,
   marks: readonly DeadlineMark[],
-  { unseen = false, waits }: ReleaseOptions = {},
+  { lapsed = false, waits }: ReleaseOptions = {},
 ): Promise<{ moved: MovedFifo[]; available: string[] }> {
   const change = (lockTimeout?: string) =>
     sql.begin(async (tx) => {
@@ -32,7 +32,7 @@ export async function changeFifo(
       if (groups.length === 0) return { rows: [], available: [] };
       // Sent together, run one after the other.
       const [changed, settled] = await Promise.all([
-        moveHeld(tx, marks, unseen ? 1 : 0),
+        moveHeld(tx, marks, lapsed),
         settleGroups(tx, groups),
       ]);
       return { rows: changed, available: settled };
@@ -49,13 +49,13 @@ export async function changeFifo(
 async function moveHeld(
   tx: Transaction,
   marks: readonly DeadlineMark[],
-  uncounted: number,
+  lapsed: boolean,
 ): Promise<{ position: number; done: string; beyond: boolean }[]> {
   return await tx`
     WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
     found AS MATERIALIZED (
       SELECT m.position, s.row, s.pending, s.pending & m.mask AS done, clock.now + make_interval(secs => m.timeout) AS deadline,
-             nullif(m.reason, '') AS reason,
+             nullif(m.reason, '') AS reason, m.uncounted::int,
              -- A receive rounds its own deadline up to whole milliseconds.
              clock.now + make_interval(secs => m.timeout)
                > s.received_at + ${MAX_HELD}::int * interval '1 second' + interval '1 millisecond' AS beyond
@@ -67,28 +67,30 @@ async function moveHeld(
         ${numbers(marks.map((mark) => mark.mask))}::bigint[],
         ${numbers(marks.map((mark) => mark.timeout))}::float8[],
         ${texts(marks.map((mark) => mark.reason))}::text[],
+        ${numbers(marks.map((mark) => Number(mark.unseen)))}::bigint[],
         ${numbers(marks.map((mark) => Math.round(mark.heldUntil ?? 0)))}::bigint[]
-      ) WITH ORDINALITY AS m(queue_id, sequence, batch_id, lease, mask, timeout, reason, held_until, position)
+      ) WITH ORDINALITY AS m(queue_id, sequence, batch_id, lease, mask, timeout, reason, uncounted, held_until, position)
       ${slicesAt(tx)} CROSS JOIN clock
-      WHERE s.batch_id = m.batch_id AND s.lease = m.lease AND s.pending & m.mask <> 0 AND (s.visible_at > clock.now OR ${uncounted > 0}::boolean)
+      WHERE s.batch_id = m.batch_id AND s.lease = m.lease AND s.pending & m.mask <> 0 AND (s.visible_at > clock.now OR ${lapsed}::boolean)
         AND (m.held_until = 0 OR s.visible_at = timestamptz 'epoch' + m.held_until * interval '1 millisecond')
     ), bits AS (
-      SELECT row, bit, deadline, reason FROM found, generate_series(0, 62) bit WHERE NOT beyond AND done >> bit & 1 = 1
+      SELECT row, bit, deadline, reason, uncounted FROM found, generate_series(0, 62) bit WHERE NOT beyond AND done >> bit & 1 = 1
       UNION ALL
-      SELECT row, bit, NULL, NULL FROM (SELECT row, pending & ~bit_or(done) AS kept FROM found WHERE NOT beyond GROUP BY row, pending) k,
+      SELECT row, bit, NULL, NULL, 0 FROM (SELECT row, pending & ~bit_or(done) AS kept FROM found WHERE NOT beyond GROUP BY row, pending) k,
         generate_series(0, 62) bit WHERE kept >> bit & 1 = 1
     ), compared AS (
-      SELECT *, (deadline, reason) IS DISTINCT FROM (lag(deadline) OVER inorder, lag(reason) OVER inorder) AS differs FROM bits
+      SELECT *, (deadline, reason, uncounted)
+               IS DISTINCT FROM (lag(deadline) OVER inorder, lag(reason) OVER inorder, lag(uncounted) OVER inorder) AS differs FROM bits
       WINDOW inorder AS (PARTITION BY row ORDER BY bit)
     ), in_runs AS (
       SELECT *, count(*) FILTER (WHERE differs) OVER (PARTITION BY row ORDER BY bit) AS run FROM compared
     ), runs AS MATERIALIZED (
-      SELECT row, deadline, reason, bit_or(1::bigint << bit) AS pending, count(*) OVER (PARTITION BY row) AS runs
-      FROM in_runs GROUP BY row, run, deadline, reason
+      SELECT row, deadline, reason, uncounted, bit_or(1::bigint << bit) AS pending, count(*) OVER (PARTITION BY row) AS runs
+      FROM in_runs GROUP BY row, run, deadline, reason, uncounted
     ), whole AS (
       UPDATE fifo_slices s SET visible_at = r.deadline, failure_reason = coalesce(r.reason, s.failure_reason),
-          receive_count = s.receive_count - ${uncounted}::int,
-          first_received_at = CASE WHEN s.receive_count > ${uncounted}::int THEN s.first_received_at END
+          receive_count = s.receive_count - r.uncounted,
+          first_received_at = CASE WHEN s.receive_count > r.uncounted THEN s.first_received_at END
       FROM runs r WHERE r.runs = 1 AND s.ctid = r.row
     ), parted AS (
       DELETE FROM fifo_slices s USING (SELECT DISTINCT row FROM runs WHERE runs > 1) r WHERE s.ctid = r.row
@@ -97,12 +99,9 @@ async function moveHeld(
       INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, lease, sent_at, received_at,
                                first_received_at, receive_count, source_queue_id, failure_reason, envelope, published_at)
       SELECT p.queue_id, p.group_id, p.sequence, p.batch_id, r.pending, p.account, coalesce(r.deadline, p.visible_at), p.lease,
-             p.sent_at, p.received_at, CASE WHEN p.receive_count > u.counted THEN p.first_received_at END, p.receive_count - u.counted,
-             p.source_queue_id,
-             coalesce(r.reason, p.failure_reason), p.envelope, p.published_at
+             p.sent_at, p.received_at, CASE WHEN p.receive_count > r.uncounted THEN p.first_received_at END, p.receive_count - r.uncounted,
+             p.source_queue_id, coalesce(r.reason, p.failure_reason), p.envelope, p.published_at
       FROM parted p JOIN runs r ON r.row = p.row
-      -- Not those that stay as they are.
-      CROSS JOIN LATERAL (SELECT CASE WHEN r.deadline IS NULL THEN 0 ELSE ${uncounted}::int END AS counted) u
     )
     SELECT position::int, beyond, bit_or(done) AS done FROM found GROUP BY position, beyond`;
 }

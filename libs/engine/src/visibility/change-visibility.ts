@@ -21,6 +21,8 @@ export interface VisibilityEntry {
   visibilityTimeout: number;
   /** Why the message is given back, 1-1,024 characters: kept until the next reason, and with a dead letter. */
   reason?: string | undefined;
+  /** False, with a timeout of 0 only: nobody has seen the message, and its receive does not count. */
+  received?: boolean | undefined;
 }
 
 /** The bits of a mark that are accounted for. */
@@ -90,9 +92,11 @@ export class VisibilityChanger {
     const last = new Map(entries.map((entry) => [entry.receiptHandle, entry]));
     const marks = new Map<string, DeadlineMark>();
     const markOf = handles.map(({ bit, ...slice }, index) => {
-      const { visibilityTimeout: timeout = 0, reason = "" } = last.get(tokens[index] ?? "") ?? {};
-      const key = changeKey({ ...slice, timeout, reason });
-      const mark = marks.get(key) ?? { ...slice, timeout, reason, mask: 0n };
+      const entry = last.get(tokens[index] ?? "");
+      const { visibilityTimeout: timeout = 0, reason = "", received = true } = entry ?? {};
+      const change = { ...slice, timeout, reason, unseen: !received };
+      const key = changeKey(change);
+      const mark = marks.get(key) ?? { ...change, mask: 0n };
       mark.mask |= 1n << BigInt(bit);
       marks.set(key, mark);
       return key;
@@ -133,7 +137,7 @@ function outcomeOf(bit: bigint, moved: MovedDeadline | undefined): EntryError | 
 
 /** The same change of the same slice. */
 function changeKey(mark: Omit<DeadlineMark, "mask">): string {
-  return `${sliceKey(mark)}/${mark.timeout}/${mark.reason}`;
+  return `${sliceKey(mark)}/${mark.timeout}/${mark.unseen}/${mark.reason}`;
 }
 
 /** Several calls may change one slice in the same way: their marks become one, and each call is told about its own bits. */
@@ -167,7 +171,7 @@ async function moveTogether(
 export async function moveDeadlines(
   sql: Sql,
   marks: readonly DeadlineMark[],
-  { unseen, waits }: ReleaseOptions = {},
+  { lapsed, waits }: ReleaseOptions = {},
 ): Promise<MovedDeadline[]> {
   const moved = marks.map((): MovedDeadline => ({ done: 0n, beyond: 0n }));
   let left = marks
@@ -189,7 +193,7 @@ export async function moveDeadlines(
       round.map((entry) => entry.mark),
       async (some, lookup) => {
         const move = (lockTimeout?: string) =>
-          moveDeadline(sql, some as DeadlineMark[], { lookup, unseen, lockTimeout });
+          moveDeadline(sql, some as DeadlineMark[], { lookup, lapsed, lockTimeout });
         const rows = await (waits ? waits.run(move) : move());
         for (const row of rows.filter((one) => one.beyond)) {
           const slice = sliceKey(some[row.position - 1] as DeadlineMark);

@@ -9,13 +9,15 @@ export interface DeadlineMark extends SliceMark {
   timeout: number;
   /** Why the consumer gives them back; "" says nothing. */
   reason: string;
+  /** Nobody has seen them: their receive does not count. */
+  unseen: boolean;
   /** Of FIFO queues: only where they are hidden until then, in ms since the epoch, and so nobody else has got them by a repeat of the receive. */
   heldUntil?: number | undefined;
 }
 
 export interface ReleaseOptions {
-  /** Nobody has seen what is given back: its receive does not count, also where it is visible again and nobody has received it since. Default false. */
-  unseen?: boolean;
+  /** Also what is visible again, where nobody has received it since. Default false. */
+  lapsed?: boolean;
   /** Where to wait for locks. Default: on the connection of the statement. */
   waits?: LockWaits;
 }
@@ -39,29 +41,29 @@ export async function moveDeadline(
   marks: readonly DeadlineMark[],
   {
     lookup,
-    unseen = false,
+    lapsed = false,
     lockTimeout,
-  }: { lookup: Lookup; unseen?: boolean | undefined; lockTimeout?: string | undefined },
+  }: { lookup: Lookup; lapsed?: boolean | undefined; lockTimeout?: string | undefined },
 ): Promise<MovedMark[]> {
-  const uncounted = unseen ? 1 : 0;
   return await sql<MovedMark[]>`
     WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
     found AS MATERIALIZED (
       SELECT m.position, s.ctid AS row, s.lease, s.pending & m.mask AS done, s.pending & ~m.mask AS rest,
-             now + make_interval(secs => t.timeout) AS deadline, nullif(r.reason, '') AS reason,
+             now + make_interval(secs => t.timeout) AS deadline, nullif(t.reason, '') AS reason, t.uncounted::int,
              coalesce(now + make_interval(secs => t.timeout)
                > s.received_at + ${MAX_HELD}::int * interval '1 second' + interval '1 millisecond', false) AS beyond
       FROM ${heldSlices(sql, marks, lookup, lockTimeout)}
-      JOIN unnest(${numbers(marks.map((mark) => mark.timeout))}::float8[]) WITH ORDINALITY AS t(timeout, position)
-        ON t.position = m.position
-      JOIN unnest(${texts(marks.map((mark) => mark.reason))}::text[]) WITH ORDINALITY AS r(reason, position)
-        ON r.position = m.position
+      JOIN unnest(
+        ${numbers(marks.map((mark) => mark.timeout))}::float8[],
+        ${texts(marks.map((mark) => mark.reason))}::text[],
+        ${numbers(marks.map((mark) => Number(mark.unseen)))}::bigint[]
+      ) WITH ORDINALITY AS t(timeout, reason, uncounted, position) ON t.position = m.position
       CROSS JOIN clock
-      WHERE s.visible_at > clock.now OR ${unseen}::boolean
+      WHERE s.visible_at > clock.now OR ${lapsed}::boolean
     ), whole AS (
       UPDATE slices s SET visible_at = f.deadline, moved = true, failure_reason = coalesce(f.reason, s.failure_reason),
-          receive_count = s.receive_count - ${uncounted}::int,
-          first_received_at = CASE WHEN s.receive_count > ${uncounted}::int THEN s.first_received_at END
+          receive_count = s.receive_count - f.uncounted,
+          first_received_at = CASE WHEN s.receive_count > f.uncounted THEN s.first_received_at END
       FROM found f
       WHERE NOT f.beyond AND f.rest = 0 AND s.ctid = f.row AND s.lease = f.lease AND s.pending = f.done
       RETURNING f.row
@@ -69,12 +71,12 @@ export async function moveDeadline(
       UPDATE slices s SET pending = s.pending & ~f.done FROM found f
       WHERE NOT f.beyond AND f.rest <> 0 AND s.ctid = f.row AND s.lease = f.lease
         AND s.pending & f.done = f.done AND s.pending & ~f.done <> 0
-      RETURNING f.row, f.done, f.deadline, f.reason, s.*
+      RETURNING f.row, f.done, f.deadline, f.reason, f.uncounted, s.*
     ), part AS (
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, lease, sent_at, received_at, first_received_at,
                           receive_count, moved, source_queue_id, failure_reason, group_id, envelope, published_at)
-      SELECT queue_id, deadline, batch_id, done, account, lease, sent_at, received_at, CASE WHEN receive_count > ${uncounted}::int THEN first_received_at END,
-             receive_count - ${uncounted}::int, true,
+      SELECT queue_id, deadline, batch_id, done, account, lease, sent_at, received_at, CASE WHEN receive_count > uncounted THEN first_received_at END,
+             receive_count - uncounted, true,
              source_queue_id, coalesce(reason, failure_reason), group_id, envelope, published_at
       FROM rest
     )

@@ -59,14 +59,19 @@ test("a receipt has what its messages share once, and says which they are", () =
   const whole = Buffer.from('{"messageId":"1"}');
   expect(
     JSON.parse(
-      receiptsJson([
-        slice,
-        { ...slice, bits: [1, 31], handlePrefix: "other-" },
-        { ...slice, bits: [0], json: whole },
-        { ...slice, bits: Array.from({ length: 63 }, (_, bit) => bit) },
-      ]).toString(),
+      receiptsJson(
+        [
+          slice,
+          { ...slice, bits: [1, 31], handlePrefix: "other-" },
+          { ...slice, bits: [0], json: whole },
+          { ...slice, bits: Array.from({ length: 63 }, (_, bit) => bit) },
+        ],
+        undefined,
+        1_234,
+      ).toString(),
     ),
   ).toEqual({
+    waitedMs: 1_234,
     receipts: [
       { ...shared, receipt: "prefix-", bits: "4000000000000001", messages },
       { ...shared, receipt: "other-", bits: "80000002", messages },

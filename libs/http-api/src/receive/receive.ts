@@ -114,7 +114,19 @@ export const answerFields = {
 
 export const receiveAnswer = z.union([
   z.object({ messages: z.array(receivedMessage), acknowledged: outcomes }),
-  z.object({ receipts: z.array(receivedReceipt), acknowledged: outcomes }),
+  z.object({
+    receipts: z.array(receivedReceipt),
+    waitedMs: z
+      .int()
+      .min(0)
+      .optional()
+      .openapi({
+        description:
+          "With messages: for how long the receive had waited when it began to take them, in milliseconds. Their visibility timeout begins no sooner than " +
+          "that after the call was sent: until when a client may count on them, by its own clock, however late the answer comes",
+      }),
+    acknowledged: outcomes,
+  }),
 ]);
 
 /** Receive from a queue, waiting for a message if asked to. */
@@ -184,8 +196,10 @@ export async function receive(
           { claim, gone, impatience },
         );
   if (received.messages > 0) releaseUnlessRead(c, received, gone);
-  const json = receipts ? receiptsJson : messagesJson;
-  return json(received.slices, acknowledged);
+  const { slices, waitedMs } = received;
+  return receipts
+    ? receiptsJson(slices, acknowledged, waitedMs)
+    : messagesJson(slices, acknowledged);
 }
 
 /** Both at once. When the acknowledgement fails, nobody learns what was received: the receive is given up, and what it got with it. */
@@ -229,10 +243,11 @@ async function acknowledgeAndReceive(
 export function receiptsJson(
   slices: readonly ReceivedSlice[],
   acknowledged?: readonly string[],
+  waitedMs = 0,
 ): Buffer | string {
-  const end = `]${acknowledgedJson(acknowledged)}}`;
+  const end = `${acknowledgedJson(acknowledged)}}`;
   // A string goes out with its headers in one piece; most answers of queues that are waited for are this one.
-  if (slices.length === 0) return `{"receipts":[${end}`;
+  if (slices.length === 0) return `{"receipts":[]${end}`;
   const parts: Buffer[] = [];
   let separator = '{"receipts":[';
   for (const slice of slices) {
@@ -247,7 +262,7 @@ export function receiptsJson(
     parts.push(Buffer.from(head), slice.json ?? Buffer.from(`{${slice.lines.join("},{")}}`));
     separator = "]},";
   }
-  parts.push(Buffer.from(`]}${end}`));
+  parts.push(Buffer.from(`]}],"waitedMs":${waitedMs}${end}`));
   return Buffer.concat(parts);
 }
 

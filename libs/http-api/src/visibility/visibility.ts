@@ -16,26 +16,40 @@ export function addVisibilityEndpoint(api: Api): void {
       description:
         "Hides them for so many seconds from now: more while work goes on, 0 to give them back at once. " +
         "Nothing stays hidden for more than 12 hours from its receive. " +
-        "A reason is kept with the message, and shown by peek and with a dead letter.",
+        "A reason is kept with the message, and shown by peek and with a dead letter. " +
+        "What was fetched ahead and nobody has looked at is given back with `received: false`: its receive does not count, so it is no nearer to the dead-letter queue.",
       tag: "Messages",
       params: queuePath,
       body: z.strictObject({
         entries: z
           .array(
-            z.strictObject({
-              receiptHandle: z.string().max(1_024),
-              visibilityTimeout: seconds(0, 43_200),
-              reason: z
-                .string()
-                .min(1)
-                .max(1_024)
-                .refine(
-                  (text) => !/[\p{Cc}\p{Cs}]/u.test(text),
-                  "no line breaks or control characters in a reason",
-                )
-                .optional()
-                .openapi({ example: "the bank did not answer" }),
-            }),
+            z
+              .strictObject({
+                receiptHandle: z.string().max(1_024),
+                visibilityTimeout: seconds(0, 43_200),
+                reason: z
+                  .string()
+                  .min(1)
+                  .max(1_024)
+                  .refine(
+                    (text) => !/[\p{Cc}\p{Cs}]/u.test(text),
+                    "no line breaks or control characters in a reason",
+                  )
+                  .optional()
+                  .openapi({ example: "the bank did not answer" }),
+                received: z.boolean().optional().openapi({
+                  default: true,
+                  description:
+                    "False, with a visibilityTimeout of 0 only: this receive does not count. `receiveCount` is one less again, and `firstReceivedAt` is forgotten where there was no other",
+                }),
+              })
+              .refine(
+                ({ received, visibilityTimeout }) => received !== false || visibilityTimeout === 0,
+                {
+                  path: ["received"],
+                  message: "false goes with a visibilityTimeout of 0 only",
+                },
+              ),
           )
           .min(1, "at least 1 entry")
           .max(1_000, "at most 1000 entries a call"),

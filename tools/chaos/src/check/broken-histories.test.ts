@@ -172,6 +172,17 @@ const broken: [AnomalyName, string, () => Story][] = [
   ],
   [
     "doubled-delivery",
+    "one receive count twice, although giving the first one back was refused",
+    () => {
+      const story = new Story().send(at(1), "queue", "a");
+      const [handle = ""] = story.receive(at(2), "queue", { value: "a", firstAt: 2_000 });
+      const entries = [{ handle, timeout: 0, received: false as const }];
+      story.call("visibility", at(8), { queue: "queue", entries }, ["message_not_in_flight"]);
+      return story.take(at(9), "queue", { value: "a", firstAt: 2_000 });
+    },
+  ],
+  [
+    "doubled-delivery",
     "one receive count twice",
     () =>
       new Story()

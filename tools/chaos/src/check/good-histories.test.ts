@@ -58,6 +58,23 @@ const good: [string, () => Story][] = [
       return story.take(at(4), "queue", { value: "a", count: 2, firstAt: 2_000 });
     },
   ],
+  ...(
+    [
+      ["ok", { count: 1, firstAt: 4_000 }],
+      ["unknown", { count: 1, firstAt: 4_000 }],
+      ["unknown", { count: 2, firstAt: 2_000 }],
+    ] as const
+  ).map(([answer, then]): [string, () => Story] => [
+    `a message that was given back as not received (${answer}), and comes as its receive number ${then.count}`,
+    () => {
+      const story = new Story().send(at(1), "queue", "a");
+      const [handle = ""] = story.receive(at(2), "queue", { value: "a", firstAt: 2_000 });
+      const entries = [{ handle, timeout: 0, received: false as const }];
+      const told = answer === "unknown" ? answer : [answer];
+      story.call("visibility", at(3), { queue: "queue", entries }, told);
+      return story.take(at(4), "queue", { value: "a", ...then });
+    },
+  ]),
   [
     "an unsubscribe during a publish: either",
     () =>

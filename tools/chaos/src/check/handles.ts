@@ -21,9 +21,11 @@ export class Handles {
   used(call: CallOf<"acknowledge"> | CallOf<"visibility">): void {
     const kind = call.operation === "acknowledge" ? "acknowledgements" : "changes";
     let last: readonly [Use] | undefined;
-    namesOf(call).forEach(([handle, timeout], index) => {
-      const use = useOf(call, index, timeout);
-      if (last?.[0].code !== use.code || last[0].timeout !== timeout) last = [use];
+    namesOf(call).forEach(([handle, timeout, unseen], index) => {
+      const use = useOf(call, index, { timeout, unseen });
+      const [before] = last ?? [];
+      const isAlike = before?.timeout === timeout && before.unseen === unseen;
+      if (last === undefined || !isAlike || before.code !== use.code) last = [use];
       const uses = this.#usesOf(handle);
       uses[kind] = uses[kind].length === 0 ? last : [...uses[kind], last[0]];
     });
@@ -57,20 +59,22 @@ function share(from: Uses, to: Uses): void {
   to.changes = from.changes;
 }
 
-/** Handles with the seconds that they ask for. */
+/** Handles with the seconds that they ask for, and whether nobody has seen what they name. */
 function namesOf({ operation, request }: CallOf<"acknowledge"> | CallOf<"visibility">) {
   return operation === "acknowledge"
-    ? request.handles.map((handle) => [handle, 0] as const)
-    : request.entries.map(({ handle, timeout }) => [handle, timeout] as const);
+    ? request.handles.map((handle) => [handle, 0, false] as const)
+    : request.entries.map(
+        ({ handle, timeout, received = true }) => [handle, timeout, !received] as const,
+      );
 }
 
 function useOf(
   call: CallOf<"acknowledge"> | CallOf<"visibility">,
   index: number,
-  timeout: number,
+  change: { timeout: number; unseen: boolean },
 ): Use {
   const { begin, end } = call;
-  if (call.outcome === "unknown") return { begin, end, timeout, outcome: "unknown", code: "" };
+  if (call.outcome === "unknown") return { begin, end, ...change, outcome: "unknown", code: "" };
   const code = call.response?.[index] ?? "refused";
-  return { begin, end, timeout, code, outcome: code === "ok" ? "ok" : "refused" };
+  return { begin, end, ...change, code, outcome: code === "ok" ? "ok" : "refused" };
 }

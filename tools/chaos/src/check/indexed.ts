@@ -36,8 +36,10 @@ export interface Stay {
   message: Message | undefined;
   value: string;
   queue: QueueOfWorld;
-  /** By receive count. */
+  /** By receive count; without those that were taken back as not received. */
   receives: Receive[];
+  /** Receives of the same message in the queue that may have been taken back, or may not. */
+  uncertain: number;
 }
 
 type OfQueue = "receive" | "purge" | "redrive" | "pause" | "resume" | "cancel";
@@ -187,10 +189,12 @@ export class Indexed {
   stays(value: string, name: string, all: readonly Receive[]): Stay[] {
     const queue = this.queues.get(name) ?? { name, visibilityTimeout: 30 };
     const message = this.messages.get(value);
-    const stays = grouped(all, ({ id, firstAt }) => `${id}/${firstAt}`);
+    const counted = all.filter(({ isTakenBack }) => isTakenBack === "no");
+    const uncertain = all.filter(({ isTakenBack }) => isTakenBack === "perhaps").length;
+    const stays = grouped(counted, ({ id, firstAt }) => `${id}/${firstAt}`);
     return Array.from(stays.values(), (receives) => {
       receives.sort((a, b) => a.count - b.count || a.end - b.end);
-      return { message, value, queue, receives };
+      return { message, value, queue, receives, uncertain };
     });
   }
 

@@ -8,6 +8,8 @@ export interface Use {
   code: Settled;
   /** Seconds; of a change of visibility. */
   timeout: number;
+  /** Whether it says that nobody has seen the message, so that its receive is not to count. */
+  unseen: boolean;
 }
 
 /**
@@ -44,6 +46,13 @@ export class Receive extends Uses {
     this.position = position;
     this.timeout = timeout;
     this.#message = message;
+  }
+
+  /** Whether it was taken back as one that nobody has seen: it may be then that only the call knows. */
+  get isTakenBack(): "yes" | "perhaps" | "no" {
+    const outcomes = this.changes.flatMap(({ unseen, outcome }) => (unseen ? outcome : []));
+    if (outcomes.includes("ok")) return "yes";
+    return outcomes.includes("unknown") ? "perhaps" : "no";
   }
 
   get queue(): string {

@@ -22,7 +22,7 @@ export function checkStays(index: Indexed, report: Report): void {
     report("handle-twice", `${handle} of ${value}`);
 }
 
-function checkCounts(index: Indexed, { receives, queue, value }: Stay, report: Report) {
+function checkCounts(index: Indexed, { receives, queue, value, uncertain }: Stay, report: Report) {
   const where = `${value} in ${queue.name}`;
   let unseen = (receives[0]?.count ?? 1) - 1;
   for (const [position, receive] of receives.entries()) {
@@ -36,7 +36,7 @@ function checkCounts(index: Indexed, { receives, queue, value }: Stay, report: R
   }
   if (unseen === 0) return;
   const last = receives.at(-1) as Receive;
-  if (index.unknownReceives(queue.name).begunBefore(last.end) < unseen)
+  if (index.unknownReceives(queue.name).begunBefore(last.end) + uncertain < unseen)
     report("count-jump", `${where}: ${unseen} receives that nobody made before ${last.count}`);
 }
 

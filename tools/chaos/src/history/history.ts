@@ -40,7 +40,11 @@ export interface Operations {
   receive: { request: { queue: string; timeout?: number }; response: Delivered[] };
   acknowledge: { request: { queue: string; handles: string[] }; response: Settled[] };
   visibility: {
-    request: { queue: string; entries: { handle: string; timeout: number }[] };
+    request: {
+      queue: string;
+      /** `received` is false where nobody has seen the message, and its receive is not to count. */
+      entries: { handle: string; timeout: number; received?: false }[];
+    };
     response: Settled[];
   };
   purge: { request: { queue: string }; response: null };

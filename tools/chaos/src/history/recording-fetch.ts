@@ -91,13 +91,14 @@ const routes: [RegExp, (names: string[], body: never, key: string | undefined) =
   ],
   [
     /^POST \/v1\/queues\/([^/]+)\/visibility$/,
-    ([queue = ""], body: { entries: { receiptHandle: string; visibilityTimeout: number }[] }) => ({
+    ([queue = ""], body: { entries: WireChange[] }) => ({
       operation: "visibility",
       request: {
         queue,
-        entries: body.entries.map(({ receiptHandle, visibilityTimeout }) => ({
+        entries: body.entries.map(({ receiptHandle, visibilityTimeout, received: counts }) => ({
           handle: shortHandle(receiptHandle),
           timeout: visibilityTimeout,
+          ...(counts === false && { received: counts }),
         })),
       },
       read: settled,
@@ -119,6 +120,12 @@ const routes: [RegExp, (names: string[], body: never, key: string | undefined) =
     ([topic = ""], { queue }: { queue: string }) => only("subscribe", { topic, queue }),
   ],
 ];
+
+interface WireChange {
+  receiptHandle: string;
+  visibilityTimeout: number;
+  received?: boolean;
+}
 
 function acknowledged(queue: string, { receiptHandles, receipts = [] }: WireNames): Attempt {
   const handles = receiptHandles ?? receipts.flatMap(handlesOf);

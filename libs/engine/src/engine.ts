@@ -136,6 +136,7 @@ export class Engine implements AsyncDisposable {
     });
     this.publisher = new Publisher({
       sql,
+      waits,
       rounds,
       bus,
       payloads,
@@ -146,6 +147,7 @@ export class Engine implements AsyncDisposable {
     });
     this.sender = new Sender({
       sql,
+      waits,
       rounds,
       bus,
       payloads,

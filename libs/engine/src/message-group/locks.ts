@@ -42,16 +42,34 @@ export async function limitWaits(tx: Transaction): Promise<void> {
   await tx`SELECT set_config('lock_timeout', ${LOCK_TIMEOUT}, true)`;
 }
 
-/** Waits until nobody else adds messages to these queues; their sequences are then taken in the order of commits. */
-export async function lockQueues(tx: Transaction, queueIds: readonly string[]): Promise<void> {
+/**
+ * Waits until nobody else adds messages to these queues; their sequences are then taken in the order of commits.
+ *
+ * @param lockTimeout - How long the transaction waits for each lock from here on; default: as long as its connection does.
+ */
+export async function lockQueues(
+  tx: Transaction,
+  queueIds: readonly string[],
+  lockTimeout?: string,
+): Promise<void> {
   const inOrder = [...new Set(queueIds)].sort((a, b) => Number(a) - Number(b));
-  await tx`SELECT pg_advisory_xact_lock(${QUEUE_LOCKS}::bigint + id) FROM unnest(${numbers(inOrder)}::bigint[]) AS id`;
+  await tx`
+    SELECT pg_advisory_xact_lock(${QUEUE_LOCKS}::bigint + id) FROM unnest(${numbers(inOrder)}::bigint[]) AS id ${soon(tx, lockTimeout)}`;
 }
 
-/** Waits until nobody else publishes to these FIFO topics; their sequences are then taken in the order of commits. */
-export async function lockTopics(tx: Transaction, topicIds: readonly string[]): Promise<void> {
+/**
+ * Waits until nobody else publishes to these FIFO topics; their sequences are then taken in the order of commits.
+ *
+ * @param lockTimeout - As for lockQueues.
+ */
+export async function lockTopics(
+  tx: Transaction,
+  topicIds: readonly string[],
+  lockTimeout?: string,
+): Promise<void> {
   const inOrder = [...new Set(topicIds)].sort((a, b) => Number(a) - Number(b));
-  await tx`SELECT pg_advisory_xact_lock(${TOPIC_LOCKS}::bigint + id) FROM unnest(${numbers(inOrder)}::bigint[]) AS id`;
+  await tx`
+    SELECT pg_advisory_xact_lock(${TOPIC_LOCKS}::bigint + id) FROM unnest(${numbers(inOrder)}::bigint[]) AS id ${soon(tx, lockTimeout)}`;
 }
 
 /** Waits until no other dispatcher fans this FIFO topic out. Taken before the locks of its queues. */
@@ -88,17 +106,13 @@ export async function lockGroups(
 /**
  * Locks the groups that have messages at these places, and tells which. A message never changes its group.
  *
- * @param lockTimeout - How long the transaction waits for each lock from here on; default: as long as its connection does. To set it beforehand
- * would be one round trip more.
+ * @param lockTimeout - As for lockQueues.
  */
 export async function lockGroupsAt(
   tx: Transaction,
   places: readonly FifoPlace[],
   lockTimeout?: string,
 ): Promise<GroupKey[]> {
-  const soon = lockTimeout
-    ? tx`WHERE (SELECT set_config('lock_timeout', ${lockTimeout}, true)) IS NOT NULL`
-    : tx``;
   const rows = await tx<GroupRow[]>`
     SELECT g.queue_id, g.group_id
     FROM (
@@ -106,10 +120,17 @@ export async function lockGroupsAt(
       FROM unnest(
         ${numbers(places.map((place) => place.queueId))}::bigint[],
         ${numbers(places.map((place) => place.sequence))}::bigint[]
-      ) AS m(queue_id, sequence) ${slicesAt(tx)} ${soon}
+      ) AS m(queue_id, sequence) ${slicesAt(tx)} ${soon(tx, lockTimeout)}
       ORDER BY s.queue_id, s.group_id
     ) k ${groupRow(tx, tx`FOR UPDATE`)}`;
   return rows.map(groupOf);
+}
+
+/** SQL: has a statement set how long its transaction waits, before it locks anything. To set it beforehand would be one round trip more. */
+function soon(tx: Transaction, lockTimeout: string | undefined) {
+  return lockTimeout === undefined
+    ? tx``
+    : tx`WHERE (SELECT set_config('lock_timeout', ${lockTimeout}, true)) IS NOT NULL`;
 }
 
 interface GroupRow {

@@ -25,11 +25,14 @@ export const DEDUPLICATION_INTERVAL = 300;
  * The lock of the queue makes this the only transaction that adds to it, so sequences are in the order of commits and
  * no two transactions accept one deduplication id. The groups are locked as well, since an acknowledgement may be about
  * to take away one that it finds empty.
+ *
+ * @param lockTimeout - How long it waits for each lock; default: as long as a statement may take.
  */
 export async function insertFifo(
   sql: Sql,
   batches: NewBatch[],
   keys: IdempotencyKey[],
+  lockTimeout?: string,
 ): Promise<StoredBatches> {
   const messages = fifoMessagesOf(batches, keys);
   const stored = await sql.begin(async (tx) => {
@@ -37,6 +40,7 @@ export async function insertFifo(
       lockQueues(
         tx,
         batches.map((batch) => batch.targetId),
+        lockTimeout,
       ),
       lockGroups(
         tx,

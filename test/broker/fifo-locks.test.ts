@@ -1,0 +1,128 @@
+import { afterAll, describe, expect, test } from "vitest";
+
+import { ACCOUNT, Broker } from "./broker.ts";
+import { finishInOrder, grouped, newFifoTopic, one, untilFannedOut } from "./fifo.ts";
+import { holdWith, untilBlocked, type Held } from "./interleaving.ts";
+
+const broker = await Broker.start({ engines: 2 });
+afterAll(() => broker[Symbol.asyncDispose]());
+const client = broker.client();
+const otherProcess = broker.client(1);
+
+const newFifo = () => broker.newQueue({ fifo: true, visibilityTimeout: 60 });
+
+/** Locks the groups of a queue that have messages, as somebody who stands still in the middle of receiving them. */
+async function holdGroups(queue: string): Promise<Held> {
+  const id = BigInt(await broker.idOf(queue));
+  return await holdWith(broker.sql, `SELECT FROM fifo_groups WHERE queue_id = ${id} FOR UPDATE`);
+}
+
+/** Locks a queue, as somebody who stands still in the middle of a send to it. */
+async function holdQueue(queue: string): Promise<Held> {
+  const id = BigInt(await broker.idOf(queue));
+  return await holdWith(broker.sql, `SELECT pg_advisory_xact_lock(${2n ** 62n + id})`);
+}
+
+async function holdTopic(topic: string): Promise<Held> {
+  const row = await broker.engine.topics.find(ACCOUNT, topic);
+  const lock = 2n ** 60n + BigInt(row?.id ?? "");
+  return await holdWith(broker.sql, `SELECT pg_advisory_xact_lock(${lock})`);
+}
+
+describe("whoever stands still", () => {
+  test.each([
+    ["a group of a queue", holdGroups],
+    ["a queue", holdQueue],
+  ])("with %s holds up its sends only, whatever process they come to", async (_, hold) => {
+    const [free, locked, later] = [await newFifo(), await newFifo(), await newFifo()];
+    await client.send(locked, grouped("a", 1));
+    const held = await hold(locked);
+    const sending = client.send(free, grouped("a", 1));
+    const waiting = client.send(locked, grouped("a", 1, 1));
+    await sending;
+    await untilBlocked(broker.sql);
+    await client.send(free, grouped("a", 1, 1));
+    await client.send(later, grouped("a", 1));
+    await otherProcess.send(free, grouped("a", 1, 2));
+    await otherProcess.send(later, grouped("a", 1, 1));
+    await untilBlocked(broker.sql, 1, 0.3);
+    await held.letGo();
+    await waiting;
+    expect(await finishInOrder(client, free)).toEqual(["a0", "a1", "a2"]);
+    expect(await finishInOrder(client, locked)).toEqual(["a0", "a1"]);
+    expect(await finishInOrder(client, later)).toEqual(["a0", "a1"]);
+  });
+
+  test("with a FIFO topic holds up its publishes only", async () => {
+    const [queue, other] = [await newFifo(), await newFifo()];
+    const [locked, free] = [
+      await newFifoTopic(broker, [queue]),
+      await newFifoTopic(broker, [other]),
+    ];
+    const held = await holdTopic(locked);
+    const publishing = client.publish(free, grouped("a", 1));
+    const waiting = client.publish(locked, grouped("a", 1));
+    await publishing;
+    await client.publish(free, grouped("a", 1, 1));
+    await otherProcess.publish(free, grouped("a", 1, 2));
+    await untilBlocked(broker.sql, 1, 0.3);
+    await held.letGo();
+    await waiting;
+    await untilFannedOut(broker);
+    expect(await finishInOrder(client, queue)).toEqual(["a0"]);
+    expect(await finishInOrder(client, other)).toEqual(["a0", "a1", "a2"]);
+  });
+});
+
+test("sends of a process stay in their order while their queue is held and let go again", async () => {
+  const queue = await newFifo();
+  const other = await newFifo();
+  await client.send(queue, [one("a", "first")]);
+  const sent: string[] = [];
+  const sending: Promise<unknown>[] = [];
+  const send = () => {
+    const body = `a${sent.length}`;
+    sent.push(body);
+    sending.push(client.send(queue, [one("a", body)]), client.send(other, [one("b", body)]));
+  };
+  for (const hold of [holdGroups, holdQueue, holdGroups]) {
+    send();
+    const held = await hold(queue);
+    for (let count = 0; count < 5; count += 1) {
+      send();
+      await client.send(other, [one("between", `between-${sent.length}`)]);
+    }
+    await untilBlocked(broker.sql, 1, 0.3);
+    send();
+    await held.letGo();
+    // The way back: some meet the line of their queue, some the rounds of all.
+    for (let count = 0; count < 20; count += 1) {
+      send();
+      await Promise.race(sending.slice(-1));
+    }
+  }
+  await Promise.all(sending);
+  expect(await finishInOrder(client, queue)).toEqual(["first", ...sent]);
+  const ofOther = await finishInOrder(client, other);
+  expect(ofOther.filter((body) => body.startsWith("a"))).toEqual(sent);
+});
+
+test("a repeat of a call to a held queue gets the answer of that, and all stay in their order", async () => {
+  const queue = await newFifo();
+  await client.send(queue, grouped("a", 1));
+  const held = await holdGroups(queue);
+  const options = { idempotencyKey: "twice" };
+  const send = (body: string, more = {}) =>
+    client.engine.sender.send(
+      ACCOUNT,
+      queue,
+      [{ groupId: "a", deduplicationId: body, body }],
+      more,
+    );
+  const sending = [send("a1"), send("a2", options), send("a3"), send("a2", options), send("a4")];
+  await untilBlocked(broker.sql, 1, 0.3);
+  await held.letGo();
+  const results = await Promise.all(sending);
+  expect(results[3]).toEqual(results[1]);
+  expect(await finishInOrder(client, queue)).toEqual(["a0", "a1", "a2", "a3", "a4"]);
+});

@@ -1,6 +1,8 @@
+import { classifyFailure } from "@sluice/database";
 import { afterAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
+import { bodiesOf } from "./client.ts";
 import { finishInOrder, grouped, newFifoTopic, one, untilFannedOut } from "./fifo.ts";
 import { holdWith, untilBlocked, type Held } from "./interleaving.ts";
 
@@ -11,10 +13,13 @@ const otherProcess = broker.client(1);
 
 const newFifo = () => broker.newQueue({ fifo: true, visibilityTimeout: 60 });
 
-/** Locks the groups of a queue that have messages, as somebody who stands still in the middle of receiving them. */
-async function holdGroups(queue: string): Promise<Held> {
-  const id = BigInt(await broker.idOf(queue));
-  return await holdWith(broker.sql, `SELECT FROM fifo_groups WHERE queue_id = ${id} FOR UPDATE`);
+/** Locks the groups of queues that have messages, as somebody who stands still in the middle of receiving them. */
+async function holdGroups(...queues: string[]): Promise<Held> {
+  const ids = await Promise.all(queues.map(async (queue) => BigInt(await broker.idOf(queue))));
+  return await holdWith(
+    broker.sql,
+    `SELECT FROM fifo_groups WHERE queue_id IN (${ids.join()}) FOR UPDATE`,
+  );
 }
 
 /** Locks a queue, as somebody who stands still in the middle of a send to it. */
@@ -125,4 +130,102 @@ test("a repeat of a call to a held queue gets the answer of that, and all stay i
   const results = await Promise.all(sending);
   expect(results[3]).toEqual(results[1]);
   expect(await finishInOrder(client, queue)).toEqual(["a0", "a1", "a2", "a3", "a4"]);
+});
+
+describe("while all groups that may be handed out are held by somebody who stands still", () => {
+  test("a receive that does not wait is answered, and what comes to other groups is received", async () => {
+    const queue = await newFifo();
+    await client.send(queue, grouped("a", 1));
+    const held = await holdGroups(queue);
+    expect(await client.receive(queue, { maxMessages: 10 })).toEqual([]);
+    const waiting = client.receive(queue, { maxMessages: 10, wait: 20 });
+    await untilBlocked(broker.sql);
+    await otherProcess.send(queue, grouped("b", 1));
+    expect(bodiesOf(await waiting)).toEqual(["b0"]);
+    await held.letGo();
+    expect(bodiesOf(await client.receive(queue, { wait: 20 }))).toEqual(["a0"]);
+  });
+
+  test("a receive that waits looks again until it has them, though nobody tells it", async () => {
+    const queue = await newFifo();
+    await client.send(queue, grouped("a", 1));
+    const held = await holdGroups(queue);
+    const waiting = client.receive(queue, { wait: 20 });
+    await untilBlocked(broker.sql);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await held.letGo();
+    expect(bodiesOf(await waiting)).toEqual(["a0"]);
+  });
+});
+
+test("receives that wait for held groups of as many queues as there are connections, and more, hold up nothing else", async () => {
+  const connections = client.engine.database.sql.options.max;
+  const queues = await Promise.all(Array.from({ length: 2 * connections }, newFifo));
+  for (const queue of queues) await client.send(queue, grouped("a", 1));
+  const [free, standard] = [await newFifo(), await broker.newQueue()];
+  await client.send(free, [...grouped("a", 1), ...grouped("b", 1)]);
+  await client.send(standard, ["one", "two"]);
+  const [ofFree, ofStandard] = [await client.receive(free), await client.receive(standard)];
+  const held = await holdGroups(...queues);
+  const waiting = queues.map((queue) => client.receive(queue, { wait: 20 }));
+  const sending = queues.map((queue) => client.send(queue, grouped("a", 1, 1)));
+  await untilBlocked(broker.sql, 2, 0.3);
+  expect(await client.acknowledge(free, ofFree)).toEqual(["ok"]);
+  expect(bodiesOf(await client.receive(free))).toEqual(["b0"]);
+  await client.send(free, grouped("c", 1));
+  expect(await client.hide(standard, ofStandard, 0)).toEqual(["ok"]);
+  expect(await client.receive(standard, { maxMessages: 2 })).toHaveLength(2);
+  await held.letGo();
+  await Promise.all(sending);
+  for (const messages of await Promise.all(waiting)) expect(bodiesOf(messages)[0]).toBe("a0");
+});
+
+describe("a repeat of a receive whose group is held by somebody who stands still", () => {
+  const attempt = { maxMessages: 10, attemptId: "one" };
+
+  test("holds up no other receive of the queue, and gets what the first one got when it can", async () => {
+    const queue = await newFifo();
+    await client.send(queue, grouped("a", 2));
+    const first = await client.receive(queue, attempt);
+    const held = await holdGroups(queue);
+    const repeating = otherProcess.receive(queue, { ...attempt, wait: 20 });
+    await untilBlocked(broker.sql);
+    await client.send(queue, grouped("b", 2));
+    expect(bodiesOf(await otherProcess.receive(queue, { wait: 20 }))).toEqual(["b0"]);
+    await held.letGo();
+    expect(await repeating).toEqual(first);
+  });
+
+  test("says to try again where it does not wait, since it cannot tell that there is nothing", async () => {
+    const queue = await newFifo();
+    await client.send(queue, grouped("a", 2));
+    const first = await client.receive(queue, attempt);
+    const held = await holdGroups(queue);
+    const error: unknown = await client.receive(queue, attempt).catch((thrown: unknown) => thrown);
+    expect(classifyFailure(error)).toBe("unavailable");
+    await held.letGo();
+    expect(await client.receive(queue, attempt)).toEqual(first);
+  });
+});
+
+test("dead letters whose queue is held by somebody who stands still hold up no other group", async () => {
+  const deadLetters = await newFifo();
+  const redrive = { deadLetterQueue: deadLetters, maxReceiveCount: 1 };
+  const queue = await broker.newQueue({ fifo: true, visibilityTimeout: 60, redrive });
+  await client.send(
+    queue,
+    ["a", "b", "c"].flatMap((name) => grouped(name, 2)),
+  );
+  const failed = await client.receive(queue, { maxMessages: 4 });
+  await client.hide(queue, failed, 0);
+  const held = await holdQueue(deadLetters);
+  expect(bodiesOf(await client.receive(queue, { wait: 20 }))).toEqual(["c0"]);
+  expect(await client.receive(queue)).toEqual([]);
+  const waiting = client.receive(queue, { wait: 20 });
+  await untilBlocked(broker.sql);
+  await otherProcess.send(queue, grouped("d", 1));
+  expect(bodiesOf(await waiting)).toEqual(["d0"]);
+  await held.letGo();
+  expect(await client.receive(queue)).toEqual([]);
+  expect((await finishInOrder(client, deadLetters)).sort()).toEqual(["a0", "a1", "b0", "b1"]);
 });

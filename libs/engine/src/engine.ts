@@ -157,6 +157,7 @@ export class Engine implements AsyncDisposable {
     });
     this.receiver = new Receiver({
       sql,
+      waits,
       rounds,
       bus,
       payloads,

@@ -37,9 +37,9 @@ const FAN_OUT_LOCKS = "576460752303423488";
 /** How long a dispatcher waits for whoever holds a queue or a topic; a process that stands still must not hold up others. */
 const LOCK_TIMEOUT = "1s";
 
-/** From here on each wait of this transaction for a lock ends after a second, with an error that isLockNotAvailable knows. */
-export async function limitWaits(tx: Transaction): Promise<void> {
-  await tx`SELECT set_config('lock_timeout', ${LOCK_TIMEOUT}, true)`;
+/** From here on each wait of this transaction for a lock ends after so long, with an error that isLockNotAvailable knows. */
+export async function limitWaits(tx: Transaction, lockTimeout = LOCK_TIMEOUT): Promise<void> {
+  await tx`SELECT set_config('lock_timeout', ${lockTimeout}, true)`;
 }
 
 /**
@@ -77,14 +77,18 @@ export async function lockFanOut(tx: Transaction, topicId: string): Promise<void
   await tx`SELECT pg_advisory_xact_lock(${FAN_OUT_LOCKS}::bigint + ${topicId}::bigint)`;
 }
 
-/** Waits until no other receive with this attempt id is under way. Taken before any other lock. */
+/**
+ * Waits until no other receive with this attempt id is under way. Taken before any other lock.
+ *
+ * @param lockTimeout - As for lockQueues.
+ */
 export async function lockAttempt(
   tx: Transaction,
-  { queueId, attemptId }: { queueId: string; attemptId: string },
+  { queueId, attemptId, lockTimeout }: { queueId: string; attemptId: string; lockTimeout: string },
 ): Promise<void> {
   await tx`
     SELECT pg_advisory_xact_lock(
-      hashtextextended(${`${queueId}/${attemptId}`}, 0) & (${ATTEMPT_LOCKS}::bigint - 1) | ${ATTEMPT_LOCKS}::bigint)`;
+      hashtextextended(${`${queueId}/${attemptId}`}, 0) & (${ATTEMPT_LOCKS}::bigint - 1) | ${ATTEMPT_LOCKS}::bigint) ${soon(tx, lockTimeout)}`;
 }
 
 /** Locks those of these groups that have messages, and tells which. With `skipLocked` only those that nobody holds. */

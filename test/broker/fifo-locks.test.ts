@@ -180,6 +180,23 @@ test("receives that wait for held groups of as many queues as there are connecti
   for (const messages of await Promise.all(waiting)) expect(bodiesOf(messages)[0]).toBe("a0");
 });
 
+test("delayed messages of a held group that are taken back hold up nothing else", async () => {
+  const connections = client.engine.database.sql.options.max;
+  const queue = await broker.newQueue({ fifo: true, delay: 600 });
+  const free = await newFifo();
+  const ids = await client.send(queue, grouped("a", 2 * connections));
+  await client.send(free, grouped("a", 1));
+  const held = await holdGroups(queue);
+  const cancelling = ids.map((id) => client.engine.cancelDelayed(ACCOUNT, queue, id));
+  await untilBlocked(broker.sql, 1, 0.3);
+  const received = await client.receive(free);
+  expect(bodiesOf(received)).toEqual(["a0"]);
+  expect(await client.acknowledge(free, received)).toEqual(["ok"]);
+  await held.letGo();
+  await Promise.all(cancelling);
+  expect(await broker.counts(queue)).toEqual({ visible: 0, inFlight: 0, delayed: 0 });
+});
+
 describe("a repeat of a receive whose group is held by somebody who stands still", () => {
   const attempt = { maxMessages: 10, attemptId: "one" };
 

@@ -91,11 +91,14 @@ export async function lockAttempt(
       hashtextextended(${`${queueId}/${attemptId}`}, 0) & (${ATTEMPT_LOCKS}::bigint - 1) | ${ATTEMPT_LOCKS}::bigint) ${soon(tx, lockTimeout)}`;
 }
 
-/** Locks those of these groups that have messages, and tells which. With `skipLocked` only those that nobody holds. */
+/** Locks those of these groups that have messages, and tells which. With `skipLocked` only those that nobody holds; `lockTimeout` as for lockQueues. */
 export async function lockGroups(
   tx: Transaction,
   groups: readonly GroupKey[],
-  { skipLocked = false }: { skipLocked?: boolean } = {},
+  {
+    skipLocked = false,
+    lockTimeout,
+  }: { skipLocked?: boolean; lockTimeout?: string | undefined } = {},
 ): Promise<GroupKey[]> {
   const lock = skipLocked ? tx`FOR UPDATE SKIP LOCKED` : tx`FOR UPDATE`;
   const rows = await tx<GroupRow[]>`
@@ -103,7 +106,7 @@ export async function lockGroups(
     FROM (SELECT DISTINCT * FROM unnest(
       ${numbers(groups.map((group) => group.queueId))}::bigint[],
       ${texts(groups.map((group) => group.groupId))}::text[]
-    ) AS k(queue_id, group_id) ORDER BY queue_id, group_id) k ${groupRow(tx, lock)}`;
+    ) AS k(queue_id, group_id) ${soon(tx, lockTimeout)} ORDER BY queue_id, group_id) k ${groupRow(tx, lock)}`;
   return rows.map(groupOf);
 }
 

@@ -81,6 +81,18 @@ describe("a duplicate is answered with the message that was there first, and not
     expect(await finishInOrder(client, queue)).toEqual(["d", "d"]);
   });
 
+  test("also where the clock of the database was put back since, by more than that", async () => {
+    const queue = await newFifo();
+    const first = await send(client, queue, [one("a", "d")]);
+    await broker.clock.advance(-400);
+    expect(await send(client, queue, [one("a", "d")])).toEqual(first);
+    expect(await send(otherProcess, queue, [one("a", "d")])).toEqual(first);
+    const later = await send(client, queue, [one("a", "e")]);
+    expect(await send(client, queue, [one("a", "e")])).toEqual(later);
+    await broker.clock.advance(400);
+    expect(await finishInOrder(client, queue)).toEqual(["d", "e"]);
+  });
+
   test("in its own queue only", async () => {
     const [queue, other] = [await newFifo(), await newFifo()];
     const first = await send(client, queue, [one("a", "d")]);

@@ -192,7 +192,7 @@ test("a claim waits for the only group when it is being sent to, and does not sk
     broker.sql,
     `SELECT FROM fifo_groups WHERE queue_id = ${id} FOR UPDATE`,
   );
-  const receiving = client.receive(queue);
+  const receiving = client.receive(queue, { wait: 20 });
   await untilBlocked(broker.sql);
   await held.letGo();
   expect(bodiesOf(await receiving)).toEqual(["a0"]);
@@ -344,7 +344,7 @@ test("a claim that waits for a group holds no other one that a send waits for", 
   await untilBlocked(broker.sql, 1);
   // The claim has its snapshot, and b is handed out before it gets there.
   const clock = await holdTable(broker.sql, "test_clock");
-  const received = otherProcess.receive(queue, { maxMessages: 10 });
+  const received = otherProcess.receive(queue, { maxMessages: 10, wait: 20 });
   await untilBlocked(broker.sql, 2);
   await broker.sql.unsafe(`
     UPDATE fifo_groups SET available_at = available_at + interval '60 s'

@@ -88,6 +88,7 @@ export class Engine implements AsyncDisposable {
   readonly database: Database;
   readonly bus: Bus;
   readonly #payloads: Payloads;
+  readonly #waits: LockWaits;
   readonly #tracer: Tracer;
   readonly #observer: Observer;
   readonly #purgeGuard: number;
@@ -128,6 +129,7 @@ export class Engine implements AsyncDisposable {
     this.#batchIds = batchIds;
     this.handles = new ReceiptHandles(secret);
     const waits = new LockWaits(sql);
+    this.#waits = waits;
     const rounds = new Rounds({
       sql,
       waits,
@@ -136,6 +138,7 @@ export class Engine implements AsyncDisposable {
     });
     this.publisher = new Publisher({
       sql,
+      waits,
       rounds,
       bus,
       payloads,
@@ -146,6 +149,7 @@ export class Engine implements AsyncDisposable {
     });
     this.sender = new Sender({
       sql,
+      waits,
       rounds,
       bus,
       payloads,
@@ -155,6 +159,7 @@ export class Engine implements AsyncDisposable {
     });
     this.receiver = new Receiver({
       sql,
+      waits,
       rounds,
       bus,
       payloads,
@@ -308,7 +313,7 @@ export class Engine implements AsyncDisposable {
   /** Takes a delayed message back. @throws {SluiceError} `queue_not_found`, `message_not_found` */
   async cancelDelayed(account: string, queueName: string, messageId: string): Promise<void> {
     const queue = await this.#queue(account, queueName);
-    const context = { sql: this.database.sql, payloads: this.#payloads };
+    const context = { sql: this.database.sql, waits: this.#waits, payloads: this.#payloads };
     if (!(await cancelDelayed(context, queue, messageId))) {
       throw new SluiceError(
         "message_not_found",

@@ -3,6 +3,7 @@ import type { Sql } from "@sluice/database";
 import { placeOf, type MessagePlace } from "../message/message-ids.ts";
 import type { Payloads } from "../receive/payloads.ts";
 import { recordEvents } from "../trace/record-events.ts";
+import type { LockWaits } from "../write/lock-waits.ts";
 import { cancelFifo } from "./cancel-fifo.ts";
 
 /** Each try that finds the row changed under its hands is followed by one that sees the change. */
@@ -14,7 +15,7 @@ const MAX_TRIES = 5;
  * @returns Whether it was there to be taken back.
  */
 export async function cancelDelayed(
-  { sql, payloads }: { sql: Sql; payloads: Payloads },
+  { sql, waits, payloads }: { sql: Sql; waits: LockWaits; payloads: Payloads },
   queue: { id: string; account: string; fifo: boolean },
   messageId: string,
 ): Promise<boolean> {
@@ -23,7 +24,8 @@ export async function cancelDelayed(
   const lines = (await payloads.get([place.batchId])).get(place.batchId);
   // The place alone can be made up; the id cannot.
   if (!lines?.[place.bit]?.startsWith(`"messageId":"${messageId}"`)) return false;
-  if (queue.fifo) return await cancelFifo(sql, queue, place);
+  if (queue.fifo)
+    return await waits.run((lockTimeout) => cancelFifo({ sql, lockTimeout }, queue, place));
   const bit = String(1n << BigInt(place.bit));
   for (let tries = 0; tries < MAX_TRIES; tries += 1) {
     const [found] = await sql<{ applied: boolean }[]>`

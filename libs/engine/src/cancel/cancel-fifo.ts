@@ -5,9 +5,14 @@ import { lockGroups } from "../message-group/locks.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
 import { recordEvents } from "../trace/record-events.ts";
 
-/** Takes a message back that is still delayed in a FIFO queue. @returns Whether it was there to be taken back. */
+/**
+ * Takes a message back that is still delayed in a FIFO queue.
+ *
+ * @param lockTimeout - How long it waits for whoever holds its group; default: as long as a statement may take.
+ * @returns Whether it was there to be taken back.
+ */
 export async function cancelFifo(
-  sql: Sql,
+  { sql, lockTimeout }: { sql: Sql; lockTimeout: string | undefined },
   queue: { id: string; account: string },
   { batchId, bit }: MessagePlace,
 ): Promise<boolean> {
@@ -18,7 +23,8 @@ export async function cancelFifo(
       WHERE queue_id = ${queue.id}::bigint AND account = ${queue.account}::bigint AND batch_id = ${batchId}::bigint AND delayed
         AND pending & ${mask}::bigint <> 0`;
     if (!at) return false;
-    const groups = await lockGroups(tx, [{ queueId: queue.id, groupId: at.group_id }]);
+    const group = { queueId: queue.id, groupId: at.group_id };
+    const groups = await lockGroups(tx, [group], { lockTimeout });
     const cancelled = await tx`
       WITH found AS MATERIALIZED (
         SELECT ctid AS row, account, queue_id, batch_id, sequence, visible_at, ${mask}::bigint AS mask, pending & ~${mask}::bigint AS rest FROM fifo_slices

@@ -21,18 +21,19 @@ const MAX_SLICES = { ofGroup: 1_000, ofAll: 10_000 };
  * A dead-letter queue that somebody is deleting is not waited for: sends to both queues would wait as well. Its letters stay until that is over.
  *
  * @returns How many messages went to which dead-letter queue, and whether all of them have to stay.
+ * @throws What isLockNotAvailable knows, when somebody holds one of the queues or groups for longer than the `lockTimeout`.
  */
 export async function clearHeads(
   sql: Sql,
   { queueId, account }: { queueId: string; account: string },
-  groupIds: readonly string[],
+  { groupIds, lockTimeout }: { groupIds: readonly string[]; lockTimeout: string },
 ): Promise<{ queueId: string; messages: number; isHeld: boolean }> {
   const [queue] = await sql<{ dead_letter_queue_id: string | null }[]>`
     SELECT dead_letter_queue_id FROM queues WHERE id = ${queueId}::bigint AND account = ${account}::bigint`;
   const target = queue?.dead_letter_queue_id ?? null;
   return await sql.begin(async (tx) => {
     const queueIds = target === null ? [queueId] : [queueId, target];
-    await lockQueues(tx, queueIds);
+    await lockQueues(tx, queueIds, lockTimeout);
     const locked = await lockGroups(
       tx,
       queueIds.flatMap((id) => groupIds.map((groupId) => ({ queueId: id, groupId }))),

@@ -197,7 +197,7 @@ async function take(
              account, queue_id, batch_id, bit, message_id, group_id, scope, deduplication_id, sent_at, visible_at, delayed,
              envelope, failure_reason, NULL::timestamptz AS published_at, '' AS key, 0 AS message_count, subscription_id
       FROM each WHERE fifo AND accepted
-    ), ${fifoDeliveries(tx)}, standard AS (
+    ), ${fifoDeliveries(tx, { isLate: true })}, standard AS (
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, group_id, moved, envelope, failure_reason)
       SELECT queue_id, visible_at, batch_id, bit_or(1::bigint << bit), account, sent_at, group_id, delayed, envelope, failure_reason
       FROM each WHERE NOT fifo AND accepted

@@ -37,21 +37,39 @@ const FAN_OUT_LOCKS = "576460752303423488";
 /** How long a dispatcher waits for whoever holds a queue or a topic; a process that stands still must not hold up others. */
 const LOCK_TIMEOUT = "1s";
 
-/** From here on each wait of this transaction for a lock ends after a second, with an error that isLockNotAvailable knows. */
-export async function limitWaits(tx: Transaction): Promise<void> {
-  await tx`SELECT set_config('lock_timeout', ${LOCK_TIMEOUT}, true)`;
+/** From here on each wait of this transaction for a lock ends after so long, with an error that isLockNotAvailable knows. */
+export async function limitWaits(tx: Transaction, lockTimeout = LOCK_TIMEOUT): Promise<void> {
+  await tx`SELECT set_config('lock_timeout', ${lockTimeout}, true)`;
 }
 
-/** Waits until nobody else adds messages to these queues; their sequences are then taken in the order of commits. */
-export async function lockQueues(tx: Transaction, queueIds: readonly string[]): Promise<void> {
+/**
+ * Waits until nobody else adds messages to these queues; their sequences are then taken in the order of commits.
+ *
+ * @param lockTimeout - How long the transaction waits for each lock from here on; default: as long as its connection does.
+ */
+export async function lockQueues(
+  tx: Transaction,
+  queueIds: readonly string[],
+  lockTimeout?: string,
+): Promise<void> {
   const inOrder = [...new Set(queueIds)].sort((a, b) => Number(a) - Number(b));
-  await tx`SELECT pg_advisory_xact_lock(${QUEUE_LOCKS}::bigint + id) FROM unnest(${numbers(inOrder)}::bigint[]) AS id`;
+  await tx`
+    SELECT pg_advisory_xact_lock(${QUEUE_LOCKS}::bigint + id) FROM unnest(${numbers(inOrder)}::bigint[]) AS id ${soon(tx, lockTimeout)}`;
 }
 
-/** Waits until nobody else publishes to these FIFO topics; their sequences are then taken in the order of commits. */
-export async function lockTopics(tx: Transaction, topicIds: readonly string[]): Promise<void> {
+/**
+ * Waits until nobody else publishes to these FIFO topics; their sequences are then taken in the order of commits.
+ *
+ * @param lockTimeout - As for lockQueues.
+ */
+export async function lockTopics(
+  tx: Transaction,
+  topicIds: readonly string[],
+  lockTimeout?: string,
+): Promise<void> {
   const inOrder = [...new Set(topicIds)].sort((a, b) => Number(a) - Number(b));
-  await tx`SELECT pg_advisory_xact_lock(${TOPIC_LOCKS}::bigint + id) FROM unnest(${numbers(inOrder)}::bigint[]) AS id`;
+  await tx`
+    SELECT pg_advisory_xact_lock(${TOPIC_LOCKS}::bigint + id) FROM unnest(${numbers(inOrder)}::bigint[]) AS id ${soon(tx, lockTimeout)}`;
 }
 
 /** Waits until no other dispatcher fans this FIFO topic out. Taken before the locks of its queues. */
@@ -59,21 +77,28 @@ export async function lockFanOut(tx: Transaction, topicId: string): Promise<void
   await tx`SELECT pg_advisory_xact_lock(${FAN_OUT_LOCKS}::bigint + ${topicId}::bigint)`;
 }
 
-/** Waits until no other receive with this attempt id is under way. Taken before any other lock. */
+/**
+ * Waits until no other receive with this attempt id is under way. Taken before any other lock.
+ *
+ * @param lockTimeout - As for lockQueues.
+ */
 export async function lockAttempt(
   tx: Transaction,
-  { queueId, attemptId }: { queueId: string; attemptId: string },
+  { queueId, attemptId, lockTimeout }: { queueId: string; attemptId: string; lockTimeout: string },
 ): Promise<void> {
   await tx`
     SELECT pg_advisory_xact_lock(
-      hashtextextended(${`${queueId}/${attemptId}`}, 0) & (${ATTEMPT_LOCKS}::bigint - 1) | ${ATTEMPT_LOCKS}::bigint)`;
+      hashtextextended(${`${queueId}/${attemptId}`}, 0) & (${ATTEMPT_LOCKS}::bigint - 1) | ${ATTEMPT_LOCKS}::bigint) ${soon(tx, lockTimeout)}`;
 }
 
-/** Locks those of these groups that have messages, and tells which. With `skipLocked` only those that nobody holds. */
+/** Locks those of these groups that have messages, and tells which. With `skipLocked` only those that nobody holds; `lockTimeout` as for lockQueues. */
 export async function lockGroups(
   tx: Transaction,
   groups: readonly GroupKey[],
-  { skipLocked = false }: { skipLocked?: boolean } = {},
+  {
+    skipLocked = false,
+    lockTimeout,
+  }: { skipLocked?: boolean; lockTimeout?: string | undefined } = {},
 ): Promise<GroupKey[]> {
   const lock = skipLocked ? tx`FOR UPDATE SKIP LOCKED` : tx`FOR UPDATE`;
   const rows = await tx<GroupRow[]>`
@@ -81,24 +106,20 @@ export async function lockGroups(
     FROM (SELECT DISTINCT * FROM unnest(
       ${numbers(groups.map((group) => group.queueId))}::bigint[],
       ${texts(groups.map((group) => group.groupId))}::text[]
-    ) AS k(queue_id, group_id) ORDER BY queue_id, group_id) k ${groupRow(tx, lock)}`;
+    ) AS k(queue_id, group_id) ${soon(tx, lockTimeout)} ORDER BY queue_id, group_id) k ${groupRow(tx, lock)}`;
   return rows.map(groupOf);
 }
 
 /**
  * Locks the groups that have messages at these places, and tells which. A message never changes its group.
  *
- * @param lockTimeout - How long the transaction waits for each lock from here on; default: as long as its connection does. To set it beforehand
- * would be one round trip more.
+ * @param lockTimeout - As for lockQueues.
  */
 export async function lockGroupsAt(
   tx: Transaction,
   places: readonly FifoPlace[],
   lockTimeout?: string,
 ): Promise<GroupKey[]> {
-  const soon = lockTimeout
-    ? tx`WHERE (SELECT set_config('lock_timeout', ${lockTimeout}, true)) IS NOT NULL`
-    : tx``;
   const rows = await tx<GroupRow[]>`
     SELECT g.queue_id, g.group_id
     FROM (
@@ -106,10 +127,17 @@ export async function lockGroupsAt(
       FROM unnest(
         ${numbers(places.map((place) => place.queueId))}::bigint[],
         ${numbers(places.map((place) => place.sequence))}::bigint[]
-      ) AS m(queue_id, sequence) ${slicesAt(tx)} ${soon}
+      ) AS m(queue_id, sequence) ${slicesAt(tx)} ${soon(tx, lockTimeout)}
       ORDER BY s.queue_id, s.group_id
     ) k ${groupRow(tx, tx`FOR UPDATE`)}`;
   return rows.map(groupOf);
+}
+
+/** SQL: has a statement set how long its transaction waits, before it locks anything. To set it beforehand would be one round trip more. */
+function soon(tx: Transaction, lockTimeout: string | undefined) {
+  return lockTimeout === undefined
+    ? tx``
+    : tx`WHERE (SELECT set_config('lock_timeout', ${lockTimeout}, true)) IS NOT NULL`;
 }
 
 interface GroupRow {

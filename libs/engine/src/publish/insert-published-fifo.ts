@@ -20,11 +20,14 @@ import {
  *
  * The lock of the topic makes this the only transaction that publishes to it, so its sequences are in the order of
  * commits: whoever sees one batch of the topic wait sees all that were before it, or they have been fanned out.
+ *
+ * @param lockTimeout - How long it waits for each lock; default: as long as a statement may take.
  */
 export async function insertPublishedFifo(
   sql: Sql,
   batches: NewBatch[],
   keys: IdempotencyKey[],
+  lockTimeout?: string,
 ): Promise<StoredBatches> {
   const messages = fifoMessagesOf(batches, keys);
   const stored = await sql.begin(async (tx) => {
@@ -32,6 +35,7 @@ export async function insertPublishedFifo(
       lockTopics(
         tx,
         batches.map((batch) => batch.targetId),
+        lockTimeout,
       ),
       insert(tx, { batches, messages, keys }),
     ]);

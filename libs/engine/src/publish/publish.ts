@@ -17,6 +17,7 @@ import {
   targetsOf,
   type BatchWriterOptions,
 } from "../write/batch-writer.ts";
+import type { LockWaits } from "../write/lock-waits.ts";
 import type { StoredMessage } from "../write/stored-call.ts";
 import { insertPublished } from "./insert-published.ts";
 import { insertPublishedFifo } from "./insert-published-fifo.ts";
@@ -46,6 +47,7 @@ export class Publisher {
 
   constructor(options: {
     sql: Sql;
+    waits: LockWaits;
     rounds: Rounds;
     bus: Bus;
     payloads: Payloads;
@@ -55,7 +57,7 @@ export class Publisher {
     /** Most subscriptions of a topic without filters that its publishes fan out themselves. */
     directQueues: number;
   }) {
-    const { sql, rounds, bus, payloads, batchIds, topics, observer, directQueues } = options;
+    const { sql, waits, rounds, bus, payloads, batchIds, topics, observer, directQueues } = options;
     this.#topics = topics;
     this.#observer = observer;
     const common: Omit<BatchWriterOptions, "insert"> = {
@@ -94,8 +96,9 @@ export class Publisher {
     });
     this.#fifoWriter = new BatchWriter({
       ...common,
-      insert: async (batches, keys) => {
-        const stored = await insertPublishedFifo(sql, batches, keys);
+      waits,
+      insert: async (batches, keys, lockTimeout) => {
+        const stored = await insertPublishedFifo(sql, batches, keys, lockTimeout);
         return {
           stored,
           announce: () => {

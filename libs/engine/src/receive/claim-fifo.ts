@@ -1,9 +1,10 @@
-import { numbers, texts, type Sql, type Transaction } from "@sluice/database";
+import { isLockNotAvailable, numbers, texts, type Sql, type Transaction } from "@sluice/database";
 
 import { clearHeads } from "../dead-letter/clear-heads.ts";
 import { fromHead } from "../message-group/from-head.ts";
 import { groupRow } from "../message-group/group-row.ts";
 import { lockAttempt } from "../message-group/locks.ts";
+import type { LockWaits } from "../write/lock-waits.ts";
 import type { Claim, ClaimedSlice } from "./claim.ts";
 import { HELD_LETTERS } from "./claim-rows.ts";
 import { fifoSlice, type TakenRow } from "./fifo-slice.ts";
@@ -23,6 +24,18 @@ export interface FifoClaimRequest extends LockRequest {
   attemptId?: string | undefined;
   /** Most messages that a repeat with it may get. */
   asked?: number | undefined;
+  /** Whether that receive looks again when it has got nothing. */
+  isWaiting?: boolean | undefined;
+}
+
+/** How long a receive with an attempt id waits for locks: what it repeats may be under way. One that waits looks again. */
+const ATTEMPT_WAITS = { waiting: "100ms", other: "1s" };
+/** Pause before looking again for groups that somebody holds, in ms; who lets go of them tells, unless he has died. */
+const HELD_GROUPS = 100;
+
+interface Connections {
+  sql: Sql;
+  waits: LockWaits;
 }
 
 /** Rounds of heads that were received too often, or expired, which one claim clears out of its way. */
@@ -38,35 +51,47 @@ const MAX_CLEARINGS = 20;
  * - A head that was received too often or has expired is not handed out. It is removed by a transaction of its own, since that
  *   one locks queues, and queues are locked before groups.
  */
-export async function claimFifo(sql: Sql, request: FifoClaimRequest): Promise<FifoClaim> {
+export async function claimFifo(
+  { sql, waits }: Connections,
+  request: FifoClaimRequest,
+): Promise<FifoClaim> {
   const deadLetters = { queueId: "", messages: 0 };
   const withLetters = (claim: FifoClaim) => ({
     ...claim,
     deadLetters: deadLetters.messages > 0 ? deadLetters : undefined,
+    dueIn: held.length > 0 ? HELD_LETTERS : claim.dueIn,
   });
+  // Groups whose heads have to stay for now: others are handed out meanwhile.
+  const held: string[] = [];
   for (let clearing = 0; ; clearing += 1) {
-    const { stuck, ...claim } = await claimOrRepeat(sql, request);
-    let isHeld = false;
-    if (stuck.length > 0) {
-      const moved = await clearHeads(sql, request, stuck).catch((error: unknown) => {
+    const { stuck, ...claim } = await claimOrRepeat({ sql, waits }, { ...request, but: held });
+    if (held.length > 0) held.push(...stuck);
+    else if (stuck.length > 0) {
+      const clear = (lockTimeout: string) =>
+        clearHeads(sql, request, { groupIds: stuck, lockTimeout });
+      const moved = await waits.briefly(clear).catch((error: unknown) => {
+        if (isLockNotAvailable(error)) return { ...NONE, isHeld: true };
         // What was claimed is handed out all the same; the next claim finds the heads as they are.
         if (claim.slices.length === 0) throw error;
-        return { queueId: "", messages: 0, isHeld: false };
+        return { ...NONE, isHeld: false };
       });
       if (moved.messages > 0) deadLetters.queueId = moved.queueId;
       deadLetters.messages += moved.messages;
-      ({ isHeld } = moved);
+      if (moved.isHeld) held.push(...stuck);
     }
     if (claim.slices.length > 0 || stuck.length === 0) return withLetters(claim);
-    if (isHeld) return withLetters({ ...claim, dueIn: HELD_LETTERS });
     // Whoever asks next goes on.
     if (clearing === MAX_CLEARINGS) return withLetters({ ...claim, dueIn: 0 });
   }
 }
 
+const NONE = { queueId: "", messages: 0 };
+
 export interface FifoClaim extends Claim {
   /** More groups may be handed out than these receives had room for. */
   more: boolean;
+  /** Whether it has not come to look what there is: another receive with its attempt id, or somebody who holds what that got, stands in its way. */
+  isBlind?: boolean | undefined;
 }
 
 interface ClaimOnce extends FifoClaim {
@@ -76,21 +101,41 @@ interface ClaimOnce extends FifoClaim {
   blocked?: ScanReport | undefined;
 }
 
-async function claimOrRepeat(sql: Sql, request: FifoClaimRequest): Promise<ClaimOnce> {
-  const { blocked, ...claim } = await claimOrRepeatOnce(sql, request);
+/** A scan found locked all that may be handed out: the first group is waited for. */
+interface Blocked {
+  scan: ScanReport;
+  lockTimeout: string;
+}
+
+async function claimOrRepeat(
+  { sql, waits }: Connections,
+  request: FifoClaimRequest,
+): Promise<ClaimOnce> {
+  const { blocked, ...claim } = await claimOrRepeatOnce(sql, request).catch((error: unknown) => {
+    // Whoever does not look again must not take it for nothing: what it repeats may have got something.
+    if (!isLockNotAvailable(error) || !request.isWaiting) throw error;
+    return { ...EMPTY, dueIn: HELD_GROUPS, blocked: undefined, isBlind: true };
+  });
+  if (!blocked) return claim;
   // By a transaction of its own: this one may have locked groups that it found handed out after all, and holds them until it ends.
-  return blocked ? await claimOrRepeatOnce(sql, request, blocked) : claim;
+  const wait = (lockTimeout: string) =>
+    claimOrRepeatOnce(sql, request, { scan: blocked, lockTimeout });
+  return await waits.briefly(wait).catch((error: unknown) => {
+    if (!isLockNotAvailable(error)) throw error;
+    return { ...EMPTY, dueIn: HELD_GROUPS, scan: blocked };
+  });
 }
 
 async function claimOrRepeatOnce(
   sql: Sql,
   request: FifoClaimRequest,
-  blocked?: ScanReport,
+  blocked?: Blocked,
 ): Promise<ClaimOnce> {
-  const { attemptId, asked = 0 } = request;
+  const { attemptId, asked = 0, isWaiting = false } = request;
   if (attemptId === undefined) return await sql.begin((tx) => claimOnce(tx, request, blocked));
   for (;;) {
-    const attempt = { ...request, attemptId, asked };
+    const lockTimeout = ATTEMPT_WAITS[isWaiting ? "waiting" : "other"];
+    const attempt = { ...request, attemptId, asked, lockTimeout };
     const { slices, lapsed } = await repeatAttempt(sql, attempt);
     if (slices.length > 0) return { ...EMPTY, slices };
     const claim = await sql.begin(async (tx) => {
@@ -120,18 +165,22 @@ async function leaseOf(
   return row?.lease;
 }
 
-/** @param blocked - Of a scan that found locked all that may be handed out: this one waits for the first group. */
 async function claimOnce(
   tx: Transaction,
   request: FifoClaimRequest,
-  blocked: ScanReport | undefined,
+  blocked: Blocked | undefined,
 ): Promise<ClaimOnce> {
   const { scan, groups, ...locked } = blocked
-    ? { scan: blocked, groups: await waitForFirst(tx, request), more: false }
+    ? {
+        scan: blocked.scan,
+        groups: await waitForFirst(tx, request, blocked.lockTimeout),
+        more: false,
+      }
     : await lockEnough(tx, request);
   if (groups.length === 0) {
     const dueIn = scan?.first === undefined ? undefined : scan.first - scan.now;
-    const isLocked = dueIn !== undefined && dueIn <= 0;
+    // Those that are left out are not waited for.
+    const isLocked = dueIn !== undefined && dueIn <= 0 && !request.but?.length;
     return { ...EMPTY, dueIn, scan, blocked: isLocked && !blocked ? scan : undefined };
   }
   const shares = shareOut(groups, request.maxes);

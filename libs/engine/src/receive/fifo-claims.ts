@@ -25,17 +25,18 @@ export class FifoClaims implements QueueClaims {
   }
 
   async claim({ group }: ClaimCall): Promise<FifoClaim> {
-    const { sql, queueId, account, floor, deadLettered } = this.#options;
+    const { queueId, account, floor, deadLettered } = this.#options;
     // SQS answers a FIFO queue at its limit with nothing, not with an error.
     if ((await this.#inFlight.room()) === 0) return NOTHING;
     const from = floor.start;
-    const found = await claimFifo(sql, {
+    const found = await claimFifo(this.#options, {
       queueId,
       account,
       maxes: group.map((waiter) => waiter.max),
       asked: group[0]?.asked,
       visibilityTimeout: group[0]?.visibilityTimeout,
       attemptId: group[0]?.attemptId,
+      isWaiting: group[0]?.parked,
       from,
       density: this.#density,
     });

@@ -1,6 +1,7 @@
 import { texts, type Transaction } from "@sluice/database";
 
 import { fromHead } from "../message-group/from-head.ts";
+import { limitWaits } from "../message-group/locks.ts";
 import { LOOK_AHEAD } from "./find-visible.ts";
 import { millisecond } from "./find-visible.ts";
 import type { ScanReport } from "./scan-floor.ts";
@@ -21,6 +22,8 @@ export interface LockRequest {
   from?: number | undefined;
   /** Messages that a group had lately, as far as one receive took them: a guess. */
   density?: number | undefined;
+  /** Groups that are left out. */
+  but?: readonly string[] | undefined;
 }
 
 export interface LockedGroups {
@@ -44,12 +47,16 @@ const MAX_GROUPS = 500;
 export async function lockEnough(tx: Transaction, request: LockRequest): Promise<LockedGroups> {
   const wanted = request.maxes.reduce((sum, max) => sum + max, 0);
   const groups: AvailableGroup[] = [];
+  const { but = [] } = request;
   let { density = 1 } = request;
   let scan: ScanReport | undefined;
   for (;;) {
     const left = wanted - messagesIn(groups);
     const limit = Math.min(MAX_GROUPS - groups.length, enoughFor(request.maxes, left, density));
-    const found = await lockAvailable(tx, request, { limit, but: groups });
+    const found = await lockAvailable(tx, request, {
+      limit,
+      but: [...but, ...groups.map(({ groupId }) => groupId)],
+    });
     scan ??= found.scan;
     groups.push(...found.groups);
     const more = found.groups.length === limit;
@@ -78,7 +85,7 @@ function messagesIn(groups: readonly AvailableGroup[]): number {
 async function lockAvailable(
   tx: Transaction,
   { queueId, account, maxes, from = -Infinity }: LockRequest,
-  { limit, but }: { limit: number; but: readonly AvailableGroup[] },
+  { limit, but }: { limit: number; but: readonly string[] },
 ): Promise<Omit<LockedGroups, "more">> {
   const rows = await tx<GroupRow[]>`
     WITH queue AS MATERIALIZED (
@@ -88,7 +95,7 @@ async function lockAvailable(
       SELECT g.queue_id, g.group_id, g.head_sequence, g.available_at FROM fifo_groups g
       WHERE g.queue_id = ${queueId}::bigint AND g.account = ${account}::bigint
         AND g.available_at >= (SELECT floor FROM queue) AND g.available_at <= (SELECT now FROM queue)
-        AND g.group_id <> ALL(${texts(but.map(({ groupId }) => groupId))}::text[])
+        AND g.group_id <> ALL(${texts(but)}::text[])
       ORDER BY g.queue_id, g.available_at
       LIMIT ${limit}::int
       FOR UPDATE OF g SKIP LOCKED
@@ -132,10 +139,22 @@ interface GroupRow {
 }
 
 /**
- * Waits for the group that has been waiting for longest, when all that may be handed out are locked. For that one alone: a scan that
- * found it handed out after all would keep its lock and wait for the next group, and that in no order of groups.
+ * Waits for the group that has been waiting for longest, when all that may be handed out are locked, but not for long: other groups may
+ * come to be handed out meanwhile. For that one alone: a scan that found it handed out after all would keep its lock and wait for the next
+ * group, and that in no order of groups.
+ *
+ * @throws What isLockNotAvailable knows, when it is locked for longer than the `lockTimeout`.
  */
 export async function waitForFirst(
+  tx: Transaction,
+  request: LockRequest,
+  lockTimeout: string,
+): Promise<AvailableGroup[]> {
+  const [, groups] = await Promise.all([limitWaits(tx, lockTimeout), lockFirst(tx, request)]);
+  return groups;
+}
+
+async function lockFirst(
   tx: Transaction,
   { queueId, account, maxes, from = -Infinity }: LockRequest,
 ): Promise<AvailableGroup[]> {

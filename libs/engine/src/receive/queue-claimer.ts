@@ -1,6 +1,7 @@
 import type { Sql } from "@sluice/database";
 
 import type { Rounds } from "../rounds/rounds.ts";
+import type { LockWaits } from "../write/lock-waits.ts";
 import type { ClaimedSlice } from "./claim.ts";
 import { FifoClaims } from "./fifo-claims.ts";
 import { LOOK_AHEAD } from "./find-visible.ts";
@@ -13,6 +14,7 @@ import { isNoAttempt, type Waiter } from "./waiter.ts";
 
 export interface QueueClaimerOptions {
   sql: Sql;
+  waits: LockWaits;
   /** Claims of all queues of this process. */
   rounds: Rounds;
   fifo: boolean;
@@ -189,6 +191,7 @@ export class QueueClaimer {
           tookAll = false,
           // A claim is content with half of what was wanted: more may be visible for whoever it leaves out.
           more = 2 * messagesIn(claimed) >= wanted,
+          isBlind = false,
         } = await this.#claims.claim({
           group,
           wanted,
@@ -199,10 +202,11 @@ export class QueueClaimer {
         // A FIFO queue at its limit in flight has nothing either, but not for long.
         else if (this.#leftNothing(claimed, tookAll)) this.knownEmpty.sawNothing(this.#look);
         const signalled = this.knownEmpty.signalledSince(this.#look);
-        const asksAgain = (waiter: Waiter) => more || (signalled && waiter.parked);
+        // Who could not look steps back: there may be something for the others.
+        const asksAgain = (waiter: Waiter) => more || (signalled && waiter.parked && !isBlind);
         this.#distribute(claimed, group, { asksAgain, began });
         // Nothing was there for these, so there is nothing for the others that asked before the claim either; but a repeat gets what it had.
-        if (claimed.length === 0 && !signalled)
+        if (claimed.length === 0 && !signalled && !isBlind)
           this.#distribute([], asking.filter(isNoAttempt), { asksAgain: () => false, began });
       } catch (error) {
         // Also those that have waited: what the claim took may be theirs, and nobody would know of that receive.

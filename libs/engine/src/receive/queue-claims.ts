@@ -2,12 +2,14 @@ import type { Sql } from "@sluice/database";
 
 import type { Rounds } from "../rounds/rounds.ts";
 import type { Claim } from "./claim.ts";
+import type { FifoClaim } from "./claim-fifo.ts";
+import type { LockWaits } from "../write/lock-waits.ts";
 import type { ScanFloor } from "./scan-floor.ts";
 import type { Waiter } from "./waiter.ts";
 
 /** How messages of one queue are claimed for the receives that wait: of standard queues, and of FIFO ones. */
 export interface QueueClaims {
-  claim: (call: ClaimCall) => Promise<Claim & { more?: boolean | undefined }>;
+  claim: (call: ClaimCall) => Promise<Claim & Pick<Partial<FifoClaim>, "more" | "isBlind">>;
   /** This many messages of the queue were acknowledged here. */
   acknowledged: (messages: number) => void;
 }
@@ -25,6 +27,7 @@ export interface ClaimCall {
 
 export interface QueueClaimsOptions {
   sql: Sql;
+  waits: LockWaits;
   /** Claims of all queues of this process. */
   rounds: Rounds;
   queueId: string;

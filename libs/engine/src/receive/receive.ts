@@ -16,6 +16,7 @@ import type { GoneSignal } from "./gone-signal.ts";
 import type { Payloads } from "./payloads.ts";
 import type { Rounds } from "../rounds/rounds.ts";
 import { bitCount, bitsOf } from "../message/bits.ts";
+import type { LockWaits } from "../write/lock-waits.ts";
 import { QueueOutdated, WaitingRoom, type Claimed } from "./waiting-room.ts";
 
 export interface ReceiveOptions {
@@ -76,6 +77,7 @@ export interface Received {
 /** Receives: claims, waits, and puts the stored lines of what was claimed together. */
 export class Receiver {
   readonly #sql: Sql;
+  readonly #waits: LockWaits;
   readonly #bus: Bus;
   readonly #queues: Directory<Queue>;
   readonly #payloads: Payloads;
@@ -89,6 +91,7 @@ export class Receiver {
 
   constructor(options: {
     sql: Sql;
+    waits: LockWaits;
     rounds: Rounds;
     bus: Bus;
     queues: Directory<Queue>;
@@ -98,6 +101,7 @@ export class Receiver {
     observer: Observer;
   }) {
     this.#sql = options.sql;
+    this.#waits = options.waits;
     this.#bus = options.bus;
     this.#queues = options.queues;
     this.#payloads = options.payloads;
@@ -106,6 +110,7 @@ export class Receiver {
     this.#observer = options.observer;
     this.#room = new WaitingRoom({
       sql: options.sql,
+      waits: options.waits,
       rounds: options.rounds,
       release: (queueId, slices) => {
         void this.#giveBack(queueId, slices);
@@ -307,9 +312,9 @@ export class Receiver {
       return [{ queueId, ...slice, heldUntil, timeout: 0, reason: "", unseen }];
     });
     if (marks.length === 0) return;
-    const options = { lapsed: unseen };
-    if (slices[0]?.group) await changeFifo(this.#sql, marks, options);
-    else await moveDeadlines(this.#sql, marks, options);
+      const options = { lapsed: unseen, waits: this.#waits };
+      if (slices[0]?.group) await changeFifo(this.#sql, marks, options);
+      else await moveDeadlines(this.#sql, marks, options);
     this.#observer.released(marks.reduce((sum, mark) => sum + bitCount(mark.mask), 0));
     this.#room.signal([queueId]);
     this.#bus.signalQueues([queueId]);

@@ -19,6 +19,8 @@ export interface Attempt {
   attemptId: string;
   /** Seconds; the queue's own when undefined. */
   visibilityTimeout: number | undefined;
+  /** How long it waits for each lock. */
+  lockTimeout: string;
 }
 
 /**

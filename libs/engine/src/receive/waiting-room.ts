@@ -1,6 +1,7 @@
 import type { Sql } from "@sluice/database";
 
 import { queueNotFound } from "../errors.ts";
+import type { LockWaits } from "../write/lock-waits.ts";
 import type { ClaimedSlice } from "./claim.ts";
 import { LOOK_AHEAD, nextVisible } from "./find-visible.ts";
 import type { GoneSignal } from "./gone-signal.ts";
@@ -11,6 +12,7 @@ import type { Waiter } from "./waiter.ts";
 
 export interface WaitingRoomOptions {
   sql: Sql;
+  waits: LockWaits;
   rounds: Rounds;
   release: (queueId: string, slices: ClaimedSlice[]) => void;
   /** Told of messages that went to a dead-letter queue. */
@@ -193,9 +195,10 @@ export class WaitingRoom {
       const due = (ms: number) => {
         this.#signalIn(queueId, Math.max(ms, CLAIMED_ELSEWHERE));
       };
-      const { sql, rounds, deadLettered } = this.#options;
+      const { sql, waits, rounds, deadLettered } = this.#options;
       claimer = new QueueClaimer({
         sql,
+        waits,
         rounds,
         fifo,
         queueId,

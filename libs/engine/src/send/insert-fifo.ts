@@ -25,11 +25,14 @@ export const DEDUPLICATION_INTERVAL = 300;
  * The lock of the queue makes this the only transaction that adds to it, so sequences are in the order of commits and
  * no two transactions accept one deduplication id. The groups are locked as well, since an acknowledgement may be about
  * to take away one that it finds empty.
+ *
+ * @param lockTimeout - How long it waits for each lock; default: as long as a statement may take.
  */
 export async function insertFifo(
   sql: Sql,
   batches: NewBatch[],
   keys: IdempotencyKey[],
+  lockTimeout?: string,
 ): Promise<StoredBatches> {
   const messages = fifoMessagesOf(batches, keys);
   const stored = await sql.begin(async (tx) => {
@@ -37,6 +40,7 @@ export async function insertFifo(
       lockQueues(
         tx,
         batches.map((batch) => batch.targetId),
+        lockTimeout,
       ),
       lockGroups(
         tx,
@@ -81,9 +85,18 @@ function sent(tx: Transaction) {
  * queue knows it, and whether it is `fresh`. Their queues and groups are locked. What has no deduplication id, as a replayed
  * message, is fresh whatever the queue knows, and the queue does not remember it.
  *
+ * What was published may come to the queue `isLate`: later than what was sent after it. Whatever else comes while the queue is locked comes after
+ * all that it knows, also where that has a later time because the clock was put back.
+ *
  * Rows are numbered by windows over one list and never joined with one another: these connections have nested loops only.
  */
-export function fifoDeliveries(sql: Sql | Transaction) {
+export function fifoDeliveries(
+  sql: Sql | Transaction,
+  { isLate = false }: { isLate?: boolean } = {},
+) {
+  const until = isLate
+    ? sql`AND d.accepted_at < m.sent_at + make_interval(secs => ${DEDUPLICATION_INTERVAL}::int)`
+    : sql``;
   return sql`
     looked_up AS (
       SELECT m.*, d.message_id AS known_id, d.sequence_number AS known_number,
@@ -93,8 +106,7 @@ export function fifoDeliveries(sql: Sql | Transaction) {
       LEFT JOIN deduplication_ids d
         ON d.queue_id = m.queue_id AND d.scope = m.scope AND d.deduplication_id = m.deduplication_id AND d.account = m.account
         AND d.accepted_at > m.sent_at - make_interval(secs => ${DEDUPLICATION_INTERVAL}::int)
-        -- What was published may come to the queue later than what was sent after it.
-        AND d.accepted_at < m.sent_at + make_interval(secs => ${DEDUPLICATION_INTERVAL}::int)
+        ${until}
     ), ordered AS (
       SELECT l.*, 1 = row_number() OVER (PARTITION BY l.queue_id, l.batch_id, l.group_id, l.envelope, l.failure_reason, l.fresh ORDER BY l.n) AS leads
       FROM looked_up l ORDER BY l.n

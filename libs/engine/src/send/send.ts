@@ -15,6 +15,7 @@ import {
   targetsOf,
   type BatchWriterOptions,
 } from "../write/batch-writer.ts";
+import type { LockWaits } from "../write/lock-waits.ts";
 import { fifoMessage } from "../message/fifo-message.ts";
 import { insertFifo } from "./insert-fifo.ts";
 import { without, type Rounds } from "../rounds/rounds.ts";
@@ -30,6 +31,7 @@ export class Sender {
 
   constructor(options: {
     sql: Sql;
+    waits: LockWaits;
     rounds: Rounds;
     bus: Bus;
     payloads: Payloads;
@@ -37,7 +39,7 @@ export class Sender {
     queues: Directory<Queue>;
     observer: Observer;
   }) {
-    const { sql, rounds, bus, payloads, batchIds, queues, observer } = options;
+    const { sql, waits, rounds, bus, payloads, batchIds, queues, observer } = options;
     this.#queues = queues;
     this.#observer = observer;
     const common: Omit<BatchWriterOptions, "insert"> = {
@@ -66,8 +68,9 @@ export class Sender {
     });
     this.#fifoWriter = new BatchWriter({
       ...common,
-      insert: async (batches, keys) => ({
-        stored: await insertFifo(sql, batches, keys),
+      waits,
+      insert: async (batches, keys, lockTimeout) => ({
+        stored: await insertFifo(sql, batches, keys, lockTimeout),
         announce: () => {
           bus.signalQueues(targetsOf(batches));
         },

@@ -1,4 +1,4 @@
-import { classifyFailure, numbers, texts, type Sql } from "@sluice/database";
+import { classifyFailure, isLockNotAvailable, numbers, texts, type Sql } from "@sluice/database";
 import { failpoint } from "@sluice/runtime";
 
 import { SluiceError } from "../errors.ts";
@@ -8,6 +8,8 @@ import type { Payloads } from "../receive/payloads.ts";
 import type { BatchIds } from "./batch-ids.ts";
 import { cutIntoBatches } from "./cut-into-batches.ts";
 import { GroupCommit } from "./group-commit.ts";
+import { InOrder, resultOf, type Results } from "./in-order.ts";
+import type { LockWaits } from "./lock-waits.ts";
 import {
   answerOf,
   encodeStoredCall,
@@ -75,12 +77,22 @@ export interface BatchWriterOptions {
   kind: "topic" | "queue";
   payloads: Payloads;
   batchIds: BatchIds;
-  /** Stores batches and keys in one transaction. */
-  insert: (batches: NewBatch[], keys: IdempotencyKey[]) => Promise<Inserted>;
+  /**
+   * Stores batches and keys in one transaction.
+   *
+   * @param lockTimeout - How long it waits for each lock, where it is among those that `waits`; else as long as it may.
+   */
+  insert: (
+    batches: NewBatch[],
+    keys: IdempotencyKey[],
+    lockTimeout: string | undefined,
+  ) => Promise<Inserted>;
+  /** Where its transactions wait for locks of their topics or queues, when these have not been free soon; default: they wait for none. */
+  waits?: LockWaits;
   notFound: (name: string) => SluiceError;
 }
 
-type Outcomes = Map<WriteRequest, WriteOutcome | Error>;
+type Outcomes = Results<WriteRequest, WriteOutcome>;
 
 const MAX_ROUND_BYTES = 4 * 1024 * 1024;
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
@@ -91,16 +103,33 @@ const MAX_WAITING_BYTES = 64 * 1024 * 1024;
  */
 export class BatchWriter {
   readonly #options: BatchWriterOptions;
-  readonly #commits: GroupCommit<WriteRequest, WriteOutcome>;
+  readonly #commits: Pick<GroupCommit<WriteRequest, WriteOutcome>, "add" | "idle">;
 
   constructor(options: BatchWriterOptions) {
     this.#options = options;
-    this.#commits = new GroupCommit({
-      write: (requests) => this.#writeRound(requests),
-      weigh: ({ messages }) => messages.reduce((sum, message) => sum + message.bytes, 0),
+    const { waits } = options;
+    const common = {
+      weigh: ({ messages }: WriteRequest) =>
+        messages.reduce((sum, message) => sum + message.bytes, 0),
       maxRound: MAX_ROUND_BYTES,
       maxWaiting: MAX_WAITING_BYTES,
-    });
+    };
+    this.#commits = waits
+      ? new InOrder({
+          ...common,
+          waits,
+          targetOf: ({ targetId }) => targetId,
+          write: (requests, outcomes, lockTimeout) =>
+            this.#writeRound(requests, outcomes, lockTimeout),
+        })
+      : new GroupCommit({
+          ...common,
+          write: async (requests) => {
+            const outcomes: Outcomes = new Map();
+            await this.#writeRound(requests, outcomes);
+            return requests.map((request) => resultOf(request, outcomes));
+          },
+        });
   }
 
   /** Resolves after the commit with where the call's messages are stored. */
@@ -112,21 +141,26 @@ export class BatchWriter {
     return this.#commits.idle();
   }
 
-  async #writeRound(requests: WriteRequest[]): Promise<(WriteOutcome | Error)[]> {
-    const outcomes: Outcomes = new Map();
+  /** Where it gives up a lock it has written what it knows the outcomes of, and nothing else. */
+  async #writeRound(
+    requests: WriteRequest[],
+    outcomes: Outcomes,
+    lockTimeout?: string,
+  ): Promise<void> {
     let left = requests;
     while (left.length > 0) {
       // Two calls with one key cannot go down together: the second one waits and then finds the first one's answer.
       const { first, repeated } = partByKey(left);
-      left = [...(await this.#writeOnce(first, outcomes)), ...repeated];
+      left = [...(await this.#writeOnce(first, outcomes, lockTimeout)), ...repeated];
     }
-    return requests.map(
-      (request) => outcomes.get(request) ?? new Error("a request was lost from its round"),
-    );
   }
 
   /** Writes the requests and notes their outcomes; returns those that have to be tried again. */
-  async #writeOnce(requests: WriteRequest[], outcomes: Outcomes): Promise<WriteRequest[]> {
+  async #writeOnce(
+    requests: WriteRequest[],
+    outcomes: Outcomes,
+    lockTimeout: string | undefined,
+  ): Promise<WriteRequest[]> {
     let batches: NewBatch[] = [];
     try {
       const placed = await this.#place(requests);
@@ -135,7 +169,7 @@ export class BatchWriter {
       // By the time that anybody can receive them they are at hand.
       for (const { id, lines } of batches) this.#options.payloads.put(id, lines);
       failpoint("write.before-commit");
-      const { stored, announce } = await this.#options.insert(batches, keysOf(calls));
+      const { stored, announce } = await this.#options.insert(batches, keysOf(calls), lockTimeout);
       failpoint("write.committed");
       const ids = new Set<string>("has" in stored ? stored.keys() : stored);
       this.#settle(
@@ -152,12 +186,14 @@ export class BatchWriter {
     } catch (error) {
       // Where somebody else has stored another batch by this id, as after a standby was promoted, that is the one to be read.
       for (const { id } of batches) this.#options.payloads.delete(id);
+      if (lockTimeout !== undefined && isLockNotAvailable(error)) throw error;
       const failure = classifyFailure(error);
       if (failure === "unique-violation") return await this.#answerRepeats(requests, outcomes);
       // Postgres refused the statement, so nothing was stored: find the request that it refuses.
       if (failure === "refused" && requests.length > 1) {
         const again: WriteRequest[] = [];
-        for (const request of requests) again.push(...(await this.#writeOnce([request], outcomes)));
+        for (const request of requests)
+          again.push(...(await this.#writeOnce([request], outcomes, lockTimeout)));
         return again;
       }
       for (const request of requests) outcomes.set(request, error as Error);

@@ -19,8 +19,8 @@ export const mutants: readonly Mutant[] = [
     file: "engine/write/batch-writer",
     edits: [
       [
-        "const { stored, announce } = await this.#options.insert(batches, keysOf(calls));",
-        "this.#options.insert(batches, keysOf(calls)).then((late) => late.announce(), () => undefined); const stored = batches.map(({ id }) => id), announce = () => undefined;",
+        "const { stored, announce } = await this.#options.insert(batches, keysOf(calls), lockTimeout);",
+        "this.#options.insert(batches, keysOf(calls), lockTimeout).then((late) => late.announce(), () => undefined); const stored = batches.map(({ id }) => id), announce = () => undefined;",
       ],
     ],
     nemeses: "terminate-backends,kill-backend,kill-api",
@@ -145,8 +145,8 @@ export const mutants: readonly Mutant[] = [
     file: "engine/write/batch-writer",
     edits: [
       [
-        "await this.#options.insert(batches, keysOf(calls))",
-        "await this.#options.insert(batches, [])",
+        "await this.#options.insert(batches, keysOf(calls), lockTimeout)",
+        "await this.#options.insert(batches, [], lockTimeout)",
       ],
     ],
     nemeses: "none",

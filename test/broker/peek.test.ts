@@ -134,6 +134,24 @@ describe("pages", () => {
     expect(bodies).toEqual(["m0", "m0", "m1", "m1", "m2", "m2"]);
   });
 
+  test.each([
+    [10, 100],
+    [100, 250],
+  ])("of %i get past a place with %i slices", async (limit, copies) => {
+    const queue = await broker.newQueue();
+    await client.send(queue, numbered(3));
+    await broker.sql`
+      INSERT INTO slices SELECT s.* FROM slices s, generate_series(2, ${copies}::int)
+      WHERE queue_id = ${await broker.idOf(queue)}::bigint`;
+    await broker.clock.advance(1);
+    await client.send(queue, ["last"]);
+    for (const order of ["oldest", "newest"] as const) {
+      const { bodies } = await walk(queue, { limit, order });
+      expect(bodies).toHaveLength(3 * copies + 1);
+      expect(new Set(bodies).size).toBe(4);
+    }
+  });
+
   test("a cursor that no peek returned is refused", async () => {
     const queue = await broker.newQueue();
     for (const cursor of ["", "x", "MTox", "!!!", Buffer.from("1:2:-1:0").toString("base64url")]) {

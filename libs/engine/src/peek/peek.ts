@@ -30,9 +30,16 @@ export async function peek(
   request: PeekRequest,
 ): Promise<Peeked> {
   const look = lookOf(request, readCursor(request.cursor));
-  const { order, start, slices } = look;
-  const rows = await selectSlices(sql, queue, look);
-  const groups = groupsOf(rows);
+  const { order, start } = look;
+  let { slices } = look;
+  let rows = await selectSlices(sql, queue, look);
+  let groups = groupsOf(rows);
+  // More at one place than that: a cursor names a place, so it is read whole.
+  while (rows.length === slices && groups.length === 1) {
+    slices *= 8;
+    rows = await selectSlices(sql, queue, { ...look, slices });
+    groups = groupsOf(rows);
+  }
   // The last slices may be cut off from others at the same place: the next page begins with that place.
   const cutOff = rows.length === slices && groups.length > 1 ? groups.pop() : undefined;
   const end = new PageEnd(look);

@@ -103,6 +103,7 @@ export class Dispatcher {
   forget(): void {
     this.#context.payloads.forget();
     this.#context.filters.forget();
+    this.#aside.forget();
     this.#evaluating.abort();
     this.#evaluating = new AbortController();
     this.#filtered.forget();

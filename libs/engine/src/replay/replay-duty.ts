@@ -15,6 +15,7 @@ export class ReplayDuty {
   readonly #options: { sql: Sql; bus: Bus; observer: Observer };
   readonly #filters: Filters;
   readonly #payloads: Payloads;
+  #evaluating = new AbortController();
 
   constructor(options: { sql: Sql; bus: Bus; observer: Observer }) {
     this.#options = options;
@@ -22,6 +23,14 @@ export class ReplayDuty {
     this.#filters = new Filters(options.sql, (error) => {
       options.observer.failed("filter policy", error);
     });
+  }
+
+  /** On another server ids of policies and batches may stand for others, also those of the page that is being looked at. */
+  forget(): void {
+    this.#filters.forget();
+    this.#payloads.forget();
+    this.#evaluating.abort();
+    this.#evaluating = new AbortController();
   }
 
   /**
@@ -43,16 +52,18 @@ export class ReplayDuty {
 
   async #step(id: string, signal: AbortSignal): Promise<DeliverResult> {
     const { sql, observer } = this.#options;
+    const evaluating = AbortSignal.any([signal, this.#evaluating.signal]);
     try {
       const page = await nextPage(sql, id);
       if (page) {
-        const masks = await this.#masks(page, signal);
+        const masks = await this.#masks(page, evaluating);
+        evaluating.throwIfAborted();
         const batches = page.batches.slice(0, masks.length);
         const last = page.last && batches.length === page.batches.length;
         return await deliverPage(sql, { ...page, batches, last }, masks);
       }
     } catch (error) {
-      if (!isLockNotAvailable(error) && !signal.aborted) observer.failed("replay", error);
+      if (!isLockNotAvailable(error) && !evaluating.aborted) observer.failed("replay", error);
     }
     return { messages: 0, queueIds: [], more: false };
   }

@@ -396,6 +396,8 @@ describe("a replay policy", () => {
     ["no start", { PointType }],
     ["a start that is no time", { PointType, StartingPoint: "yesterday" }],
     ["a day that is none", { PointType, StartingPoint: "2026-13-01T00:00:00.000Z" }],
+    ["a year before the first", { PointType, StartingPoint: "0001-01-01T00:00:00.000+01:00" }],
+    ["a year after the last", { PointType, StartingPoint: "9999-12-31T23:59:59.000-01:00" }],
     ["a time of no zone", { PointType, StartingPoint: "2026-01-01T00:00:00.000" }],
     ["a number", { PointType, StartingPoint: 0 }],
     ["an end that is no time", { PointType, StartingPoint, EndingPoint: "" }],

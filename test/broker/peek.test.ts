@@ -4,6 +4,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { ACCOUNT, Broker } from "./broker.ts";
 import { numbered } from "./client.ts";
 import { failOnce, newPair } from "./dead-letters.ts";
+import { connectTraced } from "./statements.ts";
 
 const broker = await Broker.start({ dispatchers: 0 });
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -133,6 +134,24 @@ describe("pages", () => {
     expect(bodies).toEqual(["m0", "m0", "m1", "m1", "m2", "m2"]);
   });
 
+  test.each([
+    [10, 100],
+    [100, 250],
+  ])("of %i get past a place with %i slices", async (limit, copies) => {
+    const queue = await broker.newQueue();
+    await client.send(queue, numbered(3));
+    await broker.sql`
+      INSERT INTO slices SELECT s.* FROM slices s, generate_series(2, ${copies}::int)
+      WHERE queue_id = ${await broker.idOf(queue)}::bigint`;
+    await broker.clock.advance(1);
+    await client.send(queue, ["last"]);
+    for (const order of ["oldest", "newest"] as const) {
+      const { bodies } = await walk(queue, { limit, order });
+      expect(bodies).toHaveLength(3 * copies + 1);
+      expect(new Set(bodies).size).toBe(4);
+    }
+  });
+
   test("a cursor that no peek returned is refused", async () => {
     const queue = await broker.newQueue();
     for (const cursor of ["", "x", "MTox", "!!!", Buffer.from("1:2:-1:0").toString("base64url")]) {
@@ -142,6 +161,66 @@ describe("pages", () => {
       });
     }
   });
+});
+
+describe("of large messages", () => {
+  const megabyte = (name: string) => name + "x".repeat(1_000_000);
+  const names = Array.from({ length: 12 }, (_, index) => String(index).padStart(2, "0"));
+  const namesOf = (bodies: readonly string[]) => bodies.map((body) => body.slice(0, 2));
+
+  async function newLargeQueue(fifo: boolean): Promise<string> {
+    const queue = await broker.newQueue({ fifo });
+    for (const name of names) {
+      const body = megabyte(name);
+      await client.send(queue, [fifo ? { body, groupId: "g", deduplicationId: name } : { body }]);
+    }
+    return queue;
+  }
+
+  test.each([false, true])(
+    "a page ends after 4 MiB, and the next one goes on (FIFO: %s)",
+    async (fifo) => {
+      const queue = await newLargeQueue(fifo);
+      expect((await peek(queue, { limit: 100 })).messages).toHaveLength(5);
+      const { bodies, pages } = await walk(queue, { limit: 100 });
+      expect([namesOf(bodies), pages]).toEqual([names, 3]);
+      const newest = await walk(queue, { limit: 100, order: "newest" });
+      expect(namesOf(newest.bodies)).toEqual(names.toReversed());
+      expect(namesOf((await walk(queue, { limit: 2 })).bodies)).toEqual(names);
+      expect(namesOf((await walk(queue, { search: "11x" })).bodies)).toEqual(["11"]);
+    },
+  );
+
+  test.each([{ limit: 100 }, { search: "nowhere" }])(
+    "no more than 4 MiB is read at once (%o)",
+    async (request) => {
+      const queue = await newLargeQueue(false);
+      const traced = await connectTraced(broker.databaseUrl);
+      const engine = await broker.startEngine(traced);
+      traced.statements.length = 0;
+      await engine.peek(ACCOUNT, queue, request);
+      const reads = traced.statements.filter(({ text }) => text.includes("payload FROM batches"));
+      expect(reads.length).toBeGreaterThan(0);
+      for (const { parameters } of reads)
+        expect(String(parameters[0]).split(",").length).toBeLessThanOrEqual(5);
+    },
+  );
+});
+
+test("a few peeks go on at once, others wait, and too many are refused", async () => {
+  const queue = await broker.newQueue();
+  await client.send(queue, ["m"]);
+  const peeks = await Promise.allSettled(Array.from({ length: 300 }, () => peek(queue)));
+  const shown = peeks.filter(({ status }) => status === "fulfilled");
+  const refused = peeks.filter(({ status }) => status === "rejected");
+  expect(shown.length).toBeGreaterThanOrEqual(100);
+  expect(refused.length).toBeGreaterThan(0);
+  expect(refused).toEqual(
+    refused.map(() => ({
+      status: "rejected",
+      reason: expect.objectContaining({ code: "too_many_requests" }),
+    })),
+  );
 });
 
 test("a state shows what is in it only", async () => {

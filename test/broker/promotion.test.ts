@@ -1,13 +1,13 @@
 import { expect, test } from "vitest";
 
-import { Broker } from "./broker.ts";
+import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf } from "./client.ts";
 import { newFifoTopic, one } from "./fifo.ts";
 
 /** As when a standby is promoted to which no message has come yet: the same ids are given again, and every connection is lost. */
 async function promoteEmptyStandby({ sql }: Broker): Promise<void> {
   await sql.unsafe(`
-    TRUNCATE slices, fifo_slices, fifo_groups, outbox, batches, idempotency_keys, deduplication_ids, topic_deduplication_ids;
+    TRUNCATE slices, fifo_slices, fifo_groups, outbox, batches, archived_batches, replays, idempotency_keys, deduplication_ids, topic_deduplication_ids;
     SELECT setval('batch_ids', 1, false), setval('topic_sequences', 1, false), setval('fifo_sequences', 1, false);
     SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()`);
@@ -47,6 +47,34 @@ test("processes that had the same ids left store and hand out each message once"
   }
   const messages = await other.receive(queue, { maxMessages: 10 });
   expect(bodiesOf(messages).sort()).toEqual(["a", "a", "a", "a", "b", "b", "b", "b"]);
+});
+
+test("a replay is decided by what was published, not by what had its ids before", async () => {
+  await using broker = await Broker.start({ cutsConnections: true });
+  const client = broker.client();
+  const topic = await broker.newTopic();
+  await broker.engine.topics.update(ACCOUNT, topic, { archive: { days: 1 } });
+  const replayed = async () => {
+    const queue = await broker.newQueue();
+    const filterPolicy = { color: ["red"] };
+    const settings = { filterPolicy, replayFrom: { at: new Date(0) } };
+    await untilDone(() => broker.engine.subscribe(ACCOUNT, topic, queue, settings));
+    await expect
+      .poll(() => broker.sql`SELECT FROM replays WHERE status = 'running'`, { timeout: 10_000 })
+      .toHaveLength(0);
+    return bodiesOf(await untilDone(() => client.drain(queue)));
+  };
+  const colored = (value: string) => ({
+    body: value,
+    attributes: { color: { type: "String", value } },
+  });
+  await client.publish(topic, [colored("blue")]);
+  await broker.untilFannedOut();
+  expect(await replayed()).toEqual([]);
+  await promoteEmptyStandby(broker);
+  await untilDone(() => client.publish(topic, [colored("red")]));
+  await expect.poll(() => broker.waitingBatches(), { timeout: 10_000 }).toHaveLength(0);
+  expect(await replayed()).toEqual(["red"]);
 });
 
 test("a FIFO topic goes on, though its dispatcher was further before it", async () => {

@@ -57,6 +57,22 @@ test("a replay is started, refused, looked at and cancelled", async () => {
   expect(await start({ from: "yesterday" })).toMatchObject({ status: 400 });
   const started = await start({ from, to: "now", rate: 5 });
   expect(started).toMatchObject({ status: 201, body: { rate: 5, replayed: 0 } });
+  // In UTC these are years that ISO 8601 and Postgres do not name alike.
+  const early = { from: "0001-01-01T00:00:00+23:59" };
+  const late = { from: "9999-12-31T23:59:59-23:59" };
+  for (const body of [{ from: "0000-01-01T00:00:00Z" }, early, late, { from, to: late.from }]) {
+    expect(await start(body)).toMatchObject({
+      status: 400,
+      body: { error: { code: "invalid_request" } },
+    });
+  }
+  const subscription = { queue: "billing", replayFrom: early.from };
+  expect(
+    await api.call("POST /v1/topics/orders/subscriptions", { body: subscription }),
+  ).toMatchObject({
+    status: 400,
+    body: { error: { details: [{ path: "replayFrom" }] } },
+  });
   const unknown = crypto.randomUUID();
   for (const method of ["GET", "DELETE"]) {
     const route = `${method} /v1/subscriptions/${id}/replays/${unknown}` as const;

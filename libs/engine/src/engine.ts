@@ -2,6 +2,7 @@ import type { Bus, BusSubscription, Change } from "@sluice/bus";
 import { classifyFailure, type Database } from "@sluice/database";
 
 import { cancelDelayed } from "./cancel/cancel-delayed.ts";
+import { FewAtOnce } from "./few-at-once.ts";
 import { peek } from "./peek/peek.ts";
 import type { Peeked, PeekRequest } from "./peek/peeked.ts";
 import { peekFifo } from "./peek/peek-fifo.ts";
@@ -10,10 +11,16 @@ import { purgeFifo } from "./purge/purge-fifo.ts";
 import { RedriveTasks } from "./redrive/redrive-tasks.ts";
 import { Acknowledger } from "./acknowledge/acknowledge.ts";
 import { Directory } from "./directory/directory.ts";
-import type { Page, PageRequest } from "./directory/pages.ts";
+import type { Page } from "./directory/pages.ts";
 import { Envelopes, type NotificationOptions } from "./envelope/envelopes.ts";
 import { queueNotFound, SluiceError, topicNotArchived, topicNotFound } from "./errors.ts";
-import { match, matchArchived, type ArchivedMatches, type Match } from "./match/match.ts";
+import {
+  match,
+  matchArchived,
+  type ArchivedMatches,
+  type Match,
+  type MatchRequest,
+} from "./match/match.ts";
 import type { MessageInput } from "./message/message.ts";
 import type { Observer } from "./observer.ts";
 import { Publisher } from "./publish/publish.ts";
@@ -90,6 +97,8 @@ export class Engine implements AsyncDisposable {
   readonly #payloads: Payloads;
   readonly #waits: LockWaits;
   readonly #tracer: Tracer;
+  /** Each may hold some ten MiB. */
+  readonly #peeks = new FewAtOnce("peeks", { running: 4, waiting: 100 });
   readonly #observer: Observer;
   readonly #purgeGuard: number;
   #subscriptions: BusSubscription[] = [];
@@ -250,11 +259,14 @@ export class Engine implements AsyncDisposable {
     return await this.replays.start({ id: subscriptionId, account }, { topic, range, replace });
   }
 
-  /** The same for each of the newest messages of the archive. @throws {SluiceError} `topic_not_found`, `topic_not_archived` */
+  /**
+   * The same for each of the newest messages of the archive.
+   * @throws {SluiceError} `topic_not_found`, `topic_not_archived`; `too_many_requests` when it takes too long
+   */
   async matchArchived(
     account: string,
     topicName: string,
-    { last, ...request }: { last: number } & PageRequest,
+    { last, ...request }: { last: number } & MatchRequest,
   ): Promise<Page<ArchivedMatches>> {
     const topic = await this.topics.find(account, topicName);
     if (!topic) throw topicNotFound(topicName);
@@ -267,7 +279,7 @@ export class Engine implements AsyncDisposable {
   async match(
     account: string,
     topicName: string,
-    request: { message: MessageInput } & PageRequest,
+    request: { message: MessageInput } & MatchRequest,
   ): Promise<Page<Match>> {
     const topic = await this.topics.find(account, topicName);
     if (!topic) throw topicNotFound(topicName);
@@ -296,13 +308,12 @@ export class Engine implements AsyncDisposable {
     return messages;
   }
 
-  /** Looks at messages without receiving them. @throws {SluiceError} `queue_not_found` */
+  /** Looks at messages without receiving them. @throws {SluiceError} `queue_not_found`, `too_many_requests` */
   async peek(account: string, queueName: string, request: PeekRequest): Promise<Peeked> {
     const context = { sql: this.database.sql, envelopes: this.envelopes };
     const queue = await this.#queue(account, queueName);
-    return queue.fifo
-      ? await peekFifo(context, queue, request)
-      : await peek(context, queue, request);
+    const look = queue.fifo ? peekFifo : peek;
+    return await this.#peeks.run(() => look(context, queue, request));
   }
 
   /** What became of a message. @throws {SluiceError} `message_not_found`, `too_many_requests` */

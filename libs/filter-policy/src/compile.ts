@@ -2,7 +2,7 @@ import { checkComplexity, checkSize, MAX_DEPTH, MAX_KEYS } from "./limits.ts";
 import { FilterPolicyError } from "./filter-policy-error.ts";
 import type { FilteredMessage } from "./filtered-message.ts";
 import { BodyKey } from "./body-keys.ts";
-import { isAlternatives, isPlainObject, readRule, type Rule } from "./rule.ts";
+import { isAlternatives, isPlainObject, readRule, type Rule, type Steps } from "./rule.ts";
 import { comparable, type Scalar } from "./scalar.ts";
 
 /** What a policy looks at: the attributes of a message, or its body, a JSON object. */
@@ -19,6 +19,9 @@ export interface CompiledFilter {
   accepts: (message: FilteredMessage) => boolean;
   /** Undefined when the message is accepted. */
   explain: (message: FilteredMessage) => Refusal | undefined;
+  /** The same as `accepts` and `explain`, in steps that each tell before how many characters they go through: for long messages. */
+  acceptsInSteps: (message: FilteredMessage) => Iterator<number, boolean>;
+  explainInSteps: (message: FilteredMessage) => Iterator<number, Refusal | undefined>;
 }
 
 type Path = readonly (string | number)[];
@@ -31,6 +34,7 @@ type Clause =
       /** Where a body has it; the root for attributes, whose names are just names. */
       inBody: BodyKey;
       accepts: (values: Found) => boolean;
+      acceptsInSteps: (values: Found) => Steps<boolean>;
       rules: unknown;
     }
   | { kind: "or"; path: string; alternatives: readonly Clause[][] };
@@ -68,15 +72,27 @@ export function compile(policy: unknown, scope: FilterScope): CompiledFilter {
   checkComplexity(policy);
   const needsBody = scope === "MessageBody" && names.length > 0;
   const lookup = needsBody ? inBodies(root) : inAttributes;
+  const lacksBody = (message: FilteredMessage) => needsBody && message.body === undefined;
   return {
-    accepts: (message) =>
-      (!needsBody || message.body !== undefined) && fulfils(clauses, lookup(message)),
-    explain: (message) =>
-      needsBody && message.body === undefined
-        ? { path: "", message: "the body is no JSON object" }
-        : refusalOf(clauses, lookup(message)),
+    accepts: (message) => !lacksBody(message) && fulfils(clauses, lookup(message)),
+    explain: (message) => {
+      if (lacksBody(message)) return NO_BODY;
+      const valuesOf = lookup(message);
+      const refusing = clauses.find((clause) => !fulfils([clause], valuesOf));
+      return refusalOf(refusing, valuesOf);
+    },
+    *acceptsInSteps(message) {
+      return !lacksBody(message) && (yield* fulfilsInSteps(clauses, lookup(message)));
+    },
+    *explainInSteps(message) {
+      if (lacksBody(message)) return NO_BODY;
+      const valuesOf = lookup(message);
+      return refusalOf(yield* refusingInSteps(clauses, valuesOf), valuesOf);
+    },
   };
 }
+
+const NO_BODY: Refusal = { path: "", message: "the body is no JSON object" };
 
 function inAttributes({ attributes }: FilteredMessage): Lookup {
   return ({ path }) => attributes.get(path);
@@ -149,13 +165,14 @@ function keyClause(list: readonly unknown[], { at, path, parts, inBody }: Place)
   if (parts > MAX_DEPTH)
     throw new FilterPolicyError(at, `a key has at most ${MAX_DEPTH} parts between points`);
   inBody.isWanted = true;
-  return { kind: "key", path, inBody, accepts: anyOf(rules), rules: list };
+  return { kind: "key", path, inBody, ...anyOf(rules), rules: list };
 }
 
 /** One rule is enough, for one of the values. Values that are named are looked up together. */
-function anyOf(rules: readonly Rule[]): (values: Found) => boolean {
+function anyOf(rules: readonly Rule[]): Pick<KeyClause, "accepts" | "acceptsInSteps"> {
   const equals = new Set<Scalar>();
   const tests: ((value: Scalar) => boolean)[] = [];
+  const testsInSteps: Extract<Rule, { kind: "test" }>[] = [];
   let whenPresent = false;
   let whenAbsent = false;
   for (const rule of rules) {
@@ -169,6 +186,7 @@ function anyOf(rules: readonly Rule[]): (values: Found) => boolean {
         break;
       case "test":
         tests.push(rule.test);
+        testsInSteps.push(rule);
         break;
       default:
         rule satisfies never;
@@ -176,10 +194,28 @@ function anyOf(rules: readonly Rule[]): (values: Found) => boolean {
   }
   const accepts = (value: Scalar) =>
     equals.has(comparable(value)) || tests.some((test) => test(value));
-  return (values) => {
-    if (values === undefined) return whenAbsent;
-    return whenPresent || values.some(accepts);
+  return {
+    accepts: (values) => {
+      if (values === undefined) return whenAbsent;
+      return whenPresent || values.some(accepts);
+    },
+    *acceptsInSteps(values) {
+      if (values === undefined) return whenAbsent;
+      if (whenPresent) return true;
+      for (const value of values) {
+        if (equals.has(comparable(value))) return true;
+        for (const { test, testInSteps } of testsInSteps) {
+          yield lengthOf(value);
+          if (testInSteps ? yield* testInSteps(value) : test(value)) return true;
+        }
+      }
+      return false;
+    },
   };
+}
+
+function lengthOf(value: Scalar): number {
+  return typeof value === "string" ? value.length : 1;
 }
 
 function fulfils(clauses: readonly Clause[], valuesOf: Lookup): boolean {
@@ -193,8 +229,32 @@ function fulfils(clauses: readonly Clause[], valuesOf: Lookup): boolean {
   return true;
 }
 
-function refusalOf(clauses: readonly Clause[], valuesOf: Lookup): Refusal | undefined {
-  const refusing = clauses.find((clause) => !fulfils([clause], valuesOf));
+function* fulfilsInSteps(clauses: readonly Clause[], valuesOf: Lookup): Steps<boolean> {
+  return (yield* refusingInSteps(clauses, valuesOf)) === undefined;
+}
+
+/** The first one that is not fulfilled. */
+function* refusingInSteps(clauses: readonly Clause[], valuesOf: Lookup): Steps<Clause | undefined> {
+  for (const clause of clauses) {
+    const fulfilled =
+      clause.kind === "key"
+        ? yield* clause.acceptsInSteps(valuesOf(clause))
+        : yield* isOneFulfilledInSteps(clause.alternatives, valuesOf);
+    if (!fulfilled) return clause;
+  }
+  return undefined;
+}
+
+function* isOneFulfilledInSteps(
+  alternatives: readonly Clause[][],
+  valuesOf: Lookup,
+): Steps<boolean> {
+  for (const alternative of alternatives)
+    if (yield* fulfilsInSteps(alternative, valuesOf)) return true;
+  return false;
+}
+
+function refusalOf(refusing: Clause | undefined, valuesOf: Lookup): Refusal | undefined {
   if (!refusing) return undefined;
   const { path } = refusing;
   if (refusing.kind === "or") return { path, message: "none of the alternatives is fulfilled" };

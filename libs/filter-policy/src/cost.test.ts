@@ -96,6 +96,23 @@ describe("a long body is gone through once", () => {
   }
 });
 
+describe("in steps, no more than one wildcard goes through a long text at a time", () => {
+  const patterns = Array.from({ length: 150 }, (_, index) => `*b${index}*`);
+
+  test.each([
+    ["in a list", patterns.map((wildcard) => ({ wildcard })), false],
+    ["inside anything-but", [{ "anything-but": { wildcard: patterns } }], true],
+  ])("%s", (_, rules, expected) => {
+    const filter = compile({ key: rules }, "MessageBody");
+    const steps = filter.acceptsInSteps(message({ key: "a".repeat(20_000) }));
+    let long = 0;
+    let step = steps.next();
+    for (; step.done !== true; step = steps.next()) if (step.value === 20_000) long += 1;
+    expect(long).toBeGreaterThanOrEqual(patterns.length);
+    expect(step.value).toBe(expected);
+  });
+});
+
 /** Its body parsed. */
 function message(body: object): FilteredMessage {
   const read = new FilteredMessage({ body: JSON.stringify(body), attributes: {} });

@@ -77,6 +77,8 @@ test("attributes are accepted exactly when a plain reading of the policy accepts
       const expected = reads(policy, (path) => values.get(path.join(".")));
       expect(filter.accepts(message)).toBe(expected);
       expect(filter.explain(message) === undefined).toBe(expected);
+      expect(resultOf(filter.acceptsInSteps(message))).toBe(expected);
+      expect(resultOf(filter.explainInSteps(message))).toEqual(filter.explain(message));
     }),
     { numRuns: MAX_RUNS },
   );
@@ -94,10 +96,19 @@ test("bodies are accepted exactly when a plain reading of the policy accepts the
       });
       expect(filter.accepts(message)).toBe(expected);
       expect(filter.explain(message) === undefined).toBe(expected);
+      expect(resultOf(filter.acceptsInSteps(message))).toBe(expected);
+      expect(resultOf(filter.explainInSteps(message))).toEqual(filter.explain(message));
     }),
     { numRuns: MAX_RUNS },
   );
 });
+
+function resultOf<Result>(steps: Iterator<number, Result>): Result {
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
 
 /** Within the limit of combinations. */
 function isSimple(policy: Policy): boolean {

@@ -12,7 +12,10 @@ type Test = (value: Scalar) => boolean;
 export type Rule =
   | { kind: "equals"; value: Scalar }
   | { kind: "exists"; exists: boolean }
-  | { kind: "test"; test: Test };
+  | { kind: "test"; test: Test; testInSteps?: (value: Scalar) => Steps<boolean> };
+
+/** Work that may take long, in steps: before each it tells how many characters that goes through. */
+export type Steps<Result> = Generator<number, Result, void>;
 
 type Operator = (operand: unknown, path: Path) => Rule;
 
@@ -43,7 +46,7 @@ const operators: Record<string, Operator> = {
       throw new FilterPolicyError(path, "exists is either true or false");
     return { kind: "exists", exists: operand };
   },
-  "anything-but": (operand, path) => ({ kind: "test", test: compileAnythingBut(operand, path) }),
+  "anything-but": compileAnythingBut,
 };
 
 function isOperator(name: string): boolean {
@@ -106,7 +109,7 @@ function onText(compileText: (operand: string, path: Path) => TextTest): Operato
 }
 
 /** A value, values, or texts with a prefix and the like: what is there and is none of them. */
-function compileAnythingBut(operand: unknown, path: Path): Test {
+function compileAnythingBut(operand: unknown, path: Path): Rule {
   if (!isPlainObject(operand)) {
     const values = new Set(
       entriesOf(operand, path).map(([value, at]) => {
@@ -115,7 +118,7 @@ function compileAnythingBut(operand: unknown, path: Path): Test {
         return comparable(checkScalar(value, at));
       }),
     );
-    return (value) => !values.has(comparable(value));
+    return { kind: "test", test: (value) => !values.has(comparable(value)) };
   }
   const [name, inner] = onlyEntry(operand, path);
   const compileTexts = Object.hasOwn(textOperators, name) ? textOperators[name] : undefined;
@@ -126,10 +129,29 @@ function compileAnythingBut(operand: unknown, path: Path): Test {
       `anything-but takes one of ${Object.keys(textOperators).join(", ")}, not "${name.slice(0, 64)}"`,
     );
   }
-  const isOne = compileTexts(
-    entriesOf(inner, at).map(([text, where]) => [checkText(text, where), where]),
-  );
-  return (value) => typeof value !== "string" || !isOne(value);
+  const texts = entriesOf(inner, at).map(([text, where]): [string, Path] => [
+    checkText(text, where),
+    where,
+  ]);
+  if (name === "wildcard") return noneOf(texts.map((each) => compileTexts([each])));
+  const isOne = compileTexts(texts);
+  return { kind: "test", test: (value) => typeof value !== "string" || !isOne(value) };
+}
+
+/** Of tests that each go through the whole of a text. */
+function noneOf(tests: readonly TextTest[]): Rule {
+  return {
+    kind: "test",
+    test: (value) => typeof value !== "string" || !tests.some((test) => test(value)),
+    *testInSteps(value) {
+      if (typeof value !== "string") return true;
+      for (const test of tests) {
+        yield value.length;
+        if (test(value)) return false;
+      }
+      return true;
+    },
+  };
 }
 
 /** One entry or a list of them, each with its place. */

@@ -48,6 +48,36 @@ test("patterns match what a search through all possibilities finds", () => {
   );
 });
 
+test("patterns match long texts, whose parts are looked for first, as they match others", () => {
+  const letters = fc.constantFrom("a", "b", "c", "ab", "abc", "bca", "cab");
+  const part = fc.array(letters, { maxLength: 4 }).map((each) => each.join(""));
+  const parts = fc
+    .array(part, { minLength: 3, maxLength: 5 })
+    .filter((each) => each.slice(1, -1).every((inner) => inner !== ""));
+  const value = fc.array(letters, { maxLength: 8 }).map((each) => each.join(""));
+  fc.assert(
+    fc.property(fc.array(parts, { minLength: 2 }), value, value, (patterns, begin, end) => {
+      const text = begin + "ab".repeat(2_500) + end;
+      for (const each of patterns)
+        expect(compileWildcard(each.join("*"), [])(text)).toBe(inOrder(each, text));
+    }),
+    { numRuns: 500 },
+  );
+});
+
+function inOrder(parts: readonly string[], text: string): boolean {
+  const [first = "", last = ""] = [parts[0], parts.at(-1)];
+  if (!text.startsWith(first) || !text.endsWith(last)) return false;
+  const inner = text.slice(first.length, text.length - last.length);
+  let from = 0;
+  for (const part of parts.slice(1, -1)) {
+    const at = inner.indexOf(part, from);
+    if (at < 0) return false;
+    from = at + part.length;
+  }
+  return true;
+}
+
 function slowly(pattern: string, text: string): boolean {
   if (pattern === "") return text === "";
   if (pattern.startsWith("*")) {

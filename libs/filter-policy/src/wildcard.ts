@@ -1,4 +1,5 @@
 import { FilterPolicyError } from "./filter-policy-error.ts";
+import { mayHave } from "./grams.ts";
 
 /** All that matching asks of a text; a test counts the calls. */
 export type Text = Pick<string, "charCodeAt" | "length">;
@@ -36,6 +37,7 @@ export function compileWildcard(
   return (text) => {
     if (text.length < least) return false;
     if (!fits(text, 0, first) || !endsWith(text, last)) return false;
+    if (typeof text === "string" && middle.some((part) => !mayHave(text, part.text))) return false;
     const end = text.length - last.length;
     let from = first.length;
     for (const part of middle) {

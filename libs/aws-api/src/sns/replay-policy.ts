@@ -29,7 +29,9 @@ export function readReplayPolicy(text: string): ReplayedTimes | null {
 
 function pointOf(name: string, value: unknown): { at: Date } {
   const at = new Date(typeof value === "string" && TIME.test(value) ? value : NaN);
-  if (Number.isNaN(at.getTime()))
+  const year = at.getUTCFullYear();
+  // In UTC it may be a year that Postgres has another name for.
+  if (!(year >= 1 && year <= 9999))
     throw invalidReplay(`Invalid ${name} value, 2026-01-31T08:00:00.000Z is the form`);
   return { at };
 }

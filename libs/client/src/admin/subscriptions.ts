@@ -88,6 +88,15 @@ export interface ArchivedMatchInfo {
   readonly matches: readonly MatchInfo[];
 }
 
+interface ArchivedMatchesWire {
+  messageId: string;
+  publishedAt: string;
+  matches: MatchInfo[];
+}
+
+/** Subscriptions that a message is tried on. */
+const MAX_MATCHED = 1_000;
+
 /** Creates, reads, changes and removes subscriptions. */
 export class SubscriptionAdmin {
   readonly #connection: Connection;
@@ -170,29 +179,51 @@ export class SubscriptionAdmin {
    * filter policy refuses it. Publishes nothing. Throws `topic_not_found`.
    */
   async match(topic: TopicReference, { body, attributes = {} }: MatchInput): Promise<MatchInfo[]> {
-    const { matches } = (await this.#connection.request({
-      method: "POST",
-      path: `${topicPath(topic)}/match`,
-      query: { limit: 1_000 },
-      body: { message: { body, attributes: encodeAttributes(attributes) } },
-      retry: true,
-    })) as { matches: MatchInfo[] };
-    return matches;
+    const request = { message: { body, attributes: encodeAttributes(attributes) } };
+    const found: MatchInfo[] = [];
+    let cursor: string | undefined;
+    do {
+      const query = { limit: MAX_MATCHED - found.length, cursor };
+      const page = await this.#match<{ matches: MatchInfo[] }>(topic, query, request);
+      found.push(...page.matches);
+      cursor = page.nextCursor;
+    } while (cursor !== undefined && found.length < MAX_MATCHED);
+    return found;
   }
 
   /**
-   * Tries the newest messages of a topic's archive (`last`: 1 to 100), newest first, on its first 1,000 subscriptions.
-   * Throws `topic_not_found` and `topic_not_archived`.
+   * Tries the newest messages of a topic's archive (`last`: 1 to 100; as far as they have no more than about 4 MiB together), newest
+   * first, on its first 1,000 subscriptions. Throws `topic_not_found`, `topic_not_archived`, and `too_many_requests` when that takes too long.
    */
   async matchArchived(topic: TopicReference, last: number): Promise<ArchivedMatchInfo[]> {
-    const { messages } = (await this.#connection.request({
-      method: "POST",
-      path: `${topicPath(topic)}/match`,
-      query: { limit: 1_000 },
-      body: { last },
-      retry: true,
-    })) as { messages: (Omit<ArchivedMatchInfo, "publishedAt"> & { publishedAt: string })[] };
-    return messages.map((message) => ({ ...message, publishedAt: new Date(message.publishedAt) }));
+    const found = new Map<string, { publishedAt: Date; matches: MatchInfo[] }>();
+    let tried = 0;
+    let cursor: string | undefined;
+    do {
+      const query = { limit: MAX_MATCHED - tried, cursor };
+      const page = await this.#match<{ messages: ArchivedMatchesWire[] }>(topic, query, { last });
+      for (const { messageId, publishedAt, matches } of page.messages) {
+        const known = found.get(messageId);
+        if (known) known.matches.push(...matches);
+        // Published since the first page, it has not been tried on the subscriptions of that.
+        else if (tried === 0) found.set(messageId, { publishedAt: new Date(publishedAt), matches });
+      }
+      const shown = page.messages[0]?.matches.length ?? 0;
+      tried += shown;
+      cursor = shown === 0 ? undefined : page.nextCursor;
+    } while (cursor !== undefined && tried < MAX_MATCHED);
+    return [...found].map(([messageId, message]) => ({ messageId, ...message }));
+  }
+
+  /** A page: the server ends one that takes it long. */
+  async #match<Page>(
+    topic: TopicReference,
+    query: { limit: number; cursor: string | undefined },
+    body: object,
+  ): Promise<Page & { nextCursor?: string }> {
+    const path = `${topicPath(topic)}/match`;
+    const page = await this.#connection.request({ method: "POST", path, query, body, retry: true });
+    return page as Page & { nextCursor?: string };
   }
 
   /** Ends the subscription; what it has delivered stays in the queue. Throws `subscription_not_found`. */

@@ -54,21 +54,30 @@ export async function findArchived(
   return { publishedAt: row.published_at, place: row.place, bit };
 }
 
-/** The newest messages of an archive, newest first. */
+/** How much is read for {@link lastArchived}, in bytes of stored lines, before the rest is left out; a batch more at most. */
+const MAX_READ = 4 * 1024 * 1024;
+
+/** The newest messages of an archive, newest first: as many as are asked for, or fewer when they are large. */
 export async function lastArchived(
   sql: Sql,
   topic: ArchivedTopic,
   count: number,
 ): Promise<ArchivedMessage[]> {
   const rows = await sql<{ published_at: number; payload: string; bits: string }[]>`
-    SELECT extract(epoch FROM a.published_at)::float8 * 1000 AS published_at, b.payload, a.bits
+    SELECT extract(epoch FROM published_at)::float8 * 1000 AS published_at, payload, bits
+    FROM (
+      -- The length of what is stored beside its row is known without reading it.
+      SELECT a.*, b.payload,
+             sum(octet_length(b.payload)) OVER (ORDER BY a.published_at DESC, a.place DESC) - octet_length(b.payload) AS before
     FROM (
       SELECT a.published_at, a.place, a.batch_id, ${archivedBits(sql)} AS bits FROM archived_batches a
       WHERE a.topic_id = ${topic.id}::bigint AND a.account = ${topic.account}::bigint
         AND a.published_at >= (SELECT archived_since FROM topics WHERE id = ${topic.id}::bigint)
       ORDER BY a.published_at DESC, a.place DESC LIMIT ${count}::int
     ) a JOIN batches b ON b.id = a.batch_id
-    ORDER BY a.published_at DESC, a.place DESC`;
+    ) read
+    WHERE before < ${MAX_READ}::bigint
+    ORDER BY published_at DESC, place DESC`;
   const messages = rows.flatMap((row) => {
     const lines = row.payload.split("\n");
     return bitsOf(BigInt(row.bits))

@@ -24,8 +24,13 @@ export function pageOf<Item>(
   const items = rows.slice(0, limit);
   const last = items.at(-1);
   return rows.length > limit && last !== undefined
-    ? { items, nextCursor: Buffer.from(nameOf(last)).toString("base64url") }
+    ? { items, nextCursor: cursorOf(nameOf(last)) }
     : { items };
+}
+
+/** For the page after the item with this name. */
+export function cursorOf(name: string): string {
+  return Buffer.from(name).toString("base64url");
 }
 
 const NAME = /^[A-Za-z0-9_.-]{1,256}$/;

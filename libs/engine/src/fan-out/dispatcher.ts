@@ -9,9 +9,12 @@ import {
   fanOut,
   findForgotten,
   findForgottenTopics,
+  takeUnfiltered,
+  type FannedOut,
   type FanOutContext,
   type Forgotten,
 } from "./fan-out.ts";
+import { FilteredFanOut } from "./filtered-fan-out.ts";
 import { Filters } from "./filters.ts";
 import { OrderedFanOut } from "./ordered-fan-out.ts";
 import { PutAside } from "./put-aside.ts";
@@ -30,6 +33,10 @@ const FORGOTTEN_AFTER = 500;
 const LOOKED_FOR = 10_000;
 /** How often what is older is looked for all the same, in ms, while that costs little: after a time without a dispatcher there is some. */
 const FULL_EVERY = 900;
+/** How long what was announced next waits for filters that are being evaluated, in ms: as long as that costs nobody much, it goes in larger sets. */
+const ANNOUNCED_PATIENCE = 100;
+/** The same for what was forgotten. */
+const FORGOTTEN_PATIENCE = 1_000;
 
 /**
  * Turns announcements into fan-outs and tells the API processes which queues have something new. Any number of
@@ -40,13 +47,16 @@ export class Dispatcher {
   readonly #fullPace = new Pace(FULL_EVERY);
   readonly #topicsPace = new Pace(FULL_EVERY);
   readonly #context: FanOutContext;
+  readonly #filtered: FilteredFanOut;
   readonly #ordered: OrderedFanOut;
   readonly #aside = new PutAside();
   #announcements: BusSubscription | undefined;
+  #evaluating = new AbortController();
 
   constructor(options: DispatcherOptions) {
     const { sql, bus, observer } = options;
     this.#options = options;
+    const evaluating = () => this.#evaluating.signal;
     this.#context = {
       sql,
       observer,
@@ -54,6 +64,9 @@ export class Dispatcher {
       filters: new Filters(sql, (error) => {
         observer.failed("filter policy", error);
       }),
+      get evaluating() {
+        return evaluating();
+      },
       committed: ({ batches, deliveries, queueIds }) => {
         if (batches > 0) failpoint("fan-out.committed");
         if (queueIds.length > 0) bus.signalQueues(queueIds);
@@ -65,6 +78,7 @@ export class Dispatcher {
         observer.failed("fan-out", new Error(message, { cause }));
       },
     };
+    this.#filtered = new FilteredFanOut(this.#context);
     this.#ordered = new OrderedFanOut(this.#context);
   }
 
@@ -73,7 +87,7 @@ export class Dispatcher {
       async (batchIds) => {
         try {
           failpoint("fan-out.announced");
-          const { fifoTopicIds } = await fanOut(this.#context, batchIds);
+          const { fifoTopicIds } = await this.#fanOut(batchIds, ANNOUNCED_PATIENCE);
           // Not waited for: a topic that somebody holds up holds up no other.
           for (const topicId of fifoTopicIds) void this.#ordered.fanOut(topicId);
         } catch (error) {
@@ -89,13 +103,18 @@ export class Dispatcher {
   forget(): void {
     this.#context.payloads.forget();
     this.#context.filters.forget();
+    this.#aside.forget();
+    this.#evaluating.abort();
+    this.#evaluating = new AbortController();
+    this.#filtered.forget();
     this.#ordered.forget();
   }
 
-  /** Resolves when the fan-out that was running has committed. */
+  /** Resolves when the fan-out that was running has committed; what takes long is left to others. */
   async stop(): Promise<void> {
     await this.#announcements?.stop();
-    await this.#ordered.idle();
+    this.#evaluating.abort();
+    await Promise.all([this.#filtered.idle(), this.#ordered.idle()]);
   }
 
   /** Fans out whatever was forgotten of FIFO topics; see {@link sweep}. */
@@ -103,7 +122,8 @@ export class Dispatcher {
     if (!this.#topicsPace.isDue) return;
     const { sql } = this.#options;
     const topicIds = await this.#topicsPace.run(() => findForgottenTopics(sql, FORGOTTEN_AFTER));
-    await Promise.all(topicIds.map((topicId) => this.#ordered.fanOut(topicId)));
+    // Not waited for: a topic that takes long holds up no other.
+    for (const topicId of topicIds) void this.#ordered.fanOut(topicId);
   }
 
   /**
@@ -114,8 +134,8 @@ export class Dispatcher {
     for (;;) {
       const forgotten = await this.#findForgotten();
       if (forgotten.length === 0) return;
-      const { batches } = await fanOut(this.#context, forgotten);
-      // None taken: another dispatcher has them in hand.
+      const { batches } = await this.#fanOut(forgotten, FORGOTTEN_PATIENCE);
+      // None taken: another dispatcher has them in hand, or their filters take long.
       if (batches === 0 || signal?.aborted) return;
     }
   }
@@ -126,11 +146,18 @@ export class Dispatcher {
     return fannedOut && fannedOut.batches > 0 ? "again" : undefined;
   }
 
+  async #fanOut(batchIds: readonly string[], patience: number): Promise<FannedOut> {
+    const { batches, left, fifoTopicIds } = await takeUnfiltered(this.#context, batchIds);
+    const filtered = await this.#filtered.fanOut(left, patience);
+    return { batches: batches + filtered, fifoTopicIds };
+  }
+
   /** Of the last seconds; and what is older, at the first look and then as often as it costs little, however much is new. */
   async #findForgotten(): Promise<string[]> {
     const except = this.#aside.batchIds;
+    const exceptTopics = this.#filtered.busyFor(FORGOTTEN_PATIENCE);
     const find = (ages: Pick<Forgotten, "olderThan" | "youngerThan">) =>
-      findForgotten(this.#options.sql, { ...ages, except, limit: MAX_SET });
+      findForgotten(this.#options.sql, { ...ages, except, exceptTopics, limit: MAX_SET });
     const lately = await find({ olderThan: FORGOTTEN_AFTER, youngerThan: LOOKED_FOR });
     if (!this.#fullPace.isDue) return lately;
     const older = await this.#fullPace.run(() =>

@@ -9,6 +9,7 @@ import {
   takenTogether,
   type FilteredBatch,
   type TakenBatches,
+  type WaitingBatch,
 } from "./take-batches.ts";
 
 export interface FanOutContext {
@@ -16,14 +17,18 @@ export interface FanOutContext {
   filters: Filters;
   payloads: Payloads;
   observer: Observer;
+  /** Aborted when evaluations that take long are to end: the process stops, or the database may be another one; then it is replaced. */
+  readonly evaluating: AbortSignal;
   /** Told what each statement did, after its commit. */
   committed: (taken: Pick<TakenBatches, "batches" | "deliveries" | "queueIds">) => void;
   /** Told of a batch that could not be fanned out, whatever became of others. */
   failed: (batchId: string, error: unknown) => void;
 }
 
-/** Payloads that are looked at by filters at once: 256 KiB each at most. */
-const MAX_PAYLOADS = 32;
+/** Payloads that are looked at by filters at once: 256 KiB each at most, or one message. */
+export const MAX_PAYLOADS = 32;
+/** How long filters are evaluated, in ms, before what was evaluated by then is fanned out: a batch at least. */
+export const MAX_EVALUATION = 1_000;
 /** Statements in a row that find other filters than those evaluated, before the batch is left to the sweeper. */
 const MAX_ATTEMPTS = 5;
 
@@ -41,31 +46,53 @@ export async function fanOut(
   context: FanOutContext,
   batchIds: readonly string[],
 ): Promise<FannedOut> {
+  const { batches, left, fifoTopicIds } = await takeUnfiltered(context, batchIds);
+  let total = batches;
+  for (let start = 0; start < left.length; start += MAX_PAYLOADS)
+    total += (await takeFiltered(context, left.slice(start, start + MAX_PAYLOADS))).batches;
+  return { batches: total, fifoTopicIds };
+}
+
+/** Fans out those of topics without filters. */
+export async function takeUnfiltered(
+  context: FanOutContext,
+  batchIds: readonly string[],
+): Promise<TakenBatches> {
   const unfiltered = [...new Set(batchIds)].map((batchId) => ({
     batchId,
     filterIds: [],
     masks: [],
   }));
-  const { batches, left, fifoTopicIds } = await take(context, unfiltered);
-  let total = batches;
-  for (let start = 0; start < left.length; start += MAX_PAYLOADS)
-    total += await takeFiltered(context, left.slice(start, start + MAX_PAYLOADS));
-  return { batches: total, fifoTopicIds };
+  return await take(context, unfiltered);
 }
 
-/** A batch is left by a statement when its topic has other filters by now, or when others filled the statement. */
-async function takeFiltered(context: FanOutContext, some: TakenBatches["left"]): Promise<number> {
+/**
+ * Fans out what takeUnfiltered left, about {@link MAX_PAYLOADS} of them. A batch is left by a statement when its topic has other filters by
+ * now, or when others filled the statement.
+ *
+ * @param until - By performance.now(): what is not evaluated by then is `late`, and still waits. Default: everything is evaluated.
+ */
+export async function takeFiltered(
+  context: FanOutContext,
+  some: readonly WaitingBatch[],
+  until?: number,
+): Promise<{ batches: number; late: readonly WaitingBatch[] }> {
+  const { evaluating } = context;
   let total = 0;
   let left = some;
   let known: FilteredBatch[] = [];
   for (let attempt = 0; left.length > 0 && attempt < MAX_ATTEMPTS; attempt += 1) {
-    known = await withMasks(context, left, known);
-    const taken = await take(context, known);
+    const { evaluated, late } = await withMasks(context, left, { known, until });
+    if (evaluated.length === 0) return { batches: total, late };
+    // On another server these ids may stand for other batches.
+    if (evaluating !== context.evaluating) evaluating.throwIfAborted();
+    const taken = await take(context, evaluated);
     total += taken.batches;
-    left = taken.left;
+    left = [...taken.left, ...late];
+    known = evaluated;
     if (taken.batches > 0) attempt = -1;
   }
-  return total;
+  return { batches: total, late: [] };
 }
 
 async function take(
@@ -110,14 +137,14 @@ function firstOf(batches: readonly FilteredBatch[]): string {
     .reduce((first, id) => (BigInt(id) < BigInt(first) ? id : first));
 }
 
-/** Evaluates the filters that the batches need; what is known already is not evaluated again. */
+/** Evaluates the filters that the batches need, as far as there is time for it; what is known already is not evaluated again. */
 async function withMasks(
-  { filters, payloads, observer }: FanOutContext,
-  left: TakenBatches["left"],
-  known: readonly FilteredBatch[],
-): Promise<FilteredBatch[]> {
+  { filters, payloads, observer, evaluating }: FanOutContext,
+  left: readonly WaitingBatch[],
+  { known, until }: { known: readonly FilteredBatch[]; until: number | undefined },
+): Promise<{ evaluated: FilteredBatch[]; late: WaitingBatch[] }> {
   const before = new Map(known.map((batch) => [batch.batchId, batch]));
-  const reusable = (batch: TakenBatches["left"][number]) => {
+  const reusable = (batch: WaitingBatch) => {
     const last = before.get(batch.batchId);
     return last?.filterIds.join() === batch.filterIds.join() ? last : undefined;
   };
@@ -126,46 +153,68 @@ async function withMasks(
     filters.get(open.flatMap((batch) => batch.filterIds)),
     payloads.get(open.map((batch) => batch.batchId)),
   ]);
-  return left.map((batch) => {
+  const failed = (error: unknown) => {
+    observer.failed("filter evaluation", error);
+  };
+  const enough = until ?? performance.now() + MAX_EVALUATION;
+  const evaluated: FilteredBatch[] = [];
+  const late: WaitingBatch[] = [];
+  for (const batch of left) {
     const last = reusable(batch);
-    if (last) return last;
+    if (last) {
+      evaluated.push(last);
+      continue;
+    }
+    const isUnhurried = until === undefined && evaluated.length === 0;
+    if (!isUnhurried && performance.now() >= enough) {
+      late.push(batch);
+      continue;
+    }
     const present = batch.filterIds.flatMap((id) => {
       const filter = compiled.get(id);
       return filter ? [{ id, filter }] : [];
     });
-    return {
-      batchId: batch.batchId,
-      filterIds: present.map(({ id }) => id),
-      masks: evaluate(
-        lines.get(batch.batchId) ?? [],
-        present.map(({ filter }) => filter),
-        (error) => {
-          observer.failed("filter evaluation", error);
-        },
-      ),
-    };
-  });
+    const masks = await evaluate(
+      lines.get(batch.batchId) ?? [],
+      present.map(({ filter }) => filter),
+      { failed, signal: evaluating, until: isUnhurried ? undefined : enough },
+    );
+    if (!masks) late.push(batch);
+    else evaluated.push({ batchId: batch.batchId, filterIds: present.map(({ id }) => id), masks });
+  }
+  return { evaluated, late };
 }
 
-/** For each batch, for each of its filters: the accepted messages. A filter that is gone by now accepts nothing. */
+/**
+ * For each batch, for each of the filters: the accepted messages. Of the first ones only when it takes long, of one at least. A filter that is gone by
+ * now accepts nothing.
+ */
 export async function masksOf(
-  { filters, payloads, observer }: FanOutContext,
-  batches: readonly { batchId: string; filterIds: readonly string[] }[],
-): Promise<bigint[]> {
-  const filtered = batches.filter(({ filterIds }) => filterIds.length > 0);
-  const [compiled, lines] = await Promise.all([
-    filters.get(filtered.flatMap(({ filterIds }) => filterIds)),
-    payloads.get(filtered.map(({ batchId }) => batchId)),
-  ]);
-  return filtered.flatMap(({ batchId, filterIds }) =>
-    evaluate(
-      lines.get(batchId) ?? [],
-      filterIds.map((id) => compiled.get(id) ?? NOTHING),
-      (error) => {
-        observer.failed("filter evaluation", error);
-      },
-    ),
-  );
+  {
+    filters,
+    payloads,
+    observer,
+    evaluating: signal,
+  }: Omit<FanOutContext, "committed" | "failed" | "sql">,
+  batchIds: readonly string[],
+  filterIds: readonly string[],
+): Promise<bigint[][]> {
+  if (filterIds.length === 0) return batchIds.map(() => []);
+  const [compiled, lines] = await Promise.all([filters.get(filterIds), payloads.get(batchIds)]);
+  const failed = (error: unknown) => {
+    observer.failed("filter evaluation", error);
+  };
+  const present = filterIds.map((id) => compiled.get(id) ?? NOTHING);
+  const enough = performance.now() + MAX_EVALUATION;
+  const evaluated: bigint[][] = [];
+  for (const batchId of batchIds) {
+    const until = evaluated.length === 0 ? undefined : enough;
+    if (until !== undefined && performance.now() >= until) break;
+    const masks = await evaluate(lines.get(batchId) ?? [], present, { failed, signal, until });
+    if (!masks) break;
+    evaluated.push(masks);
+  }
+  return evaluated;
 }
 
 /** Ages in ms, by the database clock. */
@@ -176,6 +225,8 @@ export interface Forgotten {
   youngerThan: number | undefined;
   /** Batches that are left out. */
   except: readonly string[];
+  /** Topics whose batches are. */
+  exceptTopics: readonly string[];
   limit: number;
 }
 
@@ -185,12 +236,12 @@ export interface Forgotten {
  */
 export async function findForgotten(
   sql: Sql,
-  { olderThan, youngerThan, except, limit }: Forgotten,
+  { olderThan, youngerThan, except, exceptTopics, limit }: Forgotten,
 ): Promise<string[]> {
   const rows = await sql<{ batch_id: string }[]>`
     SELECT batch_id FROM outbox
     WHERE sent_at < (SELECT clock_timestamp() - ${olderThan}::float8 * interval '1 millisecond')
-      AND sequence IS NULL AND batch_id <> ALL (${numbers(except)}::bigint[])
+      AND sequence IS NULL AND batch_id <> ALL (${numbers(except)}::bigint[]) AND topic_id <> ALL (${numbers(exceptTopics)}::bigint[])
       AND sent_at > (SELECT coalesce(clock_timestamp() - ${youngerThan ?? null}::float8 * interval '1 millisecond', '-infinity'))
     ORDER BY sent_at LIMIT ${limit}::int`;
   return rows.map((row) => row.batch_id);

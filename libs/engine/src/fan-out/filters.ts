@@ -2,15 +2,21 @@ import { numbers, type Sql } from "@sluice/database";
 import { compile, type CompiledFilter, type FilterScope } from "@sluice/filter-policy";
 import { LRUCache } from "lru-cache";
 
+import { turn } from "../turn.ts";
+
 /** Bound of what is kept, in bytes, about. */
 const MAX_SIZE = 128 * 1024 * 1024;
 /** What a policy holds when it is compiled, for each of its characters: 20,000 keys of one number, the most there was, take 11 MB for 243 kB. */
 const COMPILED = 45;
 
+const NO_POLICY = { path: "", message: "the policy cannot be evaluated" };
+
 /** Accepts nothing: in the place of a policy that cannot be compiled, or is gone. */
 export const NOTHING: CompiledFilter = {
   accepts: () => false,
-  explain: () => ({ path: "", message: "the policy cannot be evaluated" }),
+  explain: () => NO_POLICY,
+  acceptsInSteps: () => inNoStep(false),
+  explainInSteps: () => inNoStep(NO_POLICY),
 };
 
 /** Filter policies by their ids, compiled once. A policy never changes, so what is remembered is right for ever. */
@@ -45,6 +51,8 @@ export class Filters {
       const rows = await sql<{ id: string; scope: FilterScope; policy: string }[]>`
         SELECT id, scope, policy FROM filter_policies WHERE id = ANY(${numbers(missing)}::bigint[])`;
       for (const { id, scope, policy } of rows) {
+        // The largest takes tens of milliseconds, and a topic may have a thousand.
+        if (turn.isOver(policy.length)) await turn.next();
         const filter = this.#compile(policy, scope);
         cache.set(id, { filter, size: COMPILED * policy.length + 1_000 });
         found.set(id, filter);
@@ -61,6 +69,10 @@ export class Filters {
       return NOTHING;
     }
   }
+}
+
+function inNoStep<Result>(value: Result): Iterator<number, Result> {
+  return { next: () => ({ done: true, value }) };
 }
 
 function newCache() {

@@ -48,32 +48,37 @@ export class OrderedFanOut {
   }
 
   async #run(topicId: string, run: { again: boolean }): Promise<number> {
+    const { evaluating } = this.#context;
     let total = 0;
     try {
       do {
         run.again = false;
-        total += await this.#untilEmpty(topicId);
-      } while (run.again);
+        total += await this.#untilEmpty(topicId, evaluating);
+      } while (run.again && !evaluating.aborted);
     } catch (error) {
       // Held by another dispatcher, which may have died: the sweeper comes back to it.
-      if (!isLockNotAvailable(error)) this.#context.observer.failed("fan-out", error);
+      if (!isLockNotAvailable(error) && !evaluating.aborted)
+        this.#context.observer.failed("fan-out", error);
     }
     return total;
   }
 
-  async #untilEmpty(topicId: string): Promise<number> {
+  async #untilEmpty(topicId: string, evaluating: AbortSignal): Promise<number> {
     const { sql, committed } = this.#context;
     let total = 0;
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
       const done = this.#done;
       const found = await findOrdered(sql, topicId, done.get(topicId) ?? "0");
       if (!found) return total;
-      const { batches, filterIds } = found;
       const masks = await masksOf(
         this.#context,
-        batches.map(({ batchId }) => ({ batchId, filterIds })),
+        found.batches.map(({ batchId }) => batchId),
+        found.filterIds,
       );
-      const taken = await takeOrdered(sql, found, masks);
+      // On another server these ids may stand for other batches.
+      if (evaluating !== this.#context.evaluating) evaluating.throwIfAborted();
+      const batches = found.batches.slice(0, masks.length);
+      const taken = await takeOrdered(sql, { ...found, batches }, masks.flat());
       committed(taken);
       total += taken.batches;
       if (taken.batches === 0) continue;

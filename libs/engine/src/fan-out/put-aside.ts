@@ -19,6 +19,11 @@ export class PutAside {
     return [...this.#batches.keys()];
   }
 
+  /** On another server these ids may stand for other batches. */
+  forget(): void {
+    this.#batches.clear();
+  }
+
   /** Returns for how long, in ms. */
   add(batchId: string): number {
     const { failures } = this.#batches.peek(batchId) ?? { failures: 0 };

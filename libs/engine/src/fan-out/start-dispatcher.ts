@@ -116,6 +116,7 @@ export async function startDispatcher(options: {
   ];
   const stopWatching = database.onLoss(() => {
     dispatcher.forget();
+    replays.forget();
   });
   await dispatcher.start();
   for (const duty of duties) duty.start();

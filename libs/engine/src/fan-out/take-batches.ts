@@ -11,6 +11,14 @@ export interface FilteredBatch {
   masks: readonly bigint[];
 }
 
+/** A batch that still waits. */
+export interface WaitingBatch {
+  batchId: string;
+  topicId: string;
+  /** Of the filter policies that its topic has now, ascending as numbers. */
+  filterIds: string[];
+}
+
 /** What one statement did. */
 export interface TakenBatches {
   /** Batches that were fanned out; those that are in no list were done before or are in other hands. */
@@ -19,8 +27,8 @@ export interface TakenBatches {
   deliveries: number;
   /** Queues that have new slices. */
   queueIds: string[];
-  /** Batches that still wait, with the filters that their topics have now. */
-  left: { batchId: string; filterIds: string[] }[];
+  /** Batches that were given, and still wait. */
+  left: WaitingBatch[];
   /** FIFO topics of batches that were given; see takeOrdered. */
   fifoTopicIds: string[];
 }
@@ -81,11 +89,11 @@ export async function takeBatches(
       RETURNING o.batch_id, o.account, o.topic_id, o.sent_at, o.message_count, o.group_ids, o.group_masks, e.filters, e.masks, e.archived_since,
                 e.subscribed
     ), ${deliver(sql)}
-    SELECT queue_id, count, NULL::bigint AS batch_id, NULL AS filters, NULL::bigint AS fifo_topic_id FROM counted
+    SELECT queue_id, count, NULL::bigint AS batch_id, NULL AS filters, NULL::bigint AS topic_id FROM counted
     UNION ALL
     SELECT NULL, count(*)::int, NULL, NULL, NULL FROM taken
     UNION ALL
-    SELECT NULL, 0, w.batch_id, array_to_string(f.filters, ','), NULL
+    SELECT NULL, 0, w.batch_id, array_to_string(f.filters, ','), w.topic_id
     FROM waiting w JOIN fan_outs f ON f.topic_id = w.topic_id AND f.account = w.account
     WHERE w.batch_id NOT IN (SELECT batch_id FROM taken)
     UNION ALL
@@ -98,7 +106,8 @@ interface FanOutRow {
   count: number;
   batch_id: string | null;
   filters: string | null;
-  fifo_topic_id: string | null;
+  /** With a batch: its own; without: a FIFO topic. */
+  topic_id: string | null;
 }
 
 /** What several statements did. */
@@ -114,17 +123,17 @@ export function takenTogether(taken: readonly TakenBatches[]): TakenBatches {
 
 function resultOf(rows: readonly FanOutRow[]): TakenBatches {
   const taken = takenTogether([]);
-  for (const { queue_id, count, batch_id, filters, fifo_topic_id } of rows) {
-    if (fifo_topic_id !== null) {
-      taken.fifoTopicIds.push(fifo_topic_id);
+  for (const { queue_id, count, batch_id, filters, topic_id } of rows) {
+    if (batch_id !== null && topic_id !== null) {
+      const filterIds = filters ? filters.split(",") : [];
+      taken.left.push({ batchId: batch_id, topicId: topic_id, filterIds });
+    } else if (topic_id !== null) {
+      taken.fifoTopicIds.push(topic_id);
     } else if (queue_id !== null) {
       taken.deliveries += count;
       taken.queueIds.push(queue_id);
-    } else if (batch_id === null) {
-      taken.batches = count;
     } else {
-      const filterIds = filters ? filters.split(",") : [];
-      taken.left.push({ batchId: batch_id, filterIds });
+      taken.batches = count;
     }
   }
   return taken;

@@ -2,6 +2,7 @@ import type { Sql } from "@sluice/database";
 
 import { sequenceNumberOf } from "../message-group/sequence-number.ts";
 import { bitsOf } from "../message/bits.ts";
+import { turn } from "../turn.ts";
 import {
   asHandedOut,
   FIRST_BIT,
@@ -12,6 +13,9 @@ import {
   refuseCursor,
   storedColumns,
   type Look,
+  PageEnd,
+  withLines,
+  type OfBatch,
   type PeekContext,
   type Peeked,
   type PeekedQueue,
@@ -19,10 +23,8 @@ import {
   type StoredRow,
 } from "./peeked.ts";
 
-interface FifoRow extends StoredRow {
+interface FifoRow extends StoredRow, OfBatch {
   sequence: string;
-  pending: string;
-  payload: string;
 }
 
 interface Cursor {
@@ -37,28 +39,33 @@ export async function peekFifo(
   request: PeekRequest,
 ): Promise<Peeked> {
   const look = lookOf(request, readCursor(request.cursor));
-  const { limit, order, start, slices } = look;
+  const { order, start, slices } = look;
   const rows = await selectSlices(sql, queue, look);
   const cutOff = rows.length === slices ? rows.at(-1)?.sequence : undefined;
   const direction = order === "oldest" ? 1 : -1;
+  // Others of this sequence may have been cut off: the next page begins with it.
+  const whole = rows.filter(({ sequence }) => sequence !== cutOff).map((row) => [row]);
+  const end = new PageEnd(look);
   const messages: Peeked["messages"] = [];
-  for (const row of rows) {
-    // Others of this sequence may have been cut off: the next page begins with it.
-    if (row.sequence === cutOff)
-      return { messages, nextCursor: writeCursor(row.sequence, FIRST_BIT[order]) };
-    const lines = row.payload.split("\n");
+  for await (const { group, lines } of withLines(sql, whole, look)) {
+    const row = group[0]!;
     for (const bit of bitsOf(BigInt(row.pending)).sort((a, b) => direction * (a - b))) {
       if (row.sequence === start?.sequence && direction * (bit - start.bit) < 0) continue;
-      if (messages.length === limit)
-        return { messages, nextCursor: writeCursor(row.sequence, bit) };
-      const entry = { row, line: lines[bit] ?? "" };
+      if (end.isReached) return { messages, nextCursor: writeCursor(row.sequence, bit) };
+      const line = lines.get(row.batch_id)?.[bit];
+      // It is gone since its slice was found.
+      if (!line) continue;
+      if (turn.isOver(line.length)) await turn.next();
+      const entry = { row, line };
       if (!matches(messageOf(entry), request.search)) continue;
       const sequenceNumber = sequenceNumberOf(row.sequence, bit);
       const message = messageOf(await asHandedOut(entry, queue, envelopes));
       messages.push({ ...message, sequenceNumber });
+      end.shown(line);
     }
   }
-  return { messages };
+  if (cutOff === undefined) return { messages };
+  return { messages, nextCursor: writeCursor(cutOff, FIRST_BIT[order]) };
 }
 
 async function selectSlices(
@@ -68,7 +75,7 @@ async function selectSlices(
 ): Promise<FifoRow[]> {
   const oldest = order === "oldest";
   return await sql<FifoRow[]>`
-    SELECT s.*, b.payload FROM (
+    SELECT s.*, octet_length(b.payload) AS batch_length FROM (
       SELECT sequence, pending & -pending AS lowest, ${storedColumns(sql)}
       FROM fifo_slices f, (SELECT clock_timestamp() AS now) clock
       WHERE ${isShown(sql, queue, state)}

@@ -1,6 +1,7 @@
 import type { Sql } from "@sluice/database";
 
 import { bitsOf } from "../message/bits.ts";
+import { turn } from "../turn.ts";
 import {
   asHandedOut,
   FIRST_BIT,
@@ -11,6 +12,9 @@ import {
   refuseCursor,
   storedColumns,
   type Look,
+  PageEnd,
+  withLines,
+  type OfBatch,
   type PeekContext,
   type Peeked,
   type PeekedMessage,
@@ -26,19 +30,32 @@ export async function peek(
   request: PeekRequest,
 ): Promise<Peeked> {
   const look = lookOf(request, readCursor(request.cursor));
-  const { limit, order, start, slices } = look;
-  const rows = await selectSlices(sql, queue, look);
-  const groups = groupsOf(rows);
+  const { order, start } = look;
+  let { slices } = look;
+  let rows = await selectSlices(sql, queue, look);
+  let groups = groupsOf(rows);
+  // More at one place than that: a cursor names a place, so it is read whole.
+  while (rows.length === slices && groups.length === 1) {
+    slices *= 8;
+    rows = await selectSlices(sql, queue, { ...look, slices });
+    groups = groupsOf(rows);
+  }
   // The last slices may be cut off from others at the same place: the next page begins with that place.
   const cutOff = rows.length === slices && groups.length > 1 ? groups.pop() : undefined;
+  const end = new PageEnd(look);
   const messages: PeekedMessage[] = [];
-  for (const group of groups) {
-    for (const entry of inOrder(group, order)) {
-      if (isBefore(entry, start, order)) continue;
-      if (messages.length === limit) return { messages, nextCursor: writeCursor(entry) };
-      const message = messageOf(entry);
-      if (!matches(message, request.search)) continue;
+  for await (const { group, lines } of withLines(sql, groups, look)) {
+    for (const place of inOrder(group, order)) {
+      if (isBefore(place, start, order)) continue;
+      if (end.isReached) return { messages, nextCursor: writeCursor(place) };
+      const line = lines.get(place.row.batch_id)?.[place.bit];
+      // It is gone since its slice was found.
+      if (!line) continue;
+      if (turn.isOver(line.length)) await turn.next();
+      const entry = { ...place, line };
+      if (!matches(messageOf(entry), request.search)) continue;
       messages.push(messageOf(await asHandedOut(entry, queue, envelopes)));
+      end.shown(line);
     }
   }
   const next = cutOff && inOrder(cutOff, order)[0];
@@ -47,11 +64,8 @@ export async function peek(
     : { messages };
 }
 
-interface SliceRow extends StoredRow {
-  batch_id: string;
-  pending: string;
+interface SliceRow extends StoredRow, OfBatch {
   visible_us: string;
-  payload: string;
 }
 
 interface Cursor {
@@ -70,7 +84,7 @@ async function selectSlices(
   const batchId = start?.batchId ?? null;
   const oldest = order === "oldest";
   return await sql<SliceRow[]>`
-    SELECT s.*, b.payload FROM (
+    SELECT s.*, octet_length(b.payload) AS batch_length FROM (
       SELECT ${storedColumns(sql)},
              (extract(epoch FROM visible_at) * 1000000)::bigint AS visible_us
       FROM slices, (SELECT clock_timestamp() AS now) clock
@@ -90,7 +104,6 @@ async function selectSlices(
 /** One message of a slice. */
 interface Entry {
   row: SliceRow;
-  line: string;
   bit: number;
   /** Counts from 0 what is the same message: two queues of a topic may have sent it to one dead-letter queue. */
   copy: number;
@@ -113,14 +126,13 @@ function groupsOf(rows: readonly SliceRow[]): SliceRow[][] {
 
 function inOrder(group: readonly SliceRow[], order: "oldest" | "newest"): Entry[] {
   const copies = new Map<number, number>();
-  const entries = group.flatMap((row) => {
-    const lines = row.payload.split("\n");
-    return bitsOf(BigInt(row.pending)).map((bit): Entry => {
+  const entries = group.flatMap((row) =>
+    bitsOf(BigInt(row.pending)).map((bit): Entry => {
       const copy = copies.get(bit) ?? 0;
       copies.set(bit, copy + 1);
-      return { row, line: lines[bit] ?? "", bit, copy };
-    });
-  });
+      return { row, bit, copy };
+    }),
+  );
   const direction = DIRECTION[order];
   return entries.sort((a, b) => direction * (a.bit - b.bit) || a.copy - b.copy);
 }
@@ -136,7 +148,7 @@ function isBefore(
   return (DIRECTION[order] * (bit - start.bit) || copy - start.copy) < 0;
 }
 
-function writeCursor({ row, bit, copy }: Omit<Entry, "line">): string {
+function writeCursor({ row, bit, copy }: Entry): string {
   return Buffer.from(`${row.visible_us}:${row.batch_id}:${bit}:${copy}`).toString("base64url");
 }
 

@@ -1,7 +1,7 @@
 import type { Bus } from "@sluice/bus";
 import { isLockNotAvailable, type Sql } from "@sluice/database";
 
-import { evaluate } from "../fan-out/evaluate.ts";
+import { masksOf } from "../fan-out/fan-out.ts";
 import { Filters } from "../fan-out/filters.ts";
 import type { Observer } from "../observer.ts";
 import { Payloads } from "../receive/payloads.ts";
@@ -15,6 +15,7 @@ export class ReplayDuty {
   readonly #options: { sql: Sql; bus: Bus; observer: Observer };
   readonly #filters: Filters;
   readonly #payloads: Payloads;
+  #evaluating = new AbortController();
 
   constructor(options: { sql: Sql; bus: Bus; observer: Observer }) {
     this.#options = options;
@@ -22,6 +23,14 @@ export class ReplayDuty {
     this.#filters = new Filters(options.sql, (error) => {
       options.observer.failed("filter policy", error);
     });
+  }
+
+  /** On another server ids of policies and batches may stand for others, also those of the page that is being looked at. */
+  forget(): void {
+    this.#filters.forget();
+    this.#payloads.forget();
+    this.#evaluating.abort();
+    this.#evaluating = new AbortController();
   }
 
   /**
@@ -33,7 +42,7 @@ export class ReplayDuty {
     let again = false;
     for (const id of await runningReplays(sql)) {
       if (signal.aborted) return undefined;
-      const { messages, queueIds, more } = await this.#step(id);
+      const { messages, queueIds, more } = await this.#step(id, signal);
       if (messages > 0) observer.replayed(messages);
       if (queueIds.length > 0) bus.signalQueues(queueIds);
       again ||= more;
@@ -41,32 +50,39 @@ export class ReplayDuty {
     return again ? "again" : undefined;
   }
 
-  async #step(id: string): Promise<DeliverResult> {
+  async #step(id: string, signal: AbortSignal): Promise<DeliverResult> {
     const { sql, observer } = this.#options;
+    const evaluating = AbortSignal.any([signal, this.#evaluating.signal]);
     try {
       const page = await nextPage(sql, id);
-      if (page) return await deliverPage(sql, page, await this.#masks(page));
+      if (page) {
+        const masks = await this.#masks(page, evaluating);
+        evaluating.throwIfAborted();
+        const batches = page.batches.slice(0, masks.length);
+        const last = page.last && batches.length === page.batches.length;
+        return await deliverPage(sql, { ...page, batches, last }, masks);
+      }
     } catch (error) {
-      if (!isLockNotAvailable(error)) observer.failed("replay", error);
+      if (!isLockNotAvailable(error) && !evaluating.aborted) observer.failed("replay", error);
     }
     return { messages: 0, queueIds: [], more: false };
   }
 
-  /** What the filter of the subscription accepts of each batch. */
-  async #masks({ filterId, batches }: ReplayPage): Promise<bigint[]> {
+  /** What the filter of the subscription accepts of each batch; of the first ones only where that takes long. */
+  async #masks({ filterId, batches }: ReplayPage, evaluating: AbortSignal): Promise<bigint[]> {
     if (filterId === null) return batches.map(() => EVERY_MESSAGE);
-    const [filters, lines] = await Promise.all([
-      this.#filters.get([filterId]),
-      this.#payloads.get(batches.map(({ batchId }) => batchId)),
-    ]);
-    const filter = filters.get(filterId);
-    // Gone since: the statement finds another filter, and does nothing.
-    if (!filter) return batches.map(() => 0n);
-    const failed = (error: unknown) => {
-      this.#options.observer.failed("filter evaluation", error);
+    const context = {
+      filters: this.#filters,
+      payloads: this.#payloads,
+      observer: this.#options.observer,
+      evaluating,
     };
-    return batches.map(
-      ({ batchId }) => evaluate(lines.get(batchId) ?? [], [filter], failed)[0] ?? 0n,
+    // A policy that is gone since accepts nothing: the statement finds another one, and does nothing.
+    const masks = await masksOf(
+      context,
+      batches.map(({ batchId }) => batchId),
+      [filterId],
     );
+    return masks.map(([mask = 0n]) => mask);
   }
 }

@@ -4,6 +4,7 @@ import type { Match } from "@sluice/engine";
 import { endpoint, type Api } from "../endpoint.ts";
 import { pageQuery, queueName, timestamp, topicPath } from "../fields.ts";
 import { publishedMessage } from "../messages/write.ts";
+import { goneSignal } from "../receive/gone.ts";
 
 const matchSchema = z
   .object({
@@ -39,7 +40,8 @@ export function addMatchEndpoint(api: Api): void {
       summary: "Tell which subscriptions would get a message",
       description:
         "Nothing is published. For those that would not, the clause that refuses it. With `last`, the newest messages of the " +
-        "archive are tried instead of one that is given.",
+        "archive are tried instead of one that is given, as far as they have no more than about 4 MiB together. What takes long is cut off: a page " +
+        "may be short, while nextCursor says that there are more subscriptions.",
       tag: "Subscriptions",
       params: topicPath,
       query: pageQuery.omit({ prefix: true }),
@@ -64,12 +66,12 @@ export function addMatchEndpoint(api: Api): void {
           ]),
         },
       },
-      errors: ["topic_not_found", "topic_not_archived"],
+      errors: ["topic_not_found", "topic_not_archived", "too_many_requests"],
     },
     async ({ c, params, query, body }) => {
       const { engine, account } = c.var;
       if (body.message === undefined) {
-        const request = { last: body.last ?? LAST, ...query };
+        const request = { last: body.last ?? LAST, ...query, gone: goneSignal(c) };
         const page = await engine.matchArchived(account, params.topic, request);
         const messages = page.items.map(({ message: { messageId, publishedAt }, matches }) => ({
           messageId,
@@ -78,7 +80,7 @@ export function addMatchEndpoint(api: Api): void {
         }));
         return c.json({ messages, nextCursor: page.nextCursor });
       }
-      const request = { message: body.message, ...query };
+      const request = { message: body.message, ...query, gone: goneSignal(c) };
       const { items, nextCursor } = await engine.match(account, params.topic, request);
       return c.json({ matches: items.map(shown), nextCursor });
     },

@@ -33,8 +33,8 @@ export function addPeekEndpoint(api: Api): void {
       operationId: "peekMessages",
       summary: "Look at messages without receiving them",
       description:
-        "Nothing about them changes. A search looks at a part of the queue at a time: a page may be short, even empty, " +
-        "while nextCursor says that there is more to look at.",
+        "Nothing about them changes. A page ends after about 4 MiB of messages, and a search looks at a part of the queue at a time: so a page " +
+        "may be short, even empty, while nextCursor says that there is more to look at.",
       tag: "Messages",
       params: queuePath,
       query: z.strictObject({
@@ -59,7 +59,7 @@ export function addPeekEndpoint(api: Api): void {
           }),
         },
       },
-      errors: ["queue_not_found"],
+      errors: ["queue_not_found", "too_many_requests"],
     },
     async ({ c, params, query }) =>
       c.json(await c.var.engine.peek(c.var.account, params.queue, query)),

@@ -1,0 +1,132 @@
+import { MAX_PAYLOADS, takeFiltered, type FanOutContext } from "./fan-out.ts";
+import type { WaitingBatch } from "./take-batches.ts";
+
+/** Batches that wait for a topic whose filters take long; of more than that, the sweeper meets the oldest ones again. */
+const MAX_WAITING = 1_000;
+
+/** The batches of one topic whose filters take long, which go by themselves. */
+interface Lane {
+  /** By performance.now(). */
+  startedAt: number;
+  waiting: Set<string>;
+  filterIds: string[];
+  /** It takes no more before it has ended: what was left to the sweeper is older than what would come. */
+  isFull: boolean;
+  /** Resolves to how many batches were fanned out; never rejects. */
+  ended: Promise<number>;
+}
+
+/**
+ * Fans out batches of topics with filters. Whatever is evaluated soon goes together, one statement for many topics; where that takes long, each
+ * topic goes on by itself, so that one whose filters take seconds holds up no other.
+ */
+export class FilteredFanOut {
+  readonly #context: FanOutContext;
+  #lanes = new Map<string, Lane>();
+
+  constructor(context: FanOutContext) {
+    this.#context = context;
+  }
+
+  /** Topics that have been at it for so long, in ms: somebody who looks for their batches finds none that nobody has. */
+  busyFor(time: number): string[] {
+    const before = performance.now() - time;
+    return [...this.#lanes].flatMap(([id, { startedAt }]) => (startedAt <= before ? [id] : []));
+  }
+
+  /** Resolves to how many were fanned out, when all are or after about twice this time, in ms; the others go on. */
+  async fanOut(left: readonly WaitingBatch[], patience: number): Promise<number> {
+    const { evaluating } = this.#context;
+    const until = performance.now() + patience;
+    const late = left.filter(({ topicId }) => this.#lanes.has(topicId));
+    const soon = left.filter(({ topicId }) => !this.#lanes.has(topicId));
+    let total = 0;
+    try {
+      for (let start = 0; start < soon.length; start += MAX_PAYLOADS) {
+        const some = soon.slice(start, start + MAX_PAYLOADS);
+        const taken = await takeFiltered(this.#context, some, until);
+        total += taken.batches;
+        late.push(...taken.late);
+      }
+    } catch (error) {
+      if (!evaluating.aborted) throw error;
+      return total;
+    }
+    return total + (await this.#goOn(late, patience));
+  }
+
+  /** Another server may not know of them. */
+  forget(): void {
+    this.#lanes = new Map();
+  }
+
+  /** Resolves when nothing is being fanned out. */
+  async idle(): Promise<void> {
+    while (this.#lanes.size > 0)
+      await Promise.all([...this.#lanes.values()].map(({ ended }) => ended));
+  }
+
+  async #goOn(late: readonly WaitingBatch[], patience: number): Promise<number> {
+    const lanes = new Set(late.map((batch) => this.#laneOf(batch)));
+    const before = performance.now() - patience;
+    const awaited = [...lanes].filter(({ startedAt }) => startedAt > before);
+    if (awaited.length === 0) return 0;
+    const ended = Promise.all(awaited.map((lane) => lane.ended));
+    const counts = await within(patience, ended);
+    return counts?.reduce((sum, count) => sum + count, 0) ?? 0;
+  }
+
+  /** Of its topic, with the batch added. */
+  #laneOf({ batchId, topicId, filterIds }: WaitingBatch): Lane {
+    let lane = this.#lanes.get(topicId);
+    if (!lane) {
+      const [startedAt, waiting] = [performance.now(), new Set<string>()];
+      lane = { startedAt, waiting, filterIds, isFull: false, ended: Promise.resolve(0) };
+      this.#lanes.set(topicId, lane);
+      lane.ended = this.#run(topicId, lane);
+    }
+    if (lane.isFull) return lane;
+    lane.filterIds = filterIds;
+    lane.waiting.add(batchId);
+    lane.isFull = lane.waiting.size === MAX_WAITING;
+    return lane;
+  }
+
+  async #run(topicId: string, lane: Lane): Promise<number> {
+    const { evaluating, observer } = this.#context;
+    let total = 0;
+    // One turn later, so that what was late together goes together.
+    await Promise.resolve();
+    try {
+      while (lane.waiting.size > 0 && !evaluating.aborted) {
+        const some = [...lane.waiting].slice(0, MAX_PAYLOADS);
+        for (const batchId of some) lane.waiting.delete(batchId);
+        const { filterIds } = lane;
+        const { batches } = await takeFiltered(
+          this.#context,
+          some.map((batchId) => ({ batchId, topicId, filterIds })),
+        );
+        total += batches;
+      }
+    } catch (error) {
+      // The batches are still in the outbox; the sweeper takes them up.
+      if (!evaluating.aborted) observer.failed("fan-out", error);
+    } finally {
+      if (this.#lanes.get(topicId) === lane) this.#lanes.delete(topicId);
+    }
+    return total;
+  }
+}
+
+/** Undefined when that takes longer than so many ms. */
+async function within<Result>(time: number, of: Promise<Result>): Promise<Result | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, time, undefined);
+  });
+  try {
+    return await Promise.race([of, over]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,181 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { createInProcessBus } from "@sluice/bus";
+import { connectDatabase } from "@sluice/database";
+import { startDispatcher, type Match, type SubscriptionSettings } from "@sluice/engine";
+import { createLogger } from "@sluice/runtime";
+import { afterAll, describe, expect, test } from "vitest";
+
+import { ACCOUNT, Broker, loneliness } from "./broker.ts";
+import { bodiesOf, numbered } from "./client.ts";
+import { until } from "./interleaving.ts";
+
+const broker = await Broker.start();
+afterAll(() => broker[Symbol.asyncDispose]());
+const { engine } = broker;
+const client = broker.client();
+
+/** A policy that takes a quarter of a second for {@link LARGE}; each number makes another one. */
+function slowPolicy(number: number): Partial<SubscriptionSettings> {
+  const wildcards = Array.from({ length: 150 }, (_, index) => ({
+    wildcard: `*${"a".repeat(21)}b${number}x${index}*`,
+  }));
+  return { filterPolicyScope: "MessageBody", filterPolicy: { key: wildcards } };
+}
+
+/** It has nearly each part of each pattern: a look at what it has tells nothing. */
+const NEARLY = Array.from(
+  { length: 40 * 150 },
+  (_, index) => `aab${Math.floor(index / 150)}x${index % 150}`,
+);
+const LARGE = JSON.stringify({ key: NEARLY.join("") + "a".repeat(190_000) });
+
+/** With so many subscriptions that have a slow policy each. */
+async function slowTopic(
+  subscriptions: number,
+  { of = broker, fifo = false } = {},
+): Promise<string> {
+  const name = `slow-${crypto.randomUUID()}${fifo ? ".fifo" : ""}`;
+  await of.engine.topics.create(ACCOUNT, { name, fifo, archive: { days: 1 } });
+  for (let number = 0; number < subscriptions; number += 1) {
+    const queue = await of.newQueue();
+    await of.engine.subscribe(ACCOUNT, name, queue, slowPolicy(number));
+  }
+  return name;
+}
+
+/** How often a timer of a millisecond ran out meanwhile. */
+async function ticksDuring(act: () => Promise<unknown>): Promise<number> {
+  let ticks = 0;
+  const timer = setInterval(() => (ticks += 1), 1);
+  await act();
+  clearInterval(timer);
+  return ticks;
+}
+
+async function untilReceived(queue: string, count: number, of = broker): Promise<string[]> {
+  const received: string[] = [];
+  await until(async () => {
+    received.push(...bodiesOf(await of.client().receive(queue, { maxMessages: 10 })));
+    return received.length === count;
+  });
+  return received.toSorted();
+}
+
+describe("while filters of one topic are evaluated for seconds", () => {
+  const attributes = { color: { type: "String", value: "red" } };
+
+  test("the process goes on, and so do fan-outs of other topics", async () => {
+    const slow = await slowTopic(12);
+    const queue = await broker.newQueue();
+    const quick = await broker.newTopic();
+    await engine.subscribe(ACCOUNT, quick, queue, { filterPolicy: { color: ["red"] } });
+    const plain = await broker.newTopic([queue]);
+    await client.publish(slow, [LARGE]);
+    await sleep(10);
+    await client.publish(quick, [{ body: "filtered", attributes }]);
+    await client.publish(plain, ["plain"]);
+    expect(await untilReceived(queue, 2)).toEqual(["filtered", "plain"]);
+    expect(await broker.waitingBatches()).toHaveLength(1);
+    expect(await ticksDuring(() => broker.untilFannedOut())).toBeGreaterThan(50);
+  }, 120_000);
+
+  test("more of that topic goes on one after the other, and arrives", async () => {
+    const topic = await slowTopic(2);
+    const queue = await broker.newQueue();
+    await engine.subscribe(ACCOUNT, topic, queue);
+    for (let count = 0; count < 3; count += 1) await client.publish(topic, [LARGE, "small"]);
+    await broker.untilFannedOut();
+    expect(await untilReceived(queue, 6)).toHaveLength(6);
+  }, 120_000);
+
+  test.each([false, true])(
+    "what was announced to nobody goes on as well (FIFO topics: %s)",
+    async (fifo) => {
+      await using lonely = await Broker.start({ connectBus: loneliness() });
+      const slow = await slowTopic(40, { of: lonely, fifo });
+      const quick = await slowTopic(0, { of: lonely, fifo });
+      const queue = await lonely.newQueue();
+      await lonely.engine.subscribe(ACCOUNT, quick, queue, { filterPolicy: { color: ["red"] } });
+      const message = (body: string) =>
+        fifo ? { body, attributes, groupId: "g", deduplicationId: "d" } : { body, attributes };
+      await lonely.client().publish(slow, [message(LARGE)]);
+      // By then the sweeper has met it.
+      await sleep(2_000);
+      await lonely.client().publish(quick, [message("m")]);
+      expect(await untilReceived(queue, 1, lonely)).toEqual(["m"]);
+      expect(await lonely.waitingBatches()).toHaveLength(1);
+    },
+    120_000,
+  );
+
+  test("a dispatcher that stops leaves it to another one", async () => {
+    await using other = await Broker.start({ dispatchers: 0 });
+    const topic = await slowTopic(40, { of: other });
+    const queue = await other.newQueue();
+    await other.engine.subscribe(ACCOUNT, topic, queue);
+    await other.client().publish(topic, [LARGE]);
+    const database = connectDatabase({ url: other.databaseUrl, pool: 2, name: "test-dispatcher" });
+    const bus = createInProcessBus();
+    const logger = createLogger({ name: "test-dispatcher", level: "silent" });
+    const dispatcher = await startDispatcher({ database, bus, observer: other.observer, logger });
+    await sleep(500);
+    await dispatcher.stop();
+    expect(await other.waitingBatches()).toHaveLength(1);
+    await bus.close();
+    await database.close();
+  }, 120_000);
+});
+
+describe("a dry run that takes long", () => {
+  test("ends its page early, and lets the process go on", async () => {
+    const topic = await slowTopic(12);
+    const matches: Match[] = [];
+    let pages = 0;
+    const walk = async () => {
+      for (let cursor: string | undefined, isFirst = true; isFirst || cursor; isFirst = false) {
+        const page = await engine.match(ACCOUNT, topic, { message: { body: LARGE }, cursor });
+        matches.push(...page.items);
+        cursor = page.nextCursor;
+        pages += 1;
+      }
+    };
+    expect(await ticksDuring(walk)).toBeGreaterThan(50);
+    expect(pages).toBeGreaterThan(1);
+    expect(new Set(matches.map(({ subscription }) => subscription.id)).size).toBe(12);
+    expect(matches.map(({ refusal }) => refusal?.path)).toEqual(matches.map(() => "key"));
+  }, 120_000);
+
+  test("ends when its client is gone", async () => {
+    const topic = await slowTopic(3);
+    const gone = { aborted: false };
+    const page = engine.match(ACCOUNT, topic, { message: { body: LARGE }, gone });
+    gone.aborted = true;
+    await expect(page).rejects.toMatchObject({ code: "too_many_requests" });
+  }, 120_000);
+
+  test("of many archived messages and subscriptions goes on page by page", async () => {
+    const topic = await broker.newTopic();
+    await engine.topics.update(ACCOUNT, topic, { archive: { days: 1 } });
+    for (let number = 0; number < 210; number += 1) {
+      const filterPolicy = { number: [number] };
+      await engine.subscribe(ACCOUNT, topic, await broker.newQueue(), {
+        filterPolicyScope: "MessageBody",
+        filterPolicy,
+      });
+    }
+    await client.publish(
+      topic,
+      numbered(100).map((_, number) => JSON.stringify({ number })),
+    );
+    await broker.untilFannedOut();
+    const first = await engine.matchArchived(ACCOUNT, topic, { last: 100, limit: 1_000 });
+    expect(first.items).toHaveLength(100);
+    const { nextCursor: cursor } = first;
+    const rest = await engine.matchArchived(ACCOUNT, topic, { last: 100, limit: 1_000, cursor });
+    const accepted = [...first.items, ...rest.items].flatMap(({ message, matches }) =>
+      matches.filter(({ refusal }) => !refusal).map(() => message.body),
+    );
+    expect(new Set(accepted).size).toBe(100);
+  }, 120_000);
+});

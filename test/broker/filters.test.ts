@@ -288,24 +288,6 @@ test("concurrent publishes, subscriptions and policy changes: each message goes 
   expect(certain).toBeGreaterThan(0);
 });
 
-test("a list of subscriptions ends its page where their policies become large, and goes on", async () => {
-  const topic = await broker.newTopic();
-  const [row] = await broker.sql<{ id: string }[]>`SELECT id FROM topics WHERE name = ${topic}`;
-  const filterPolicy = { key: numbered(145).map((name) => name + "x".repeat(1_700)) };
-  const ids: string[] = [];
-  for (let count = 0; count < 40; count += 1)
-    ids.push((await subscribed(topic, { filterPolicy })).id);
-  const listed: string[][] = [];
-  let cursor: string | undefined;
-  do {
-    const page = await broker.engine.subscriptions.list(ACCOUNT, row?.id, { limit: 39, cursor });
-    listed.push(page.items.map(({ id }) => id));
-    cursor = page.nextCursor;
-  } while (cursor !== undefined);
-  expect(listed.map(({ length }) => length)).toEqual([17, 17, 6]);
-  expect(listed.flat()).toEqual(ids);
-});
-
 describe("a dry run", () => {
   test("tells who would get a message, and which clause refuses it, and publishes nothing", async () => {
     const topic = await broker.newTopic();

@@ -1,5 +1,5 @@
 import { classifyFailure, schema, type ControlPlane } from "@sluice/database";
-import { and, asc, eq, gt, lte, sql } from "drizzle-orm";
+import { and, asc, eq, gt } from "drizzle-orm";
 import { alias } from "drizzle-orm/pg-core";
 import { v7 as uuidv7 } from "uuid";
 
@@ -31,8 +31,6 @@ export interface Subscription extends SubscriptionSettings {
 }
 
 const { subscriptions, topics, queues, filterPolicies } = schema;
-/** How much of filter policies a page of a list shows, in bytes, before it ends; one more at most. */
-const MAX_LISTED = 4 * 1024 * 1024;
 const deadLetterQueues = alias(queues, "dead_letter_queues");
 
 /** Which queues a topic fans out to. A change counts for every publish that begins after it was answered. */
@@ -106,25 +104,17 @@ export class Subscriptions {
   ): Promise<Page<Subscription>> {
     const limit = request.limit ?? DEFAULT_PAGE;
     const after = afterCursor(request.cursor, UUID);
-    const listed = and(
-      eq(subscriptions.account, BigInt(account)),
-      topicId === undefined ? undefined : eq(subscriptions.topicId, BigInt(topicId)),
-      after === undefined ? undefined : gt(subscriptions.id, after),
-    );
-    const found = await this.#db
-      .select({ id: subscriptions.id, length: policyLength })
-      .from(subscriptions)
-      .leftJoin(filterPolicies, eq(filterPolicies.id, subscriptions.filterId))
-      .where(listed)
+    const rows = await select(this.#db)
+      .where(
+        and(
+          eq(subscriptions.account, BigInt(account)),
+          topicId === undefined ? undefined : eq(subscriptions.topicId, BigInt(topicId)),
+          after === undefined ? undefined : gt(subscriptions.id, after),
+        ),
+      )
       .orderBy(asc(subscriptions.id))
       .limit(limit + 1);
-    const { items, ...next } = pageOf(found, fitting(found, limit), ({ id }) => id);
-    const last = items.at(-1);
-    if (!last) return { items: [] };
-    const rows = await select(this.#db)
-      .where(and(listed, lte(subscriptions.id, last.id)))
-      .orderBy(asc(subscriptions.id));
-    return { items: rows.map(subscriptionOf), ...next };
+    return pageOf(rows.map(subscriptionOf), limit, (subscription) => subscription.id);
   }
 
   /**
@@ -213,19 +203,6 @@ function select(db: Reader) {
     .leftJoin(filterPolicies, eq(filterPolicies.id, subscriptions.filterId))
     .leftJoin(deadLetterQueues, eq(deadLetterQueues.id, subscriptions.deadLetterQueueId))
     .$dynamic();
-}
-
-const policyLength = sql<number>`coalesce(octet_length(${filterPolicies.policy}), 0)`;
-
-/** How many of them a page has: one at least. */
-function fitting(found: readonly { length: number }[], limit: number): number {
-  let sum = 0;
-  const end = found.findIndex(({ length }, index) => {
-    if (index > 0 && sum >= MAX_LISTED) return true;
-    sum += length;
-    return false;
-  });
-  return end < 0 ? limit : Math.min(end, limit);
 }
 
 type Row = Awaited<ReturnType<typeof select>>[number];

@@ -151,16 +151,13 @@ export class Broker implements AsyncDisposable {
     return engine;
   }
 
-  /** One more dispatcher process; resolves to what stops it before the broker does. */
-  async startDispatcher(
-    database = this.#connect("test-dispatcher", 2, true),
-  ): Promise<() => Promise<void>> {
+  /** One more dispatcher process. */
+  async startDispatcher(database = this.#connect("test-dispatcher", 2, true)): Promise<void> {
     this.#own(database);
     const bus = await this.#joinBus();
     const logger = createLogger({ name: "test-dispatcher", level: "silent" });
     const dispatcher = await startDispatcher({ database, bus, observer: this.observer, logger });
     this.#steps.push(() => dispatcher.stop());
-    return () => dispatcher.stop();
   }
 
   /** A new queue's name. */

@@ -244,30 +244,6 @@ describe("an archive", () => {
     expect(await replay(subscription, { from: BEGINNING })).toMatchObject({ replayed: 0 });
   });
 
-  test("keeps what a replay has still to deliver, also when its days are over meanwhile", async () => {
-    await using other = await Broker.start({ dispatchers: 0 });
-    const queue = await other.newQueue();
-    const topic = await other.newTopic([queue]);
-    await other.engine.topics.update(ACCOUNT, topic, { archive: { days: 1 } });
-    await other.client().publish(topic, ["m"]);
-    const stop = await other.startDispatcher();
-    await other.untilFannedOut();
-    await stop();
-    const { items } = await other.engine.subscriptions.list(ACCOUNT, undefined, {});
-    const of = { id: items[0]?.id ?? "", account: ACCOUNT };
-    const { id } = await other.engine.replay(ACCOUNT, of.id, { from: BEGINNING });
-    const kept = async () => {
-      await cleanUp(other.database.maintenance);
-      return (await other.sql`SELECT FROM archived_batches`).length;
-    };
-    await other.clock.advance(2 * 86_400);
-    expect(await kept()).toBe(1);
-    await other.startDispatcher();
-    await until(async () => (await other.engine.replays.find(of, id))?.status === "completed");
-    expect(await other.engine.replays.find(of, id)).toMatchObject({ replayed: 1 });
-    await until(async () => (await kept()) === 0);
-  });
-
   test("starts empty when it is switched on again", async () => {
     const { topic, queue, subscription } = await archived(["m"]);
     await client.finish(queue);

@@ -4,8 +4,7 @@ import type { Sql } from "@sluice/database";
  * Removes from the archives what is past its days, and what is of topics that are archived no more, or are gone. Its payloads
  * then go as all do that nothing refers to.
  *
- * A replay that is running keeps what comes after the last batch that it did, however many days are over, while the topic has an archive. What it
- * has in hand is skipped: it is locked until the slices are there that refer to the same payload.
+ * What a replay has in hand is skipped: it is locked until the slices are there that refer to the same payload.
  * The topics that have an archive are found one by one along the index, however many batches each has.
  */
 export async function deleteArchived(sql: Sql, limit: number): Promise<number> {
@@ -20,15 +19,9 @@ export async function deleteArchived(sql: Sql, limit: number): Promise<number> {
       SELECT old.row FROM archived
       LEFT JOIN topics t ON t.id = archived.topic_id
       CROSS JOIN LATERAL (
-        SELECT (SELECT clock_timestamp()) - make_interval(days => t.archive_days) AS expired,
-               (SELECT min(coalesce(r.done_at, r.start_at)) FROM replays r
-                WHERE r.topic_id = archived.topic_id AND r.status = 'running' AND t.archive_days IS NOT NULL) AS replayed
-        OFFSET 0
-      ) upto
-      CROSS JOIN LATERAL (
         SELECT a.ctid AS row FROM archived_batches a
         WHERE a.topic_id = archived.topic_id
-          AND a.published_at < coalesce(greatest(t.archived_since, least(upto.expired, upto.replayed)), 'infinity')
+          AND a.published_at < coalesce(greatest(t.archived_since, (SELECT clock_timestamp()) - make_interval(days => t.archive_days)), 'infinity')
         ORDER BY a.published_at, a.batch_id LIMIT ${limit}::int FOR UPDATE SKIP LOCKED
       ) old
       WHERE archived.topic_id IS NOT NULL LIMIT ${limit}::int))`;

@@ -134,6 +134,18 @@ describe("queues", () => {
     expect(last.NextToken).toBeUndefined();
   });
 
+  test("nor by how much is kept of each", async () => {
+    const { sql } = sluice.database;
+    await sql`
+      INSERT INTO queues (account, name, tags)
+      SELECT 0, 'large' || n, (SELECT jsonb_object_agg('key' || key, repeat('€', 256)) FROM generate_series(1, 50) key)
+      FROM generate_series(1, 150) n`;
+    const { QueueUrls } = await sluice.sqs.send(
+      new ListQueuesCommand({ QueueNamePrefix: "large" }),
+    );
+    expect(QueueUrls).toHaveLength(150);
+  });
+
   test("a deleted queue does not exist", async () => {
     const QueueUrl = await newQueue();
     await sluice.sqs.send(new DeleteQueueCommand({ QueueUrl }));

@@ -14,13 +14,22 @@ export { messageBytes, type MessageAttribute, type MessageInput } from "./messag
 export type { WriteResult } from "./publish/publish.ts";
 export type { Page, PageRequest } from "./directory/pages.ts";
 export { AccessKeys, type AccessKey, type ListedAccessKey } from "./access-keys/access-keys.ts";
-export type { SettableTopic, Topic } from "./topics/topics.ts";
+export type { ListedTopic, SettableTopic, Topic } from "./topics/topics.ts";
 export { topicDefaults, type TopicSettings } from "./topics/topic-settings.ts";
-export { queueDefaults, type Queue, type QueueSettings } from "./queues/queues.ts";
+export {
+  queueDefaults,
+  type ListedQueue,
+  type Queue,
+  type QueueSettings,
+} from "./queues/queues.ts";
 export { countMessages, type QueueCounts, type QueueTotals } from "./ledger/count-messages.ts";
 export { foldLedger } from "./ledger/fold-ledger.ts";
 export { TableMaintenance } from "./vacuum/maintain-tables.ts";
-export { subscriptionNotFound, type Subscription } from "./subscriptions/subscriptions.ts";
+export {
+  subscriptionNotFound,
+  type Link,
+  type Subscription,
+} from "./subscriptions/subscriptions.ts";
 export {
   subscriptionDefaults,
   type SubscriptionSettings,

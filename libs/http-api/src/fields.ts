@@ -61,7 +61,13 @@ export const pageQuery = z.strictObject({
     .transform(Number)
     .pipe(z.number().min(1).max(1000))
     .optional()
-    .openapi({ type: "integer", minimum: 1, maximum: 1000, default: 100 }),
+    .openapi({
+      type: "integer",
+      minimum: 1,
+      maximum: 1000,
+      default: 100,
+      description: "How many a page has at most; one of large items ends at some 4 MiB",
+    }),
 });
 
 export const attributes = z

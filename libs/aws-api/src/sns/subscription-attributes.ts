@@ -1,4 +1,4 @@
-import type { Replay, Subscription } from "@sluice/engine";
+import type { Link, Replay, Subscription } from "@sluice/engine";
 
 import type { Call } from "../call.ts";
 import { subscriptionSettingsOf, type SubscriptionSettings } from "../contract.ts";
@@ -65,7 +65,7 @@ function redriveOf(call: Call, text: string): { deadLetterQueue: string } {
   return { deadLetterQueue };
 }
 
-export function shownSubscription(call: Call, subscription: Subscription) {
+export function shownSubscription(call: Call, subscription: Link) {
   return {
     SubscriptionArn: subscriptionArn(call, subscription),
     Owner: call.account,

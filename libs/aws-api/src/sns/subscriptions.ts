@@ -76,14 +76,9 @@ async function existingSubscription(
   queue: string,
 ): Promise<Subscription> {
   const topic = await engine.topicDirectory.get(account, topicName);
-  let cursor: string | undefined;
-  do {
-    const some = await engine.subscriptions.list(account, topic.id, { cursor, limit: 1_000 });
-    const found = some.items.find((subscription) => subscription.queue === queue);
-    if (found) return found;
-    cursor = some.nextCursor;
-  } while (cursor !== undefined);
-  throw existsOtherwise();
+  const found = await engine.subscriptions.findOf(account, topic.id, queue);
+  if (!found) throw existsOtherwise();
+  return found;
 }
 
 async function checkSame(
@@ -178,11 +173,11 @@ export async function listSubscriptionsByTopic(
 }
 
 async function page(call: Call, topicId: string | undefined, cursor: string | undefined) {
-  const { items, nextCursor } = await call.engine.subscriptions.list(call.account, topicId, {
+  const { items, nextCursor } = await call.engine.subscriptions.links(call.account, topicId, {
     cursor,
   });
   return {
-    Subscriptions: items.map((subscription) => shownSubscription(call, subscription)),
+    Subscriptions: items.map((link) => shownSubscription(call, link)),
     NextToken: nextCursor,
   };
 }

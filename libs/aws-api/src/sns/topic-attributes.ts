@@ -119,21 +119,10 @@ export async function shownTopicAttributes(
     ...own,
     ...(isSizeSet && { MaximumMessageSize: size }),
     ...(topic.fifo && beginning !== undefined && { BeginningArchiveTime: beginning }),
-    SubscriptionsConfirmed: String(await countSubscriptions(call, topic)),
+    SubscriptionsConfirmed: String(await call.engine.subscriptions.count(topic.account, topic.id)),
     SubscriptionsPending: "0",
     SubscriptionsDeleted: "0",
   };
-}
-
-async function countSubscriptions({ engine, account }: Call, topic: Topic): Promise<number> {
-  let count = 0;
-  let cursor: string | undefined;
-  do {
-    const page = await engine.subscriptions.list(account, topic.id, { cursor, limit: 1_000 });
-    count += page.items.length;
-    cursor = page.nextCursor;
-  } while (cursor !== undefined);
-  return count;
 }
 
 /** What AWS gives a topic that was created without one. */

@@ -80,9 +80,9 @@ export async function deleteTopic(call: Call, { TopicArn }: SnsInput<"DeleteTopi
 }
 
 export async function listTopics(call: Call, { NextToken: cursor }: SnsInput<"ListTopics">) {
-  const { items, nextCursor } = await call.engine.topics.list(call.account, { cursor });
+  const { items, nextCursor } = await call.engine.topics.names(call.account, { cursor });
   return {
-    Topics: items.map(({ name }) => ({ TopicArn: topicArn(call, name) })),
+    Topics: items.map((name) => ({ TopicArn: topicArn(call, name) })),
     NextToken: nextCursor,
   };
 }

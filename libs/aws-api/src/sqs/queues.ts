@@ -101,13 +101,13 @@ export async function listQueues(call: Call, input: SqsInput<"ListQueues">) {
   const limit = checkMaxResults(input.MaxResults);
   // No name begins with it, and Postgres may not even take it.
   if (prefix !== undefined && !/^[A-Za-z0-9_.-]*$/.test(prefix)) return {};
-  const { items, nextCursor } = await call.engine.queues.list(call.account, {
+  const { items, nextCursor } = await call.engine.queues.names(call.account, {
     prefix,
     cursor,
     limit,
   });
   return {
-    ...(items.length > 0 && { QueueUrls: items.map(({ name }) => queueUrl(call, name)) }),
+    ...(items.length > 0 && { QueueUrls: items.map((name) => queueUrl(call, name)) }),
     // AWS pages only for those who ask for pages.
     ...(input.MaxResults !== undefined && { NextToken: nextCursor }),
   };

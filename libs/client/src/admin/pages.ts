@@ -4,7 +4,7 @@ import type { Connection } from "../connection.ts";
 export interface ListOptions {
   /** Only names that begin so. */
   readonly prefix?: string;
-  /** How many a page holds, 1 to 1,000; the server's own default otherwise. */
+  /** How many a page holds at most, 1 to 1,000; the server's own default otherwise. */
   readonly pageSize?: number;
   readonly signal?: AbortSignal;
 }

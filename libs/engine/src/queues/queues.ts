@@ -1,13 +1,16 @@
 import { schema, texts, type ControlPlane, type Sql } from "@sluice/database";
 import { isDeepStrictEqual } from "node:util";
 
-import { and, asc, eq, gt, inArray, like, or, sql } from "drizzle-orm";
+import { and, asc, eq, getTableColumns, gt, inArray, like, or, sql } from "drizzle-orm";
 import { alias } from "drizzle-orm/pg-core";
 
 import { accountOf } from "../directory/account.ts";
 import {
   afterCursor,
   DEFAULT_PAGE,
+  fitsPage,
+  fittingLimit,
+  ifFits,
   likePrefix,
   pageOf,
   type Page,
@@ -57,6 +60,9 @@ export interface Queue extends QueueSettings {
   createdAt: Date;
 }
 
+/** As lists show it. */
+export type ListedQueue = Omit<Queue, "awsAttributes">;
+
 export const queueDefaults: QueueSettings = {
   visibilityTimeout: 30,
   delay: 0,
@@ -74,6 +80,7 @@ export const queueDefaults: QueueSettings = {
 };
 
 const { queues, deletedQueues } = schema;
+const { awsAttributes: _awsAttributes, ...listedColumns } = getTableColumns(queues);
 const deadLetterQueues = alias(queues, "dead_letter_queues");
 
 /** Queues in Postgres: create, look up, list, change, delete. */
@@ -160,23 +167,32 @@ export class Queues {
     return row?.name;
   }
 
-  /** By name, in order of names. */
-  async list(
-    account: string,
-    { prefix, cursor, limit = DEFAULT_PAGE }: PageRequest,
-  ): Promise<Page<Queue>> {
-    const after = afterCursor(cursor);
-    const rows = await select(this.#db)
-      .where(
-        and(
-          eq(queues.account, BigInt(account)),
-          after === undefined ? undefined : gt(queues.name, after),
-          prefix === undefined ? undefined : like(queues.name, likePrefix(prefix)),
-        ),
-      )
+  /** By name, in order of names. With large tags a page has fewer than it might have. */
+  async list(account: string, request: PageRequest): Promise<Page<ListedQueue>> {
+    const { limit = DEFAULT_PAGE } = request;
+    const fits = fitsPage(sql`octet_length(${queues.tags}::text)`, queues.name);
+    const queue = { ...listedColumns, tags: ifFits(fits, queues.tags) };
+    const rows = await this.#db
+      .select({ queue, deadLetterQueue: deadLetterQueues.name, fits })
+      .from(queues)
+      .leftJoin(deadLetterQueues, eq(deadLetterQueues.id, queues.deadLetterQueueId))
+      .where(listed(account, request))
       .orderBy(asc(queues.name))
       .limit(limit + 1);
-    return pageOf(rows.map(queueOf), limit, (queue) => queue.name);
+    return pageOf(rows.map(listedQueueOf), fittingLimit(rows, limit), ({ name }) => name);
+  }
+
+  /** The same, their names alone. */
+  async names(account: string, request: PageRequest): Promise<Page<string>> {
+    const { limit = DEFAULT_PAGE } = request;
+    const rows = await this.#db
+      .select({ name: queues.name })
+      .from(queues)
+      .where(listed(account, request))
+      .orderBy(asc(queues.name))
+      .limit(limit + 1);
+    const names = rows.map(({ name }) => name);
+    return pageOf(names, limit, (name) => name);
   }
 
   /**
@@ -346,11 +362,26 @@ function idOf(db: Reader, account: string, name: string) {
   return db.select({ id: queues.id }).from(queues).where(named(account, name));
 }
 
+/** @throws {SluiceError} `invalid_request` for a cursor that is none */
+function listed(account: string, { prefix, cursor }: PageRequest) {
+  const after = afterCursor(cursor);
+  return and(
+    eq(queues.account, BigInt(account)),
+    after === undefined ? undefined : gt(queues.name, after),
+    prefix === undefined ? undefined : like(queues.name, likePrefix(prefix)),
+  );
+}
+
 function named(account: string, name: string) {
   return and(eq(queues.account, BigInt(account)), eq(queues.name, name));
 }
 
-function queueOf({ queue: row, deadLetterQueue }: SelectedQueue): Queue {
+function queueOf({ queue, deadLetterQueue }: SelectedQueue): Queue {
+  const { awsAttributes } = queue;
+  return { ...listedQueueOf({ queue, deadLetterQueue }), awsAttributes };
+}
+
+function listedQueueOf({ queue: row, deadLetterQueue }: ListedRow): ListedQueue {
   const {
     deadLetterQueueId: _id,
     maxReceiveCount,
@@ -371,6 +402,11 @@ function queueOf({ queue: row, deadLetterQueue }: SelectedQueue): Queue {
 
 interface SelectedQueue {
   queue: typeof queues.$inferSelect;
+  deadLetterQueue: string | null;
+}
+
+interface ListedRow {
+  queue: Omit<SelectedQueue["queue"], "awsAttributes">;
   deadLetterQueue: string | null;
 }
 

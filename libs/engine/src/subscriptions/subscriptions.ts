@@ -1,11 +1,14 @@
 import { classifyFailure, schema, type ControlPlane } from "@sluice/database";
-import { and, asc, eq, gt } from "drizzle-orm";
+import { and, asc, eq, gt, sql, type SQL } from "drizzle-orm";
 import { alias } from "drizzle-orm/pg-core";
 import { v7 as uuidv7 } from "uuid";
 
 import {
   afterCursor,
   DEFAULT_PAGE,
+  fitsPage,
+  fittingLimit,
+  ifFits,
   pageOf,
   type Page,
   type PageRequest,
@@ -29,6 +32,9 @@ export interface Subscription extends SubscriptionSettings {
   queueDeleted: boolean;
   createdAt: Date;
 }
+
+/** What a subscription connects. */
+export type Link = Pick<Subscription, "id" | "topic" | "queue">;
 
 const { subscriptions, topics, queues, filterPolicies } = schema;
 const deadLetterQueues = alias(queues, "dead_letter_queues");
@@ -96,25 +102,57 @@ export class Subscriptions {
     return row && subscriptionOf(row);
   }
 
-  /** All of an account, or those of one topic, in order of their creation. */
+  /** That of a queue to a topic, also while the queue is deleted. */
+  async findOf(account: string, topicId: string, queue: string): Promise<Subscription | undefined> {
+    const [row] = await select(this.#db).where(
+      and(
+        of(account, topicId),
+        eq(sql`coalesce(${queues.name}, ${subscriptions.deletedQueue})`, queue),
+      ),
+    );
+    return row && subscriptionOf(row);
+  }
+
+  /**
+   * All of an account, or those of one topic, in order of their creation. With large filter policies a page has fewer than it might
+   * have: they are stored once for all that share one, but shown with each.
+   */
   async list(
     account: string,
     topicId: string | undefined,
     request: PageRequest,
   ): Promise<Page<Subscription>> {
     const limit = request.limit ?? DEFAULT_PAGE;
-    const after = afterCursor(request.cursor, UUID);
-    const rows = await select(this.#db)
-      .where(
-        and(
-          eq(subscriptions.account, BigInt(account)),
-          topicId === undefined ? undefined : eq(subscriptions.topicId, BigInt(topicId)),
-          after === undefined ? undefined : gt(subscriptions.id, after),
-        ),
-      )
+    const bytes = sql`coalesce(octet_length(${filterPolicies.policy}), 0)`;
+    const fits = fitsPage(bytes, subscriptions.id);
+    const rows = await select(this.#db, fits)
+      .where(listed(account, topicId, request))
       .orderBy(asc(subscriptions.id))
       .limit(limit + 1);
-    return pageOf(rows.map(subscriptionOf), limit, (subscription) => subscription.id);
+    return pageOf(rows.map(subscriptionOf), fittingLimit(rows, limit), ({ id }) => id);
+  }
+
+  /** The same, without their settings. */
+  async links(
+    account: string,
+    topicId: string | undefined,
+    request: PageRequest,
+  ): Promise<Page<Link>> {
+    const limit = request.limit ?? DEFAULT_PAGE;
+    const rows = await this.#db
+      .select(linked)
+      .from(subscriptions)
+      .innerJoin(topics, eq(topics.id, subscriptions.topicId))
+      .leftJoin(queues, eq(queues.id, subscriptions.queueId))
+      .where(listed(account, topicId, request))
+      .orderBy(asc(subscriptions.id))
+      .limit(limit + 1);
+    return pageOf(rows.map(linkOf), limit, ({ id }) => id);
+  }
+
+  /** How many a topic has. */
+  async count(account: string, topicId: string): Promise<number> {
+    return await this.#db.$count(subscriptions, of(account, topicId));
   }
 
   /**
@@ -184,18 +222,25 @@ function onlyDeadLettersLeft(): SluiceError {
 
 type Reader = Pick<ControlPlane, "select">;
 
-function select(db: Reader) {
+const linked = {
+  id: subscriptions.id,
+  topic: topics.name,
+  queue: queues.name,
+  deletedQueue: subscriptions.deletedQueue,
+};
+
+/** @param fits - For a list: which rows are within a page; of others the policy is not read */
+function select(db: Reader, fits?: SQL<boolean>) {
+  const { policy } = filterPolicies;
   return db
     .select({
-      id: subscriptions.id,
-      topic: topics.name,
-      queue: queues.name,
-      deletedQueue: subscriptions.deletedQueue,
-      filterPolicy: filterPolicies.policy,
+      ...linked,
+      filterPolicy: fits ? ifFits(fits, policy) : sql<string | null>`${policy}`,
       filterPolicyScope: subscriptions.filterPolicyScope,
       rawDelivery: subscriptions.rawDelivery,
       deadLetterQueue: deadLetterQueues.name,
       createdAt: subscriptions.createdAt,
+      fits: fits ?? sql<boolean>`true`,
     })
     .from(subscriptions)
     .innerJoin(topics, eq(topics.id, subscriptions.topicId))
@@ -207,12 +252,19 @@ function select(db: Reader) {
 
 type Row = Awaited<ReturnType<typeof select>>[number];
 
-function subscriptionOf({ deletedQueue, deadLetterQueue, ...row }: Row): Subscription {
+function linkOf({
+  id,
+  topic,
+  queue,
+  deletedQueue,
+}: Pick<Row, "id" | "topic" | "queue" | "deletedQueue">): Link {
+  return { id, topic, queue: queue ?? deletedQueue ?? "" };
+}
+
+function subscriptionOf({ deadLetterQueue, ...row }: Row): Subscription {
   return {
-    id: row.id,
-    topic: row.topic,
-    queue: row.queue ?? deletedQueue ?? "",
-    queueDeleted: deletedQueue !== null,
+    ...linkOf(row),
+    queueDeleted: row.deletedQueue !== null,
     filterPolicy: row.filterPolicy === null ? null : (JSON.parse(row.filterPolicy) as object),
     filterPolicyScope: row.filterPolicyScope,
     rawDelivery: row.rawDelivery,
@@ -252,6 +304,20 @@ async function deadLetterQueueId(
     .where(and(eq(queues.account, BigInt(account)), eq(queues.name, name)));
   checkDeadLetterQueue(queue, name, row !== undefined);
   return row?.id ?? null;
+}
+
+/** All of an account, or those of one topic. */
+function of(account: string, topicId: string | undefined) {
+  return and(
+    eq(subscriptions.account, BigInt(account)),
+    topicId === undefined ? undefined : eq(subscriptions.topicId, BigInt(topicId)),
+  );
+}
+
+/** @throws {SluiceError} `invalid_request` for a cursor that is none */
+function listed(account: string, topicId: string | undefined, { cursor }: PageRequest) {
+  const after = afterCursor(cursor, UUID);
+  return and(of(account, topicId), after === undefined ? undefined : gt(subscriptions.id, after));
 }
 
 function identified(account: string, id: string) {

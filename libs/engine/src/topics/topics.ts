@@ -1,10 +1,13 @@
 import { schema, type ControlPlane } from "@sluice/database";
-import { and, asc, eq, gt, like, sql } from "drizzle-orm";
+import { and, asc, eq, getTableColumns, gt, like, sql } from "drizzle-orm";
 
 import { accountOf } from "../directory/account.ts";
 import {
   afterCursor,
   DEFAULT_PAGE,
+  fitsPage,
+  fittingLimit,
+  ifFits,
   likePrefix,
   pageOf,
   type Page,
@@ -31,6 +34,9 @@ export interface Topic extends TopicSettings {
   createdAt: Date;
 }
 
+/** As lists show it. */
+export type ListedTopic = Omit<Topic, "awsAttributes">;
+
 export interface Archive {
   /** 1-365 */
   days: number;
@@ -39,6 +45,7 @@ export interface Archive {
 export type SettableTopic = Partial<TopicSettings & Pick<Topic, "archive" | "awsAttributes">>;
 
 const { topics } = schema;
+const { awsAttributes: _awsAttributes, ...listedColumns } = getTableColumns(topics);
 
 /** Topics in Postgres: create, look up, list, change, delete. */
 export class Topics {
@@ -87,25 +94,31 @@ export class Topics {
     return row && topicOf(row);
   }
 
-  /** By name, in order of names. */
-  async list(
-    account: string,
-    { prefix, cursor, limit = DEFAULT_PAGE }: PageRequest,
-  ): Promise<Page<Topic>> {
-    const after = afterCursor(cursor);
+  /** By name, in order of names. With large tags a page has fewer than it might have. */
+  async list(account: string, request: PageRequest): Promise<Page<ListedTopic>> {
+    const { limit = DEFAULT_PAGE } = request;
+    const fits = fitsPage(sql`octet_length(${topics.tags}::text)`, topics.name);
     const rows = await this.#db
-      .select()
+      .select({ topic: { ...listedColumns, tags: ifFits(fits, topics.tags) }, fits })
       .from(topics)
-      .where(
-        and(
-          eq(topics.account, BigInt(account)),
-          after === undefined ? undefined : gt(topics.name, after),
-          prefix === undefined ? undefined : like(topics.name, likePrefix(prefix)),
-        ),
-      )
+      .where(listed(account, request))
       .orderBy(asc(topics.name))
       .limit(limit + 1);
-    return pageOf(rows.map(topicOf), limit, (topic) => topic.name);
+    const items = rows.map(({ topic }) => listedTopicOf(topic));
+    return pageOf(items, fittingLimit(rows, limit), ({ name }) => name);
+  }
+
+  /** The same, their names alone. */
+  async names(account: string, request: PageRequest): Promise<Page<string>> {
+    const { limit = DEFAULT_PAGE } = request;
+    const rows = await this.#db
+      .select({ name: topics.name })
+      .from(topics)
+      .where(listed(account, request))
+      .orderBy(asc(topics.name))
+      .limit(limit + 1);
+    const names = rows.map(({ name }) => name);
+    return pageOf(names, limit, (name) => name);
   }
 
   /**
@@ -148,6 +161,16 @@ export class Topics {
   }
 }
 
+/** @throws {SluiceError} `invalid_request` for a cursor that is none */
+function listed(account: string, { prefix, cursor }: PageRequest) {
+  const after = afterCursor(cursor);
+  return and(
+    eq(topics.account, BigInt(account)),
+    after === undefined ? undefined : gt(topics.name, after),
+    prefix === undefined ? undefined : like(topics.name, likePrefix(prefix)),
+  );
+}
+
 function named(account: string, name: string) {
   return and(eq(topics.account, BigInt(account)), eq(topics.name, name));
 }
@@ -164,6 +187,10 @@ function archiveColumns(archive: Archive | null, existing = true) {
 }
 
 function topicOf(row: typeof topics.$inferSelect): Topic {
+  return { ...listedTopicOf(row), awsAttributes: row.awsAttributes };
+}
+
+function listedTopicOf(row: Omit<typeof topics.$inferSelect, "awsAttributes">): ListedTopic {
   const { archiveDays, ...columns } = row;
   return {
     ...columns,

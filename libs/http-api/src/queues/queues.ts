@@ -3,6 +3,7 @@ import {
   queueDefaults,
   queueNotFound,
   type Engine,
+  type ListedQueue,
   type Queue,
   type QueueSettings,
 } from "@sluice/engine";
@@ -241,7 +242,7 @@ async function change(
   return queue;
 }
 
-function shown(queue: Queue) {
+function shown(queue: ListedQueue) {
   const { name, visibilityTimeout, delay, retention, maxMessageSize, receiveWait } = queue;
   const { redrive, redriveAllow, paused, tags: of, createdAt } = queue;
   const { contentBasedDeduplication, deduplicationScope, fifoThroughputLimit } = queue;

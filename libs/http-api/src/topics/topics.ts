@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { topicDefaults, topicNotFound, type Topic } from "@sluice/engine";
+import { topicDefaults, topicNotFound, type ListedTopic, type Topic } from "@sluice/engine";
 
 import { endpoint, type Api } from "../endpoint.ts";
 import { pageQuery, tags, timestamp, topicName, topicPath } from "../fields.ts";
@@ -165,7 +165,7 @@ function addOneTopicEndpoints(api: Api): void {
   );
 }
 
-function shown(topic: Topic) {
+function shown(topic: ListedTopic & Pick<Partial<Topic>, "awsAttributes">) {
   const { id: _id, account: _account, awsAttributes: _aws, archivedSince: _since, ...own } = topic;
   return own;
 }

@@ -231,6 +231,30 @@ test("a subscription may begin with a part of the archive", async () => {
   expect((await client.finish(queue)).sort()).toEqual(["a", "b", "d"]);
 });
 
+/** A replay of two batches that gets nowhere until it is let go. */
+async function heldReplay() {
+  const made = await archived();
+  const { topic, queue, subscription } = made;
+  for (const bodies of [numbered(50), numbered(50)]) await client.publish(topic, bodies);
+  await until(async () => (await broker.counts(queue)).visible === 100);
+  await client.finish(queue);
+  // So slow that it has delivered nothing when it is held; a step skips what somebody has locked.
+  const { id } = await engine.replay(ACCOUNT, subscription.id, { from: BEGINNING, rate: 1 });
+  const held = await holdWith(broker.sql, `SELECT FROM replays WHERE id = '${id}' FOR KEY SHARE`);
+  await until(async () => {
+    const rows =
+      await broker.sql`SELECT FROM replays WHERE id = ${id}::uuid AND started_at IS NOT NULL`;
+    return rows.length > 0;
+  });
+  return { ...made, id, held };
+}
+
+async function archivedBatches(topic: string): Promise<number> {
+  const id = (await engine.topics.find(ACCOUNT, topic))?.id ?? "";
+  const rows = await broker.sql`SELECT FROM archived_batches WHERE topic_id = ${id}::bigint`;
+  return rows.length;
+}
+
 describe("an archive", () => {
   test("keeps payloads that nobody else needs until its days are over", async () => {
     const { queue, subscription } = await archived(["m"]);
@@ -255,6 +279,40 @@ describe("an archive", () => {
     expect(
       await broker.sql`SELECT FROM archived_batches WHERE topic_id = ${id}::bigint`,
     ).toHaveLength(0);
+  });
+
+  test("keeps what a running replay has still to read, until it has read it", async () => {
+    const { topic, queue, subscription, id, held } = await heldReplay();
+    await broker.clock.advance(2 * 86_400);
+    await cleanUp(broker.database.maintenance);
+    expect(await archivedBatches(topic)).toBe(2);
+    await held.letGo();
+    await untilEnded(subscription, id);
+    expect(await engine.replays.find(subscription, id)).toMatchObject({ replayed: 100 });
+    expect(await client.finish(queue)).toHaveLength(100);
+    await cleanUp(broker.database.maintenance);
+    expect(await archivedBatches(topic)).toBe(0);
+  });
+
+  test("does not keep it for ever: a replay that had not read it after 30 days is ended", async () => {
+    const { topic, subscription, id, held } = await heldReplay();
+    await broker.clock.advance(31 * 86_400);
+    await cleanUp(broker.database.maintenance);
+    await held.letGo();
+    expect(await engine.replays.find(subscription, id)).toMatchObject({
+      status: "cancelled",
+      finishedAt: expect.any(Date),
+    });
+    expect(await archivedBatches(topic)).toBe(0);
+  });
+
+  test("ends the replays of it when it is switched off", async () => {
+    const { topic, subscription, id, held } = await heldReplay();
+    await engine.topics.update(ACCOUNT, topic, { archive: { days: 2 } });
+    expect(await engine.replays.find(subscription, id)).toMatchObject({ status: "running" });
+    await engine.topics.update(ACCOUNT, topic, { archive: null });
+    expect(await engine.replays.find(subscription, id)).toMatchObject({ status: "cancelled" });
+    await held.letGo();
   });
 
   test("shows which subscriptions would get its newest messages", async () => {

@@ -5,7 +5,7 @@ import { DEDUPLICATION_INTERVAL } from "../send/insert-fifo.ts";
 import { deleteExpiredFifo, deleteExpiredFifoAnywhere } from "./delete-expired-fifo.ts";
 import { ChunkSize } from "./chunks.ts";
 import { compactBatches } from "./compact-batches.ts";
-import { deleteArchived } from "./delete-archived.ts";
+import { deleteArchived, endOverlongReplays } from "./delete-archived.ts";
 import { deleteExpired, deleteExpiredAnywhere } from "./delete-expired.ts";
 import { deletePayloads } from "./delete-payloads.ts";
 import { readInOrder } from "./read-in-order.ts";
@@ -97,6 +97,7 @@ export async function cleanUp(
     remove("redriveTasks", () => deleteRedriveTasks(sql)),
     remove("filterPolicies", () => deleteFilterPolicies(sql)),
     remove("replays", () => deleteReplays(sql)),
+    async () => void (await endOverlongReplays(sql)),
     remove("archivedBatches", () => deleteArchived(sql, CHUNK)),
     () => forgetDeletedQueues(sql),
   ];

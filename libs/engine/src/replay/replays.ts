@@ -219,6 +219,15 @@ async function lockSubscription(
   if (!row) throw subscriptionNotFound(id);
 }
 
+/** Ends all replays of a topic. */
+export async function cancelReplays(
+  tx: Pick<ControlPlane, "update">,
+  topicId: bigint,
+): Promise<void> {
+  const running = and(eq(replays.topicId, topicId), eq(replays.status, "running"));
+  await tx.update(replays).set(CANCELLED).where(running);
+}
+
 const CANCELLED = { status: "cancelled", finishedAt: expression`clock_timestamp()` } as const;
 
 function runningFor({ id, account }: ReplayedSubscription) {

@@ -14,6 +14,7 @@ import {
   type PageRequest,
 } from "../directory/pages.ts";
 import { SluiceError, topicNotFound } from "../errors.ts";
+import { cancelReplays } from "../replay/replays.ts";
 import {
   checkTopicSettings,
   differingTopicSettings,
@@ -123,7 +124,7 @@ export class Topics {
 
   /**
    * Changes what is named and leaves the rest; of two calls at once both count. An archive that is switched off loses what it
-   * has, for good.
+   * has, for good, and the replays of it end.
    * @param change - or what it is for the topic as it is, which nobody else changes meanwhile
    * @throws {SluiceError} `topic_not_found`; `invalid_request` for what does not fit the kind of the topic
    */
@@ -147,6 +148,7 @@ export class Topics {
       if (Object.keys(columns).length === 0) return before;
       const [row] = await tx.update(topics).set(columns).where(named(account, name)).returning();
       if (!row) throw topicNotFound(name);
+      if (archive === null) await cancelReplays(tx, row.id);
       return topicOf(row);
     });
   }

@@ -115,12 +115,24 @@ describe("a replay", () => {
   });
 
   test("does not end before it begins", async () => {
-    const { subscription } = await archived();
-    const backwards = { from: { at: new Date(1) }, to: { at: new Date(0) } };
-    await expect(engine.replay(ACCOUNT, subscription.id, backwards)).rejects.toMatchObject({
-      code: "invalid_request",
-      details: [{ path: "to" }],
-    });
+    const { topic, queue, subscription, ids } = await archived(["a", "b"]);
+    const batch = await client.publish(topic, ["c", "d"]);
+    await until(async () => (await broker.counts(queue)).visible === 4);
+    const [first, second, third, fourth] = [...ids, ...batch].map((messageId) => ({ messageId }));
+    const [before, after] = [{ at: new Date(1) }, { at: new Date("2999-01-01") }];
+    for (const [from, to] of [
+      [after, before],
+      [first, before],
+      [after, first],
+      [second, first],
+      [fourth, third],
+    ]) {
+      await expect(
+        engine.replay(ACCOUNT, subscription.id, { from: from!, to }),
+      ).rejects.toMatchObject({ code: "invalid_request", details: [{ path: "to" }] });
+    }
+    expect(await replay(subscription, { from: third!, to: third })).toMatchObject({ replayed: 1 });
+    expect(await replay(subscription, { from: first!, to: after })).toMatchObject({ replayed: 4 });
   });
 
   test("takes the place of one that runs, if it is to; of many at once one goes on", async () => {

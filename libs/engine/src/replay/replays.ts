@@ -74,12 +74,10 @@ export class Replays {
    */
   async rangeOf(topic: Topic, { from, to, rate }: ReplayRequest): Promise<ReplayRange> {
     if (topic.archive === null) throw topicNotArchived(topic.name);
-    if (to && "at" in to && "at" in from && to.at < from.at) throw endsBeforeItBegins();
-    return {
-      start: await this.#placeOf(topic, from),
-      end: to && ("at" in to ? { at: lastOf(to.at) } : await this.#placeOf(topic, to)),
-      rate,
-    };
+    const start = await this.#placeOf(topic, from);
+    const end = to && ("at" in to ? { at: lastOf(to.at) } : await this.#placeOf(topic, to));
+    if (end && (await this.#isBefore(end, start))) throw endsBeforeItBegins();
+    return { start, end, rate };
   }
 
   /**
@@ -143,6 +141,13 @@ export class Replays {
       );
     }
     return { at: found.publishedAt, place: found.place, bit: found.bit };
+  }
+
+  async #isBefore(end: Place, start: Place): Promise<boolean> {
+    const [row] = await this.#sql<{ before: boolean }[]>`
+      SELECT (${end.at}::timestamptz, ${end.place ?? LAST.place}::bigint, ${end.bit ?? LAST.bit}::int)
+             < (${start.at}::timestamptz, ${start.place ?? "0"}::bigint, ${start.bit ?? 0}::int) AS before`;
+    return row?.before === true;
   }
 
   #select() {
@@ -238,13 +243,17 @@ function runningFor({ id, account }: ReplayedSubscription) {
   );
 }
 
+/** Of what was published at a time. */
+const LAST = { place: "9223372036854775807", bit: 62 } as const;
+
 /** The last microsecond of a millisecond: messages show their times without the rest, and who names one means that one too. */
 function lastOf(time: Date): string {
   return time.toISOString().replace("Z", "999Z");
 }
 
 function endsBeforeItBegins(): SluiceError {
-  const message = "is before from; a replay goes from the earlier time to the later one";
+  const message =
+    "is before from; a replay goes from what was published first to what came after it";
   return new SluiceError("invalid_request", `to: ${message}`, {
     details: [{ path: "to", message }],
   });

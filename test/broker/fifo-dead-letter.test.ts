@@ -194,6 +194,20 @@ describe("a redrive", () => {
     expect(await client.acknowledge(queue, messages)).toEqual(messages.map(() => "ok"));
   });
 
+  test("has failed when its destination is deleted before all has gone there", async () => {
+    const { queue, deadLetters } = await newPair();
+    await client.send(queue, grouped("a", 3));
+    await failHeads(queue);
+    await client.receive(queue);
+    const destination = await broker.newQueue({ fifo: true });
+    const task = await redrive(deadLetters, destination);
+    await broker.engine.queues.delete(ACCOUNT, destination);
+    await step();
+    const found = await broker.engine.redrives.find(await queueOf(deadLetters), task.id);
+    expect(found).toMatchObject({ status: "failed", destination, moved: 0, total: 3 });
+    expect(await failHeads(deadLetters)).toEqual(["a0", "a1", "a2"]);
+  });
+
   test("waits for nobody who holds its queue for long, and others go on meanwhile", async () => {
     const [one, other] = [await newPair(), await newPair()];
     for (const { queue } of [one, other]) {

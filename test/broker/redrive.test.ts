@@ -243,6 +243,43 @@ test("a cancelled one moves nothing more, and what it moved stays moved", async 
   expect(await redrives.cancel(await queueOf(pair.deadLetters), task.id)).toBeUndefined();
 });
 
+test("one whose destination is deleted in the middle has failed, and says where it was going; the rest stays", async () => {
+  const pair = await newPair(broker);
+  await buryOneByOne(pair, 20);
+  const destination = await broker.newQueue();
+  const task = await start(pair.deadLetters, { destination, rate: 1 });
+  await broker.clock.advance(5);
+  await step();
+  const { moved } = (await find(pair.deadLetters, task.id))!;
+  expect(moved).toBeGreaterThanOrEqual(5);
+  await broker.engine.queues.delete(ACCOUNT, destination);
+  await step();
+  await step();
+  expect(await find(pair.deadLetters, task.id)).toMatchObject({
+    status: "failed",
+    destination,
+    moved,
+    finishedAt: expect.any(Date),
+  });
+  expect(await multiset(broker, [pair.deadLetters])).toHaveLength(20 - moved);
+});
+
+test("one that had moved all before its destination was deleted is completed", async () => {
+  const pair = await newPair(broker);
+  await buryOneByOne(pair, 3);
+  const destination = await broker.newQueue();
+  const task = await start(pair.deadLetters, { destination });
+  await step();
+  await broker.engine.queues.delete(ACCOUNT, destination);
+  await step();
+  await step();
+  expect(await find(pair.deadLetters, task.id)).toMatchObject({
+    status: "completed",
+    moved: 3,
+    destination,
+  });
+});
+
 test("one runs for a queue at a time; the list has the newest first", async () => {
   const pair = await newPair(broker);
   await bury(client, pair, ["m"]);

@@ -74,6 +74,7 @@ function shownTask(call: Call, sourceArn: string, task: RedriveTask) {
     // AWS gives a handle to what can be cancelled only.
     TaskHandle: task.status === "running" ? handleOf(task.id, sourceArn) : undefined,
     Status: task.status.toUpperCase(),
+    FailureReason: task.status === "failed" ? "AWS.SimpleQueueService.NonExistentQueue" : undefined,
     SourceArn: sourceArn,
     DestinationArn: task.destination === undefined ? undefined : queueArn(call, task.destination),
     MaxNumberOfMessagesPerSecond: task.rate,

@@ -16,11 +16,12 @@ export interface Redrive {
   readonly id: string;
   /** The dead-letter queue. */
   readonly queue?: string;
-  /** Absent: each message goes to the queue that it came from. */
+  /** Absent: each message goes to the queue that it came from (or the destination was deleted an hour ago or more). */
   readonly destination?: string;
   /** Messages a second; absent: as fast as it goes. */
   readonly rate?: number;
-  readonly status: "running" | "completed" | "cancelled";
+  /** `failed`: the destination was deleted before everything had gone there; the rest stays. */
+  readonly status: "running" | "completed" | "cancelled" | "failed";
   /** Messages moved until now. */
   readonly moved: number;
   /** Messages that were there when it started; what has nowhere to go stays. */

@@ -15,7 +15,7 @@ export const redriveTasks = pgTable(
     /** Messages a second; absent: as fast as it goes. */
     rate: integer("rate"),
     status: text("status")
-      .$type<"running" | "completed" | "cancelled">()
+      .$type<"running" | "completed" | "cancelled" | "failed">()
       .notNull()
       .default("running"),
     moved: id("moved")

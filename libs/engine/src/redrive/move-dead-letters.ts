@@ -1,4 +1,4 @@
-import type { Sql } from "@sluice/database";
+import type { Sql, Transaction } from "@sluice/database";
 
 import { withTimestamp } from "../envelope/envelopes.ts";
 import { recordEvents } from "../trace/record-events.ts";
@@ -30,7 +30,8 @@ export async function runningRedrives(sql: Sql): Promise<{ id: string; fifo: boo
  * - Only what was visible when the task started is moved: a message that fails again comes back later than that, so a
  *   task ends.
  * - A message goes back to where it came from, or to the task's destination, which is locked against deletion meanwhile.
- *   One that has nowhere to go (it was sent to the dead-letter queue, or its queue was deleted) stays.
+ *   One that has nowhere to go (it was sent to the dead-letter queue, or its queue was deleted) stays. A task whose destination
+ *   was deleted before all had gone there has failed.
  * - A step begins where the last one did, not at the front, where the dead entries of what was moved may still lie. One that
  *   finds nothing has the next one begin at the front again, and the task is over when nothing is left from there on
  *   either, also nothing that a receive or a deletion has locked just now.
@@ -44,7 +45,8 @@ export async function moveDeadLetters(sql: Sql, taskId: string): Promise<MoveRes
       SELECT t.id, t.account, t.source_queue_id, t.destination_queue_id, t.created_at, t.moved, clock_timestamp() AS now,
              coalesce(t.scanned_to, '-infinity') AS floor,
              clock_timestamp() - make_interval(secs => dlq.retention) AS expired,
-             coalesce(t.rate * extract(epoch FROM clock_timestamp() - t.created_at), 9e15)::float8 - t.moved AS budget
+             coalesce(t.rate * extract(epoch FROM clock_timestamp() - t.created_at), 9e15)::float8 - t.moved AS budget,
+             ${endOf(sql, "t")} AS ended
       FROM redrive_tasks t LEFT JOIN queues dlq ON dlq.id = t.source_queue_id AND dlq.account = t.account
       WHERE t.id = ${taskId}::uuid AND t.status = 'running'
       FOR UPDATE OF t SKIP LOCKED
@@ -81,7 +83,7 @@ export async function moveDeadLetters(sql: Sql, taskId: string): Promise<MoveRes
       UPDATE redrive_tasks t
       SET moved = t.moved + (SELECT coalesce(sum(bit_count(pending::bit(64))), 0) FROM moved),
           scanned_to = (SELECT min(visible_at) FROM movable),
-          status = CASE WHEN unfinished.more THEN t.status ELSE 'completed' END,
+          status = CASE WHEN unfinished.more THEN t.status ELSE task.ended END,
           finished_at = CASE WHEN unfinished.more THEN NULL ELSE task.now END
       FROM task, unfinished WHERE t.id = task.id
       RETURNING t.id
@@ -105,6 +107,13 @@ function isLeftToMove(sql: Sql) {
   return sql`s.queue_id = (SELECT source_queue_id FROM task) AND s.account = (SELECT account FROM task)
         AND s.visible_at <= (SELECT created_at FROM task) AND s.sent_at > (SELECT expired FROM task)
         AND (SELECT q.account FROM queues q WHERE q.id = ${target(sql)}) = s.account`;
+}
+
+/** SQL: what the task is that has nothing left to move, before that is counted in which moved the last. */
+export function endOf(sql: Sql | Transaction, task: string) {
+  const t = sql(task);
+  return sql`CASE WHEN ${t}.moved < ${t}.total AND ${t}.destination_queue_id IS NOT NULL
+                       AND NOT EXISTS (SELECT FROM queues d WHERE d.id = ${t}.destination_queue_id) THEN 'failed' ELSE 'completed' END`;
 }
 
 /** SQL: what left the dead-letter queue, with where it went. */

@@ -6,7 +6,7 @@ import { arrivals } from "../message-group/arrivals.ts";
 import { limitWaits, lockGroups, lockQueues, type GroupKey } from "../message-group/locks.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
 import { recordEvents } from "../trace/record-events.ts";
-import type { MoveResult } from "./move-dead-letters.ts";
+import { endOf, type MoveResult } from "./move-dead-letters.ts";
 
 /** Groups and slices that one transaction looks at. */
 const GROUPS = 200;
@@ -20,7 +20,8 @@ const SLICES = 1_000;
  * - A group is left alone while something of it is in flight, when it was handed out since the task started, and from the first
  *   message on that became visible only after that: what comes after it would overtake it. So what fails again is not moved
  *   again, and a task ends.
- * - A message that has nowhere to go (it was sent to the dead-letter queue, or its queue was deleted) stays.
+ * - A message that has nowhere to go (it was sent to the dead-letter queue, or its queue was deleted) stays. A task whose
+ *   destination was deleted before all had gone there has failed.
  * - It is kept there for as long as if it had just been sent.
  * - The rate bounds what has been moved since the start; slices go whole, as soon as the rate has made room for them.
  */
@@ -138,7 +139,7 @@ async function record(tx: Transaction, task: Task, messages: number): Promise<vo
   await tx`
     UPDATE redrive_tasks
     SET moved = moved + ${messages}::int,
-        status = CASE WHEN left_to_move THEN status ELSE 'completed' END,
+        status = CASE WHEN left_to_move THEN status ELSE ${endOf(tx, "redrive_tasks")} END,
         finished_at = CASE WHEN left_to_move THEN NULL ELSE clock_timestamp() END
     FROM (SELECT EXISTS (${movable(tx, task)}) AS left_to_move) l
     WHERE id = ${task.id}::uuid`;

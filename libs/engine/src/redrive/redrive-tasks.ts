@@ -10,11 +10,12 @@ export interface RedriveTask {
   id: string;
   /** Name of the dead-letter queue; absent when it was deleted since. */
   queue?: string | undefined;
-  /** Where everything goes; absent: each message to the queue that it came from. */
+  /** Where everything goes, or went before it was deleted; absent: each message to the queue that it came from. */
   destination?: string | undefined;
   /** Messages a second; absent: as fast as it goes. */
   rate?: number | undefined;
-  status: "running" | "completed" | "cancelled";
+  /** Failed: its destination was deleted before everything had gone there; the rest stays. */
+  status: "running" | "completed" | "cancelled" | "failed";
   moved: number;
   /** Messages that were there when it started. */
   total: number;
@@ -27,7 +28,7 @@ export interface NewRedriveTask {
   rate?: number | undefined;
 }
 
-const { redriveTasks, queues } = schema;
+const { redriveTasks, queues, deletedQueues } = schema;
 const destinations = alias(queues, "destinations");
 
 /** Moves of dead letters: start, look at, list, cancel. A dispatcher does the work; see moveDeadLetters. */
@@ -104,10 +105,15 @@ export class RedriveTasks {
 
   #select() {
     return this.#db
-      .select({ task: redriveTasks, queue: queues.name, destination: destinations.name })
+      .select({
+        task: redriveTasks,
+        queue: queues.name,
+        destination: sql<string | null>`coalesce(${destinations.name}, ${deletedQueues.name})`,
+      })
       .from(redriveTasks)
       .leftJoin(queues, eq(queues.id, redriveTasks.sourceQueueId))
       .leftJoin(destinations, eq(destinations.id, redriveTasks.destinationQueueId))
+      .leftJoin(deletedQueues, eq(deletedQueues.queueId, redriveTasks.destinationQueueId))
       .$dynamic();
   }
 }

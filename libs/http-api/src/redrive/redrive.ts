@@ -10,7 +10,10 @@ const taskSchema = z
     queue: queueName.optional(),
     destination: queueName.optional(),
     rate: z.int().optional(),
-    status: z.enum(["running", "completed", "cancelled"]),
+    status: z.enum(["running", "completed", "cancelled", "failed"]).openapi({
+      description:
+        "failed: the destination was deleted before everything had gone there; the rest stays",
+    }),
     moved: z.int(),
     total: z.int().openapi({ description: "Messages that were there when it started" }),
     createdAt: timestamp,

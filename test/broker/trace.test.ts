@@ -365,6 +365,24 @@ test("more traces than the server takes on are refused, and those before them an
   expect(await trace(id, busy)).toMatchObject({ messageId: id });
 });
 
+test("traces of one account do not wait for all of those of another one", async () => {
+  await using busy = await Broker.start({ dispatchers: 0 });
+  const [id = ""] = await busy.client().send(await busy.newQueue(), ["m"]);
+  let answered = 0;
+  const many = Promise.allSettled(
+    Array.from({ length: 110 }, async () => {
+      await trace(id, busy);
+      answered += 1;
+    }),
+  );
+  await expect(busy.engine.trace("000000000001", id)).rejects.toMatchObject({
+    code: "message_not_found",
+  });
+  expect(answered).toBeLessThan(20);
+  await many;
+  expect(answered).toBe(102);
+});
+
 describe("the record", () => {
   const HOUR = 3_600;
 

@@ -32,6 +32,7 @@ test.each([
   ["default_transaction_isolation", "serializable", "read committed"],
   ["array_nulls", "off", "on"],
   ["extra_float_digits", "-15", "1"],
+  ["synchronize_seqscans", "on", "off"],
   ["plan_cache_mode", "force_custom_plan", "force_generic_plan"],
 ])("%s=%s of the database or the URL is not what counts", async (name, value, ours) => {
   const url = new URL(testDatabase.url);

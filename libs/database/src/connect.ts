@@ -217,6 +217,8 @@ function openPool(
       default_transaction_isolation: "read committed",
       array_nulls: "on",
       extra_float_digits: "1",
+      // A scan begins with the first row, also beside others: the record of messages knows its oldest one by that.
+      synchronize_seqscans: "off",
       ...KEEPALIVES,
       ...settings,
       statement_timeout: `${timeout}s`,

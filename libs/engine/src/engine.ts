@@ -313,7 +313,7 @@ export class Engine implements AsyncDisposable {
     const context = { sql: this.database.sql, envelopes: this.envelopes };
     const queue = await this.#queue(account, queueName);
     const look = queue.fifo ? peekFifo : peek;
-    return await this.#peeks.run(() => look(context, queue, request));
+    return await this.#peeks.run(account, () => look(context, queue, request));
   }
 
   /** What became of a message. @throws {SluiceError} `message_not_found`, `too_many_requests` */

@@ -1,43 +1,62 @@
 import { SluiceError } from "./errors.ts";
 
-/** Lets a few calls run at once: those that take memory, or connections from the hot path. Others wait, and too many are refused. */
+/**
+ * Lets a few calls run at once: those that take memory, or connections from the hot path. Others wait, and too many of an account are refused. The
+ * accounts that wait have their turns one after the other, so none waits for all that another one asked for.
+ */
 export class FewAtOnce {
   readonly #what: string;
   readonly #maxRunning: number;
   readonly #maxWaiting: number;
   #running = 0;
-  readonly #waiting: (() => void)[] = [];
+  /** By account; the one whose turn is next is the first. */
+  readonly #waiting = new Map<string, (() => void)[]>();
 
-  /** @param what - In the plural, for those that are refused. */
-  constructor(what: string, { running, waiting }: { running: number; waiting: number }) {
+  /**
+   * @param what - In the plural, for those that are refused.
+   * @param most - `waiting`: of one account
+   */
+  constructor(what: string, most: { running: number; waiting: number }) {
     this.#what = what;
-    this.#maxRunning = running;
-    this.#maxWaiting = waiting;
+    this.#maxRunning = most.running;
+    this.#maxWaiting = most.waiting;
   }
 
-  /** @throws {SluiceError} `too_many_requests` when too many wait already */
-  async run<Result>(call: () => Promise<Result>): Promise<Result> {
-    await this.#turn();
+  /** @throws {SluiceError} `too_many_requests` when too many of the account wait already */
+  async run<Result>(account: string, call: () => Promise<Result>): Promise<Result> {
+    await this.#turn(account);
     try {
       return await call();
     } finally {
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#running -= 1;
+      this.#next();
     }
   }
 
-  async #turn(): Promise<void> {
+  async #turn(account: string): Promise<void> {
     if (this.#running < this.#maxRunning) {
       this.#running += 1;
       return;
     }
-    if (this.#waiting.length === this.#maxWaiting) {
+    const waiting = this.#waiting.get(account) ?? [];
+    if (waiting.length === this.#maxWaiting) {
       throw new SluiceError(
         "too_many_requests",
         `${this.#maxWaiting} ${this.#what} wait for their turn already; retry later`,
       );
     }
-    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#waiting.set(account, waiting);
+    await new Promise<void>((resolve) => waiting.push(resolve));
+  }
+
+  #next(): void {
+    const [first] = this.#waiting;
+    if (!first) {
+      this.#running -= 1;
+      return;
+    }
+    const [account, [next, ...others]] = first;
+    this.#waiting.delete(account);
+    if (others.length > 0) this.#waiting.set(account, others);
+    next?.();
   }
 }

@@ -12,8 +12,8 @@ export class Tracer {
     this.#database = database;
   }
 
-  /** @throws {SluiceError} `message_not_found`; `too_many_requests` when too many wait already */
+  /** @throws {SluiceError} `message_not_found`; `too_many_requests` when too many of the account wait already */
   async trace(account: string, messageId: string): Promise<Trace> {
-    return await this.#turns.run(() => traceMessage(this.#database, account, messageId));
+    return await this.#turns.run(account, () => traceMessage(this.#database, account, messageId));
   }
 }

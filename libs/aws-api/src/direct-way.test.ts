@@ -15,6 +15,7 @@ const direct = directWay(
   {
     engine: {} as Engine,
     account: "000000000000",
+    guard: undefined,
     report: (error) => {
       throw error;
     },

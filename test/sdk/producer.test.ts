@@ -3,7 +3,10 @@ import type { Connection } from "@sluice/client";
 import { createConsumer } from "@sluice/consumer";
 import type { ReceivedMessage } from "@sluice/consumer";
 import { PublishError, createProducer } from "@sluice/producer";
+import { setTimeout as sleep } from "node:timers/promises";
+
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { z } from "zod";
 import { faultyProxy } from "./faulty-proxy.ts";
 import { json as answer, refusal, scriptedServer, silence, type Step } from "./scripted-server.ts";
 import { startSluice, unique } from "./sluice.ts";
@@ -77,6 +80,24 @@ test("a published message reaches the subscribed queue with all that it carries"
   expect(message?.rawAttributes.price).toEqual({ type: "Number.eur", value: "1.50" });
   expect(Math.abs(Date.now() - message!.sentAt.getTime())).toBeLessThan(60_000);
   expect(message!.firstReceivedAt.getTime()).toBeGreaterThanOrEqual(message!.sentAt.getTime());
+});
+
+test("messages that are not awaited one by one keep their order, however long their schemas take", async () => {
+  const waits = { 3: 60, 2: 30, 1: 0 } as Record<number, number>;
+  const schema = z.number().refine(async (left) => {
+    await sleep(waits[left]);
+    return left >= 0;
+  });
+  const numbers = queue(unique("numbers") + ".fifo", schema);
+  await createAdmin(connection).queues.create(numbers, { fifo: true });
+  await using producer = createProducer(connection);
+  const send = (left: number) =>
+    producer.send(numbers, left, { groupId: "g", deduplicationId: String(left) });
+  const refused = expect(send(-1)).rejects.toMatchObject({ code: "schema_mismatch" });
+  await Promise.all([send(3), send(2), send(1), send(0)]);
+  await refused;
+  expect((await drain(numbers, 4)).map(({ payload }) => payload)).toEqual([3, 2, 1, 0]);
+  await send(4);
 });
 
 test("any number is sent in calls of a thousand and answered in the order given", async () => {

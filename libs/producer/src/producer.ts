@@ -47,6 +47,8 @@ export class Producer implements AsyncDisposable {
   readonly #connection: Connection;
   readonly #batching: Batching | undefined;
   readonly #underWay = new Set<Promise<unknown>>();
+  /** By destination, where schemas take their time: resolves when the last message so far has joined its batch, or was refused. */
+  readonly #joining = new Map<string, Promise<void>>();
   #closed = false;
 
   constructor(connection: Connection, options: ProducerOptions) {
@@ -132,17 +134,38 @@ export class Producer implements AsyncDisposable {
     refuseUnknown(options, namesOfOptions[destination.kind].one);
     const { format } = destination;
     const written = writeEntry({ format, payload, options, label: "payload" });
+    if (this.#batching !== undefined && !needsOwnCall(options))
+      return await this.#join(this.#batching, destination, written);
     const entry = typeof written === "string" ? written : await written;
-    if (this.#batching !== undefined && !needsOwnCall(options)) {
-      splitIntoChunks([entry]); // one too large for any call must not fail the others of its batch
-      return this.#batching.add(destination, entry);
-    }
     const { results } = await write(this.#connection, destination, {
       entries: [entry],
       placeOf: () => "payload",
       call: options,
     });
     return messageOf(results[0]);
+  }
+
+  /** Messages to one destination keep their order, also where the schema of one takes longer than that of the next. */
+  async #join<Input>(
+    batching: Batching,
+    destination: Destination<Input>,
+    written: string | Promise<string>,
+  ): Promise<PublishedMessage> {
+    const add = (entry: string) => {
+      splitIntoChunks([entry]); // one too large for any call must not fail the others of its batch
+      return { answer: batching.add(destination, entry) };
+    };
+    const key = `${destination.kind}/${destination.name}`;
+    const earlier = this.#joining.get(key);
+    if (earlier === undefined && typeof written === "string") return await add(written).answer;
+    const joined = Promise.all([written, earlier]).then(([entry]) => add(entry));
+    const settled = Promise.allSettled([joined, earlier]).then(() => {
+      if (this.#joining.get(key) === settled) this.#joining.delete(key);
+    });
+    this.#joining.set(key, settled);
+    return await (
+      await joined
+    ).answer;
   }
 
   async #all<Input>(

@@ -157,14 +157,21 @@ describe("whatever is required and left out is missed:", () => {
       const left = without(input, name);
       expect(await sqsJson(action, left)).toBe("400 MissingParameter");
       expect(await sqsJson(action, { ...left, [name]: null })).toBe("400 MissingParameter");
-      expect(await sqsForm(action, left)).toBe("400 MissingParameter");
+      // In a form a list without anything in it is not there.
+      const isBatch = name === "Entries";
+      expect(await sqsForm(action, left)).toBe(
+        isBatch ? "400 AWS.SimpleQueueService.EmptyBatchRequest" : "400 MissingParameter",
+      );
     },
   );
 
   test.each(membersOf(snsSdk, sns, "required"))(
     "SNS $action $name",
     async ({ action, name, input }) => {
-      expect(await snsForm(action, without(input, name))).toBe("400 ValidationError");
+      const isBatch = name === "PublishBatchRequestEntries";
+      expect(await snsForm(action, without(input, name))).toBe(
+        isBatch ? "400 EmptyBatchRequest" : "400 ValidationError",
+      );
     },
   );
 });

@@ -40,6 +40,12 @@ afterEach(async () => {
   expect(response.status).toBe(200);
 });
 
+async function anotherQueue(): Promise<string> {
+  const name = `${queue}-before`;
+  await api.ok("POST /v1/queues", { body: { name } });
+  return name;
+}
+
 async function open(): Promise<Socket> {
   const socket = connect(port, "127.0.0.1");
   await once(socket, "connect");
@@ -233,7 +239,7 @@ function receive(body: object, from = queue): string {
 }
 
 test("what a client receives behind another request on its connection is its own", async () => {
-  const first = await api.broker.newQueue();
+  const first = await anotherQueue();
   await api.broker.client().send(queue, ["m"]);
   const socket = await open();
   const chunks: string[] = [];
@@ -283,7 +289,7 @@ describe("a client that hangs up", () => {
   });
 
   test("while it waits behind another one on its connection takes no message", async () => {
-    const first = await api.broker.newQueue();
+    const first = await anotherQueue();
     const socket = await open();
     const ended = answerOf(socket);
     socket.write(receive({ wait: 20 }, first) + receive({ wait: 20 }));

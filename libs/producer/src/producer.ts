@@ -134,8 +134,12 @@ export class Producer implements AsyncDisposable {
     refuseUnknown(options, namesOfOptions[destination.kind].one);
     const { format } = destination;
     const written = writeEntry({ format, payload, options, label: "payload" });
-    if (this.#batching !== undefined && !needsOwnCall(options))
-      return await this.#join(this.#batching, destination, written);
+    if (this.#batching !== undefined && !needsOwnCall(options)) {
+      if (typeof written !== "string" || this.#joining.size > 0)
+        return await this.#join(this.#batching, destination, written);
+      splitIntoChunks([written]); // one too large for any call must not fail the others of its batch
+      return this.#batching.add(destination, written);
+    }
     const entry = typeof written === "string" ? written : await written;
     const { results } = await write(this.#connection, destination, {
       entries: [entry],
@@ -151,14 +155,12 @@ export class Producer implements AsyncDisposable {
     destination: Destination<Input>,
     written: string | Promise<string>,
   ): Promise<PublishedMessage> {
-    const add = (entry: string) => {
-      splitIntoChunks([entry]); // one too large for any call must not fail the others of its batch
-      return { answer: batching.add(destination, entry) };
-    };
     const key = `${destination.kind}/${destination.name}`;
     const earlier = this.#joining.get(key);
-    if (earlier === undefined && typeof written === "string") return await add(written).answer;
-    const joined = Promise.all([written, earlier]).then(([entry]) => add(entry));
+    const joined = Promise.all([written, earlier]).then(([entry]) => {
+      splitIntoChunks([entry]);
+      return { answer: batching.add(destination, entry) };
+    });
     const settled = Promise.allSettled([joined, earlier]).then(() => {
       if (this.#joining.get(key) === settled) this.#joining.delete(key);
     });

@@ -1,6 +1,5 @@
 import { SluiceError } from "@sluice/engine";
-
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/i;
+import { isLoopback } from "@sluice/runtime";
 
 /** What says of a request that it must not count; undefined of one that may. @param header - Of a name in lower case. */
 export type Guard = (header: (name: string) => string | undefined) => SluiceError | undefined;
@@ -21,7 +20,7 @@ export interface GuardOptions {
  *   own to the browser (DNS rebinding). Addresses, names without a dot, those under a domain that nobody can own, and the host of the public URL are ours.
  */
 export function pagesGuard({ host: listens, publicUrl }: GuardOptions): Guard {
-  const isLocal = LOOPBACK.test(listens);
+  const isLocal = isLoopback(listens);
   const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl);
   const isOwn = (name: string) => name === publicHost?.hostname || isNobodysElse(name);
   let last = "";

@@ -1,4 +1,9 @@
-export { ANOTHER_KEY, authenticationProblems, sealingKeyOf } from "./config/authentication.ts";
+export {
+  ANOTHER_KEY,
+  authenticationProblems,
+  isLoopback,
+  sealingKeyOf,
+} from "./config/authentication.ts";
 export {
   accessKeyConfig,
   apiConfig,

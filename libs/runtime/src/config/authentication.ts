@@ -9,7 +9,10 @@ export interface AuthenticationConfig {
 export const ANOTHER_KEY =
   "SECRETS_KEY opens none of the access keys in the database, expected the one that they were made with";
 
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/i;
+/** Whether only this machine reaches what listens there. */
+export function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|::1)$/i.test(host);
+}
 
 /** The key that opens the secrets of access keys, undefined where callers need none. */
 export function sealingKeyOf({ auth, secretsKey }: AuthenticationConfig): Uint8Array | undefined {
@@ -18,7 +21,7 @@ export function sealingKeyOf({ auth, secretsKey }: AuthenticationConfig): Uint8A
 
 /** A process that others can reach starts only once somebody has decided who may call it. */
 export function authenticationProblems({ host, auth, secretsKey }: AuthenticationConfig): string[] {
-  if (auth === "auto" && !LOOPBACK.test(host)) {
+  if (auth === "auto" && !isLoopback(host)) {
     return [
       `AUTH is not set, and HOST=${host} can be reached from elsewhere: expected AUTH=on with SECRETS_KEY, or AUTH=off if anybody there may read and delete everything`,
     ];

@@ -1,4 +1,8 @@
+import { once } from "node:events";
+import { connect } from "node:net";
+
 import { connectDatabase } from "@sluice/database";
+import { serve } from "@sluice/http-api";
 import { afterAll, afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import { until } from "../broker/interleaving.ts";
@@ -107,3 +111,26 @@ test("a write whose answer from the database was lost is found again by its Idem
   expect((body as { messages: unknown[] }).messages).toHaveLength(2);
   api.broker.failures.length = 0;
 });
+
+test("a client that hangs up while the database is away keeps its messages until their timeout, and is no failed request", async () => {
+  const bodies = Array.from({ length: 40 }, () => "x".repeat(1024 * 1024));
+  for (const body of bodies) await api.broker.client().send(queue, [body]);
+  const { fetch, direct } = { fetch: api.app.fetch, direct: api.app.direct };
+  const server = await serve({ fetch, direct, host: "127.0.0.1", port: 0 });
+  const socket = connect(Number(new URL(server.url).port), "127.0.0.1");
+  const body = JSON.stringify({ maxMessages: 40, visibilityTimeout: 5 });
+  socket.write(
+    `POST /v1/queues/${queue}/receive HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+  // It reads the beginning and nothing more.
+  await once(socket, "data");
+  socket.pause();
+  await link.cut();
+  socket.destroy();
+  await until(async () => api.broker.failures.some(({ what }) => what === "release"));
+  expect(api.complaints).toEqual([]);
+  await link.mend();
+  await until(async () => (await api.broker.counts(queue)).visible === 40);
+  await server.close();
+  api.broker.failures.length = 0;
+}, 30_000);

@@ -138,7 +138,7 @@ function callOf(
     repeatableFor: caller ? repeatableFor(caller) : 0,
     signal: gone,
     releaseUnlessRead: (received) => {
-      releaseUnlessRead(http, received, gone());
+      releaseUnlessRead(received, gone());
     },
   };
 }

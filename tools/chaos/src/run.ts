@@ -182,13 +182,16 @@ function anomaliesOf({
 
 /** One for each message: what a process calls its own fault is none of the network's. */
 function failedRequests({ complaints }: System): Anomaly[] {
-  const counts = new Map<string, number>();
-  for (const { event, message } of complaints) {
-    if (event === "request.failed") counts.set(message, (counts.get(message) ?? 0) + 1);
+  const alike = new Map<string, { count: number; stack: string }>();
+  for (const { event, message, stack } of complaints) {
+    if (event !== "request.failed") continue;
+    const known = alike.get(message);
+    if (known) known.count += 1;
+    else alike.set(message, { count: 1, stack });
   }
-  return [...counts].map(([message, count]) => ({
+  return [...alike].map(([message, { count, stack }]) => ({
     name: "request-failed",
-    what: `${count} × ${message}`,
+    what: `${count} × ${message}${stack === "" ? "" : `; the first: ${stack}`}`,
   }));
 }
 

@@ -70,7 +70,7 @@ export interface Received {
   messages: number;
   /** For how long it waited until the claim of them began, in whole ms: by no more than that does their visibility timeout begin after the receive. */
   waitedMs: number;
-  /** Makes all of it visible again at once: for a client that went away before it had the answer. */
+  /** Makes all of it visible again at once: for a client that went away before it had the answer. Never rejects. */
   release: () => Promise<void>;
 }
 
@@ -113,7 +113,7 @@ export class Receiver {
       waits: options.waits,
       rounds: options.rounds,
       release: (queueId, slices) => {
-        void this.#giveBack(queueId, slices);
+        void this.#release(queueId, slices, true);
       },
       deadLettered: ({ queueId, messages }) => {
         this.#observer.deadLettered(messages);
@@ -226,10 +226,10 @@ export class Receiver {
       );
       const end = this.#sizes.fitting(queue.id, claimed, payloads, length);
       // Whoever asks next is to find it as if nobody had received it.
-      if (end < claimed.length) await this.#giveBack(queue.id, claimed.splice(end));
+      if (end < claimed.length) await this.#release(queue.id, claimed.splice(end), true);
       return await this.#withLines(queue, claimed, payloads.lines);
     } catch (error) {
-      void this.#giveBack(queue.id, claimed);
+      void this.#release(queue.id, claimed, true);
       throw error;
     }
   }
@@ -284,19 +284,15 @@ export class Receiver {
     return received;
   }
 
-  /** What was claimed and nobody has seen: as if it had not been received. Never rejects. */
-  #giveBack(queueId: string, slices: readonly ClaimedSlice[]): Promise<void> {
-    return this.#release(queueId, slices, true).catch((error: unknown) => {
-      // Nothing is lost: the messages are visible again when their timeout ends.
-      this.#observer.failed("release", error);
-    });
-  }
-
+  /** @param unseen - Nobody has seen them: as if they had not been received. */
   #release(queueId: string, slices: readonly ClaimedSlice[], unseen = false): Promise<void> {
-    const release = this.#makeVisible(queueId, slices, unseen);
+    const release = this.#makeVisible(queueId, slices, unseen)
+      .catch((error: unknown) => {
+        // Nothing is lost: the messages are visible again when their timeout ends.
+        this.#observer.failed("release", error);
+      })
+      .finally(() => this.#releases.delete(release));
     this.#releases.add(release);
-    const ended = () => this.#releases.delete(release);
-    release.then(ended, ended);
     return release;
   }
 

@@ -25,13 +25,9 @@ export function goneSignal({ env, req, var: { watchKey } }: Call): GoneSignal {
 }
 
 /** A client that goes away before the answer is written gets nothing: the messages are visible again at once. */
-export function releaseUnlessRead(
-  { var: { report } }: Call,
-  received: Pick<Received, "release">,
-  signal: GoneSignal,
-): void {
+export function releaseUnlessRead(received: Pick<Received, "release">, signal: GoneSignal): void {
   const release = () => {
-    received.release().catch(report);
+    void received.release();
   };
   if (signal.aborted) release();
   else signal.addEventListener("abort", release);

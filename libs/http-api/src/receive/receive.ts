@@ -195,7 +195,7 @@ export async function receive(
           acknowledge(engine, { account, queue, names: one.acknowledge }),
           { claim, gone, impatience },
         );
-  if (received.messages > 0) releaseUnlessRead(c, received, gone);
+  if (received.messages > 0) releaseUnlessRead(received, gone);
   const { slices, waitedMs } = received;
   return receipts
     ? receiptsJson(slices, acknowledged, waitedMs)

@@ -3,6 +3,8 @@ export interface Complaint {
   kind: string;
   event: string;
   message: string;
+  /** Where the error was made, with its code and what caused it. */
+  stack: string;
 }
 
 /** What a line of a log says, if it is an error of which nobody can say that it was to be expected. */
@@ -10,16 +12,28 @@ export function complaintOf(kind: string, line: string): Complaint | undefined {
   if (!line.startsWith('{"level":"error"') && !line.startsWith('{"level":"fatal"'))
     return undefined;
   try {
-    const {
-      event = "",
-      message,
-      msg,
-      err,
-    } = JSON.parse(line) as Record<string, string> & {
-      err?: { message?: string };
-    };
-    return { kind, event, message: err?.message ?? message ?? msg ?? "" };
+    const { event = "", message, err } = JSON.parse(line) as Line;
+    return { kind, event, message: err?.message ?? message ?? "", stack: stackOf(err) };
   } catch {
     return undefined;
   }
+}
+
+interface Line {
+  event?: string;
+  message?: string;
+  err?: Described;
+}
+
+interface Described {
+  message?: string;
+  code?: string | number;
+  stack?: string;
+  cause?: Described;
+}
+
+function stackOf(error: Described | undefined): string {
+  if (!error) return "";
+  const { stack = error.message ?? "", code, cause } = error;
+  return `${code === undefined ? "" : `${code} `}${stack}${cause ? `\ncaused by ${stackOf(cause)}` : ""}`;
 }

@@ -4,7 +4,7 @@ import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
-import type { ChaosReport } from "@sluice/chaos";
+import { Disk, type ChaosReport } from "@sluice/chaos";
 import { temporaryFolder } from "@sluice/stack";
 import { expect, test } from "vitest";
 
@@ -51,6 +51,28 @@ test("no promise is broken while processes, connections and the database die", a
   expect(report.messages.acknowledged).toBeGreaterThan(100);
   expect(report.messages.deliveries).toBeGreaterThan(report.messages.acknowledged);
 }, 300_000);
+
+await using somewhere = await temporaryFolder();
+const noDisk = await Disk.whyNot(somewhere.path);
+
+// Whoever is not root cannot have such a disk; the name says so.
+test.skipIf(noDisk !== undefined)(
+  `no promise is broken while Postgres' machine loses its power, and its disk is full or stands still${noDisk === undefined ? "" : ` (${noDisk})`}`,
+  async () => {
+    const args = ["--seconds", "20", "--seed", "20261129", "--longest", "2", "--json"];
+    const { code, stdout, stderr } = await chaos(
+      ...args,
+      "--nemeses",
+      "cut-power,fill-disk,stall-disk",
+    );
+    if (code !== 0) throw new Error(`exit code ${code}\n${stderr}`);
+    const report = JSON.parse(stdout) as ChaosReport;
+    expect(report.anomalies).toEqual([]);
+    expect(report.faults["cut-power"]?.strikes).toBeGreaterThan(0);
+    expect(report.messages.acknowledged).toBeGreaterThan(100);
+  },
+  300_000,
+);
 
 test("a run whose check dies says so, keeps the histories and tells how to check them again", async () => {
   await using folder = await temporaryFolder();

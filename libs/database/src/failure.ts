@@ -1,7 +1,9 @@
 import postgres from "postgres";
 
 /** SQLSTATE classes and codes that mean "not now": the same call may well succeed in a moment. */
-const UNAVAILABLE = /^(08|53|57P|55P03|57014|40001|40P01|25006)/;
+const UNAVAILABLE = /^(08|53|57P|58|55P03|57014|40001|40P01|25006)/;
+/** Where Postgres tells of its files: also of a disk that has become read-only, as after a failure, it says 42501, as of a right that somebody has not. */
+const STORAGE = /^(fd|md|slru|xlog\w*)\.c$/;
 /** What the driver and the operating system call a server that does not answer. */
 const DISCONNECTED = new Set([
   "CONNECTION_CLOSED",
@@ -24,7 +26,7 @@ export type DatabaseFailure =
 /**
  * What a rejected query means.
  *
- * - `unavailable`: Postgres is away or overloaded. If it was a write, its outcome may be unknown.
+ * - `unavailable`: Postgres is away or overloaded, or its disk is. If it was a write, its outcome may be unknown.
  * - `unique-violation`: refused by a unique key; nothing was written.
  * - `missing-reference`: refused by a foreign key: what it refers to is gone; nothing was written.
  * - `refused`: Postgres answered with another error; nothing was written.
@@ -35,7 +37,8 @@ export function classifyFailure(error: unknown): DatabaseFailure {
   if (cause instanceof postgres.PostgresError) {
     if (cause.code === "23505") return "unique-violation";
     if (cause.code === "23503") return "missing-reference";
-    return UNAVAILABLE.test(cause.code) ? "unavailable" : "refused";
+    const isOfStorage = cause.code === "42501" && STORAGE.test(cause.file ?? "");
+    return isOfStorage || UNAVAILABLE.test(cause.code) ? "unavailable" : "refused";
   }
   const code = (cause as { code?: unknown } | undefined)?.code;
   return typeof code === "string" && DISCONNECTED.has(code) ? "unavailable" : "unknown";

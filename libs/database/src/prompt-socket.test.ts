@@ -7,10 +7,20 @@ import { connectDatabase } from "./connect.ts";
 const testDatabase = await createTestDatabase(inject("databaseUrl"));
 afterAll(() => testDatabase[Symbol.asyncDispose]());
 
+/** How an answer ends: ReadyForQuery, without what it says of the transaction. */
+const READY = Buffer.from([0x5a, 0, 0, 0, 5]);
+
 /** A way to Postgres all of whose connections can be broken. */
 async function breakableWay() {
   const sockets = new Set<Socket>();
   let isSilent = false;
+  let cutAfter: number | undefined;
+  /** Of the answers that tell of an error, the end is lost with the connection. */
+  const pass = (chunk: Buffer, to: Socket) => {
+    if (cutAfter === undefined || !chunk.includes("ERROR")) return to.write(chunk);
+    const ready = chunk.lastIndexOf(READY);
+    return to.end(ready < 0 ? chunk : chunk.subarray(0, ready + cutAfter));
+  };
   const server = createServer((client) => {
     const upstream = connect(Number(new URL(testDatabase.url).port), "127.0.0.1");
     for (const [from, to] of [
@@ -18,7 +28,10 @@ async function breakableWay() {
       [upstream, client],
     ] as const) {
       sockets.add(from);
-      from.on("data", (chunk: Buffer) => (from === upstream && isSilent ? true : to.write(chunk)));
+      from.on("data", (chunk: Buffer) => {
+        if (from === client) to.write(chunk);
+        else if (!isSilent) pass(chunk, to);
+      });
       from.on("error", () => {});
       from.on("close", () => {
         sockets.delete(from);
@@ -42,12 +55,21 @@ async function breakableWay() {
     end,
     /** From now on what is asked arrives, and no answer comes. */
     swallowAnswers: () => (isSilent = true),
-    letThrough: () => (isSilent = false),
+    letThrough: () => {
+      isSilent = false;
+      cutAfter = undefined;
+    },
+    /** From now on connections end with an error, or so many bytes later, and before the answer does. */
+    cutErrors: (bytes: number) => (cutAfter = bytes),
     async [Symbol.asyncDispose]() {
       reset();
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+async function endIsKnown() {
+  for (let turn = 0; turn < 4; turn += 1) await setImmediate();
 }
 
 test("every query settles however often connections break under it, and all connections are used again", async () => {
@@ -146,6 +168,38 @@ test("what Postgres says as it ends a connection is told to whoever asked, and n
   const ended = sql`SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(10)`;
   await expect(ended).rejects.toThrow("terminating connection due to administrator command");
   // What is asked before the end of the connection is known fails with it.
-  for (let turn = 0; turn < 4; turn += 1) await setImmediate();
+  await endIsKnown();
   expect(await sql`SELECT 1 AS one`).toEqual([{ one: 1 }]);
 });
+
+test.each([0, 1, 3, 5])(
+  "an error whose connection is lost before its answer ends, or after %i bytes of that, is told to nobody else",
+  async (bytes) => {
+    await using way = await breakableWay();
+    await using database = connectDatabase({ url: way.url, pool: 1 });
+    const { sql } = database;
+    const next = async () => {
+      way.letThrough();
+      // What is asked before the end of the connection is known fails with it.
+      await endIsKnown();
+      expect(await sql`SELECT 1 AS one`).toEqual([{ one: 1 }]);
+      way.cutErrors(bytes);
+    };
+    await next();
+    await expect(sql`SELECT 1 / 0`).rejects.toThrow(/division by zero|closed/i);
+    await next();
+    await expect(sql`SELECT ${1}::int / 0`).rejects.toThrow(/division by zero|closed/i);
+    await next();
+    // It is refused as it is parsed, before there is anything to run.
+    await expect(sql`SELECT ${1}::int + nonsense`).rejects.toThrow(/does not exist|closed/i);
+    await next();
+    const transaction = sql.begin(async (tx) => {
+      await tx`SELECT 1`;
+      await Promise.all([tx`SELECT 1 / 0`, tx`SELECT 2`]);
+    });
+    await expect(transaction).rejects.toThrow(/division by zero|closed/i);
+    await next();
+    await expect(sql.begin((tx) => tx`SELECT 1 / 0`)).rejects.toThrow(/division by zero|closed/i);
+    await next();
+  },
+);

@@ -73,6 +73,8 @@ const HIGH_WATER_MARK = 1024 * 1024;
  *   due stays up: after the next connect nothing small is ever flushed, until 5 s later the attempt times out and the next one
  *   begins in the same way. So the startup message is a large one, and what is left over before it is not sent.
  *
+ * - An error is told when its answer has ended. When the connection ends before, it is told to the first query after the next connect, whatever that
+ *   asks. So the answer is ended here.
  * - When Postgres says why it ends the connection, the driver waits for the end of that answer, which does not come, and then takes it for
  *   the answer to the first query after the next connect. So it is told with the end.
  *
@@ -106,6 +108,8 @@ class PromptSocket extends Socket {
       event === "error" && this.#farewell === undefined
         ? args[0]
         : connectionClosed(this.#farewell);
+    const missing = this.#farewell === undefined ? this.#conversation.missingEnd : undefined;
+    if (missing) super.emit("data", missing);
     const reject = () => this.listenerCount("error") > 0 && super.emit("error", error);
     const heard = reject();
     // The driver writes small things in an immediate; the second one comes after those that follow from the error.

@@ -1,12 +1,17 @@
 import type { Socket } from "node:net";
 
+const NOTHING = Buffer.alloc(0);
+
 /** Counts messages of some types in a stream of Postgres' protocol: a type, a length of four bytes that counts itself, and so many bytes. */
 export class MessageCounter {
   readonly #types: readonly number[];
   /** Bytes of the message under way that are still to come. */
   #rest = 0;
   /** What has come of a header that was cut in two. */
-  #header = Buffer.alloc(0);
+  #header = NOTHING;
+  /** Of the message whose header came last. */
+  #type = 0;
+  #length = 0;
 
   /** @param types - Each a character. */
   constructor(types: string) {
@@ -24,19 +29,29 @@ export class MessageCounter {
     const found: number[] = [];
     let at = this.#rest;
     while (at + HEADER <= bytes.length) {
-      if (this.#types.includes(bytes[at] ?? 0)) found.push(at - this.#header.length);
-      at += 1 + bytes.readUInt32BE(at + 1);
+      this.#type = bytes[at] ?? 0;
+      this.#length = 1 + bytes.readUInt32BE(at + 1);
+      if (this.#types.includes(this.#type)) found.push(at - this.#header.length);
+      at += this.#length;
     }
     this.#rest = Math.max(0, at - bytes.length);
     this.#header = at < bytes.length ? Buffer.from(bytes.subarray(at)) : NOTHING;
     return found;
   }
+
+  /** Of the message under way: its type, and how many bytes of it have come; undefined between two of them. */
+  get underWay(): { type: number; come: number } | undefined {
+    const [type] = this.#header;
+    if (type !== undefined) return { type, come: this.#header.length };
+    return this.#rest > 0 ? { type: this.#type, come: this.#length - this.#rest } : undefined;
+  }
 }
 
 const HEADER = 5;
+/** The end of an answer: ReadyForQuery, in a transaction that has failed. */
+const READY = Buffer.from([0x5a, 0, 0, 0, 5, 0x45]);
 /** The fields of an error that say how severe it is, in English always. */
 const FATAL = ["VFATAL", "VPANIC"];
-const NOTHING = Buffer.alloc(0);
 
 /** One connection, as far as its silence goes; times by the clock of this process in ms. */
 export class Conversation {
@@ -45,6 +60,12 @@ export class Conversation {
   readonly #asked = new MessageCounter("SQ");
   readonly #answered = new MessageCounter("Z");
   readonly #errors = new MessageCounter("E");
+  /** Where errors begin in the chunk that was heard last. */
+  #errorsAt: number[] = [];
+  /** Whether an error has come and the end of its answer has not. */
+  #isFailing = false;
+  /** Whether a part of that end has come. */
+  #isEndCut = false;
   #isStarted = false;
   #open = 0;
   /** Since when nothing was heard: the first write after what was heard last. */
@@ -72,19 +93,37 @@ export class Conversation {
   heard(chunk: Buffer): boolean {
     this.#heardAt = performance.now();
     if (this.#isOpaque) return false;
-    const answered = this.#answered.count(chunk);
-    this.#isStarted ||= answered > 0;
+    const answers = this.#answered.find(chunk);
+    this.#errorsAt = this.#errors.find(chunk);
+    this.#noteFailure(answers.at(-1) ?? (this.#isEndCut ? -1 : undefined));
+    this.#isStarted ||= answers.length > 0;
     // The first ReadyForQuery ends the start of the connection, which is no statement.
-    this.#open = Math.max(0, this.#open - answered);
-    return answered > 0;
+    this.#open = Math.max(0, this.#open - answers.length);
+    return answers.length > 0;
+  }
+
+  /** @param endsAt - Where in the chunk the last answer ends, or begins to. */
+  #noteFailure(endsAt: number | undefined): void {
+    const failsAt = this.#errorsAt.at(-1);
+    this.#isEndCut = this.#answered.underWay?.type === READY[0];
+    if (failsAt !== undefined) this.#isFailing = true;
+    if (endsAt === undefined || endsAt < (failsAt ?? -Infinity) || this.#isEndCut) return;
+    this.#isFailing = false;
+  }
+
+  /** What is missing of the end of an answer that tells of an error; undefined when no such answer is under way, or its error has not come as a whole. */
+  get missingEnd(): Buffer | undefined {
+    if (this.#isOpaque || !this.#isStarted || !this.#isFailing) return undefined;
+    const { type, come } = this.#answered.underWay ?? { type: READY[0], come: 0 };
+    return type === READY[0] ? READY.subarray(come) : undefined;
   }
 
   /**
-   * Where in a chunk Postgres says why it ends a connection, which it does after that, and what it says; undefined where it does not.
+   * Where in a chunk, which has just been heard, Postgres says why it ends a connection, which it does after that, and what it says; undefined where it does not.
    * What it says of an attempt to connect is not meant.
    */
   findFarewell(chunk: Buffer): { at: number; says: string } | undefined {
-    const at = this.#isOpaque ? undefined : this.#errors.find(chunk).at(-1);
+    const at = this.#isOpaque ? undefined : this.#errorsAt.at(-1);
     if (at === undefined || at < 0 || !this.#isStarted) return undefined;
     const fields = chunk.toString("utf8", at + HEADER).split("\0");
     if (!fields.some((field) => FATAL.includes(field))) return undefined;

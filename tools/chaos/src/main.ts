@@ -38,9 +38,17 @@ async function main(): Promise<number> {
       return 1;
     }
     if (error instanceof StackError) for (const line of error.output) tell(line);
-    tell(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    for (const each of allOf(error))
+      tell(each instanceof Error ? (each.stack ?? each.message) : String(each));
     return 1;
   }
+}
+
+/** The first one first: what failed while it was being cleaned up after it comes as one with both. */
+function allOf(error: unknown): unknown[] {
+  if (!(error instanceof Error) || error.name !== "SuppressedError") return [error];
+  const { error: later, suppressed } = error as Error & { error: unknown; suppressed: unknown };
+  return [...allOf(suppressed), ...allOf(later)];
 }
 
 function listing(): string {

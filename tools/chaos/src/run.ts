@@ -11,6 +11,7 @@ import type { Verdict } from "./check/verdict.ts";
 import { Clients } from "./clients/clients.ts";
 import { historyFolder, type HistoryFolder } from "./history/folder.ts";
 import type { World } from "./history/history.ts";
+import { possibleNemeses } from "./nemeses/possible.ts";
 import { strikeUntil, type Fault } from "./nemeses/schedule.ts";
 import type { ChaosOptions } from "./options.ts";
 import { randomFrom, seedOf } from "./random.ts";
@@ -30,42 +31,44 @@ export interface RunOptions extends ChaosOptions {
 /** Starts a system and its clients, strikes, heals, drains, and checks what the clients saw. */
 export async function runChaos(options: RunOptions): Promise<ChaosReport> {
   const { seed, tell } = options;
-  const folder = await temporaryFolder();
+  await using folder = await temporaryFolder();
   await using histories = await historyFolder(options.keep);
-  const system = new System({ ...options, folder: folder.path });
-  try {
-    tell(`seed ${seed}, ${options.nemeses.length} nemeses, ${options.seconds} s`);
-    await system.start();
-    const direct = system.directUrls;
-    const capabilities = await probeCapabilities(direct[0] ?? "");
-    const world = worldFor(capabilities);
-    await createWorld(direct[0] ?? "", world);
-    const saved = { world, wallOffsetMs: Date.now() - performanceNow(), lateMs: lateMs(options) };
-    await writeFile(join(histories.path, "world.json"), JSON.stringify(saved));
-    const probe = new RecoveryProbe(direct);
-    await probe.create();
+  const possible = await possibleNemeses(options.nemeses, { ...options, folder: folder.path });
+  await using disk = possible.disk;
+  await using system = new System({ ...options, folder: folder.path, disk });
+  tell(`seed ${seed}, ${possible.names.length} nemeses, ${options.seconds} s`);
+  for (const what of possible.leftOut) tell(`left out: ${what}`);
+  await system.start();
+  const direct = system.directUrls;
+  const capabilities = await probeCapabilities(direct[0] ?? "");
+  const world = worldFor(capabilities);
+  await createWorld(direct[0] ?? "", world);
+  const saved = { world, wallOffsetMs: Date.now() - performanceNow(), lateMs: lateMs(options) };
+  await writeFile(join(histories.path, "world.json"), JSON.stringify(saved));
+  const probe = new RecoveryProbe(direct);
+  await probe.create();
 
-    const { urls } = system;
-    const clients = new Clients({ urls, folder: histories.path, seed, world, rate: options.rate });
-    const outcome = await play({ options, system, clients, probe, world });
-    const others = anomaliesOf({ system, clients, outcome });
-    tell("checking the histories");
-    const verdict = await judgeApart(histories.path).catch((error: unknown) => {
-      histories.keep();
-      for (const { name, what } of others) tell(`${name}: ${what}`);
-      throw error;
-    });
-    const anomalies = [...others, ...verdict.anomalies];
-    if (anomalies.length > 0) histories.keep();
-    return reportOf({ options, system, outcome, capabilities, histories, verdict, anomalies });
-  } finally {
-    await system[Symbol.asyncDispose]();
-    await folder[Symbol.asyncDispose]();
-  }
+  const { urls } = system;
+  const clients = new Clients({ urls, folder: histories.path, seed, world, rate: options.rate });
+  const names = possible.names;
+  const outcome = await play({ options, names, system, clients, probe, world });
+  const others = anomaliesOf({ system, clients, outcome });
+  tell("checking the histories");
+  const verdict = await judgeApart(histories.path).catch((error: unknown) => {
+    histories.keep();
+    for (const { name, what } of others) tell(`${name}: ${what}`);
+    throw error;
+  });
+  const anomalies = [...others, ...verdict.anomalies];
+  if (anomalies.length > 0) histories.keep();
+  const leftOut = [...possible.leftOut, ...leftOutOf(capabilities)];
+  return reportOf({ options, system, outcome, leftOut, histories, verdict, anomalies });
 }
 
 interface Play {
   options: RunOptions;
+  /** Of the nemeses. */
+  names: readonly string[];
   system: System;
   clients: Clients;
   probe: RecoveryProbe;
@@ -80,8 +83,8 @@ interface Outcome {
   anomalies: Anomaly[];
 }
 
-async function play({ options, system, clients, probe, world }: Play): Promise<Outcome> {
-  const { tell, signal, seconds, nemeses, longest, seed, patience } = options;
+async function play({ options, names, system, clients, probe, world }: Play): Promise<Outcome> {
+  const { tell, signal, seconds, longest, seed, patience } = options;
   const connect = () =>
     postgres(system.postgres.adminUrl, { max: 1, connect_timeout: 5, onnotice: () => {} });
   const faults: Fault[] = [];
@@ -95,7 +98,7 @@ async function play({ options, system, clients, probe, world }: Play): Promise<O
     const until = from + seconds * 1_000;
     const random = randomFrom(seedOf(seed, "nemeses"));
     await strikeUntil({
-      names: nemeses,
+      names,
       field: { system, clients, random, connect, longest },
       from,
       until,
@@ -199,7 +202,7 @@ function reportOf({
   options,
   system,
   outcome,
-  capabilities,
+  leftOut,
   histories,
   verdict,
   anomalies,
@@ -207,7 +210,7 @@ function reportOf({
   options: RunOptions;
   system: System;
   outcome: Outcome;
-  capabilities: Capabilities;
+  leftOut: string[];
   histories: HistoryFolder;
   verdict: Verdict;
   anomalies: Anomaly[];
@@ -222,7 +225,7 @@ function reportOf({
     ok: anomalies.length === 0,
     seed: options.seed,
     seconds: lasted,
-    leftOut: leftOutOf(capabilities),
+    leftOut,
     operations: verdict.operations,
     messages: verdict.messages,
     faults: countFaults(faults),
@@ -253,9 +256,10 @@ function performanceNow(): number {
 }
 
 function leftOutOf({ fifo, fifoTopics, filters }: Capabilities): string[] {
-  return [
+  const missing = [
     ...(fifo ? [] : ["FIFO queues"]),
     ...(fifoTopics ? [] : ["FIFO topics"]),
     ...(filters ? [] : ["filter policies"]),
   ];
+  return missing.map((what) => `${what} (this server cannot do it)`);
 }

@@ -6,6 +6,7 @@ export type StackErrorCode =
   | "database_unusable"
   | "invalid_port"
   | "nats_missing"
+  | "password_lost"
   | "port_taken"
   | "postgres_missing";
 

@@ -1,4 +1,5 @@
 import { databaseStrikes } from "./database.ts";
+import { diskStrikes } from "./disk.ts";
 import { networkStrikes } from "./network.ts";
 import { failpointStrike, processStrikes } from "./processes.ts";
 import type { Strike } from "./nemesis.ts";
@@ -26,6 +27,7 @@ const failpoints = {
 export const nemeses: Readonly<Record<string, Strike>> = {
   ...processStrikes,
   ...databaseStrikes,
+  ...diskStrikes,
   ...networkStrikes,
   ...Object.fromEntries(
     (["api", "dispatcher"] as const).flatMap((kind) =>

@@ -24,9 +24,7 @@ export function printed(report: ChaosReport): string[] {
     "",
     ...messageLines(messages),
     `drained     ${report.drainedAfter === undefined ? "not at all" : `${report.drainedAfter.toFixed(1)} s after the last fault`}`,
-    ...(report.leftOut.length > 0
-      ? [`left out    ${report.leftOut.join(", ")}: this server cannot do it`]
-      : []),
+    ...report.leftOut.map((what) => `left out    ${what}`),
     ...Object.entries(complaints).map(
       ([event, count]) => `logged      ${grouped(count)} × ${event}`,
     ),

@@ -33,7 +33,7 @@ export interface ChaosReport {
   seed: number;
   /** For how long faults went on, also where it was interrupted. */
   seconds: number;
-  /** What the server under test cannot do, so that it was not tested. */
+  /** What was not tested, and why. */
   leftOut: string[];
   operations: OperationCounts;
   messages: MessageCounts;

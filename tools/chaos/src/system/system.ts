@@ -12,6 +12,8 @@ import {
   type ServiceProcess,
 } from "@sluice/stack";
 import { complaintOf, type Complaint } from "./complaints.ts";
+import type { Disk } from "./disk.ts";
+import { processTree } from "./process-tree.ts";
 import { startProxy, type Proxy } from "./proxy.ts";
 
 export interface SystemOptions {
@@ -21,6 +23,8 @@ export interface SystemOptions {
   dispatchers: number;
   /** Whether Postgres flushes to disk. */
   durable: boolean;
+  /** One that Postgres has to itself. */
+  disk?: Disk | undefined;
 }
 
 /** Whatever is set where this runs. */
@@ -99,6 +103,36 @@ export class System implements AsyncDisposable {
     return this.#once("nats", () => this.#startNats(how));
   }
 
+  /** The machine of Postgres loses its power, and has it again. */
+  cutPower(): Promise<void> {
+    return this.withDisk((disk) =>
+      this.#once("postgres", async () => {
+        this.mayDie(this.postgres);
+        await disk.losePower();
+        // Its sessions with it: they wait for each other where one of them could not write, and notice nothing.
+        this.postgres.signal("SIGSTOP");
+        for (const pid of await processTree(this.postgres.pid)) killAtOnce(pid);
+        await this.postgres.exited;
+        await disk.comeBack();
+        await this.#startPostgres();
+      }),
+    );
+  }
+
+  /** Does something to the disk of Postgres that nobody else does anything to meanwhile. */
+  withDisk(use: (disk: Disk) => Promise<void>): Promise<void> {
+    return this.#once("disk", async () => {
+      const { disk } = this.#options;
+      if (!disk) throw new Error("Postgres has no disk of its own");
+      await use(disk);
+    });
+  }
+
+  /** From now on it is none of our business when it ends. */
+  mayDie(child: Child): void {
+    this.#doomed.add(child);
+  }
+
   /** Starts the process of a slot that has none. */
   startSlot(slot: Slot, env: NodeJS.ProcessEnv = {}): Promise<void> {
     return this.#once(String(slot.port), () => this.#startSlot(slot, env));
@@ -106,10 +140,11 @@ export class System implements AsyncDisposable {
 
   async #startPostgres(): Promise<void> {
     if ((this.postgres as PostgresServer | undefined)?.running === true) return;
-    const { folder, durable } = this.#options;
+    const { folder, durable, disk } = this.#options;
     const { port } = (this.postgres as PostgresServer | undefined) ?? { port: await freePort() };
-    const settings = { max_connections: 150 };
-    this.postgres = this.#watch(await startPostgres({ dataDir: folder, port, durable, settings }));
+    const settings = { max_connections: 150, ...(disk && { max_wal_size: "256MB" }) };
+    const dataDir = disk?.path ?? folder;
+    this.postgres = this.#watch(await startPostgres({ dataDir, port, durable, settings }));
   }
 
   async #startNats({ wiped = false }: { wiped?: boolean }): Promise<void> {
@@ -210,5 +245,13 @@ export class System implements AsyncDisposable {
       this.deaths.push(`${child.name} (${signal ?? `exit code ${code}`}): ${child.tail().at(-1)}`);
     });
     return child;
+  }
+}
+
+function killAtOnce(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended by itself.
   }
 }

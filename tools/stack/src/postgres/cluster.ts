@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { chown, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { renameDurably, writeDurably } from "../durable.ts";
 import { describeExit, startChild, type Child } from "../process/child.ts";
 import { StackError } from "../stack-error.ts";
 import type { PostgresHome } from "./home.ts";
@@ -23,19 +24,32 @@ export interface ClusterOptions {
 /** Opens the cluster of a home, making it (and a random password) on the first start. */
 export async function openCluster(home: PostgresHome, options: ClusterOptions): Promise<Cluster> {
   const folder = join(home.folder, "cluster");
-  const password = await readOrCreatePassword(home);
-  if (!(await stat(folder).catch(() => undefined))) await initialise(home, folder, options);
+  const isNew = !(await stat(folder).catch(() => undefined));
+  const password = (await readPassword(home)) ?? (isNew ? await createPassword(home) : undefined);
+  if (password === undefined) throw passwordLost(home);
+  if (isNew) await initialise(home, folder, options);
   return { folder, password };
 }
 
-async function readOrCreatePassword(home: PostgresHome): Promise<string> {
-  const file = passwordFile(home);
-  const kept = await readFile(file, "utf8").catch(() => undefined);
-  if (kept) return kept.trim();
+/** Undefined when there is none. */
+async function readPassword(home: PostgresHome): Promise<string | undefined> {
+  const kept = await readFile(passwordFile(home), "utf8").catch(() => "");
+  return kept.trim() || undefined;
+}
+
+/** It is flushed before there is a cluster that only it opens. */
+async function createPassword(home: PostgresHome): Promise<string> {
   const password = randomBytes(24).toString("hex");
-  await writeFile(file, `${password}\n`, { mode: 0o600 });
-  if (home.account) await chown(file, home.account.uid, home.account.gid);
+  const how = { mode: 0o600, owner: home.account };
+  await writeDurably(passwordFile(home), `${password}\n`, how);
   return password;
+}
+
+function passwordLost(home: PostgresHome): StackError {
+  const file = passwordFile(home);
+  return new StackError("password_lost", `${file} is missing or empty: the password of Postgres.`, {
+    hint: "Put it back from a copy of the folder, or start anew without the data: npm run reset.",
+  });
 }
 
 const passwordFile = (home: PostgresHome) => join(home.folder, "password");
@@ -70,7 +84,7 @@ async function initialise(
     const output = initdb.tail().slice(-20);
     throw new StackError("child_failed", `initdb failed (${describeExit(exit)}).`, { output });
   }
-  await rename(partial, folder);
+  await renameDurably(partial, folder);
 }
 
 /** Starts one of the Postgres programs as the right user and with an environment of our own making. */

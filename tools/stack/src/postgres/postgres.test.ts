@@ -1,4 +1,4 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import connect from "postgres";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -28,6 +28,27 @@ test("what was committed survives a stop, a kill -9 and the start after each, on
     { step: "before stop" },
     { step: "before kill" },
   ]);
+});
+
+test.each([
+  ["missing", (file: string) => rm(file)],
+  ["empty", (file: string) => writeFile(file, "")],
+])("a password that is %s is told, and no other one made", async (_, lose) => {
+  await using folder = await temporaryFolder();
+  const options = { dataDir: folder.path, durable: false };
+  const first = await startPostgres(options);
+  await first.stop();
+  const file = join(first.folder, "password");
+  const password = await readFile(file, "utf8");
+  await lose(file);
+  await expect(startPostgres(options)).rejects.toMatchObject({
+    code: "password_lost",
+    message: expect.stringContaining(file),
+    hint: expect.stringContaining("npm run reset"),
+  });
+  await writeFile(file, password, { mode: 0o600 });
+  await using again = await startPostgres(options);
+  expect(await query(again.url, "SELECT 1 AS one")).toEqual([{ one: 1 }]);
 });
 
 describe("beside a Postgres that runs", () => {

@@ -32,6 +32,12 @@ test.each([
   ["default_transaction_isolation", "serializable", "read committed"],
   ["array_nulls", "off", "on"],
   ["extra_float_digits", "-15", "1"],
+  ["bytea_output", "escape", "hex"],
+  ["DateStyle", "German", "ISO, YMD"],
+  ["IntervalStyle", "iso_8601", "postgres"],
+  ["TimeZone", "Asia/Kolkata", "UTC"],
+  ["standard_conforming_strings", "off", "on"],
+  ["search_path", "elsewhere", "public"],
   ["synchronize_seqscans", "on", "off"],
   ["plan_cache_mode", "force_custom_plan", "force_generic_plan"],
 ])("%s=%s of the database or the URL is not what counts", async (name, value, ours) => {

@@ -1,6 +1,7 @@
 import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import postgres from "postgres";
 
+import { SESSION_SETTINGS } from "./session-settings.ts";
 import { SharedConnection } from "./shared-connection.ts";
 import { promptSockets, startupPadding, type Addresses } from "./prompt-socket.ts";
 import * as schema from "./schema/index.ts";
@@ -213,10 +214,7 @@ function openPool(
     connection: {
       jit: "off",
       idle_in_transaction_session_timeout: "30s",
-      // Whatever role and database have: statements are written for these.
-      default_transaction_isolation: "read committed",
-      array_nulls: "on",
-      extra_float_digits: "1",
+      ...SESSION_SETTINGS,
       // A scan begins with the first row, also beside others: the record of messages knows its oldest one by that.
       synchronize_seqscans: "off",
       ...KEEPALIVES,

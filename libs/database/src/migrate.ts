@@ -7,6 +7,7 @@ import { migrate as runMigrations } from "drizzle-orm/postgres-js/migrator";
 import postgres from "postgres";
 
 import { isLockNotAvailable } from "./failure.ts";
+import { SESSION_SETTINGS } from "./session-settings.ts";
 
 const migrationsFolder = fileURLToPath(new URL("../migrations", import.meta.url));
 
@@ -49,6 +50,8 @@ export async function migrate(
     // As the connections have it that come after: a pooler that refuses it does so before it keeps a session that has the lock.
     connection: { jit: "off" },
   });
+  // The driver puts the query of the URL over what it is given.
+  Object.assign(sql.options.connection, SESSION_SETTINGS);
   try {
     await orNoAnswer(checkServer(sql), 2_000 * connectTimeout * sql.options.host.length);
     if (await isUpToDate(sql)) return;

@@ -41,3 +41,23 @@ test("a count that fails fails alone", async () => {
   expect((await next).visible).toBe(0);
   expect((await broker.engine.queues.counts(row)).visible).toBe(0);
 });
+
+test("counts of a FIFO queue with a delay are whole numbers, also where they are estimated, and no age is negative", async () => {
+  const queue = await broker.newQueue({ fifo: true, contentBasedDeduplication: true, delay: 20 });
+  const [clock] = await broker.sql<{ second: number }[]>`
+    SELECT extract(second FROM clock_timestamp())::float8 AS second`;
+  // The part of a minute that is over decides about what is estimated.
+  await broker.clock.advance(61 - (clock?.second ?? 0));
+  const messages = Array.from({ length: 1_500 }, (_, at) => ({
+    groupId: `g${at}`,
+    body: String(at),
+  }));
+  for (let at = 0; at < messages.length; at += 500)
+    await client.send(queue, messages.slice(at, at + 500));
+  const row = (await broker.engine.queues.find(ACCOUNT, queue))!;
+  const { visible, delayed } = await broker.engine.queues.counts(row);
+  expect([visible, delayed].map(Number.isInteger)).toEqual([true, true]);
+  expect(delayed).toBeGreaterThan(0);
+  await broker.clock.advance(-30);
+  expect((await broker.engine.queues.counts(row)).oldestMessageAge).toBe(0);
+});

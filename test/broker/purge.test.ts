@@ -31,6 +31,20 @@ test("a purge deletes what is visible, delayed and in flight, and tells how many
   expect(await purge(queue)).toBe(0);
 });
 
+test("a purge deletes what was sent by a clock that was ahead, and no guard takes it for one of before", async () => {
+  const queue = await broker.newQueue({ retention: 1_209_600 });
+  expect(await purge(queue)).toBe(0);
+  await client.send(queue, ["before", "in flight"]);
+  await client.send(queue, [{ body: "much later", delay: 400_000 }]);
+  await client.receive(queue, { visibilityTimeout: 5 });
+  await broker.clock.advance(-30);
+  expect(await purge(queue)).toBe(3);
+  await client.send(queue, ["after"]);
+  await broker.clock.advance(500_000);
+  // Below the place where its claims begin, for they have seen the clock that was ahead.
+  expect(bodiesOf(await client.receive(queue, { maxMessages: 10, wait: 20 }))).toEqual(["after"]);
+});
+
 test("other queues keep theirs, also of the same publish", async () => {
   await broker.startDispatcher();
   const [queue, other] = [await broker.newQueue(), await broker.newQueue()];

@@ -37,7 +37,6 @@ test.each([
   ["IntervalStyle", "iso_8601", "postgres"],
   ["TimeZone", "Asia/Kolkata", "UTC"],
   ["standard_conforming_strings", "off", "on"],
-  ["search_path", "elsewhere", "public"],
   ["synchronize_seqscans", "on", "off"],
   ["plan_cache_mode", "force_custom_plan", "force_generic_plan"],
 ])("%s=%s of the database or the URL is not what counts", async (name, value, ours) => {

@@ -10,6 +10,4 @@ export const SESSION_SETTINGS: Record<string, string> = {
   // Times that go back as text are what they were.
   TimeZone: "UTC",
   standard_conforming_strings: "on",
-  // Where the tables are.
-  search_path: "public",
 };

@@ -122,7 +122,8 @@ export async function listDeadLetterSourceQueues(
   const names = await call.engine.queues.deadLetterSources(queue);
   const { NextToken: token } = input;
   const after = token === undefined ? "" : nameIn(token);
-  const left = names.filter((name) => name > after);
+  // Not in the order of the database, which may be that of a language.
+  const left = names.toSorted().filter((name) => name > after);
   const page = left.slice(0, limit);
   return {
     queueUrls: page.map((name) => queueUrl(call, name)),

@@ -55,15 +55,15 @@ export async function countFifo(sql: Sql, queue: CountedQueue): Promise<CountedR
       ) s
     ), waiting AS (
       SELECT CASE WHEN front.slices < ${SLICES}::int THEN newest.delayed
-                  ELSE greatest(newest.delayed, delays.later + CASE WHEN newest.all_delayed
-                    THEN delays.this_minute * extract(epoch FROM clock.next_minute - clock.now)::float8 / 60 ELSE 0 END)
+                  ELSE greatest(newest.delayed, round(delays.later + CASE WHEN newest.all_delayed
+                    THEN delays.this_minute * extract(epoch FROM clock.next_minute - clock.now)::float8 / 60 ELSE 0 END))
              END AS delayed
       FROM front, newest, delays, clock
     )
     SELECT CASE WHEN front.slices < ${SLICES}::int THEN front.visible
                 ELSE greatest(0, resting.messages - held.messages - waiting.delayed - front.expired) END AS visible,
-           held.kept AS "inFlight", round(waiting.delayed)::float8 AS delayed,
-           floor(extract(epoch FROM clock.now - front.oldest))::float8 AS "oldestMessageAge",
+           held.kept AS "inFlight", waiting.delayed,
+           floor(extract(epoch FROM clock.now - least(front.oldest, clock.now)))::float8 AS "oldestMessageAge",
            (SELECT json_object_agg(kind, messages) FROM ledger) AS totals
     FROM front, held, waiting, resting, clock`;
   return row;

@@ -43,8 +43,11 @@ async function purgeChunk(
         SELECT ctid AS row, visible_at FROM slices
         WHERE queue_id = ${id}::bigint AND account = ${account}::bigint
           AND (sent_at <= ${sentUntil}::text::timestamptz
-               -- One of a long delay: see insertSent.
-               OR moved AND sent_at = visible_at AND (SELECT b.sent_at FROM batches b WHERE b.id = batch_id) <= ${sentUntil}::text::timestamptz)
+               -- What is later than the clock was sent by one that was ahead.
+               OR NOT (CASE WHEN moved AND sent_at = visible_at
+                         -- One of a long delay: see insertSent.
+                         THEN (SELECT b.sent_at FROM batches b WHERE b.id = batch_id) ELSE sent_at
+                       END BETWEEN ${sentUntil}::text::timestamptz AND (SELECT now FROM clock)))
           AND visible_at >= ${from}::text::timestamptz
         ORDER BY visible_at, batch_id LIMIT ${CHUNK}::int FOR UPDATE
       ), purged AS (

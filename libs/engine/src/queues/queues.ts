@@ -289,7 +289,8 @@ export class Queues {
       .where(
         and(
           eq(queues.id, BigInt(queue.id)),
-          sql`coalesce(${queues.purgedAt} <= clock_timestamp() - make_interval(secs => ${guard}), true)`,
+          // A purge that the clock has yet to come to was noted by one that was ahead.
+          sql`coalesce(${queues.purgedAt} NOT BETWEEN clock_timestamp() - make_interval(secs => ${guard}) AND clock_timestamp(), true)`,
         ),
       )
       .returning({ id: queues.id });

@@ -161,7 +161,9 @@ export class WaitingRoom {
   /** Whoever waits for a queue of this name that is not the present one is told that it was deleted. */
   queueIsNow(account: string, name: string, queueId: string | undefined): void {
     for (const [id, claimer] of this.#claimers) {
-      if (id !== queueId && claimer.isNamed(account, name)) claimer.fail(queueNotFound(name));
+      // Where there is another one of its name whoever waits goes on with that.
+      if (id !== queueId && claimer.isNamed(account, name))
+        claimer.fail(queueId === undefined ? queueNotFound(name) : new QueueOutdated());
     }
   }
 

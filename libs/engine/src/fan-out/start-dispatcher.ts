@@ -3,10 +3,10 @@ import type { Database } from "@sluice/database";
 import { createDuty, type Logger } from "@sluice/runtime";
 
 import { CleanUpDuty } from "../clean-up/clean-up-duty.ts";
-import { Pace } from "../clean-up/pace.ts";
 import { foldLedger } from "../ledger/fold-ledger.ts";
 import { watchQueues } from "../ledger/watch-queues.ts";
 import type { Observer } from "../observer.ts";
+import { Pace } from "../pace.ts";
 import { carryOnRedrives } from "../redrive/carry-on-redrives.ts";
 import { ReplayDuty } from "../replay/replay-duty.ts";
 import { rotateEvents } from "../trace/rotate-events.ts";
@@ -43,7 +43,7 @@ export async function startDispatcher(options: {
 }): Promise<RunningDispatcher> {
   const { database, bus, observer, logger, watchedQueues = 0 } = options;
   const cleaning = new CleanUpDuty({ sql: database.maintenance, observer, logger });
-  const counting = new Pace({ everyMs: 0, share: COUNT_SHARE });
+  const counting = new Pace(0, { share: COUNT_SHARE });
   const tables = new TableMaintenance({ sql: database.maintenance, observer, logger });
   const dispatcher = new Dispatcher({ sql: database.sql, bus, observer });
   const replays = new ReplayDuty({ sql: database.sql, bus, observer });

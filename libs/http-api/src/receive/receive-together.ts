@@ -64,7 +64,7 @@ export function addReceiveTogetherEndpoint(api: Api): void {
       },
     },
     async ({ c, body: { receives, ...call } }) =>
-      joined(await new Together(c, call).answer(receives)),
+      joined(await new JointReceive(c, call).answer(receives)),
   );
 }
 
@@ -82,7 +82,7 @@ function total(receives: readonly OneReceive[], count: (one: OneReceive) => numb
  * Receives that are answered together: the first one that is done ends the wait of the others. One whose acknowledgements are held up does not
  * hold up the rest: its answer says nothing of them. One that is held up itself is told to ask again in the end.
  */
-class Together {
+class JointReceive {
   readonly #c: Call;
   readonly #call: Pick<ReceiveCall, "wait" | "receipts">;
   readonly #enough = new Gone();

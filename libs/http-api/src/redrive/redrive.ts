@@ -27,6 +27,11 @@ const LISTED = 100;
 
 /** Move dead letters back to where they came from, or to a named queue. */
 export function addRedriveEndpoints(api: Api): void {
+  addRedriveLists(api);
+  addEndpointsOfOne(api);
+}
+
+function addRedriveLists(api: Api): void {
   endpoint(
     api,
     {
@@ -81,7 +86,9 @@ export function addRedriveEndpoints(api: Api): void {
       return c.json({ redrives: await c.var.engine.redrives.list(queue, LISTED) });
     },
   );
+}
 
+function addEndpointsOfOne(api: Api): void {
   endpoint(
     api,
     {

@@ -48,6 +48,50 @@ export type PublishAllOptions<Input> = PublishOptions & EachOption<Input, TopicM
 export type SendOptions = QueueMessageOptions & CallOptions;
 export type SendAllOptions<Input> = SendOptions & EachOption<Input, QueueMessageOptions>;
 
+/** What a message to a FIFO topic or queue must have, and what it cannot. */
+interface Ordered {
+  readonly groupId: string;
+  readonly delay?: never;
+}
+
+/** For many messages: their group is said of all, or of each. */
+type AllOrdered<Input, Options> =
+  | (Ordered & EachOption<Input, Options & { readonly delay?: never }>)
+  | {
+      readonly delay?: never;
+      readonly each: (payload: Input, index: number) => Options & Ordered;
+    };
+
+/** What comes after the payload: options, which a FIFO destination cannot do without. One whose name is just a `string` to TypeScript may be either. */
+type OptionsFor<Name extends string, Options, Fifo extends Options> = Name extends `${string}.fifo`
+  ? [options: Fifo]
+  : [options?: Options];
+
+/** What publish takes after its payload. */
+export type PublishArguments<Name extends string> = OptionsFor<
+  Name,
+  PublishOptions,
+  PublishOptions & Ordered
+>;
+/** What publishAll takes after its payloads. */
+export type PublishAllArguments<Name extends string, Input> = OptionsFor<
+  Name,
+  PublishAllOptions<Input>,
+  PublishOptions & AllOrdered<Input, TopicMessageOptions>
+>;
+/** What send takes after its payload. */
+export type SendArguments<Name extends string> = OptionsFor<
+  Name,
+  SendOptions,
+  SendOptions & Ordered
+>;
+/** What sendAll takes after its payloads. */
+export type SendAllArguments<Name extends string, Input> = OptionsFor<
+  Name,
+  SendAllOptions<Input>,
+  SendOptions & AllOrdered<Input, QueueMessageOptions>
+>;
+
 const message: OptionNames<MessageOptions> = {
   attributes: true,
   groupId: true,

@@ -31,6 +31,10 @@ export interface CallOptions {
    * 1 to 120 visible ASCII characters that name this call, such as an outbox row's id: made again within 5 minutes,
    * even by another process, it stores nothing and returns the same ids. Default: a random one, so that only the
    * producer's own retries are covered.
+   *
+   * Only the destination and the number of messages are compared (`idempotency_key_reused` where they differ), not what is in them: a call
+   * with another payload under the same key is taken for a repeat, and that payload is not stored. So name the event
+   * (`order-17-paid`), not what it is about (`order-17`).
    */
   readonly idempotencyKey?: string;
   /** Gives up waiting. The messages may have been stored nevertheless. */

@@ -499,20 +499,35 @@ test("a change of a name", async () => {
   expect(await api.refusal("PATCH /v1/queues/billing", { body })).toBe("400 invalid_request");
 });
 
-test("a topic or queue that exists with other attributes", async () => {
-  const topic = { body: { name: "orders", tags: { a: "b" } } };
-  expect(await api.refusal("POST /v1/topics", topic)).toBe("409 topic_exists");
-  const queue = { body: { name: "billing", delay: 7 } };
-  const { status, body } = await api.call("POST /v1/queues", queue);
-  expect([status, body]).toMatchObject([
-    409,
-    {
+test("a topic or queue that exists with other settings, which are told with what they are", async () => {
+  const topic = { body: { name: "orders", tags: { a: "b" }, archive: { days: 7 } } };
+  expect(await api.call("POST /v1/topics", topic)).toMatchObject({
+    status: 409,
+    body: {
       error: {
-        code: "queue_exists",
-        message: expect.stringMatching(/visibilityTimeout.*delay|delay/),
+        code: "topic_exists",
+        message: expect.stringContaining("another tags, archive;"),
+        details: [
+          { path: "tags", message: 'is {}; asked for was {"a":"b"}' },
+          { path: "archive", message: 'is null; asked for was {"days":7}' },
+        ],
       },
     },
-  ]);
+  });
+  const queue = { body: { name: "billing", delay: 7 } };
+  expect(await api.call("POST /v1/queues", queue)).toMatchObject({
+    status: 409,
+    body: {
+      error: {
+        code: "queue_exists",
+        message: expect.stringContaining("another visibilityTimeout, delay;"),
+        details: [
+          { path: "visibilityTimeout", message: "is 43200; asked for was 30, the default" },
+          { path: "delay", message: "is 0; asked for was 7" },
+        ],
+      },
+    },
+  });
 });
 
 describe.each(["topics/orders", "queues/billing"])("messages for %s", (target) => {

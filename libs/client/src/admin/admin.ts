@@ -1,5 +1,6 @@
 import type { Connection } from "../connection.ts";
 import type { QueueReference, TopicDeclaration, TopicReference } from "../declarations.ts";
+import type { FilterPolicy } from "./filter-policy.ts";
 import { MessageAdmin } from "./messages.ts";
 import { QueueAdmin } from "./queues.ts";
 import { SubscriptionAdmin } from "./subscriptions.ts";
@@ -26,15 +27,15 @@ export class Admin {
   }
 
   /** Feeds the queue with the topic: short for `subscriptions.create(topic, queue, settings)`. */
-  subscribe<Input = never>(
+  subscribe<Input = never, const Policy extends FilterPolicy = FilterPolicy>(
     topic: string | TopicDeclaration<Input, unknown>,
     queue: FedQueue<NoInfer<Input>>,
-    settings?: NewSubscriptionSettings,
+    settings?: NewSubscriptionSettings<Policy>,
   ): Promise<SubscriptionInfo>;
-  subscribe(
+  subscribe<const Policy extends FilterPolicy = FilterPolicy>(
     topic: TopicReference,
     queue: QueueReference,
-    settings: EnvelopedSettings,
+    settings: EnvelopedSettings<Policy>,
   ): Promise<SubscriptionInfo>;
   subscribe(
     topic: TopicReference,

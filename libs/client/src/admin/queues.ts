@@ -1,6 +1,7 @@
 import type { Connection } from "../connection.ts";
 import { queueName } from "../declarations.ts";
 import type { QueueReference } from "../declarations.ts";
+import { ensure } from "./ensure.ts";
 import { queuePath } from "./paths.ts";
 import { pages } from "./pages.ts";
 import type { ListOptions } from "./pages.ts";
@@ -113,13 +114,39 @@ export class QueueAdmin {
     this.redrives = new RedriveAdmin(connection);
   }
 
-  /** Creates the queue, or returns it when it exists with the same settings. Throws `queue_exists` when they differ. */
+  /**
+   * Creates the queue, or returns it when it exists with the same settings; see {@link ensure} for what gives it others.
+   *
+   * Throws `queue_exists` when they differ (its `details` tell what each is and what was asked), `queue_deleted_recently` where the server
+   * keeps the names of deleted queues for a while.
+   */
   async create(queue: QueueReference, settings: NewQueueSettings = {}): Promise<QueueInfo> {
     const name = queueName(queue);
     const body = { name, ...(name.endsWith(".fifo") && { fifo: true }), ...settings };
     return queueInfo(
       await this.#connection.request({ method: "POST", path: "/v1/queues", body, retry: true }),
     );
+  }
+
+  /**
+   * Creates the queue, or gives one that exists the settings that are named, and leaves its others: for programs that do so each time they
+   * start, also when a setting has changed since. Throws `invalid_request` for what does not fit the kind of the queue, `queue_deleted_recently`.
+   *
+   * @example
+   * ```ts
+   * await admin.queues.ensure("billing", { visibilityTimeout: 60 });
+   * ```
+   */
+  ensure(queue: QueueReference, settings: NewQueueSettings = {}): Promise<QueueInfo> {
+    const { fifo: _, ...changeable } = settings;
+    return ensure("queue_exists", changeable, {
+      create: () => this.create(queue, settings),
+      update: () => this.update(queue, changeable),
+      get: async () => {
+        const { counts: _counts, totals: _totals, ...info } = await this.get(queue);
+        return info;
+      },
+    });
   }
 
   /** The queue's settings and how many messages it holds. Throws `queue_not_found`. */

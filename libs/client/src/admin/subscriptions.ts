@@ -8,7 +8,7 @@ import type {
   TopicDeclaration,
   TopicReference,
 } from "../declarations.ts";
-import type { FilterPolicy } from "./filter-policy.ts";
+import type { Checked, FilterPolicy } from "./filter-policy.ts";
 import { pages } from "./pages.ts";
 import type { ListOptions } from "./pages.ts";
 import { subscriptionPath } from "./paths.ts";
@@ -22,9 +22,9 @@ export interface SubscriptionRedrivePolicy {
   readonly deadLetterQueue: string;
 }
 
-export interface SubscriptionSettings {
+export interface SubscriptionSettings<Policy extends FilterPolicy = FilterPolicy> {
   /** Which messages the queue gets; null for all, which is the default. */
-  readonly filterPolicy?: FilterPolicy | null;
+  readonly filterPolicy?: (Policy & Checked<Policy>) | null;
   /** What the policy looks at: the attributes, which is the default, or the body, a JSON object. */
   readonly filterPolicyScope?: "MessageAttributes" | "MessageBody";
   /** False puts each message inside the JSON of an SNS notification. Default true. */
@@ -33,13 +33,17 @@ export interface SubscriptionSettings {
   readonly redrivePolicy?: SubscriptionRedrivePolicy | null;
 }
 
-export interface NewSubscriptionSettings extends SubscriptionSettings {
+export interface NewSubscriptionSettings<
+  Policy extends FilterPolicy = FilterPolicy,
+> extends SubscriptionSettings<Policy> {
   /** Also delivers what the archive of the topic has from there on: each message once, replayed or live. */
   readonly replayFrom?: ReplayPoint;
 }
 
 /** With these a queue gets notifications, whatever its topic carries. */
-export interface EnvelopedSettings extends NewSubscriptionSettings {
+export interface EnvelopedSettings<
+  Policy extends FilterPolicy = FilterPolicy,
+> extends NewSubscriptionSettings<Policy> {
   readonly rawDelivery: false;
 }
 
@@ -113,15 +117,15 @@ export class SubscriptionAdmin {
    *
    * In TypeScript a queue that is declared for other messages than its topic does not compile; by its name it does. Throws `topic_not_found`, `queue_not_found`, `invalid_filter_policy` and `subscription_exists` (with other settings).
    */
-  create<Input = never>(
+  create<Input = never, const Policy extends FilterPolicy = FilterPolicy>(
     topic: string | TopicDeclaration<Input, unknown>,
     queue: FedQueue<NoInfer<Input>>,
-    settings?: NewSubscriptionSettings,
+    settings?: NewSubscriptionSettings<Policy>,
   ): Promise<SubscriptionInfo>;
-  create(
+  create<const Policy extends FilterPolicy = FilterPolicy>(
     topic: TopicReference,
     queue: QueueReference,
-    settings: EnvelopedSettings,
+    settings: EnvelopedSettings<Policy>,
   ): Promise<SubscriptionInfo>;
   async create(
     topic: TopicReference,
@@ -164,7 +168,10 @@ export class SubscriptionAdmin {
    * Changes the given settings and leaves the others; null clears. Counts for what is published from now on.
    * Throws `subscription_not_found` and `invalid_filter_policy`.
    */
-  async update(id: string, settings: SubscriptionSettings): Promise<SubscriptionInfo> {
+  async update<const Policy extends FilterPolicy = FilterPolicy>(
+    id: string,
+    settings: SubscriptionSettings<Policy>,
+  ): Promise<SubscriptionInfo> {
     return subscriptionInfo(
       await this.#connection.request({
         method: "PATCH",

@@ -1,6 +1,7 @@
 import type { Connection } from "../connection.ts";
 import { topicName } from "../declarations.ts";
 import type { TopicReference } from "../declarations.ts";
+import { ensure } from "./ensure.ts";
 import { pages } from "./pages.ts";
 import type { ListOptions } from "./pages.ts";
 import { remove } from "./remove.ts";
@@ -45,13 +46,34 @@ export class TopicAdmin {
     this.#connection = connection;
   }
 
-  /** Creates the topic (a FIFO topic where its name ends in `.fifo`), or returns it when it exists with the same settings. Throws `topic_exists` when they differ. */
+  /**
+   * Creates the topic (a FIFO topic where its name ends in `.fifo`), or returns it when it exists with the same settings; see
+   * {@link ensure} for what gives it others. Throws `topic_exists` when they differ: its `details` tell what each is and what was asked.
+   */
   async create(topic: TopicReference, settings: TopicSettings = {}): Promise<TopicInfo> {
     const name = topicName(topic);
     const body = { name, ...(name.endsWith(".fifo") && { fifo: true }), ...settings };
     return topicInfo(
       await this.#connection.request({ method: "POST", path: "/v1/topics", body, retry: true }),
     );
+  }
+
+  /**
+   * Creates the topic, or gives one that exists the settings that are named, and leaves its others: for programs that do so each time they
+   * start, also when a setting has changed since. `archive: null` ends an archive for good here too. Throws `invalid_request` for what
+   * does not fit the kind of the topic.
+   *
+   * @example
+   * ```ts
+   * await admin.topics.ensure("orders", { archive: { days: 7 } });
+   * ```
+   */
+  ensure(topic: TopicReference, settings: TopicSettings = {}): Promise<TopicInfo> {
+    return ensure("topic_exists", settings, {
+      create: () => this.create(topic, settings),
+      update: () => this.update(topic, settings),
+      get: () => this.get(topic),
+    });
   }
 
   /** Throws `topic_not_found`. */

@@ -126,7 +126,7 @@ function addAllQueuesEndpoints(api: Api): void {
       operationId: "createQueue",
       summary: "Create a queue",
       description:
-        "Idempotent: the same settings again answer 200, others 409. Durations are in seconds, sizes in bytes.",
+        "Idempotent: the same settings again answer 200, others 409 with what differs. Durations are in seconds, sizes in bytes.",
       tag: TAG,
       body: newQueue,
       responses: {

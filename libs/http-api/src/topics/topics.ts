@@ -61,7 +61,7 @@ function addAllTopicsEndpoints(api: Api): void {
       path: "/v1/topics",
       operationId: "createTopic",
       summary: "Create a topic",
-      description: "Idempotent: the same attributes again answer 200, others 409.",
+      description: "Idempotent: the same settings again answer 200, others 409 with what differs.",
       tag: TAG,
       body: newTopic,
       responses: {

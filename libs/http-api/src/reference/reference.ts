@@ -34,8 +34,8 @@ const description = `Topics fan every message out into the queues subscribed to 
 **Errors** are \`{"error": {"code", "message", "details"?}}\`: the code is stable, the message says how to mend the call, details name the places in it. What was refused has changed
 nothing; after 500 and 503 the outcome is unknown, and a repeat with the same \`Idempotency-Key\` is safe. \`docs/errors.md\` has the meaning of each code, and of those of single entries.
 
-| status | codes |
-| --- | --- |
+| status | try again? | codes |
+| --- | --- | --- |
 ${statusRows()}
 
 **Access keys**: with \`AUTH=on\` each call needs \`Authorization: Bearer <id>.<secret>\`. \`npm run access-key -- create\` makes one; \`docs/aws.md\` says more under “Access keys”.
@@ -49,8 +49,8 @@ function statusRows(): string {
   return statuses
     .map((status) => {
       const own = codes.filter(([, entry]) => entry.status === status);
-      const again = own.some(([, { retryable }]) => retryable) ? " (try again)" : "";
-      return `| ${status}${again} | ${own.map(([code]) => `\`${code}\``).join(", ")} |`;
+      const again = own.some(([, { retryable }]) => retryable) ? "yes" : "no";
+      return `| ${status} | ${again} | ${own.map(([code]) => `\`${code}\``).join(", ")} |`;
     })
     .join("\n");
 }

@@ -30,6 +30,8 @@ export interface EndpointDefinition<
   query?: Query;
   headers?: z.ZodObject;
   body?: Body;
+  /** A body that works as it stands, for whoever tries the call out. A receipt handle in it says where one comes from. */
+  example?: NoInfer<z.input<Body>>;
   /** Success status → what is answered. */
   responses: Record<number, { description: string; schema?: z.ZodType }>;
   /** Codes this endpoint answers besides those that any endpoint may. */
@@ -113,6 +115,7 @@ function document(api: Api, definition: EndpointDefinition<z.ZodType, z.ZodType,
     query,
     headers,
     body,
+    example,
     responses,
     errors = [],
   } = definition;
@@ -127,7 +130,9 @@ function document(api: Api, definition: EndpointDefinition<z.ZodType, z.ZodType,
       ...(params && { params: params as z.ZodObject }),
       ...(query && { query: query as z.ZodObject }),
       ...(headers && { headers }),
-      ...(body && { body: { required: true, content: { "application/json": { schema: body } } } }),
+      ...(body && {
+        body: { required: true, content: { "application/json": { schema: body, example } } },
+      }),
     },
     responses: {
       ...Object.fromEntries(

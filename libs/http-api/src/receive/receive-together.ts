@@ -56,6 +56,7 @@ export function addReceiveTogetherEndpoint(api: Api): void {
           ),
         ...answerFields,
       }),
+      example: { receives: [{ queue: "billing", maxMessages: 10 }], wait: 5 },
       responses: {
         200: {
           description: "A result for each receive, in their order",

@@ -50,6 +50,7 @@ function addRedriveLists(api: Api): void {
           description: "Messages a second; as fast as it goes when absent",
         }),
       }),
+      example: { rate: 100 },
       responses: { 201: { description: "Started", schema: taskSchema } },
       errors: ["queue_not_found", "redrive_running"],
     },

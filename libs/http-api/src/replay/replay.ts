@@ -59,6 +59,7 @@ function addReplayLists(api: Api): void {
           description: "Messages a second; as fast as it goes when absent",
         }),
       }),
+      example: { from: "2026-01-31T08:00:00Z" },
       responses: { 201: { description: "Started", schema: replaySchema } },
       errors: [
         "subscription_not_found",

@@ -140,7 +140,12 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
 
   /** Whether nobody else can have it; a process that stood still finds out before its timers do. */
   get isSafe(): boolean {
-    if (this.#state === "held" && this.#lease.heldUntil <= performance.now())
+    return this.isSafeAt(performance.now());
+  }
+
+  /** For many: a look at the clock takes 250 ns, which is 2 % of what a message costs a bulk consumer. */
+  isSafeAt(now: number): boolean {
+    if (this.#state === "held" && this.#lease.heldUntil <= now)
       this.#lease.holder.lapse(this.#lease);
     return this.#state === "held";
   }

@@ -30,6 +30,8 @@ interface Outcome {
   readonly waiter?: Waiter;
 }
 
+const nobody: Waiter = { resolve: () => {}, reject: () => {} };
+
 /** Acknowledgements that go with a receive. */
 export interface Riders {
   readonly messages: readonly HeldMessage[];
@@ -115,9 +117,16 @@ export class Settlements {
     this.#releases.add(releaseOf(message, options));
   }
 
-  /** Releases in the background what nobody has seen: its receive does not count. */
-  giveBack(message: HeldMessage): void {
-    this.#releases.add({ message, delay: 0, received: false });
+  /**
+   * Releases in the background what nobody has seen: its receive does not count.
+   *
+   * @param isLate - Others may have it by now: then it goes before the next receive, which could bring it again, and it is no failure when
+   * the server refuses it.
+   */
+  giveBack(message: HeldMessage, { isLate }: { isLate: boolean }): void {
+    const release = { message, delay: 0, received: false as const };
+    if (isLate) this.#releases.add({ ...release, waiter: nobody }, true);
+    else this.#releases.add(release);
   }
 
   /** Releases at once and resolves when the server has. */

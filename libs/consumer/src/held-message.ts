@@ -4,6 +4,7 @@ import { decodeAttributes } from "@sluice/client/internal";
 import type { Lease } from "./leases.ts";
 import { receiptHandleOf, type WireMessage, type WireReceipt } from "./queue-calls.ts";
 import type { ReceivedMessage, ReleaseOptions } from "./received-message.ts";
+import { releaseOptionsOf } from "./release.ts";
 
 /** What a message can ask of the consumer that holds it. */
 export interface Holder {
@@ -166,9 +167,9 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     return this.#settleBy((again) => this.#lease.holder.acknowledge(this, again));
   }
 
-  release(options: number | ReleaseOptions = {}): Promise<void> {
-    const given = typeof options === "number" ? { delay: options } : options;
-    return this.#settleBy((again) => {
+  async release(options: number | ReleaseOptions = {}): Promise<void> {
+    const given = releaseOptionsOf(options);
+    await this.#settleBy((again) => {
       (this.#seldom ??= {}).released = true;
       return this.#lease.holder.release(this, given, again);
     });

@@ -4,6 +4,7 @@ import { decodeAttributes } from "@sluice/client/internal";
 import type { Lease } from "./leases.ts";
 import { receiptHandleOf, type WireMessage, type WireReceipt } from "./queue-calls.ts";
 import type { ReceivedMessage, ReleaseOptions } from "./received-message.ts";
+import { releaseOptionsOf } from "./release.ts";
 
 /** What a message can ask of the consumer that holds it. */
 export interface Holder {
@@ -140,7 +141,12 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
 
   /** Whether nobody else can have it; a process that stood still finds out before its timers do. */
   get isSafe(): boolean {
-    if (this.#state === "held" && this.#lease.heldUntil <= performance.now())
+    return this.isSafeAt(performance.now());
+  }
+
+  /** For many: a look at the clock takes 250 ns, which is 2 % of what a message costs a bulk consumer. */
+  isSafeAt(now: number): boolean {
+    if (this.#state === "held" && this.#lease.heldUntil <= now)
       this.#lease.holder.lapse(this.#lease);
     return this.#state === "held";
   }
@@ -161,9 +167,9 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     return this.#settleBy((again) => this.#lease.holder.acknowledge(this, again));
   }
 
-  release(options: number | ReleaseOptions = {}): Promise<void> {
-    const given = typeof options === "number" ? { delay: options } : options;
-    return this.#settleBy((again) => {
+  async release(options: number | ReleaseOptions = {}): Promise<void> {
+    const given = releaseOptionsOf(options);
+    await this.#settleBy((again) => {
       (this.#seldom ??= {}).released = true;
       return this.#lease.holder.release(this, given, again);
     });

@@ -35,7 +35,7 @@ export class Holdings implements Holder {
     });
   }
 
-  /** Takes over what a receive has just answered, unless that took longer than its messages are hidden for. */
+  /** Takes over what a receive has just answered. */
   hold(received: readonly WireReceipt[], heldFrom: number): HeldMessage[] {
     if (received.length === 0) return [];
     const lease = this.#leases.begin(this, heldFrom);
@@ -48,7 +48,7 @@ export class Holdings implements Holder {
         held.push(message);
       });
     }
-    return held[0]?.isSafe === false ? [] : held;
+    return held;
   }
 
   held(): HeldMessage[] {

@@ -1,15 +1,14 @@
 import { SluiceError } from "@sluice/client";
-import { Coalescer, stopController } from "@sluice/client/internal";
+import { Coalescer, onAbort, stopController } from "@sluice/client/internal";
 import type { Failures, Refused } from "./failures.ts";
 import type { HeldMessage } from "./held-message.ts";
 import { maxEntries } from "./queue-calls.ts";
 import type { ReleaseOptions } from "./received-message.ts";
 import type { EntryErrors, QueueCalls } from "./queue-calls.ts";
+import { releaseOf } from "./release.ts";
 
 /** How long the first of a few outcomes waits for others. */
 const lingerMs = 10;
-/** Characters of a reason that the server keeps. */
-const maxReason = 1_024;
 
 interface Waiter {
   readonly resolve: () => void;
@@ -29,6 +28,8 @@ interface Outcome {
   /** Whoever awaits the outcome; without one, a refusal is reported. */
   readonly waiter?: Waiter;
 }
+
+const nobody: Waiter = { resolve: () => {}, reject: () => {} };
 
 /** Acknowledgements that go with a receive. */
 export interface Riders {
@@ -58,6 +59,8 @@ export class Settlements {
   readonly #acks: Coalescer<Outcome>;
   readonly #releases: Coalescer<Outcome>;
   readonly #batches = new Set<Promise<void>>();
+  /** Releases that wait for an extension under way. */
+  readonly #afterExtension = new Set<Promise<void>>();
   #waiting: WaitingBatch[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #giveUp = stopController();
@@ -112,19 +115,26 @@ export class Settlements {
 
   /** Releases in the background. */
   release(message: HeldMessage, options: ReleaseOptions): void {
-    this.#releases.add(releaseOf(message, options));
+    this.#release(releaseOf(message, options));
   }
 
-  /** Releases in the background what nobody has seen: its receive does not count. */
-  giveBack(message: HeldMessage): void {
-    this.#releases.add({ message, delay: 0, received: false });
+  /**
+   * Releases in the background what nobody has seen: its receive does not count.
+   *
+   * @param isLate - Others may have it by now: then it goes before the next receive, which could bring it again, and it is no failure when
+   * the server refuses it.
+   */
+  giveBack(message: HeldMessage, { isLate }: { isLate: boolean }): void {
+    const release = { message, delay: 0, received: false as const };
+    if (isLate) this.#releases.add({ ...release, waiter: nobody }, true);
+    else this.#releases.add(release);
   }
 
   /** Releases at once and resolves when the server has. */
   releaseNow(message: HeldMessage, options: ReleaseOptions, again: boolean): Promise<void> {
     return new Promise((resolve, reject) => {
       const release = { ...releaseOf(message, options), again };
-      this.#releases.add({ ...release, waiter: { resolve, reject } }, true);
+      this.#release({ ...release, waiter: { resolve, reject } }, true);
     });
   }
 
@@ -132,8 +142,29 @@ export class Settlements {
   async flush(limitMs: number): Promise<void> {
     const timer = setTimeout(() => this.#giveUp.abort(), limitMs);
     this.#sendWaiting();
-    await Promise.all([this.#acks.flush(), this.#releases.flush(), ...this.#batches]);
+    const releases = Promise.all(this.#afterExtension).then(() => this.#releases.flush());
+    await Promise.all([this.#acks.flush(), releases, ...this.#batches]);
     clearTimeout(timer);
+  }
+
+  /** With a delay, it waits for an extension that is under way: that could come after it and take the delay back. */
+  #release(outcome: Outcome, urgent = false): void {
+    const { extending } = outcome.message.lease;
+    const { signal } = this.#giveUp;
+    if (outcome.delay === 0 || extending === undefined || signal.aborted)
+      return this.#releases.add(outcome, urgent);
+    const extended = new Promise<void>((resolve) => {
+      const forget = onAbort(signal, resolve);
+      void extending.finally(() => {
+        forget();
+        resolve();
+      });
+    });
+    const released = extended.then(() => {
+      this.#afterExtension.delete(released);
+      this.#releases.add(outcome, urgent);
+    });
+    this.#afterExtension.add(released);
   }
 
   /** Whole batches, as many as fit into one call; a single one always does. */
@@ -247,21 +278,6 @@ function part(errors: EntryErrors, first: number, count: number): EntryErrors {
   return new Map(some.map(([index, error]) => [index - first, error]));
 }
 
-function releaseOf(message: HeldMessage, { delay = 0, reason }: ReleaseOptions): Outcome {
-  const most = message.lease.secondsLeft;
-  return { message, delay: Math.min(most, seconds(delay)), reason: reasonOf(reason) };
-}
-
-/** In the server's rule for a reason, whatever an error says. */
-function reasonOf(text: string | undefined): string | undefined {
-  const oneLine = text
-    ?.replaceAll(/[\p{Cc}\p{Cs}]+/gu, " ")
-    .trim()
-    .slice(0, maxReason);
-  // The cut may have gone through a pair.
-  return oneLine?.replace(/\p{Cs}$/u, "") || undefined;
-}
-
 /** A call refused as a whole is every entry's error. */
 async function errorsOf(called: Promise<EntryErrors>, size: number): Promise<EntryErrors> {
   try {
@@ -292,9 +308,4 @@ function unlessDone(
   if (error?.code !== "receipt_handle_expired") return error;
   if (lease.heldUntil > performance.now()) return undefined;
   return new SluiceError(error.code, error.message, { outcomeUnknown: true });
-}
-
-/** Whole seconds in the server's range, whatever a back-off function comes up with. */
-function seconds(delay: number): number {
-  return Math.min(43_200, Math.max(0, Math.ceil(delay) || 0));
 }

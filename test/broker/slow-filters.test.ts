@@ -1,4 +1,7 @@
-import { createInProcessBus } from "@sluice/bus";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { createInProcessBus, InProcessHub } from "@sluice/bus";
+import { connectDatabase } from "@sluice/database";
 import { startDispatcher, type Match, type SubscriptionSettings } from "@sluice/engine";
 import { createLogger } from "@sluice/runtime";
 import { afterAll, describe, expect, test } from "vitest";
@@ -117,6 +120,34 @@ describe("while filters of one topic are evaluated for seconds", () => {
     },
     120_000,
   );
+
+  test("what was announced to nobody goes on also while there is always more of its topic", async () => {
+    const hub = new InProcessHub();
+    // Of an engine that is heard, one that is not, and the dispatcher.
+    const members = [{ hub }, {}, { hub }].map((options) => createInProcessBus(options));
+    const connectBus = () => Promise.resolve(members.shift()!);
+    await using both = await Broker.start({ engines: 2, connectBus });
+    const [heard, unheard] = [both.client(0), both.client(1)];
+    const topic = await slowTopic(2, { of: both });
+    const queue = await both.newQueue();
+    await both.engine.subscribe(ACCOUNT, topic, queue);
+    const enough = new AbortController();
+    const feeding = (async () => {
+      while (!enough.signal.aborted) {
+        if ((await both.waitingBatches()).length < 4) await heard.publish(topic, [LARGE]);
+        else await sleep(20);
+      }
+    })();
+    await until(async () => (await both.counts(queue)).visible > 4);
+    await unheard.publish(topic, ["lost"]);
+    await until(async () => {
+      const received = await heard.receive(queue, { maxMessages: 10 });
+      return bodiesOf(received).includes("lost");
+    });
+    enough.abort();
+    await feeding;
+    await both.untilFannedOut();
+  }, 60_000);
 
   test("a dispatcher that stops leaves it to another one", async () => {
     await using other = await Broker.start({ dispatchers: 0 });

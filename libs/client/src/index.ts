@@ -22,6 +22,7 @@ export type {
 } from "./attributes.ts";
 export { createAdmin } from "./admin/admin.ts";
 export type { Admin } from "./admin/admin.ts";
+export type { AdminCallOptions } from "./admin/call-options.ts";
 export type { ListOptions } from "./admin/pages.ts";
 export type {
   QueueAdmin,

@@ -1,5 +1,6 @@
 import type { Connection } from "../connection.ts";
 import type { QueueReference, TopicDeclaration, TopicReference } from "../declarations.ts";
+import type { AdminCallOptions } from "./call-options.ts";
 import type { FilterPolicy } from "./filter-policy.ts";
 import { MessageAdmin } from "./messages.ts";
 import { QueueAdmin } from "./queues.ts";
@@ -26,23 +27,26 @@ export class Admin {
     this.messages = new MessageAdmin(connection);
   }
 
-  /** Feeds the queue with the topic: short for `subscriptions.create(topic, queue, settings)`. */
+  /** Feeds the queue with the topic: short for `subscriptions.create(topic, queue, settings, call)`. */
   subscribe<Input = never, const Policy extends FilterPolicy = FilterPolicy>(
     topic: string | TopicDeclaration<Input, unknown>,
     queue: FedQueue<NoInfer<Input>>,
     settings?: NewSubscriptionSettings<Policy>,
+    call?: AdminCallOptions,
   ): Promise<SubscriptionInfo>;
   subscribe<const Policy extends FilterPolicy = FilterPolicy>(
     topic: TopicReference,
     queue: QueueReference,
     settings: EnvelopedSettings<Policy>,
+    call?: AdminCallOptions,
   ): Promise<SubscriptionInfo>;
   subscribe(
     topic: TopicReference,
     queue: QueueReference,
     settings: NewSubscriptionSettings = {},
+    call: AdminCallOptions = {},
   ): Promise<SubscriptionInfo> {
-    return this.subscriptions.create(topic, queue, settings);
+    return this.subscriptions.create(topic, queue, settings, call);
   }
 }
 

@@ -8,6 +8,8 @@ import type {
   TopicDeclaration,
   TopicReference,
 } from "../declarations.ts";
+import { signalOf } from "./call-options.ts";
+import type { AdminCallOptions } from "./call-options.ts";
 import type { Checked, FilterPolicy } from "./filter-policy.ts";
 import { pages } from "./pages.ts";
 import type { ListOptions } from "./pages.ts";
@@ -121,17 +123,21 @@ export class SubscriptionAdmin {
     topic: string | TopicDeclaration<Input, unknown>,
     queue: FedQueue<NoInfer<Input>>,
     settings?: NewSubscriptionSettings<Policy>,
+    call?: AdminCallOptions,
   ): Promise<SubscriptionInfo>;
   create<const Policy extends FilterPolicy = FilterPolicy>(
     topic: TopicReference,
     queue: QueueReference,
     settings: EnvelopedSettings<Policy>,
+    call?: AdminCallOptions,
   ): Promise<SubscriptionInfo>;
   async create(
     topic: TopicReference,
     queue: QueueReference,
     { replayFrom, ...settings }: NewSubscriptionSettings = {},
+    call: AdminCallOptions = {},
   ): Promise<SubscriptionInfo> {
+    const signal = signalOf(call);
     const path = `${topicPath(topic)}/subscriptions`;
     const body = {
       queue: queueName(queue),
@@ -139,14 +145,15 @@ export class SubscriptionAdmin {
       ...(replayFrom !== undefined && { replayFrom: replayPoint(replayFrom) }),
     };
     return subscriptionInfo(
-      await this.#connection.request({ method: "POST", path, body, retry: true }),
+      await this.#connection.request({ method: "POST", path, body, retry: true, signal }),
     );
   }
 
   /** Throws `subscription_not_found`. */
-  async get(id: string): Promise<SubscriptionInfo> {
+  async get(id: string, call: AdminCallOptions = {}): Promise<SubscriptionInfo> {
+    const signal = signalOf(call);
     return subscriptionInfo(
-      await this.#connection.request({ method: "GET", path: subscriptionPath(id) }),
+      await this.#connection.request({ method: "GET", path: subscriptionPath(id), signal }),
     );
   }
 
@@ -171,12 +178,15 @@ export class SubscriptionAdmin {
   async update<const Policy extends FilterPolicy = FilterPolicy>(
     id: string,
     settings: SubscriptionSettings<Policy>,
+    call: AdminCallOptions = {},
   ): Promise<SubscriptionInfo> {
+    const signal = signalOf(call);
     return subscriptionInfo(
       await this.#connection.request({
         method: "PATCH",
         path: subscriptionPath(id),
         body: settings,
+        signal,
       }),
     );
   }
@@ -185,13 +195,18 @@ export class SubscriptionAdmin {
    * Tells which of the first 1,000 subscriptions of a topic would get a message, and for the others which clause of their
    * filter policy refuses it. Publishes nothing. Throws `topic_not_found`.
    */
-  async match(topic: TopicReference, { body, attributes = {} }: MatchInput): Promise<MatchInfo[]> {
+  async match(
+    topic: TopicReference,
+    { body, attributes = {} }: MatchInput,
+    call: AdminCallOptions = {},
+  ): Promise<MatchInfo[]> {
+    const signal = signalOf(call);
     const request = { message: { body, attributes: encodeAttributes(attributes) } };
     const found: MatchInfo[] = [];
     let cursor: string | undefined;
     do {
-      const query = { limit: MAX_MATCHED - found.length, cursor };
-      const page = await this.#match<{ matches: MatchInfo[] }>(topic, query, request);
+      const look = { limit: MAX_MATCHED - found.length, cursor, signal };
+      const page = await this.#match<{ matches: MatchInfo[] }>(topic, look, request);
       found.push(...page.matches);
       cursor = page.nextCursor;
     } while (cursor !== undefined && found.length < MAX_MATCHED);
@@ -202,13 +217,18 @@ export class SubscriptionAdmin {
    * Tries the newest messages of a topic's archive (`last`: 1 to 100; as far as they have no more than about 4 MiB together), newest
    * first, on its first 1,000 subscriptions. Throws `topic_not_found`, `topic_not_archived`, and `too_many_requests` when that takes too long.
    */
-  async matchArchived(topic: TopicReference, last: number): Promise<ArchivedMatchInfo[]> {
+  async matchArchived(
+    topic: TopicReference,
+    last: number,
+    call: AdminCallOptions = {},
+  ): Promise<ArchivedMatchInfo[]> {
+    const signal = signalOf(call);
     const found = new Map<string, { publishedAt: Date; matches: MatchInfo[] }>();
     let tried = 0;
     let cursor: string | undefined;
     do {
-      const query = { limit: MAX_MATCHED - tried, cursor };
-      const page = await this.#match<{ messages: ArchivedMatchesWire[] }>(topic, query, { last });
+      const look = { limit: MAX_MATCHED - tried, cursor, signal };
+      const page = await this.#match<{ messages: ArchivedMatchesWire[] }>(topic, look, { last });
       for (const { messageId, publishedAt, matches } of page.messages) {
         const known = found.get(messageId);
         if (known) known.matches.push(...matches);
@@ -225,17 +245,27 @@ export class SubscriptionAdmin {
   /** A page: the server ends one that takes it long. */
   async #match<Page>(
     topic: TopicReference,
-    query: { limit: number; cursor: string | undefined },
+    {
+      signal,
+      ...query
+    }: { limit: number; cursor: string | undefined; signal: AbortSignal | undefined },
     body: object,
   ): Promise<Page & { nextCursor?: string }> {
     const path = `${topicPath(topic)}/match`;
-    const page = await this.#connection.request({ method: "POST", path, query, body, retry: true });
+    const page = await this.#connection.request({
+      method: "POST",
+      path,
+      query,
+      body,
+      retry: true,
+      signal,
+    });
     return page as Page & { nextCursor?: string };
   }
 
   /** Ends the subscription; what it has delivered stays in the queue. Throws `subscription_not_found`. */
-  delete(id: string): Promise<void> {
-    return remove(this.#connection, subscriptionPath(id));
+  delete(id: string, call: AdminCallOptions = {}): Promise<void> {
+    return remove(this.#connection, subscriptionPath(id), call);
   }
 }
 

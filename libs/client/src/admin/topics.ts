@@ -1,6 +1,8 @@
 import type { Connection } from "../connection.ts";
 import { topicName } from "../declarations.ts";
 import type { TopicReference } from "../declarations.ts";
+import { signalOf } from "./call-options.ts";
+import type { AdminCallOptions } from "./call-options.ts";
 import { ensure } from "./ensure.ts";
 import { pages } from "./pages.ts";
 import type { ListOptions } from "./pages.ts";
@@ -50,11 +52,22 @@ export class TopicAdmin {
    * Creates the topic (a FIFO topic where its name ends in `.fifo`), or returns it when it exists with the same settings; see
    * {@link ensure} for what gives it others. Throws `topic_exists` when they differ: its `details` tell what each is and what was asked.
    */
-  async create(topic: TopicReference, settings: TopicSettings = {}): Promise<TopicInfo> {
+  async create(
+    topic: TopicReference,
+    settings: TopicSettings = {},
+    call: AdminCallOptions = {},
+  ): Promise<TopicInfo> {
+    const signal = signalOf(call);
     const name = topicName(topic);
     const body = { name, ...(name.endsWith(".fifo") && { fifo: true }), ...settings };
     return topicInfo(
-      await this.#connection.request({ method: "POST", path: "/v1/topics", body, retry: true }),
+      await this.#connection.request({
+        method: "POST",
+        path: "/v1/topics",
+        body,
+        retry: true,
+        signal,
+      }),
     );
   }
 
@@ -68,17 +81,24 @@ export class TopicAdmin {
    * await admin.topics.ensure("orders", { archive: { days: 7 } });
    * ```
    */
-  ensure(topic: TopicReference, settings: TopicSettings = {}): Promise<TopicInfo> {
+  ensure(
+    topic: TopicReference,
+    settings: TopicSettings = {},
+    call: AdminCallOptions = {},
+  ): Promise<TopicInfo> {
     return ensure("topic_exists", settings, {
-      create: () => this.create(topic, settings),
-      update: () => this.update(topic, settings),
-      get: () => this.get(topic),
+      create: () => this.create(topic, settings, call),
+      update: () => this.update(topic, settings, call),
+      get: () => this.get(topic, call),
     });
   }
 
   /** Throws `topic_not_found`. */
-  async get(topic: TopicReference): Promise<TopicInfo> {
-    return topicInfo(await this.#connection.request({ method: "GET", path: topicPath(topic) }));
+  async get(topic: TopicReference, call: AdminCallOptions = {}): Promise<TopicInfo> {
+    const signal = signalOf(call);
+    return topicInfo(
+      await this.#connection.request({ method: "GET", path: topicPath(topic), signal }),
+    );
   }
 
   /** Iterates over all topics by name, page by page. */
@@ -92,15 +112,25 @@ export class TopicAdmin {
   }
 
   /** Changes the given settings and leaves the others. Throws `topic_not_found`. */
-  async update(topic: TopicReference, settings: TopicSettings): Promise<TopicInfo> {
+  async update(
+    topic: TopicReference,
+    settings: TopicSettings,
+    call: AdminCallOptions = {},
+  ): Promise<TopicInfo> {
+    const signal = signalOf(call);
     return topicInfo(
-      await this.#connection.request({ method: "PATCH", path: topicPath(topic), body: settings }),
+      await this.#connection.request({
+        method: "PATCH",
+        path: topicPath(topic),
+        body: settings,
+        signal,
+      }),
     );
   }
 
   /** Deletes the topic and its subscriptions; what was published before still reaches the queues. Throws `topic_not_found`. */
-  delete(topic: TopicReference): Promise<void> {
-    return remove(this.#connection, topicPath(topic));
+  delete(topic: TopicReference, call: AdminCallOptions = {}): Promise<void> {
+    return remove(this.#connection, topicPath(topic), call);
   }
 }
 

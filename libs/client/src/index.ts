@@ -40,6 +40,7 @@ export type { Redrive, RedriveAdmin, RedriveOptions } from "./admin/redrives.ts"
 export type {
   MessageAdmin,
   MessageTrace,
+  TracedArrival,
   TracedDelivery,
   TracedState,
   TracedSubscription,

@@ -55,7 +55,9 @@ export type SluiceErrorCode = keyof typeof errorCodes;
 
 /** One thing to mend: where it is (`messages.0.body`, `payload.user.id`) and what is wrong with it. */
 export interface ErrorDetail {
+  /** Keys and indexes with dots in between; empty where it is the whole. */
   readonly path: string;
+  /** What is wrong with it, or expected of it. */
   readonly message: string;
 }
 

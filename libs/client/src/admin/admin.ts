@@ -15,9 +15,13 @@ import { TopicAdmin } from "./topics.ts";
 
 /** Creates, reads, changes and deletes topics, queues and subscriptions, and tells what became of messages. */
 export class Admin {
+  /** Creates, reads, changes and deletes topics. */
   readonly topics: TopicAdmin;
+  /** Creates, reads, changes and deletes queues, and looks after what is in them; `redrives` moves dead letters. */
   readonly queues: QueueAdmin;
+  /** Says which queue gets what of which topic, and tries messages on it; `replays` delivers archives again. */
   readonly subscriptions: SubscriptionAdmin;
+  /** Tells what became of messages. */
   readonly messages: MessageAdmin;
 
   constructor(connection: Connection) {

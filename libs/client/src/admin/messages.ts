@@ -19,6 +19,7 @@ export type TracedState =
 /** A subscription, which may be gone by now. */
 export interface TracedSubscription {
   readonly id: string;
+  /** Whether it has ended since. */
   readonly deleted: boolean;
 }
 
@@ -77,9 +78,11 @@ export type TracedDelivery = Delivery &
 
 /** What became of a message, as far as the record of the server goes. */
 export interface MessageTrace {
+  /** What the publish or send returned. */
   readonly messageId: string;
   /** That it was published to, while that is there; absent for what was sent straight to a queue. */
   readonly topic?: string;
+  /** When it was published or sent. */
   readonly sentAt: Date;
   /** `published`: stored, and waits for its fan-out. */
   readonly state: "published" | "distributed";

@@ -30,6 +30,7 @@ export type RedriveAllowPolicy =
       readonly queues: readonly string[];
     };
 
+/** What can be set on a queue and changed later. Durations are in seconds, sizes in bytes. */
 export interface QueueSettings {
   /** How long a received message stays hidden from other consumers: 0 to 43,200 seconds. Default 30. */
   readonly visibilityTimeout?: number;
@@ -61,16 +62,18 @@ export interface QueueSettings {
 export interface NewQueueSettings extends QueueSettings {
   /**
    * Whether the messages of a group come in the order in which they were sent, and duplicates not at all. Default: whether the
-   * name ends in `.fifo`, which it does exactly then.
+   * name ends in `.fifo`, which it does exactly then; another value is refused.
    */
   readonly fifo?: boolean;
 }
 
+/** A queue with all its settings, also those that nobody has named. */
 export interface QueueInfo extends Required<NewQueueSettings> {
   readonly name: string;
   readonly createdAt: Date;
 }
 
+/** How many messages a queue holds. */
 export interface QueueCounts {
   /** Messages a receive could take now. */
   readonly visible: number;
@@ -95,13 +98,19 @@ export interface QueueTotals {
   readonly deadLettered: number;
   /** Went by a redrive. */
   readonly redriven: number;
+  /** Were older than the retention. */
   readonly expired: number;
+  /** Deleted by a purge. */
   readonly purged: number;
+  /** Taken back while they were delayed. */
   readonly cancelled: number;
 }
 
+/** A queue with what it holds. */
 export interface QueueInfoWithCounts extends QueueInfo {
+  /** What it holds, counted at the call. */
   readonly counts: QueueCounts;
+  /** What came and went. */
   readonly totals: QueueTotals;
 }
 

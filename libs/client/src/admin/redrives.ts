@@ -7,6 +7,7 @@ import type { AdminCallOptions } from "./call-options.ts";
 import { queuePath } from "./paths.ts";
 import { untilEnded } from "./until-ended.ts";
 
+/** Where a redrive goes, and how fast. */
 export interface RedriveOptions {
   /** Where everything goes. Default: each message to the queue that it came from. */
   readonly destination?: QueueReference;
@@ -17,7 +18,7 @@ export interface RedriveOptions {
 /** A move of the messages of one dead-letter queue. */
 export interface Redrive {
   readonly id: string;
-  /** The dead-letter queue. */
+  /** The dead-letter queue; absent once it is deleted. */
   readonly queue?: string;
   /** Absent: each message goes to the queue that it came from (or the destination was deleted an hour ago or more). */
   readonly destination?: string;
@@ -30,6 +31,7 @@ export interface Redrive {
   /** Messages that were there when it started; what has nowhere to go stays. */
   readonly total: number;
   readonly createdAt: Date;
+  /** When it was completed, was cancelled or failed; absent while it runs. */
   readonly finishedAt?: Date;
 }
 

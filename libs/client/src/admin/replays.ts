@@ -8,6 +8,7 @@ import { untilEnded } from "./until-ended.ts";
 /** A place in an archive: a time, or the id of a message. */
 export type ReplayPoint = Date | string;
 
+/** Which part of an archive is replayed, and how fast. */
 export interface ReplayOptions {
   /** The first message, inclusive. */
   readonly from: ReplayPoint;
@@ -22,16 +23,20 @@ export interface Replay {
   readonly id: string;
   /** The id of the subscription. */
   readonly subscription: string;
+  /** When its first message was published, or the time that was named. */
   readonly from: Date;
   /** Absent when it came with its subscription: it goes up to that. */
   readonly to?: Date;
+  /** Messages a second; absent: as fast as it goes. */
   readonly rate?: number;
+  /** `cancelled`: by hand, or because the archive was switched off. */
   readonly status: "running" | "completed" | "cancelled";
   /** Messages that were put into the queue until now. */
   readonly replayed: number;
   /** The part of its time that is done, 0 to 1. */
   readonly progress: number;
   readonly createdAt: Date;
+  /** When it was completed or cancelled; absent while it runs. */
   readonly finishedAt?: Date;
 }
 

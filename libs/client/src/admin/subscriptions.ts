@@ -21,9 +21,11 @@ import { topicPath } from "./topics.ts";
 
 /** Where a subscription delivers while its queue is deleted. */
 export interface SubscriptionRedrivePolicy {
+  /** The name of a queue that is there. */
   readonly deadLetterQueue: string;
 }
 
+/** What can be set on a subscription and changed later. */
 export interface SubscriptionSettings<Policy extends FilterPolicy = FilterPolicy> {
   /** Which messages the queue gets; null for all, which is the default. */
   readonly filterPolicy?: (Policy & Checked<Policy>) | null;
@@ -35,6 +37,7 @@ export interface SubscriptionSettings<Policy extends FilterPolicy = FilterPolicy
   readonly redrivePolicy?: SubscriptionRedrivePolicy | null;
 }
 
+/** Settings of a new subscription: those that can be changed later, and where it begins. */
 export interface NewSubscriptionSettings<
   Policy extends FilterPolicy = FilterPolicy,
 > extends SubscriptionSettings<Policy> {
@@ -53,19 +56,27 @@ export interface EnvelopedSettings<
 export type FedQueue<Input> =
   string | QueueDeclaration<Input, unknown> | QueueDeclaration<string, string>;
 
+/** A subscription with all its settings, also those that nobody has named. */
 export interface SubscriptionInfo {
   readonly id: string;
+  /** Name of the topic. */
   readonly topic: string;
+  /** Name of the queue. */
   readonly queue: string;
   /** Whether the queue was deleted; deliveries go to the dead-letter queue until there is one of its name again. */
   readonly queueDeleted: boolean;
+  /** Which messages the queue gets; null: all. */
   readonly filterPolicy: FilterPolicy | null;
+  /** What the policy looks at. */
   readonly filterPolicyScope: "MessageAttributes" | "MessageBody";
+  /** False: each message comes inside the JSON of an SNS notification. */
   readonly rawDelivery: boolean;
+  /** Where it delivers while its queue is deleted; null: the subscription ends with its queue. */
   readonly redrivePolicy: SubscriptionRedrivePolicy | null;
   readonly createdAt: Date;
 }
 
+/** Which subscriptions a list shows, and how it is asked for. */
 export interface SubscriptionListOptions extends Omit<ListOptions, "prefix"> {
   /** Only this topic's subscriptions. */
   readonly topic?: TopicReference;
@@ -73,7 +84,9 @@ export interface SubscriptionListOptions extends Omit<ListOptions, "prefix"> {
 
 /** A message to try; the body as it would be published. */
 export interface MatchInput {
+  /** The text of the message; JSON where a policy on bodies is to be tried, as `JSON.stringify(payload)` makes it. */
   readonly body: string;
+  /** As a publish takes them. Default: none. */
   readonly attributes?: AttributesInput;
 }
 
@@ -81,7 +94,9 @@ export interface MatchInput {
 export interface MatchInfo {
   /** The subscription's id. */
   readonly subscription: string;
+  /** Name of the queue that the subscription feeds. */
   readonly queue: string;
+  /** Whether the queue would get the message. */
   readonly matches: boolean;
   /** The clause of the filter policy that refuses the message. */
   readonly refusal?: { readonly path: string; readonly message: string };
@@ -91,6 +106,7 @@ export interface MatchInfo {
 export interface ArchivedMatchInfo {
   readonly messageId: string;
   readonly publishedAt: Date;
+  /** One a subscription. */
   readonly matches: readonly MatchInfo[];
 }
 

@@ -8,15 +8,22 @@ import { pages } from "./pages.ts";
 import type { ListOptions } from "./pages.ts";
 import { remove } from "./remove.ts";
 
+/** Up to 50; keys up to 128 characters, values up to 256. */
 export type Tags = Readonly<Record<string, string>>;
 
+/** A topic with all its settings, also those that nobody has named. */
 export interface TopicInfo {
   readonly name: string;
+  /** Whether the messages of a group are fanned out in the order in which they were published, and duplicates not at all: its name ends in `.fifo` then. */
   readonly fifo: boolean;
+  /** FIFO topics: whether a message without a deduplication id gets the SHA-256 of its body. */
   readonly contentBasedDeduplication: boolean;
+  /** FIFO topics: within what a deduplication id counts. */
   readonly fifoThroughputScope: "topic" | "messageGroup";
+  /** The largest message, body and attributes together, in bytes. */
   readonly maxMessageSize: number;
   readonly tags: Tags;
+  /** How long what is published is kept for replays; null: not at all. */
   readonly archive: TopicArchive | null;
   readonly createdAt: Date;
 }
@@ -27,6 +34,7 @@ export interface TopicArchive {
   readonly days: number;
 }
 
+/** What can be set on a topic and changed later. Whether it is a FIFO topic is said by its name alone. */
 export interface TopicSettings {
   /** FIFO topics: a message without a deduplication id gets the SHA-256 of its body. Default false. */
   readonly contentBasedDeduplication?: boolean;

@@ -103,3 +103,16 @@ test("a call that is under way is given up", async () => {
   const call = createAdmin(connect({ url: mute.url })).queues.purge("q", { signal });
   await expect(call).rejects.toMatchObject({ code: "aborted", outcomeUnknown: true });
 });
+
+test("what a redrive or a replay does not know is refused before it starts", async () => {
+  const redrive = { destinaton: "q", rate: 1 };
+  await expect(redrives.start("dead", redrive)).rejects.toMatchObject({
+    code: "invalid_request",
+    details: [{ path: "destinaton", message: "there is no such option, only destination, rate" }],
+  });
+  const replay = { from: "id", until: new Date() };
+  await expect(replays.start("id", replay)).rejects.toMatchObject({
+    code: "invalid_request",
+    details: [{ path: "until", message: "there is no such option, only from, to, rate" }],
+  });
+});

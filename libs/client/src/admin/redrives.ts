@@ -2,6 +2,8 @@ import { listOf } from "../answer.ts";
 import type { Connection } from "../connection.ts";
 import { queueName } from "../declarations.ts";
 import type { QueueReference } from "../declarations.ts";
+import { refuseUnknown } from "../options.ts";
+import type { OptionNames } from "../options.ts";
 import { signalOf } from "./call-options.ts";
 import type { AdminCallOptions } from "./call-options.ts";
 import { queuePath } from "./paths.ts";
@@ -35,6 +37,8 @@ export interface Redrive {
   readonly finishedAt?: Date;
 }
 
+const names: OptionNames<RedriveOptions> = { destination: true, rate: true };
+
 /** Starts, watches and cancels moves of dead letters. The server carries them on, also after a restart. */
 export class RedriveAdmin {
   readonly #connection: Connection;
@@ -57,9 +61,11 @@ export class RedriveAdmin {
    */
   async start(
     queue: QueueReference,
-    { destination, rate }: RedriveOptions = {},
+    options: RedriveOptions = {},
     call: AdminCallOptions = {},
   ): Promise<Redrive> {
+    refuseUnknown(options, names);
+    const { destination, rate } = options;
     const signal = signalOf(call);
     const body = {
       destination: destination === undefined ? undefined : queueName(destination),

@@ -1,5 +1,7 @@
 import { listOf } from "../answer.ts";
 import type { Connection } from "../connection.ts";
+import { refuseUnknown } from "../options.ts";
+import type { OptionNames } from "../options.ts";
 import { signalOf } from "./call-options.ts";
 import type { AdminCallOptions } from "./call-options.ts";
 import { subscriptionPath } from "./paths.ts";
@@ -40,6 +42,8 @@ export interface Replay {
   readonly finishedAt?: Date;
 }
 
+const names: OptionNames<ReplayOptions> = { from: true, to: true, rate: true };
+
 /** Starts, watches and cancels replays. The server carries them on, also after a restart. */
 export class ReplayAdmin {
   readonly #connection: Connection;
@@ -57,9 +61,11 @@ export class ReplayAdmin {
    */
   async start(
     subscriptionId: string,
-    { from, to, rate }: ReplayOptions,
+    options: ReplayOptions,
     call: AdminCallOptions = {},
   ): Promise<Replay> {
+    refuseUnknown(options, names);
+    const { from, to, rate } = options;
     const signal = signalOf(call);
     const body = {
       from: replayPoint(from),

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { createInProcessBus, InProcessHub } from "@sluice/bus";
-import { connectDatabase } from "@sluice/database";
 import { startDispatcher, type Match, type SubscriptionSettings } from "@sluice/engine";
 import { createLogger } from "@sluice/runtime";
 import { afterAll, describe, expect, test } from "vitest";

@@ -60,7 +60,7 @@ async function relayOne(): Promise<boolean> {
 }
 
 const admin = createAdmin(connection);
-await Promise.all([admin.topics.create(placed), admin.queues.create(billing)]);
+await Promise.all([admin.topics.ensure(placed), admin.queues.ensure(billing)]);
 await admin.subscribe(placed, billing);
 await sql`CREATE TABLE IF NOT EXISTS orders (id text PRIMARY KEY, total integer NOT NULL)`;
 await sql`CREATE TABLE IF NOT EXISTS outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, payload jsonb NOT NULL)`;

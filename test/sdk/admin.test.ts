@@ -247,6 +247,16 @@ test("an archive is replayed to a subscription, and tried on all of them", async
   ]);
   await expect(admin.subscriptions.replays.cancel(id, crypto.randomUUID())).rejects.toMatchObject({
     code: "replay_not_found",
+    message: expect.stringContaining("has no replay"),
+  });
+  await expect(admin.subscriptions.replays.finished(id, started.id)).resolves.toMatchObject({
+    id: started.id,
+    status: "completed",
+    finishedAt: expect.any(Date),
+  });
+  await expect(admin.subscriptions.replays.cancel(id, started.id)).rejects.toMatchObject({
+    code: "replay_not_found",
+    message: expect.stringContaining("is completed already"),
   });
   await expect(admin.subscriptions.matchArchived(orders, 10)).resolves.toEqual([]);
   await admin.topics.update(orders, { archive: null });

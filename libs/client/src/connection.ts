@@ -51,6 +51,7 @@ export interface ApiRequest {
   readonly method: "GET" | "POST" | "PATCH" | "DELETE";
   /** Begins with `/`. */
   readonly path: string;
+  /** Parameters that are undefined are left out. */
   readonly query?: Readonly<Record<string, string | number | undefined>>;
   /** Serialised as JSON; a string is taken to be JSON already. */
   readonly body?: unknown;

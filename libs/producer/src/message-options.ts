@@ -47,9 +47,13 @@ export interface EachOption<Input, Options> {
   readonly each?: (payload: Input, index: number) => Options | undefined;
 }
 
+/** What a publish takes besides its payload. */
 export type PublishOptions = TopicMessageOptions & CallOptions;
+/** What a publish of many messages takes besides their payloads: of all, or of each. */
 export type PublishAllOptions<Input> = PublishOptions & EachOption<Input, TopicMessageOptions>;
+/** What a send takes besides its payload. */
 export type SendOptions = QueueMessageOptions & CallOptions;
+/** What a send of many messages takes besides their payloads: of all, or of each. */
 export type SendAllOptions<Input> = SendOptions & EachOption<Input, QueueMessageOptions>;
 
 /** What a message to a FIFO topic or queue must have, and what it cannot. */

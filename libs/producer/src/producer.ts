@@ -22,6 +22,7 @@ import type { PublishedMessage, PublishResult } from "./publish-error.ts";
 import { write } from "./write.ts";
 import type { Destination, Written } from "./write.ts";
 
+/** How a producer makes its calls. */
 export interface ProducerOptions {
   /**
    * Merge single publishes and sends to one destination into common calls: one to an idle destination goes at once, those that
@@ -125,6 +126,7 @@ export class Producer implements AsyncDisposable {
     await Promise.allSettled(this.#underWay);
   }
 
+  /** The same as {@link close}, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

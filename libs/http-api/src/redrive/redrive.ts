@@ -126,7 +126,10 @@ function addEndpointsOfOne(api: Api): void {
     async ({ c, params }) => {
       const queue = await findQueue(c.var.engine, c.var.account, params.queue);
       const task = await c.var.engine.redrives.cancel(queue, params.id);
-      if (!task) throw redriveNotFound(params.id);
+      if (!task) {
+        const ended = await c.var.engine.redrives.find(queue, params.id);
+        throw redriveNotFound(params.id, ended?.status);
+      }
       return c.json(task);
     },
   );
@@ -138,9 +141,12 @@ async function findQueue(engine: Engine, account: string, name: string): Promise
   return queue;
 }
 
-function redriveNotFound(id: string): SluiceError {
+/** @param status - Of one that is there and cannot be cancelled, since it has ended. */
+function redriveNotFound(id: string, status?: string): SluiceError {
   return new SluiceError(
     "redrive_not_found",
-    `no redrive "${id}" of this queue is there to be acted on`,
+    status === undefined
+      ? `this queue has no redrive "${id}"`
+      : `the redrive "${id}" is ${status} already; only a running one can be cancelled`,
   );
 }

@@ -2,7 +2,7 @@ import { stopController } from "@sluice/client/internal";
 import { SluiceError } from "@sluice/client";
 import type { Failures, Refused } from "./failures.ts";
 import { HeldMessage } from "./held-message.ts";
-import type { Holder } from "./held-message.ts";
+import type { Attempt, Holder } from "./held-message.ts";
 import { Leases } from "./leases.ts";
 import type { Lease } from "./leases.ts";
 import { bitsOf, maxEntries, type QueueCalls, type WireReceipt } from "./queue-calls.ts";
@@ -60,12 +60,12 @@ export class Holdings implements Holder {
     this.#leases.stop();
   }
 
-  acknowledge(message: HeldMessage, again: boolean): Promise<void> {
-    return this.#options.settlements.ackNow(message, again);
+  acknowledge(message: HeldMessage, attempt: Attempt): Promise<void> {
+    return this.#options.settlements.ackNow(message, attempt);
   }
 
-  release(message: HeldMessage, options: ReleaseOptions, again: boolean): Promise<void> {
-    return this.#options.settlements.releaseNow(message, options, again);
+  release(message: HeldMessage, options: ReleaseOptions, attempt: Attempt): Promise<void> {
+    return this.#options.settlements.releaseNow(message, options, attempt);
   }
 
   async extend(message: HeldMessage, seconds: number): Promise<void> {

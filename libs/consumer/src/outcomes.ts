@@ -22,7 +22,7 @@ export class Outcomes {
   /** Acknowledges, unless the handler has settled the message itself, and that did not fail. */
   succeeded(message: HeldMessage): void {
     if (message.settle()) this.#settlements.ack(message);
-    else if (message.reopen()) this.#settlements.ack(message, true);
+    else if (message.reopen()) this.#settlements.ack(message, { again: true });
   }
 
   /** Acknowledges what the batch's handler has not settled itself; resolves when the server has answered. */

@@ -11,7 +11,7 @@ import { codeBlocks, pages, root } from "./markdown.ts";
 
 const run = promisify(execFile);
 
-describe.each(["libs/client", "libs/producer"])("the package %s", (folder) => {
+describe.each(["libs/client", "libs/producer", "libs/consumer"])("the package %s", (folder) => {
   test("says what it is", async () => {
     const manifest = JSON.parse(await readFile(join(root, folder, "package.json"), "utf8")) as {
       description?: string;

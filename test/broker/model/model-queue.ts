@@ -183,12 +183,15 @@ export class ModelQueue {
   ): string {
     if (this.#hasExpired(messageId, handle)) return EITHER_WAY;
     const delivery = this.find(messageId);
-    if (delivery?.handle !== handle || delivery.visibleAt <= change.now)
+    const unseen = change.received === false;
+    const mayHaveLapsed = unseen && !this.settings.fifo;
+    if (delivery?.handle !== handle || (delivery.visibleAt <= change.now && !mayHaveLapsed))
       return "message_not_in_flight";
     if (change.now + change.timeout > delivery.receivedAt + TWELVE_HOURS)
       return "visibility_beyond_limit";
     delivery.visibleAt = change.now + change.timeout;
-    if (change.received === false) delivery.receiveCount -= 1;
+    if (unseen) delivery.receiveCount -= 1;
+    if (mayHaveLapsed) delivery.handle = undefined;
     return "ok";
   }
 

@@ -171,7 +171,7 @@ async function moveTogether(
 export async function moveDeadlines(
   sql: Sql,
   marks: readonly DeadlineMark[],
-  { lapsed, waits }: ReleaseOptions = {},
+  { waits }: Pick<ReleaseOptions, "waits"> = {},
 ): Promise<MovedDeadline[]> {
   const moved = marks.map((): MovedDeadline => ({ done: 0n, beyond: 0n }));
   let left = marks
@@ -193,7 +193,7 @@ export async function moveDeadlines(
       round.map((entry) => entry.mark),
       async (some, lookup) => {
         const move = (lockTimeout?: string) =>
-          moveDeadline(sql, some as DeadlineMark[], { lookup, lapsed, lockTimeout });
+          moveDeadline(sql, some as DeadlineMark[], { lookup, lockTimeout });
         const rows = await (waits ? waits.run(move) : move());
         for (const row of rows.filter((one) => one.beyond)) {
           const slice = sliceKey(some[row.position - 1] as DeadlineMark);

@@ -9,14 +9,14 @@ export interface DeadlineMark extends SliceMark {
   timeout: number;
   /** Why the consumer gives them back; "" says nothing. */
   reason: string;
-  /** Nobody has seen them: their receive does not count. */
+  /** Nobody has seen them: their receive does not count; in a standard queue also when its time is over, where nobody has received them since. */
   unseen: boolean;
   /** Of FIFO queues: only where they are hidden until then, in ms since the epoch, and so nobody else has got them by a repeat of the receive. */
   heldUntil?: number | undefined;
 }
 
 export interface ReleaseOptions {
-  /** Also what is visible again, where nobody has received it since. Default false. */
+  /** Of FIFO queues: also what is visible again, where nobody has received it since. Default false. */
   lapsed?: boolean;
   /** Where to wait for locks. Default: on the connection of the statement. */
   waits?: LockWaits;
@@ -39,11 +39,7 @@ export const MAX_HELD = 43_200;
 export async function moveDeadline(
   sql: Sql,
   marks: readonly DeadlineMark[],
-  {
-    lookup,
-    lapsed = false,
-    lockTimeout,
-  }: { lookup: Lookup; lapsed?: boolean | undefined; lockTimeout?: string | undefined },
+  { lookup, lockTimeout }: { lookup: Lookup; lockTimeout?: string | undefined },
 ): Promise<MovedMark[]> {
   return await sql<MovedMark[]>`
     WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
@@ -59,10 +55,12 @@ export async function moveDeadline(
         ${numbers(marks.map((mark) => Number(mark.unseen)))}::bigint[]
       ) WITH ORDINALITY AS t(timeout, reason, uncounted, position) ON t.position = m.position
       CROSS JOIN clock
-      WHERE s.visible_at > clock.now OR ${lapsed}::boolean
+      WHERE s.visible_at > clock.now OR t.uncounted = 1
     ), whole AS (
       UPDATE slices s SET visible_at = f.deadline, moved = true, failure_reason = coalesce(f.reason, s.failure_reason),
           receive_count = s.receive_count - f.uncounted,
+          -- So that it is given back once, however often that is asked for.
+          lease = CASE WHEN f.uncounted = 1 THEN 0 ELSE s.lease END,
           first_received_at = CASE WHEN s.receive_count > f.uncounted THEN s.first_received_at END
       FROM found f
       WHERE NOT f.beyond AND f.rest = 0 AND s.ctid = f.row AND s.lease = f.lease AND s.pending = f.done
@@ -75,7 +73,7 @@ export async function moveDeadline(
     ), part AS (
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, lease, sent_at, received_at, first_received_at,
                           receive_count, moved, source_queue_id, failure_reason, group_id, envelope, published_at)
-      SELECT queue_id, deadline, batch_id, done, account, lease, sent_at, received_at, CASE WHEN receive_count > uncounted THEN first_received_at END,
+      SELECT queue_id, deadline, batch_id, done, account, CASE WHEN uncounted = 1 THEN 0 ELSE lease END, sent_at, received_at, CASE WHEN receive_count > uncounted THEN first_received_at END,
              receive_count - uncounted, true,
              source_queue_id, coalesce(reason, failure_reason), group_id, envelope, published_at
       FROM rest

@@ -53,7 +53,7 @@ beforeAll(async () => {
     FROM generate_series(1, ${ARCHIVED}::int) n, unnest(ARRAY[${await idOf(topic)}::bigint, ${await idOf(other)}]) of, (SELECT clock_timestamp() AS now) clock`;
   await broker.sql`
     INSERT INTO outbox (batch_id, account, topic_id, sent_at, message_count, sequence)
-    SELECT 2e9 + n, 0, 1e9 + n % 2, clock_timestamp() + interval '1 hour', 1, CASE n % 2 WHEN 1 THEN 1e9 + n END
+    SELECT 2e9 + n, 0, 1e9 + n % 2, 'infinity', 1, CASE n % 2 WHEN 1 THEN 1e9 + n END
     FROM generate_series(1, ${WAITING}::int) n`;
   await broker.sql`
     INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, sent_at)

@@ -37,7 +37,7 @@ beforeAll(async () => {
   await seed(tenants, null, "noisy");
   await seeding`
     INSERT INTO outbox (batch_id, account, topic_id, sent_at, message_count)
-    SELECT 2e9 + n, 0, 1e9, clock_timestamp() + interval '1 hour', 1 FROM generate_series(1, ${MILLION}::int) n`;
+    SELECT 2e9 + n, 0, 1e9, 'infinity', 1 FROM generate_series(1, ${MILLION}::int) n`;
 }, 120_000);
 
 /** Neighbours are of different batches, as messages that were sent one by one. */

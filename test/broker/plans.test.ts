@@ -38,7 +38,7 @@ beforeAll(async () => {
     FROM generate_series(1, ${SLICES / 20}::int) n, queues q`;
   await broker.sql`
     INSERT INTO outbox (batch_id, account, topic_id, sent_at, message_count)
-    SELECT 2e9 + n, 0, 1e9, clock_timestamp() + interval '1 hour', 1 FROM generate_series(1, 20000) n`;
+    SELECT 2e9 + n, 0, 1e9, 'infinity', 1 FROM generate_series(1, 20000) n`;
   // Subscriptions of other topics, so many that nobody would read them all.
   await broker.sql`
     WITH others AS (
@@ -242,7 +242,7 @@ async function waitAgain(fanOut: Statement, topicName: string): Promise<void> {
   const row = await broker.engine.topics.find(ACCOUNT, topicName);
   await broker.sql`
     INSERT INTO outbox (batch_id, account, topic_id, sent_at, message_count)
-    VALUES (${batchOf(fanOut)}::bigint, 0, ${row!.id}::bigint, clock_timestamp() + interval '1 hour', 1)`;
+    VALUES (${batchOf(fanOut)}::bigint, 0, ${row!.id}::bigint, 'infinity', 1)`;
 }
 
 function batchOf({ parameters }: Statement): string {

@@ -228,6 +228,39 @@ describe("a subscription that begins with a replay", () => {
   });
 });
 
+describe("after a restore into another cluster, a subscription that begins with a replay", () => {
+  /** What was archived has the snapshots of a cluster whose transactions have so much higher numbers. */
+  const restore = async (topic: string, ahead: number) => {
+    const id = (await engine.topics.find(ACCOUNT, topic))?.id ?? "";
+    await broker.sql`
+      UPDATE archived_batches SET fanned_out = (xid || ':' || xid || ':')::pg_snapshot
+      FROM (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint + ${ahead}::int AS xid) other
+      WHERE topic_id = ${id}::bigint`;
+  };
+
+  test("gets all of the archive that came with it", async () => {
+    const { topic } = await archived(["a", "b"]);
+    await restore(topic, 1_000_000);
+    const { queue, of, replay: id } = await subscribeFrom(topic);
+    await untilEnded(of, id);
+    await client.publish(topic, ["c"]);
+    await broker.untilFannedOut();
+    expect((await client.finish(queue)).sort()).toEqual(["a", "b", "c"]);
+  });
+
+  test("gets it also where the numbers have caught up meanwhile", async () => {
+    const { topic } = await archived(["a", "b"]);
+    await restore(topic, 100);
+    // Whatever waits is replayed afterwards.
+    const held = await holdWith(broker.sql, "LOCK TABLE archived_batches IN ACCESS EXCLUSIVE MODE");
+    const { queue, of, replay: id } = await subscribeFrom(topic);
+    for (let count = 0; count < 200; count += 1) await broker.sql`SELECT pg_current_xact_id()`;
+    await held.letGo();
+    await untilEnded(of, id);
+    expect((await client.finish(queue)).sort()).toEqual(["a", "b"]);
+  });
+});
+
 test("a subscription may begin with a part of the archive", async () => {
   const { topic, ids } = await archived(["a", "b", "c"]);
   const queue = await broker.newQueue();

@@ -26,8 +26,8 @@ export interface ArchivedPlace {
   bit: number;
 }
 
-/** How far a clock may be set back, by a failover say, for messages of that time to be found in the archive by their ids. */
-const SET_BACK = "1 minute";
+/** Batches of a FIFO topic that are looked through for one that a clock which was set back has put behind them. */
+const MAX_LOOKED_THROUGH = 100_000;
 
 /** Where a message stands in the archive; undefined when it is not there. */
 export async function findArchived(
@@ -41,15 +41,15 @@ export async function findArchived(
   const [row] = await sql<{ published_at: string; place: string; line: string }[]>`
     SELECT a.published_at::text, a.place, split_part(b.payload, E'\n', ${bit + 1}::int) AS line
     FROM batches b
-    JOIN topics t ON t.id = ${topic.id}::bigint AND t.account = ${topic.account}::bigint
+    JOIN topics t ON t.id = ${topic.id}::bigint AND t.account = ${topic.account}::bigint AND t.archived_since IS NOT NULL
     CROSS JOIN LATERAL (
-      SELECT a.published_at, a.place FROM archived_batches a
-      WHERE a.topic_id = t.id AND a.account = t.account AND a.batch_id = b.id AND a.published_at >= t.archived_since
+      SELECT a.published_at, a.place, a.batch_id FROM archived_batches a
+      WHERE a.topic_id = t.id AND a.account = t.account AND a.published_at >= greatest(b.sent_at, t.archived_since)
         -- In a FIFO topic after a clock was set back: later than it was sent, see takeOrdered.
-        AND a.published_at BETWEEN b.sent_at AND b.sent_at + CASE WHEN t.fifo THEN ${SET_BACK}::interval ELSE '0' END
-      ORDER BY a.topic_id, a.published_at, a.place LIMIT 1
+        AND (t.fifo OR a.published_at = greatest(b.sent_at, t.archived_since))
+      ORDER BY a.topic_id, a.published_at, a.place LIMIT ${MAX_LOOKED_THROUGH}::int
     ) a
-    WHERE b.id = ${batchId}::bigint`;
+    WHERE b.id = ${batchId}::bigint AND a.batch_id = b.id LIMIT 1`;
   if (!row || messageOf(row.line)?.messageId !== messageId) return undefined;
   return { publishedAt: row.published_at, place: row.place, bit };
 }
@@ -64,10 +64,10 @@ export async function lastArchived(
   count: number,
 ): Promise<ArchivedMessage[]> {
   const rows = await sql<{ published_at: number; payload: string; bits: string }[]>`
-    SELECT extract(epoch FROM published_at)::float8 * 1000 AS published_at, payload, bits
+    SELECT extract(epoch FROM sent_at)::float8 * 1000 AS published_at, payload, bits
     FROM (
       -- The length of what is stored beside its row is known without reading it.
-      SELECT a.*, b.payload,
+      SELECT a.*, b.sent_at, b.payload,
              sum(octet_length(b.payload)) OVER (ORDER BY a.published_at DESC, a.place DESC) - octet_length(b.payload) AS before
     FROM (
       SELECT a.published_at, a.place, a.batch_id, ${archivedBits(sql)} AS bits FROM archived_batches a
@@ -77,7 +77,7 @@ export async function lastArchived(
     ) a JOIN batches b ON b.id = a.batch_id
     ) read
     WHERE before < ${MAX_READ}::bigint
-    ORDER BY published_at DESC, place DESC`;
+    ORDER BY read.published_at DESC, place DESC`;
   const messages = rows.flatMap((row) => {
     const lines = row.payload.split("\n");
     return bitsOf(BigInt(row.bits))

@@ -58,7 +58,7 @@ const MAX_SIGNATURES = 20_000;
 
 /**
  * Puts messages into notifications of SNS as they are handed out, so that what is stored is shared with the queues that
- * get them raw. A signature is about the message and its topic: all queues of the topic share it.
+ * get them raw. A signature is about the message, its time and its topic: all queues of the topic share it.
  */
 export class Envelopes {
   readonly #sql: Sql;
@@ -118,9 +118,10 @@ export class Envelopes {
 
   async #sign(fields: NotificationFields): Promise<NotificationSignature> {
     const key = await this.signingKey();
-    const known = this.#signatures.get(fields.messageId);
+    const signed = `${fields.messageId}/${fields.sentAt}`;
+    const known = this.#signatures.get(signed);
     const signing = known ?? key.sign(textToSign(fields), "1");
-    if (!known) this.#signatures.set(fields.messageId, signing);
+    if (!known) this.#signatures.set(signed, signing);
     return {
       version: "1",
       signature: await signing,

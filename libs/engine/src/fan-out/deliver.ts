@@ -8,7 +8,8 @@ import { recordEvents } from "../trace/record-events.ts";
  *
  * - Subscriptions are joined here and now, so no cache of them has to be right.
  * - Where the topic has an archive, it gets the batch now, with what this statement sees: so it is known for ever which
- *   subscriptions got the batch, and a replay knows the border to what came live.
+ *   subscriptions got the batch, and a replay knows the border to what came live. No time there is before that at which the archive
+ *   was switched on, which tells its batches from those of an earlier one, whatever a clock does.
  * - Where a queue was deleted, its subscription's dead-letter queue gets what it would have got.
  *
  * `taken` has `batch_id`, `account`, `topic_id`, `sent_at`, `message_count`, `group_ids`, `group_masks`; of its topic `archived_since`
@@ -18,8 +19,8 @@ import { recordEvents } from "../trace/record-events.ts";
 export const deliver = constant(
   (sql) => sql`archived AS (
       INSERT INTO archived_batches (topic_id, account, published_at, place, batch_id, message_count, group_ids, group_masks, fanned_out)
-      SELECT topic_id, account, sent_at, batch_id, batch_id, message_count, group_ids, group_masks, pg_current_snapshot()
-      FROM taken WHERE sent_at >= archived_since
+      SELECT topic_id, account, greatest(sent_at, archived_since), batch_id, batch_id, message_count, group_ids, group_masks, pg_current_snapshot()
+      FROM taken WHERE archived_since IS NOT NULL
     ), parts AS (
       -- A slice never mixes groups. Where no message has one, the whole batch is one part.
       SELECT t.*, g.group_id, coalesce(g.mask, 9223372036854775807 >> (63 - t.message_count)) AS mask

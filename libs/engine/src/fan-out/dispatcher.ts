@@ -7,6 +7,7 @@ import { Pace } from "../pace.ts";
 import { Payloads } from "../receive/payloads.ts";
 import {
   fanOut,
+  findAhead,
   findForgotten,
   findForgottenOf,
   findForgottenTopics,
@@ -176,17 +177,20 @@ export class Dispatcher {
     );
   }
 
-  /** Of all others: of the last seconds; and what is older, at the first look and then as often as it costs little, however much is new. */
+  /** Of all others: of the last seconds; and what is older, or ahead of the clock, at the first look and then as often as it costs little, however much is new. */
   async #findForgottenByAge(): Promise<string[]> {
     const except = this.#aside.batchIds;
     const exceptTopics = this.#filtered.busyFor(FORGOTTEN_PATIENCE);
+    const { sql } = this.#options;
+    const which = { except, exceptTopics, limit: MAX_SET };
     const find = (ages: Pick<Forgotten, "olderThan" | "youngerThan">) =>
-      findForgotten(this.#options.sql, { ...ages, except, exceptTopics, limit: MAX_SET });
+      findForgotten(sql, { ...ages, ...which });
     const lately = await find({ olderThan: FORGOTTEN_AFTER, youngerThan: LOOKED_FOR });
     if (!this.#fullPace.isDue) return lately;
-    const older = await this.#fullPace.run(() =>
-      find({ olderThan: LOOKED_FOR, youngerThan: undefined }),
-    );
+    const older = await this.#fullPace.run(async () => [
+      ...(await find({ olderThan: LOOKED_FOR, youngerThan: undefined })),
+      ...(await findAhead(sql, which)),
+    ]);
     // More of that age may wait.
     if (older.length > 0) this.#fullPace.reset();
     return [...older, ...lately];

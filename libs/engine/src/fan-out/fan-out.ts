@@ -247,7 +247,23 @@ export async function findForgotten(
   return rows.map((row) => row.batch_id);
 }
 
-/** The same of these topics alone, with those of which it is not known who has them. */
+/**
+ * Batches that were published after now: a clock was set back, by a failover say. What was not fanned out before it was announced to nobody
+ * who acted on it.
+ */
+export async function findAhead(
+  sql: Sql,
+  { except, exceptTopics, limit }: Pick<Forgotten, "except" | "exceptTopics" | "limit">,
+): Promise<string[]> {
+  const rows = await sql<{ batch_id: string }[]>`
+    SELECT batch_id FROM outbox
+    WHERE sent_at > (SELECT clock_timestamp()) AND sent_at < 'infinity'
+      AND sequence IS NULL AND batch_id <> ALL (${numbers(except)}::bigint[]) AND topic_id <> ALL (${numbers(exceptTopics)}::bigint[])
+    ORDER BY sent_at LIMIT ${limit}::int`;
+  return rows.map((row) => row.batch_id);
+}
+
+/** What {@link findForgotten} finds, of these topics alone. */
 export async function findForgottenOf(
   sql: Sql,
   {
@@ -265,7 +281,7 @@ export async function findForgottenOf(
   return rows.map((row) => row.batch_id);
 }
 
-/** FIFO topics whose first waiting batch is older than that, in ms: one look at the front of each. */
+/** FIFO topics whose first waiting batch is older than that, in ms, or ahead of the clock: one look at the front of each. */
 export async function findForgottenTopics(sql: Sql, olderThan: number): Promise<string[]> {
   const rows = await sql<{ topic_id: string }[]>`
     WITH RECURSIVE heads AS (
@@ -276,7 +292,7 @@ export async function findForgottenTopics(sql: Sql, olderThan: number): Promise<
         WHERE o.sequence IS NOT NULL AND o.topic_id > h.topic_id ORDER BY o.topic_id, o.sequence LIMIT 1
       ) next
     )
-    SELECT topic_id FROM heads
-    WHERE sent_at < (SELECT clock_timestamp() - ${olderThan}::float8 * interval '1 millisecond')`;
+    SELECT topic_id FROM heads, (SELECT clock_timestamp() AS now) clock
+    WHERE sent_at < now - ${olderThan}::float8 * interval '1 millisecond' OR (sent_at > now AND sent_at < 'infinity')`;
   return rows.map((row) => row.topic_id);
 }

@@ -164,10 +164,10 @@ async function take(
                 o.deduplication_ids, g.place
     ), archived AS (
       INSERT INTO archived_batches (topic_id, account, published_at, place, batch_id, message_count, group_ids, group_masks, fanned_out)
-      SELECT ${topicId}::bigint, t.account, greatest(last.published_at, max(t.sent_at) OVER (ORDER BY t.sequence)), t.sequence,
+      SELECT ${topicId}::bigint, t.account, greatest(archive.archived_since, last.published_at, max(t.sent_at) OVER (ORDER BY t.sequence)), t.sequence,
              t.batch_id, cardinality(t.message_bits), g.ids, g.masks, pg_current_snapshot()
       FROM topics archive
-      JOIN taken t ON t.sent_at >= archive.archived_since
+      CROSS JOIN taken t
       LEFT JOIN LATERAL (
         SELECT a.published_at FROM archived_batches a WHERE a.topic_id = archive.id AND a.published_at >= archive.archived_since
         ORDER BY a.topic_id DESC, a.published_at DESC, a.place DESC LIMIT 1
@@ -178,7 +178,7 @@ async function take(
           GROUP BY m.group_id
         ) of
       ) g
-      WHERE archive.id = ${topicId}::bigint AND archive.account = ${account}::bigint
+      WHERE archive.id = ${topicId}::bigint AND archive.account = ${account}::bigint AND archive.archived_since IS NOT NULL
     ), accepted AS (
       -- A bit for each message; null is all of them.
       SELECT t.*, x.*, clock.now + make_interval(secs => x.delay) AS visible_at, x.delay > 0 AS delayed,

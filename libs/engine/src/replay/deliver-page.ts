@@ -48,7 +48,7 @@ async function deliverStandard(
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, group_id, moved, envelope, failure_reason, published_at)
       SELECT target.queue_id, clock_timestamp() + make_interval(secs => target.delay), t.batch_id, t.bits & coalesce(g.mask, -1),
              t.account, t.now, coalesce(g.group_id, CASE WHEN target.has_tenants THEN '' END), target.delay > 0, target.envelope,
-             target.failure_reason, t.published_at
+             target.failure_reason, t.sent_at
       FROM taken t CROSS JOIN target
       LEFT JOIN LATERAL unnest(t.group_ids, t.group_masks) AS g(group_id, mask) ON true
       WHERE t.bits & coalesce(g.mask, -1) > 0 AND target.queue_id IS NOT NULL

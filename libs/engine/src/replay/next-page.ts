@@ -36,17 +36,54 @@ const FIFO_PAGE = 64;
  * was taken up, since that came after the commit of the subscription.
  */
 export async function runningReplays(sql: Sql): Promise<string[]> {
-  await sql`UPDATE replays SET started_at = clock_timestamp() WHERE status = 'running' AND started_at IS NULL`;
+  await takeUp(sql);
   const rows = await sql<{ id: string }[]>`
     SELECT r.id FROM replays r
+    CROSS JOIN LATERAL (SELECT ${readsUntil(sql)} AS until) reads
+    CROSS JOIN LATERAL (SELECT least(reads.until, r.started_at + ${GRACE}::interval) AS until) waits
     WHERE r.status = 'running' AND r.started_at IS NOT NULL
       -- Each by the index of its kind: whatever else waits, of other topics or sent later, is not read.
       AND NOT EXISTS (SELECT FROM outbox o
-                      WHERE o.topic_id = r.topic_id AND o.account = r.account AND o.sent_at <= r.started_at AND o.sequence IS NULL)
+                      WHERE o.topic_id = r.topic_id AND o.account = r.account AND o.sent_at <= waits.until AND o.sequence IS NULL)
       AND NOT EXISTS (SELECT FROM outbox o
-                      WHERE o.topic_id = r.topic_id AND o.account = r.account AND o.sent_at <= r.started_at AND o.sequence IS NOT NULL)
+                      WHERE o.topic_id = r.topic_id AND o.account = r.account AND o.sent_at <= waits.until AND o.sequence IS NOT NULL)
+      -- From before a clock was set back. What is published since is not: a busy topic would be waited for until its clock is there again.
+      AND NOT EXISTS (SELECT FROM outbox o
+                      WHERE o.topic_id = r.topic_id AND o.account = r.account
+                        AND o.sent_at > (SELECT clock_timestamp()) AND o.sent_at <= reads.until AND o.sequence IS NULL)
+      AND NOT EXISTS (SELECT FROM outbox o
+                      WHERE o.topic_id = r.topic_id AND o.account = r.account
+                        AND o.sent_at > (SELECT clock_timestamp()) AND o.sent_at <= reads.until AND o.sequence IS NOT NULL)
     ORDER BY r.id`;
   return rows.map((row) => row.id);
+}
+
+/** How long a fan-out may be under way that a small step back of a clock has put ahead of it. */
+const GRACE = "10 seconds";
+
+/**
+ * From here on a replay reads up to the time that it is now. One that came with its subscription also reads what is ahead of that, where a
+ * clock was set back: it gets an end then, at the last of what is there.
+ */
+async function takeUp(sql: Sql): Promise<void> {
+  await sql`
+    UPDATE replays r
+    SET started_at = clock.now,
+        end_at = CASE WHEN r.subscribed_by IS NULL OR (r.end_at = 'infinity' AND last.at <= clock.now) THEN r.end_at
+                 ELSE least(r.end_at, last.at) END
+    FROM replays of CROSS JOIN (SELECT clock_timestamp() AS now) clock
+    CROSS JOIN LATERAL (
+      SELECT greatest(clock.now, (SELECT t.archived_since FROM topics t WHERE t.id = of.topic_id),
+                      (SELECT max(a.published_at) FROM archived_batches a WHERE a.topic_id = of.topic_id),
+                      (SELECT max(o.sent_at) FROM outbox o WHERE o.topic_id = of.topic_id AND o.sent_at > clock.now AND o.sequence IS NULL),
+                      (SELECT max(o.sent_at) FROM outbox o WHERE o.topic_id = of.topic_id AND o.sequence IS NOT NULL)) AS at
+    ) last
+    WHERE r.id = of.id AND of.status = 'running' AND of.started_at IS NULL AND r.status = 'running' AND r.started_at IS NULL`;
+}
+
+/** SQL: up to when replay `r` reads. */
+function readsUntil(sql: Sql) {
+  return sql`CASE WHEN r.end_at < 'infinity' THEN r.end_at ELSE r.started_at END`;
 }
 
 /**
@@ -76,10 +113,10 @@ export async function nextPage(sql: Sql, replayId: string): Promise<ReplayPage |
         AND (a.published_at, a.place) >= (r.start_at, r.start_place)
         AND (a.published_at, a.place) > (coalesce(r.done_at, '-infinity'), coalesce(r.done_place, 0))
         AND (a.published_at, a.place) <= (r.end_at, r.end_place)
-        AND a.published_at <= r.started_at
+        AND a.published_at <= ${readsUntil(sql)}
         -- Of an archive that was switched off meanwhile nothing is left, also where it was not yet removed.
         AND a.published_at >= (SELECT t.archived_since FROM topics t WHERE t.id = r.topic_id)
-        AND (r.subscribed_by IS NULL OR NOT pg_visible_in_snapshot(r.subscribed_by, a.fanned_out))
+        AND (r.subscribed_by IS NULL OR NOT pg_visible_in_snapshot(r.subscribed_by, a.fanned_out) OR ${isRestored(sql)})
       ORDER BY a.topic_id, a.published_at, a.place
       LIMIT (SELECT batches FROM size)
     ) a ON true
@@ -95,6 +132,15 @@ export async function nextPage(sql: Sql, replayId: string): Promise<ReplayPage |
     batches,
     last: batches.length < first.size,
   };
+}
+
+/**
+ * SQL: the row of an archived batch `a` came out of a dump of another cluster, whose snapshots tell nothing about transactions of this one:
+ * its snapshot is of the future, or was when the row was written, since the oldest of what runs is no younger than who writes.
+ */
+function isRestored(sql: Sql) {
+  return sql`(pg_snapshot_xmax(a.fanned_out) > pg_snapshot_xmax(pg_current_snapshot())
+              OR age(pg_snapshot_xmin(a.fanned_out)::xid) < age(a.xmin))`;
 }
 
 interface PageRow {

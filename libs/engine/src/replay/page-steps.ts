@@ -4,7 +4,7 @@ import { archivedBits } from "../archive/find-archived.ts";
 import type { ReplayPage } from "./next-page.ts";
 
 /**
- * SQL: what of a page goes to the queue now: `taken` batches (account, batch_id, published_at, place, bits, group_ids,
+ * SQL: what of a page goes to the queue now: `taken` batches (account, batch_id, sent_at, published_at, place, bits, group_ids,
  * group_masks, now), in the order of (published_at, place), and their `target` (queue_id, delay, has_tenants, envelope,
  * failure_reason).
  *
@@ -35,7 +35,8 @@ export function takePage(sql: Sql | Transaction, page: ReplayPage, masks: readon
       WHERE s.filter_id IS NOT DISTINCT FROM ${page.filterId}::bigint
         AND CASE WHEN coalesce(q.fifo, d.fifo) THEN coalesce(q.id, d.id) END IS NOT DISTINCT FROM ${page.fifoQueueId}::bigint
     ), kept AS MATERIALIZED (
-      SELECT a.published_at, a.place, a.batch_id, a.account, a.group_ids, a.group_masks, ${archivedBits(sql)} & p.mask AS mask
+      -- Their places in the archive may tell another time than that of publishing, where a clock was set back.
+      SELECT b.sent_at, a.published_at, a.place, a.batch_id, a.account, a.group_ids, a.group_masks, ${archivedBits(sql)} & p.mask AS mask
       FROM unnest(
         ${numbers(page.batches.map((batch) => batch.place))}::bigint[],
         ${texts(page.batches.map((batch) => batch.publishedAt))}::text[],
@@ -43,6 +44,7 @@ export function takePage(sql: Sql | Transaction, page: ReplayPage, masks: readon
       ) AS p(place, published_at, mask)
       JOIN archived_batches a ON a.topic_id = (SELECT topic_id FROM replay)
         AND a.published_at = p.published_at::timestamptz AND a.place = p.place
+      JOIN batches b ON b.id = a.batch_id
       ORDER BY a.published_at, a.place FOR KEY SHARE OF a
     ), accepted AS (
       SELECT k.*, k.mask

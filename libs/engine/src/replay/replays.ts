@@ -183,24 +183,33 @@ export async function replayFromStart(
   });
 }
 
-/** Replays up to now, or to an end before that. Without one it ends when it was created, to the microsecond. */
+/**
+ * Replays up to now, or to an end before that. Without one it ends when it was created, to the microsecond; where the archive is ahead of
+ * that, since a clock was set back, with the last of what it has.
+ */
 async function insertReplay(
   tx: Pick<ControlPlane, "insert" | "execute">,
   subscription: ReplayedSubscription,
   { topic, range }: { topic: ArchivedTopic; range: ReplayRange },
 ): Promise<string> {
-  const [clock] = await tx.execute<{ now: string }>(
-    expression`SELECT clock_timestamp()::text AS now`,
-  );
-  const now = expression`${clock?.now}::timestamptz`;
+  const [clock] = await tx.execute<{ now: string; last: string; place: string | null }>(expression`
+    SELECT clock.now::text, coalesce(ahead.published_at, clock.now)::text AS last, ahead.place
+    FROM (SELECT clock_timestamp() AS now) clock
+    LEFT JOIN LATERAL (
+      SELECT a.published_at, a.place FROM archived_batches a
+      WHERE a.topic_id = ${topic.id}::bigint AND a.account = ${topic.account}::bigint AND a.published_at > clock.now
+      ORDER BY a.topic_id DESC, a.published_at DESC, a.place DESC LIMIT 1
+    ) ahead ON true`);
+  const last = expression`${clock?.last}::timestamptz`;
   const [row] = await tx
     .insert(replays)
     .values({
       ...columnsOf(subscription, topic, range),
       endAt: range.end
-        ? expression`least(${range.end.at}::timestamptz, ${now})`
-        : expression`${now}`,
-      createdAt: now,
+        ? expression`least(${range.end.at}::timestamptz, ${last})`
+        : expression`${last}`,
+      ...(!range.end && clock?.place && { endPlace: BigInt(clock.place) }),
+      createdAt: expression`${clock?.now}::timestamptz`,
     })
     .onConflictDoNothing()
     .returning({ id: replays.id });

@@ -177,10 +177,14 @@ function named(account: string, name: string) {
   return and(eq(topics.account, BigInt(account)), eq(topics.name, name));
 }
 
-/** One that is there already goes on: what it has kept until now stays. */
+/**
+ * One that is there already goes on: what it has kept until now stays. A new one begins after what is left of an earlier one, also where a
+ * clock was set back since.
+ */
 function archiveColumns(archive: Archive | null, existing = true) {
   const since = existing
-    ? sql`coalesce(${topics.archivedSince}, clock_timestamp())`
+    ? sql`coalesce(${topics.archivedSince}, greatest(clock_timestamp(), (
+        SELECT max(a.published_at) + interval '1 microsecond' FROM archived_batches a WHERE a.topic_id = ${topics.id})))`
     : sql`clock_timestamp()`;
   return {
     archiveDays: archive?.days ?? null,

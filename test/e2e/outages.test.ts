@@ -99,6 +99,10 @@ test("without Postgres every call is answered 503 with Retry-After, and it recov
     expect(Number(headers.get("retry-after"))).toBeGreaterThan(0);
   }
   expect(await client.call("GET", "/healthz")).toMatchObject({ status: 200 });
+  await vi.waitFor(async () => {
+    const metrics = await (await fetch(`${dispatcher.url}/metrics`)).text();
+    expect(metrics).toMatch(/sluice_background_failures_total\{duty="sweeper"\} [1-9]/);
+  }, patience);
 
   await startDatabase();
   await vi.waitFor(() => client.expect("GET", "/readyz"), patience);

@@ -90,6 +90,9 @@ export function messageMetrics(registry: Registry, logger: Logger): Observer {
     released: (messages) => {
       released.inc(messages);
     },
+    dutyFailed: (duty) => {
+      failures.inc({ duty });
+    },
     failed: (duty, err) => {
       failures.inc({ duty });
       logger.warn(

@@ -9,6 +9,7 @@ import {
   type ServiceProcess,
 } from "@sluice/stack";
 import { temporaryFolder } from "@sluice/stack/testing";
+import connect from "postgres";
 import { afterAll, expect, test, vi } from "vitest";
 import { Client } from "./http.ts";
 import { LogLines } from "./log-lines.ts";
@@ -67,8 +68,12 @@ test("started before Postgres and NATS, the processes wait and say so, and then 
   for (const log of Object.values(logs)) await log.has({ ...awaited, what: "Postgres" });
   await startDatabase();
   for (const log of Object.values(logs)) await log.has({ ...awaited, what: "NATS" });
+  const stranger = connect(postgres.adminUrl, { max: 1 });
+  await stranger`SELECT`;
   await startBus();
   [api, dispatcher] = await starting;
+  await logs.dispatcher.has({ level: "warn", event: "horizon.invisible" });
+  await stranger.end();
 
   const unsafe = { event: "database.unsafe", settings: ["fsync", "full_page_writes"] };
   for (const log of Object.values(logs)) await log.has({ level: "warn", ...unsafe });

@@ -243,6 +243,7 @@ export class Broker implements AsyncDisposable {
       replayed: (messages) => void (counted.replayed += messages),
       queuesHold: () => undefined,
       horizonHeld: () => undefined,
+      dutyFailed: () => undefined,
       released: (messages) => void (counted.released += messages),
       failed: (what, error) => {
         if (this.#cutsConnections && classifyFailure(error) === "unavailable") return;

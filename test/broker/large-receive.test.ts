@@ -59,7 +59,11 @@ test("receives that are answered together hand out no more than fits into one an
   const share = Math.floor(MAX_ANSWER / queues.length);
   const all = await Promise.all(
     queues.map((queue) =>
-      broker.engine.receiver.receive(ACCOUNT, queue, { maxMessages: 12, length: share, wait: 20 }),
+      broker.engine.receiver.receive(ACCOUNT, queue, {
+        maxMessages: 12,
+        length: () => share,
+        wait: 20,
+      }),
     ),
   );
   const lines = all.flatMap(({ slices }) => slices.flatMap((slice) => slice.lines));

@@ -9,6 +9,7 @@ import {
   type ServiceProcess,
 } from "@sluice/stack";
 import { temporaryFolder } from "@sluice/stack/testing";
+import connect from "postgres";
 import { afterAll, expect, test, vi } from "vitest";
 import { Client } from "./http.ts";
 import { LogLines } from "./log-lines.ts";
@@ -67,8 +68,12 @@ test("started before Postgres and NATS, the processes wait and say so, and then 
   for (const log of Object.values(logs)) await log.has({ ...awaited, what: "Postgres" });
   await startDatabase();
   for (const log of Object.values(logs)) await log.has({ ...awaited, what: "NATS" });
+  const stranger = connect(postgres.adminUrl, { max: 1 });
+  await stranger`SELECT`;
   await startBus();
   [api, dispatcher] = await starting;
+  await logs.dispatcher.has({ level: "warn", event: "horizon.invisible" });
+  await stranger.end();
 
   const unsafe = { event: "database.unsafe", settings: ["fsync", "full_page_writes"] };
   for (const log of Object.values(logs)) await log.has({ level: "warn", ...unsafe });
@@ -99,6 +104,10 @@ test("without Postgres every call is answered 503 with Retry-After, and it recov
     expect(Number(headers.get("retry-after"))).toBeGreaterThan(0);
   }
   expect(await client.call("GET", "/healthz")).toMatchObject({ status: 200 });
+  await vi.waitFor(async () => {
+    const metrics = await (await fetch(`${dispatcher.url}/metrics`)).text();
+    expect(metrics).toMatch(/sluice_background_failures_total\{duty="sweeper"\} [1-9]/);
+  }, patience);
 
   await startDatabase();
   await vi.waitFor(() => client.expect("GET", "/readyz"), patience);

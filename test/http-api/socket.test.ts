@@ -328,6 +328,59 @@ describe("a client that hangs up", () => {
   });
 });
 
+describe("a client that does not read", () => {
+  test("its answer is cut off, and has what it received given back", async () => {
+    await using impatient = await another({ stalledAfterMs: 600 });
+    for (let count = 0; count < 12; count += 1)
+      await api.broker.client().send(queue, ["x".repeat(MIB)]);
+    const idle = await impatient.connect();
+    expect(await impatient.asks(idle)).toMatch(/^HTTP\/1\.1 200 /);
+    const socket = await impatient.connect();
+    socket.pause();
+    socket.write(receive({ maxMessages: 12, visibilityTimeout: 43_200 }));
+    await until(async () => (await api.broker.counts(queue)).inFlight === 12);
+    await until(async () => (await api.broker.counts(queue)).visible === 12);
+    // Who reads what comes, if slowly, or waits for an answer or with the next request, is not.
+    const waiting = await impatient.connect();
+    waiting.write(receive({ wait: 2 }, await anotherQueue()));
+    const slow = await impatient.connect();
+    slow.write(receive({ maxMessages: 12 }));
+    let length = 0;
+    for (const ended = performance.now() + 60_000; length < 12 * MIB;) {
+      expect(performance.now()).toBeLessThan(ended);
+      const chunk = slow.read(2 * MIB) as Buffer | null;
+      length += (chunk ?? (slow.read() as Buffer | null) ?? "").length;
+      await setTimeout(200);
+    }
+    expect(await impatient.asks(idle)).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  test("leaves room in memory for the answers of others, who get less at a time", async () => {
+    for (let count = 0; count < 16; count += 1)
+      await api.broker.client().send(queue, ["x".repeat(MIB - 1_024)]);
+    const take = async () => {
+      const response = await fetch(`${server.url}/v1/queues/${queue}/receive`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ maxMessages: 16, visibilityTimeout: 0 }),
+      });
+      return ((await response.json()) as { messages: unknown[] }).messages.length;
+    };
+    expect(await take()).toBeGreaterThan(12);
+    const sockets: Socket[] = [];
+    await until(async () => {
+      const socket = await open();
+      sockets.push(socket);
+      socket.pause();
+      socket.write(receive({ maxMessages: 16, visibilityTimeout: 0 }));
+      return (await take()) === 1;
+    });
+    expect(sockets.length).toBeLessThan(40);
+    for (const socket of sockets) socket.destroy();
+    await until(async () => (await take()) > 12);
+  });
+});
+
 test("a server that closes answers who waits and whom it accepted, and takes nobody new", async () => {
   const closing = await serve({
     fetch: api.app.fetch,
@@ -360,7 +413,7 @@ test("a server that closes answers who waits and whom it accepted, and takes nob
 });
 
 test("one connection more than are allowed is closed, and served as soon as another has gone", async () => {
-  await using full = await limited(2);
+  await using full = await another({ maxConnections: 2 });
   const [first, second] = await Promise.all([full.connect(), full.connect()]);
   for (const socket of [first, second]) expect(await full.asks(socket)).toMatch(/^HTTP\/1\.1 200 /);
   expect(await full.asks(await full.connect())).toBe("");
@@ -369,18 +422,18 @@ test("one connection more than are allowed is closed, and served as soon as anot
   expect(await full.asks(second)).toMatch(/^HTTP\/1\.1 200 /);
 });
 
-async function limited(maxConnections: number) {
+async function another(limits: { maxConnections?: number; stalledAfterMs?: number }) {
   const address = { host: "127.0.0.1", port: 0 };
-  const limitedServer = await serve({
+  const anotherServer = await serve({
     fetch: api.app.fetch,
     direct: api.app.direct,
     ...address,
-    maxConnections,
+    ...limits,
   });
   const sockets: Socket[] = [];
   return {
     async connect(): Promise<Socket> {
-      const socket = connect(Number(new URL(limitedServer.url).port), "127.0.0.1");
+      const socket = connect(Number(new URL(anotherServer.url).port), "127.0.0.1");
       socket.on("error", () => undefined);
       sockets.push(socket);
       await once(socket, "connect");
@@ -396,7 +449,7 @@ async function limited(maxConnections: number) {
     },
     async [Symbol.asyncDispose](): Promise<void> {
       for (const socket of sockets) socket.destroy();
-      await limitedServer.close();
+      await anotherServer.close();
     },
   };
 }

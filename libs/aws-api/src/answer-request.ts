@@ -1,7 +1,14 @@
 import { createHash, randomUUID } from "node:crypto";
 
 import type { AccessKeys, GoneSignal } from "@sluice/engine";
-import { goneSignal, readBody, releaseUnlessRead, toSluiceError } from "@sluice/http-api";
+import {
+  countUntilWritten,
+  goneSignal,
+  lengthOf,
+  readBody,
+  releaseUnlessRead,
+  toSluiceError,
+} from "@sluice/http-api";
 
 import {
   actionOfForm,
@@ -139,6 +146,7 @@ function callOf(
     signal: gone,
     releaseUnlessRead: (received) => {
       releaseUnlessRead(received, gone());
+      countUntilWritten(http, { length: lengthOf(received.slices) });
     },
   };
 }

@@ -1,4 +1,4 @@
-import type { Engine, GoneSignal } from "@sluice/engine";
+import type { Engine, GoneSignal, Received } from "@sluice/engine";
 
 import type { AwsSettings } from "./settings.ts";
 
@@ -17,5 +17,5 @@ export interface Call {
   /** Aborted when the client hangs up before it has the whole answer. */
   signal: () => GoneSignal;
   /** Gives back what was received for a client that hangs up. */
-  releaseUnlessRead: (received: { release: () => Promise<void> }) => void;
+  releaseUnlessRead: (received: Pick<Received, "slices" | "release">) => void;
 }

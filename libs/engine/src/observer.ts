@@ -30,6 +30,8 @@ export interface Observer {
   queuesHold(queues: readonly QueueHolds[]): void;
   /** For how long something has kept dead rows from being removed, in seconds; 0 when nothing does. */
   horizonHeld(seconds: number): void;
+  /** A run of a duty of the dispatcher failed, which its log tells of, and will be tried again. */
+  dutyFailed(duty: string): void;
   /** Something in the background failed and will be tried again. */
   failed(what: string, error: unknown): void;
 }

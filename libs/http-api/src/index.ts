@@ -7,6 +7,7 @@ export { toSluiceError } from "./errors.ts";
 export { healthEndpoints, type HealthOptions } from "./health/health.ts";
 export { messageMetrics, requestMetrics } from "./metrics.ts";
 export type { Protocol, Surroundings } from "./protocol.ts";
+export { countUntilWritten, lengthOf, roomFor } from "./receive/answers-under-way.ts";
 export { goneSignal, releaseUnlessRead } from "./receive/gone.ts";
 export { serve, type HttpServer, type ServeOptions } from "./serve.ts";
 export { startApi, type RunningApi, type StartApiOptions } from "./start-api.ts";

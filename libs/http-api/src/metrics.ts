@@ -56,6 +56,9 @@ export function messageMetrics(registry: Registry, logger: Logger): Observer {
       batches.inc(batchCount);
       deliveries.inc(deliveryCount);
     },
+    dutyFailed: (duty) => {
+      failures.inc({ duty });
+    },
     failed: (duty, err) => {
       failures.inc({ duty });
       logger.warn(

@@ -23,6 +23,8 @@ export interface ServeOptions {
   port: number;
   /** Further connections are closed as they come: each costs memory before it has said a word. Default: as many as there are file descriptors. */
   maxConnections?: number | undefined;
+  /** A client that takes nothing of its answer for as long, in ms, is cut off. Default 30,000. */
+  stalledAfterMs?: number | undefined;
 }
 
 /**
@@ -31,7 +33,7 @@ export interface ServeOptions {
  * @throws the error of `listen`: `EADDRINUSE` when the port is taken, `EACCES` when it may not be used.
  */
 export async function serve(options: ServeOptions): Promise<HttpServer> {
-  const { fetch, direct, host, port, maxConnections } = options;
+  const { fetch, direct, host, port, maxConnections, stalledAfterMs = 30_000 } = options;
   const app = getRequestListener(fetch as Parameters<typeof getRequestListener>[0]);
   const limits = {
     // A client that drips its headers or body must not hold a socket for minutes.
@@ -52,6 +54,7 @@ export async function serve(options: ServeOptions): Promise<HttpServer> {
   endQueuedAnswers(server);
   const unused = unusedConnections(server);
   const open = openAnswers(server);
+  endStalled(server, open, stalledAfterMs);
   let isClosing = false;
   const sendElsewhere = () => {
     if (!isClosing) announceClosing(server, open);
@@ -125,6 +128,28 @@ function openAnswers(server: Server): Set<ServerResponse> {
     response.on("close", isClosed);
   });
   return open;
+}
+
+/**
+ * Ends connections of which nobody reads the answer, and which would hold it for as long as the client likes. Looked at from time to time, since most
+ * answers are written before that and pay nothing for it. Node tells how far a write is: one that goes on is not stalled.
+ */
+function endStalled(server: Server, open: ReadonlySet<ServerResponse>, afterMs: number): void {
+  const look = setInterval(() => {
+    for (const response of open) {
+      const { socket } = response;
+      if (!socket || response.writableLength === 0 || socket.timeout === afterMs) continue;
+      socket.setTimeout(afterMs);
+      // Before Node sets the timeout of a connection that waits for its next request.
+      response.prependOnceListener("finish", () => {
+        socket.setTimeout(0);
+      });
+    }
+  }, afterMs / 6);
+  look.unref();
+  server.once("close", () => {
+    clearInterval(look);
+  });
 }
 
 function announceClosing(server: Server, open: ReadonlySet<ServerResponse>): void {

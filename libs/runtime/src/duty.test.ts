@@ -35,6 +35,18 @@ test("a duty runs at once and then after each pause", async () => {
   expect(runOnce).toHaveBeenCalledTimes(2);
 });
 
+test("whoever starts it is told of each run that fails", async () => {
+  let failed = 0;
+  const runOnce = vi.fn(async () => {
+    throw new Error("the database is away");
+  });
+  duty = createDuty({ name: "sweeper", intervalMs: 1_000, runOnce, logger });
+  duty.start(() => (failed += 1));
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(failed).toBe(runOnce.mock.calls.length);
+  expect(failed).toBeGreaterThan(2);
+});
+
 test("starting it twice makes one duty", async () => {
   const runOnce = vi.fn(async () => {});
   begin(runOnce);

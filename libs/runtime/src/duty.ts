@@ -19,8 +19,11 @@ export interface DutyOptions {
 /** A background duty. Every one has this shape, so that whoever knows one knows them all. */
 export interface Duty {
   readonly name: string;
-  /** Begins with a run at once. Does nothing when it has begun. */
-  start(): void;
+  /**
+   * Begins with a run at once. Does nothing when it has begun.
+   * @param failed - Called for each run that fails, beside the line in the log.
+   */
+  start(failed?: () => void): void;
   /** Asks for a run now instead of after the pause; during a run, for one more right after it. */
   poke(): void;
   /** Ends the pause or waits for the run. No run begins afterwards. */
@@ -47,6 +50,7 @@ export function createDuty(options: DutyOptions): Duty {
   let poked = false;
   let failures = 0;
   let started = false;
+  let failed: (() => void) | undefined;
 
   async function run(): Promise<void> {
     poked = false;
@@ -67,6 +71,7 @@ export function createDuty(options: DutyOptions): Duty {
       if (stopping.signal.aborted) return undefined;
       failures += 1;
       logger.error({ event: "duty.failed", duty: name, failures, err }, `${name} failed`);
+      failed?.();
       return "failed";
     }
   }
@@ -83,9 +88,10 @@ export function createDuty(options: DutyOptions): Duty {
 
   return {
     name,
-    start() {
+    start(onFailure) {
       if (started || stopping.signal.aborted) return;
       started = true;
+      failed = onFailure;
       begin();
     },
     poke() {

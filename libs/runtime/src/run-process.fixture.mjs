@@ -22,6 +22,21 @@ const scenarios = {
     logger.info({ event: "fixture.ready" });
     await sleep(3_600_000, undefined, { signal });
   },
+  async "serves without a log"({ logger }) {
+    const work = setInterval(() => logger.info({ event: "fixture.working" }), 10);
+    setTimeout(() => process.stderr.write("ready\n"), 100);
+    return async () => clearInterval(work);
+  },
+  async "throws what cannot be told"() {
+    setImmediate(() => {
+      throw Object.defineProperty(new Error(), "message", {
+        get: () => {
+          throw new Error("no message");
+        },
+      });
+    });
+    return never;
+  },
   async "fails at start"() {
     throw new Error("no such database");
   },

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
@@ -85,6 +86,26 @@ describe("a process that is told to stop", () => {
   });
 });
 
+// Linux has a file to which nothing can be written for lack of room.
+test.skipIf(process.platform !== "linux")(
+  "a log that cannot be written ends no process",
+  async () => {
+    const full = openSync("/dev/full", "w");
+    const child = spawn(process.execPath, [fixture, "serves without a log"], {
+      stdio: ["ignore", full, "pipe"],
+    });
+    closeSync(full);
+    const exited = once(child, "exit");
+    const { stderr } = child;
+    if (!stderr) throw new Error("no standard error");
+    const said = text(stderr);
+    await Promise.race([once(stderr, "readable"), exited]);
+    child.kill("SIGTERM");
+    expect(await exited).toEqual([0, null]);
+    expect(await said).toBe("ready\n");
+  },
+);
+
 describe("a process that cannot go on", () => {
   test("says in one line why it cannot start", async () => {
     const { code, lines, stderr } = await run("fails at start");
@@ -121,6 +142,11 @@ describe("a process that cannot go on", () => {
   ])("logs and exits when it %s", async (scenario, message) => {
     const { code, lines } = await run(scenario);
     expect(lines).toMatchObject([{ level: "fatal", event: "process.crashed", err: { message } }]);
+    expect(code).toBe(1);
+  });
+
+  test("exits 1 also when nothing can be said of the error", async () => {
+    const { code } = await run("throws what cannot be told");
     expect(code).toBe(1);
   });
 });

@@ -52,8 +52,11 @@ export function runProcess<S extends ConfigSchema>(options: ProcessOptions<S>): 
   const stopping = new AbortController();
 
   const fail = (event: string, message: string, err: unknown): never => {
-    logger.fatal({ event, err }, message);
-    process.exit(err instanceof ConfigError ? exitBadConfig : 1);
+    try {
+      logger.fatal({ event, err }, message);
+    } finally {
+      process.exit(err instanceof ConfigError ? exitBadConfig : 1);
+    }
   };
   process.on("uncaughtException", (err) => fail("process.crashed", "uncaught error", err));
   process.on("unhandledRejection", (err) => fail("process.crashed", "unhandled rejection", err));

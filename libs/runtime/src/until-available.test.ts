@@ -31,6 +31,24 @@ describe("waiting for something that is away", () => {
     expect(lines[0]).toMatchObject({ reason: "permission denied for database" });
   });
 
+  test("says what is to be done where waiting alone does not help", async () => {
+    const { lines, logger } = capture();
+    let attempts = 0;
+    const attempt = async () => {
+      attempts += 1;
+      if (attempts === 1) throw new Error("Failed query", { cause: new Error("no such database") });
+      return attempts;
+    };
+    const remedyOf = (error: unknown) =>
+      (error as Error).message === "no such database" ? "create it" : undefined;
+    await untilAvailable("Postgres", attempt, { logger, remedyOf, initialMs: 1 });
+    expect(lines[0]).toMatchObject({
+      level: "error",
+      event: "dependency.awaited",
+      message: "waiting for Postgres, which refuses: create it",
+    });
+  });
+
   test("ends with what the attempt gives", async () => {
     const { lines, logger } = capture();
     const options = { logger, initialMs: 1, maxMs: 2 };

@@ -9,6 +9,8 @@ export interface UntilAvailableOptions {
   signal?: AbortSignal;
   /** Whether trying again is pointless (a wrong password, say), so that the error is thrown at once. Default never. */
   isFinal?: (error: unknown) => boolean;
+  /** What somebody has to do about it, where waiting alone is likely not to help: the line then is an error and says so. */
+  remedyOf?: (error: unknown) => string | undefined;
   /** Delay after the first failure, milliseconds. Default 100. */
   initialMs?: number;
   /** Longest delay between attempts, milliseconds. Default 5,000. */
@@ -31,7 +33,8 @@ export async function untilAvailable<T>(
   attempt: () => Promise<T>,
   options: UntilAvailableOptions,
 ): Promise<T> {
-  const { logger, signal, isFinal = () => false, initialMs = 100, maxMs = 5_000 } = options;
+  const { logger, signal, isFinal = () => false, remedyOf = () => undefined } = options;
+  const { initialMs = 100, maxMs = 5_000 } = options;
   const started = Date.now();
   let logged = -Infinity;
 
@@ -50,9 +53,13 @@ export async function untilAvailable<T>(
       const delay = backoffDelay(failures, { initialMs, maxMs });
       if (Date.now() - logged >= logEveryMs) {
         logged = Date.now();
-        const reason = messageOf(rootOf(error));
-        const fields = { event: "dependency.awaited", what, reason, attempt: failures };
-        logger.warn({ ...fields, retryInMs: Math.round(delay) }, `waiting for ${what}`);
+        const root = rootOf(error);
+        const reason = messageOf(root);
+        const remedy = remedyOf(root);
+        const retryInMs = Math.round(delay);
+        const fields = { event: "dependency.awaited", what, reason, attempt: failures, retryInMs };
+        if (remedy === undefined) logger.warn(fields, `waiting for ${what}`);
+        else logger.error(fields, `waiting for ${what}, which refuses: ${remedy}`);
       }
       await sleep(delay, undefined, { signal }).catch(() => signal?.throwIfAborted());
     }

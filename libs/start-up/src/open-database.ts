@@ -1,4 +1,5 @@
 import {
+  classifyFailure,
   connectDatabase,
   migrate,
   unsafeSettings,
@@ -33,6 +34,7 @@ export async function openDatabase(
     logger,
     signal,
     isFinal: (error) => error instanceof UnsuitableDatabaseError,
+    remedyOf,
   });
   const { databaseUrl: url, databasePool: pool, traceHours } = config;
   const database = connectDatabase({ url, pool, name, lazy, traceHours });
@@ -44,4 +46,21 @@ export async function openDatabase(
       `Postgres has ${settings.join(" and ")} off: a power cut may take what it has told to be stored, or the whole database`,
     );
   return database;
+}
+
+const CREDENTIALS = "look at the user and the password in DATABASE_URL, and at pg_hba.conf";
+
+/** By SQLSTATE. What is wrong may be put right while it waits: the database is made, the role is given its rights. */
+const remedies: Readonly<Record<string, string>> = {
+  "28000": CREDENTIALS,
+  "28P01": CREDENTIALS,
+  "3D000": "the database in DATABASE_URL has to be created",
+  "3F000": "the search path of its role names no schema that is there",
+  "42501": "its role needs the right to create schemas in the database, and tables in the schema",
+};
+
+function remedyOf(error: unknown): string | undefined {
+  if (classifyFailure(error) !== "refused") return undefined;
+  const { code } = (error ?? {}) as { code?: unknown };
+  return typeof code === "string" ? remedies[code] : undefined;
 }

@@ -1,4 +1,5 @@
 import { bitCharacter, type ReceivedSlice } from "@sluice/engine";
+import { roomFor } from "@sluice/http-api";
 
 import type { Call } from "../call.ts";
 import { sequenceNumbersOf } from "../contract.ts";
@@ -40,6 +41,7 @@ export async function receiveMessage(call: Call, input: SqsInput<"ReceiveMessage
   const name = queueOfUrl(call, input.QueueUrl);
   const options = {
     maxMessages: input.MaxNumberOfMessages,
+    length: () => roomFor(),
     wait: input.WaitTimeSeconds,
     visibilityTimeout: input.VisibilityTimeout,
     unhurried: true,

@@ -73,7 +73,11 @@ export async function startDispatcher(options: {
     replays.forget();
   });
   await dispatcher.start();
-  for (const duty of duties) duty.start();
+  for (const duty of duties) {
+    duty.start(() => {
+      observer.dutyFailed(duty.name);
+    });
+  }
   return {
     stop: async () => {
       stopWatching();

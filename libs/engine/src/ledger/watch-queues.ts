@@ -4,11 +4,25 @@ import { accountOf } from "../directory/account.ts";
 import type { Observer } from "../observer.ts";
 import { countMessages } from "./count-messages.ts";
 
-/** Tells the observer what each queue holds, while there are no more queues than `limit`. */
-export async function watchQueues(
-  { sql, observer }: { sql: Sql; observer: Pick<Observer, "queuesHold"> },
-  limit: number,
-): Promise<void> {
+interface Watching {
+  sql: Sql;
+  observer: Pick<Observer, "queuesHold">;
+}
+
+/**
+ * Tells the observer what each queue holds, while there are no more queues than `limit`. When it cannot be known it is told of none: what stays as it
+ * was would look well to whoever waits for a queue to become old.
+ */
+export async function watchQueues(watching: Watching, limit: number): Promise<void> {
+  try {
+    await look(watching, limit);
+  } catch (error) {
+    watching.observer.queuesHold([]);
+    throw error;
+  }
+}
+
+async function look({ sql, observer }: Watching, limit: number): Promise<void> {
   const queues = await sql<
     { id: string; account: string; name: string; fifo: boolean; retention: number }[]
   >`

@@ -22,8 +22,11 @@ import { QueueOutdated, WaitingRoom, type Claimed } from "./waiting-room.ts";
 export interface ReceiveOptions {
   /** 1-1,000; default 1. */
   maxMessages?: number | undefined;
-  /** Most characters to hand out, and a batch more at most: what is claimed beyond that is given back. Default 16 Mi. */
-  length?: number | undefined;
+  /**
+   * Most characters to hand out, and a batch more at most: what is claimed beyond that is given back. Default 16 Mi. Asked for again when there is
+   * something to hand out, since that may be much later.
+   */
+  length?: (() => number) | undefined;
   /** Seconds to wait for a first message, 0-20; default the queue's. */
   wait?: number | undefined;
   /** Seconds, 0-43,200; default the queue's. */
@@ -130,7 +133,7 @@ export class Receiver {
 
   /** @throws {SluiceError} `queue_not_found`, `over_limit`, `unavailable` */
   async receive(account: string, queueName: string, options: ReceiveOptions): Promise<Received> {
-    const { length = MAX_ANSWER } = options;
+    const { length = () => MAX_ANSWER } = options;
     const queue = await this.#queues.get(account, queueName);
     if (queue.fifo && options.after) await Promise.allSettled([options.after]);
     const asked = options.maxMessages ?? 1;
@@ -144,7 +147,7 @@ export class Receiver {
         queueName,
         fifo: queue.fifo,
         attemptId: queue.fifo ? options.attemptId : undefined,
-        maxMessages: this.#sizes.mostOf(queue.id, asked, length),
+        maxMessages: this.#sizes.mostOf(queue.id, asked, length()),
         asked,
         wait,
         visibilityTimeout: options.visibilityTimeout,
@@ -160,7 +163,7 @@ export class Receiver {
     }
     const { slices: claimed, began } = claim;
     if (claimed.length > 0) failpoint("claim.committed");
-    const slices = await this.#handOut(queue, claimed, length);
+    const slices = await this.#handOut(queue, claimed, length());
     const messages = slices.reduce((sum, slice) => sum + slice.lines.length, 0);
     this.#observer.received(messages);
     const waitedMs = Math.max(0, Math.floor(began - since));

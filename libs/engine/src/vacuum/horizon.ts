@@ -31,6 +31,16 @@ export class StandingHorizon {
   }
 }
 
+/** Whether there are sessions in this database of which this role is not shown whether they hold anything: members of pg_read_all_stats are. */
+export async function hasHiddenSessions(sql: Sql): Promise<boolean> {
+  const [row] = await sql<{ hidden: boolean }[]>`
+    SELECT EXISTS (
+      SELECT FROM pg_stat_activity
+      WHERE datname = current_database() AND usesysid IS NOT NULL AND NOT pg_has_role(usesysid, 'USAGE')
+    ) AND NOT pg_has_role('pg_read_all_stats', 'USAGE') AS hidden`;
+  return row?.hidden ?? false;
+}
+
 /**
  * Who holds the oldest xmin, if anybody does but this session and short-lived ones of the server. (Sessions of other users
  * show theirs to members of pg_read_all_stats only.)

@@ -3,7 +3,7 @@ import type { Logger } from "@sluice/runtime";
 
 import type { Observer } from "../observer.ts";
 import { Pace } from "../pace.ts";
-import { findHorizonHolder } from "./horizon.ts";
+import { findHorizonHolder, hasHiddenSessions } from "./horizon.ts";
 import { IndexRebuilder } from "./rebuild-indexes.ts";
 import { Vacuum } from "./vacuum-tables.ts";
 import { HorizonWatch } from "./watch-horizon.ts";
@@ -35,6 +35,7 @@ export class TableMaintenance {
     const sql = this.#sql;
     const holder = await findHorizonHolder(sql);
     this.#watch.saw(holder);
+    if (this.#watch.seesAll) this.#watch.sawHidden(await hasHiddenSessions(sql));
     if (!this.#pace.isDue) return;
     const [lock] = await sql<
       { mine: boolean }[]

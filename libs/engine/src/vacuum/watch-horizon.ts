@@ -12,12 +12,28 @@ const REPEATED_AFTER = 600_000;
 export class HorizonWatch {
   readonly #observer: Pick<Observer, "horizonHeld">;
   readonly #logger: Logger;
+  #seesAll = true;
   /** A slot does not tell since when: it is as old as this process has known it at the same place. */
   #known: { key: string; since: number; warnedAt: number } | undefined;
 
   constructor({ observer, logger }: { observer: Pick<Observer, "horizonHeld">; logger: Logger }) {
     this.#observer = observer;
     this.#logger = logger;
+  }
+
+  /** As far as is known. */
+  get seesAll(): boolean {
+    return this.#seesAll;
+  }
+
+  /** Warns once of sessions that may hold it unseen. */
+  sawHidden(areThere: boolean): void {
+    if (!areThere) return;
+    this.#seesAll = false;
+    this.#logger.warn(
+      { event: "horizon.invisible" },
+      "other users have sessions in the database: what they keep from being removed is not seen before the role of this process has pg_read_all_stats",
+    );
   }
 
   saw(holder: HorizonHolder | undefined): void {

@@ -5,6 +5,7 @@ import { hotEndpoint, type Api } from "../endpoint.ts";
 import type { Call } from "../environment.ts";
 import { errorAnswer, errorSchema, toSluiceError } from "../errors.ts";
 import { queuePath } from "../fields.ts";
+import { countUntilWritten } from "./answers-under-way.ts";
 import { Gone, goneSignal } from "./gone.ts";
 import {
   answerFields,
@@ -64,8 +65,11 @@ export function addReceiveTogetherEndpoint(api: Api): void {
         },
       },
     },
-    async ({ c, body: { receives, ...call } }) =>
-      joined(await new JointReceive(c, call).answer(receives)),
+    async ({ c, body: { receives, ...call } }) => {
+      const answer = joined(await new JointReceive(c, call).answer(receives));
+      countUntilWritten(c, answer);
+      return answer;
+    },
   );
 }
 

@@ -21,6 +21,7 @@ import {
   timestamp,
   token,
 } from "../fields.ts";
+import { countUntilWritten, roomFor } from "./answers-under-way.ts";
 import { Gone, goneSignal, releaseUnlessRead } from "./gone.ts";
 
 /** Most messages that a call hands out. */
@@ -158,8 +159,11 @@ export function addReceiveEndpoint(api: Api): void {
       },
       errors: ["queue_not_found", "over_limit", "receipt_handle_invalid", "too_many_requests"],
     },
-    ({ c, params: { queue }, body }) =>
-      receive(c, { ...body, queue }, { ...body, gone: goneSignal(c) }),
+    async ({ c, params: { queue }, body }) => {
+      const answer = await receive(c, { ...body, queue }, { ...body, gone: goneSignal(c) });
+      countUntilWritten(c, answer);
+      return answer;
+    },
   );
 }
 
@@ -186,7 +190,14 @@ export async function receive(
 ): Promise<Buffer | string> {
   const { engine, account } = c.var;
   const { queue, maxMessages, visibilityTimeout, receiveAttemptId: attemptId } = one;
-  const options = { maxMessages, length, visibilityTimeout, attemptId, wait, enough };
+  const options = {
+    maxMessages,
+    length: () => roomFor(length),
+    visibilityTimeout,
+    attemptId,
+    wait,
+    enough,
+  };
   const claim = (more: ReceiveOptions) =>
     engine.receiver.receive(account, queue, { ...options, ...more });
   const { received, acknowledged } =

@@ -36,6 +36,16 @@ export interface LoggerOptions {
   stream?: DestinationStream;
 }
 
+/** Bytes of lines that wait for room on a full disk. */
+const MAX_WAITING = 1024 * 1024;
+
+/** What cannot be written, as on a full disk, is tried again with the next line; beyond a mebibyte lines are lost. That ends nobody: what is logged is less than what is done. */
+function standardOutput(): DestinationStream {
+  const target = destination({ fd: 1, sync: true, maxLength: MAX_WAITING });
+  target.on("error", () => {});
+  return target;
+}
+
 /**
  * Makes the logger of a process. Lines are safe to show in a terminal and to keep: control characters are escaped,
  * passwords and credentials are replaced by `[redacted]`, and no field is longer than 4,096 characters.
@@ -50,7 +60,7 @@ export function createLogger({
   format = "json",
   stream,
 }: LoggerOptions): Logger {
-  const target = stream ?? destination({ fd: 1, sync: true });
+  const target = stream ?? standardOutput();
   const write = (line: string) => {
     const safe = safeLine(line);
     target.write(format === "pretty" ? prettyLine(safe) : safe);

@@ -39,8 +39,8 @@ export interface NatsBusOptions {
  * const bus = await connectNatsBus({ servers: ["nats://127.0.0.1:4222"], name: "api", logger })
  */
 export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
-  const { link, bus, connect } = prepare(options);
-  await link.begin(await connect());
+  const { link, bus, dial } = prepare(options);
+  await link.begin(await dial());
   return bus;
 }
 
@@ -58,12 +58,12 @@ const firstPatience = 1_000;
 export async function joinNatsBus(
   options: NatsBusOptions & { signal?: AbortSignal },
 ): Promise<Bus> {
-  const { link, bus, connect } = prepare(options);
+  const { link, bus, dial } = prepare(options);
   const { signal } = options;
   const waiting = new AbortController();
   const ended = AbortSignal.any([waiting.signal, ...(signal ? [signal] : [])]);
   const enough = sleep(firstPatience, undefined, { signal: ended }).catch(() => {});
-  await Promise.race([link.join(connect), enough]);
+  await Promise.race([link.join(dial), enough]);
   waiting.abort();
   if (signal?.aborted) await bus.close();
   signal?.throwIfAborted();
@@ -76,7 +76,7 @@ function prepare({ servers, name, prefix = "sluice", ...rest }: NatsBusOptions) 
     throw new TypeError(`prefix ${JSON.stringify(prefix)}`);
   const options = connectionOptions(servers, name);
   const link = new Link(logger);
-  return { link, bus: new NatsBus(link, prefix, logger), connect: () => connect(options) };
+  return { link, bus: new NatsBus(link, prefix, logger), dial: () => connect(options) };
 }
 
 class NatsBus implements Bus {

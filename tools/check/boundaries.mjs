@@ -11,6 +11,16 @@ const mayImport = {
   "scope:tool": ["scope:tool", "scope:sdk"],
 };
 
+/** Server packages, uppermost first: each imports those of lines below its own, and tests of them do no more. */
+const serverLayers = [
+  ["start-up"],
+  ["aws-api"],
+  ["http-api"],
+  ["engine"],
+  ["database", "bus", "filter-policy"],
+  ["runtime"],
+].map((names) => names.map((name) => `@sluice/${name}`));
+
 /** Tests of any package may also start the stack and drive it by the SDKs. */
 const testsMayImport = ["scope:tool", "scope:sdk"];
 
@@ -31,7 +41,9 @@ const problems = all.flatMap((each) => [
 for (const problem of problems) console.log(problem);
 process.exitCode = problems.length > 0 ? 1 : 0;
 
-function tagProblems({ folder, scope }) {
+function tagProblems({ folder, name, scope }) {
+  if (scope === "scope:server" && layerOf(name) < 0)
+    return [`${folder} is none of the server packages in tools/check/boundaries.mjs`];
   if (scope in mayImport) return [];
   const scopes = Object.keys(mayImport).join(", ");
   return [`${folder}/package.json needs exactly one of the Nx tags ${scopes}`];
@@ -86,10 +98,17 @@ function directionProblems(importer, name, isTest) {
   const imported = byName.get(name);
   if (imported === undefined || imported === importer) return [];
   const allowed = [...(mayImport[importer.scope] ?? []), ...(isTest ? testsMayImport : [])];
-  if (allowed.includes(imported.scope)) return [];
-  return [
-    `imports ${name} (${imported.scope}), but ${importer.scope} may import only ${allowed.join(", ")}`,
-  ];
+  if (!allowed.includes(imported.scope))
+    return [
+      `imports ${name} (${imported.scope}), but ${importer.scope} may import only ${allowed.join(", ")}`,
+    ];
+  const isServer = importer.scope === "scope:server" && imported.scope === "scope:server";
+  if (!isServer || layerOf(importer.name) < layerOf(name)) return [];
+  return [`imports ${name}, which is not below ${importer.name}`];
+}
+
+function layerOf(name) {
+  return serverLayers.findIndex((layer) => layer.includes(name));
 }
 
 function doorProblems(name, from) {

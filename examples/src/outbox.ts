@@ -17,7 +17,9 @@ const outbox = pgTable("outbox", {
   id: bigint({ mode: "bigint" }).generatedAlwaysAsIdentity().primaryKey(),
   payload: jsonb().$type<z.infer<typeof Placed>>().notNull(),
 });
-const sql = postgres(process.env.APP_DATABASE_URL ?? "", { onnotice: () => {} });
+const url = process.env.APP_DATABASE_URL;
+if (!url) throw new Error("APP_DATABASE_URL is not set, expected postgres://… of the application");
+const sql = postgres(url, { onnotice: () => {} });
 const db = drizzle(sql);
 
 const connection = connect({ url: process.env.SLUICE_URL ?? "http://127.0.0.1:4566" });
@@ -29,6 +31,15 @@ async function placeOrder(order: z.infer<typeof Placed>): Promise<void> {
     await tx.insert(orders).values(order);
     await tx.insert(outbox).values({ payload: order });
   });
+}
+
+/** Whether there was such a row: unique_violation, which Drizzle has as the cause of its own error. */
+function isDuplicate(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    error.cause instanceof postgres.PostgresError &&
+    error.cause.code === "23505"
+  );
 }
 
 /** Publishes the event that has waited longest; false when there is none. Any number of processes may do so at once. */
@@ -49,14 +60,16 @@ async function relayOne(): Promise<boolean> {
 }
 
 const admin = createAdmin(connection);
-await Promise.all([admin.topics.create(placed), admin.queues.create(billing)]);
+await Promise.all([admin.topics.ensure(placed), admin.queues.ensure(billing)]);
 await admin.subscribe(placed, billing);
 await sql`CREATE TABLE IF NOT EXISTS orders (id text PRIMARY KEY, total integer NOT NULL)`;
 await sql`CREATE TABLE IF NOT EXISTS outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, payload jsonb NOT NULL)`;
 
-await placeOrder({ id: "o-1", total: 12 });
-await placeOrder({ id: "o-1", total: 99 }).catch(() => {
-  console.log("there is an order o-1: nothing is stored, and nothing will be published");
+const id = crypto.randomUUID();
+await placeOrder({ id, total: 12 });
+await placeOrder({ id, total: 99 }).catch((error: unknown) => {
+  if (!isDuplicate(error)) throw error;
+  console.log(`there is an order ${id}: nothing is stored, and nothing will be published`);
 });
 while (await relayOne());
 

@@ -8,7 +8,7 @@ const billing = queue("billing", orders);
 
 const connection = connect({ url: process.env.SLUICE_URL ?? "http://127.0.0.1:4566" });
 const admin = createAdmin(connection);
-await Promise.all([admin.topics.create(orders), admin.queues.create(billing)]);
+await Promise.all([admin.topics.ensure(orders), admin.queues.ensure(billing)]);
 await admin.subscribe(orders, billing);
 
 await createProducer(connection).publish(orders, { id: "o-1", total: 12.5 });

@@ -210,6 +210,7 @@ describe("many waiting receives", () => {
     });
     await claimed(queue);
     const before = claimsOf(statements, id);
+    expect(before).toBeGreaterThan(0);
     await client.send(queue, ["m"]);
     await until(async () => answers.length > 0 && (await activeClaims()) === 0);
     expect(claimsOf(statements, id) - before).toBeLessThanOrEqual(2);
@@ -224,6 +225,7 @@ describe("many waiting receives", () => {
     const first = await parked(queue);
     await passUntil(first.messages);
     const before = claimsOf(statements, id);
+    expect(before).toBeGreaterThan(0);
     const again = client.receive(queue, { wait: 20, maxMessages: 10 });
     await pass(5);
     await untilQuiet();
@@ -248,6 +250,7 @@ describe("many waiting receives", () => {
       const queue = await broker.newQueue();
       await tookFirst(queue, "m");
       const before = claimsOf(statements, await broker.idOf(queue));
+      expect(before).toBeGreaterThan(0);
       const again = client.receive(queue, { wait: 20 });
       await untilQuiet();
       expect(claimsOf(statements, await broker.idOf(queue))).toBe(before);
@@ -308,6 +311,7 @@ test.each([false, true])(
     const waiting = await parked(queue);
     await untilQuiet();
     const before = claimsOf(statements, id);
+    expect(before).toBeGreaterThan(0);
     for (let ms = 0; ms < 500; ms += 20) {
       await vi.advanceTimersByTimeAsync(20);
       await untilQuiet();

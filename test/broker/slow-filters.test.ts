@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { createInProcessBus } from "@sluice/bus";
-import { connectDatabase } from "@sluice/database";
+import { createInProcessBus, InProcessHub } from "@sluice/bus";
 import { startDispatcher, type Match, type SubscriptionSettings } from "@sluice/engine";
 import { createLogger } from "@sluice/runtime";
 import { afterAll, describe, expect, test } from "vitest";
@@ -9,9 +8,12 @@ import { afterAll, describe, expect, test } from "vitest";
 import { ACCOUNT, Broker, loneliness } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
 import { until } from "./interleaving.ts";
+import { connectTraced, type Statement, type TracedDatabase } from "./statements.ts";
 
-const broker = await Broker.start();
+const broker = await Broker.start({ dispatchers: 0 });
 afterAll(() => broker[Symbol.asyncDispose]());
+const dispatching = await connectTraced(broker.databaseUrl);
+await broker.startDispatcher(dispatching);
 const { engine } = broker;
 const client = broker.client();
 
@@ -53,6 +55,13 @@ async function ticksDuring(act: () => Promise<unknown>): Promise<number> {
   return ticks;
 }
 
+/** A dispatcher on these connections has read a batch: it evaluates its filters from then on. */
+async function untilEvaluated({ statements }: TracedDatabase): Promise<void> {
+  await until(() =>
+    Promise.resolve(statements.some(({ text }) => text.includes("THEN payload END"))),
+  );
+}
+
 async function untilReceived(queue: string, count: number, of = broker): Promise<string[]> {
   const received: string[] = [];
   await until(async () => {
@@ -71,8 +80,9 @@ describe("while filters of one topic are evaluated for seconds", () => {
     const quick = await broker.newTopic();
     await engine.subscribe(ACCOUNT, quick, queue, { filterPolicy: { color: ["red"] } });
     const plain = await broker.newTopic([queue]);
+    dispatching.statements.length = 0;
     await client.publish(slow, [LARGE]);
-    await sleep(10);
+    await untilEvaluated(dispatching);
     await client.publish(quick, [{ body: "filtered", attributes }]);
     await client.publish(plain, ["plain"]);
     expect(await untilReceived(queue, 2)).toEqual(["filtered", "plain"]);
@@ -92,7 +102,9 @@ describe("while filters of one topic are evaluated for seconds", () => {
   test.each([false, true])(
     "what was announced to nobody goes on as well (FIFO topics: %s)",
     async (fifo) => {
-      await using lonely = await Broker.start({ connectBus: loneliness() });
+      await using lonely = await Broker.start({ connectBus: loneliness(), dispatchers: 0 });
+      const dispatcher = await connectTraced(lonely.databaseUrl);
+      await lonely.startDispatcher(dispatcher);
       const slow = await slowTopic(40, { of: lonely, fifo });
       const quick = await slowTopic(0, { of: lonely, fifo });
       const queue = await lonely.newQueue();
@@ -100,8 +112,7 @@ describe("while filters of one topic are evaluated for seconds", () => {
       const message = (body: string) =>
         fifo ? { body, attributes, groupId: "g", deduplicationId: "d" } : { body, attributes };
       await lonely.client().publish(slow, [message(LARGE)]);
-      // By then the sweeper has met it.
-      await sleep(2_000);
+      await untilEvaluated(dispatcher);
       await lonely.client().publish(quick, [message("m")]);
       expect(await untilReceived(queue, 1, lonely)).toEqual(["m"]);
       expect(await lonely.waitingBatches()).toHaveLength(1);
@@ -109,21 +120,52 @@ describe("while filters of one topic are evaluated for seconds", () => {
     120_000,
   );
 
+  test("what was announced to nobody goes on also while there is always more of its topic", async () => {
+    const hub = new InProcessHub();
+    // Of an engine that is heard, one that is not, and the dispatcher.
+    const members = [{ hub }, {}, { hub }].map((options) => createInProcessBus(options));
+    const connectBus = () => Promise.resolve(members.shift()!);
+    await using both = await Broker.start({ engines: 2, connectBus });
+    const [heard, unheard] = [both.client(0), both.client(1)];
+    const topic = await slowTopic(2, { of: both });
+    const queue = await both.newQueue();
+    await both.engine.subscribe(ACCOUNT, topic, queue);
+    const enough = new AbortController();
+    const feeding = (async () => {
+      while (!enough.signal.aborted) {
+        if ((await both.waitingBatches()).length < 4) await heard.publish(topic, [LARGE]);
+        else await sleep(20);
+      }
+    })();
+    await until(async () => (await both.counts(queue)).visible > 4);
+    await unheard.publish(topic, ["lost"]);
+    await until(async () => {
+      const received = await heard.receive(queue, { maxMessages: 10 });
+      return bodiesOf(received).includes("lost");
+    });
+    enough.abort();
+    await feeding;
+    await both.untilFannedOut();
+  }, 60_000);
+
   test("a dispatcher that stops leaves it to another one", async () => {
     await using other = await Broker.start({ dispatchers: 0 });
     const topic = await slowTopic(40, { of: other });
     const queue = await other.newQueue();
     await other.engine.subscribe(ACCOUNT, topic, queue);
     await other.client().publish(topic, [LARGE]);
-    const database = connectDatabase({ url: other.databaseUrl, pool: 2, name: "test-dispatcher" });
+    await using database = await connectTraced(other.databaseUrl, 2);
     const bus = createInProcessBus();
     const logger = createLogger({ name: "test-dispatcher", level: "silent" });
     const dispatcher = await startDispatcher({ database, bus, observer: other.observer, logger });
-    await sleep(500);
+    const topicId = (await other.engine.topics.find(ACCOUNT, topic))?.id;
+    const isLeftOut = ({ text, parameters }: Statement) =>
+      text.includes("topic_id <> ALL") && parameters.includes(`{${topicId}}`);
+    // The sweeper looks for others: this one has been at it for more than a second by then, of the ten that it takes.
+    await until(() => Promise.resolve(database.statements.some(isLeftOut)));
     await dispatcher.stop();
     expect(await other.waitingBatches()).toHaveLength(1);
     await bus.close();
-    await database.close();
   }, 120_000);
 });
 

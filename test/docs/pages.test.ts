@@ -22,6 +22,7 @@ describe.each(all)("$path", (page) => {
 test.each([
   ["README.md", "quick-start"],
   ["docs/outbox.md", "outbox"],
+  ["docs/filters.md", "filters"],
 ])("%s shows the example %s as it is", (path, example) => {
   const page = all.find((each) => each.path === path);
   const code = readFileSync(join(root, `examples/src/${example}.ts`), "utf8");

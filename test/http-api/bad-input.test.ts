@@ -499,20 +499,100 @@ test("a change of a name", async () => {
   expect(await api.refusal("PATCH /v1/queues/billing", { body })).toBe("400 invalid_request");
 });
 
-test("a topic or queue that exists with other attributes", async () => {
-  const topic = { body: { name: "orders", tags: { a: "b" } } };
-  expect(await api.refusal("POST /v1/topics", topic)).toBe("409 topic_exists");
-  const queue = { body: { name: "billing", delay: 7 } };
-  const { status, body } = await api.call("POST /v1/queues", queue);
-  expect([status, body]).toMatchObject([
-    409,
-    {
+test.each<[string, unknown, string, string]>([
+  [
+    "POST /v1/topics",
+    { name: "new", tagz: {} },
+    "tagz",
+    "name, fifo, contentBasedDeduplication, fifoThroughputScope, maxMessageSize, archive, tags",
+  ],
+  [
+    "POST /v1/queues",
+    { name: "new", maxReceiveCount: 3 },
+    "maxReceiveCount",
+    "name, fifo, visibilityTimeout, delay, retention, maxMessageSize, receiveWait, redrive, redriveAllow, contentBasedDeduplication, deduplicationScope, fifoThroughputLimit, paused, tags",
+  ],
+  [
+    "PATCH /v1/queues/billing",
+    { redrive: { deadLetterQueu: "dead", maxReceiveCount: 3, deadLetterQueue: "dead" } },
+    "redrive.deadLetterQueu",
+    "deadLetterQueue, maxReceiveCount",
+  ],
+  [
+    "PATCH /v1/queues/billing",
+    { redriveAllow: { permission: "byQueue", queue: "a", queues: ["a"] } },
+    "redriveAllow.queue",
+    "permission, queues",
+  ],
+  [
+    "POST /v1/queues/billing/messages",
+    { messages: [{ body: "m" }, { body: "m", grouped: "g" }] },
+    "messages.1.grouped",
+    "body, attributes, groupId, deduplicationId, delay",
+  ],
+  [
+    "POST /v1/queues/billing/ack",
+    { receiptHandles: [], receiptHandle: "x" },
+    "receiptHandle",
+    "receiptHandles, receipts",
+  ],
+])(
+  "an unknown field is named with those that there are: %s, %o",
+  async (call, body, path, names) => {
+    const message = `there is no such field, only ${names}`;
+    const answered = await api.call(call, { body });
+    expect(answered).toMatchObject({ status: 400, body: { error: { code: "invalid_request" } } });
+    const { details } = (answered.body as { error: { details: unknown[] } }).error;
+    expect(details).toContainEqual({ path, message });
+  },
+);
+
+test("unknown fields are named one by one, ten at most, and not with a text of any length", async () => {
+  const several = await api.call("PATCH /v1/queues/billing", { body: { delai: 1, retain: 2 } });
+  expect(several.body).toMatchObject({
+    error: {
+      message: expect.stringMatching(/^delai: there is no such field, only visibilityTimeout, /),
+      details: [{ path: "delai" }, { path: "retain" }, { path: "body" }],
+    },
+  });
+  const many = Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`k${index}`, 1]));
+  const { body } = await api.call("PATCH /v1/queues/billing", { body: many });
+  expect((body as { error: { details: unknown[] } }).error.details).toHaveLength(10);
+  const long = await api.call("PATCH /v1/queues/billing", { body: { ["x".repeat(10_000)]: 1 } });
+  expect(JSON.stringify(long.body).length).toBeLessThan(2_000);
+  const query = await api.call("GET /v1/queues?limt=3");
+  expect(query.body).toMatchObject({ error: { details: [{ path: "query.limt" }] } });
+});
+
+test("a topic or queue that exists with other settings, which are told with what they are", async () => {
+  const topic = { body: { name: "orders", tags: { a: "b" }, archive: { days: 7 } } };
+  expect(await api.call("POST /v1/topics", topic)).toMatchObject({
+    status: 409,
+    body: {
       error: {
-        code: "queue_exists",
-        message: expect.stringMatching(/visibilityTimeout.*delay|delay/),
+        code: "topic_exists",
+        message: expect.stringContaining("another tags, archive;"),
+        details: [
+          { path: "tags", message: 'is {}; asked for was {"a":"b"}' },
+          { path: "archive", message: 'is null; asked for was {"days":7}' },
+        ],
       },
     },
-  ]);
+  });
+  const queue = { body: { name: "billing", delay: 7 } };
+  expect(await api.call("POST /v1/queues", queue)).toMatchObject({
+    status: 409,
+    body: {
+      error: {
+        code: "queue_exists",
+        message: expect.stringContaining("another visibilityTimeout, delay;"),
+        details: [
+          { path: "visibilityTimeout", message: "is 43200; asked for was 30, the default" },
+          { path: "delay", message: "is 0; asked for was 7" },
+        ],
+      },
+    },
+  });
 });
 
 describe.each(["topics/orders", "queues/billing"])("messages for %s", (target) => {
@@ -565,7 +645,7 @@ describe.each(["topics/orders", "queues/billing"])("messages for %s", (target) =
   test("the mistakes are named by their paths, ten at most", async () => {
     const one = await api.call(route, { body: { messages: [{ body: "m" }, { body: 7, x: 1 }] } });
     expect(one.body).toMatchObject({
-      error: { details: [{ path: "messages.1.body" }, { path: "messages.1" }] },
+      error: { details: [{ path: "messages.1.body" }, { path: "messages.1.x" }] },
     });
     const messages = Array.from({ length: 100 }, () => 7);
     const { body } = await api.call(route, { body: { messages } });

@@ -7,8 +7,14 @@ export interface Operation {
   summary?: string;
   tags?: string[];
   parameters?: { name: string; in: string; required?: boolean; schema?: Json }[];
-  requestBody?: { required?: boolean; content: Record<string, { schema: Json }> };
-  responses: Record<string, { description: string; content?: Record<string, { schema: Json }> }>;
+  requestBody?: { required?: boolean; content: Record<string, Content> };
+  responses: Record<string, { description: string; content?: Record<string, Content> }>;
+}
+
+interface Content {
+  schema: Json;
+  example?: unknown;
+  examples?: Record<string, { value: unknown }>;
 }
 
 /** The OpenAPI document that an API serves, and what it says of an answer. */

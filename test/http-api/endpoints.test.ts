@@ -436,6 +436,22 @@ describe("around the API", () => {
     }
   });
 
+  test("browsers are led from / to the reference, programs are told that there is nothing", async () => {
+    const accept = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8";
+    const led = await api.app.request("/", { headers: { accept } });
+    expect(led.status).toBe(302);
+    expect(led.headers.get("location")).toBe("/docs");
+    expect(await api.refusal("GET /")).toBe("404 route_not_found");
+    for (const [path, method] of [
+      ["/", "PUT"],
+      ["/?Action=ListQueues", "GET"],
+      ["/nothing", "GET"],
+    ] as const) {
+      const answer = await api.app.request(path, { method, headers: { accept } });
+      expect(answer.status, `${method} ${path}`).toBe(404);
+    }
+  });
+
   test("HEAD answers as GET does, without a body", async () => {
     const response = await api.app.request(`/v1/queues/${queue}`, { method: "HEAD" });
     expect([response.status, await response.text()]).toEqual([200, ""]);

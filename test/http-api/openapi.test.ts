@@ -1,7 +1,8 @@
+import { errorTable } from "@sluice/engine";
 import { afterAll, describe, expect, test } from "vitest";
 
 import { TestApi } from "./api.ts";
-import { Document } from "./document.ts";
+import { Document, type Operation } from "./document.ts";
 
 const api = await TestApi.start({ dispatchers: 0 });
 afterAll(() => api[Symbol.asyncDispose]());
@@ -22,6 +23,15 @@ test("says which version it is written in, and of what", () => {
     openapi: "3.1.0",
     info: { title: "Sluice", version: expect.any(String), description: expect.any(String) },
   });
+});
+
+test("says at its head how errors, access keys and limits are", () => {
+  const { info } = document.content as unknown as { info: { description: string } };
+  for (const { status, retryable } of Object.values(errorTable))
+    if (retryable) expect(info.description).toContain(String(status));
+  for (const file of ["docs/errors.md", "docs/aws.md"]) expect(info.description).toContain(file);
+  expect(info.description).toMatch(/Authorization: Bearer/);
+  expect(info.description).toMatch(/1,000 messages .* 4 MiB/s);
 });
 
 test("asks for no access key where none is needed", () => {
@@ -85,6 +95,21 @@ describe.each(document.operations())("%s", (route, operation) => {
     }
   });
 
+  test("shows each of its errors under the status that it has", () => {
+    for (const [status, { description, content }] of Object.entries(operation.responses)) {
+      if (Number(status) < 400) continue;
+      const shown = Object.entries(content?.["application/json"]?.examples ?? {});
+      expect(shown.map(([code]) => code).join(", ")).toBe(description);
+      for (const [code, { value }] of shown) {
+        expect(value).toMatchObject({ error: { code } });
+        expect(errorTable).toHaveProperty(`${code}.status`, Number(status));
+        expect(document.schemaOf(content?.["application/json"]?.schema ?? {}).parse(value)).toEqual(
+          value,
+        );
+      }
+    }
+  });
+
   test("has schemas that a validator understands", () => {
     for (const { content } of [
       ...Object.values(operation.responses),
@@ -105,12 +130,59 @@ describe("examples", () => {
     expect(found.length).toBeGreaterThan(10);
   });
 
+  test("are there wherever one could only be made up from a pattern", () => {
+    const bodies = document
+      .operations()
+      .flatMap(([, { requestBody, responses }]) => [requestBody, ...Object.values(responses)]);
+    expect(patternsIn(document.resolved(bodies))).toEqual([]);
+  });
+
   test("are what their schemas accept", () => {
     for (const { schema, example } of found) {
       expect(document.schemaOf(schema).safeParse(example)).toMatchObject({ success: true });
     }
   });
+
+  test("of all bodies work as they stand, one after the other", async () => {
+    await using fresh = await TestApi.start();
+    let id = "";
+    const handles: string[] = [];
+    for (const [route, operation] of document.operations()) {
+      if (!operation.requestBody) continue;
+      // What a server gives away cannot be in an example that is written beforehand.
+      const text = JSON.stringify(operation.requestBody.content["application/json"]?.example);
+      const body = text.replaceAll(/<receiptHandle[^"]*>/g, () => handles.pop() ?? "there is none");
+      const path = named(route, operation).replaceAll("{id}", id);
+      const answer = await fresh.ok<Answered>(path, { body });
+      id = operation.operationId === "subscribe" ? (answer.id ?? "") : id;
+      const received = [answer, ...(answer.results ?? [])].flatMap(
+        ({ messages }) => messages ?? [],
+      );
+      handles.push(...received.map(({ receiptHandle }) => receiptHandle));
+      // One more for the next receive.
+      if (received.length > 0) await fresh.ok("POST /v1/queues/billing/messages", sent);
+    }
+  });
 });
+
+const sent = { body: { messages: [{ body: "order 2" }] } };
+
+interface Answered {
+  id?: string;
+  messages?: { receiptHandle: string }[];
+  results?: { messages?: { receiptHandle: string }[] }[];
+}
+
+/** `POST /v1/queues/billing`: with the names that the parameters have as their examples. */
+function named(route: string, { parameters = [] }: Operation): string {
+  return parameters.reduce(
+    (path, { name, schema }) =>
+      typeof schema?.["example"] === "string"
+        ? path.replaceAll(`{${name}}`, schema["example"])
+        : path,
+    route,
+  );
+}
 
 type Json = Record<string, unknown>;
 
@@ -118,5 +190,14 @@ function examplesIn(value: unknown): { schema: Json; example: unknown }[] {
   if (typeof value !== "object" || value === null) return [];
   const inside = Object.values(value).flatMap(examplesIn);
   const isSchema = "example" in value && "type" in value;
-  return isSchema ? [{ schema: value as Json, example: value.example }, ...inside] : inside;
+  if (isSchema) return [{ schema: value as Json, example: value.example }, ...inside];
+  const ofBody = "example" in value && "schema" in value;
+  return ofBody ? [{ schema: value.schema as Json, example: value.example }, ...inside] : inside;
+}
+
+function patternsIn(value: unknown): unknown[] {
+  if (typeof value !== "object" || value === null) return [];
+  const inside = Object.values(value).flatMap(patternsIn);
+  const isMadeUp = "pattern" in value && !("example" in value) && !("format" in value);
+  return isMadeUp ? [value, ...inside] : inside;
 }

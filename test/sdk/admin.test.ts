@@ -69,6 +69,41 @@ test("a queue is created once, read with its counts, changed and deleted", async
   await expect(admin.queues.get(billing)).rejects.toMatchObject({ code: "queue_not_found" });
 });
 
+test("a queue is made sure of: created, then given what is named, the rest left as it is", async () => {
+  const billing = queue(unique("billing"));
+  const created = await admin.queues.ensure(billing, { visibilityTimeout: 45 });
+  expect(created).toMatchObject({ name: billing.name, visibilityTimeout: 45, delay: 0 });
+  await expect(admin.queues.ensure(billing, { visibilityTimeout: 45 })).resolves.toEqual(created);
+  const changed = { ...created, delay: 5 };
+  await expect(admin.queues.ensure(billing, { delay: 5 })).resolves.toEqual(changed);
+  await expect(admin.queues.ensure(billing)).resolves.toEqual(changed);
+  const nothing = { delay: undefined, fifo: false } as object;
+  await expect(admin.queues.ensure(billing, nothing)).resolves.toEqual(changed);
+  await expect(admin.queues.ensure(billing, { delay: -1 })).rejects.toMatchObject({
+    code: "invalid_request",
+  });
+  await expect(admin.queues.create(billing, { delay: 6 })).rejects.toMatchObject({
+    code: "queue_exists",
+    details: [
+      { path: "visibilityTimeout", message: "is 45; asked for was 30, the default" },
+      { path: "delay", message: "is 5; asked for was 6" },
+    ],
+  });
+  const ordered = unique("billing") + ".fifo";
+  const fifo = { contentBasedDeduplication: true } as const;
+  await admin.queues.ensure(ordered);
+  await expect(admin.queues.ensure(ordered, { ...fifo, fifo: true })).resolves.toMatchObject(fifo);
+});
+
+test("a topic is made sure of: created, then given what is named, the rest left as it is", async () => {
+  const orders = topic(unique("orders"));
+  const created = await admin.topics.ensure(orders, { tags: { team: "shop" } });
+  expect(created).toMatchObject({ name: orders.name, tags: { team: "shop" }, archive: null });
+  const archive = { days: 7 };
+  await expect(admin.topics.ensure(orders, { archive })).resolves.toEqual({ ...created, archive });
+  await expect(admin.topics.ensure(orders)).resolves.toEqual({ ...created, archive });
+});
+
 test("lists are walked page by page, by prefix", async () => {
   const prefix = unique("page");
   const names = ["a", "b", "c", "d", "e"].map((letter) => `${prefix}-${letter}`);
@@ -212,6 +247,16 @@ test("an archive is replayed to a subscription, and tried on all of them", async
   ]);
   await expect(admin.subscriptions.replays.cancel(id, crypto.randomUUID())).rejects.toMatchObject({
     code: "replay_not_found",
+    message: expect.stringContaining("has no replay"),
+  });
+  await expect(admin.subscriptions.replays.finished(id, started.id)).resolves.toMatchObject({
+    id: started.id,
+    status: "completed",
+    finishedAt: expect.any(Date),
+  });
+  await expect(admin.subscriptions.replays.cancel(id, started.id)).rejects.toMatchObject({
+    code: "replay_not_found",
+    message: expect.stringContaining("is completed already"),
   });
   await expect(admin.subscriptions.matchArchived(orders, 10)).resolves.toEqual([]);
   await admin.topics.update(orders, { archive: null });

@@ -43,6 +43,31 @@ describe.each([
     expect(onRetry.mock.calls.map(([, attempt]) => attempt as number)).toEqual([1, 2]);
   });
 
+  test("a connection tells of each attempt that will be repeated, and of no other", async () => {
+    await using server = await scriptedServer(hangUp, refusal(503, "unavailable"), ok, hangUp);
+    const onRetry = vi.fn<(error: SluiceError, attempt: number) => void>();
+    const connection = connect({ url: server.url, retry: quick, onRetry });
+    await connection.request(get);
+    expect(onRetry.mock.calls.map(([{ code }, attempt]) => [code, attempt])).toEqual([
+      ["network", 1],
+      ["unavailable", 2],
+    ]);
+    await expect(connection.request({ ...get, retry: false })).rejects.toThrow();
+    expect(onRetry).toHaveBeenCalledTimes(2);
+  });
+
+  test.each([
+    ["throws", () => raise(new Error("the log is full"))],
+    ["rejects", () => Promise.reject(new Error("the log is full"))],
+  ])("an onRetry that %s does no harm", async (_, onRetry) => {
+    const told = vi.spyOn(console, "error").mockReturnValue();
+    await using server = await scriptedServer(hangUp, ok);
+    const connection = connect({ url: server.url, retry: quick, onRetry });
+    await expect(connection.request(get)).resolves.toEqual({ fine: true });
+    expect(told).toHaveBeenCalledExactlyOnceWith("Sluice: onRetry threw", expect.any(Error));
+    told.mockRestore();
+  });
+
   test("what HTTP does not allow is refused at once, and never sent", async () => {
     await using server = await scriptedServer(ok);
     const connection = connect({ url: server.url, headers: { tenant: "a\r\nb" } });
@@ -380,3 +405,7 @@ describe.each([
     await expect(admin.queues.delete("billing")).rejects.toMatchObject({ code: "queue_not_found" });
   });
 });
+
+function raise(error: Error): never {
+  throw error;
+}

@@ -233,6 +233,33 @@ describe("when the server fails", () => {
     expect(await countsOf(connection, numbers)).toEqual(empty);
   });
 
+  test("the console is told of an outage in one line, and in another one when it is over", async () => {
+    const log = vi.spyOn(globalThis.console, "error").mockImplementation(() => {});
+    const numbers = await queueOf(connection, 1);
+    await using proxy = await faultyProxy(sluice.url);
+    const consumer = createConsumer(connect({ url: proxy.url }), numbers, {
+      receivers: 3,
+      wait: 1,
+    });
+    const handled = vi.fn();
+    const run = consumer.run(handled);
+    await eventually(() => expect(handled).toHaveBeenCalledTimes(1));
+    proxy.down();
+    const before = proxy.count("/receive");
+    await eventually(() => expect(proxy.count("/receive") - before).toBeGreaterThan(5));
+    proxy.up();
+    await createProducer(connection).send(numbers, 1);
+    await eventually(() => expect(handled).toHaveBeenCalledTimes(2));
+    await eventually(() => expect(consumer.state).toBe("receiving"));
+    await consumer.stop();
+    await run;
+    expect(log.mock.calls).toEqual([
+      [expect.stringMatching(/^Sluice consumer of numbers-\w+: receive failed, .+ \(network\)$/)],
+      [`Sluice consumer of ${numbers.name}: receives again`],
+    ]);
+    log.mockRestore();
+  });
+
   test("one that nobody listens for is told of as soon as any other", async () => {
     const { url, ...gone } = await scriptedServer();
     await gone[Symbol.asyncDispose]();

@@ -413,6 +413,39 @@ describe("with a handler", () => {
     expect(await countsOf(connection, numbers)).toEqual(empty);
   });
 
+  test("an extension that is on its way when a message is released does not take the delay back", async () => {
+    const numbers = await queueOf(connection, 2, 4);
+    const extending = gate();
+    const extended = gate();
+    const fetch: typeof globalThis.fetch = async (input, init) => {
+      if (!(init?.body as string | undefined)?.includes('"visibilityTimeout":4}'))
+        return await globalThis.fetch(input, init);
+      extending.open();
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      const answer = await globalThis.fetch(input, init);
+      extended.open();
+      return answer;
+    };
+    const { failures, options } = noting({ backoff: () => 60 });
+    const consumer = createConsumer(connect({ url: sluice.url, fetch }), numbers, options);
+    let begun = 0;
+    const run = consumer.run(async (message) => {
+      begun += 1;
+      await extending.opened;
+      if (message.payload === 0) throw new Error("failed");
+      await message.release(60);
+    });
+    await extended.opened;
+    await eventually(async () => {
+      for await (const { visibleAt } of createAdmin(connection).queues.peek(numbers))
+        expect(visibleAt.getTime() - Date.now()).toBeGreaterThan(30_000);
+    });
+    await consumer.stop();
+    await run;
+    expect(begun).toBe(2);
+    expect(failures.map(({ stage }) => stage)).toEqual(["handle"]);
+  });
+
   test("the longest times are as much of them as is left of 12 hours from the receive", async () => {
     const numbers = await queueOf(connection, 3);
     const { failures, options } = noting({ backoff: () => 43_200 });
@@ -458,6 +491,26 @@ describe("with a handler", () => {
     expect(failures.map(({ stage }) => stage)).toEqual(["handle"]);
     const { visible, inFlight, delayed } = await countsOf(connection, numbers);
     expect([visible, inFlight + delayed]).toEqual([0, 1]);
+  });
+
+  test.each([
+    ["no text as a reason", { reason: new Error("failed") }],
+    ["no number as a delay", { delay: "60" }],
+    ["an option that there is not", { visibilityTimeout: 60 }],
+    ["null", null],
+    ["text", "failed"],
+  ])("a release with %s is refused, and the message is held as before", async (_, wrong) => {
+    const numbers = await queueOf(connection, 1);
+    const { failures, options } = noting();
+    const consumer = createConsumer(connection, numbers, options);
+    const codes: unknown[] = [];
+    await consumer.run(async (message) => {
+      void consumer.stop();
+      await message.release(wrong as never).catch(({ code }: SluiceError) => codes.push(code));
+    });
+    expect(codes).toEqual(["invalid_request"]);
+    expect(failures).toEqual([]);
+    expect(await countsOf(connection, numbers)).toEqual(empty);
   });
 
   test("what a failed handler threw, or a release says, is kept with the message", async () => {

@@ -1,7 +1,7 @@
 import { connect, createAdmin, queue } from "@sluice/client";
 import type { PeekOptions, QueueReference } from "@sluice/client";
 import { createProducer } from "@sluice/producer";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { startSluice, unique } from "./sluice.ts";
 import type { Sluice } from "./sluice.ts";
 
@@ -48,14 +48,13 @@ test("a message that fails too often is a dead letter, and a redrive brings it b
   const started = await admin.queues.redrives.start(dead);
   expect(started).toMatchObject({ queue: dead.name, status: "running", moved: 0, total: 1 });
   expect(started.createdAt).toBeInstanceOf(Date);
-  await vi.waitFor(
-    async () => {
-      const { status, moved, finishedAt } = await admin.queues.redrives.get(dead, started.id);
-      expect({ status, moved }).toEqual({ status: "completed", moved: 1 });
-      expect(finishedAt).toBeInstanceOf(Date);
-    },
-    { timeout: 10_000 },
-  );
+  const finished = await admin.queues.redrives.finished(dead, started.id);
+  expect(finished).toMatchObject({ id: started.id, status: "completed", moved: 1 });
+  expect(finished.finishedAt).toBeInstanceOf(Date);
+  await expect(admin.queues.redrives.cancel(dead, started.id)).rejects.toMatchObject({
+    code: "redrive_not_found",
+    message: expect.stringContaining("is completed already; only a running one can be cancelled"),
+  });
   await expect(peeked(work)).resolves.toMatchObject([{ body: "m" }]);
   await expect(peeked(dead)).resolves.toEqual([]);
 });
@@ -82,6 +81,14 @@ test("a redrive has a destination and a rate, runs alone, is listed and cancelle
   });
   const listed = await admin.queues.redrives.list(dead);
   expect(listed.map(({ id }) => id)).toEqual([redrive.id]);
+  const giveUp = new AbortController();
+  const waiting = admin.queues.redrives.finished(dead, redrive.id, { signal: giveUp.signal });
+  giveUp.abort();
+  await expect(waiting).rejects.toMatchObject({ code: "aborted" });
+  await expect(admin.queues.redrives.cancel(dead, crypto.randomUUID())).rejects.toMatchObject({
+    code: "redrive_not_found",
+    message: expect.stringContaining("has no redrive"),
+  });
   const other = unique("other");
   await admin.queues.create(other);
   await expect(admin.queues.redrives.get(other, redrive.id)).rejects.toMatchObject({

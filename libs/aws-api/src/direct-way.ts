@@ -1,11 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
-import {
-  hasEachHeaderOnce,
-  MAX_BODY_BYTES,
-  type DirectWay,
-  type Surroundings,
-} from "@sluice/http-api";
+import { isOrdinary, writeAnswer, type DirectWay, type Surroundings } from "@sluice/http-api";
 
 import type { Origins } from "./origin.ts";
 import type { AwsRequest } from "./request.ts";
@@ -21,7 +16,8 @@ export function directWay(
   answer: (request: AwsRequest) => Promise<AwsAnswer>,
 ): DirectWay {
   return (incoming, outgoing, next) => {
-    const origin = isPlain(incoming) ? originOf(incoming, origins) : undefined;
+    const isPlain = PATH.test(incoming.url ?? "") && isOrdinary(incoming);
+    const origin = isPlain ? originOf(incoming, origins) : undefined;
     if (origin === undefined) {
       next();
       return;
@@ -35,27 +31,14 @@ export function directWay(
         status: made.status,
         seconds: (performance.now() - started) / 1_000,
       });
-      write(outgoing, made);
+      writeAnswer(outgoing, made);
     });
     answered.catch(surroundings.report);
   };
 }
 
+/** Of an account's queue, or of none: nothing that is escaped, and no query. */
 const PATH = /^\/(\d{12}\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)?$/;
-const HOST = /^[a-z0-9._-]+(:\d{1,5})?$/;
-
-/** A POST with nothing in its URL or headers that more than one reading is possible of, and a body of a known length. */
-function isPlain(incoming: IncomingMessage): boolean {
-  const { method, url = "", headers } = incoming;
-  return (
-    method === "POST" &&
-    hasEachHeaderOnce(incoming) &&
-    PATH.test(url) &&
-    HOST.test(headers.host ?? "") &&
-    Number(headers["content-length"] ?? Infinity) <= MAX_BODY_BYTES &&
-    headers["content-encoding"] === undefined
-  );
-}
 
 function requestFrom(
   {
@@ -93,9 +76,4 @@ function signedHeadersOf(raw: readonly string[]): Map<string, string> {
   for (let index = 0; index < raw.length; index += 2)
     headers.set((raw[index] ?? "").toLowerCase(), raw[index + 1] ?? "");
   return headers;
-}
-
-function write(outgoing: ServerResponse, { status, headers, body }: AwsAnswer): void {
-  outgoing.writeHead(status, { ...headers, "content-length": Buffer.byteLength(body) });
-  outgoing.end(body);
 }

@@ -2,10 +2,13 @@ import { SluiceError } from "./errors.ts";
 
 /** An attribute as the API has it: `String`, `Number` or `Binary` with an optional `.label`; binary values in base64. */
 export interface WireAttribute {
+  /** `String`, `Number` or `Binary`, and a label where there is one: `Number.eur`. */
   readonly type: string;
+  /** As text; that of a `Binary` in base64. */
   readonly value: string;
 }
 
+/** Attributes by name, as the API has them. */
 export type WireAttributes = Readonly<Record<string, WireAttribute>>;
 
 /** An attribute's value as read: Number attributes are numbers, Binary ones are bytes. */

@@ -1,4 +1,5 @@
 import { readAnswer } from "./answer.ts";
+import { callBack } from "./call-back.ts";
 import { SluiceError } from "./errors.ts";
 import { onAbort } from "./on-abort.ts";
 import { invalidOption, refuseUnknown } from "./options.ts";
@@ -23,8 +24,17 @@ export interface ConnectOptions {
   readonly headers?: HeaderFields | (() => HeaderFields | Promise<HeaderFields>);
   /** How long one attempt may take, in milliseconds, beyond what a long poll waits; Infinity: as long as it likes. Default 30,000. */
   readonly timeoutMs?: number;
-  /** How calls are repeated; false: never. By default attempts go on for 60 s, so a call ends within 90 s. */
+  /**
+   * How calls are repeated; false: never. By default attempts go on for 60 s, so a call ends within 90 s: also one to an address at
+   * which nobody listens, and nothing is heard of that before, unless by {@link ConnectOptions.onRetry}.
+   */
   readonly retry?: RetryOptions | false;
+  /**
+   * Told of each failed attempt of any call that will be repeated, and which one it was, from 1: for logs and metrics. What it throws,
+   * or its promise rejects with, is written to the console and does no harm. Receives of consumers are not among these calls: their
+   * `onError` is told.
+   */
+  readonly onRetry?: (error: SluiceError, attempt: number) => unknown;
 }
 
 const names: OptionNames<ConnectOptions> = {
@@ -33,6 +43,7 @@ const names: OptionNames<ConnectOptions> = {
   headers: true,
   timeoutMs: true,
   retry: true,
+  onRetry: true,
 };
 
 /** One call of the HTTP API. */
@@ -40,6 +51,7 @@ export interface ApiRequest {
   readonly method: "GET" | "POST" | "PATCH" | "DELETE";
   /** Begins with `/`. */
   readonly path: string;
+  /** Parameters that are undefined are left out. */
   readonly query?: Readonly<Record<string, string | number | undefined>>;
   /** Serialised as JSON; a string is taken to be JSON already. */
   readonly body?: unknown;
@@ -84,6 +96,7 @@ export class Connection {
   readonly #headers: ConnectOptions["headers"];
   readonly #timeoutMs: number;
   readonly #retry: RetryPolicy | undefined;
+  readonly #onRetry: ConnectOptions["onRetry"];
 
   constructor(options: ConnectOptions) {
     this.url = serverUrl(options.url);
@@ -93,6 +106,7 @@ export class Connection {
     this.#headers = options.headers;
     this.#timeoutMs = options.timeoutMs ?? 30_000;
     this.#retry = options.retry === false ? undefined : retryPolicy(options.retry);
+    this.#onRetry = options.onRetry;
     if (!(this.#timeoutMs > 0)) {
       throw invalidOption("timeoutMs", `expected milliseconds above 0, got ${this.#timeoutMs}`);
     }
@@ -131,6 +145,7 @@ export class Connection {
         if (performance.now() + delay - started > policy.budgetMs) throw error;
         if (error.outcomeUnknown && request.method !== "GET") open ??= error;
         request.onRetry?.(thrown, attempt);
+        callBack("onRetry", () => this.#onRetry?.(thrown, attempt));
         await pause(delay, request.signal);
       }
     }

@@ -5,7 +5,13 @@ import { z } from "zod";
 import { createAdmin } from "./admin/admin.ts";
 import { connect } from "./connection.ts";
 import { queue, topic } from "./declarations.ts";
-import type { Payload, PayloadInput, QueueReference, TopicReference } from "./declarations.ts";
+import type {
+  Payload,
+  PayloadInput,
+  QueueReference,
+  TopicDeclaration,
+  TopicReference,
+} from "./declarations.ts";
 import { json } from "./payload.ts";
 
 describe("names", () => {
@@ -91,6 +97,16 @@ test("types follow the schema: input to publish, output to handlers", () => {
 
   const believed = queue("metrics", json<{ value: number }>());
   expectTypeOf<Payload<typeof believed>>().toEqualTypeOf<{ value: number }>();
+});
+
+test("types: a declaration knows its name, and is one of any name as well", () => {
+  const orders = topic("orders.fifo", z.object({ id: z.string() }));
+  expectTypeOf(orders.name).toEqualTypeOf<"orders.fifo">();
+  expectTypeOf(queue("billing.fifo", orders).name).toEqualTypeOf<"billing.fifo">();
+  expectTypeOf(queue("notes").name).toEqualTypeOf<"notes">();
+  expectTypeOf(topic("notes" as string).name).toEqualTypeOf<string>();
+  expectTypeOf(orders).toExtend<TopicDeclaration<{ id: string }, { id: string }>>();
+  expectTypeOf(orders).toExtend<TopicReference>();
 });
 
 test("types: a queue is fed by a topic whose messages it can take", () => {

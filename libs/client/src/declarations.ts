@@ -3,17 +3,25 @@ import { SluiceError } from "./errors.ts";
 import { jsonFormat, textFormat } from "./payload.ts";
 import type { PayloadFormat } from "./payload.ts";
 
-interface Declaration<Kind, in Input, out Output> {
+interface Declaration<Kind, in Input, out Output, out Name extends string> {
   readonly kind: Kind;
-  readonly name: string;
+  readonly name: Name;
   readonly format: PayloadFormat<Input, Output>;
 }
 
 /** A topic's name and what its messages carry; made by {@link topic}. */
-export type TopicDeclaration<Input = never, Output = unknown> = Declaration<"topic", Input, Output>;
+export type TopicDeclaration<
+  Input = never,
+  Output = unknown,
+  Name extends string = string,
+> = Declaration<"topic", Input, Output, Name>;
 
 /** A queue's name and what its messages carry; made by {@link queue}. */
-export type QueueDeclaration<Input = never, Output = unknown> = Declaration<"queue", Input, Output>;
+export type QueueDeclaration<
+  Input = never,
+  Output = unknown,
+  Name extends string = string,
+> = Declaration<"queue", Input, Output, Name>;
 
 /** The type that publishing to a declared topic, or sending to a declared queue, takes. */
 export type PayloadInput<D> = D extends { format: PayloadFormat<infer Input, unknown> }
@@ -31,18 +39,19 @@ type Out<Schema extends Any> = StandardSchemaV1.InferOutput<Schema>;
  * Declares a topic: its name (1 to 256 of `A-Z a-z 0-9 _ -`; that of a FIFO topic ends in `.fifo`) and the schema of what is published to it.
  *
  * Any Standard Schema will do (Zod, Valibot, ArkType …): publishing takes its input type, handlers get its output
- * type, and bodies are JSON. Without a schema, payloads are strings and go as they are. Throws `invalid_name`.
+ * type, and bodies are JSON. Without a schema, payloads are strings and go as they are. The name is part of the type: where it ends in
+ * `.fifo`, publishing takes a `groupId` and does not compile without. Throws `invalid_name`.
  *
  * @example
  * ```ts
  * const orders = topic("orders", z.object({ id: z.string(), total: z.number() }));
  * ```
  */
-export function topic(name: string): TopicDeclaration<string, string>;
-export function topic<Schema extends Any>(
-  name: string,
+export function topic<Name extends string>(name: Name): TopicDeclaration<string, string, Name>;
+export function topic<Schema extends Any, Name extends string = string>(
+  name: Name,
   schema: Schema,
-): TopicDeclaration<In<Schema>, Out<Schema>>;
+): TopicDeclaration<In<Schema>, Out<Schema>, Name>;
 export function topic(name: string, schema?: Any): TopicDeclaration<never, unknown> {
   return {
     kind: "topic",
@@ -61,15 +70,15 @@ export function topic(name: string, schema?: Any): TopicDeclaration<never, unkno
  * const billing = queue("billing", orders); // what is published to orders is what billing's handlers get
  * ```
  */
-export function queue(name: string): QueueDeclaration<string, string>;
-export function queue<Input, Output>(
-  name: string,
+export function queue<Name extends string>(name: Name): QueueDeclaration<string, string, Name>;
+export function queue<Input, Output, Name extends string = string>(
+  name: Name,
   source: TopicDeclaration<Input, Output>,
-): QueueDeclaration<Input, Output>;
-export function queue<Schema extends Any>(
-  name: string,
+): QueueDeclaration<Input, Output, Name>;
+export function queue<Schema extends Any, Name extends string = string>(
+  name: Name,
   schema: Schema,
-): QueueDeclaration<In<Schema>, Out<Schema>>;
+): QueueDeclaration<In<Schema>, Out<Schema>, Name>;
 export function queue(
   name: string,
   source?: Any | TopicDeclaration,

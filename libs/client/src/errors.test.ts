@@ -41,6 +41,26 @@ test("the cause is kept and left out when there is none", () => {
   expect("cause" in new SluiceError("network", "x")).toBe(false);
 });
 
+test("as JSON it has its message, and what it tells besides", () => {
+  const details = [{ path: "delay", message: "at least 0" }];
+  const error = new SluiceError("invalid_request", "no", {
+    status: 400,
+    details,
+    cause: new Error(),
+  });
+  expect(JSON.parse(JSON.stringify({ error }))).toEqual({
+    error: {
+      name: "SluiceError",
+      code: "invalid_request",
+      message: "no",
+      retryable: false,
+      status: 400,
+      details,
+      outcomeUnknown: false,
+    },
+  });
+});
+
 test("the codes are a closed union", () => {
   expectTypeOf<"queue_not_found">().toExtend<SluiceErrorCode>();
   // @ts-expect-error no such code

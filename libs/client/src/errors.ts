@@ -55,16 +55,23 @@ export type SluiceErrorCode = keyof typeof errorCodes;
 
 /** One thing to mend: where it is (`messages.0.body`, `payload.user.id`) and what is wrong with it. */
 export interface ErrorDetail {
+  /** Keys and indexes with dots in between; empty where it is the whole. */
   readonly path: string;
+  /** What is wrong with it, or expected of it. */
   readonly message: string;
 }
 
+/** What a {@link SluiceError} may tell besides its code and message. */
 export interface SluiceErrorOptions {
+  /** The HTTP status, where there was an answer. */
   readonly status?: number | undefined;
+  /** What to mend and where. Default: nothing. */
   readonly details?: readonly ErrorDetail[] | undefined;
+  /** How long the server asked to be left alone, in milliseconds. */
   readonly retryAfterMs?: number | undefined;
   /** Default: what the code and the status say of it. */
   readonly outcomeUnknown?: boolean | undefined;
+  /** What it comes of. */
   readonly cause?: unknown;
 }
 
@@ -110,6 +117,12 @@ export class SluiceError extends Error {
   /** Whether the same call may succeed when it is made again later. */
   get retryable(): boolean {
     return errorCodes[this.code].retryable;
+  }
+
+  /** What logs that write JSON show of it: the message, which JSON leaves out of errors, with the rest; neither stack nor `cause`. */
+  toJSON(): object {
+    const { name, code, message, retryable } = this;
+    return Object.assign({ name, code, message, retryable }, this);
   }
 }
 

@@ -22,6 +22,7 @@ export type {
 } from "./attributes.ts";
 export { createAdmin } from "./admin/admin.ts";
 export type { Admin } from "./admin/admin.ts";
+export type { AdminCallOptions } from "./admin/call-options.ts";
 export type { ListOptions } from "./admin/pages.ts";
 export type {
   QueueAdmin,
@@ -39,6 +40,7 @@ export type { Redrive, RedriveAdmin, RedriveOptions } from "./admin/redrives.ts"
 export type {
   MessageAdmin,
   MessageTrace,
+  TracedArrival,
   TracedDelivery,
   TracedState,
   TracedSubscription,

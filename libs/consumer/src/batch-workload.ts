@@ -51,7 +51,7 @@ export class BatchWorkload<Payload> implements Workload {
   }
 
   async take(messages: HeldMessage[]): Promise<void> {
-    const accepted = await this.#decodeAll(messages);
+    const accepted = await this.#ready(messages);
     if (accepted.length === 0) return;
     try {
       await this.#handler(accepted as ReceivedMessage<Payload>[]);
@@ -73,38 +73,44 @@ export class BatchWorkload<Payload> implements Workload {
     return Promise.resolve();
   }
 
-  async #decodeAll(messages: HeldMessage[]): Promise<HeldMessage[]> {
+  /**
+   * Those that could be read and are still to be handled. Of a FIFO queue what comes after another one in its group is left out as well: that comes
+   * again in its order.
+   */
+  async #ready(messages: HeldMessage[]): Promise<HeldMessage[]> {
+    this.#outcomes.undecodable(await this.#decodeAll(messages));
+    const now = performance.now();
+    const isReady = (message: HeldMessage) => message.isSafeAt(now) && !this.#stopped;
+    if (messages.every(isReady)) return messages;
+    const ready: HeldMessage[] = [];
+    const unhandled: HeldMessage[] = [];
+    const blocked = new Set<string>();
+    for (const message of messages) {
+      const { lane = "" } = message;
+      if (isReady(message) && !blocked.has(lane)) {
+        ready.push(message);
+        continue;
+      }
+      unhandled.push(message);
+      if (lane !== "") blocked.add(lane);
+    }
+    this.#outcomes.unhandled(unhandled);
+    return ready;
+  }
+
+  /** Returns what could not be read. A schema may take its time: what stop() is not to wait for it does not begin. */
+  async #decodeAll(messages: readonly HeldMessage[]): Promise<Refused[]> {
     const refused: Refused[] = [];
     for (const message of messages) {
       try {
         const late = decode(this.#format, message);
-        if (late !== undefined) await late;
+        if (late === undefined) continue;
+        await late;
+        if (this.#stopped) break;
       } catch (error) {
         refused.push({ error: error as SluiceError, message });
       }
     }
-    if (refused.length === 0) return messages;
-    this.#outcomes.undecodable(refused);
-    return this.#withoutOvertaking(
-      messages,
-      refused.map(({ message }) => message),
-    );
-  }
-
-  /** Leaves out what was refused, and of a FIFO queue what comes after it in its group: that comes again in its order. */
-  #withoutOvertaking(messages: HeldMessage[], refused: readonly HeldMessage[]): HeldMessage[] {
-    const blocked = new Set<string>();
-    const early: HeldMessage[] = [];
-    const accepted = messages.filter((message) => {
-      const { lane } = message;
-      const isRefused = refused.includes(message);
-      if (isRefused && lane !== undefined) blocked.add(lane);
-      if (isRefused) return false;
-      if (lane === undefined || !blocked.has(lane)) return true;
-      early.push(message);
-      return false;
-    });
-    this.#outcomes.unhandled(early);
-    return accepted;
+    return refused;
   }
 }

@@ -20,6 +20,10 @@ export interface HandlerLimits {
  *
  * Messages of one group of a FIFO queue are handled one after the other. When one of them fails, or is given back, those
  * after it are given back as well, unhandled: they come again in their order.
+ *
+ * When others may have a message before its handler has begun, because handlers keep the process busy for longer than messages are hidden,
+ * say, no more than one is taken at a time, and then one more for each that is handled in time. Each receive counts: otherwise most messages
+ * would go to the dead-letter queue without having been handled once.
  */
 export class HandlerWorkload<Payload> implements Workload {
   readonly #handler: Handler<Payload>;
@@ -29,6 +33,8 @@ export class HandlerWorkload<Payload> implements Workload {
   readonly #capacity: number;
   readonly #share: number;
   readonly #threshold: number;
+  /** How many are at hand at most, those that are handled included. */
+  #most: number;
   #waiting: HeldMessage[] = [];
   /** Groups of a FIFO queue that are being handled. */
   readonly #busy = new Set<string>();
@@ -51,6 +57,7 @@ export class HandlerWorkload<Payload> implements Workload {
     this.#outcomes = outcomes;
     this.#concurrency = limits.concurrency;
     this.#capacity = limits.concurrency + limits.prefetch;
+    this.#most = this.#capacity;
     this.#share = Math.min(limits.batchSize, Math.ceil(this.#capacity / limits.receivers));
     this.#threshold = Math.ceil(this.#share / 2);
   }
@@ -81,7 +88,7 @@ export class HandlerWorkload<Payload> implements Workload {
   }
 
   get #free(): number {
-    return this.#capacity - this.#running - this.#places - this.#reserved;
+    return this.#most - this.#running - this.#places - this.#reserved;
   }
 
   /**
@@ -122,16 +129,8 @@ export class HandlerWorkload<Payload> implements Workload {
     if (this.#running === 0) for (const resolve of this.#idle.splice(0)) resolve();
   }
 
-  /** The first message that may be handled now; those that others may have by now are left to them, and so is the rest of their group. */
+  /** The first message that may be handled now. */
   #next(): HeldMessage | undefined {
-    for (;;) {
-      const message = this.#takeFirst();
-      if (message === undefined || message.isSafe) return message;
-      if (message.lane !== undefined) this.#leave(message.lane, false);
-    }
-  }
-
-  #takeFirst(): HeldMessage | undefined {
     const index = this.#waiting.findIndex(
       ({ lane }) => lane === undefined || !this.#busy.has(lane),
     );
@@ -144,7 +143,7 @@ export class HandlerWorkload<Payload> implements Workload {
     if (lane !== undefined) this.#busy.add(lane);
     let succeeded = false;
     try {
-      if (await this.#decoded(message)) {
+      if (await this.#isReady(message)) {
         await this.#handler(message as ReceivedMessage<Payload>);
         this.#outcomes.succeeded(message);
         succeeded = !message.released && !message.lost;
@@ -153,6 +152,7 @@ export class HandlerWorkload<Payload> implements Workload {
       this.#outcomes.failed(error, [message]);
     } finally {
       if (lane !== undefined) this.#leave(lane, succeeded);
+      if (this.#most < this.#capacity && message.lease.heldUntil > performance.now()) this.#most++;
       this.#running--;
       this.#advance();
     }
@@ -165,13 +165,19 @@ export class HandlerWorkload<Payload> implements Workload {
     this.#waiting = this.#waiting.filter((message) => message.lane !== lane);
   }
 
-  async #decoded(message: HeldMessage): Promise<boolean> {
+  /** Whether it could be read and is still to be handled. What others may have by now is left to them. */
+  async #isReady(message: HeldMessage): Promise<boolean> {
     try {
       await decode(this.#format, message);
-      return true;
     } catch (error) {
       this.#outcomes.undecodable([{ error: error as SluiceError, message }]);
       return false;
     }
+    // Only now: a schema may take its time, and so may handlers that began before this one.
+    const isSafe = message.isSafe;
+    if (isSafe && !this.#stopped) return true;
+    if (!isSafe) this.#most = 1;
+    this.#outcomes.unhandled([message]);
+    return false;
   }
 }

@@ -4,18 +4,24 @@ import { decodeAttributes } from "@sluice/client/internal";
 import type { Lease } from "./leases.ts";
 import { receiptHandleOf, type WireMessage, type WireReceipt } from "./queue-calls.ts";
 import type { ReceivedMessage, ReleaseOptions } from "./received-message.ts";
+import { releaseOptionsOf } from "./release.ts";
+
+/** Which try it is to settle a message. */
+export interface Attempt {
+  /** Whether an acknowledgement or a release of it may have been carried out already: a call about it failed. */
+  readonly again: boolean;
+}
 
 /** What a message can ask of the consumer that holds it. */
 export interface Holder {
-  /** @param again - Whether that, or a release, may have been carried out already. */
-  acknowledge(message: HeldMessage, again: boolean): Promise<void>;
-  release(message: HeldMessage, options: ReleaseOptions, again: boolean): Promise<void>;
+  acknowledge(message: HeldMessage, attempt: Attempt): Promise<void>;
+  release(message: HeldMessage, options: ReleaseOptions, attempt: Attempt): Promise<void>;
   extend(message: HeldMessage, seconds: number): Promise<void>;
   /** The time of a lease is over, and nobody has extended it. */
   lapse(lease: Lease): void;
 }
 
-/** What few messages ever have. */
+/** Fields that only few messages need: made with the first of them, so that the others are smaller. */
 interface Seldom {
   attributes?: Record<string, AttributeValue>;
   abort?: AbortController;
@@ -25,8 +31,8 @@ interface Seldom {
   outcome?: Promise<void>;
   /** That failed, and is worth another try. */
   isOpen?: boolean;
-  /** Why it was given back while its handler was at work. */
-  takenBy?: SluiceError;
+  /** What its handler is told with once stop() has waited for it long enough and given the message back. */
+  drainedBy?: SluiceError;
 }
 
 /**
@@ -125,7 +131,7 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
   get signal(): AbortSignal {
     const seldom = (this.#seldom ??= {});
     seldom.abort ??= new AbortController();
-    const reason = seldom.takenBy ?? seldom.lostBy;
+    const reason = seldom.drainedBy ?? seldom.lostBy;
     if (reason !== undefined) seldom.abort.abort(reason);
     return seldom.abort.signal;
   }
@@ -140,7 +146,12 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
 
   /** Whether nobody else can have it; a process that stood still finds out before its timers do. */
   get isSafe(): boolean {
-    if (this.#state === "held" && this.#lease.heldUntil <= performance.now())
+    return this.isSafeAt(performance.now());
+  }
+
+  /** For many: a look at the clock takes 250 ns, which is 2 % of what a message costs a bulk consumer. */
+  isSafeAt(now: number): boolean {
+    if (this.#state === "held" && this.#lease.heldUntil <= now)
       this.#lease.holder.lapse(this.#lease);
     return this.#state === "held";
   }
@@ -156,25 +167,25 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
   }
 
   ack(): Promise<void> {
-    const { takenBy } = this.#seldom ?? {};
-    if (takenBy !== undefined) return Promise.reject(takenBy);
-    return this.#settleBy((again) => this.#lease.holder.acknowledge(this, again));
+    const { drainedBy } = this.#seldom ?? {};
+    if (drainedBy !== undefined) return Promise.reject(drainedBy);
+    return this.#settleBy((attempt) => this.#lease.holder.acknowledge(this, attempt));
   }
 
-  release(options: number | ReleaseOptions = {}): Promise<void> {
-    const given = typeof options === "number" ? { delay: options } : options;
-    return this.#settleBy((again) => {
+  async release(options: number | ReleaseOptions = {}): Promise<void> {
+    const given = releaseOptionsOf(options);
+    await this.#settleBy((attempt) => {
       (this.#seldom ??= {}).released = true;
-      return this.#lease.holder.release(this, given, again);
+      return this.#lease.holder.release(this, given, attempt);
     });
   }
 
   /** Once, unless that fails and is worth another try; whoever asks meanwhile or later is told what came of it. */
-  #settleBy(send: (again: boolean) => Promise<void>): Promise<void> {
+  #settleBy(send: (attempt: Attempt) => Promise<void>): Promise<void> {
     const isFirst = this.settle();
     if (!isFirst && !this.reopen()) return this.#seldom?.outcome ?? Promise.resolve();
     const seldom = (this.#seldom ??= {});
-    seldom.outcome = send(!isFirst).catch((error: SluiceError) => {
+    seldom.outcome = send({ again: !isFirst }).catch((error: SluiceError) => {
       seldom.isOpen = error.retryable;
       throw error;
     });
@@ -182,8 +193,8 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
   }
 
   async extend(seconds: number): Promise<void> {
-    const { takenBy } = this.#seldom ?? {};
-    if (takenBy !== undefined) throw takenBy;
+    const { drainedBy } = this.#seldom ?? {};
+    if (drainedBy !== undefined) throw drainedBy;
     if (this.#state !== "settled") await this.#lease.holder.extend(this, seconds);
   }
 
@@ -223,7 +234,7 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
   giveUp(): void {
     const seldom = (this.#seldom ??= {});
     const told = `Message ${this.id} was released: the consumer stops.`;
-    seldom.takenBy = new SluiceError("aborted", told, { outcomeUnknown: false });
-    seldom.abort?.abort(seldom.takenBy);
+    seldom.drainedBy = new SluiceError("aborted", told, { outcomeUnknown: false });
+    seldom.abort?.abort(seldom.drainedBy);
   }
 }

@@ -2,7 +2,7 @@ import { stopController } from "@sluice/client/internal";
 import { SluiceError } from "@sluice/client";
 import type { Failures, Refused } from "./failures.ts";
 import { HeldMessage } from "./held-message.ts";
-import type { Holder } from "./held-message.ts";
+import type { Attempt, Holder } from "./held-message.ts";
 import { Leases } from "./leases.ts";
 import type { Lease } from "./leases.ts";
 import { bitsOf, maxEntries, type QueueCalls, type WireReceipt } from "./queue-calls.ts";
@@ -35,7 +35,7 @@ export class Holdings implements Holder {
     });
   }
 
-  /** Takes over what a receive has just answered, unless that took longer than its messages are hidden for. */
+  /** Takes over what a receive has just answered. */
   hold(received: readonly WireReceipt[], heldFrom: number): HeldMessage[] {
     if (received.length === 0) return [];
     const lease = this.#leases.begin(this, heldFrom);
@@ -48,7 +48,7 @@ export class Holdings implements Holder {
         held.push(message);
       });
     }
-    return held[0]?.isSafe === false ? [] : held;
+    return held;
   }
 
   held(): HeldMessage[] {
@@ -60,12 +60,12 @@ export class Holdings implements Holder {
     this.#leases.stop();
   }
 
-  acknowledge(message: HeldMessage, again: boolean): Promise<void> {
-    return this.#options.settlements.ackNow(message, again);
+  acknowledge(message: HeldMessage, attempt: Attempt): Promise<void> {
+    return this.#options.settlements.ackNow(message, attempt);
   }
 
-  release(message: HeldMessage, options: ReleaseOptions, again: boolean): Promise<void> {
-    return this.#options.settlements.releaseNow(message, options, again);
+  release(message: HeldMessage, options: ReleaseOptions, attempt: Attempt): Promise<void> {
+    return this.#options.settlements.releaseNow(message, options, attempt);
   }
 
   async extend(message: HeldMessage, seconds: number): Promise<void> {

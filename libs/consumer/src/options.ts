@@ -50,14 +50,19 @@ export interface ConsumerOptions {
   readonly drainTimeoutMs?: number;
   /** Stops the consumer like stop(). */
   readonly signal?: AbortSignal;
-  /** Told of everything that goes wrong without stopping the consumer, nor does what it throws or rejects with itself. Default: `console.error`. */
+  /**
+   * Told of everything that goes wrong without stopping the consumer, nor does what it throws or rejects with itself. Default: a line by
+   * `console.error`; when receives fail one after the other, as in an outage, one for the first and one when they work again.
+   */
   readonly onError?: (failure: ConsumerFailure) => unknown;
   /** Told of each change of state. */
   readonly onStateChange?: (state: ConsumerState) => unknown;
 }
 
-export type Settings = Required<Omit<ConsumerOptions, "signal" | "visibilityTimeout">> &
-  Pick<ConsumerOptions, "signal" | "visibilityTimeout">;
+type WithoutDefault = "signal" | "visibilityTimeout" | "onError";
+
+export type Settings = Required<Omit<ConsumerOptions, WithoutDefault>> &
+  Pick<ConsumerOptions, WithoutDefault>;
 
 /** Fills the defaults in. Throws `invalid_request` for what is out of range or unknown. */
 export function settingsOf(options: ConsumerOptions): Settings {
@@ -73,7 +78,7 @@ export function settingsOf(options: ConsumerOptions): Settings {
     backoff: options.backoff ?? exponentialBackoff,
     drainTimeoutMs: options.drainTimeoutMs ?? 20_000,
     signal: options.signal,
-    onError: options.onError ?? logFailure,
+    onError: options.onError,
     onStateChange: options.onStateChange ?? (() => {}),
   };
   refuseUnknown(options, settings);
@@ -101,9 +106,4 @@ function checkRange(settings: Settings, name: Count, [min, max]: [number, number
   if (Number.isInteger(value) && value! >= min && value! <= max) return;
   const range = max === Infinity ? `from ${min}` : `from ${min} to ${max}`;
   throw invalidOption(name, `expected a whole number ${range}, got ${value}`);
-}
-
-function logFailure({ stage, error, messages }: ConsumerFailure): void {
-  const ids = messages.slice(0, 10).map(({ id }) => id);
-  console.error(`Sluice consumer: ${stage} failed`, ...ids, error);
 }

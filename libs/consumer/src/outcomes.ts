@@ -22,7 +22,7 @@ export class Outcomes {
   /** Acknowledges, unless the handler has settled the message itself, and that did not fail. */
   succeeded(message: HeldMessage): void {
     if (message.settle()) this.#settlements.ack(message);
-    else if (message.reopen()) this.#settlements.ack(message, true);
+    else if (message.reopen()) this.#settlements.ack(message, { again: true });
   }
 
   /** Acknowledges what the batch's handler has not settled itself; resolves when the server has answered. */
@@ -46,10 +46,14 @@ export class Outcomes {
     for (const { message, error } of refused) this.#retryLater(message, error);
   }
 
-  /** Gives back what no handler has seen: it comes again as if it had not been received, and is no nearer to the dead-letter queue. */
+  /**
+   * Gives back what no handler has seen: it comes again as if it had not been received, and is no nearer to the dead-letter queue. That is worth a
+   * try also when its time is over, by the clock of this process.
+   */
   unhandled(messages: readonly HeldMessage[]): void {
     for (const message of messages) {
-      if (message.settle() && !message.lost) this.#settlements.giveBack(message);
+      const isLate = !message.isSafe;
+      if (message.settle()) this.#settlements.giveBack(message, { isLate });
     }
   }
 

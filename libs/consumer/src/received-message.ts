@@ -56,7 +56,8 @@ export interface ReceivedMessage<Payload> {
 
   /**
    * Makes the message visible again, after that many seconds if told so, with a reason if there is one. Throws `message_not_in_flight`
-   * when it is so already, `visibility_beyond_limit` when the message has been hidden for 12 hours.
+   * when it is so already, `visibility_beyond_limit` when the message has been hidden for 12 hours, `invalid_request` when an option is
+   * not what it is to be: then the message is held as before.
    */
   release(options?: number | ReleaseOptions): Promise<void>;
 

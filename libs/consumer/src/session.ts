@@ -1,5 +1,6 @@
 import type { Connection, QueueDeclaration, SluiceError } from "@sluice/client";
-import { pause } from "@sluice/client/internal";
+import { pause, queueName } from "@sluice/client/internal";
+import { FailureLog } from "./failure-log.ts";
 import { Failures } from "./failures.ts";
 import type { HeldMessage } from "./held-message.ts";
 import { Holdings } from "./holdings.ts";
@@ -49,6 +50,7 @@ export class Session {
   readonly #onState: (state: ConsumerState) => void;
   readonly #calls: QueueCalls;
   readonly #failures: Failures;
+  readonly #log: FailureLog;
   readonly #settlements: Settlements;
   readonly #outcomes: Outcomes;
   /** Calls that wait for the server to come back. */
@@ -59,7 +61,8 @@ export class Session {
     this.#stopping = options.stopping;
     this.#onState = options.onState;
     this.#calls = new QueueCalls(connection, queue);
-    this.#failures = new Failures(options.settings.onError);
+    this.#log = new FailureLog(queueName(queue));
+    this.#failures = new Failures(options.settings.onError ?? this.#log.failed);
     this.#settlements = new Settlements(this.#calls, this.#failures);
     this.#outcomes = new Outcomes(this.#settlements, this.#failures, options.settings.backoff);
   }
@@ -172,7 +175,9 @@ export class Session {
       this.#failures.call("receive", error);
     };
     try {
-      return await untilAvailable(() => call(signal, failed), { signal, onFailure });
+      const answer = await untilAvailable(() => call(signal, failed), { signal, onFailure });
+      if (answer !== undefined && failed && this.#away === 1) this.#log.back();
+      return answer;
     } finally {
       if (failed) this.#away--;
       if (failed && this.#away === 0 && !signal.aborted) this.#onState("receiving");

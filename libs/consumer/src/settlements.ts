@@ -1,34 +1,30 @@
-import { SluiceError } from "@sluice/client";
-import { Coalescer, stopController } from "@sluice/client/internal";
+import type { SluiceError } from "@sluice/client";
+import { Coalescer, onAbort, stopController } from "@sluice/client/internal";
 import type { Failures, Refused } from "./failures.ts";
-import type { HeldMessage } from "./held-message.ts";
+import type { Attempt, HeldMessage } from "./held-message.ts";
 import { maxEntries } from "./queue-calls.ts";
 import type { ReleaseOptions } from "./received-message.ts";
 import type { EntryErrors, QueueCalls } from "./queue-calls.ts";
+import { errorsOf, part, unlessDone, withoutDone } from "./refusals.ts";
+import { releaseOf, type Release } from "./release.ts";
 
 /** How long the first of a few outcomes waits for others. */
 const lingerMs = 10;
-/** Characters of a reason that the server keeps. */
-const maxReason = 1_024;
 
 interface Waiter {
   readonly resolve: () => void;
   readonly reject: (error: SluiceError) => void;
 }
 
-interface Outcome {
+interface Outcome extends Partial<Attempt> {
   readonly message: HeldMessage;
-  /** Of a release: seconds until the message is visible again. */
-  readonly delay: number;
-  /** Of a release: why, where that is known. */
-  readonly reason?: string | undefined;
-  /** Of a release: false where nobody has seen the message. */
-  readonly received?: false;
-  /** Whether the message may have been settled already: a call about it failed. */
-  readonly again?: boolean;
   /** Whoever awaits the outcome; without one, a refusal is reported. */
   readonly waiter?: Waiter;
 }
+
+type ReleaseOutcome = Outcome & Release;
+
+const nobody: Waiter = { resolve: () => {}, reject: () => {} };
 
 /** Acknowledgements that go with a receive. */
 export interface Riders {
@@ -56,8 +52,10 @@ export class Settlements {
   readonly #calls: QueueCalls;
   readonly #failures: Failures;
   readonly #acks: Coalescer<Outcome>;
-  readonly #releases: Coalescer<Outcome>;
+  readonly #releases: Coalescer<ReleaseOutcome>;
   readonly #batches = new Set<Promise<void>>();
+  /** Releases that wait for an extension under way. */
+  readonly #afterExtension = new Set<Promise<void>>();
   #waiting: WaitingBatch[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #giveUp = stopController();
@@ -71,14 +69,14 @@ export class Settlements {
   }
 
   /** Acknowledges in the background. */
-  ack(message: HeldMessage, again = false): void {
-    this.#acks.add({ message, delay: 0, again });
+  ack(message: HeldMessage, { again }: Attempt = { again: false }): void {
+    this.#acks.add({ message, again });
   }
 
   /** Acknowledges at once and resolves when the server has. */
-  ackNow(message: HeldMessage, again = false): Promise<void> {
+  ackNow(message: HeldMessage, { again }: Attempt): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#acks.add({ message, delay: 0, again, waiter: { resolve, reject } }, true);
+      this.#acks.add({ message, again, waiter: { resolve, reject } }, true);
     });
   }
 
@@ -105,26 +103,33 @@ export class Settlements {
       messages,
       arrived: settle,
       lost: () => {
-        if (messages.length > 0) this.#send(messages, true, settle);
+        if (messages.length > 0) this.#send({ messages, settle }, { again: true });
       },
     };
   }
 
   /** Releases in the background. */
   release(message: HeldMessage, options: ReleaseOptions): void {
-    this.#releases.add(releaseOf(message, options));
+    this.#release(releaseOf(message, options));
   }
 
-  /** Releases in the background what nobody has seen: its receive does not count. */
-  giveBack(message: HeldMessage): void {
-    this.#releases.add({ message, delay: 0, received: false });
+  /**
+   * Releases in the background what nobody has seen: its receive does not count.
+   *
+   * @param isLate - Others may have it by now: then it goes before the next receive, which could bring it again, and it is no failure when
+   * the server refuses it.
+   */
+  giveBack(message: HeldMessage, { isLate }: { isLate: boolean }): void {
+    const release = { message, delay: 0, received: false as const };
+    if (isLate) this.#releases.add({ ...release, waiter: nobody }, true);
+    else this.#releases.add(release);
   }
 
   /** Releases at once and resolves when the server has. */
-  releaseNow(message: HeldMessage, options: ReleaseOptions, again: boolean): Promise<void> {
+  releaseNow(message: HeldMessage, options: ReleaseOptions, { again }: Attempt): Promise<void> {
     return new Promise((resolve, reject) => {
       const release = { ...releaseOf(message, options), again };
-      this.#releases.add({ ...release, waiter: { resolve, reject } }, true);
+      this.#release({ ...release, waiter: { resolve, reject } }, true);
     });
   }
 
@@ -132,8 +137,29 @@ export class Settlements {
   async flush(limitMs: number): Promise<void> {
     const timer = setTimeout(() => this.#giveUp.abort(), limitMs);
     this.#sendWaiting();
-    await Promise.all([this.#acks.flush(), this.#releases.flush(), ...this.#batches]);
+    const releases = Promise.all(this.#afterExtension).then(() => this.#releases.flush());
+    await Promise.all([this.#acks.flush(), releases, ...this.#batches]);
     clearTimeout(timer);
+  }
+
+  /** With a delay, it waits for an extension that is under way: that could come after it and take the delay back. */
+  #release(outcome: ReleaseOutcome, urgent = false): void {
+    const { extending } = outcome.message.lease;
+    const { signal } = this.#giveUp;
+    if (outcome.delay === 0 || extending === undefined || signal.aborted)
+      return this.#releases.add(outcome, urgent);
+    const extended = new Promise<void>((resolve) => {
+      const forget = onAbort(signal, resolve);
+      void extending.finally(() => {
+        forget();
+        resolve();
+      });
+    });
+    const released = extended.then(() => {
+      this.#afterExtension.delete(released);
+      this.#releases.add(outcome, urgent);
+    });
+    this.#afterExtension.add(released);
   }
 
   /** Whole batches, as many as fit into one call; a single one always does. */
@@ -161,25 +187,22 @@ export class Settlements {
   #sendWaiting(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    for (const { messages, settle } of this.#waiting.splice(0)) this.#send(messages, false, settle);
+    for (const batch of this.#waiting.splice(0)) this.#send(batch, { again: false });
   }
 
-  #send(
-    messages: readonly HeldMessage[],
-    repeated: boolean,
-    settle: (errors: EntryErrors) => void,
-  ): void {
-    const sent = this.#acknowledge(messages, repeated).then(settle);
+  #send({ messages, settle }: WaitingBatch, attempt: Attempt): void {
+    const sent = this.#acknowledge(messages, attempt).then(settle);
     this.#batches.add(sent);
     void sent.finally(() => this.#batches.delete(sent));
   }
 
   async #sendAcks(outcomes: readonly Outcome[]): Promise<void> {
-    const errors = await this.#acknowledge(outcomes.map(({ message }) => message));
+    const messages = outcomes.map(({ message }) => message);
+    const errors = await this.#acknowledge(messages, { again: false });
     this.#settle("acknowledge", outcomes, errors);
   }
 
-  async #sendReleases(outcomes: readonly Outcome[]): Promise<void> {
+  async #sendReleases(outcomes: readonly ReleaseOutcome[]): Promise<void> {
     const entries = outcomes.map(({ message, delay, reason, received }) => ({
       receiptHandle: message.receiptHandle,
       visibilityTimeout: delay,
@@ -195,8 +218,7 @@ export class Settlements {
     this.#settle("release", outcomes, repeated ? withoutDone(errors, messages) : errors);
   }
 
-  /** @param again - Whether they may have been acknowledged already. */
-  async #acknowledge(messages: readonly HeldMessage[], again = false): Promise<EntryErrors> {
+  async #acknowledge(messages: readonly HeldMessage[], { again }: Attempt): Promise<EntryErrors> {
     const { signal } = this.#giveUp;
     let repeated = again;
     const onRetry = ({ outcomeUnknown }: SluiceError) => (repeated ||= outcomeUnknown);
@@ -238,63 +260,4 @@ function merged(batches: readonly WaitingBatch[]): WaitingBatch {
       }
     },
   };
-}
-
-/** The errors of some entries among all of a call. */
-function part(errors: EntryErrors, first: number, count: number): EntryErrors {
-  if (errors.size === 0) return errors;
-  const some = [...errors].filter(([index]) => index >= first && index < first + count);
-  return new Map(some.map(([index, error]) => [index - first, error]));
-}
-
-function releaseOf(message: HeldMessage, { delay = 0, reason }: ReleaseOptions): Outcome {
-  const most = message.lease.secondsLeft;
-  return { message, delay: Math.min(most, seconds(delay)), reason: reasonOf(reason) };
-}
-
-/** In the server's rule for a reason, whatever an error says. */
-function reasonOf(text: string | undefined): string | undefined {
-  const oneLine = text
-    ?.replaceAll(/[\p{Cc}\p{Cs}]+/gu, " ")
-    .trim()
-    .slice(0, maxReason);
-  // The cut may have gone through a pair.
-  return oneLine?.replace(/\p{Cs}$/u, "") || undefined;
-}
-
-/** A call refused as a whole is every entry's error. */
-async function errorsOf(called: Promise<EntryErrors>, size: number): Promise<EntryErrors> {
-  try {
-    return await called;
-  } catch (error) {
-    return new Map(Array.from({ length: size }, (_, index) => [index, error as SluiceError]));
-  }
-}
-
-function withoutDone(errors: EntryErrors, messages: readonly HeldMessage[]): EntryErrors {
-  const left = new Map<number, SluiceError>();
-  for (const [index, error] of errors) {
-    const open = unlessDone(error, messages[index]!);
-    if (open !== undefined) left.set(index, open);
-  }
-  return left;
-}
-
-/**
- * After a repeat, a message that is no longer held was acknowledged or given back by the first attempt, of which only the answer was lost. For as long
- * as nobody else can have it: later it may as well be in other hands, and not acknowledged.
- */
-function unlessDone(
-  error: SluiceError | undefined,
-  { lease }: HeldMessage,
-): SluiceError | undefined {
-  if (error?.code === "message_not_in_flight") return undefined;
-  if (error?.code !== "receipt_handle_expired") return error;
-  if (lease.heldUntil > performance.now()) return undefined;
-  return new SluiceError(error.code, error.message, { outcomeUnknown: true });
-}
-
-/** Whole seconds in the server's range, whatever a back-off function comes up with. */
-function seconds(delay: number): number {
-  return Math.min(43_200, Math.max(0, Math.ceil(delay) || 0));
 }

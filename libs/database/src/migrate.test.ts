@@ -46,20 +46,6 @@ test("migrating again changes nothing", async () => {
   expect(await sql`SELECT name FROM topics`).toEqual([{ name: "kept" }]);
 });
 
-test("tables are in the schema public, whatever the search path of the database or the URL is", async () => {
-  await using testDatabase = await createTestDatabase(inject("databaseUrl"));
-  const url = new URL(testDatabase.url);
-  await using admin = connectDatabase({ url: url.href, pool: 1 });
-  await admin.sql.unsafe(`CREATE SCHEMA elsewhere`);
-  await admin.sql.unsafe(`ALTER DATABASE "${url.pathname.slice(1)}" SET search_path = elsewhere`);
-  url.searchParams.set("search_path", "elsewhere");
-  await migrate(url.href);
-  const rows = await admin.sql`
-    SELECT DISTINCT relnamespace::regnamespace::text AS schema FROM pg_class
-    WHERE relname IN ('queues', 'slices', 'batches') AND relkind IN ('r', 'p')`;
-  expect([...rows]).toEqual([{ schema: "public" }]);
-});
-
 test("whoever waits for the lock for long is told who may have it", async () => {
   await using testDatabase = await createTestDatabase(inject("databaseUrl"));
   await using other = connectDatabase({ url: testDatabase.url, pool: 1 });

@@ -50,8 +50,8 @@ export async function migrate(
     // As the connections have it that come after: a pooler that refuses it does so before it keeps a session that has the lock.
     connection: { jit: "off" },
   });
-  // The driver puts the query of the URL over what it is given. Tables go to where the clean-up looks for them.
-  Object.assign(sql.options.connection, SESSION_SETTINGS, { search_path: "public" });
+  // The driver puts the query of the URL over what it is given.
+  Object.assign(sql.options.connection, SESSION_SETTINGS);
   try {
     await orNoAnswer(checkServer(sql), 2_000 * connectTimeout * sql.options.host.length);
     if (await isUpToDate(sql)) return;

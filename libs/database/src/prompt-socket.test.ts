@@ -10,16 +10,22 @@ afterAll(() => testDatabase[Symbol.asyncDispose]());
 /** How an answer ends: ReadyForQuery, without what it says of the transaction. */
 const READY = Buffer.from([0x5a, 0, 0, 0, 5]);
 
+const FIELDS = "SFATAL\0VFATAL\0C57P01\0Mterminating connection: closed\0\0";
+/** What Postgres says when its postmaster has died. */
+const FAREWELL = Buffer.from(`E\0\0\0${String.fromCharCode(4 + FIELDS.length)}${FIELDS}`);
+
 /** A way to Postgres all of whose connections can be broken. */
 async function breakableWay() {
   const sockets = new Set<Socket>();
   let isSilent = false;
   let cutAfter: number | undefined;
+  let farewell = Buffer.alloc(0);
   /** Of the answers that tell of an error, the end is lost with the connection. */
   const pass = (chunk: Buffer, to: Socket) => {
     if (cutAfter === undefined || !chunk.includes("ERROR")) return to.write(chunk);
     const ready = chunk.lastIndexOf(READY);
-    return to.end(ready < 0 ? chunk : chunk.subarray(0, ready + cutAfter));
+    const left = ready < 0 ? chunk : chunk.subarray(0, ready + cutAfter);
+    return to.end(Buffer.concat([left, farewell]));
   };
   const server = createServer((client) => {
     const upstream = connect(Number(new URL(testDatabase.url).port), "127.0.0.1");
@@ -60,7 +66,10 @@ async function breakableWay() {
       cutAfter = undefined;
     },
     /** From now on connections end with an error, or so many bytes later, and before the answer does. */
-    cutErrors: (bytes: number) => (cutAfter = bytes),
+    cutErrors: (bytes: number, last = Buffer.alloc(0)) => {
+      cutAfter = bytes;
+      farewell = last;
+    },
     async [Symbol.asyncDispose]() {
       reset();
       await new Promise((resolve) => server.close(resolve));
@@ -172,9 +181,15 @@ test("what Postgres says as it ends a connection is told to whoever asked, and n
   expect(await sql`SELECT 1 AS one`).toEqual([{ one: 1 }]);
 });
 
-test.each([0, 1, 3, 5])(
-  "an error whose connection is lost before its answer ends, or after %i bytes of that, is told to nobody else",
-  async (bytes) => {
+test.each([
+  [0, "nothing more is said", undefined],
+  [0, "Postgres says why", FAREWELL],
+  [1, "nothing more is said", undefined],
+  [3, "nothing more is said", undefined],
+  [5, "nothing more is said", undefined],
+])(
+  "an error whose connection is lost after %i bytes of the end of its answer, and %s, is told to nobody else",
+  async (bytes, _, farewell) => {
     await using way = await breakableWay();
     await using database = connectDatabase({ url: way.url, pool: 1 });
     const { sql } = database;
@@ -183,7 +198,7 @@ test.each([0, 1, 3, 5])(
       // What is asked before the end of the connection is known fails with it.
       await endIsKnown();
       expect(await sql`SELECT 1 AS one`).toEqual([{ one: 1 }]);
-      way.cutErrors(bytes);
+      way.cutErrors(bytes, farewell);
     };
     await next();
     await expect(sql`SELECT 1 / 0`).rejects.toThrow(/division by zero|closed/i);

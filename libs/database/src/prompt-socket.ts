@@ -108,7 +108,7 @@ class PromptSocket extends Socket {
       event === "error" && this.#farewell === undefined
         ? args[0]
         : connectionClosed(this.#farewell);
-    const missing = this.#farewell === undefined ? this.#conversation.missingEnd : undefined;
+    const missing = this.#conversation.missingEnd;
     if (missing) super.emit("data", missing);
     const reject = () => this.listenerCount("error") > 0 && super.emit("error", error);
     const heard = reject();
@@ -139,7 +139,7 @@ class PromptSocket extends Socket {
   override push(chunk: Buffer | null, encoding?: BufferEncoding): boolean {
     if (chunk === null) return super.push(chunk, encoding);
     if (this.#conversation.heard(chunk)) this.#watch.answered();
-    const farewell = this.#conversation.findFarewell(chunk);
+    const { farewell } = this.#conversation;
     if (farewell === undefined) return super.push(chunk, encoding);
     this.#farewell = farewell.says;
     return super.push(chunk.subarray(0, farewell.at), encoding);

@@ -53,6 +53,19 @@ const READY = Buffer.from([0x5a, 0, 0, 0, 5, 0x45]);
 /** The fields of an error that say how severe it is, in English always. */
 const FATAL = ["VFATAL", "VPANIC"];
 
+/** What Postgres says as it ends a connection, and where in a chunk it does. */
+export interface Farewell {
+  at: number;
+  says: string;
+}
+
+function farewellAt(chunk: Buffer, at: number | undefined): Farewell | undefined {
+  if (at === undefined || at < 0) return undefined;
+  const fields = chunk.toString("utf8", at + HEADER).split("\0");
+  if (!fields.some((field) => FATAL.includes(field))) return undefined;
+  return { at, says: fields.find((field) => field.startsWith("M"))?.slice(1) ?? "" };
+}
+
 /** One connection, as far as its silence goes; times by the clock of this process in ms. */
 export class Conversation {
   readonly socket: Socket;
@@ -60,8 +73,8 @@ export class Conversation {
   readonly #asked = new MessageCounter("SQ");
   readonly #answered = new MessageCounter("Z");
   readonly #errors = new MessageCounter("E");
-  /** Where errors begin in the chunk that was heard last. */
-  #errorsAt: number[] = [];
+  /** Where in the chunk that was heard last Postgres says why it ends the connection, and what. */
+  #farewell: Farewell | undefined;
   /** Whether an error has come and the end of its answer has not. */
   #isFailing = false;
   /** Whether a part of that end has come. */
@@ -94,17 +107,19 @@ export class Conversation {
     this.#heardAt = performance.now();
     if (this.#isOpaque) return false;
     const answers = this.#answered.find(chunk);
-    this.#errorsAt = this.#errors.find(chunk);
-    this.#noteFailure(answers.at(-1) ?? (this.#isEndCut ? -1 : undefined));
+    const errors = this.#errors.find(chunk);
+    this.#farewell = this.#isStarted ? farewellAt(chunk, errors.at(-1)) : undefined;
+    // The driver is not told of that as of an error.
+    if (this.#farewell) errors.pop();
+    this.#noteFailure(errors.at(-1), answers.at(-1) ?? (this.#isEndCut ? -1 : undefined));
     this.#isStarted ||= answers.length > 0;
     // The first ReadyForQuery ends the start of the connection, which is no statement.
     this.#open = Math.max(0, this.#open - answers.length);
     return answers.length > 0;
   }
 
-  /** @param endsAt - Where in the chunk the last answer ends, or begins to. */
-  #noteFailure(endsAt: number | undefined): void {
-    const failsAt = this.#errorsAt.at(-1);
+  /** Where in the chunk that was heard last an error begins, and where the last answer ends, or begins to. */
+  #noteFailure(failsAt: number | undefined, endsAt: number | undefined): void {
     this.#isEndCut = this.#answered.underWay?.type === READY[0];
     if (failsAt !== undefined) this.#isFailing = true;
     if (endsAt === undefined || endsAt < (failsAt ?? -Infinity) || this.#isEndCut) return;
@@ -118,16 +133,9 @@ export class Conversation {
     return type === READY[0] ? READY.subarray(come) : undefined;
   }
 
-  /**
-   * Where in a chunk, which has just been heard, Postgres says why it ends a connection, which it does after that, and what it says; undefined where it does not.
-   * What it says of an attempt to connect is not meant.
-   */
-  findFarewell(chunk: Buffer): { at: number; says: string } | undefined {
-    const at = this.#isOpaque ? undefined : this.#errorsAt.at(-1);
-    if (at === undefined || at < 0 || !this.#isStarted) return undefined;
-    const fields = chunk.toString("utf8", at + HEADER).split("\0");
-    if (!fields.some((field) => FATAL.includes(field))) return undefined;
-    return { at, says: fields.find((field) => field.startsWith("M"))?.slice(1) ?? "" };
+  /** Where in the chunk that was heard last Postgres says why it ends the connection, which it does after that; not of an attempt to connect. */
+  get farewell(): Farewell | undefined {
+    return this.#farewell;
   }
 
   /** For how long something that was asked has had no answer; 0 when nothing is. */

@@ -1,39 +1,47 @@
-/** The share of its time that something paced may take. */
-const SHARE = 0.02;
-
-/** Keeps something whose cost grows with what it has to look at to a small share of the time. */
+/** Says when costly work is due again: seldom enough to take no more than a small share of the time, however long it takes. */
 export class Pace {
-  readonly #leastMs: number;
-  readonly #mostMs: number;
-  #nextAt = 0;
+  readonly #everyMs: number;
+  readonly #share: number;
+  readonly #atMostMs: number;
+  #dueAt = 0;
 
   /**
-   * @param leastMs - Shortest time from one run to the next.
-   * @param mostMs - Longest time from the end of one run to the next, whatever it costs.
+   * @param everyMs - Shortest time from the start of one run to that of the next.
+   * @param options - `share`: most of the time, 0 to 1, that the work may take; default 0.02. `atMostMs`: longest time from the end of one run to
+   *   the next, whatever it costs; default: none.
    */
-  constructor(leastMs: number, mostMs = Infinity) {
-    this.#leastMs = leastMs;
-    this.#mostMs = mostMs;
+  constructor(everyMs: number, { share = 0.02, atMostMs = Infinity } = {}) {
+    this.#everyMs = everyMs;
+    this.#share = share;
+    this.#atMostMs = atMostMs;
   }
 
   get isDue(): boolean {
-    return performance.now() >= this.#nextAt;
+    return performance.now() >= this.#dueAt;
   }
 
   /** The next run is due at once. */
   reset(): void {
-    this.#nextAt = 0;
+    this.#dueAt = 0;
   }
 
-  async run<Result>(call: () => Promise<Result>): Promise<Result> {
-    const start = performance.now();
+  /** @param usefulMs - How much of the time went into what had to be done anyhow, whenever: it is not counted. */
+  async run<Result>(
+    work: () => Promise<Result>,
+    usefulMs: (result: Result) => number = () => 0,
+  ): Promise<Result> {
+    const startedAt = performance.now();
+    let useful = 0;
     try {
-      return await call();
+      const result = await work();
+      useful = usefulMs(result);
+      return result;
     } finally {
-      const end = performance.now();
-      this.#nextAt = Math.max(
-        start + this.#leastMs,
-        end + Math.min(this.#mostMs, (end - start) / SHARE),
+      const endedAt = performance.now();
+      const counted = Math.max(0, endedAt - startedAt - useful);
+      this.#dueAt = Math.max(
+        startedAt + this.#everyMs,
+        endedAt + Math.min(this.#atMostMs, counted / this.#share),
       );
     }
   }

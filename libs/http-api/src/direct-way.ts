@@ -58,7 +58,7 @@ export function directWay(routes: readonly HotRoute[], options: DirectWayOptions
   return (incoming, outgoing, next) => {
     const started = performance.now();
     const found = find(incoming.url ?? "");
-    if (!found || !isOrdinary(incoming) || isRefused(incoming, options)) {
+    if (!found || !hasJson(incoming) || !isOrdinary(incoming) || isRefused(incoming, options)) {
       next();
       return;
     }
@@ -92,18 +92,23 @@ function finder(routes: readonly HotRoute[]): (url: string) => Found | undefined
   };
 }
 
-const HOST = /^[a-z0-9.-]+(:\d{1,5})?$/;
+/** One that URLs may have: names in networks of containers have underscores. */
+const HOST = /^[a-z0-9._-]+(:\d{1,5})?$/;
 
-function isOrdinary(incoming: IncomingMessage): boolean {
+/** A POST with nothing in its headers that more than one reading is possible of, and a body of a known length that is not compressed. */
+export function isOrdinary(incoming: IncomingMessage): boolean {
   const { method, headers } = incoming;
   return (
     method === "POST" &&
     hasEachHeaderOnce(incoming) &&
-    headers["content-type"] === "application/json" &&
     Number(headers["content-length"]) <= MAX_BODY_BYTES &&
     headers["content-encoding"] === undefined &&
     HOST.test(headers.host ?? "")
   );
+}
+
+function hasJson({ headers }: IncomingMessage): boolean {
+  return headers["content-type"] === "application/json";
 }
 
 function isRefused({ headers }: IncomingMessage, { guard }: DirectWayOptions): boolean {
@@ -111,7 +116,7 @@ function isRefused({ headers }: IncomingMessage, { guard }: DirectWayOptions): b
 }
 
 /** Of two of some names Node tells the first, and the objects of the fetch API, which the app reads, both as one list. */
-export function hasEachHeaderOnce({ headers, rawHeaders }: IncomingMessage): boolean {
+function hasEachHeaderOnce({ headers, rawHeaders }: IncomingMessage): boolean {
   return Object.keys(headers).length * 2 === rawHeaders.length;
 }
 
@@ -151,29 +156,33 @@ async function run(
   };
   let status = 200;
   try {
-    write(outgoing, { status, json: await route.answer(call, params) });
+    writeAnswer(outgoing, { status, headers: JSON_ONLY, body: await route.answer(call, params) });
   } catch (error) {
     const known = toSluiceError(error);
     if (known.code === "internal") report(error);
     const { body, headers, ...answer } = errorAnswer(known);
     ({ status } = answer);
-    write(outgoing, { status, headers, json: JSON.stringify(body) });
+    writeAnswer(outgoing, {
+      status,
+      headers: { ...JSON_ONLY, ...headers },
+      body: JSON.stringify(body),
+    });
   }
   const seconds = (performance.now() - started) / 1_000;
   onRequest?.({ method: "POST", route: route.pattern, status, seconds });
 }
 
-interface Written {
-  status: number;
-  headers?: Record<string, string>;
-  json: string | Buffer;
-}
+const JSON_ONLY = { "content-type": "application/json" };
 
-function write(outgoing: ServerResponse, { status, headers, json }: Written): void {
-  outgoing.writeHead(status, {
-    "content-type": "application/json",
-    "content-length": Buffer.byteLength(json),
-    ...headers,
-  });
-  outgoing.end(json);
+/** Ends a response, with the length of its body. */
+export function writeAnswer(
+  outgoing: ServerResponse,
+  {
+    status,
+    headers,
+    body,
+  }: { status: number; headers: Record<string, string>; body: string | Buffer },
+): void {
+  outgoing.writeHead(status, { ...headers, "content-length": Buffer.byteLength(body) });
+  outgoing.end(body);
 }

@@ -1,4 +1,4 @@
-import { OpenAPIHono, type z } from "@hono/zod-openapi";
+import { OpenAPIHono, z } from "@hono/zod-openapi";
 import { SluiceError, type ErrorDetail } from "@sluice/engine";
 import type { Context } from "hono";
 
@@ -30,6 +30,8 @@ export interface EndpointDefinition<
   query?: Query;
   headers?: z.ZodObject;
   body?: Body;
+  /** A body that works as it stands, for whoever tries the call out. A receipt handle in it says where one comes from. */
+  example?: NoInfer<z.input<Body>>;
   /** Success status → what is answered. */
   responses: Record<number, { description: string; schema?: z.ZodType }>;
   /** Codes this endpoint answers besides those that any endpoint may. */
@@ -113,6 +115,7 @@ function document(api: Api, definition: EndpointDefinition<z.ZodType, z.ZodType,
     query,
     headers,
     body,
+    example,
     responses,
     errors = [],
   } = definition;
@@ -127,7 +130,9 @@ function document(api: Api, definition: EndpointDefinition<z.ZodType, z.ZodType,
       ...(params && { params: params as z.ZodObject }),
       ...(query && { query: query as z.ZodObject }),
       ...(headers && { headers }),
-      ...(body && { body: { required: true, content: { "application/json": { schema: body } } } }),
+      ...(body && {
+        body: { required: true, content: { "application/json": { schema: body, example } } },
+      }),
     },
     responses: {
       ...Object.fromEntries(
@@ -155,13 +160,12 @@ function check<Schema extends z.ZodType>(
 ): z.output<Schema> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const details: ErrorDetail[] = result.error.issues.slice(0, 10).map((issue) => ({
-    path: shortened(
-      [...(where === "query" ? ["query"] : []), ...issue.path.map(String)].join(".") || "body",
-    ),
-    message: shortened(issue.message),
-  }));
-  const nameOnly = result.error.issues.every(
+  const { issues } = explained(schema, value, result.error);
+  const details = issues
+    .slice(0, MAX_DETAILS)
+    .flatMap((issue) => detailsOf(issue, where === "query" ? ["query"] : []))
+    .slice(0, MAX_DETAILS);
+  const nameOnly = issues.every(
     (issue) => issue.code === "invalid_format" && isNamePath(issue.path),
   );
   const first = details[0];
@@ -170,6 +174,33 @@ function check<Schema extends z.ZodType>(
     first ? `${first.path}: ${first.message}` : "the request does not fit its schema",
     { details },
   );
+}
+
+const MAX_DETAILS = 10;
+
+/** One a mistake; of unknown keys one each, under its own path. */
+function detailsOf(issue: z.core.$ZodIssue, before: readonly string[]): ErrorDetail[] {
+  const path = [...before, ...issue.path.map(String)];
+  if (issue.code !== "unrecognized_keys")
+    return [{ path: shortened(path.join(".") || "body"), message: shortened(issue.message) }];
+  return issue.keys
+    .slice(0, MAX_DETAILS)
+    .map((key) => ({ path: shortened([...path, key].join(".")), message: issue.message }));
+}
+
+/**
+ * The same mistakes, where unknown keys are among them told with the names that there are. Asking for that whenever something is checked
+ * would make each check dearer by 1.4 µs (0.15 without).
+ */
+function explained(schema: z.ZodType, value: unknown, found: z.ZodError): z.ZodError {
+  if (found.issues.every(({ code }) => code !== "unrecognized_keys")) return found;
+  return schema.safeParse(value, { error: knownNames }).error ?? found;
+}
+
+/** What is said of a key that there is not; of all else what its schema says. */
+function knownNames(issue: z.core.$ZodRawIssue): string | undefined {
+  if (issue.code !== "unrecognized_keys" || !(issue.inst instanceof z.ZodObject)) return undefined;
+  return `there is no such field, only ${Object.keys(issue.inst.shape).join(", ")}`;
 }
 
 /** Paths and messages quote keys of the request, which may be of any length. */

@@ -40,9 +40,18 @@ export function errorResponses(codes: readonly ErrorCode[]) {
   return Object.fromEntries(
     [...byStatus].map(([status, of]) => [
       status,
-      { description: [...of].join(", "), content: { "application/json": { schema: errorSchema } } },
+      {
+        description: [...of].join(", "),
+        content: { "application/json": { schema: errorSchema, examples: examplesOf([...of]) } },
+      },
     ]),
   );
+}
+
+/** One for each code: of a schema alone the reference would show the first code that there is, whatever the status. */
+function examplesOf(codes: readonly ErrorCode[]) {
+  const message = "what is wrong, and how to mend the call";
+  return Object.fromEntries(codes.map((code) => [code, { value: { error: { code, message } } }]));
 }
 
 /** Seconds after which a refused call may be tried again. */

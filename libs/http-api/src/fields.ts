@@ -83,12 +83,14 @@ export const bitSet = z
 
 export const groupId = z
   .string()
-  .regex(/^[\x21-\x7e]{1,128}$/, "1 to 128 letters, digits and punctuation characters");
+  .regex(/^[\x21-\x7e]{1,128}$/, "1 to 128 letters, digits and punctuation characters")
+  .openapi({ example: "customer-7" });
 
 /** Of a deduplication id or a receive attempt id; a group id has the same rule. */
 export const token = z
   .string()
-  .regex(/^[\x21-\x7e]{1,128}$/, "1 to 128 letters, digits and punctuation characters");
+  .regex(/^[\x21-\x7e]{1,128}$/, "1 to 128 letters, digits and punctuation characters")
+  .openapi({ example: "order-1" });
 
 export const sequenceNumber = z
   .string()

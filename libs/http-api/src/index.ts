@@ -1,6 +1,6 @@
 export { createApi, type ApiOptions } from "./app.ts";
 export { MAX_BODY_BYTES, parseJson, readBody, textOf } from "./body.ts";
-export { hasEachHeaderOnce, type DirectWay } from "./direct-way.ts";
+export { isOrdinary, writeAnswer, type DirectWay } from "./direct-way.ts";
 export type { Api } from "./endpoint.ts";
 export type { ApiEnv, Call as HttpCall } from "./environment.ts";
 export { toSluiceError } from "./errors.ts";

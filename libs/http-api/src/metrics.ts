@@ -4,46 +4,44 @@ import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 
 import type { AnsweredRequest } from "./direct-way.ts";
 
-/** The counters of messages on their way; docs/metrics.md lists them. */
+/** What becomes of messages: names and meanings, by what an observer is told of each. docs/metrics.md lists them. */
+const messageCounters = {
+  published: ["sluice_messages_published_total", "Messages published to topics."],
+  sent: ["sluice_messages_sent_total", "Messages sent straight to queues."],
+  received: ["sluice_messages_received_total", "Messages handed to consumers, repeats included."],
+  acknowledged: ["sluice_messages_acknowledged_total", "Messages acknowledged."],
+  deadLettered: ["sluice_messages_dead_lettered_total", "Messages moved to a dead-letter queue."],
+  expired: ["sluice_messages_expired_total", "Messages removed at the end of their retention."],
+  purged: ["sluice_messages_purged_total", "Messages purged."],
+  cancelled: ["sluice_messages_cancelled_total", "Messages taken back while they were delayed."],
+  redriven: ["sluice_messages_redriven_total", "Messages moved out of a dead-letter queue."],
+  replayed: [
+    "sluice_messages_replayed_total",
+    "Messages put into a queue again, out of the archive of a topic.",
+  ],
+  released: [
+    "sluice_messages_released_total",
+    "Messages given back because their client had gone, or was answered without them.",
+  ],
+} as const satisfies Partial<Record<keyof Observer, readonly [name: string, help: string]>>;
+
+type CountsMessages = Pick<Observer, keyof typeof messageCounters>;
+
+/** Turns what an observer is told into metrics, and failures into lines of the log as well. */
 export function messageMetrics(registry: Registry, logger: Logger): Observer {
   const counter = (name: string, help: string) =>
     new Counter({ name, help, registers: [registry] });
-  const published = counter("sluice_messages_published_total", "Messages published to topics.");
-  const sent = counter("sluice_messages_sent_total", "Messages sent straight to queues.");
+  const counting = Object.entries(messageCounters).map(([of, [name, help]]) => {
+    const messages = counter(name, help);
+    const told = (count: number) => {
+      messages.inc(count);
+    };
+    return [of, told] as const;
+  });
   const batches = counter("sluice_batches_fanned_out_total", "Stored batches fanned out.");
   const deliveries = counter(
     "sluice_deliveries_total",
     "Messages fanned out, times the queues they went to.",
-  );
-  const received = counter(
-    "sluice_messages_received_total",
-    "Messages handed to consumers, repeats included.",
-  );
-  const acknowledged = counter("sluice_messages_acknowledged_total", "Messages acknowledged.");
-  const deadLettered = counter(
-    "sluice_messages_dead_lettered_total",
-    "Messages moved to a dead-letter queue.",
-  );
-  const expired = counter(
-    "sluice_messages_expired_total",
-    "Messages removed at the end of their retention.",
-  );
-  const purged = counter("sluice_messages_purged_total", "Messages purged.");
-  const cancelled = counter(
-    "sluice_messages_cancelled_total",
-    "Messages taken back while they were delayed.",
-  );
-  const redriven = counter(
-    "sluice_messages_redriven_total",
-    "Messages moved out of a dead-letter queue.",
-  );
-  const replayed = counter(
-    "sluice_messages_replayed_total",
-    "Messages put into a queue again, out of the archive of a topic.",
-  );
-  const released = counter(
-    "sluice_messages_released_total",
-    "Messages given back because their client had gone, or was answered without them.",
   );
   const failures = new Counter({
     name: "sluice_background_failures_total",
@@ -52,43 +50,11 @@ export function messageMetrics(registry: Registry, logger: Logger): Observer {
     registers: [registry],
   });
   return {
-    published: (messages) => {
-      published.inc(messages);
-    },
-    sent: (messages) => {
-      sent.inc(messages);
-    },
+    ...(Object.fromEntries(counting) as unknown as CountsMessages),
+    ...stateMetrics(registry),
     fannedOut: (batchCount, deliveryCount) => {
       batches.inc(batchCount);
       deliveries.inc(deliveryCount);
-    },
-    received: (messages) => {
-      received.inc(messages);
-    },
-    acknowledged: (messages) => {
-      acknowledged.inc(messages);
-    },
-    deadLettered: (messages) => {
-      deadLettered.inc(messages);
-    },
-    expired: (messages) => {
-      expired.inc(messages);
-    },
-    purged: (messages) => {
-      purged.inc(messages);
-    },
-    cancelled: (messages) => {
-      cancelled.inc(messages);
-    },
-    redriven: (messages) => {
-      redriven.inc(messages);
-    },
-    replayed: (messages) => {
-      replayed.inc(messages);
-    },
-    ...stateMetrics(registry),
-    released: (messages) => {
-      released.inc(messages);
     },
     dutyFailed: (duty) => {
       failures.inc({ duty });

@@ -4,10 +4,14 @@ export type { BatchingOptions } from "./batching.ts";
 export type {
   CallOptions,
   EachOption,
+  PublishAllArguments,
   PublishAllOptions,
+  PublishArguments,
   PublishOptions,
   QueueMessageOptions,
+  SendAllArguments,
   SendAllOptions,
+  SendArguments,
   SendOptions,
   TopicMessageOptions,
 } from "./message-options.ts";

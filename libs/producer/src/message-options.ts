@@ -31,6 +31,10 @@ export interface CallOptions {
    * 1 to 120 visible ASCII characters that name this call, such as an outbox row's id: made again within 5 minutes,
    * even by another process, it stores nothing and returns the same ids. Default: a random one, so that only the
    * producer's own retries are covered.
+   *
+   * Only the destination and the number of messages are compared (`idempotency_key_reused` where they differ), not what is in them: a call
+   * with another payload under the same key is taken for a repeat, and that payload is not stored. So name the event
+   * (`order-17-paid`), not what it is about (`order-17`).
    */
   readonly idempotencyKey?: string;
   /** Gives up waiting. The messages may have been stored nevertheless. */
@@ -43,10 +47,58 @@ export interface EachOption<Input, Options> {
   readonly each?: (payload: Input, index: number) => Options | undefined;
 }
 
+/** What a publish takes besides its payload. */
 export type PublishOptions = TopicMessageOptions & CallOptions;
+/** What a publish of many messages takes besides their payloads: of all, or of each. */
 export type PublishAllOptions<Input> = PublishOptions & EachOption<Input, TopicMessageOptions>;
+/** What a send takes besides its payload. */
 export type SendOptions = QueueMessageOptions & CallOptions;
+/** What a send of many messages takes besides their payloads: of all, or of each. */
 export type SendAllOptions<Input> = SendOptions & EachOption<Input, QueueMessageOptions>;
+
+/** What a message to a FIFO topic or queue must have, and what it cannot. */
+interface Ordered {
+  readonly groupId: string;
+  readonly delay?: never;
+}
+
+/** For many messages: their group is said of all, or of each. */
+type AllOrdered<Input, Options> =
+  | (Ordered & EachOption<Input, Options & { readonly delay?: never }>)
+  | {
+      readonly delay?: never;
+      readonly each: (payload: Input, index: number) => Options & Ordered;
+    };
+
+/** What comes after the payload: options, which a FIFO destination cannot do without. One whose name is just a `string` to TypeScript may be either. */
+type OptionsFor<Name extends string, Options, Fifo extends Options> = Name extends `${string}.fifo`
+  ? [options: Fifo]
+  : [options?: Options];
+
+/** What publish takes after its payload. */
+export type PublishArguments<Name extends string> = OptionsFor<
+  Name,
+  PublishOptions,
+  PublishOptions & Ordered
+>;
+/** What publishAll takes after its payloads. */
+export type PublishAllArguments<Name extends string, Input> = OptionsFor<
+  Name,
+  PublishAllOptions<Input>,
+  PublishOptions & AllOrdered<Input, TopicMessageOptions>
+>;
+/** What send takes after its payload. */
+export type SendArguments<Name extends string> = OptionsFor<
+  Name,
+  SendOptions,
+  SendOptions & Ordered
+>;
+/** What sendAll takes after its payloads. */
+export type SendAllArguments<Name extends string, Input> = OptionsFor<
+  Name,
+  SendAllOptions<Input>,
+  SendOptions & AllOrdered<Input, QueueMessageOptions>
+>;
 
 const message: OptionNames<MessageOptions> = {
   attributes: true,

@@ -135,3 +135,53 @@ test("types: what is published is what the schema takes", () => {
   };
   expect(check).toBeTypeOf("function");
 });
+
+test("types: what goes to a FIFO topic or queue has a group and no delay", () => {
+  const events = topic("events.fifo", json<{ n: number }>());
+  const payments = queue("payments.fifo");
+  const unknownName = queue("payments" as string);
+  const inGroup = { groupId: "g" };
+  const check = () => {
+    void producer.publish(events, { n: 1 }, { groupId: "g", subject: "s", idempotencyKey: "k" });
+    void producer.publishAll(events, [{ n: 1 }], inGroup);
+    void producer.publishAll(events, [{ n: 1 }], {
+      each: (payload, index) => {
+        expectTypeOf(payload).toEqualTypeOf<{ n: number }>();
+        return { groupId: `${payload.n}`, deduplicationId: `${index}` };
+      },
+    });
+    void producer.sendAll(payments, ["x"], { ...inGroup, each: () => undefined });
+    void producer.send(payments, "x", { groupId: "g", deduplicationId: "d" });
+    // Where the name is known when it runs only, it is the server that says so.
+    void producer.send(unknownName, "x");
+    void producer.send(unknownName, "x", { delay: 3 });
+    void producer.send(queue("payments.fifo.not-really"), "x", { delay: 3 });
+    // @ts-expect-error no group
+    void producer.publish(events, { n: 1 });
+    // @ts-expect-error no group
+    void producer.publish(events, { n: 1 }, { subject: "s" });
+    // @ts-expect-error no group
+    void producer.send(payments, "x");
+    // @ts-expect-error no group, whatever the base of the name is
+    void producer.send(queue(`${Math.random()}.fifo`), "x");
+    // @ts-expect-error a delay
+    void producer.send(payments, "x", { groupId: "g", delay: 3 });
+    // @ts-expect-error no group
+    void producer.publishAll(events, [{ n: 1 }]);
+    // @ts-expect-error no group
+    void producer.sendAll(payments, ["x"], {});
+    // @ts-expect-error no group for some
+    void producer.sendAll(payments, ["x"], { each: () => undefined });
+    // @ts-expect-error no group for any
+    void producer.publishAll(events, [{ n: 1 }], { each: () => ({ subject: "s" }) });
+    // @ts-expect-error a delay for each
+    void producer.sendAll(payments, ["x"], { each: () => ({ groupId: "g", delay: 3 }) });
+    // @ts-expect-error a queue that is fed by a topic has a name of its own
+    void producer.send(queue("billing.fifo", events), { n: 1 });
+    // @ts-expect-error a schema changes nothing about it
+    void producer.send(queue("billing.fifo", z.object({ n: z.number() })), { n: 1 });
+    // @ts-expect-error what it takes is checked all the same
+    void producer.publish(events, { n: "1" }, inGroup);
+  };
+  expect(check).toBeTypeOf("function");
+});

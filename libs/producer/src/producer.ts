@@ -8,9 +8,13 @@ import { splitIntoChunks } from "./chunks.ts";
 import { writeEntry } from "./entry.ts";
 import { namesOfOptions } from "./message-options.ts";
 import type {
+  PublishAllArguments,
   PublishAllOptions,
+  PublishArguments,
   PublishOptions,
+  SendAllArguments,
   SendAllOptions,
+  SendArguments,
   SendOptions,
 } from "./message-options.ts";
 import { PublishError } from "./publish-error.ts";
@@ -18,6 +22,7 @@ import type { PublishedMessage, PublishResult } from "./publish-error.ts";
 import { write } from "./write.ts";
 import type { Destination, Written } from "./write.ts";
 
+/** How a producer makes its calls. */
 export interface ProducerOptions {
   /**
    * Merge single publishes and sends to one destination into common calls: one to an idle destination goes at once, those that
@@ -69,10 +74,10 @@ export class Producer implements AsyncDisposable {
    * Throws `schema_mismatch`, and `invalid_request` for an unknown option, before anything is sent; `topic_not_found`, `message_too_large`,
    * `invalid_message`, `invalid_attribute`; `unavailable`, `network` or `timeout` when retries have used up their budget; `closed`.
    */
-  publish<Input>(
-    topic: TopicDeclaration<Input, unknown>,
+  publish<Input, Name extends string>(
+    topic: TopicDeclaration<Input, unknown, Name>,
     payload: NoInfer<Input>,
-    options: PublishOptions = {},
+    ...[options = {}]: PublishArguments<Name>
   ): Promise<PublishedMessage> {
     return this.#track(() => this.#one(topic, payload, options));
   }
@@ -88,28 +93,28 @@ export class Producer implements AsyncDisposable {
    * await producer.publishAll(orders, batch, { each: (order) => ({ attributes: { region: order.region } }) });
    * ```
    */
-  publishAll<Input>(
-    topic: TopicDeclaration<Input, unknown>,
+  publishAll<Input, Name extends string>(
+    topic: TopicDeclaration<Input, unknown, Name>,
     payloads: readonly NoInfer<Input>[],
-    options: PublishAllOptions<NoInfer<Input>> = {},
+    ...[options = {}]: PublishAllArguments<Name, NoInfer<Input>>
   ): Promise<PublishedMessage[]> {
     return this.#track(() => this.#all(topic, payloads, options));
   }
 
   /** Sends one message to a queue. Throws like {@link publish}, with `queue_not_found`. */
-  send<Input>(
-    queue: QueueDeclaration<Input, unknown>,
+  send<Input, Name extends string>(
+    queue: QueueDeclaration<Input, unknown, Name>,
     payload: NoInfer<Input>,
-    options: SendOptions = {},
+    ...[options = {}]: SendArguments<Name>
   ): Promise<PublishedMessage> {
     return this.#track(() => this.#one(queue, payload, options));
   }
 
   /** Sends any number of messages to a queue. Splits, checks and throws like {@link publishAll}. */
-  sendAll<Input>(
-    queue: QueueDeclaration<Input, unknown>,
+  sendAll<Input, Name extends string>(
+    queue: QueueDeclaration<Input, unknown, Name>,
     payloads: readonly NoInfer<Input>[],
-    options: SendAllOptions<NoInfer<Input>> = {},
+    ...[options = {}]: SendAllArguments<Name, NoInfer<Input>>
   ): Promise<PublishedMessage[]> {
     return this.#track(() => this.#all(queue, payloads, options));
   }
@@ -121,6 +126,7 @@ export class Producer implements AsyncDisposable {
     await Promise.allSettled(this.#underWay);
   }
 
+  /** The same as {@link close}, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -17,3 +17,17 @@ test("it is a SluiceError that carries every message's result in order", () => {
   expect(new PublishError([{ error: new SluiceError("timeout", "x") }]).outcomeUnknown).toBe(true);
   expect(error.results.map(({ messageId }) => messageId)).toEqual(["a", undefined, "c"]);
 });
+
+test("as JSON it has the result of each message, with the message of each error", () => {
+  const tooLarge = new SluiceError("message_too_large", "1,048,577 bytes");
+  const error = new PublishError([{ messageId: "a" }, { error: tooLarge }]);
+  expect(JSON.parse(JSON.stringify(error))).toMatchObject({
+    name: "PublishError",
+    code: "publish_failed",
+    message: error.message,
+    results: [
+      { messageId: "a" },
+      { error: { code: "message_too_large", message: "1,048,577 bytes" } },
+    ],
+  });
+});

@@ -4,7 +4,7 @@ import { SluiceError } from "@sluice/client";
 export interface PublishedMessage {
   /** The message's id, a UUIDv7; consumers see the same one. */
   readonly messageId: string;
-  /** In FIFO queues: the order within the group, 20 digits. */
+  /** Of FIFO topics and queues: the order within the group, 20 digits. */
   readonly sequenceNumber?: string;
 }
 

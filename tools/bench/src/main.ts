@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { benchmarks } from "./benchmarks.ts";
-import { optionsHelp, readCommandLine, UsageError, type CommandLine } from "./options.ts";
+import { readCommandLine, UsageError, type CommandLine } from "./options.ts";
 import { describeProfiles } from "./profile/hot-functions.ts";
 import { profileLoad } from "./profile/profiling.ts";
 import { chartOf } from "./report/chart.ts";
@@ -14,15 +14,9 @@ import { tableOf } from "./report/table.ts";
 import { systemStarter } from "./start-system.ts";
 import { installPeers } from "./systems/peers.ts";
 import { Unavailable } from "./systems/system.ts";
+import { usage } from "./usage.ts";
 
 const chartFolder = fileURLToPath(new URL("../../../docs/benchmarks/", import.meta.url));
-
-const usage = `npm run bench -- [name …] [options]    fan-out unless named otherwise; "all" runs everything, for hours
-
-${benchmarks.map(({ name, help }) => `  ${name.padEnd(18)}${help}`).join("\n")}
-
-${optionsHelp}
-`;
 
 process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
   if (!(error instanceof UsageError)) throw error;

@@ -39,22 +39,6 @@ export interface CommandLine {
   installPeers: boolean;
 }
 
-export const optionsHelp = `  --systems a,b         compare these (sluice, jetstream, jetstream-sync, rabbitmq, rabbitmq-quorum, pgmq,
-                        pgmq-layout, pg-boss, bullmq); "all" for every one
-  --rounds N            counted rounds (3)         --no-warm-up      no round before them
-  --messages N          messages every queue gets  --queues N,M      subscribed queues
-  --body-bytes N,M      bytes of each body         --groups N,M      message groups of a FIFO queue
-  --publish-batch N     messages a publish call    --publishers N    publish calls under way at once
-  --receive-batch N     most messages a receive    --receivers N     receives under way on each queue
-  --consumer-processes N                           --rate N          publishes a second (latency)
-  --backlog N,M         messages that wait         --long-polls N    waiting receives (idle)
-  --seconds N           how long to watch, or to go on     --minutes N
-  --url URL             measure a running installation of Sluice instead of a fresh one
-  --json FILE           write the result as JSON ("-": to standard output)
-  --chart               draw docs/benchmarks/<name>.svg
-  --profile             CPU profiles of API, dispatcher and load, and the statements of Postgres
-  --install-peers       install the client libraries of the other systems into tools/bench/peers`;
-
 /** A command line that makes no sense; the message says what was expected. */
 export class UsageError extends Error {}
 

@@ -52,7 +52,7 @@ function allOf(error: unknown): unknown[] {
 }
 
 function listing(): string {
-  const lines = mutants.map(({ name, what }) => `  ${name}: ${what}`);
+  const lines = mutants.flatMap(({ name, what }) => [`  ${name}`, `    ${what}`]);
   return [
     "nemeses",
     ...Object.keys(nemeses).map((name) => `  ${name}`),

@@ -4,21 +4,26 @@ import { selectNemeses } from "./nemeses/nemeses.ts";
 
 export const usage = `npm run chaos -- [options]
 
-Runs a whole Sluice (Postgres, NATS, APIs, dispatchers) with publishers and consumers on it, does bad things to
-all of it, and checks from what the clients saw that no promise was broken.
+Runs a whole Sluice (Postgres, NATS, APIs, dispatchers) with publishers and
+consumers on it, does bad things to all of it, and checks from what the clients
+saw that no promise was broken.
 
   --minutes N        how long faults go on (default 2)
   --seconds N        the same, in seconds
   --seed N           decides what happens when (default: drawn, and printed)
-  --nemeses LIST     what may happen: all (default), none, names or beginnings: kill-*,swallow-api-postgres
+  --nemeses LIST     what may happen: all (default), none, names or beginnings:
+                     kill-*,swallow-api-postgres
   --rate N           messages a second that are offered (default 150)
   --apis N           API processes (default 2)
   --dispatchers N    dispatcher processes (default 2)
   --longest N        how long a fault lasts at most, in seconds (default 6)
-  --patience N       how long everything that rests may take to be delivered at the end, in seconds (default 60)
-  --no-fsync         leave Postgres' flushing to disk away: faster, and safe unless the machine dies
-  --mutants LIST     break the product in ways that are known, one after the other, and tell which are found out: all, or
-                     names; takes about half a minute each
+  --patience N       how long everything that rests may take to be delivered at
+                     the end, in seconds (default 60)
+  --no-fsync         leave Postgres' flushing to disk away: faster, and safe
+                     unless the machine dies
+  --mutants LIST     break the product in ways that are known, one after the
+                     other, and tell which are found out: all, or names; takes
+                     about half a minute each
   --keep FOLDER      keep the histories there
   --check FOLDER     check histories that were kept, and run nothing
   --list             print the names of all nemeses and mutants

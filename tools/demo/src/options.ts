@@ -2,8 +2,9 @@ import { parseArgs } from "node:util";
 
 export const usage = `npm run demo -- [options]
 
-Publishes 329 real GitHub webhook payloads to a topic, has three services consume them,
-and checks that every service handled each of them exactly once, unchanged.
+Publishes 329 real GitHub webhook payloads to a topic, has three services
+consume them, and checks that every service handled each of them exactly once,
+unchanged.
 
   --rounds N         publish all payloads N times (default 1)
   --rate N           messages a second, 0 for as fast as it goes (default 100)
@@ -11,7 +12,8 @@ and checks that every service handled each of them exactly once, unchanged.
   --dispatchers N    dispatcher processes to start (default 2)
   --kill-dispatcher  kill -9 a dispatcher on the way and start it again
   --kill-nats        kill -9 nats-server on the way and start it again
-  --url URL          use the Sluice at this address (default $SLUICE_URL) instead of starting one
+  --url URL          use the Sluice at this address (default $SLUICE_URL)
+                     instead of starting one
   --json             print the result as JSON; everything else goes to stderr
   --help             print this
 `;

@@ -1,5 +1,7 @@
 import type { Connection } from "../connection.ts";
 import type { QueueReference, TopicDeclaration, TopicReference } from "../declarations.ts";
+import type { AdminCallOptions } from "./call-options.ts";
+import type { FilterPolicy } from "./filter-policy.ts";
 import { MessageAdmin } from "./messages.ts";
 import { QueueAdmin } from "./queues.ts";
 import { SubscriptionAdmin } from "./subscriptions.ts";
@@ -13,9 +15,13 @@ import { TopicAdmin } from "./topics.ts";
 
 /** Creates, reads, changes and deletes topics, queues and subscriptions, and tells what became of messages. */
 export class Admin {
+  /** Creates, reads, changes and deletes topics. */
   readonly topics: TopicAdmin;
+  /** Creates, reads, changes and deletes queues, and looks after what is in them; `redrives` moves dead letters. */
   readonly queues: QueueAdmin;
+  /** Says which queue gets what of which topic, and tries messages on it; `replays` delivers archives again. */
   readonly subscriptions: SubscriptionAdmin;
+  /** Tells what became of messages. */
   readonly messages: MessageAdmin;
 
   constructor(connection: Connection) {
@@ -25,23 +31,26 @@ export class Admin {
     this.messages = new MessageAdmin(connection);
   }
 
-  /** Feeds the queue with the topic: short for `subscriptions.create(topic, queue, settings)`. */
-  subscribe<Input = never>(
+  /** Feeds the queue with the topic: short for `subscriptions.create(topic, queue, settings, call)`. */
+  subscribe<Input = never, const Policy extends FilterPolicy = FilterPolicy>(
     topic: string | TopicDeclaration<Input, unknown>,
     queue: FedQueue<NoInfer<Input>>,
-    settings?: NewSubscriptionSettings,
+    settings?: NewSubscriptionSettings<Policy>,
+    call?: AdminCallOptions,
   ): Promise<SubscriptionInfo>;
-  subscribe(
+  subscribe<const Policy extends FilterPolicy = FilterPolicy>(
     topic: TopicReference,
     queue: QueueReference,
-    settings: EnvelopedSettings,
+    settings: EnvelopedSettings<Policy>,
+    call?: AdminCallOptions,
   ): Promise<SubscriptionInfo>;
   subscribe(
     topic: TopicReference,
     queue: QueueReference,
     settings: NewSubscriptionSettings = {},
+    call: AdminCallOptions = {},
   ): Promise<SubscriptionInfo> {
-    return this.subscriptions.create(topic, queue, settings);
+    return this.subscriptions.create(topic, queue, settings, call);
   }
 }
 

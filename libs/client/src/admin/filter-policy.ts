@@ -29,3 +29,20 @@ export type FilterRule =
 export interface FilterPolicy {
   readonly [key: string]: readonly FilterRule[] | FilterPolicy | readonly FilterPolicy[];
 }
+
+/**
+ * The policy as it is given, with rules where rules belong. To {@link FilterPolicy} alone a list of policies is one under any key, so that of an
+ * operator that there is not (`{ numerik: [">", 1] }`) a policy could be made; only `$or` has such a list. Of keys that
+ * are not known to TypeScript nothing is said.
+ */
+export type Checked<Policy> = {
+  readonly [Key in keyof Policy]: string extends Key
+    ? Policy[Key]
+    : Policy[Key] extends readonly unknown[]
+      ? Key extends "$or"
+        ? CheckedAll<Policy[Key]>
+        : readonly FilterRule[]
+      : Checked<Policy[Key]>;
+};
+
+type CheckedAll<Policies> = { readonly [Index in keyof Policies]: Checked<Policies[Index]> };

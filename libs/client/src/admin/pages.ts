@@ -1,11 +1,13 @@
 import { listOf } from "../answer.ts";
 import type { Connection } from "../connection.ts";
 
+/** What a list shows, and how it is asked for. */
 export interface ListOptions {
   /** Only names that begin so. */
   readonly prefix?: string;
   /** How many a page holds at most, 1 to 1,000; the server's own default otherwise. */
   readonly pageSize?: number;
+  /** Ends the iteration: it throws `aborted` in the middle of a page that is on its way, or where the next one begins. */
   readonly signal?: AbortSignal;
 }
 

@@ -3,8 +3,10 @@ import type { AttributeValue, WireAttributes } from "../attributes.ts";
 import type { Connection } from "../connection.ts";
 import { pages } from "./pages.ts";
 
+/** `visible`: a receive could take it now; `inFlight`: received, and not settled yet; `delayed`: its delay has not passed. */
 export type MessageState = "visible" | "inFlight" | "delayed";
 
+/** Which messages are looked at, and in what order. */
 export interface PeekOptions {
   /** By the time at which messages become visible, in FIFO queues by the order of their sends. Default "oldest" first. */
   readonly order?: "oldest" | "newest";
@@ -14,22 +16,30 @@ export interface PeekOptions {
   readonly search?: string;
   /** How many a page holds, 1 to 100; the server's own default otherwise. */
   readonly pageSize?: number;
+  /** Ends the iteration: it throws `aborted` in the middle of a page that is on its way, or where the next one begins. */
   readonly signal?: AbortSignal;
 }
 
 /** A message as it lies in the queue. */
 export interface PeekedMessage {
+  /** What its publish or send returned, a UUIDv7. */
   readonly messageId: string;
   /** The text as it was sent: not checked against a schema, so that also what no consumer can read can be looked at. */
   readonly body: string;
+  /** By name: those of type `Number` are numbers, `Binary` ones are bytes. */
   readonly attributes: Readonly<Record<string, AttributeValue>>;
+  /** Of what was published with one. */
   readonly subject?: string;
+  /** What it was sent with: in FIFO queues the order is kept within. */
   readonly groupId?: string;
+  /** In FIFO queues: what it is known by. */
   readonly deduplicationId?: string;
   /** In FIFO queues: the order within a group, 20 digits. */
   readonly sequenceNumber?: string;
   readonly state: MessageState;
+  /** How often it was received; from the beginning again for a dead letter and after a redrive. */
   readonly receiveCount: number;
+  /** When it was published or sent, or redriven. */
   readonly sentAt: Date;
   /** Out of the archive of its topic; `sentAt` is when it was published. */
   readonly replayed?: true;

@@ -1,6 +1,9 @@
 import type { Connection } from "../connection.ts";
 import { queueName } from "../declarations.ts";
 import type { QueueReference } from "../declarations.ts";
+import { signalOf } from "./call-options.ts";
+import type { AdminCallOptions } from "./call-options.ts";
+import { ensure } from "./ensure.ts";
 import { queuePath } from "./paths.ts";
 import { pages } from "./pages.ts";
 import type { ListOptions } from "./pages.ts";
@@ -27,6 +30,7 @@ export type RedriveAllowPolicy =
       readonly queues: readonly string[];
     };
 
+/** What can be set on a queue and changed later. Durations are in seconds, sizes in bytes. */
 export interface QueueSettings {
   /** How long a received message stays hidden from other consumers: 0 to 43,200 seconds. Default 30. */
   readonly visibilityTimeout?: number;
@@ -58,16 +62,18 @@ export interface QueueSettings {
 export interface NewQueueSettings extends QueueSettings {
   /**
    * Whether the messages of a group come in the order in which they were sent, and duplicates not at all. Default: whether the
-   * name ends in `.fifo`, which it does exactly then.
+   * name ends in `.fifo`, which it does exactly then; another value is refused.
    */
   readonly fifo?: boolean;
 }
 
+/** A queue with all its settings, also those that nobody has named. */
 export interface QueueInfo extends Required<NewQueueSettings> {
   readonly name: string;
   readonly createdAt: Date;
 }
 
+/** How many messages a queue holds. */
 export interface QueueCounts {
   /** Messages a receive could take now. */
   readonly visible: number;
@@ -92,13 +98,19 @@ export interface QueueTotals {
   readonly deadLettered: number;
   /** Went by a redrive. */
   readonly redriven: number;
+  /** Were older than the retention. */
   readonly expired: number;
+  /** Deleted by a purge. */
   readonly purged: number;
+  /** Taken back while they were delayed. */
   readonly cancelled: number;
 }
 
+/** A queue with what it holds. */
 export interface QueueInfoWithCounts extends QueueInfo {
+  /** What it holds, counted at the call. */
   readonly counts: QueueCounts;
+  /** What came and went. */
   readonly totals: QueueTotals;
 }
 
@@ -113,18 +125,60 @@ export class QueueAdmin {
     this.redrives = new RedriveAdmin(connection);
   }
 
-  /** Creates the queue, or returns it when it exists with the same settings. Throws `queue_exists` when they differ. */
-  async create(queue: QueueReference, settings: NewQueueSettings = {}): Promise<QueueInfo> {
+  /**
+   * Creates the queue, or returns it when it exists with the same settings; see {@link ensure} for what gives it others.
+   *
+   * Throws `queue_exists` when they differ (its `details` tell what each is and what was asked), `queue_deleted_recently` where the server
+   * keeps the names of deleted queues for a while.
+   */
+  async create(
+    queue: QueueReference,
+    settings: NewQueueSettings = {},
+    call: AdminCallOptions = {},
+  ): Promise<QueueInfo> {
+    const signal = signalOf(call);
     const name = queueName(queue);
     const body = { name, ...(name.endsWith(".fifo") && { fifo: true }), ...settings };
     return queueInfo(
-      await this.#connection.request({ method: "POST", path: "/v1/queues", body, retry: true }),
+      await this.#connection.request({
+        method: "POST",
+        path: "/v1/queues",
+        body,
+        retry: true,
+        signal,
+      }),
     );
   }
 
+  /**
+   * Creates the queue, or gives one that exists the settings that are named, and leaves its others: for programs that do so each time they
+   * start, also when a setting has changed since. Throws `invalid_request` for what does not fit the kind of the queue, `queue_deleted_recently`.
+   *
+   * @example
+   * ```ts
+   * await admin.queues.ensure("billing", { visibilityTimeout: 60 });
+   * ```
+   */
+  ensure(
+    queue: QueueReference,
+    settings: NewQueueSettings = {},
+    call: AdminCallOptions = {},
+  ): Promise<QueueInfo> {
+    const { fifo: _, ...changeable } = settings;
+    return ensure("queue_exists", changeable, {
+      create: () => this.create(queue, settings, call),
+      update: () => this.update(queue, changeable, call),
+      get: async () => {
+        const { counts: _counts, totals: _totals, ...info } = await this.get(queue, call);
+        return info;
+      },
+    });
+  }
+
   /** The queue's settings and how many messages it holds. Throws `queue_not_found`. */
-  async get(queue: QueueReference): Promise<QueueInfoWithCounts> {
-    const wire = await this.#connection.request({ method: "GET", path: queuePath(queue) });
+  async get(queue: QueueReference, call: AdminCallOptions = {}): Promise<QueueInfoWithCounts> {
+    const signal = signalOf(call);
+    const wire = await this.#connection.request({ method: "GET", path: queuePath(queue), signal });
     return queueInfo(wire) as QueueInfoWithCounts;
   }
 
@@ -139,25 +193,35 @@ export class QueueAdmin {
   }
 
   /** Changes the given settings and leaves the others. Throws `queue_not_found`. */
-  async update(queue: QueueReference, settings: QueueSettings): Promise<QueueInfo> {
+  async update(
+    queue: QueueReference,
+    settings: QueueSettings,
+    call: AdminCallOptions = {},
+  ): Promise<QueueInfo> {
+    const signal = signalOf(call);
     return queueInfo(
-      await this.#connection.request({ method: "PATCH", path: queuePath(queue), body: settings }),
+      await this.#connection.request({
+        method: "PATCH",
+        path: queuePath(queue),
+        body: settings,
+        signal,
+      }),
     );
   }
 
   /** Deletes the queue with everything in it. Throws `queue_not_found`. */
-  delete(queue: QueueReference): Promise<void> {
-    return remove(this.#connection, queuePath(queue));
+  delete(queue: QueueReference, call: AdminCallOptions = {}): Promise<void> {
+    return remove(this.#connection, queuePath(queue), call);
   }
 
   /** Stops handing out messages; what is in flight can still be acknowledged. Throws `queue_not_found`. */
-  pause(queue: QueueReference): Promise<QueueInfo> {
-    return this.update(queue, { paused: true });
+  pause(queue: QueueReference, call: AdminCallOptions = {}): Promise<QueueInfo> {
+    return this.update(queue, { paused: true }, call);
   }
 
   /** Goes on handing out messages, also to receives that wait already. Throws `queue_not_found`. */
-  resume(queue: QueueReference): Promise<QueueInfo> {
-    return this.update(queue, { paused: false });
+  resume(queue: QueueReference, call: AdminCallOptions = {}): Promise<QueueInfo> {
+    return this.update(queue, { paused: false }, call);
   }
 
   /**
@@ -165,8 +229,9 @@ export class QueueAdmin {
    *
    * Not repeated when its answer is lost, since a repeat would delete what came since. Throws `queue_not_found`.
    */
-  async purge(queue: QueueReference): Promise<number> {
-    const request = { method: "POST", path: `${queuePath(queue)}/purge` } as const;
+  async purge(queue: QueueReference, call: AdminCallOptions = {}): Promise<number> {
+    const path = `${queuePath(queue)}/purge`;
+    const request = { method: "POST", path, signal: signalOf(call) } as const;
     const { purged } = (await this.#connection.request(request)) as { purged: number };
     return purged;
   }
@@ -184,9 +249,13 @@ export class QueueAdmin {
   }
 
   /** Takes a delayed message back, by its id. Throws `message_not_found` when it is no longer delayed, `queue_not_found`. */
-  cancelDelayed(queue: QueueReference, messageId: string): Promise<void> {
+  cancelDelayed(
+    queue: QueueReference,
+    messageId: string,
+    call: AdminCallOptions = {},
+  ): Promise<void> {
     const path = `${queuePath(queue)}/messages/${encodeURIComponent(messageId)}`;
-    return remove(this.#connection, path);
+    return remove(this.#connection, path, call);
   }
 }
 

@@ -2,8 +2,14 @@ import { listOf } from "../answer.ts";
 import type { Connection } from "../connection.ts";
 import { queueName } from "../declarations.ts";
 import type { QueueReference } from "../declarations.ts";
+import { refuseUnknown } from "../options.ts";
+import type { OptionNames } from "../options.ts";
+import { signalOf } from "./call-options.ts";
+import type { AdminCallOptions } from "./call-options.ts";
 import { queuePath } from "./paths.ts";
+import { untilEnded } from "./until-ended.ts";
 
+/** Where a redrive goes, and how fast. */
 export interface RedriveOptions {
   /** Where everything goes. Default: each message to the queue that it came from. */
   readonly destination?: QueueReference;
@@ -14,7 +20,7 @@ export interface RedriveOptions {
 /** A move of the messages of one dead-letter queue. */
 export interface Redrive {
   readonly id: string;
-  /** The dead-letter queue. */
+  /** The dead-letter queue; absent once it is deleted. */
   readonly queue?: string;
   /** Absent: each message goes to the queue that it came from (or the destination was deleted an hour ago or more). */
   readonly destination?: string;
@@ -27,8 +33,11 @@ export interface Redrive {
   /** Messages that were there when it started; what has nowhere to go stays. */
   readonly total: number;
   readonly createdAt: Date;
+  /** When it was completed, was cancelled or failed; absent while it runs. */
   readonly finishedAt?: Date;
 }
+
+const names: OptionNames<RedriveOptions> = { destination: true, rate: true };
 
 /** Starts, watches and cancels moves of dead letters. The server carries them on, also after a restart. */
 export class RedriveAdmin {
@@ -50,32 +59,59 @@ export class RedriveAdmin {
    * const { status, moved, total } = await admin.queues.redrives.get("billing-dead", id);
    * ```
    */
-  async start(queue: QueueReference, { destination, rate }: RedriveOptions = {}): Promise<Redrive> {
+  async start(
+    queue: QueueReference,
+    options: RedriveOptions = {},
+    call: AdminCallOptions = {},
+  ): Promise<Redrive> {
+    refuseUnknown(options, names);
+    const { destination, rate } = options;
+    const signal = signalOf(call);
     const body = {
       destination: destination === undefined ? undefined : queueName(destination),
       rate,
     };
     const path = redrivesPath(queue);
-    return redriveOf(await this.#connection.request({ method: "POST", path, body }));
+    return redriveOf(await this.#connection.request({ method: "POST", path, body, signal }));
   }
 
   /** Throws `redrive_not_found`, `queue_not_found`. */
-  async get(queue: QueueReference, id: string): Promise<Redrive> {
+  async get(queue: QueueReference, id: string, call: AdminCallOptions = {}): Promise<Redrive> {
+    const signal = signalOf(call);
     const path = redrivePath(queue, id);
-    return redriveOf(await this.#connection.request({ method: "GET", path }));
+    return redriveOf(await this.#connection.request({ method: "GET", path, signal }));
   }
 
   /** The newest 100, newest first. Throws `queue_not_found`. */
-  async list(queue: QueueReference): Promise<Redrive[]> {
+  async list(queue: QueueReference, call: AdminCallOptions = {}): Promise<Redrive[]> {
+    const signal = signalOf(call);
     const path = redrivesPath(queue);
-    const answer = await this.#connection.request({ method: "GET", path });
+    const answer = await this.#connection.request({ method: "GET", path, signal });
     return listOf(answer, "redrives").map(redriveOf);
   }
 
+  /**
+   * Waits until it does not run any more, however long that takes, and returns it as it is then: `completed`, `cancelled` or `failed`. It is looked at ever more
+   * seldom, in the end every 2 seconds. Throws what {@link get} does (`redrive_not_found`, `queue_not_found`), and `aborted` when the signal aborts: the redrive
+   * itself goes on then.
+   *
+   * @example
+   * ```ts
+   * const { id } = await admin.queues.redrives.start("billing-dead");
+   * const { status, moved } = await admin.queues.redrives.finished("billing-dead", id, { signal: AbortSignal.timeout(60_000) });
+   * ```
+   */
+  finished(queue: QueueReference, id: string, call: AdminCallOptions = {}): Promise<Redrive> {
+    return untilEnded(() => this.get(queue, id, call), call);
+  }
+
   /** Ends a running one; what it has moved stays moved. Throws `redrive_not_found` when it does not run, `queue_not_found`. */
-  async cancel(queue: QueueReference, id: string): Promise<Redrive> {
+  async cancel(queue: QueueReference, id: string, call: AdminCallOptions = {}): Promise<Redrive> {
+    const signal = signalOf(call);
     const path = redrivePath(queue, id);
-    return redriveOf(await this.#connection.request({ method: "DELETE", path, retry: false }));
+    return redriveOf(
+      await this.#connection.request({ method: "DELETE", path, retry: false, signal }),
+    );
   }
 }
 

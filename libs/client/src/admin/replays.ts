@@ -1,10 +1,16 @@
 import { listOf } from "../answer.ts";
 import type { Connection } from "../connection.ts";
+import { refuseUnknown } from "../options.ts";
+import type { OptionNames } from "../options.ts";
+import { signalOf } from "./call-options.ts";
+import type { AdminCallOptions } from "./call-options.ts";
 import { subscriptionPath } from "./paths.ts";
+import { untilEnded } from "./until-ended.ts";
 
 /** A place in an archive: a time, or the id of a message. */
 export type ReplayPoint = Date | string;
 
+/** Which part of an archive is replayed, and how fast. */
 export interface ReplayOptions {
   /** The first message, inclusive. */
   readonly from: ReplayPoint;
@@ -19,18 +25,24 @@ export interface Replay {
   readonly id: string;
   /** The id of the subscription. */
   readonly subscription: string;
+  /** When its first message was published, or the time that was named. */
   readonly from: Date;
   /** Absent when it came with its subscription: it goes up to that. */
   readonly to?: Date;
+  /** Messages a second; absent: as fast as it goes. */
   readonly rate?: number;
+  /** `cancelled`: by hand, or because the archive was switched off. */
   readonly status: "running" | "completed" | "cancelled";
   /** Messages that were put into the queue until now. */
   readonly replayed: number;
   /** The part of its time that is done, 0 to 1. */
   readonly progress: number;
   readonly createdAt: Date;
+  /** When it was completed or cancelled; absent while it runs. */
   readonly finishedAt?: Date;
 }
+
+const names: OptionNames<ReplayOptions> = { from: true, to: true, rate: true };
 
 /** Starts, watches and cancels replays. The server carries them on, also after a restart. */
 export class ReplayAdmin {
@@ -47,33 +59,60 @@ export class ReplayAdmin {
    * `topic_not_archived`, `subscription_not_found`, `message_not_found` for a message that is not in the archive, and
    * `invalid_request` when it ends before it begins.
    */
-  async start(subscriptionId: string, { from, to, rate }: ReplayOptions): Promise<Replay> {
+  async start(
+    subscriptionId: string,
+    options: ReplayOptions,
+    call: AdminCallOptions = {},
+  ): Promise<Replay> {
+    refuseUnknown(options, names);
+    const { from, to, rate } = options;
+    const signal = signalOf(call);
     const body = {
       from: replayPoint(from),
       to: to === undefined ? undefined : replayPoint(to),
       rate,
     };
     const path = replaysPath(subscriptionId);
-    return replayOf(await this.#connection.request({ method: "POST", path, body }));
+    return replayOf(await this.#connection.request({ method: "POST", path, body, signal }));
   }
 
   /** Throws `replay_not_found`, `subscription_not_found`. */
-  async get(subscriptionId: string, id: string): Promise<Replay> {
+  async get(subscriptionId: string, id: string, call: AdminCallOptions = {}): Promise<Replay> {
+    const signal = signalOf(call);
     const path = replayPath(subscriptionId, id);
-    return replayOf(await this.#connection.request({ method: "GET", path }));
+    return replayOf(await this.#connection.request({ method: "GET", path, signal }));
   }
 
   /** The newest 100, newest first. Throws `subscription_not_found`. */
-  async list(subscriptionId: string): Promise<Replay[]> {
+  async list(subscriptionId: string, call: AdminCallOptions = {}): Promise<Replay[]> {
+    const signal = signalOf(call);
     const path = replaysPath(subscriptionId);
-    const answer = await this.#connection.request({ method: "GET", path });
+    const answer = await this.#connection.request({ method: "GET", path, signal });
     return listOf(answer, "replays").map(replayOf);
   }
 
+  /**
+   * Waits until it does not run any more, however long that takes, and returns it as it is then: `completed` or `cancelled`. It is looked at ever more
+   * seldom, in the end every 2 seconds. Throws what {@link get} does (`replay_not_found`, `subscription_not_found`), and `aborted` when the signal aborts: the replay
+   * itself goes on then.
+   *
+   * @example
+   * ```ts
+   * const { id } = await admin.subscriptions.replays.start(subscription.id, { from: new Date(0) });
+   * const { status, replayed } = await admin.subscriptions.replays.finished(subscription.id, id);
+   * ```
+   */
+  finished(subscriptionId: string, id: string, call: AdminCallOptions = {}): Promise<Replay> {
+    return untilEnded(() => this.get(subscriptionId, id, call), call);
+  }
+
   /** Ends a running one; what it has delivered stays. Throws `replay_not_found` when it does not run, `subscription_not_found`. */
-  async cancel(subscriptionId: string, id: string): Promise<Replay> {
+  async cancel(subscriptionId: string, id: string, call: AdminCallOptions = {}): Promise<Replay> {
+    const signal = signalOf(call);
     const path = replayPath(subscriptionId, id);
-    return replayOf(await this.#connection.request({ method: "DELETE", path, retry: false }));
+    return replayOf(
+      await this.#connection.request({ method: "DELETE", path, retry: false, signal }),
+    );
   }
 }
 

@@ -8,7 +8,9 @@ import type {
   TopicDeclaration,
   TopicReference,
 } from "../declarations.ts";
-import type { FilterPolicy } from "./filter-policy.ts";
+import { signalOf } from "./call-options.ts";
+import type { AdminCallOptions } from "./call-options.ts";
+import type { Checked, FilterPolicy } from "./filter-policy.ts";
 import { pages } from "./pages.ts";
 import type { ListOptions } from "./pages.ts";
 import { subscriptionPath } from "./paths.ts";
@@ -19,12 +21,14 @@ import { topicPath } from "./topics.ts";
 
 /** Where a subscription delivers while its queue is deleted. */
 export interface SubscriptionRedrivePolicy {
+  /** The name of a queue that is there. */
   readonly deadLetterQueue: string;
 }
 
-export interface SubscriptionSettings {
+/** What can be set on a subscription and changed later. */
+export interface SubscriptionSettings<Policy extends FilterPolicy = FilterPolicy> {
   /** Which messages the queue gets; null for all, which is the default. */
-  readonly filterPolicy?: FilterPolicy | null;
+  readonly filterPolicy?: (Policy & Checked<Policy>) | null;
   /** What the policy looks at: the attributes, which is the default, or the body, a JSON object. */
   readonly filterPolicyScope?: "MessageAttributes" | "MessageBody";
   /** False puts each message inside the JSON of an SNS notification. Default true. */
@@ -33,13 +37,18 @@ export interface SubscriptionSettings {
   readonly redrivePolicy?: SubscriptionRedrivePolicy | null;
 }
 
-export interface NewSubscriptionSettings extends SubscriptionSettings {
+/** Settings of a new subscription: those that can be changed later, and where it begins. */
+export interface NewSubscriptionSettings<
+  Policy extends FilterPolicy = FilterPolicy,
+> extends SubscriptionSettings<Policy> {
   /** Also delivers what the archive of the topic has from there on: each message once, replayed or live. */
   readonly replayFrom?: ReplayPoint;
 }
 
 /** With these a queue gets notifications, whatever its topic carries. */
-export interface EnvelopedSettings extends NewSubscriptionSettings {
+export interface EnvelopedSettings<
+  Policy extends FilterPolicy = FilterPolicy,
+> extends NewSubscriptionSettings<Policy> {
   readonly rawDelivery: false;
 }
 
@@ -47,19 +56,27 @@ export interface EnvelopedSettings extends NewSubscriptionSettings {
 export type FedQueue<Input> =
   string | QueueDeclaration<Input, unknown> | QueueDeclaration<string, string>;
 
+/** A subscription with all its settings, also those that nobody has named. */
 export interface SubscriptionInfo {
   readonly id: string;
+  /** Name of the topic. */
   readonly topic: string;
+  /** Name of the queue. */
   readonly queue: string;
   /** Whether the queue was deleted; deliveries go to the dead-letter queue until there is one of its name again. */
   readonly queueDeleted: boolean;
+  /** Which messages the queue gets; null: all. */
   readonly filterPolicy: FilterPolicy | null;
+  /** What the policy looks at. */
   readonly filterPolicyScope: "MessageAttributes" | "MessageBody";
+  /** False: each message comes inside the JSON of an SNS notification. */
   readonly rawDelivery: boolean;
+  /** Where it delivers while its queue is deleted; null: the subscription ends with its queue. */
   readonly redrivePolicy: SubscriptionRedrivePolicy | null;
   readonly createdAt: Date;
 }
 
+/** Which subscriptions a list shows, and how it is asked for. */
 export interface SubscriptionListOptions extends Omit<ListOptions, "prefix"> {
   /** Only this topic's subscriptions. */
   readonly topic?: TopicReference;
@@ -67,7 +84,9 @@ export interface SubscriptionListOptions extends Omit<ListOptions, "prefix"> {
 
 /** A message to try; the body as it would be published. */
 export interface MatchInput {
+  /** The text of the message; JSON where a policy on bodies is to be tried, as `JSON.stringify(payload)` makes it. */
   readonly body: string;
+  /** As a publish takes them. Default: none. */
   readonly attributes?: AttributesInput;
 }
 
@@ -75,7 +94,9 @@ export interface MatchInput {
 export interface MatchInfo {
   /** The subscription's id. */
   readonly subscription: string;
+  /** Name of the queue that the subscription feeds. */
   readonly queue: string;
+  /** Whether the queue would get the message. */
   readonly matches: boolean;
   /** The clause of the filter policy that refuses the message. */
   readonly refusal?: { readonly path: string; readonly message: string };
@@ -85,6 +106,7 @@ export interface MatchInfo {
 export interface ArchivedMatchInfo {
   readonly messageId: string;
   readonly publishedAt: Date;
+  /** One a subscription. */
   readonly matches: readonly MatchInfo[];
 }
 
@@ -113,21 +135,25 @@ export class SubscriptionAdmin {
    *
    * In TypeScript a queue that is declared for other messages than its topic does not compile; by its name it does. Throws `topic_not_found`, `queue_not_found`, `invalid_filter_policy` and `subscription_exists` (with other settings).
    */
-  create<Input = never>(
+  create<Input = never, const Policy extends FilterPolicy = FilterPolicy>(
     topic: string | TopicDeclaration<Input, unknown>,
     queue: FedQueue<NoInfer<Input>>,
-    settings?: NewSubscriptionSettings,
+    settings?: NewSubscriptionSettings<Policy>,
+    call?: AdminCallOptions,
   ): Promise<SubscriptionInfo>;
-  create(
+  create<const Policy extends FilterPolicy = FilterPolicy>(
     topic: TopicReference,
     queue: QueueReference,
-    settings: EnvelopedSettings,
+    settings: EnvelopedSettings<Policy>,
+    call?: AdminCallOptions,
   ): Promise<SubscriptionInfo>;
   async create(
     topic: TopicReference,
     queue: QueueReference,
     { replayFrom, ...settings }: NewSubscriptionSettings = {},
+    call: AdminCallOptions = {},
   ): Promise<SubscriptionInfo> {
+    const signal = signalOf(call);
     const path = `${topicPath(topic)}/subscriptions`;
     const body = {
       queue: queueName(queue),
@@ -135,14 +161,15 @@ export class SubscriptionAdmin {
       ...(replayFrom !== undefined && { replayFrom: replayPoint(replayFrom) }),
     };
     return subscriptionInfo(
-      await this.#connection.request({ method: "POST", path, body, retry: true }),
+      await this.#connection.request({ method: "POST", path, body, retry: true, signal }),
     );
   }
 
   /** Throws `subscription_not_found`. */
-  async get(id: string): Promise<SubscriptionInfo> {
+  async get(id: string, call: AdminCallOptions = {}): Promise<SubscriptionInfo> {
+    const signal = signalOf(call);
     return subscriptionInfo(
-      await this.#connection.request({ method: "GET", path: subscriptionPath(id) }),
+      await this.#connection.request({ method: "GET", path: subscriptionPath(id), signal }),
     );
   }
 
@@ -164,12 +191,18 @@ export class SubscriptionAdmin {
    * Changes the given settings and leaves the others; null clears. Counts for what is published from now on.
    * Throws `subscription_not_found` and `invalid_filter_policy`.
    */
-  async update(id: string, settings: SubscriptionSettings): Promise<SubscriptionInfo> {
+  async update<const Policy extends FilterPolicy = FilterPolicy>(
+    id: string,
+    settings: SubscriptionSettings<Policy>,
+    call: AdminCallOptions = {},
+  ): Promise<SubscriptionInfo> {
+    const signal = signalOf(call);
     return subscriptionInfo(
       await this.#connection.request({
         method: "PATCH",
         path: subscriptionPath(id),
         body: settings,
+        signal,
       }),
     );
   }
@@ -178,13 +211,18 @@ export class SubscriptionAdmin {
    * Tells which of the first 1,000 subscriptions of a topic would get a message, and for the others which clause of their
    * filter policy refuses it. Publishes nothing. Throws `topic_not_found`.
    */
-  async match(topic: TopicReference, { body, attributes = {} }: MatchInput): Promise<MatchInfo[]> {
+  async match(
+    topic: TopicReference,
+    { body, attributes = {} }: MatchInput,
+    call: AdminCallOptions = {},
+  ): Promise<MatchInfo[]> {
+    const signal = signalOf(call);
     const request = { message: { body, attributes: encodeAttributes(attributes) } };
     const found: MatchInfo[] = [];
     let cursor: string | undefined;
     do {
-      const query = { limit: MAX_MATCHED - found.length, cursor };
-      const page = await this.#match<{ matches: MatchInfo[] }>(topic, query, request);
+      const look = { limit: MAX_MATCHED - found.length, cursor, signal };
+      const page = await this.#match<{ matches: MatchInfo[] }>(topic, look, request);
       found.push(...page.matches);
       cursor = page.nextCursor;
     } while (cursor !== undefined && found.length < MAX_MATCHED);
@@ -195,13 +233,18 @@ export class SubscriptionAdmin {
    * Tries the newest messages of a topic's archive (`last`: 1 to 100; as far as they have no more than about 4 MiB together), newest
    * first, on its first 1,000 subscriptions. Throws `topic_not_found`, `topic_not_archived`, and `too_many_requests` when that takes too long.
    */
-  async matchArchived(topic: TopicReference, last: number): Promise<ArchivedMatchInfo[]> {
+  async matchArchived(
+    topic: TopicReference,
+    last: number,
+    call: AdminCallOptions = {},
+  ): Promise<ArchivedMatchInfo[]> {
+    const signal = signalOf(call);
     const found = new Map<string, { publishedAt: Date; matches: MatchInfo[] }>();
     let tried = 0;
     let cursor: string | undefined;
     do {
-      const query = { limit: MAX_MATCHED - tried, cursor };
-      const page = await this.#match<{ messages: ArchivedMatchesWire[] }>(topic, query, { last });
+      const look = { limit: MAX_MATCHED - tried, cursor, signal };
+      const page = await this.#match<{ messages: ArchivedMatchesWire[] }>(topic, look, { last });
       for (const { messageId, publishedAt, matches } of page.messages) {
         const known = found.get(messageId);
         if (known) known.matches.push(...matches);
@@ -218,17 +261,27 @@ export class SubscriptionAdmin {
   /** A page: the server ends one that takes it long. */
   async #match<Page>(
     topic: TopicReference,
-    query: { limit: number; cursor: string | undefined },
+    {
+      signal,
+      ...query
+    }: { limit: number; cursor: string | undefined; signal: AbortSignal | undefined },
     body: object,
   ): Promise<Page & { nextCursor?: string }> {
     const path = `${topicPath(topic)}/match`;
-    const page = await this.#connection.request({ method: "POST", path, query, body, retry: true });
+    const page = await this.#connection.request({
+      method: "POST",
+      path,
+      query,
+      body,
+      retry: true,
+      signal,
+    });
     return page as Page & { nextCursor?: string };
   }
 
   /** Ends the subscription; what it has delivered stays in the queue. Throws `subscription_not_found`. */
-  delete(id: string): Promise<void> {
-    return remove(this.#connection, subscriptionPath(id));
+  delete(id: string, call: AdminCallOptions = {}): Promise<void> {
+    return remove(this.#connection, subscriptionPath(id), call);
   }
 }
 

@@ -1,19 +1,29 @@
 import type { Connection } from "../connection.ts";
 import { topicName } from "../declarations.ts";
 import type { TopicReference } from "../declarations.ts";
+import { signalOf } from "./call-options.ts";
+import type { AdminCallOptions } from "./call-options.ts";
+import { ensure } from "./ensure.ts";
 import { pages } from "./pages.ts";
 import type { ListOptions } from "./pages.ts";
 import { remove } from "./remove.ts";
 
+/** Up to 50; keys up to 128 characters, values up to 256. */
 export type Tags = Readonly<Record<string, string>>;
 
+/** A topic with all its settings, also those that nobody has named. */
 export interface TopicInfo {
   readonly name: string;
+  /** Whether the messages of a group are fanned out in the order in which they were published, and duplicates not at all: its name ends in `.fifo` then. */
   readonly fifo: boolean;
+  /** FIFO topics: whether a message without a deduplication id gets the SHA-256 of its body. */
   readonly contentBasedDeduplication: boolean;
+  /** FIFO topics: within what a deduplication id counts. */
   readonly fifoThroughputScope: "topic" | "messageGroup";
+  /** The largest message, body and attributes together, in bytes. */
   readonly maxMessageSize: number;
   readonly tags: Tags;
+  /** How long what is published is kept for replays; null: not at all. */
   readonly archive: TopicArchive | null;
   readonly createdAt: Date;
 }
@@ -24,6 +34,7 @@ export interface TopicArchive {
   readonly days: number;
 }
 
+/** What can be set on a topic and changed later. Whether it is a FIFO topic is said by its name alone. */
 export interface TopicSettings {
   /** FIFO topics: a message without a deduplication id gets the SHA-256 of its body. Default false. */
   readonly contentBasedDeduplication?: boolean;
@@ -45,18 +56,57 @@ export class TopicAdmin {
     this.#connection = connection;
   }
 
-  /** Creates the topic (a FIFO topic where its name ends in `.fifo`), or returns it when it exists with the same settings. Throws `topic_exists` when they differ. */
-  async create(topic: TopicReference, settings: TopicSettings = {}): Promise<TopicInfo> {
+  /**
+   * Creates the topic (a FIFO topic where its name ends in `.fifo`), or returns it when it exists with the same settings; see
+   * {@link ensure} for what gives it others. Throws `topic_exists` when they differ: its `details` tell what each is and what was asked.
+   */
+  async create(
+    topic: TopicReference,
+    settings: TopicSettings = {},
+    call: AdminCallOptions = {},
+  ): Promise<TopicInfo> {
+    const signal = signalOf(call);
     const name = topicName(topic);
     const body = { name, ...(name.endsWith(".fifo") && { fifo: true }), ...settings };
     return topicInfo(
-      await this.#connection.request({ method: "POST", path: "/v1/topics", body, retry: true }),
+      await this.#connection.request({
+        method: "POST",
+        path: "/v1/topics",
+        body,
+        retry: true,
+        signal,
+      }),
     );
   }
 
+  /**
+   * Creates the topic, or gives one that exists the settings that are named, and leaves its others: for programs that do so each time they
+   * start, also when a setting has changed since. `archive: null` ends an archive for good here too. Throws `invalid_request` for what
+   * does not fit the kind of the topic.
+   *
+   * @example
+   * ```ts
+   * await admin.topics.ensure("orders", { archive: { days: 7 } });
+   * ```
+   */
+  ensure(
+    topic: TopicReference,
+    settings: TopicSettings = {},
+    call: AdminCallOptions = {},
+  ): Promise<TopicInfo> {
+    return ensure("topic_exists", settings, {
+      create: () => this.create(topic, settings, call),
+      update: () => this.update(topic, settings, call),
+      get: () => this.get(topic, call),
+    });
+  }
+
   /** Throws `topic_not_found`. */
-  async get(topic: TopicReference): Promise<TopicInfo> {
-    return topicInfo(await this.#connection.request({ method: "GET", path: topicPath(topic) }));
+  async get(topic: TopicReference, call: AdminCallOptions = {}): Promise<TopicInfo> {
+    const signal = signalOf(call);
+    return topicInfo(
+      await this.#connection.request({ method: "GET", path: topicPath(topic), signal }),
+    );
   }
 
   /** Iterates over all topics by name, page by page. */
@@ -70,15 +120,25 @@ export class TopicAdmin {
   }
 
   /** Changes the given settings and leaves the others. Throws `topic_not_found`. */
-  async update(topic: TopicReference, settings: TopicSettings): Promise<TopicInfo> {
+  async update(
+    topic: TopicReference,
+    settings: TopicSettings,
+    call: AdminCallOptions = {},
+  ): Promise<TopicInfo> {
+    const signal = signalOf(call);
     return topicInfo(
-      await this.#connection.request({ method: "PATCH", path: topicPath(topic), body: settings }),
+      await this.#connection.request({
+        method: "PATCH",
+        path: topicPath(topic),
+        body: settings,
+        signal,
+      }),
     );
   }
 
   /** Deletes the topic and its subscriptions; what was published before still reaches the queues. Throws `topic_not_found`. */
-  delete(topic: TopicReference): Promise<void> {
-    return remove(this.#connection, topicPath(topic));
+  delete(topic: TopicReference, call: AdminCallOptions = {}): Promise<void> {
+    return remove(this.#connection, topicPath(topic), call);
   }
 }
 

@@ -13,7 +13,7 @@ import { bitCount } from "../message/bits.ts";
 import type { Rounds } from "../rounds/rounds.ts";
 import type { LockWaits } from "../write/lock-waits.ts";
 import { acknowledgeFifo } from "./acknowledge-fifo.ts";
-import { Together } from "./together.ts";
+import { SharedAcknowledgements } from "./shared-acknowledgements.ts";
 
 /**
  * Acknowledges: a message is gone for good once its result is there.
@@ -27,7 +27,7 @@ export class Acknowledger {
   readonly #acknowledged: (queueId: string, messages: number) => void;
   readonly #rounds: Rounds;
   /** Of FIFO queues: they need the locks of their groups. */
-  readonly #fifo: Together;
+  readonly #fifo: SharedAcknowledgements;
 
   constructor(options: {
     sql: Sql;
@@ -46,7 +46,7 @@ export class Acknowledger {
     this.#acknowledged = options.acknowledged;
     this.#rounds = options.rounds;
     const { sql, bus, waits } = options;
-    this.#fifo = new Together(waits, async (marks, send) => {
+    this.#fifo = new SharedAcknowledgements(waits, async (marks, send) => {
       const outcome = await send((lockTimeout) => acknowledgeFifo(sql, marks, lockTimeout));
       if (!outcome) return [];
       if (outcome.available.length > 0) bus.signalQueues(outcome.available);

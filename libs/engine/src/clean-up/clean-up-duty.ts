@@ -2,9 +2,9 @@ import type { Sql } from "@sluice/database";
 import type { Logger } from "@sluice/runtime";
 
 import type { Observer } from "../observer.ts";
+import { Pace } from "../pace.ts";
 import { findHorizonHolder, StandingHorizon } from "../vacuum/horizon.ts";
 import { cleanUp, cleanUpChunks, type CleanUpResult } from "./clean-up.ts";
-import { Pace } from "./pace.ts";
 
 /** Most of its time that a clean-up may spend on what takes reading whole tables. */
 const THOROUGH_SHARE = 0.04;
@@ -29,7 +29,7 @@ export class CleanUpDuty {
     this.#sql = sql;
     this.#observer = observer;
     this.#logger = logger;
-    this.#thorough = new Pace({ everyMs: 0, share });
+    this.#thorough = new Pace(0, { share });
   }
 
   async runOnce(signal?: AbortSignal): Promise<void> {

@@ -8,6 +8,7 @@ import { Payloads } from "../receive/payloads.ts";
 import {
   fanOut,
   findForgotten,
+  findForgottenOf,
   findForgottenTopics,
   takeUnfiltered,
   type FannedOut,
@@ -33,6 +34,8 @@ const FORGOTTEN_AFTER = 500;
 const LOOKED_FOR = 10_000;
 /** How often what is older is looked for all the same, in ms, while that costs little: after a time without a dispatcher there is some. */
 const FULL_EVERY = 900;
+/** The same where its topic is busy all the time, in ms: another dispatcher may have it in hand, which would then be done twice. */
+const FORGOTTEN_WHILE_BUSY_AFTER = 2_000;
 /** How long what was announced next waits for filters that are being evaluated, in ms: as long as that costs nobody much, it goes in larger sets. */
 const ANNOUNCED_PATIENCE = 100;
 /** The same for what was forgotten. */
@@ -46,6 +49,7 @@ export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #fullPace = new Pace(FULL_EVERY);
   readonly #topicsPace = new Pace(FULL_EVERY);
+  readonly #busyPace = new Pace(FULL_EVERY);
   readonly #context: FanOutContext;
   readonly #filtered: FilteredFanOut;
   readonly #ordered: OrderedFanOut;
@@ -152,8 +156,28 @@ export class Dispatcher {
     return { batches: batches + filtered, fifoTopicIds };
   }
 
-  /** Of the last seconds; and what is older, at the first look and then as often as it costs little, however much is new. */
   async #findForgotten(): Promise<string[]> {
+    return [...(await this.#findForgottenWhileBusy()), ...(await this.#findForgottenByAge())];
+  }
+
+  /**
+   * Of topics whose filters take long: what they have in hand never ends while more is announced, so what was not announced would wait for
+   * as long.
+   */
+  async #findForgottenWhileBusy(): Promise<string[]> {
+    if (!this.#busyPace.isDue) return [];
+    const { topicIds, batchIds } = this.#filtered.known(FORGOTTEN_PATIENCE);
+    if (topicIds.length === 0) return [];
+    const except = [...batchIds, ...this.#aside.batchIds];
+    const olderThan = FORGOTTEN_WHILE_BUSY_AFTER;
+    const { sql } = this.#options;
+    return await this.#busyPace.run(() =>
+      findForgottenOf(sql, { topicIds, olderThan, except, limit: MAX_SET }),
+    );
+  }
+
+  /** Of all others: of the last seconds; and what is older, at the first look and then as often as it costs little, however much is new. */
+  async #findForgottenByAge(): Promise<string[]> {
     const except = this.#aside.batchIds;
     const exceptTopics = this.#filtered.busyFor(FORGOTTEN_PATIENCE);
     const find = (ages: Pick<Forgotten, "olderThan" | "youngerThan">) =>

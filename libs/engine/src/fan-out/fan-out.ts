@@ -247,6 +247,24 @@ export async function findForgotten(
   return rows.map((row) => row.batch_id);
 }
 
+/** The same of these topics alone, with those of which it is not known who has them. */
+export async function findForgottenOf(
+  sql: Sql,
+  {
+    topicIds,
+    olderThan,
+    except,
+    limit,
+  }: Pick<Forgotten, "olderThan" | "except" | "limit"> & { topicIds: readonly string[] },
+): Promise<string[]> {
+  const rows = await sql<{ batch_id: string }[]>`
+    SELECT batch_id FROM outbox
+    WHERE sent_at < (SELECT clock_timestamp() - ${olderThan}::float8 * interval '1 millisecond')
+      AND sequence IS NULL AND topic_id = ANY (${numbers(topicIds)}::bigint[]) AND batch_id <> ALL (${numbers(except)}::bigint[])
+    ORDER BY sent_at LIMIT ${limit}::int`;
+  return rows.map((row) => row.batch_id);
+}
+
 /** FIFO topics whose first waiting batch is older than that, in ms: one look at the front of each. */
 export async function findForgottenTopics(sql: Sql, olderThan: number): Promise<string[]> {
   const rows = await sql<{ topic_id: string }[]>`

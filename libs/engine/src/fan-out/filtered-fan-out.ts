@@ -1,15 +1,19 @@
-import { MAX_PAYLOADS, takeFiltered, type FanOutContext } from "./fan-out.ts";
+import { MAX_PAYLOADS, takeFiltered, takeUnfiltered, type FanOutContext } from "./fan-out.ts";
 import type { WaitingBatch } from "./take-batches.ts";
 
 /** Batches that wait for a topic whose filters take long; of more than that, the sweeper meets the oldest ones again. */
 const MAX_WAITING = 1_000;
+/** Batches of lanes that one look for others is told of. */
+const MAX_TOLD = 2_000;
 
 /** The batches of one topic whose filters take long, which go by themselves. */
 interface Lane {
   /** By performance.now(). */
   startedAt: number;
+  /** By performance.now(); see {@link FilteredFanOut.known}. */
+  toldAt: number;
+  /** With those that are at it. */
   waiting: Set<string>;
-  filterIds: string[];
   /** It takes no more before it has ended: what was left to the sweeper is older than what would come. */
   isFull: boolean;
   /** Resolves to how many batches were fanned out; never rejects. */
@@ -28,10 +32,25 @@ export class FilteredFanOut {
     this.#context = context;
   }
 
-  /** Topics that have been at it for so long, in ms: somebody who looks for their batches finds none that nobody has. */
+  /** Topics that have been at it for so long, in ms: what others look for is held up by no batches of theirs. */
   busyFor(time: number): string[] {
-    const before = performance.now() - time;
-    return [...this.#lanes].flatMap(([id, { startedAt }]) => (startedAt <= before ? [id] : []));
+    return this.#busyLanes(time).map(([topicId]) => topicId);
+  }
+
+  /**
+   * Of those topics, all of whose batches are told: whatever else waits of them, nobody has in hand. Of many a part, by turns; without those
+   * that take no more.
+   */
+  known(time: number): { topicIds: string[]; batchIds: string[] } {
+    const known = { topicIds: [] as string[], batchIds: [] as string[] };
+    const byTurns = this.#busyLanes(time).toSorted(([, a], [, b]) => a.toldAt - b.toldAt);
+    for (const [topicId, lane] of byTurns) {
+      if (lane.isFull || known.batchIds.length + lane.waiting.size > MAX_TOLD) continue;
+      lane.toldAt = performance.now();
+      known.topicIds.push(topicId);
+      known.batchIds.push(...lane.waiting);
+    }
+    return known;
   }
 
   /** Resolves to how many were fanned out, when all are or after about twice this time, in ms; the others go on. */
@@ -66,6 +85,11 @@ export class FilteredFanOut {
       await Promise.all([...this.#lanes.values()].map(({ ended }) => ended));
   }
 
+  #busyLanes(time: number): [topicId: string, lane: Lane][] {
+    const before = performance.now() - time;
+    return [...this.#lanes].filter(([, { startedAt }]) => startedAt <= before);
+  }
+
   async #goOn(late: readonly WaitingBatch[], patience: number): Promise<number> {
     const lanes = new Set(late.map((batch) => this.#laneOf(batch)));
     const before = performance.now() - patience;
@@ -77,16 +101,15 @@ export class FilteredFanOut {
   }
 
   /** Of its topic, with the batch added. */
-  #laneOf({ batchId, topicId, filterIds }: WaitingBatch): Lane {
+  #laneOf({ batchId, topicId }: WaitingBatch): Lane {
     let lane = this.#lanes.get(topicId);
     if (!lane) {
       const [startedAt, waiting] = [performance.now(), new Set<string>()];
-      lane = { startedAt, waiting, filterIds, isFull: false, ended: Promise.resolve(0) };
+      lane = { startedAt, toldAt: 0, waiting, isFull: false, ended: Promise.resolve(0) };
       this.#lanes.set(topicId, lane);
       lane.ended = this.#run(topicId, lane);
     }
     if (lane.isFull) return lane;
-    lane.filterIds = filterIds;
     lane.waiting.add(batchId);
     lane.isFull = lane.waiting.size === MAX_WAITING;
     return lane;
@@ -100,13 +123,10 @@ export class FilteredFanOut {
     try {
       while (lane.waiting.size > 0 && !evaluating.aborted) {
         const some = [...lane.waiting].slice(0, MAX_PAYLOADS);
+        // What another dispatcher has done meanwhile is not evaluated again.
+        const { batches, left } = await takeUnfiltered(this.#context, some);
+        total += batches + (await takeFiltered(this.#context, left)).batches;
         for (const batchId of some) lane.waiting.delete(batchId);
-        const { filterIds } = lane;
-        const { batches } = await takeFiltered(
-          this.#context,
-          some.map((batchId) => ({ batchId, topicId, filterIds })),
-        );
-        total += batches;
       }
     } catch (error) {
       // The batches are still in the outbox; the sweeper takes them up.

@@ -1,12 +1,12 @@
 import type { Bus } from "@sluice/bus";
 import type { Database } from "@sluice/database";
-import { createDuty, type Logger } from "@sluice/runtime";
+import { createDuty, type DutyOptions, type Logger } from "@sluice/runtime";
 
 import { CleanUpDuty } from "../clean-up/clean-up-duty.ts";
-import { Pace } from "../clean-up/pace.ts";
 import { foldLedger } from "../ledger/fold-ledger.ts";
 import { watchQueues } from "../ledger/watch-queues.ts";
 import type { Observer } from "../observer.ts";
+import { Pace } from "../pace.ts";
 import { carryOnRedrives } from "../redrive/carry-on-redrives.ts";
 import { ReplayDuty } from "../replay/replay-duty.ts";
 import { rotateEvents } from "../trace/rotate-events.ts";
@@ -42,78 +42,32 @@ export async function startDispatcher(options: {
   watchedQueues?: number | undefined;
 }): Promise<RunningDispatcher> {
   const { database, bus, observer, logger, watchedQueues = 0 } = options;
+  const { sql } = database;
   const cleaning = new CleanUpDuty({ sql: database.maintenance, observer, logger });
-  const counting = new Pace({ everyMs: 0, share: COUNT_SHARE });
+  const counting = new Pace(0, { share: COUNT_SHARE });
   const tables = new TableMaintenance({ sql: database.maintenance, observer, logger });
-  const dispatcher = new Dispatcher({ sql: database.sql, bus, observer });
-  const replays = new ReplayDuty({ sql: database.sql, bus, observer });
-  const duties = [
-    createDuty({
-      name: "sweeper",
-      intervalMs: SWEEP_EVERY,
-      runOnce: (signal) => dispatcher.sweep(signal),
-      logger,
-    }),
-    createDuty({
-      name: "ordered sweeper",
-      intervalMs: SWEEP_EVERY,
-      runOnce: () => dispatcher.sweepOrdered(),
-      logger,
-    }),
+  const dispatcher = new Dispatcher({ sql, bus, observer });
+  const replays = new ReplayDuty({ sql, bus, observer });
+  const countQueues = async () => {
+    if (watchedQueues === 0 || !counting.isDue) return;
+    await counting.run(() => watchQueues({ sql, observer }, watchedQueues));
+  };
+  const rows: readonly [name: string, everyMs: number, runOnce: DutyOptions["runOnce"]][] = [
+    ["sweeper", SWEEP_EVERY, (signal) => dispatcher.sweep(signal)],
+    ["ordered sweeper", SWEEP_EVERY, () => dispatcher.sweepOrdered()],
     // By itself: one that takes too long would hold up the others.
-    createDuty({
-      name: "retry sweeper",
-      intervalMs: SWEEP_EVERY,
-      runOnce: () => dispatcher.retry(),
-      logger,
-    }),
-    createDuty({
-      name: "redrive",
-      intervalMs: REDRIVE_EVERY,
-      runOnce: async (signal) =>
-        await carryOnRedrives({ sql: database.sql, bus, observer, signal }),
-      logger,
-    }),
-    createDuty({
-      name: "replay",
-      intervalMs: REPLAY_EVERY,
-      runOnce: (signal) => replays.runOnce(signal),
-      logger,
-    }),
-    createDuty({
-      name: "clean-up",
-      intervalMs: CLEAN_UP_EVERY,
-      runOnce: (signal) => cleaning.runOnce(signal),
-      logger,
-    }),
-    createDuty({
-      name: "ledger",
-      intervalMs: FOLD_EVERY,
-      runOnce: () => foldLedger(database.sql),
-      logger,
-    }),
-    createDuty({
-      name: "trace",
-      intervalMs: ROTATE_EVERY,
-      runOnce: () => rotateEvents(database.sql, database.traceHours),
-      logger,
-    }),
-    createDuty({
-      name: "maintenance",
-      intervalMs: MAINTAIN_EVERY,
-      runOnce: (signal) => tables.runOnce(signal),
-      logger,
-    }),
-    createDuty({
-      name: "queue metrics",
-      intervalMs: COUNT_EVERY,
-      runOnce: async () => {
-        if (watchedQueues === 0 || !counting.isDue) return;
-        await counting.run(() => watchQueues({ sql: database.sql, observer }, watchedQueues));
-      },
-      logger,
-    }),
+    ["retry sweeper", SWEEP_EVERY, () => dispatcher.retry()],
+    ["redrive", REDRIVE_EVERY, (signal) => carryOnRedrives({ sql, bus, observer, signal })],
+    ["replay", REPLAY_EVERY, (signal) => replays.runOnce(signal)],
+    ["clean-up", CLEAN_UP_EVERY, (signal) => cleaning.runOnce(signal)],
+    ["ledger", FOLD_EVERY, () => foldLedger(sql)],
+    ["trace", ROTATE_EVERY, () => rotateEvents(sql, database.traceHours)],
+    ["maintenance", MAINTAIN_EVERY, (signal) => tables.runOnce(signal)],
+    ["queue metrics", COUNT_EVERY, countQueues],
   ];
+  const duties = rows.map(([name, intervalMs, runOnce]) =>
+    createDuty({ name, intervalMs, runOnce, logger }),
+  );
   const stopWatching = database.onLoss(() => {
     dispatcher.forget();
     replays.forget();

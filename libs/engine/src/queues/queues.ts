@@ -1,10 +1,9 @@
 import { schema, texts, type ControlPlane, type Sql } from "@sluice/database";
-import { isDeepStrictEqual } from "node:util";
-
 import { and, asc, eq, getTableColumns, gt, inArray, like, or, sql } from "drizzle-orm";
 import { alias } from "drizzle-orm/pg-core";
 
 import { accountOf } from "../directory/account.ts";
+import { differingSettings } from "../directory/differing-settings.ts";
 import {
   afterCursor,
   DEFAULT_PAGE,
@@ -79,6 +78,9 @@ export const queueDefaults: QueueSettings = {
   tags: {},
 };
 
+/** Of the settings that make two queues differ. */
+const settingNames = Object.keys(queueDefaults) as Exclude<keyof QueueSettings, "awsAttributes">[];
+
 const { queues, deletedQueues } = schema;
 const { awsAttributes: _awsAttributes, ...listedColumns } = getTableColumns(queues);
 const deadLetterQueues = alias(queues, "dead_letter_queues");
@@ -137,11 +139,13 @@ export class Queues {
     // Deleted between the two statements: it is free again.
     if (!existing) return await this.create(account, name, some);
     if (rows.length > 0) return { queue: existing, created: true };
-    const differing = differences(existing, settings);
-    if (differing.length > 0) {
+    const details = differingSettings(settingNames, { existing, wanted: settings, given: some });
+    if (details.length > 0) {
+      const differing = details.map(({ path }) => path).join(", ");
       throw new SluiceError(
         "queue_exists",
-        `queue "${name}" exists with another ${differing.join(", ")}; change it with PATCH /v1/queues/${name}`,
+        `queue "${name}" exists with another ${differing}; change it with PATCH /v1/queues/${name}`,
+        { details },
       );
     }
     return { queue: existing, created: false };
@@ -409,11 +413,6 @@ interface SelectedQueue {
 interface ListedRow {
   queue: Omit<SelectedQueue["queue"], "awsAttributes">;
   deadLetterQueue: string | null;
-}
-
-function differences(existing: Queue, wanted: QueueSettings): string[] {
-  const names = Object.keys(queueDefaults) as (keyof QueueSettings)[];
-  return names.filter((name) => !isDeepStrictEqual(existing[name], wanted[name]));
 }
 
 function withoutUndefined<T extends object>(object: T): Partial<T> {

@@ -21,7 +21,7 @@ type StretchOf = (floor: ScanFloor) => Omit<Stretch, "queueId">;
  */
 export class StragglerSearch {
   readonly #sql: Sql;
-  readonly #nearPace = new Pace(NEAR_EVERY, NEAR_AT_MOST);
+  readonly #nearPace = new Pace(NEAR_EVERY, { atMostMs: NEAR_AT_MOST });
   readonly #fullPace = new Pace(FULL_EVERY);
 
   constructor(sql: Sql) {

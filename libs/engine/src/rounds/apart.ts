@@ -1,7 +1,7 @@
 import type { Sql, Statement } from "@sluice/database";
 
 import { deleteAcknowledged } from "../acknowledge/delete-acknowledged.ts";
-import { Together, type Marks } from "../acknowledge/together.ts";
+import { SharedAcknowledgements, type Marks } from "../acknowledge/shared-acknowledgements.ts";
 import { applyMarks } from "../receipt-handle/apply-marks.ts";
 import { claim, type Claim, type ClaimRequest } from "../receive/claim.ts";
 import { GroupCommit } from "../write/group-commit.ts";
@@ -39,13 +39,13 @@ const NONE: ReadonlySet<string> = new Set();
  */
 export class Apart {
   readonly #sql: Sql;
-  readonly #calls: Together;
+  readonly #calls: SharedAcknowledgements;
   readonly #claims: GroupCommit<ClaimItem, Claim>;
 
   /** @param sql - Waits for locks. */
   constructor(sql: Sql, waits: LockWaits) {
     this.#sql = sql;
-    this.#calls = new Together(waits, (marks, send) =>
+    this.#calls = new SharedAcknowledgements(waits, (marks, send) =>
       applyMarks(marks, async (some, lookup) => {
         const remove = (lockTimeout?: string) =>
           deleteAcknowledged(sql, some, lookup, lockTimeout).send();

@@ -10,7 +10,7 @@ import {
 import { failpoint } from "@sluice/runtime";
 
 import { deleteAcknowledged } from "../acknowledge/delete-acknowledged.ts";
-import { finish, MAX_WAITING_MARKS, type Marks } from "../acknowledge/together.ts";
+import { finish, MAX_WAITING_MARKS, type Marks } from "../acknowledge/shared-acknowledgements.ts";
 import { mergeMarks } from "../acknowledge/write-together.ts";
 import type { AppliedMark } from "../receipt-handle/apply-marks.ts";
 import { claim, claimAndAcknowledge, type Claim, type ClaimRequest } from "../receive/claim.ts";

@@ -1,5 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
-
 import { SluiceError } from "../errors.ts";
 
 /** What can be set on a topic (LIMITS: topics). */
@@ -22,12 +20,6 @@ export const topicDefaults: TopicSettings = {
   maxMessageSize: 262_144,
   tags: {},
 };
-
-/** The names of settings that are not the same. */
-export function differingTopicSettings(existing: TopicSettings, wanted: TopicSettings): string[] {
-  const names = Object.keys(topicDefaults) as (keyof TopicSettings)[];
-  return names.filter((name) => !isDeepStrictEqual(existing[name], wanted[name]));
-}
 
 /** @throws {SluiceError} `invalid_request` where a name or a setting is for the other kind of topic */
 export function checkTopicSettings(

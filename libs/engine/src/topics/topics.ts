@@ -2,6 +2,7 @@ import { schema, type ControlPlane } from "@sluice/database";
 import { and, asc, eq, getTableColumns, gt, like, sql } from "drizzle-orm";
 
 import { accountOf } from "../directory/account.ts";
+import { differingSettings } from "../directory/differing-settings.ts";
 import {
   afterCursor,
   DEFAULT_PAGE,
@@ -15,12 +16,7 @@ import {
 } from "../directory/pages.ts";
 import { SluiceError, topicNotFound } from "../errors.ts";
 import { cancelReplays } from "../replay/replays.ts";
-import {
-  checkTopicSettings,
-  differingTopicSettings,
-  topicDefaults,
-  type TopicSettings,
-} from "./topic-settings.ts";
+import { checkTopicSettings, topicDefaults, type TopicSettings } from "./topic-settings.ts";
 
 export interface Topic extends TopicSettings {
   id: string;
@@ -44,6 +40,9 @@ export interface Archive {
 }
 
 export type SettableTopic = Partial<TopicSettings & Pick<Topic, "archive" | "awsAttributes">>;
+
+/** Of the settings that make two topics differ, as an archive does where it is named. */
+const settingNames = Object.keys(topicDefaults) as (keyof TopicSettings)[];
 
 const { topics } = schema;
 const { awsAttributes: _awsAttributes, ...listedColumns } = getTableColumns(topics);
@@ -77,14 +76,15 @@ export class Topics {
     const existing = await this.find(account, name);
     // Deleted between the two statements: it is free again.
     if (!existing) return await this.create(account, { name, archive, ...some });
-    const differing = [
-      ...differingTopicSettings(existing, settings),
-      ...(archive === undefined || existing.archive?.days === archive?.days ? [] : ["archive"]),
-    ];
-    if (differing.length > 0) {
+    const given = { ...some, archive };
+    const names = archive === undefined ? settingNames : [...settingNames, "archive" as const];
+    const details = differingSettings(names, { existing, wanted: { ...settings, archive }, given });
+    if (details.length > 0) {
+      const differing = details.map(({ path }) => path).join(", ");
       throw new SluiceError(
         "topic_exists",
-        `topic "${name}" exists with another ${differing.join(", ")}; change it with PATCH /v1/topics/${name}`,
+        `topic "${name}" exists with another ${differing}; change it with PATCH /v1/topics/${name}`,
+        { details },
       );
     }
     return { topic: existing, created: false };

@@ -1,8 +1,8 @@
 import type { Sql } from "@sluice/database";
 import type { Logger } from "@sluice/runtime";
 
-import { Pace } from "../clean-up/pace.ts";
 import type { Observer } from "../observer.ts";
+import { Pace } from "../pace.ts";
 import { findHorizonHolder, hasHiddenSessions } from "./horizon.ts";
 import { IndexRebuilder } from "./rebuild-indexes.ts";
 import { Vacuum } from "./vacuum-tables.ts";
@@ -19,7 +19,7 @@ export class TableMaintenance {
   readonly #vacuum: Vacuum;
   readonly #indexes: IndexRebuilder;
   readonly #watch: HorizonWatch;
-  readonly #pace = new Pace({ everyMs: 0, share: 0.2 });
+  readonly #pace = new Pace(0, { share: 0.2 });
 
   /** @param options - `smallIndex`: see {@link IndexRebuilder}. */
   constructor(options: { sql: Sql; observer: Observer; logger: Logger; smallIndex?: number }) {

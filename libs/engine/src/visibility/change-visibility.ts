@@ -2,7 +2,7 @@ import type { Bus } from "@sluice/bus";
 import type { Sql } from "@sluice/database";
 import { failpoint } from "@sluice/runtime";
 
-import { MAX_ROUND_MARKS, MAX_WAITING_MARKS } from "../acknowledge/together.ts";
+import { MAX_ROUND_MARKS, MAX_WAITING_MARKS } from "../acknowledge/shared-acknowledgements.ts";
 import type { Directory } from "../directory/directory.ts";
 import type { EntryError } from "../errors.ts";
 import type { Queue } from "../queues/queues.ts";

@@ -1,4 +1,5 @@
 import { SluiceError } from "../errors.ts";
+import { takeRound, type Weighed } from "./take-round.ts";
 
 export interface GroupCommitOptions<Item, Result> {
   /** Writes the items of one round together. Results in the order of the items; an Error rejects its item alone. */
@@ -7,13 +8,13 @@ export interface GroupCommitOptions<Item, Result> {
   weigh: (item: Item) => number;
   /** A round stops growing at this weight (one item may be heavier). */
   maxRound: number;
+  /** Where items go to: no target keeps others waiting for long; see {@link takeRound}. Default: items are taken as they come. */
+  targetOf?: ((item: Item) => string) | undefined;
   /** Above this weight waiting, `add` refuses with `too_many_requests`: memory stays bounded. */
   maxWaiting: number;
 }
 
-interface Waiting<Item, Result> {
-  item: Item;
-  weight: number;
+interface Waiting<Item, Result> extends Weighed<Item> {
   resolve: (result: Result) => void;
   reject: (error: unknown) => void;
 }
@@ -60,16 +61,9 @@ export class GroupCommit<Item, Result> {
   }
 
   #takeRound(): Waiting<Item, Result>[] {
-    let weight = 0;
-    let count = 0;
-    for (const entry of this.#waiting) {
-      if (count > 0 && weight + entry.weight > this.#options.maxRound) break;
-      weight += entry.weight;
-      count += 1;
-    }
-    const round = this.#waiting.slice(0, count);
-    this.#waiting = this.#waiting.slice(count);
-    this.#waitingWeight -= weight;
+    const { round, rest } = takeRound<Item, Waiting<Item, Result>>(this.#waiting, this.#options);
+    this.#waiting = rest;
+    for (const { weight } of round) this.#waitingWeight -= weight;
     return round;
   }
 

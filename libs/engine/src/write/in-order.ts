@@ -41,9 +41,10 @@ export class InOrder<Item, Result> {
 
   constructor(options: InOrderOptions<Item, Result>) {
     this.#options = options;
-    const { weigh, maxRound, maxWaiting } = options;
+    const { weigh, maxRound, maxWaiting, targetOf } = options;
     this.#ofAll = new GroupCommit({
       write: (items) => this.#writeRound(items),
+      targetOf,
       weigh,
       maxRound,
       maxWaiting,

@@ -40,6 +40,7 @@ export function addAcknowledgeEndpoint(api: Api): void {
       tag: "Messages",
       params: queuePath,
       body: receivedNames,
+      example: { receiptHandles: ["<receiptHandle of a received message>"] },
       responses: {
         200: { description: "What became of each handle or receipt", schema: doneSchema },
       },

@@ -54,6 +54,9 @@ export function addMatchEndpoint(api: Api): void {
           ({ message, last }) => (message === undefined) !== (last === undefined),
           "give either a message or last",
         ),
+      example: {
+        message: { body: "order 1", attributes: { tenant: { type: "String", value: "acme" } } },
+      },
       responses: {
         200: {
           description: "A page, in order of the subscriptions' creation",

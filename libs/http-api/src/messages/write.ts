@@ -91,6 +91,9 @@ export function addWriteEndpoints(api: Api): void {
       params: topicPath,
       headers: idempotencyHeader,
       body: messagesOf(publishedMessage),
+      example: {
+        messages: [{ body: "order 1", attributes: { tenant: { type: "String", value: "acme" } } }],
+      },
       responses: { 200: { description: "What became of each message", schema: resultsSchema } },
       errors: ["topic_not_found", "idempotency_key_reused", "too_many_requests"],
     },
@@ -119,6 +122,7 @@ export function addWriteEndpoints(api: Api): void {
       params: queuePath,
       headers: idempotencyHeader,
       body: messagesOf(sentMessage),
+      example: { messages: [{ body: "order 1" }] },
       responses: { 200: { description: "What became of each message", schema: resultsSchema } },
       errors: ["queue_not_found", "idempotency_key_reused", "too_many_requests"],
     },

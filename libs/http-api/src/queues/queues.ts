@@ -126,9 +126,10 @@ function addAllQueuesEndpoints(api: Api): void {
       operationId: "createQueue",
       summary: "Create a queue",
       description:
-        "Idempotent: the same settings again answer 200, others 409. Durations are in seconds, sizes in bytes.",
+        "Idempotent: the same settings again answer 200, others 409 with what differs. Durations are in seconds, sizes in bytes.",
       tag: TAG,
       body: newQueue,
+      example: { name: "billing", visibilityTimeout: 60 },
       responses: {
         201: { description: "Created", schema: queueSchema },
         200: { description: "It was there, with the same settings", schema: queueSchema },
@@ -201,6 +202,7 @@ function addOneQueueEndpoints(api: Api): void {
         .strictObject(settings)
         .partial()
         .refine((some) => Object.keys(some).length > 0, "name at least one setting to change"),
+      example: { visibilityTimeout: 120 },
       responses: { 200: { description: "As it is now", schema: queueSchema } },
       errors: ["queue_not_found"],
     },

@@ -57,6 +57,7 @@ export function addReceiveTogetherEndpoint(api: Api): void {
           ),
         ...answerFields,
       }),
+      example: { receives: [{ queue: "billing", maxMessages: 10 }], wait: 5 },
       responses: {
         200: {
           description: "A result for each receive, in their order",
@@ -65,7 +66,7 @@ export function addReceiveTogetherEndpoint(api: Api): void {
       },
     },
     async ({ c, body: { receives, ...call } }) => {
-      const answer = joined(await new Together(c, call).answer(receives));
+      const answer = joined(await new JointReceive(c, call).answer(receives));
       countUntilWritten(c, answer);
       return answer;
     },
@@ -86,7 +87,7 @@ function total(receives: readonly OneReceive[], count: (one: OneReceive) => numb
  * Receives that are answered together: the first one that is done ends the wait of the others. One whose acknowledgements are held up does not
  * hold up the rest: its answer says nothing of them. One that is held up itself is told to ask again in the end.
  */
-class Together {
+class JointReceive {
   readonly #c: Call;
   readonly #call: Pick<ReceiveCall, "wait" | "receipts">;
   readonly #enough = new Gone();

@@ -149,6 +149,7 @@ export function addReceiveEndpoint(api: Api): void {
       tag: "Messages",
       params: queuePath,
       body: z.strictObject({ ...receiveFields, ...answerFields }),
+      example: { maxMessages: 10, wait: 5 },
       responses: {
         200: {
           description:

@@ -27,6 +27,11 @@ const LISTED = 100;
 
 /** Move dead letters back to where they came from, or to a named queue. */
 export function addRedriveEndpoints(api: Api): void {
+  addRedriveLists(api);
+  addEndpointsOfOne(api);
+}
+
+function addRedriveLists(api: Api): void {
   endpoint(
     api,
     {
@@ -45,6 +50,7 @@ export function addRedriveEndpoints(api: Api): void {
           description: "Messages a second; as fast as it goes when absent",
         }),
       }),
+      example: { rate: 100 },
       responses: { 201: { description: "Started", schema: taskSchema } },
       errors: ["queue_not_found", "redrive_running"],
     },
@@ -81,7 +87,9 @@ export function addRedriveEndpoints(api: Api): void {
       return c.json({ redrives: await c.var.engine.redrives.list(queue, LISTED) });
     },
   );
+}
 
+function addEndpointsOfOne(api: Api): void {
   endpoint(
     api,
     {
@@ -118,7 +126,10 @@ export function addRedriveEndpoints(api: Api): void {
     async ({ c, params }) => {
       const queue = await findQueue(c.var.engine, c.var.account, params.queue);
       const task = await c.var.engine.redrives.cancel(queue, params.id);
-      if (!task) throw redriveNotFound(params.id);
+      if (!task) {
+        const ended = await c.var.engine.redrives.find(queue, params.id);
+        throw redriveNotFound(params.id, ended?.status);
+      }
       return c.json(task);
     },
   );
@@ -130,9 +141,12 @@ async function findQueue(engine: Engine, account: string, name: string): Promise
   return queue;
 }
 
-function redriveNotFound(id: string): SluiceError {
+/** @param status - Of one that is there and cannot be cancelled, since it has ended. */
+function redriveNotFound(id: string, status?: string): SluiceError {
   return new SluiceError(
     "redrive_not_found",
-    `no redrive "${id}" of this queue is there to be acted on`,
+    status === undefined
+      ? `this queue has no redrive "${id}"`
+      : `the redrive "${id}" is ${status} already; only a running one can be cancelled`,
   );
 }

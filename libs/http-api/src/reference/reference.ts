@@ -2,6 +2,8 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 
+import { errorTable } from "@sluice/engine";
+
 import type { Api } from "../endpoint.ts";
 
 const require = createRequire(import.meta.url);
@@ -26,8 +28,36 @@ const page = `<!doctype html>
 </body>
 </html>`;
 
+/** The head of the page. Files are those of the project: where they can be read by others nobody knows here. */
+const description = `Topics fan every message out into the queues subscribed to them; each queue hands a message to one consumer at a time until it is acknowledged.
+
+**Errors** are \`{"error": {"code", "message", "details"?}}\`: the code is stable, the message says how to mend the call, details name the places in it. What was refused has changed
+nothing; after 500 and 503 the outcome is unknown, and a repeat with the same \`Idempotency-Key\` is safe. \`docs/errors.md\` has the meaning of each code, and of those of single entries.
+
+| status | try again? | codes |
+| --- | --- | --- |
+${statusRows()}
+
+**Access keys**: with \`AUTH=on\` each call needs \`Authorization: Bearer <id>.<secret>\`. \`npm run access-key -- create\` makes one; \`docs/aws.md\` says more under “Access keys”.
+
+**Limits**: up to 1,000 messages and 4 MiB of them a call, 1 MiB a message, ten attributes a message; names of queues have up to 80 characters, of topics 256; a queue has up to 120,000 messages in flight.
+The other ones, and the defaults, stand with each field.`;
+
+function statusRows(): string {
+  const codes = Object.entries(errorTable);
+  const statuses = [...new Set(codes.map(([, { status }]) => status))];
+  return statuses
+    .map((status) => {
+      const own = codes.filter(([, entry]) => entry.status === status);
+      const again = own.some(([, { retryable }]) => retryable) ? "yes" : "no";
+      return `| ${status} | ${again} | ${own.map(([code]) => `\`${code}\``).join(", ")} |`;
+    })
+    .join("\n");
+}
+
 /**
- * `/openapi.json`, generated from the schemas that check the requests, and `/docs`, where one can read and try it.
+ * `/openapi.json`, generated from the schemas that check the requests, and `/docs`, where one can read and try it; browsers
+ * that ask for `/` are led there.
  * @param needsKey - Whether a call needs an access key.
  */
 export function addReference(api: Api, needsKey: boolean): void {
@@ -45,9 +75,14 @@ export function addReference(api: Api, needsKey: boolean): void {
     info: {
       title: "Sluice",
       version: "1",
-      description:
-        "Topics fan every message out into the queues subscribed to them; each queue hands a message to one consumer at a time until it is acknowledged.",
+      description,
     },
+  });
+  // For people alone, and as no route: programs are told that there is none, AWS' clients call this path.
+  api.use("/", async (c, next) => {
+    const isRead = c.req.method === "GET" && c.req.header("accept")?.includes("text/html");
+    if (!isRead || c.req.url.includes("?")) return await next();
+    return c.redirect("/docs");
   });
   api.get("/docs", (c) => c.html(page));
   api.get("/docs/:asset", async (c) => {

@@ -59,6 +59,7 @@ function addReplayLists(api: Api): void {
           description: "Messages a second; as fast as it goes when absent",
         }),
       }),
+      example: { from: "2026-01-31T08:00:00Z" },
       responses: { 201: { description: "Started", schema: replaySchema } },
       errors: [
         "subscription_not_found",
@@ -132,7 +133,10 @@ function addEndpointsOfOne(api: Api): void {
     async ({ c, params }) => {
       const subscription = await findSubscription(c.var.engine, c.var.account, params.id);
       const replay = await c.var.engine.replays.cancel(subscription, params.replay);
-      if (!replay) throw replayNotFound(params.replay);
+      if (!replay) {
+        const ended = await c.var.engine.replays.find(subscription, params.replay);
+        throw replayNotFound(params.replay, ended?.status);
+      }
       return c.json(replay);
     },
   );
@@ -148,9 +152,12 @@ async function findSubscription(
   return { id: subscription.id, account };
 }
 
-function replayNotFound(id: string): SluiceError {
+/** @param status - Of one that is there and cannot be cancelled, since it has ended. */
+function replayNotFound(id: string, status?: string): SluiceError {
   return new SluiceError(
     "replay_not_found",
-    `no replay "${id}" of this subscription is there to be acted on`,
+    status === undefined
+      ? `this subscription has no replay "${id}"`
+      : `the replay "${id}" is ${status} already; only a running one can be cancelled`,
   );
 }

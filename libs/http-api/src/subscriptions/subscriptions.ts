@@ -87,6 +87,7 @@ function addSubscribeEndpoint(api: Api): void {
         }),
         ...z.strictObject(settings).partial().shape,
       }),
+      example: { queue: "billing" },
       responses: {
         201: { description: "Subscribed", schema: subscriptionSchema },
         200: { description: "It was subscribed already", schema: subscriptionSchema },
@@ -184,6 +185,7 @@ function addEndpointsOfOne(api: Api): void {
       tag: TAG,
       params: subscriptionPath,
       body: z.strictObject(settings).partial(),
+      example: { filterPolicy: { tenant: ["acme"] } },
       responses: { 200: { description: "As it is now", schema: subscriptionSchema } },
       errors: ["subscription_not_found", "invalid_filter_policy"],
     },

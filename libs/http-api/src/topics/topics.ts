@@ -61,9 +61,10 @@ function addAllTopicsEndpoints(api: Api): void {
       path: "/v1/topics",
       operationId: "createTopic",
       summary: "Create a topic",
-      description: "Idempotent: the same attributes again answer 200, others 409.",
+      description: "Idempotent: the same settings again answer 200, others 409 with what differs.",
       tag: TAG,
       body: newTopic,
+      example: { name: "orders" },
       responses: {
         201: { description: "Created", schema: topicSchema },
         200: { description: "It was there, with the same attributes", schema: topicSchema },
@@ -133,6 +134,7 @@ function addOneTopicEndpoints(api: Api): void {
         .strictObject(settings)
         .partial()
         .refine((some) => Object.keys(some).length > 0, "name at least one setting to change"),
+      example: { archive: { days: 7 } },
       responses: { 200: { description: "As it is now", schema: topicSchema } },
       errors: ["topic_not_found"],
     },

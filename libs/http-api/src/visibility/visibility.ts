@@ -54,6 +54,11 @@ export function addVisibilityEndpoint(api: Api): void {
           .min(1, "at least 1 entry")
           .max(1_000, "at most 1000 entries a call"),
       }),
+      example: {
+        entries: [
+          { receiptHandle: "<receiptHandle of a received message>", visibilityTimeout: 120 },
+        ],
+      },
       responses: { 200: { description: "What became of each entry", schema: doneSchema } },
       errors: ["queue_not_found", "receipt_handle_invalid", "too_many_requests"],
     },

@@ -28,6 +28,51 @@ test("bars are as long as their medians are large", () => {
   expect(own / other).toBeCloseTo(2, 1);
 });
 
+test("bars are in order of their figures, the best one first, within each variant", () => {
+  const rows = (variant: string, ...rates: number[]) =>
+    rates.map((rate, index) => ({
+      label: `${variant} ${index}`,
+      variant,
+      figures: { rate: figureOf([rate]) },
+    }));
+  const unsorted = { ...report, rows: [...rows("a", 10, 30, 20), ...rows("b", 40, 50)] };
+  const [metric] = report.metrics;
+  const lower = { ...unsorted, metrics: [{ ...metric!, better: "lower" as const }] };
+  const namesIn = (svg: string) =>
+    [...svg.matchAll(/text-anchor="end">(\w \d)/g)].map(([, name]) => name);
+  expect(namesIn(chartOf(unsorted, machine))).toEqual(["a 1", "a 2", "a 0", "b 1", "b 0"]);
+  expect(namesIn(chartOf(lower, machine))).toEqual(["a 0", "a 2", "a 1", "b 0", "b 1"]);
+});
+
+test("one's own bar has its colour wherever it comes", () => {
+  const rows = [report.rows[1]!, { label: "Faster", figures: { rate: figureOf([500]) } }];
+  const svg = chartOf({ ...report, rows }, machine);
+  expect([...svg.matchAll(/class="(own|other)"/g)].map(([, kind]) => kind)).toEqual([
+    "other",
+    "own",
+  ]);
+});
+
+test("a chart says what bar and line are, of how many rounds", () => {
+  const of = (...rates: number[]) =>
+    chartOf(
+      { ...report, rows: [{ label: "Sluice", figures: { rate: figureOf(rates) } }] },
+      machine,
+    );
+  expect(of(1, 2, 3)).toContain("bar: median of 3 rounds, line: lowest and highest");
+  expect(of(1, 2)).toContain("bar: mean of 2 rounds, line: lowest and highest");
+  expect(of(1)).toContain("higher is better; one round");
+});
+
+test("long texts are shown whole, in lines that are about as long as each other", () => {
+  const words = Array.from({ length: 60 }, (_, index) => `word${index}`).join(" ");
+  const svg = chartOf({ ...report, workload: words, notes: [words] }, machine);
+  const lines = [...svg.matchAll(/class="quiet"[^>]*>([^<]*word[^<]*)</g)].map(([, text]) => text!);
+  expect(lines.join(" ")).toBe(`${words} ${words}`);
+  const lengths = lines.map(({ length }) => length);
+  expect(Math.max(...lengths) - Math.min(...lengths)).toBeLessThan(20);
+});
+
 test("the longest bar and its figure stay inside the picture", () => {
   const svg = chartOf(report, machine);
   const ends = [...svg.matchAll(/class="spread" d="M[\d.]+ [\d.]+H([\d.]+)"/g)].map(([, x]) =>

@@ -82,7 +82,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "leases-by-application-clock",
-    what: "what is visible, and until when it is held, is decided by the clock of the API",
+    what: "what is visible, and how long it is held, is decided by the clock of the API",
     file: "engine/receive/claim",
     edits: [["clock_timestamp()", "to_timestamp(${Date.now() / 1_000}::float8)"]],
     nemeses: "jump-clock,jump-all-clocks",
@@ -114,7 +114,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "acknowledges-neighbours",
-    what: "acknowledging one message removes those that are stored and were received with it",
+    what: "acknowledging one message removes all that were stored and received with it",
     file: "engine/acknowledge/delete-acknowledged",
     edits: [
       [

@@ -5,7 +5,7 @@ import type { EventQueue } from "../github-events.ts";
 import type { ServiceContext } from "./service.ts";
 
 /** How many first attempts fail. */
-const failureRate = 0.05;
+export const failureRate = 0.05;
 
 /**
  * Takes 5 to 20 ms for a message and fails now and then. It consumes with a **handler**, several at once: a message

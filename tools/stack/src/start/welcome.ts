@@ -12,7 +12,10 @@ export interface Welcome {
   postgres: { port: number; folder: string } | undefined;
 }
 
-/** The address, and a first message to send: lines that fit 80 columns. */
+/**
+ * The address, and a first message to send: lines that fit 80 columns. Topic and queue have names that no example has,
+ * whose programs would not understand this message.
+ */
 export function welcome({ url, seconds, data, logs, needsKey, postgres }: Welcome): string {
   const header = needsKey ? `-H "$KEY" \\\n      ` : "";
   return `
@@ -29,11 +32,11 @@ A first message, from a topic into a queue, to copy:
     curl -sS "${url}/v1/$1" \\
       ${header}-H 'content-type: application/json' -d "$2"; echo
   }
-  post topics '{"name":"orders"}'
-  post queues '{"name":"billing"}'
-  post topics/orders/subscriptions '{"queue":"billing"}'
-  post topics/orders/messages '{"messages":[{"body":"order 1"}]}'
-  post queues/billing/receive '{"wait":5}'
+  post topics '{"name":"news"}'
+  post queues '{"name":"inbox"}'
+  post topics/news/subscriptions '{"queue":"inbox"}'
+  post topics/news/messages '{"messages":[{"body":"hello"}]}'
+  post queues/inbox/receive '{"wait":5}'
 
 Ctrl-C stops everything.
 `;

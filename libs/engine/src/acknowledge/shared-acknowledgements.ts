@@ -25,7 +25,7 @@ export type Send = <Result>(
  * By queue always would cost: eight batches of each of ten queues took 6.3 and 7.0 ms instead of 2.9 (median, twice). That a statement gives up
  * soon costs nothing that could be measured.
  */
-export class Together {
+export class SharedAcknowledgements {
   /** They resolve with what may still be under way. */
   readonly #ofAll: GroupCommit<Marks, Promise<bigint[]>>;
   readonly #byQueue: ByQueue<Marks, bigint[]>;

@@ -1,0 +1,56 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+
+import { Pace } from "./pace.ts";
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ["performance"] }));
+afterEach(() => void vi.useRealTimers());
+
+test("work that takes long is due the later", async () => {
+  const pace = new Pace(1_000, { share: 0.1 });
+  expect(pace.isDue).toBe(true);
+  await pace.run(() => Promise.resolve(vi.advanceTimersByTime(500)));
+  vi.advanceTimersByTime(4_999);
+  expect(pace.isDue).toBe(false);
+  vi.advanceTimersByTime(1);
+  expect(pace.isDue).toBe(true);
+});
+
+test("what had to be done anyhow is not counted", async () => {
+  const pace = new Pace(1_000, { share: 0.1 });
+  const work = () => Promise.resolve(vi.advanceTimersByTime(5_000));
+  await pace.run(work, () => 4_500);
+  vi.advanceTimersByTime(4_999);
+  expect(pace.isDue).toBe(false);
+  vi.advanceTimersByTime(1);
+  expect(pace.isDue).toBe(true);
+});
+
+test("quick work is due again after the shortest time, also when it fails", async () => {
+  const pace = new Pace(1_000, { share: 0.1 });
+  await expect(pace.run(() => Promise.reject(new Error("no")))).rejects.toThrow("no");
+  vi.advanceTimersByTime(999);
+  expect(pace.isDue).toBe(false);
+  vi.advanceTimersByTime(1);
+  expect(pace.isDue).toBe(true);
+});
+
+test("the shortest time is counted from the start of a run", async () => {
+  const pace = new Pace(1_000, { share: 0.5 });
+  await pace.run(() => Promise.resolve(vi.advanceTimersByTime(100)));
+  vi.advanceTimersByTime(899);
+  expect(pace.isDue).toBe(false);
+  vi.advanceTimersByTime(1);
+  expect(pace.isDue).toBe(true);
+});
+
+test("work is due after the longest time, whatever it costs, and at once when it is told so", async () => {
+  const pace = new Pace(1_000, { share: 0.1, atMostMs: 3_000 });
+  await pace.run(() => Promise.resolve(vi.advanceTimersByTime(5_000)));
+  vi.advanceTimersByTime(2_999);
+  expect(pace.isDue).toBe(false);
+  vi.advanceTimersByTime(1);
+  expect(pace.isDue).toBe(true);
+  await pace.run(() => Promise.resolve(vi.advanceTimersByTime(5_000)));
+  pace.reset();
+  expect(pace.isDue).toBe(true);
+});

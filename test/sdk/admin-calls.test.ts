@@ -1,0 +1,118 @@
+import { connect, createAdmin } from "@sluice/client";
+import type { AdminCallOptions } from "@sluice/client";
+import { expect, test } from "vitest";
+import { scriptedServer, silence } from "./scripted-server.ts";
+
+const admin = createAdmin(connect({ url: "http://127.0.0.1:1" }));
+const { topics, queues, subscriptions, messages } = admin;
+const { redrives } = queues;
+const { replays } = subscriptions;
+
+type Calls = Record<string, (call: AdminCallOptions) => Promise<unknown>>;
+
+/** All of each, but for what iterates. */
+const calls: [string, object, Calls][] = [
+  ["admin", admin, { subscribe: (call) => admin.subscribe("t", "q", {}, call) }],
+  [
+    "topics",
+    topics,
+    {
+      create: (call) => topics.create("t", {}, call),
+      ensure: (call) => topics.ensure("t", {}, call),
+      get: (call) => topics.get("t", call),
+      update: (call) => topics.update("t", { maxMessageSize: 2_048 }, call),
+      delete: (call) => topics.delete("t", call),
+    },
+  ],
+  [
+    "queues",
+    queues,
+    {
+      create: (call) => queues.create("q", {}, call),
+      ensure: (call) => queues.ensure("q", {}, call),
+      get: (call) => queues.get("q", call),
+      update: (call) => queues.update("q", { delay: 1 }, call),
+      delete: (call) => queues.delete("q", call),
+      pause: (call) => queues.pause("q", call),
+      resume: (call) => queues.resume("q", call),
+      purge: (call) => queues.purge("q", call),
+      cancelDelayed: (call) => queues.cancelDelayed("q", "id", call),
+    },
+  ],
+  [
+    "redrives",
+    redrives,
+    {
+      start: (call) => redrives.start("q", {}, call),
+      get: (call) => redrives.get("q", "id", call),
+      list: (call) => redrives.list("q", call),
+      cancel: (call) => redrives.cancel("q", "id", call),
+      finished: (call) => redrives.finished("q", "id", call),
+    },
+  ],
+  [
+    "subscriptions",
+    subscriptions,
+    {
+      create: (call) => subscriptions.create("t", "q", {}, call),
+      get: (call) => subscriptions.get("id", call),
+      update: (call) => subscriptions.update("id", { rawDelivery: true }, call),
+      delete: (call) => subscriptions.delete("id", call),
+      match: (call) => subscriptions.match("t", { body: "m" }, call),
+      matchArchived: (call) => subscriptions.matchArchived("t", 1, call),
+    },
+  ],
+  [
+    "replays",
+    replays,
+    {
+      start: (call) => replays.start("id", { from: "id" }, call),
+      get: (call) => replays.get("id", "id", call),
+      list: (call) => replays.list("id", call),
+      cancel: (call) => replays.cancel("id", "id", call),
+      finished: (call) => replays.finished("id", "id", call),
+    },
+  ],
+  ["messages", messages, { trace: (call) => messages.trace("id", call) }],
+];
+
+test.each(calls)(
+  "every call of %s can be given up, and takes no option that there is not",
+  async (_, of, each) => {
+    const named = Object.getOwnPropertyNames(Object.getPrototypeOf(of));
+    const iterating = ["constructor", "list", "peek"].filter((name) => !Object.hasOwn(each, name));
+    expect(Object.keys(each).toSorted()).toEqual(
+      named.filter((name) => !iterating.includes(name)).toSorted(),
+    );
+    for (const call of Object.values(each)) {
+      await expect(call({ signal: AbortSignal.abort() })).rejects.toMatchObject({
+        code: "aborted",
+      });
+      const unknown = { timeoutMs: 1 } as AdminCallOptions;
+      await expect(call(unknown)).rejects.toMatchObject({
+        code: "invalid_request",
+        details: [{ path: "timeoutMs", message: "there is no such option, only signal" }],
+      });
+    }
+  },
+);
+
+test("a call that is under way is given up", async () => {
+  await using mute = await scriptedServer(silence);
+  const signal = AbortSignal.timeout(50);
+  const call = createAdmin(connect({ url: mute.url })).queues.purge("q", { signal });
+  await expect(call).rejects.toMatchObject({ code: "aborted", outcomeUnknown: true });
+});
+
+test("what a redrive or a replay does not know is refused before it starts", async () => {
+  const redrive = { destinaton: "q", rate: 1 };
+  await expect(redrives.start("dead", redrive)).rejects.toMatchObject({
+    code: "invalid_request",
+    details: [{ path: "destinaton", message: "there is no such option, only destination, rate" }],
+  });
+  const replay = { from: "id", until: new Date() };
+  await expect(replays.start("id", replay)).rejects.toMatchObject({
+    code: "invalid_request",
+    details: [{ path: "until", message: "there is no such option, only from, to, rate" }],
+  });
+});

@@ -49,7 +49,7 @@ async function delivered(body: string): Promise<string | undefined> {
   return message?.body;
 }
 
-test("started before Postgres and NATS, the processes wait and say so, and then serve", async () => {
+test("started before Postgres and NATS, the processes wait for Postgres and say so, and serve without NATS and with it", async () => {
   // Postgres has to be there once to have a password.
   await startDatabase();
   const databaseUrl = postgres.url;
@@ -67,14 +67,18 @@ test("started before Postgres and NATS, the processes wait and say so, and then 
   for (const log of Object.values(logs)) await log.has({ ...awaited, what: "Postgres" });
   await startDatabase();
   for (const log of Object.values(logs)) await log.has({ ...awaited, what: "NATS" });
-  await startBus();
   [api, dispatcher] = await starting;
 
   const unsafe = { event: "database.unsafe", settings: ["fsync", "full_page_writes"] };
   for (const log of Object.values(logs)) await log.has({ level: "warn", ...unsafe });
 
   client = new Client(api.url);
+  expect(await client.call("GET", "/readyz")).toMatchObject({ status: 200 });
   queue = await client.subscribedQueue();
+  expect(await delivered("served without NATS")).toBe("served without NATS");
+  await startBus();
+  const available = { event: "dependency.available", what: "NATS" };
+  for (const log of Object.values(logs)) await log.has(available);
   expect(await delivered("served")).toBe("served");
 });
 

@@ -4,4 +4,4 @@ export {
   InProcessHub,
   type InProcessBusOptions,
 } from "./in-process/in-process-bus.ts";
-export { connectNatsBus, type NatsBusOptions } from "./nats/nats-bus.ts";
+export { connectNatsBus, joinNatsBus, type NatsBusOptions } from "./nats/nats-bus.ts";

@@ -20,11 +20,11 @@ const logEveryMs = 1_000;
 
 /**
  * Calls `attempt` until it succeeds, with exponential back-off and jitter, and says in the log that it waits. For what
- * a process needs before it can serve, and that may start later than it: Postgres, NATS.
+ * a process needs before it can serve, and that may start later than it: Postgres.
  *
  * @throws what `attempt` threw when `isFinal` says so, or the reason of `signal`
  * @example
- * const bus = await untilAvailable("NATS", () => connectNatsBus({ servers }), { logger, signal })
+ * await untilAvailable("Postgres", () => migrate(url), { logger, signal })
  */
 export async function untilAvailable<T>(
   what: string,

@@ -16,7 +16,7 @@ export interface ChannelOptions<T> {
 export class Channel<T> {
   readonly #options: ChannelOptions<T>;
   readonly #listeners: Listeners<T>;
-  #subscription: Subscription | undefined;
+  #subscription: Pick<Subscription, "unsubscribe"> | undefined;
 
   constructor(options: ChannelOptions<T>) {
     this.#options = options;

@@ -5,13 +5,13 @@ import { fileURLToPath } from "node:url";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { createLogger, type Logger } from "@sluice/runtime";
-import { startNats, temporaryFolder } from "@sluice/stack";
+import { freePort, startNats, temporaryFolder } from "@sluice/stack";
 import type {} from "@sluice/stack/testing";
 import { describe, expect, inject, onTestFinished, test, vi } from "vitest";
 import type { Bus } from "../bus.ts";
 import { connectionOptions } from "./connection-options.ts";
 import { Link } from "./link.ts";
-import { connectNatsBus } from "./nats-bus.ts";
+import { connectNatsBus, joinNatsBus } from "./nats-bus.ts";
 
 /** Long enough for a reconnect and the back-off before it. */
 const recovery = { timeout: 15_000, interval: 20 };
@@ -128,7 +128,8 @@ describe("a nats-server that is killed with -9 and comes back empty", () => {
 test("a server that hangs is sent a bounded amount, and never waited for", async () => {
   const server = await ownServer();
   const nats = await rawConnection(server.url);
-  const link = new Link(nats, log().logger);
+  const link = new Link(log().logger);
+  await link.begin(nats);
   server.first.signal("SIGSTOP");
   const payload = "x".repeat(100_000);
   for (let i = 0; i < 500; i++) link.send("test", payload);
@@ -224,6 +225,65 @@ test("whatever else is published on the subjects is ignored", async () => {
   await nats.flush();
   bus.announceBatches(["1"]);
   await vi.waitFor(() => expect(heard).toEqual([["1"]]));
+});
+
+describe("a bus that is joined while no server is there", () => {
+  async function joinNobody(signal?: AbortSignal) {
+    const port = await freePort();
+    const { events, logger } = log();
+    const prefix = anyPrefix();
+    const servers = [`nats://127.0.0.1:${port}`];
+    const bus = await joinNatsBus({
+      servers,
+      name: "test",
+      prefix,
+      logger,
+      ...(signal && { signal }),
+    });
+    onTestFinished(() => bus.close());
+    return { bus, events, port, prefix };
+  }
+
+  test("tells its own process meanwhile, and all others once there is one", async () => {
+    const { bus, events, port, prefix } = await joinNobody();
+    const signalled: string[] = [];
+    await bus.onQueues((queueIds) => void signalled.push(...queueIds));
+    const taken = await takeAll(bus);
+    let gaps = 0;
+    bus.onGap(() => (gaps += 1));
+    bus.announceBatches(["1"]);
+    bus.signalQueues(["1"]);
+    await vi.waitFor(() => expect(signalled).toEqual(["1"]));
+    expect([bus.connected, gaps]).toEqual([false, 0]);
+
+    await using folder = await temporaryFolder();
+    const server = await startNats({ storeDir: folder.path, port });
+    onTestFinished(async () => {
+      await server.stop();
+    });
+    await vi.waitFor(() => expect([bus.connected, gaps]).toEqual([true, 1]), recovery);
+    const sender = await join(server.url, prefix);
+    sender.signalQueues(["2"]);
+    await vi.waitFor(() => expect(signalled).toEqual(["1", "2"]));
+    await vi.waitFor(() => {
+      sender.announceBatches(["2"]);
+      expect(taken).toContain("2");
+    }, recovery);
+    expect(taken).not.toContain("1");
+    expect([events[0], events.at(-1)]).toEqual(["dependency.awaited", "dependency.available"]);
+  });
+
+  test("can be stopped", async () => {
+    const { bus } = await joinNobody();
+    const taking = await bus.takeBatches(async () => {});
+    await taking.stop();
+    await bus.close();
+    expect(bus.connected).toBe(false);
+  });
+
+  test("is not waited for by a process that is told to stop", async () => {
+    await expect(joinNobody(AbortSignal.abort(new Error("stopped")))).rejects.toThrow("stopped");
+  });
 });
 
 test("connecting fails when nobody is there", async () => {

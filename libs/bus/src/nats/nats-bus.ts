@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
 import { connect } from "@nats-io/transport-node";
 import { createLogger, type Logger } from "@sluice/runtime";
 import type { Bus, BusSubscription, Change, TakeOptions } from "../bus.ts";
@@ -30,18 +32,51 @@ export interface NatsBusOptions {
  * Once connected it reconnects for ever. While disconnected, signals and changes still reach the handlers of this
  * process; what is meant for others is dropped.
  *
- * @throws when no server can be reached within 5 seconds each. Callers that want to wait: `untilAvailable`.
+ * @throws when no server can be reached within 5 seconds each. For a bus without a server: {@link joinNatsBus}.
  * @throws {TypeError} when `prefix` breaks its rule
+ * @throws {URIError} when a URL has a `%` that belongs to no escape
  * @example
  * const bus = await connectNatsBus({ servers: ["nats://127.0.0.1:4222"], name: "api", logger })
  */
 export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
-  const { servers, name, prefix = "sluice" } = options;
-  const { logger = createLogger({ name, level: "silent" }) } = options;
+  const { link, bus, dial } = prepare(options);
+  await link.begin(await dial());
+  return bus;
+}
+
+/** A server that is there has answered by then, milliseconds. */
+const firstPatience = 1_000;
+
+/**
+ * As {@link connectNatsBus}, but where NATS is away the bus is disconnected at first, as it is when NATS goes away
+ * later: it resolves within a second, and the connection comes when it can be made.
+ *
+ * @throws the reason of `signal` when that fires before
+ * @throws {TypeError} when `prefix` breaks its rule
+ * @throws {URIError} when a URL has a `%` that belongs to no escape
+ */
+export async function joinNatsBus(
+  options: NatsBusOptions & { signal?: AbortSignal },
+): Promise<Bus> {
+  const { link, bus, dial } = prepare(options);
+  const { signal } = options;
+  const waiting = new AbortController();
+  const ended = AbortSignal.any([waiting.signal, ...(signal ? [signal] : [])]);
+  const enough = sleep(firstPatience, undefined, { signal: ended }).catch(() => {});
+  await Promise.race([link.join(dial), enough]);
+  waiting.abort();
+  if (signal?.aborted) await bus.close();
+  signal?.throwIfAborted();
+  return bus;
+}
+
+function prepare({ servers, name, prefix = "sluice", ...rest }: NatsBusOptions) {
+  const { logger = createLogger({ name, level: "silent" }) } = rest;
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(prefix))
     throw new TypeError(`prefix ${JSON.stringify(prefix)}`);
-  const nats = await connect(connectionOptions(servers, name));
-  return new NatsBus(new Link(nats, logger), prefix, logger);
+  const options = connectionOptions(servers, name);
+  const link = new Link(logger);
+  return { link, bus: new NatsBus(link, prefix, logger), dial: () => connect(options) };
 }
 
 class NatsBus implements Bus {

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { backoffDelay, messageOf, type Logger } from "@sluice/runtime";
 import type { Consumer, ConsumerMessages } from "@nats-io/jetstream";
-import type { Subscription } from "@nats-io/transport-node";
+import type { NatsConnection, Subscription } from "@nats-io/transport-node";
 import type { MergedSets } from "../merged-sets.ts";
 import type { Link } from "./link.ts";
 import { decodeIds } from "./wire.ts";
@@ -28,15 +28,16 @@ export class Taker {
   readonly #stopping = new AbortController();
   readonly #loop: Promise<void>;
   #pull: ConsumerMessages | undefined;
-  #group: Subscription | undefined;
+  #group: Pick<Subscription, "unsubscribe"> | undefined;
   #failures = 0;
   #onTaking: () => void = () => {};
-  /** Resolves when announcements that are sent from now on are taken. */
+  /** Resolves when announcements that are sent from now on are taken, or there is no connection that one could come by. */
   readonly taking = new Promise<void>((resolve) => (this.#onTaking = resolve));
 
   constructor(options: TakerOptions) {
     this.#options = options;
     options.link.on("down", this.#interrupt);
+    if (!options.link.connected) this.#onTaking();
     this.#loop = this.#run();
   }
 
@@ -51,19 +52,22 @@ export class Taker {
     await this.#options.sets.settled();
   }
 
-  readonly #interrupt = (): void => void this.#pull?.close();
+  readonly #interrupt = (): void => {
+    this.#onTaking();
+    void this.#pull?.close();
+  };
 
   async #run(): Promise<void> {
     const { link, subject } = this.#options;
     const { signal } = this.#stopping;
-    while (await link.untilConnected(signal)) {
+    let nats: NatsConnection | undefined;
+    while ((nats = await link.untilConnected(signal)) !== undefined) {
       try {
-        await this.#pullFrom(await ensureWorkQueue(link.nats, subject));
+        await this.#pullFrom(await ensureWorkQueue(nats, subject));
       } catch (error) {
         if (link.connected && !signal.aborted) await this.#doWithout(error);
       }
     }
-    this.#onTaking();
   }
 
   async #pullFrom(consumer: Consumer): Promise<void> {

@@ -277,6 +277,16 @@ describe("subscriptions", () => {
 });
 
 describe("publishing", () => {
+  test("a subject of 50 characters that take two units of UTF-16 each is taken, one of 100 is not", async () => {
+    const TopicArn = await newTopic();
+    const publish = async (length: number) =>
+      await sluice.sns.send(
+        new PublishCommand({ TopicArn, Message: "m", Subject: "🚰".repeat(length) }),
+      );
+    expect(await publish(50)).toHaveProperty("MessageId");
+    await expect(publish(100)).rejects.toThrow("Subject");
+  });
+
   test("a message reaches every subscribed queue, with its attributes", async () => {
     const TopicArn = await newTopic();
     const queues = [await newQueue(), await newQueue()];

@@ -168,6 +168,11 @@ describe("queues", () => {
     await sluice.sqs.send(new TagQueueCommand({ QueueUrl, Tags: { team: "checkout", tier: "1" } }));
     await sluice.sqs.send(new TagQueueCommand({ QueueUrl, Tags: { tier: "2" } }));
     expect(await tagsOf()).toEqual({ team: "checkout", tier: "2" });
+    // Characters are counted as the native API does, not by what JavaScript stores them in.
+    const wide = { ["🚰".repeat(128)]: "🚰".repeat(256) };
+    await sluice.sqs.send(new TagQueueCommand({ QueueUrl, Tags: wide }));
+    expect(await tagsOf()).toEqual({ team: "checkout", tier: "2", ...wide });
+    await sluice.sqs.send(new UntagQueueCommand({ QueueUrl, TagKeys: Object.keys(wide) }));
     await sluice.sqs.send(new UntagQueueCommand({ QueueUrl, TagKeys: ["team", "tier"] }));
     expect(await tagsOf()).toBeUndefined();
   });

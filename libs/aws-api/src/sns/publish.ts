@@ -109,7 +109,7 @@ function checkSubject(subject: string | undefined): void {
   if (subject === undefined) return;
   if (
     subject.length < 1 ||
-    subject.length > MAX_SUBJECT ||
+    Array.from(subject).length > MAX_SUBJECT ||
     /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\ufffe\uffff]/u.test(subject)
   )
     throw invalidParameter("Subject");

@@ -176,24 +176,26 @@ async function deleteIdempotencyKeys(sql: Sql): Promise<number> {
   return result.count;
 }
 
+// A clock that is called is no bound of an index, a subselect of it is: 300,000 ids of which none has to go take 0.1 ms, and 172 ms
+// as a whole table.
 async function deleteDeduplicationIds(
   sql: Sql,
   table: "deduplication_ids" | "topic_deduplication_ids",
 ): Promise<number> {
   const result = await sql`
-    DELETE FROM ${sql(table)} WHERE ctid IN (
+    DELETE FROM ${sql(table)} WHERE ctid = ANY(ARRAY(
       SELECT ctid FROM ${sql(table)}
-      WHERE accepted_at < clock_timestamp() - make_interval(secs => ${DEDUPLICATION_INTERVAL}::int)
-      LIMIT ${CHUNK}::int FOR UPDATE SKIP LOCKED)`;
+      WHERE accepted_at < (SELECT clock_timestamp() - make_interval(secs => ${DEDUPLICATION_INTERVAL}::int))
+      ORDER BY accepted_at LIMIT ${CHUNK}::int FOR UPDATE SKIP LOCKED))`;
   return result.count;
 }
 
 async function deleteReceiveAttempts(sql: Sql): Promise<number> {
   const result = await sql`
-    DELETE FROM receive_attempts WHERE ctid IN (
+    DELETE FROM receive_attempts WHERE ctid = ANY(ARRAY(
       SELECT ctid FROM receive_attempts
-      WHERE received_at < clock_timestamp() - make_interval(secs => ${ATTEMPT_INTERVAL}::int)
-      LIMIT ${CHUNK}::int FOR UPDATE SKIP LOCKED)`;
+      WHERE received_at < (SELECT clock_timestamp() - make_interval(secs => ${ATTEMPT_INTERVAL}::int))
+      ORDER BY received_at LIMIT ${CHUNK}::int FOR UPDATE SKIP LOCKED))`;
   return result.count;
 }
 

@@ -14,10 +14,16 @@ for (const table of ["slices", "batches", "idempotency_keys"])
 
 const MIB = 1024 * 1024;
 
-function newMaintenance({ smallIndex }: { smallIndex?: number } = {}) {
+function newMaintenance({
+  smallIndex,
+  onEvent = () => {},
+}: { smallIndex?: number; onEvent?: (event: string) => void } = {}) {
   const seconds: number[] = [];
   const observer = { ...broker.observer, horizonHeld: (held: number) => void seconds.push(held) };
-  const logger = createLogger({ name: "test", level: "silent" });
+  const write = (line: string) => {
+    onEvent((JSON.parse(line) as { event: string }).event);
+  };
+  const logger = createLogger({ name: "test", level: "warn", stream: { write } });
   const sql = broker.database.maintenance;
   const tables = new TableMaintenance({
     sql,
@@ -109,6 +115,38 @@ test(
     expect(after["idempotency_keys_pkey"]).toBeLessThan(MIB);
   },
 );
+
+test("a table whose vacuum takes too long rests, and keeps no other from its turn", async () => {
+  await fill(await broker.newQueue(), 20_000);
+  await broker.sql`DELETE FROM slices`;
+  await broker.sql`
+    INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
+    SELECT 0, 'short ' || n, 'queue', 1, 1, '' FROM generate_series(1, 5000) n`;
+  await broker.sql`DELETE FROM idempotency_keys`;
+  await untilDeadRowsAreKnown("slices", 20_000);
+  await untilDeadRowsAreKnown("idempotency_keys", 5_000);
+  const vacuums = await vacuumsOf("idempotency_keys");
+  // A vacuum skips tables that are locked, and waits for their indexes.
+  const held = await holdWith(broker.sql, "ALTER INDEX slices_visible SET TABLESPACE pg_default");
+  const events: string[] = [];
+  let letGo: Promise<void> | undefined;
+  const { tables } = newMaintenance({
+    onEvent: (event) => {
+      events.push(event);
+      letGo ??= held.letGo();
+    },
+  });
+  const { maintenance } = broker.database;
+  await maintenance`SET statement_timeout = '3s'`;
+  try {
+    await tables.runOnce();
+  } finally {
+    await maintenance`RESET statement_timeout`;
+    await (letGo ?? held.letGo());
+  }
+  expect(await vacuumsOf("idempotency_keys")).toBeGreaterThan(vacuums);
+  expect(events).toEqual(["maintenance.table-failed"]);
+});
 
 test(
   "an index that is large for its rows is rebuilt once, and again when half of them have gone",

@@ -26,7 +26,7 @@ export class TableMaintenance {
     const { sql, observer, logger, smallIndex } = options;
     this.#sql = sql;
     this.#logger = logger;
-    this.#vacuum = new Vacuum(sql);
+    this.#vacuum = new Vacuum({ sql, logger });
     this.#indexes = new IndexRebuilder({ sql, logger, smallIndex });
     this.#watch = new HorizonWatch({ observer, logger });
   }

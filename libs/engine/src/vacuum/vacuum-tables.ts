@@ -1,4 +1,5 @@
 import type { Sql } from "@sluice/database";
+import type { Logger } from "@sluice/runtime";
 
 import { findHorizonHolder, StandingHorizon } from "./horizon.ts";
 
@@ -36,6 +37,8 @@ const NEW_SHARE = 0.5;
 const LARGE_TABLE = 16 * 1024 * 1024;
 const LARGE_ROW = 8_192;
 const LARGE_EVERY = 30;
+/** How long a table whose vacuum failed is left alone, ms. */
+const REST = 3_600_000;
 
 interface Worn {
   table: string;
@@ -47,14 +50,19 @@ interface Worn {
 /**
  * Vacuums the hot tables that need it: the automatic one looks once a minute, with few workers that may be busy for hours
  * with somebody else's tables. Rows that someone may still want to see stay, and cost a whole scan in vain: a table
- * whose dead rows did not go is left alone until the horizon has moved on.
+ * whose dead rows did not go is left alone until the horizon has moved on. One whose vacuum fails, or takes longer than a
+ * statement may, rests for an hour: the others have their turn.
  */
 export class Vacuum {
   readonly #sql: Sql;
+  readonly #logger: Logger;
   readonly #horizon = new StandingHorizon();
+  /** Table → until when it is not tried, by the clock of this process. */
+  readonly #restsUntil = new Map<string, number>();
 
-  constructor(sql: Sql) {
+  constructor({ sql, logger }: { sql: Sql; logger: Logger }) {
     this.#sql = sql;
+    this.#logger = logger;
   }
 
   /** @returns The tables that were vacuumed. */
@@ -68,14 +76,33 @@ export class Vacuum {
       if (signal?.aborted) return done;
       const holder = await findHorizonHolder(sql);
       if (this.#horizon.stands(table, holder)) continue;
-      // Where few rows are dead a vacuum spares itself the indexes: their pointers stay, and with them the end of the table.
-      if (hollow) await sql`VACUUM (SKIP_LOCKED, INDEX_CLEANUP ON) ${sql(table)}`;
-      else await sql`VACUUM (SKIP_LOCKED) ${sql(table)}`;
+      if ((this.#restsUntil.get(table) ?? 0) > performance.now()) continue;
+      if (!(await this.#vacuum(table, hollow))) continue;
       done.push(table);
       const left = await deadRowsOf(sql, table);
       this.#horizon.note(table, left > dead / 2 ? holder : undefined);
     }
     return done;
+  }
+
+  /** @returns Whether it was done. */
+  async #vacuum(table: string, hollow: boolean): Promise<boolean> {
+    const sql = this.#sql;
+    try {
+      // Where few rows are dead a vacuum spares itself the indexes: their pointers stay, and with them the end of the table.
+      if (hollow) await sql`VACUUM (SKIP_LOCKED, INDEX_CLEANUP ON) ${sql(table)}`;
+      else await sql`VACUUM (SKIP_LOCKED) ${sql(table)}`;
+      return true;
+    } catch (err) {
+      // Without a connection no other table fares better.
+      if (!(err instanceof sql.PostgresError && err.severity === "ERROR")) throw err;
+      this.#restsUntil.set(table, performance.now() + REST);
+      this.#logger.warn(
+        { event: "maintenance.table-failed", table, err },
+        `${table} was not vacuumed, and is not tried again for an hour`,
+      );
+      return false;
+    }
   }
 }
 

@@ -258,7 +258,9 @@ describe("a bus that is joined while no server is there", () => {
 
     await using folder = await temporaryFolder();
     const server = await startNats({ storeDir: folder.path, port });
-    onTestFinished(() => server.stop());
+    onTestFinished(async () => {
+      await server.stop();
+    });
     await vi.waitFor(() => expect([bus.connected, gaps]).toEqual([true, 1]), recovery);
     const sender = await join(server.url, prefix);
     sender.signalQueues(["2"]);

@@ -63,7 +63,7 @@ export async function countFifo(sql: Sql, queue: CountedQueue): Promise<CountedR
     SELECT CASE WHEN front.slices < ${SLICES}::int THEN front.visible
                 ELSE greatest(0, resting.messages - held.messages - waiting.delayed - front.expired) END AS visible,
            held.kept AS "inFlight", waiting.delayed,
-           floor(extract(epoch FROM clock.now - least(front.oldest, clock.now)))::float8 AS "oldestMessageAge",
+           CASE WHEN front.oldest > clock.now THEN 0 ELSE floor(extract(epoch FROM clock.now - front.oldest)) END::float8 AS "oldestMessageAge",
            (SELECT json_object_agg(kind, messages) FROM ledger) AS totals
     FROM front, held, waiting, resting, clock`;
   return row;

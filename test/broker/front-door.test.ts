@@ -61,7 +61,7 @@ describe("redrive and redriveAllow of a queue", () => {
 
   test.each([
     ["redrive", { redrive: "dead" }],
-    ["redrive", { redrive: { deadLetterQueue: "d", maxReceiveCount: 1, more: 1 } }],
+    ["redrive.more", { redrive: { deadLetterQueue: "d", maxReceiveCount: 1, more: 1 } }],
     ["redrive.deadLetterQueue", { redrive: { deadLetterQueue: "a b", maxReceiveCount: 1 } }],
     ["redrive.maxReceiveCount", { redrive: { deadLetterQueue: "d" } }],
     ["redrive.maxReceiveCount", { redrive: { deadLetterQueue: "d", maxReceiveCount: 0 } }],
@@ -69,7 +69,7 @@ describe("redrive and redriveAllow of a queue", () => {
     ["redrive.maxReceiveCount", { redrive: { deadLetterQueue: "d", maxReceiveCount: 1.5 } }],
     ["redrive.deadLetterQueue", { redrive: { deadLetterQueue: "nowhere", maxReceiveCount: 1 } }],
     ["redriveAllow.permission", { redriveAllow: { permission: "some" } }],
-    ["redriveAllow", { redriveAllow: { permission: "denyAll", queues: ["q"] } }],
+    ["redriveAllow.queues", { redriveAllow: { permission: "denyAll", queues: ["q"] } }],
     ["redriveAllow.queues", { redriveAllow: { permission: "byQueue", queues: [] } }],
     ["paused", { paused: "yes" }],
     ["paused", { paused: null }],
@@ -116,7 +116,7 @@ describe("a redrive", () => {
     ["rate", { rate: null }],
     ["destination", { destination: "a b" }],
     ["destination", { destination: 7 }],
-    ["body", { speed: 1 }],
+    ["speed", { speed: 1 }],
     ["body", []],
   ])("is refused with the place of the mistake: %s of %j", async (path, body) => {
     const queue = await broker.newQueue();
@@ -192,7 +192,7 @@ describe("peek", () => {
   test("takes no other parameters, and no queue that is not there", async () => {
     const queue = await broker.newQueue();
     expect(await call("GET", `/v1/queues/${queue}/peek?max=1`)).toMatchObject(
-      refusal(400, "invalid_request", "query"),
+      refusal(400, "invalid_request", "query.max"),
     );
     expect(await call("GET", "/v1/queues/nowhere/peek")).toMatchObject(
       refusal(404, "queue_not_found"),

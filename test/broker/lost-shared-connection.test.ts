@@ -95,7 +95,7 @@ test("while it cannot be had all go by others", async () => {
   await broker.sql.unsafe(`ALTER DATABASE "${database}" CONNECTION LIMIT 1`);
   try {
     await broker.sql`SELECT pg_terminate_backend(${backend}, 5000)`;
-    await expect.poll(askBackend).toMatchObject({ error: { code: "53300" } });
+    await expect.poll(askBackend, { timeout: 10_000 }).toMatchObject({ error: { code: "53300" } });
     for (const body of ["a", "b", "c"]) {
       const receiving = client.receive(queue, { wait: 20 });
       await client.send(queue, [body]);

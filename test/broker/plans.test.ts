@@ -168,7 +168,7 @@ describe(`with ${SLICES.toLocaleString("en")} slices`, () => {
     });
     const plan = await explain(
       dispatcher.sql,
-      await withWaitingBatches(named(statements, "UNION ALL")),
+      await withWaitingBatches(named(statements, "DELETE FROM outbox o USING evaluated")),
     );
     expectNoScanOfHotTables(plan);
     expect(rowsByIndex(plan)["outbox_pkey"]).toBeLessThanOrEqual(30);

@@ -4,6 +4,7 @@ export { assertDeclared, queueName } from "./declarations.ts";
 export { topicPath } from "./admin/topics.ts";
 export { entryError, listOf } from "./answer.ts";
 export { decodeAttributes, encodeAttributes } from "./attributes.ts";
+export { callBack } from "./call-back.ts";
 export { Coalescer } from "./coalescer.ts";
 export { onAbort } from "./on-abort.ts";
 export { invalidOption, refuseUnknown } from "./options.ts";

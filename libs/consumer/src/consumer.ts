@@ -1,7 +1,12 @@
-import { assertDeclared, invalidOption, onAbort, stopController } from "@sluice/client/internal";
+import {
+  assertDeclared,
+  callBack,
+  invalidOption,
+  onAbort,
+  stopController,
+} from "@sluice/client/internal";
 import { SluiceError } from "@sluice/client";
 import type { Connection, QueueDeclaration } from "@sluice/client";
-import { callBack } from "./call-back.ts";
 import { BatchWorkload } from "./batch-workload.ts";
 import type { BatchHandler } from "./batch-workload.ts";
 import { HandlerWorkload } from "./handler-workload.ts";

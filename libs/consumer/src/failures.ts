@@ -1,5 +1,5 @@
+import { callBack } from "@sluice/client/internal";
 import type { SluiceError } from "@sluice/client";
-import { callBack } from "./call-back.ts";
 import type { HeldMessage } from "./held-message.ts";
 import type { ConsumerFailure, FailureStage } from "./options.ts";
 

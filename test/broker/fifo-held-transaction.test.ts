@@ -130,6 +130,8 @@ describe("while a transaction keeps every dead group where it is", () => {
     expect(statements.length).toBeGreaterThanOrEqual(4);
     for (const statement of statements) {
       if (statement.text.includes("INSERT INTO batches")) continue;
+      // Once a second somebody looks from the front of the queue on.
+      if (statement.text.includes("waited_for") && !isLookAhead(statement)) continue;
       expect(await pagesOf(api.sql, statement), statement.text).toBeLessThan(DEAD / 200);
     }
   });

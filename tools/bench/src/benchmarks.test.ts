@@ -66,3 +66,17 @@ test.each(benchmarks)(
     for (const line of tableOf(report)) expect(line.length).toBeLessThanOrEqual(100);
   },
 );
+
+test.each([
+  { name: "fan-out", system: "fauxqs" },
+  { name: "aws", system: "jetstream" },
+])("$system is left out of $name, with the reason", async ({ name, system }) => {
+  const benchmark = benchmarks.find((each) => each.name === name);
+  const { options } = readCommandLine(["--rounds", "1", "--systems", system]);
+  const start = () => Promise.reject(new Error(`${system} was started`));
+  const report = await benchmark?.run({ options, say: () => undefined, start });
+  expect(report).toMatchObject({
+    rows: [],
+    notes: [expect.stringMatching(/skipped .*AWS' clients/)],
+  });
+});

@@ -13,6 +13,8 @@ export interface Comparison<Variant> {
   metrics: Metric[];
   /** What `--systems` is by default. */
   systems: string[];
+  /** Whether it is AWS' clients that put them through it. */
+  byAws?: boolean;
   /** With the label that the table shows; one without a label where there is nothing to vary. */
   variants: { label?: string; variant: Variant }[];
   /** One round: its figures by the keys of the metrics. Fails when a message is lost or doubled. */
@@ -69,6 +71,10 @@ async function oneRound<Variant>(
   const { name, title, settings } = system;
   if (notes.get(name)?.startsWith("skipped") === true) return;
   try {
+    if (comparison.byAws ? system.aws === undefined : system.aws === "only")
+      throw new Unavailable(
+        `benchmarks ${comparison.byAws ? "by" : "without"} AWS' clients are not for it`,
+      );
     await using running = await start(name);
     notes.set(name, `${title} (${running.description}): ${settings}`);
     for (const { variant, entry } of own) {

@@ -1,7 +1,7 @@
 import { LRUCache } from "lru-cache";
 
 import { bitCount, bitsOf } from "../message/bits.ts";
-import type { ClaimedSlice } from "./claim.ts";
+import type { ClaimedSlice } from "./claimed-slice.ts";
 import type { FoundPayloads } from "./payloads.ts";
 
 /**

@@ -1,5 +1,6 @@
 import type { AppliedMark } from "../receipt-handle/apply-marks.ts";
-import type { Claim, ClaimedSlice, ClaimRequest } from "./claim.ts";
+import type { ClaimRequest } from "./claim.ts";
+import type { Claim, ClaimedSlice } from "./claimed-slice.ts";
 import { LOOK_AHEAD } from "./find-visible.ts";
 import { messagesIn } from "./hand-out.ts";
 

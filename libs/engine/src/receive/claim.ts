@@ -13,53 +13,9 @@ import type { AppliedMark } from "../receipt-handle/apply-marks.ts";
 import type { SliceMark } from "../receipt-handle/slice-marks.ts";
 import { recordDeadLetters } from "../trace/record-events.ts";
 import { readApplied, readClaims, type RowOfClaim } from "./claim-rows.ts";
+import type { Claim } from "./claimed-slice.ts";
 import { LOOK_AHEAD, millisecond } from "./find-visible.ts";
 import { quietSlices } from "./quiet-slices.ts";
-import type { ScanReport } from "./scan-floor.ts";
-
-/** One slice as a receive got it. */
-export interface ClaimedSlice {
-  batchId: string;
-  /** The messages claimed, a bit each. */
-  mask: bigint;
-  lease: string;
-  /** When it becomes visible again, in ms since the epoch by the database clock; what a handle has there, see SliceHandle. */
-  visibleAt: number;
-  sentAt: number;
-  firstReceivedAt: number;
-  receiveCount: number;
-  /** The group (tenant) of all its messages; "" or undefined for none. */
-  groupId?: string | undefined;
-  /** Of a dead letter: where it came from and why. */
-  deadLetter: { sourceQueueId: string; reason: string } | undefined;
-  /**
-   * Of a FIFO queue: the group, its place there, and until when this receive holds it, in ms since the epoch; undefined where an earlier receive with its
-   * attempt id holds it.
-   */
-  group?: { id: string; sequence: string; heldUntil: number | undefined } | undefined;
-  /** `<topic>/<subscription>` when it is handed out inside a notification. */
-  envelope: string | undefined;
-  /** Of a replayed message: when it was published; `sentAt` is when it was replayed. */
-  publishedAt?: number | undefined;
-}
-
-export interface Claim {
-  slices: ClaimedSlice[];
-  /** Messages that had been received too often, and went to this dead-letter queue instead. */
-  deadLetters: { queueId: string; messages: number } | undefined;
-  /** Where nothing was claimed: milliseconds until the first message will be visible, or can go to its dead-letter queue, where that is soon. */
-  dueIn: number | undefined;
-  /** Whether all slices that it looked at belong into the dead-letter queue, and more may follow: they were moved, or have to stay for now. */
-  onlyDeadLetters?: boolean | undefined;
-  /** Whether what it claimed is visible again by now: its timeout was 0, where others are whole seconds. */
-  hidesNothing?: boolean | undefined;
-  /** Whether it took all that was visible and in no other claim's hands, for longer than anybody looks ahead. */
-  tookAll?: boolean | undefined;
-  /** Where the scan stood; undefined when it did not look at the front (paused, or at the groups of some tenants). */
-  scan?: ScanReport | undefined;
-  /** Of a claim for quiet tenants: the group that the next one goes on after. */
-  nextAfter?: string | undefined;
-}
 
 export interface ClaimRequest {
   queueId: string;
@@ -142,6 +98,7 @@ interface Parts {
   marks?: readonly SliceMark[];
 }
 
+/** One statement for all: what it claimed, moved and acknowledged comes back as rows of three kinds, see claim-rows.ts. */
 function select(
   sql: Sql,
   requests: readonly ClaimRequest[],
@@ -221,12 +178,14 @@ function select(
     ), claimed AS (
       SELECT * FROM whole UNION ALL SELECT * FROM part
     )${acknowledges ? sql`, ${deletingAcknowledged(sql, marks, "exact")}` : nothingMore(sql)}
+    -- ClaimRow: a slice that was claimed.
     SELECT queue_id, batch_id, pending, lease, receive_count, source_queue_id, failure_reason, group_id, envelope,
            extract(epoch FROM visible_at)::float8 * 1000 AS visible_at, extract(epoch FROM sent_at)::float8 * 1000 AS sent_at,
            extract(epoch FROM first_received_at)::float8 * 1000 AS first_received_at,
            extract(epoch FROM published_at)::float8 * 1000 AS published_at
     FROM claimed
     UNION ALL
+    -- SummaryRow: what there is to say of a queue, in the same columns.
     SELECT queue.id, NULL,
            (SELECT CASE WHEN bool_or(v.exhausted) THEN -count(*) ELSE count(*) END FROM visible v WHERE v.queue_id = queue.id),
            NULL, dead.messages, dead.queue_id, NULL,
@@ -266,10 +225,10 @@ const firstSlice = constant(
 );
 
 const deadLetterEvents = constant(recordDeadLetters);
-/** SQL: one row a mark, in the columns of a claimed slice. */
 const acknowledgedRows = constant(
   (sql) => sql`
     UNION ALL
+    -- AcknowledgedRow: what became of a row that a mark names, in the same columns.
     SELECT NULL, NULL, done, NULL, position::int, NULL, NULL, NULL, NULL,
            CASE WHEN row IN (SELECT row FROM applied) THEN 1 END, NULL, NULL, NULL
     FROM found`,

@@ -1,4 +1,4 @@
-import type { ClaimedSlice } from "./claim.ts";
+import type { ClaimedSlice } from "./claimed-slice.ts";
 
 /** A row of fifo_slices as a receive gets it. */
 export interface TakenRow {

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 
 import { bitCount, bitsOf } from "../message/bits.ts";
-import type { ClaimedSlice } from "./claim.ts";
+import type { ClaimedSlice } from "./claimed-slice.ts";
 import { takeMessages } from "./hand-out.ts";
 
 const mask = fc.bigInt({ min: 1n, max: 2n ** 63n - 1n });

@@ -1,5 +1,5 @@
 import { bitCount, lowestBits } from "../message/bits.ts";
-import type { ClaimedSlice } from "./claim.ts";
+import type { ClaimedSlice } from "./claimed-slice.ts";
 import { byGroup } from "./fifo-slice.ts";
 
 /** Takes up to `max` messages off the stock; the slice that does not fit whole is shared with the next taker. */

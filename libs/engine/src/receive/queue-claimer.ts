@@ -2,7 +2,7 @@ import type { Sql } from "@sluice/database";
 
 import type { Rounds } from "../rounds/rounds.ts";
 import type { LockWaits } from "../write/lock-waits.ts";
-import type { ClaimedSlice } from "./claim.ts";
+import type { ClaimedSlice } from "./claimed-slice.ts";
 import { FifoClaims } from "./fifo-claims.ts";
 import { LOOK_AHEAD } from "./find-visible.ts";
 import { messagesIn, takeGroups, takeMessages } from "./hand-out.ts";

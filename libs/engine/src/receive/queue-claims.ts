@@ -1,7 +1,7 @@
 import type { Sql } from "@sluice/database";
 
 import type { Rounds } from "../rounds/rounds.ts";
-import type { Claim } from "./claim.ts";
+import type { Claim } from "./claimed-slice.ts";
 import type { FifoClaim } from "./claim-fifo.ts";
 import type { LockWaits } from "../write/lock-waits.ts";
 import type { ScanFloor } from "./scan-floor.ts";

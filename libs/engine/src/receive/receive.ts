@@ -11,7 +11,7 @@ import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
 import { changeFifo } from "../visibility/change-fifo.ts";
 import { moveDeadlines } from "../visibility/change-visibility.ts";
 import { AnswerSizes, MAX_ANSWER } from "./answer-sizes.ts";
-import type { ClaimedSlice } from "./claim.ts";
+import type { ClaimedSlice } from "./claimed-slice.ts";
 import type { GoneSignal } from "./gone-signal.ts";
 import type { Payloads } from "./payloads.ts";
 import type { Rounds } from "../rounds/rounds.ts";

@@ -2,7 +2,7 @@ import type { Sql } from "@sluice/database";
 
 import { lockAttempt, lockGroupsAt } from "../message-group/locks.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
-import type { ClaimedSlice } from "./claim.ts";
+import type { ClaimedSlice } from "./claimed-slice.ts";
 import { byGroup, fifoSlice, type TakenRow } from "./fifo-slice.ts";
 
 /** How long an attempt id counts, in seconds (LIMITS: queues). */

@@ -1,5 +1,6 @@
 import { overLimit } from "../errors.ts";
-import { claimQuiet, type Claim, type QuietRequest } from "./claim.ts";
+import { claimQuiet, type QuietRequest } from "./claim.ts";
+import type { Claim } from "./claimed-slice.ts";
 import { countInFlight } from "./count-in-flight.ts";
 import { messagesIn } from "./hand-out.ts";
 import { InFlight, MAX_IN_FLIGHT } from "./in-flight.ts";

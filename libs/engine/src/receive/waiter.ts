@@ -1,4 +1,4 @@
-import type { ClaimedSlice } from "./claim.ts";
+import type { ClaimedSlice } from "./claimed-slice.ts";
 
 /** A receive that waits for messages of one queue. */
 export interface Waiter {

@@ -2,7 +2,7 @@ import type { Sql } from "@sluice/database";
 
 import { queueNotFound } from "../errors.ts";
 import type { LockWaits } from "../write/lock-waits.ts";
-import type { ClaimedSlice } from "./claim.ts";
+import type { ClaimedSlice } from "./claimed-slice.ts";
 import { LOOK_AHEAD, nextVisible } from "./find-visible.ts";
 import type { GoneSignal } from "./gone-signal.ts";
 import type { Rounds } from "../rounds/rounds.ts";

@@ -3,7 +3,8 @@ import type { Sql, Statement } from "@sluice/database";
 import { deleteAcknowledged } from "../acknowledge/delete-acknowledged.ts";
 import { SharedAcknowledgements, type Marks } from "../acknowledge/shared-acknowledgements.ts";
 import { applyMarks } from "../receipt-handle/apply-marks.ts";
-import { claim, type Claim, type ClaimRequest } from "../receive/claim.ts";
+import { claim, type ClaimRequest } from "../receive/claim.ts";
+import type { Claim } from "../receive/claimed-slice.ts";
 import { GroupCommit } from "../write/group-commit.ts";
 import type { LockWaits } from "../write/lock-waits.ts";
 

@@ -13,7 +13,8 @@ import { deleteAcknowledged } from "../acknowledge/delete-acknowledged.ts";
 import { finish, MAX_WAITING_MARKS, type Marks } from "../acknowledge/shared-acknowledgements.ts";
 import { mergeMarks } from "../acknowledge/write-together.ts";
 import type { AppliedMark } from "../receipt-handle/apply-marks.ts";
-import { claim, claimAndAcknowledge, type Claim, type ClaimRequest } from "../receive/claim.ts";
+import { claim, claimAndAcknowledge, type ClaimRequest } from "../receive/claim.ts";
+import type { Claim } from "../receive/claimed-slice.ts";
 import { tooMuchWaiting } from "../write/group-commit.ts";
 import type { LockWaits } from "../write/lock-waits.ts";
 import { Apart, MAX_ROUND_SLICES, type ClaimItem, type Store, type Stored } from "./apart.ts";
@@ -49,6 +50,9 @@ interface Round {
   claims: WaitingClaim[];
   calls: WaitingCall[];
 }
+
+/** The marks of all calls of a round, each row once, and what to make of it for each call. */
+type SharedMarks = ReturnType<typeof mergeMarks>;
 
 type Failure = Extract<Outcome<unknown>, { error: unknown }>;
 
@@ -242,7 +246,7 @@ export class Rounds {
   async #together(round: Round): Promise<boolean> {
     if (this.#goApart) return false;
     const { marks, partOf } = this.#shareMarks(round);
-    const { stores, claims, calls } = round;
+    const { stores, claims } = round;
     // Claims alone wait for nobody.
     if (stores.length + marks.length === 0) return false;
     const requests = claims.map(({ item }) => item.request);
@@ -258,14 +262,23 @@ export class Rounds {
       return false;
     }
     if (marks.length > 0) failpoint("acknowledge.committed");
-    const { results } = outcome;
+    this.#answer(round, { marks, partOf, results: outcome.results });
+    return true;
+  }
+
+  /** Gives all of the round what their commit did for them. */
+  #answer(
+    { stores, claims, calls }: Round,
+    { marks, partOf, results }: SharedMarks & { results: readonly unknown[] },
+  ): void {
+    // Behind the stores comes one statement more: it claims and acknowledges, or does what there is of the two.
     const last = results[stores.length];
     const { claims: claimed, applied } =
-      requests.length > 0
+      claims.length > 0
         ? (last as { claims: Claim[]; applied: AppliedMark[] })
         : { claims: [], applied: (last ?? []) as AppliedMark[] };
     const emptied = new Set(
-      requests.filter((_, index) => isAll(claimed[index])).map(({ queueId }) => queueId),
+      claims.filter((_, index) => isAll(claimed[index])).map(({ item }) => item.request.queueId),
     );
     stores.forEach(({ resolve }, index) => resolve({ result: results[index], emptied }));
     claims.forEach(({ resolve }, index) => resolve(claimed[index] as Claim));
@@ -274,11 +287,10 @@ export class Rounds {
     calls.forEach(({ item, resolve }, index) =>
       resolve(finish(item, parts[index] ?? [], (left) => this.#apart.acknowledge(left))),
     );
-    return true;
   }
 
   /** The marks of the acknowledgements that go with the others of their round. */
-  #shareMarks(round: Round): ReturnType<typeof mergeMarks> {
+  #shareMarks(round: Round): SharedMarks {
     const merged = mergeMarks(round.calls.map(({ item }) => item));
     if (merged.marks.length <= MAX_SHARED_MARKS) return merged;
     this.#acknowledgeApart(round.calls.splice(0));

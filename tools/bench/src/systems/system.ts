@@ -10,6 +10,8 @@ export interface System {
   title: string;
   /** How safe it is and what is set, in words: printed beside every figure. */
   settings: string;
+  /** Whether AWS' clients can speak to it, beside a client of its own or as its only ones. */
+  aws?: "also" | "only";
   /** Starts it with data of its own. Fails with {@link Unavailable} where it is not installed. */
   start(options: StartOptions): Promise<RunningSystem>;
 }

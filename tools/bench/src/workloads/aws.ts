@@ -44,6 +44,7 @@ export const aws: Benchmark = {
         },
       ],
       systems: ["sluice", "fauxqs"],
+      byAws: true,
       variants: [{ variant: workload }],
       round: async ({ running }, variant, round) => {
         const result = await runAwsRound(running.address["url"] ?? "", variant, round);

@@ -161,7 +161,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "does-not-hold-groups",
     what: "messages of a FIFO group are handed out while an earlier one is in flight",
-    file: "engine/receive/claim-fifo",
+    file: "engine/receive/take-messages",
     edits: [
       ["SET available_at = q.deadline", "SET available_at = q.now"],
       [

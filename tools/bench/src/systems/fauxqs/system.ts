@@ -9,6 +9,7 @@ export const fauxqs: System = {
   name: "fauxqs",
   title: "fauxqs",
   settings: "everything in memory: nothing survives the process",
+  aws: "only",
   start: async () => {
     const script = peerFile("fauxqs", "server.js");
     return assemble(async (cleanup, folder) => {

@@ -10,6 +10,7 @@ export const sluice: System = {
   title: "Sluice",
   settings:
     "Postgres with fsync and synchronous_commit on; answered after the commit; over HTTP by the SDK, single publishes under way together share calls, and so do receives from the queues of one process",
+  aws: "also",
   start: async (options) =>
     options.url === undefined ? startFresh(options) : { ...existing(options.url) },
 };

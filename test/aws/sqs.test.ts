@@ -252,8 +252,10 @@ describe("messages", () => {
     ["none", [], []],
     ["one", ["a.one"], ["a.one"]],
     ["a prefix", ["a.*"], ["a.one", "a.two"]],
+    ["a prefix that ends within a name", ["a.o.*"], ["a.one"]],
     ["all", ["All"], ["a.one", "a.two", "b"]],
     ["all, as a pattern", [".*"], ["a.one", "a.two", "b"]],
+    ["all, as an asterisk", ["*"], ["a.one", "a.two", "b"]],
     ["one that is not there", ["c"], []],
   ])("of the attributes, %s: only what is asked for is shown", async (_, asked, shown) => {
     const QueueUrl = await newQueue({ VisibilityTimeout: "0" });

@@ -11,6 +11,7 @@ import {
   ReceiveMessageCommand,
   SendMessageBatchCommand,
   SendMessageCommand,
+  SetQueueAttributesCommand,
 } from "@aws-sdk/client-sqs";
 import { queueDefaults } from "@sluice/engine";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -137,6 +138,37 @@ describe.skipIf(!("fifo" in queueDefaults))("FIFO queues", () => {
     const call = new SendMessageCommand({ QueueUrl, MessageBody: "x", ...given });
     expect(await refusal(sluice.sqs.send(call))).toBe(expected);
   });
+
+  test.each([
+    ["no group", { MessageDeduplicationId: "1" }],
+    ["nothing to tell it by", { MessageGroupId: "group" }],
+  ])("refuse a whole batch for a message with %s", async (_, given) => {
+    const QueueUrl = await newQueue();
+    const entry = (Id: string, more: object) => ({ Id, MessageBody: Id, ...more });
+    const good = entry("good", { MessageGroupId: "group", MessageDeduplicationId: "2" });
+    const Entries = [good, entry("bad", given)];
+    const call = new SendMessageBatchCommand({ QueueUrl, Entries });
+    expect(await refusal(sluice.sqs.send(call))).toBe("InvalidParameterValue 400");
+    const { Messages } = await sluice.sqs.send(new ReceiveMessageCommand({ QueueUrl }));
+    expect(Messages).toBeUndefined();
+  });
+
+  test("stay of their kind, which may be said again", async () => {
+    const QueueUrl = await newQueue();
+    const set = (FifoQueue: string) =>
+      sluice.sqs.send(
+        new SetQueueAttributesCommand({
+          QueueUrl,
+          Attributes: { FifoQueue, VisibilityTimeout: "7" },
+        }),
+      );
+    await expect(set("false")).rejects.toThrow("Reason: Modifying queue type is not supported.");
+    await set("true");
+    const { Attributes } = await sluice.sqs.send(
+      new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ["All"] }),
+    );
+    expect(Attributes).toMatchObject({ FifoQueue: "true", VisibilityTimeout: "7" });
+  });
 });
 
 describe("FIFO topics", () => {
@@ -228,6 +260,29 @@ describe("FIFO topics", () => {
       MessageDeduplicationId: "a",
       SequenceNumber: expect.stringMatching(/^\d{20}$/),
     });
+  });
+
+  test("refuse a whole batch for a message that has no group, or nothing to tell it by", async () => {
+    const { TopicArn, QueueUrl } = await newTopic();
+    const publish = (...given: object[]) =>
+      sluice.sns.send(
+        new PublishBatchCommand({
+          TopicArn,
+          PublishBatchRequestEntries: given.map((each, index) => ({
+            Id: String(index),
+            Message: "x",
+            ...each,
+          })),
+        }),
+      );
+    const whole = { MessageGroupId: "group", MessageDeduplicationId: "id" };
+    for (const missing of ["MessageGroupId", "MessageDeduplicationId"]) {
+      const call = publish(whole, { ...whole, [missing]: undefined });
+      expect(await refusal(call)).toBe("InvalidParameterException 400");
+    }
+    await publish({ ...whole, Message: "the first one" });
+    const [first] = await take(QueueUrl, 1);
+    expect(first!.Body).toBe("the first one");
   });
 
   test("make an id of the text where they are told to", async () => {

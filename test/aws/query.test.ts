@@ -130,6 +130,18 @@ describe("SQS in the Query protocol", () => {
     expect(response.headers.get("content-type")).toBe("text/xml");
   });
 
+  test("reads calls as AWS' documentation writes them: a list of one without its number, a slash at the end", async () => {
+    const path = await newQueue("documented");
+    const arn = `<Value>arn:aws:sqs:${REGION}:${ACCOUNT}:documented</Value>`;
+    const get = async (call: string) => await (await fetch(sluice.url + call)).text();
+    const call = "Action=GetQueueAttributes&AttributeName=QueueArn&Version=2012-11-05";
+    expect(await get(`${path}?${call}`)).toContain(arn);
+    expect(await get(`${path}/?${call}`)).toContain(arn);
+    await sqs("SendMessage", { MessageBody: "x" }, `${path}/`);
+    const received = await sqs("ReceiveMessage", { AttributeName: "SentTimestamp" }, path);
+    expect(received).toContain("<Name>SentTimestamp</Name>");
+  });
+
   test("leaves what is no call of an action to the native API", async () => {
     const response = await fetch(`${sluice.url}/${ACCOUNT}/by-get`);
     expect(response.status).toBe(404);

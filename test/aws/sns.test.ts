@@ -185,6 +185,10 @@ describe("topics", () => {
     await sluice.sns.send(new TagResourceCommand({ ResourceArn, Tags }));
     const list = () => sluice.sns.send(new ListTagsForResourceCommand({ ResourceArn }));
     expect((await list()).Tags).toEqual(Tags);
+    const twice = [...Tags, { Key: "team", Value: "other" }];
+    await expect(
+      sluice.sns.send(new TagResourceCommand({ ResourceArn, Tags: twice })),
+    ).rejects.toThrow("Duplicated keys are not allowed.");
     await sluice.sns.send(new UntagResourceCommand({ ResourceArn, TagKeys: ["team"] }));
     expect((await list()).Tags).toEqual([]);
   });
@@ -255,6 +259,27 @@ describe("subscriptions", () => {
     const TopicArn = await newTopic();
     const call = new ConfirmSubscriptionCommand({ TopicArn, Token: "2336412f37" });
     expect(await refusal(sluice.sns.send(call))).toBe("InvalidParameterException 400");
+  });
+
+  test("what a queue cannot be subscribed to or with is told by its name", async () => {
+    const TopicArn = await newTopic();
+    const QueueName = `${newName("queue")}.fifo`;
+    await sluice.sqs.send(new CreateQueueCommand({ QueueName, Attributes: { FifoQueue: "true" } }));
+    const fifo = `arn:aws:sqs:${REGION}:${ACCOUNT}:${QueueName}`;
+    await expect(subscribe(TopicArn, fifo)).rejects.toThrow(
+      "Endpoint Reason: FIFO SQS Queues can not be subscribed to standard SNS topics",
+    );
+    const { arn } = await newQueue();
+    const RedrivePolicy = JSON.stringify({ deadLetterTargetArn: `${arn}-absent` });
+    const refused = "Invalid parameter: RedrivePolicy: there is no queue";
+    await expect(subscribe(TopicArn, arn, { RedrivePolicy })).rejects.toThrow(refused);
+    const SubscriptionArn = await subscribe(TopicArn, arn);
+    const set = new SetSubscriptionAttributesCommand({
+      SubscriptionArn,
+      AttributeName: "RedrivePolicy",
+      AttributeValue: RedrivePolicy,
+    });
+    await expect(sluice.sns.send(set)).rejects.toThrow(refused);
   });
 
   test("what cannot be an attribute of a subscription is refused", async () => {
@@ -344,23 +369,40 @@ describe("publishing", () => {
         TopicArn,
         PublishBatchRequestEntries: [
           { Id: "good", Message: "first" },
-          { Id: "subject", Message: "x", Subject: "two\nlines" },
-          {
-            Id: "attribute",
-            Message: "x",
-            MessageAttributes: { n: { DataType: "Number", StringValue: "many" } },
-          },
-          { Id: "deduplicated", Message: "x", MessageDeduplicationId: "1" },
+          { Id: "characters", Message: "a\u0001b" },
           { Id: "fine", Message: "second" },
         ],
       }),
     );
     expect(Successful?.map(({ Id }) => Id)).toEqual(["good", "fine"]);
     expect(Failed?.map(({ Id, Code, SenderFault }) => [Id, Code, SenderFault])).toEqual([
-      ["subject", "InvalidParameter", true],
-      ["attribute", "ParameterValueInvalid", true],
-      ["deduplicated", "InvalidParameter", true],
+      ["characters", "InvalidParameter", true],
     ]);
     expect((await receive(url)).map(({ Body }) => Body)).toEqual(["first", "second"]);
+  });
+
+  const text = { DataType: "String" };
+  test.each([
+    ["its subject", { Subject: "two\nlines" }, "Invalid parameter: Subject"],
+    ["an attribute", { MessageAttributes: { a: text } }, "must contain a non-empty"],
+    ["its structure", { MessageStructure: "json" }, "JSON message body failed to parse"],
+    ["what is for FIFO topics", { MessageDeduplicationId: "1" }, "MessageDeduplicationId"],
+  ])("a batch with a message that is wrong in %s is refused as a whole", async (_, given, said) => {
+    const TopicArn = await newTopic();
+    const { url, arn } = await newQueue();
+    await subscribe(TopicArn, arn);
+    const publish = (wrong: object) =>
+      sluice.sns.send(
+        new PublishBatchCommand({
+          TopicArn,
+          PublishBatchRequestEntries: [
+            { Id: "good", Message: "refused" },
+            { Id: "bad", Message: "x", ...wrong },
+          ],
+        }),
+      );
+    await expect(publish(given)).rejects.toThrow(said);
+    await sluice.sns.send(new PublishCommand({ TopicArn, Message: "the first one" }));
+    expect((await receive(url)).map(({ Body }) => Body)).toEqual(["the first one"]);
   });
 });

@@ -110,7 +110,8 @@ describe("queues", () => {
     const url = await newQueue({ KmsMasterKeyId: "alias/aws/sqs", SqsManagedSseEnabled: "true" });
     await sluice.sqs.send(new SetQueueAttributesCommand({ QueueUrl: url, Attributes: { Policy } }));
     const kept = { Policy, KmsMasterKeyId: "alias/aws/sqs", SqsManagedSseEnabled: "true" };
-    expect(await attributesOf(url, "All")).toMatchObject(kept);
+    const shown = { ...kept, KmsDataKeyReusePeriodSeconds: "300" };
+    expect(await attributesOf(url, "All")).toMatchObject(shown);
     await sluice.sqs.send(
       new SetQueueAttributesCommand({ QueueUrl: url, Attributes: { Policy: "" } }),
     );
@@ -251,8 +252,10 @@ describe("messages", () => {
     ["none", [], []],
     ["one", ["a.one"], ["a.one"]],
     ["a prefix", ["a.*"], ["a.one", "a.two"]],
+    ["a prefix that ends within a name", ["a.o.*"], ["a.one"]],
     ["all", ["All"], ["a.one", "a.two", "b"]],
     ["all, as a pattern", [".*"], ["a.one", "a.two", "b"]],
+    ["all, as an asterisk", ["*"], ["a.one", "a.two", "b"]],
     ["one that is not there", ["c"], []],
   ])("of the attributes, %s: only what is asked for is shown", async (_, asked, shown) => {
     const QueueUrl = await newQueue({ VisibilityTimeout: "0" });
@@ -290,6 +293,35 @@ describe("messages", () => {
       ["characters", "InvalidMessageContents", true],
     ]);
     expect((await receive(QueueUrl)).map(({ Body }) => Body).sort()).toEqual(["first", "second"]);
+  });
+
+  test("a batch has no list of what did not happen, as programs ask for it that AWS answers", async () => {
+    const QueueUrl = await newQueue();
+    const lists = (answer: { Successful?: unknown[]; Failed?: unknown[] }) => [
+      answer.Successful?.length,
+      answer.Failed?.length,
+    ];
+    const sendBatch = (...bodies: string[]) =>
+      sluice.sqs.send(
+        new SendMessageBatchCommand({
+          QueueUrl,
+          Entries: bodies.map((MessageBody, index) => ({ Id: String(index), MessageBody })),
+        }),
+      );
+    expect(lists(await sendBatch("fine", "too"))).toEqual([2, undefined]);
+    expect(lists(await sendBatch("\u0001"))).toEqual([undefined, 1]);
+    const Entries = (await receive(QueueUrl)).map(({ ReceiptHandle }, index) => ({
+      Id: String(index),
+      ReceiptHandle,
+      VisibilityTimeout: 60,
+    }));
+    const nonsense = [{ Id: "x", ReceiptHandle: "nonsense", VisibilityTimeout: 60 }];
+    for (const Command of [ChangeMessageVisibilityBatchCommand, DeleteMessageBatchCommand]) {
+      const call = (entries: typeof nonsense) =>
+        sluice.sqs.send(new Command({ QueueUrl, Entries: entries }));
+      expect(lists(await call(Entries as typeof nonsense))).toEqual([2, undefined]);
+      expect(lists(await call(nonsense))).toEqual([undefined, 1]);
+    }
   });
 
   test("a delayed message is there when its time has come", async () => {
@@ -444,6 +476,30 @@ describe("dead letters", () => {
     expect(await refusal(sluice.sqs.send(new CancelMessageMoveTaskCommand({ TaskHandle })))).toBe(
       "UnsupportedOperation 400",
     );
+  });
+
+  test("while they are moved back nobody else moves them", async () => {
+    const deadLetters = await newQueue();
+    const SourceArn = arnOf(deadLetters);
+    await newQueue({
+      RedrivePolicy: JSON.stringify({ deadLetterTargetArn: SourceArn, maxReceiveCount: 1 }),
+    });
+    for (const text of ["a", "b", "c"]) await send(deadLetters, text);
+    const start = () =>
+      sluice.sqs.send(
+        new StartMessageMoveTaskCommand({
+          SourceArn,
+          // Slowly, so that it is at it for as long as this takes.
+          MaxNumberOfMessagesPerSecond: 1,
+          DestinationArn: arnOf(other),
+        }),
+      );
+    const other = await newQueue();
+    const { TaskHandle } = await start();
+    expect(await refusal(start())).toBe("InvalidParameterValue 400");
+    await sluice.sqs.send(new CancelMessageMoveTaskCommand({ TaskHandle }));
+    const { Results } = await sluice.sqs.send(new ListMessageMoveTasksCommand({ SourceArn }));
+    expect(Results).toMatchObject([{ Status: "CANCELLED" }]);
   });
 
   test("a queue is the same one in whatever way its attributes are written", async () => {

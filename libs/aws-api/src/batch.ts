@@ -30,7 +30,14 @@ export function checkBatch(
         "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most 80 letters long.",
       );
     }
-    if (ids.has(id)) throw refuse("BatchEntryIdsNotDistinct", `Id ${id} repeated.`);
+    if (ids.has(id)) {
+      throw refuse(
+        "BatchEntryIdsNotDistinct",
+        service === "sqs"
+          ? `Id ${id} repeated.`
+          : "Two or more batch entries in the request have the same Id.",
+      );
+    }
     ids.add(id);
   }
 }
@@ -55,6 +62,20 @@ export function failedEntry(id: string, error: AwsError): FailedEntry {
     Code: error.form.code,
     Message: error.message,
     SenderFault: error.fault === "Sender",
+  };
+}
+
+/**
+ * What a batch of SQS answers. A list without entries is left out: programs that AWS answers find nothing failed where there is no
+ * `Failed`, as `hasFailed()` of its SDK for Java does. (SNS' lists are there in any case.)
+ */
+export function batchAnswer<Done extends object>(
+  successful: readonly Done[],
+  failed: FailedEntry[],
+) {
+  return {
+    ...(successful.length > 0 && { Successful: successful }),
+    ...(failed.length > 0 && { Failed: failed }),
   };
 }
 

@@ -43,7 +43,8 @@ export function awsProtocols({ region, accessKeys, publicUrl }: AwsProtocolsOpti
   };
 }
 
-const PATH = /^\/(\d{12}\/[^/]+)?$/;
+/** With a slash at its end as well, as AWS' documentation has it. */
+const PATH = /^\/(\d{12}\/[^/]+\/?)?$/;
 
 function isForUs(c: Context<ApiEnv>): boolean {
   const { method } = c.req;

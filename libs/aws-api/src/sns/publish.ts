@@ -1,9 +1,9 @@
 import { messageBytes, type MessageInput, type Topic, type WriteResult } from "@sluice/engine";
 
-import { attempt, checkBatch, failedEntry, type FailedEntry } from "../batch.ts";
+import { checkBatch, failedEntry, type FailedEntry } from "../batch.ts";
 import type { Call } from "../call.ts";
 import { engineMessage, isFifoTopic, maxMessageSizeOf, sequenceNumberOf } from "../contract.ts";
-import { AwsError, invalidParameter, snsError } from "../errors.ts";
+import { invalidParameter, snsError } from "../errors.ts";
 import { attributesOf } from "../message/attributes.ts";
 import type { SnsInput } from "../model/sns.ts";
 import { topicOfArn } from "../names/topic-arn.ts";
@@ -35,26 +35,19 @@ export async function publishBatch(call: Call, input: SnsInput<"PublishBatch">) 
   const { PublishBatchRequestEntries: entries } = input;
   checkBatch("sns", "PublishBatchRequestEntry", entries);
   const topic = await rememberedTopicAt(call, input.TopicArn, "TopicArn");
-  const messages = entries.map((entry) => attempt(() => messageOf(topic, entry)));
-  const accepted = messages.filter(
-    (message): message is MessageInput => !(message instanceof AwsError),
-  );
-  const bytes = accepted.reduce((sum, message) => sum + messageBytes(message), 0);
+  // As SNS does it: one that is wrong has the whole batch refused.
+  const messages = entries.map((entry) => messageOf(topic, entry));
+  const bytes = messages.reduce((sum, message) => sum + messageBytes(message), 0);
   if (bytes > maxMessageSizeOf(topic)) {
     throw snsError(
       "BatchRequestTooLong",
       "The length of all the messages put together is more than the limit.",
     );
   }
-  const results = accepted.length > 0 ? await write(call, topic, accepted) : [];
   const successful: object[] = [];
   const failed: FailedEntry[] = [];
-  let next = 0;
-  messages.forEach((message, index) => {
+  (await write(call, topic, messages)).forEach((result, index) => {
     const id = entries[index]?.Id ?? "";
-    if (message instanceof AwsError) return void failed.push(failedEntry(id, message));
-    const result = results[next] as WriteResult;
-    next += 1;
     if ("error" in result) failed.push(failedEntry(id, messageError(result.error)));
     else {
       const { messageId: MessageId } = result;

@@ -44,7 +44,7 @@ export async function subscribe(call: Call, input: SnsInput<"Subscribe">) {
     }
     if (error.code === "queue_not_found")
       throw invalidParameter("Endpoint", "the queue does not exist; create it first");
-    throw policyRefusal(error);
+    throw refusalOf(error);
   }
 }
 
@@ -108,10 +108,17 @@ function existsOtherwise() {
   return invalidParameter("Attributes", "Subscription already exists with different attributes");
 }
 
-/** What is wrong with a policy, in the engine's words: they point into it. */
-function policyRefusal(error: SluiceError) {
-  const isReplay = error.details?.[0]?.path === "to";
-  if (isReplay) return invalidReplay("Invalid EndingPoint value, it is before StartingPoint");
+/** What is wrong with an endpoint or a policy; with a policy in the engine's words: they point into it. */
+function refusalOf(error: SluiceError) {
+  const { path = "", message = "" } = error.details?.[0] ?? {};
+  if (path === "to") return invalidReplay("Invalid EndingPoint value, it is before StartingPoint");
+  // SNS says it twice.
+  if (path === "queue")
+    return invalidParameter(
+      "Invalid parameter: Endpoint",
+      "FIFO SQS Queues can not be subscribed to standard SNS topics",
+    );
+  if (path.startsWith("redrivePolicy")) return invalidParameter(`RedrivePolicy: ${message}`);
   if (error.code === "topic_not_archived")
     return invalidReplay(
       "the topic has no ArchivePolicy; set one, for what is published from then on",
@@ -156,7 +163,7 @@ export async function setSubscriptionAttributes(
     else if (replay === null) await engine.replays.forget({ id, account });
     else await engine.subscriptions.update(account, id, change);
   } catch (error) {
-    throw error instanceof SluiceError ? policyRefusal(error) : error;
+    throw error instanceof SluiceError ? refusalOf(error) : error;
   }
 }
 

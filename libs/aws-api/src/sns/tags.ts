@@ -10,6 +10,14 @@ type Tags = Record<string, string>;
 
 const MAX_TAGS = 50;
 
+/** @throws {AwsError} `InvalidParameter` for a key that is there twice */
+export function tagsOf(given: readonly { Key: string; Value: string }[]): Tags {
+  const tags = Object.fromEntries(given.map(({ Key, Value }) => [Key, Value]));
+  if (Object.keys(tags).length < given.length)
+    throw invalidParameter("Duplicated keys are not allowed.");
+  return tags;
+}
+
 export function checkTags(tags: Record<string, string>): void {
   if (Object.keys(tags).length > MAX_TAGS)
     throw snsError(
@@ -21,7 +29,7 @@ export function checkTags(tags: Record<string, string>): void {
 }
 
 export async function tagResource(call: Call, input: SnsInput<"TagResource">) {
-  const added = Object.fromEntries(input.Tags.map(({ Key, Value }) => [Key, Value]));
+  const added = tagsOf(input.Tags);
   await changeTags(call, input.ResourceArn, (before) => {
     const tags = { ...before, ...added };
     checkTags(tags);

@@ -8,7 +8,7 @@ import type { SnsInput } from "../model/sns.ts";
 import { isTopicName, noSuchTopic, topicArn, topicOfArn } from "../names/topic-arn.ts";
 import { parseObject } from "../policy.ts";
 import { readArchivePolicy } from "./archive-policy.ts";
-import { checkTags } from "./tags.ts";
+import { checkTags, tagsOf } from "./tags.ts";
 import {
   attributesOf,
   readTopicAttribute,
@@ -23,7 +23,7 @@ export async function createTopic(call: Call, input: SnsInput<"CreateTopic">) {
   const fifo = given.get("FifoTopic") === "true";
   if (!isTopicName(name) || fifo !== name.endsWith(".fifo")) throw invalidParameter("Topic Name");
   if (input.DataProtectionPolicy !== undefined) throw noDataProtection();
-  const tags = Object.fromEntries((input.Tags ?? []).map(({ Key, Value }) => [Key, Value]));
+  const tags = tagsOf(input.Tags ?? []);
   checkTags(tags);
   const awsAttributes = Object.assign(
     {},

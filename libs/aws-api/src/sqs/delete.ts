@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
 
-import { checkBatch, failedEntry, type FailedEntry } from "../batch.ts";
+import { batchAnswer, checkBatch, failedEntry } from "../batch.ts";
 import type { Call } from "../call.ts";
 import { AwsError, invalidValue } from "../errors.ts";
 import type { SqsInput } from "../model/sqs.ts";
@@ -53,13 +53,14 @@ const deleted = new LRUCache<string, true>({ max: 10_000, ttl: 5 * 60_000 });
 export function batchResult(
   entries: readonly { Id: string }[],
   errors: readonly (AwsError | undefined)[],
-): { Successful: { Id: string }[]; Failed: FailedEntry[] } {
+) {
   const successful = entries.filter((_, index) => errors[index] === undefined);
-  return {
-    Successful: successful.map(({ Id }) => ({ Id })),
-    Failed: entries.flatMap(({ Id }, index) => {
-      const error = errors[index];
-      return error ? [failedEntry(Id, error)] : [];
-    }),
-  };
+  const failed = entries.flatMap(({ Id }, index) => {
+    const error = errors[index];
+    return error ? [failedEntry(Id, error)] : [];
+  });
+  return batchAnswer(
+    successful.map(({ Id }) => ({ Id })),
+    failed,
+  );
 }

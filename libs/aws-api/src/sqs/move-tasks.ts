@@ -33,7 +33,7 @@ export async function startMessageMoveTask(call: Call, input: SqsInput<"StartMes
     if (!(error instanceof SluiceError)) throw error;
     if (error.code === "redrive_running") {
       throw sqsError(
-        "UnsupportedOperation",
+        "InvalidParameterValue",
         "There is already a task running. Only one active task is allowed for a source queue arn at a given time.",
       );
     }

@@ -41,10 +41,14 @@ const attributes: ReadonlyMap<string, Attribute> = new Map(
     RedriveAllowPolicy: { read: readRedriveAllowPolicy, show: showRedriveAllowPolicy },
     Policy: kept("Policy", (text) => text === "" || isPolicy(text)),
     KmsMasterKeyId: kept("KmsMasterKeyId", (text) => isLine(text, 2_048)),
-    KmsDataKeyReusePeriodSeconds: kept(
-      "KmsDataKeyReusePeriodSeconds",
-      (text) => /^\d{2,5}$/.test(text) && Number(text) >= 60 && Number(text) <= 86_400,
-    ),
+    KmsDataKeyReusePeriodSeconds: {
+      ...kept(
+        "KmsDataKeyReusePeriodSeconds",
+        (text) => /^\d{2,5}$/.test(text) && Number(text) >= 60 && Number(text) <= 86_400,
+      ),
+      show: ({ awsAttributes: { KmsDataKeyReusePeriodSeconds: seconds, KmsMasterKeyId: key } }) =>
+        seconds ?? (key === undefined ? undefined : "300"),
+    },
     SqsManagedSseEnabled: {
       ...kept("SqsManagedSseEnabled", isBoolean),
       show: ({ awsAttributes }) => awsAttributes["SqsManagedSseEnabled"] ?? "false",
@@ -99,7 +103,9 @@ export function readAttributes(
   for (const [name, text] of given) {
     const attribute = attributes.get(name);
     if (!attribute?.read || (attribute.fifo && !fifo)) throw unknownAttribute(name);
-    if (attribute.fixed && !isNew) throw invalidAttributeValue(name);
+    // That it is of the kind that it is changes nothing: tools set all attributes that they were told.
+    if (attribute.fixed && !isNew && text !== String(fifo))
+      throw invalidAttributeValue(name, "Modifying queue type is not supported.");
     const { awsAttributes, ...read } = attribute.read(text, call);
     Object.assign(settings, read);
     Object.assign(own, awsAttributes);
@@ -301,6 +307,9 @@ function unknownAttribute(name: string): AwsError {
   return sqsError("InvalidAttributeName", `Unknown Attribute ${name.slice(0, 100)}.`);
 }
 
-function invalidAttributeValue(name: string): AwsError {
-  return sqsError("InvalidAttributeValue", `Invalid value for the parameter ${name}.`);
+function invalidAttributeValue(name: string, reason?: string): AwsError {
+  return sqsError(
+    "InvalidAttributeValue",
+    `Invalid value for the parameter ${name}.${reason === undefined ? "" : ` Reason: ${reason}`}`,
+  );
 }

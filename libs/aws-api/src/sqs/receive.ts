@@ -133,8 +133,9 @@ function systemSelection(names: readonly string[]): IsAskedFor | undefined {
 function attributeSelection(names: readonly string[]): IsAskedFor | undefined {
   if (names.length === 0) return undefined;
   const asked = new Set(names);
-  const prefixes = names.filter((name) => name.endsWith(".*")).map((name) => name.slice(0, -1));
-  const all = asked.has("All") || asked.has(".*");
+  // `a.*` are all that begin with an `a`: the dot belongs to the pattern.
+  const prefixes = names.filter((name) => name.endsWith(".*")).map((name) => name.slice(0, -2));
+  const all = asked.has("All") || asked.has(".*") || asked.has("*");
   return (name) => all || asked.has(name) || prefixes.some((prefix) => name.startsWith(prefix));
 }
 

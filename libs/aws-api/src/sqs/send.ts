@@ -1,6 +1,6 @@
 import { messageBytes, type MessageInput, type Queue, type WriteResult } from "@sluice/engine";
 
-import { attempt, checkBatch, failedEntry, type FailedEntry } from "../batch.ts";
+import { attempt, batchAnswer, checkBatch, failedEntry, type FailedEntry } from "../batch.ts";
 import type { Call } from "../call.ts";
 import { engineMessage, fifoSettingsOf, sequenceNumberOf } from "../contract.ts";
 import { AwsError, invalidValue, sqsError } from "../errors.ts";
@@ -35,6 +35,7 @@ export async function sendMessageBatch(call: Call, input: SqsInput<"SendMessageB
   const { Entries: entries } = input;
   checkBatch("sqs", "SendMessageBatchRequestEntry", entries);
   const queue = await rememberedQueueAt(call, input.QueueUrl);
+  if (fifoSettingsOf(queue).fifo) for (const entry of entries) checkGroupOf(queue, entry, refuse);
   const messages = entries.map((entry) => attempt(() => messageOf(queue, entry)));
   const accepted = messages.filter(
     (message): message is MessageInput => !(message instanceof AwsError),
@@ -59,7 +60,7 @@ export async function sendMessageBatch(call: Call, input: SqsInput<"SendMessageB
       failed.push(failedEntry(id, messageError(result.error, queue.maxMessageSize)));
     else successful.push({ Id: id, ...sentMessage(message, result) });
   });
-  return { Successful: successful, Failed: failed };
+  return batchAnswer(successful, failed);
 }
 
 async function send(call: Call, queue: Queue, messages: MessageInput[]): Promise<WriteResult[]> {
@@ -121,7 +122,7 @@ function traceHeaderOf(attributes: AwsAttributes | undefined): string | undefine
 /** Delay, group and deduplication: what may be said depends on the kind of the queue. */
 function orderOf(queue: Queue, given: Given) {
   const { DelaySeconds: delay, MessageGroupId: group, MessageDeduplicationId: id } = given;
-  const { fifo, contentBasedDeduplication } = fifoSettingsOf(queue);
+  const { fifo } = fifoSettingsOf(queue);
   if (delay !== undefined && (delay < 0 || delay > MAX_DELAY)) {
     throw invalidValue("DelaySeconds", delay, "DelaySeconds must be >= 0 and <= 900.");
   }
@@ -130,16 +131,30 @@ function orderOf(queue: Queue, given: Given) {
   if (!fifo && id !== undefined) throw notForThisKind("MessageDeduplicationId", id);
   if (fifo) {
     if (delay !== undefined && delay !== 0) throw notForThisKind("DelaySeconds", delay);
-    if (group === undefined) {
-      throw sqsError("MissingParameter", "The request must contain the parameter MessageGroupId.");
-    }
-    if (id === undefined && !contentBasedDeduplication) {
-      throw refuse(
-        "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly",
-      );
-    }
+    checkGroupOf(queue, given, (message) => sqsError("MissingParameter", message));
   }
   return { delay: fifo ? undefined : delay, groupId: group, deduplicationId: id };
+}
+
+/**
+ * What each message for a FIFO queue has, or gets from it. One that lacks it has a whole batch refused.
+ * @param lacksGroup - Makes the error of a message without a group, which is another one in a batch.
+ */
+function checkGroupOf(
+  queue: Queue,
+  {
+    MessageGroupId: group,
+    MessageDeduplicationId: id,
+  }: Pick<Given, "MessageGroupId" | "MessageDeduplicationId">,
+  lacksGroup: (message: string) => AwsError,
+): void {
+  if (group === undefined)
+    throw lacksGroup("The request must contain the parameter MessageGroupId.");
+  if (id === undefined && !fifoSettingsOf(queue).contentBasedDeduplication) {
+    throw refuse(
+      "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly",
+    );
+  }
 }
 
 function checkIdText(parameter: string, text: string | undefined): void {

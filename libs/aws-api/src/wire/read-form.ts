@@ -73,7 +73,7 @@ class FormReader {
   }
 
   #list(shape: ListShape, places: Places, path: string): unknown[] {
-    return entriesOf(places, "member").map(([index, entry]) => {
+    return [...bareOf(places), ...entriesOf(places, "member")].map(([index, entry]) => {
       const value = this.#member(shape.of, [entry], `${path}.${index}`);
       if (value === undefined) throw missingParameter(this.#service, `${path}.${index}`);
       return value;
@@ -145,6 +145,12 @@ function spellingsOf({ name, shape }: Member): Set<string> {
   if (typeof shape === "object" && shape.kind === "list" && name.endsWith("Names"))
     spellings.add(name.slice(0, -1));
   return spellings;
+}
+
+/** A list of one may come without its number: `AttributeName=All`, as examples of AWS' documentation have it. */
+function bareOf(places: Places): [number, FormNode][] {
+  const place = places.find(({ value }) => value !== undefined && value !== "");
+  return place ? [[1, { ...place, children: new Map() }]] : [];
 }
 
 /** The numbered children, in order of their numbers; wrapped or bare. */

@@ -243,6 +243,7 @@ export class Broker implements AsyncDisposable {
       replayed: (messages) => void (counted.replayed += messages),
       queuesHold: () => undefined,
       horizonHeld: () => undefined,
+      outboxWaits: () => undefined,
       dutyFailed: () => undefined,
       released: (messages) => void (counted.released += messages),
       failed: (what, error) => {

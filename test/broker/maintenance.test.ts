@@ -18,8 +18,11 @@ function newMaintenance({
   smallIndex,
   onEvent = () => {},
 }: { smallIndex?: number; onEvent?: (event: string) => void } = {}) {
-  const seconds: number[] = [];
-  const observer = { ...broker.observer, horizonHeld: (held: number) => void seconds.push(held) };
+  const seconds: (number | undefined)[] = [];
+  const observer = {
+    ...broker.observer,
+    horizonHeld: (held: number | undefined) => void seconds.push(held),
+  };
   const write = (line: string) => {
     onEvent((JSON.parse(line) as { event: string }).event);
   };

@@ -1,7 +1,8 @@
-import { access, mkdir, writeFile } from "node:fs/promises";
+import { access, mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { temporaryFolder } from "@sluice/stack/testing";
-import { expect, test } from "vitest";
+import { startProcess } from "@sluice/stack";
+import { createTestDatabase, temporaryFolder } from "@sluice/stack/testing";
+import { expect, inject, test } from "vitest";
 import { run } from "./run.ts";
 
 // A start that goes on in spite of what was written ends at once: this is no port.
@@ -40,6 +41,49 @@ test("npm run reset deletes the data of npm start", async () => {
   expect(code).toBe(0);
   await expect(access(data.file)).rejects.toThrow("ENOENT");
 });
+
+test("npm start tells what is wrong in the environment before it starts anything", async () => {
+  await using folder = await temporaryFolder();
+  const env = { AUTH: "maybe", DATABASE_POOL: "many", SLUICE_DATA_DIR: folder.path };
+  const { code, stdout } = await run("tools/start.mjs", { env });
+  expect(code).toBe(1);
+  expect(stdout).toContain('AUTH is wrong, expected on, off or auto, got "maybe"');
+  expect(stdout).toContain("DATABASE_POOL is wrong");
+  expect(await readdir(folder.path)).toEqual([]);
+});
+
+test(
+  "a second npm start on a folder, or a reset, says who has it, and leaves it alone",
+  { timeout: 60_000 },
+  async () => {
+    await using folder = await temporaryFolder();
+    await using database = await createTestDatabase(inject("databaseUrl"));
+    const env = {
+      SLUICE_DATA_DIR: folder.path,
+      DATABASE_URL: database.url,
+      NATS_URL: inject("natsUrl"),
+      NATS_PREFIX: database.name,
+      PORT: "0",
+      HEALTH_PORT: "0",
+    };
+    const script = "tools/start.mjs";
+    await using first = await startProcess({
+      name: "start",
+      script,
+      env,
+      ready: (line) => / API {2,}(\S+)/.exec(line)?.[1],
+    });
+    for (const args of [[], ["--reset"]]) {
+      const { code, stdout } = await run(script, { args, env });
+      expect(code).toBe(1);
+      expect(stdout).toContain(`(pid ${first.pid})`);
+    }
+    await access(join(folder.path, "logs", "api.log"));
+    expect((await fetch(`${first.url}/readyz`)).status).toBe(200);
+    expect(await first.stop()).toEqual({ code: 0, signal: null });
+    expect(await run(script, { args: ["--reset"], env })).toMatchObject({ code: 0 });
+  },
+);
 
 async function dataOfAStart() {
   const folder = await temporaryFolder();

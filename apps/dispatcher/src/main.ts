@@ -1,8 +1,7 @@
 import { checkWritable } from "@sluice/database";
-import { startDispatcher } from "@sluice/engine";
 import { healthEndpoints, messageMetrics, serve } from "@sluice/http-api";
 import { createMetrics, dispatcherConfig, runProcess } from "@sluice/runtime";
-import { joinNats, openDatabase } from "@sluice/start-up";
+import { joinNats, openDatabase, openDispatcher } from "@sluice/start-up";
 
 /** The dispatcher process: fan-out, sweeper, clean-up. Any number may run side by side. */
 runProcess({
@@ -18,13 +17,7 @@ runProcess({
     const metrics = createMetrics();
     const observer = messageMetrics(metrics, logger);
     let stopping = false;
-    const dispatcher = await startDispatcher({
-      database,
-      bus,
-      observer,
-      logger,
-      watchedQueues: config.queueMetrics,
-    });
+    const dispatcher = await openDispatcher(config, { database, bus, observer, logger });
     const health = healthEndpoints({
       metrics,
       isStopping: () => stopping,

@@ -1,5 +1,4 @@
 import { createInProcessBus } from "@sluice/bus";
-import { startDispatcher } from "@sluice/engine";
 import { messageMetrics } from "@sluice/http-api";
 import {
   authenticationProblems,
@@ -7,7 +6,7 @@ import {
   runProcess,
   standaloneConfig,
 } from "@sluice/runtime";
-import { openApi, openDatabase } from "@sluice/start-up";
+import { openApi, openDatabase, openDispatcher } from "@sluice/start-up";
 
 /** API and dispatcher in one process, for quick local use: no NATS, and just one such process on a database. */
 runProcess({
@@ -21,7 +20,7 @@ runProcess({
     const metrics = createMetrics();
     const observer = messageMetrics(metrics, logger);
     const parts = { database, bus, observer, logger };
-    const dispatcher = await startDispatcher({ ...parts, watchedQueues: config.queueMetrics });
+    const dispatcher = await openDispatcher(config, parts);
     const api = await openApi(config, { ...parts, metrics });
     return async () => {
       await api.stop();

@@ -24,6 +24,7 @@ export {
 } from "./queues/queues.ts";
 export { countMessages, type QueueCounts, type QueueTotals } from "./ledger/count-messages.ts";
 export { foldLedger } from "./ledger/fold-ledger.ts";
+export { ageOfOutbox, watchOutbox } from "./ledger/watch-outbox.ts";
 export { TableMaintenance } from "./vacuum/maintain-tables.ts";
 export {
   subscriptionNotFound,

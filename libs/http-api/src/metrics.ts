@@ -70,7 +70,9 @@ export function messageMetrics(registry: Registry, logger: Logger): Observer {
 }
 
 /** What is so at this moment, as it was looked at last. */
-function stateMetrics(registry: Registry): Pick<Observer, "queuesHold" | "horizonHeld"> {
+function stateMetrics(
+  registry: Registry,
+): Pick<Observer, "queuesHold" | "horizonHeld" | "outboxWaits"> {
   const holds = new Gauge({
     name: "sluice_queue_messages",
     help: "Messages in a queue.",
@@ -83,11 +85,16 @@ function stateMetrics(registry: Registry): Pick<Observer, "queuesHold" | "horizo
     labelNames: ["account", "queue"],
     registers: [registry],
   });
-  const horizon = new Gauge({
-    name: "sluice_xmin_age_seconds",
-    help: "For how long something has kept dead rows from being removed, in seconds.",
-    registers: [registry],
-  });
+  const horizonHeld = knownAge(
+    registry,
+    "sluice_xmin_age_seconds",
+    "For how long something has kept dead rows from being removed, in seconds; absent when that is not known.",
+  );
+  const outboxWaits = knownAge(
+    registry,
+    "sluice_outbox_oldest_batch_age_seconds",
+    "Age of the oldest stored batch that waits for its fan-out, in seconds; 0 when none does, absent when that is not known.",
+  );
   return {
     queuesHold: (queues) => {
       holds.reset();
@@ -99,9 +106,21 @@ function stateMetrics(registry: Registry): Pick<Observer, "queuesHold" | "horizo
         oldest.set({ account, queue }, counts.oldestMessageAge ?? 0);
       }
     },
-    horizonHeld: (seconds) => {
-      horizon.set(seconds);
-    },
+    horizonHeld,
+    outboxWaits,
+  };
+}
+
+/** A gauge that is absent while nobody knows, from the beginning: 0 would look well. */
+function knownAge(registry: Registry, name: string, help: string) {
+  const gauge = new Gauge({ name, help, registers: [registry] });
+  const unknown = () => {
+    gauge.remove();
+  };
+  unknown();
+  return (seconds: number | undefined) => {
+    if (seconds === undefined) unknown();
+    else gauge.set(seconds);
   };
 }
 

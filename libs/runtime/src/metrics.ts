@@ -1,5 +1,6 @@
 import { performance } from "node:perf_hooks";
-import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import { collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
+import { lostLines } from "./log/logger.ts";
 
 /** What a metrics endpoint answers: Prometheus' text format 0.0.4. */
 export interface MetricsPage {
@@ -9,7 +10,7 @@ export interface MetricsPage {
 
 /**
  * A registry with the process metrics that dashboards know (`process_cpu_*`, `process_resident_memory_bytes`,
- * `nodejs_gc_*`, …). Each call makes a registry of its own; nothing is global, so tests do not meet each other.
+ * `nodejs_gc_*`, …) and that of its log. Each call makes a registry of its own, so tests do not meet each other.
  *
  * @example
  * const metrics = createMetrics()
@@ -24,12 +25,25 @@ export function createMetrics(): Registry {
     registry.removeSingleMetric(`nodejs_eventloop_lag_${part}_seconds`);
   }
   addEventLoopUtilization(registry);
+  addLostLines(registry);
   return registry;
 }
 
 /** The text of a metrics endpoint. */
 export async function metricsPage(registry: Registry): Promise<MetricsPage> {
   return { contentType: registry.contentType, body: await registry.metrics() };
+}
+
+function addLostLines(registry: Registry): void {
+  new Counter({
+    name: "sluice_log_lines_lost_total",
+    help: "Lines of the log that were lost, since nobody took them.",
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(lostLines());
+    },
+  });
 }
 
 function addEventLoopUtilization(registry: Registry): void {

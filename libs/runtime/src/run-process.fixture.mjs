@@ -27,6 +27,20 @@ const scenarios = {
     setTimeout(() => process.stderr.write("ready\n"), 100);
     return async () => clearInterval(work);
   },
+  async "logs more than anybody takes"({ logger }) {
+    const text = "x".repeat(1_000);
+    for (let n = 0; n < 3_000; n += 1) logger.info({ event: "fixture.line", n, text });
+    process.stderr.write("ready\n");
+    const work = setInterval(() => {}, 1_000);
+    return async () => clearInterval(work);
+  },
+  async "fails again and again"({ logger }) {
+    for (let n = 0; n < 50; n += 1)
+      logger.error({ event: "fixture.failed", err: new Error(`failure ${n}`) });
+    logger.info({ event: "fixture.ready" });
+    const work = setInterval(() => {}, 1_000);
+    return async () => clearInterval(work);
+  },
   async "throws what cannot be told"() {
     setImmediate(() => {
       throw Object.defineProperty(new Error(), "message", {

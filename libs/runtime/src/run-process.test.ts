@@ -1,6 +1,9 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, constants, mkdtempSync, openSync, rmSync } from "node:fs";
+import { Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
@@ -105,6 +108,97 @@ test.skipIf(process.platform !== "linux")(
     expect(await said).toBe("ready\n");
   },
 );
+
+/** Standard output of a child that nobody reads yet, and what can read it. */
+function unread(kind: "pipe" | "socket") {
+  if (kind === "socket") return { stdout: "pipe" as const };
+  const folder = mkdtempSync(join(tmpdir(), "sluice-log-"));
+  const path = join(folder, "log");
+  execFileSync("mkfifo", [path]);
+  const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const stdout = openSync(path, "w");
+  rmSync(folder, { recursive: true });
+  return { stdout, reader: new Socket({ fd: reader, writable: false }) };
+}
+
+// Node's own pipes are sockets; those of a shell are not.
+describe.skipIf(process.platform === "win32").each(["pipe", "socket"] as const)(
+  "a log whose reader stands still (%s)",
+  (kind) => {
+    async function start() {
+      const { stdout, reader } = unread(kind);
+      const child = spawn(process.execPath, [fixture, "logs more than anybody takes"], {
+        stdio: ["ignore", stdout, "pipe"],
+      });
+      if (typeof stdout === "number") closeSync(stdout);
+      const log = reader ?? child.stdout;
+      const { stderr } = child;
+      if (!log || !stderr) throw new Error("no output");
+      const exited = once(child, "exit");
+      // It has written all that it has to.
+      await Promise.race([once(stderr, "data"), exited]);
+      return { child, log, exited };
+    }
+
+    test("stops no process", async () => {
+      const { child, log, exited } = await start();
+      child.kill("SIGTERM");
+      expect(await exited).toEqual([0, null]);
+      log.destroy();
+    });
+
+    test("tells how many lines were lost when it goes on, and loses none that comes then", async () => {
+      const { child, log, exited } = await start();
+      const lines: { event: string; n?: number; lines?: number }[] = [];
+      for await (const line of createInterface({ input: log })) {
+        const entry = JSON.parse(line) as { event: string };
+        lines.push(entry);
+        if (entry.event === "log.lines-lost") child.kill("SIGTERM");
+      }
+      expect(await exited).toEqual([0, null]);
+      const written = lines.filter(({ event }) => event === "fixture.line").map(({ n }) => n);
+      expect(written).toEqual(written.map((_, index) => index));
+      expect(lines.slice(written.length)).toMatchObject([
+        { event: "log.lines-lost", level: "warn", lines: 3_000 - written.length },
+        { event: "process.stopping" },
+        { event: "process.stopped" },
+      ]);
+    });
+
+    test("stops no process when it is gone", async () => {
+      const { child, log, exited } = await start();
+      log.destroy();
+      await once(log, "close");
+      child.kill("SIGTERM");
+      expect(await exited).toEqual([0, null]);
+    });
+  },
+);
+
+test("errors that one line is to stand for are told of at the end", async () => {
+  const { lines } = await run("fails again and again", { "fixture.ready": "SIGTERM" });
+  const failures = lines.filter(({ event }) => event === "fixture.failed");
+  expect(failures).toHaveLength(6);
+  expect(failures.at(-1)).toMatchObject({ repeated: 45, err: { message: "failure 49" } });
+  expect(lines.at(-2)).toMatchObject({ event: "process.stopped" });
+});
+
+test.each([
+  ["fits", {}, { code: 0, stderr: "" }],
+  ["does not fit", { LOG_LEVEL: "loud" }, { code: 78, stderr: expect.stringMatching("LOG_LEVEL") }],
+])("--check says whether the environment fits, and starts nothing: it %s", async (_, env, told) => {
+  const child = spawn(process.execPath, [fixture, "serves", "--check"], {
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const [stdout, stderr, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, "close"),
+  ]);
+  expect({ code, stderr }).toEqual(told);
+  expect(stdout).toBe("");
+});
 
 describe("a process that cannot go on", () => {
   test("says in one line why it cannot start", async () => {

@@ -29,6 +29,9 @@ export type Stop = () => Promise<void>;
 /** EX_CONFIG of sysexits.h: starting it again as it is will not help. */
 const exitBadConfig = 78;
 
+/** An argument: only say whether the environment fits. */
+const CHECK = "--check";
+
 /** Under npm one Ctrl-C comes twice: from the terminal and from npm, which passes it on. */
 const sameKeyPressMs = 500;
 
@@ -37,7 +40,7 @@ const sameKeyPressMs = 500;
  *
  *     starting ──▶ serving ──SIGTERM or SIGINT──▶ draining ──▶ exit 0
  *
- * - A variable is missing or wrong: one line on standard error, exit 78.
+ * - A variable is missing or wrong: one line on standard error, exit 78. With the argument `--check` that is all it looks at: else exit 0.
  * - The start fails, or nobody caught an error: one fatal log line, exit 1; 78 where the start throws a ConfigError.
  * - Draining takes longer than SHUTDOWN_TIMEOUT: exit 1.
  * - A second signal while draining (half a second later, for SIGINT): exit 128 + its number, at once.
@@ -47,6 +50,7 @@ const sameKeyPressMs = 500;
  */
 export function runProcess<S extends ConfigSchema>(options: ProcessOptions<S>): void {
   const config = configOrExit(options);
+  if (process.argv.includes(CHECK)) return;
   const { logLevel: level, logFormat: format, shutdownTimeout } = config;
   const logger = createLogger({ name: options.name, level, format });
   const stopping = new AbortController();

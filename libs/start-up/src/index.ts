@@ -1,3 +1,4 @@
 export { openDatabase } from "./open-database.ts";
 export { joinNats } from "./join-nats.ts";
 export { openApi } from "./open-api.ts";
+export { openDispatcher } from "./open-dispatcher.ts";

@@ -186,11 +186,11 @@ function anomaliesOf({
 /** One for each message: what a process calls its own fault is none of the network's. */
 function failedRequests({ complaints }: System): Anomaly[] {
   const alike = new Map<string, { count: number; stack: string }>();
-  for (const { event, message, stack } of complaints) {
+  for (const { event, message, stack, count } of complaints) {
     if (event !== "request.failed") continue;
     const known = alike.get(message);
-    if (known) known.count += 1;
-    else alike.set(message, { count: 1, stack });
+    if (known) known.count += count;
+    else alike.set(message, { count, stack });
   }
   return [...alike].map(([message, { count, stack }]) => ({
     name: "request-failed",
@@ -217,9 +217,9 @@ function reportOf({
 }): ChaosReport {
   const { faults, lasted, drainedAfter } = outcome;
   const complaints: Record<string, number> = {};
-  for (const { kind, event } of system.complaints) {
+  for (const { kind, event, count } of system.complaints) {
     const key = `${kind}: ${event}`;
-    complaints[key] = (complaints[key] ?? 0) + 1;
+    complaints[key] = (complaints[key] ?? 0) + count;
   }
   return {
     ok: anomalies.length === 0,

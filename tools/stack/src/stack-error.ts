@@ -5,6 +5,7 @@ export type StackErrorCode =
   | "data_folder_denied"
   | "database_unusable"
   | "invalid_port"
+  | "invalid_settings"
   | "nats_missing"
   | "password_lost"
   | "port_taken"

@@ -3,7 +3,7 @@ import type { Logger } from "@sluice/runtime";
 
 import type { Observer } from "../observer.ts";
 import { Pace } from "../pace.ts";
-import { findHorizonHolder, hasHiddenSessions } from "./horizon.ts";
+import { findHorizonHolder, hasHiddenSessions, type HorizonHolder } from "./horizon.ts";
 import { IndexRebuilder } from "./rebuild-indexes.ts";
 import { Vacuum } from "./vacuum-tables.ts";
 import { HorizonWatch } from "./watch-horizon.ts";
@@ -33,9 +33,7 @@ export class TableMaintenance {
 
   async runOnce(signal?: AbortSignal): Promise<void> {
     const sql = this.#sql;
-    const holder = await findHorizonHolder(sql);
-    this.#watch.saw(holder);
-    if (this.#watch.seesAll) this.#watch.sawHidden(await hasHiddenSessions(sql));
+    const holder = await this.#lookAtHorizon();
     if (!this.#pace.isDue) return;
     const [lock] = await sql<
       { mine: boolean }[]
@@ -55,6 +53,16 @@ export class TableMaintenance {
       });
     } finally {
       await sql`SELECT pg_advisory_unlock(${MAINTENANCE_LOCK}::bigint)`;
+    }
+  }
+  async #lookAtHorizon(): Promise<HorizonHolder | undefined> {
+    try {
+      const holder = await findHorizonHolder(this.#sql);
+      this.#watch.saw(holder, await hasHiddenSessions(this.#sql));
+      return holder;
+    } catch (error) {
+      this.#watch.sawNothing();
+      throw error;
     }
   }
 }

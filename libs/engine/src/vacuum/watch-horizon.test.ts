@@ -23,14 +23,14 @@ const slot: HorizonHolder = {
 };
 
 function watch() {
-  const seen: number[] = [];
+  const seen: (number | undefined)[] = [];
   const lines: { event?: string; name?: string }[] = [];
   const logger = createLogger({
     name: "test",
     level: "warn",
     stream: { write: (line) => void lines.push(JSON.parse(line) as { event: string }) },
   });
-  const observer = { horizonHeld: (seconds: number) => void seen.push(seconds) };
+  const observer = { horizonHeld: (seconds: number | undefined) => void seen.push(seconds) };
   return { watching: new HorizonWatch({ observer, logger }), seen, lines };
 }
 
@@ -60,4 +60,15 @@ test("a slot is as old as it has been seen at the same place", () => {
   watching.saw({ ...slot, xmin: "101" });
   expect(lines).toMatchObject([{ name: "standby" }]);
   expect(seen).toEqual([0, 0, 50, 70]);
+});
+
+test("that nobody holds it is not known while there may be somebody who is not shown", () => {
+  const { watching, seen, lines } = watch();
+  watching.saw(undefined, true);
+  watching.saw(transaction, true);
+  watching.saw(undefined, true);
+  watching.saw(undefined, false);
+  watching.sawNothing();
+  expect(seen).toEqual([undefined, 61, undefined, 0, undefined]);
+  expect(lines).toMatchObject([{ event: "horizon.invisible" }, { event: "horizon.held" }]);
 });

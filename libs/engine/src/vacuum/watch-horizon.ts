@@ -12,7 +12,7 @@ const REPEATED_AFTER = 600_000;
 export class HorizonWatch {
   readonly #observer: Pick<Observer, "horizonHeld">;
   readonly #logger: Logger;
-  #seesAll = true;
+  #hasWarned = false;
   /** A slot does not tell since when: it is as old as this process has known it at the same place. */
   #known: { key: string; since: number; warnedAt: number } | undefined;
 
@@ -21,25 +21,17 @@ export class HorizonWatch {
     this.#logger = logger;
   }
 
-  /** As far as is known. */
-  get seesAll(): boolean {
-    return this.#seesAll;
+  /** Nobody could look. */
+  sawNothing(): void {
+    this.#observer.horizonHeld(undefined);
   }
 
-  /** Warns once of sessions that may hold it unseen. */
-  sawHidden(areThere: boolean): void {
-    if (!areThere) return;
-    this.#seesAll = false;
-    this.#logger.warn(
-      { event: "horizon.invisible" },
-      "other users have sessions in the database: what they keep from being removed is not seen before the role of this process has pg_read_all_stats",
-    );
-  }
-
-  saw(holder: HorizonHolder | undefined): void {
+  /** @param isHidden - Whether there may be holders that are not shown: then nobody knows that there is none. */
+  saw(holder: HorizonHolder | undefined, isHidden = false): void {
+    if (isHidden) this.#warnOfHidden();
     if (!holder) {
       this.#known = undefined;
-      this.#observer.horizonHeld(0);
+      this.#observer.horizonHeld(isHidden ? undefined : 0);
       return;
     }
     const key = `${holder.kind}/${holder.name}/${holder.xmin}`;
@@ -53,6 +45,14 @@ export class HorizonWatch {
     this.#logger.warn(
       { event: "horizon.held", kind, name, applicationName, seconds: Math.round(seconds) },
       `${kind} ${name} has kept dead rows from being removed for ${Math.round(seconds)} s; queues get slow while it lasts`,
+    );
+  }
+  #warnOfHidden(): void {
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
+    this.#logger.warn(
+      { event: "horizon.invisible" },
+      "other users have sessions in the database: what they keep from being removed is not seen before the role of this process has pg_read_all_stats",
     );
   }
 }

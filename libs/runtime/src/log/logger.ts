@@ -1,7 +1,9 @@
-import { pino, destination, stdTimeFunctions, type DestinationStream } from "pino";
+import { pino, stdTimeFunctions, type DestinationStream } from "pino";
 import { describeError, messageOf } from "./describe-error.ts";
 import { prettyLine } from "./pretty-line.ts";
+import { Repeats } from "./repeats.ts";
 import { safeLine } from "./safe-line.ts";
+import { StandardOutput } from "./standard-output.ts";
 
 /**
  * Structured log of a process. Every line names its event (`"api.listening"`): events are an API that dashboards and
@@ -32,23 +34,28 @@ export interface LoggerOptions {
   level?: "debug" | "info" | "warn" | "error" | "fatal" | "silent";
   /** Default "json". */
   format?: "json" | "pretty";
-  /** Where lines go. Default standard output, written synchronously, so that the last line before an exit is there. */
+  /** Where lines go. Default standard output; see {@link StandardOutput}. */
   stream?: DestinationStream;
 }
 
-/** Bytes of lines that wait for room on a full disk. */
-const MAX_WAITING = 1024 * 1024;
+const standardOutput = new StandardOutput();
 
-/** What cannot be written, as on a full disk, is tried again with the next line; beyond a mebibyte lines are lost. That ends nobody: what is logged is less than what is done. */
-function standardOutput(): DestinationStream {
-  const target = destination({ fd: 1, sync: true, maxLength: MAX_WAITING });
-  target.on("error", () => {});
-  return target;
-}
+/** Lines that were lost so far, since nobody took them. */
+export const lostLines = (): number => standardOutput.lost;
+
+// Later than all that writes a last line.
+const tellTheRest = () => {
+  Repeats.tellAll();
+  standardOutput.end();
+};
+
+/** From pino's levels. What is fatal comes once. */
+const FATAL = 60;
 
 /**
  * Makes the logger of a process. Lines are safe to show in a terminal and to keep: control characters are escaped,
- * passwords and credentials are replaced by `[redacted]`, and no field is longer than 4,096 characters.
+ * passwords and credentials are replaced by `[redacted]`, and no field is longer than 4,096 characters. Lines with an `err`
+ * are bounded; see {@link Repeats}.
  *
  * @example
  * const logger = createLogger({ name: "api" })
@@ -60,12 +67,13 @@ export function createLogger({
   format = "json",
   stream,
 }: LoggerOptions): Logger {
-  const target = stream ?? standardOutput();
+  const target = stream ?? standardOutput;
+  const repeats = new Repeats();
   const write = (line: string) => {
     const safe = safeLine(line);
     target.write(format === "pretty" ? prettyLine(safe) : safe);
   };
-  return pino(
+  const logger: Logger = pino(
     {
       level,
       base: { name },
@@ -75,12 +83,25 @@ export function createLogger({
       serializers: { err: describeError },
       hooks: {
         // Where nobody gives a message pino takes that of the error, with all that is in it.
-        logMethod([fields, message], method) {
-          const { err } = fields as unknown as LogFields;
-          method.call(this, fields, message ?? (err === undefined ? undefined : messageOf(err)));
+        logMethod([given, text], method, severity) {
+          const fields = given as unknown as LogFields;
+          if (fields.err === undefined) return method.call(this, given, text);
+          const message = text ?? messageOf(fields.err);
+          const tell = (repeated: number) => method.call(this, { ...fields, repeated }, message);
+          if (severity >= FATAL || repeats.admits(fields, message, tell))
+            method.call(this, given, message);
         },
       },
     },
     { write },
   );
+  if (!stream) {
+    standardOutput.onRoom = (lines) =>
+      logger.warn(
+        { event: "log.lines-lost", lines },
+        `${lines} lines of this log were lost: those before them were not taken in time`,
+      );
+    if (!process.listeners("exit").includes(tellTheRest)) process.on("exit", tellTheRest);
+  }
+  return logger;
 }

@@ -1,5 +1,8 @@
+import { execFile } from "node:child_process";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { PROJECT_FOLDER } from "../folders.ts";
+import { StackError } from "../stack-error.ts";
 import { readyLine, startProcess, type ServiceProcess } from "./service.ts";
 
 /** Settings of one of Sluice's processes. */
@@ -48,17 +51,55 @@ interface App {
   env: NodeJS.ProcessEnv;
 }
 
+/**
+ * Asks API and dispatcher whether they would start with this environment, where nothing has been started yet.
+ *
+ * @throws StackError `invalid_settings`, with a line of each that would not in `output`.
+ */
+export async function checkSettings(env: NodeJS.ProcessEnv): Promise<void> {
+  // What is not given is started later, and its address known only then.
+  const { DATABASE_URL = "", NATS_URL = "" } = env;
+  const complete = {
+    DATABASE_URL: DATABASE_URL || "postgres://127.0.0.1/sluice",
+    NATS_URL: NATS_URL || "nats://127.0.0.1",
+  };
+  const all = { ...env, ...complete, ...readable(env) };
+  const lines = await Promise.all(["api", "dispatcher"].map((app) => complaintOf(app, all)));
+  const output = lines.filter((line) => line !== "");
+  if (output.length === 0) return;
+  throw new StackError("invalid_settings", "Nothing was started: the environment does not fit.", {
+    hint: "docs/configuration.md tells of every variable.",
+    output,
+  });
+}
+
+/** What it says of its settings; nothing when they are right. */
+async function complaintOf(app: string, env: NodeJS.ProcessEnv): Promise<string> {
+  const check = promisify(execFile)(process.execPath, [scriptOf(app), "--check"], { env });
+  return check.then(
+    () => "",
+    ({ stderr }: { stderr: string }) => stderr.trimEnd(),
+  );
+}
+
+function scriptOf(app: string): string {
+  return join(PROJECT_FOLDER, "apps", app, "dist", "main.js");
+}
+
+/** Its ready line is awaited: an information, in JSON. */
+function readable(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return { LOG_LEVEL: env["LOG_LEVEL"] === "debug" ? "debug" : "info", LOG_FORMAT: "json" };
+}
+
 function startApp(app: App, options: ServiceOptions): Promise<ServiceProcess> {
   return startProcess({
     name: app.name,
-    script: join(PROJECT_FOLDER, "apps", app.folder, "dist", "main.js"),
+    script: scriptOf(app.folder),
     env: {
       DATABASE_URL: options.databaseUrl,
       ...app.env,
       ...options.env,
-      // Its ready line is awaited: an information, in JSON.
-      LOG_LEVEL: (options.env ?? process.env)["LOG_LEVEL"] === "debug" ? "debug" : "info",
-      LOG_FORMAT: "json",
+      ...readable(options.env ?? process.env),
     },
     ready: readyLine(app.event),
     onLine: options.onLine,

@@ -1,5 +1,6 @@
 import { randomInt } from "node:crypto";
 import { createServer } from "node:net";
+import { isRefused } from "./refused-ports.ts";
 
 /**
  * Where to look: below the ports that systems give to outgoing connections (from 32,768 on, or higher), of which one may
@@ -8,11 +9,11 @@ import { createServer } from "node:net";
 const [LOWEST, BEYOND] = [10_000, 32_768];
 const ATTEMPTS = 100;
 
-/** A port of `host` that nothing listens on at this moment. */
+/** A port of `host` that nothing listens on at this moment, and that `fetch` calls. */
 export async function freePort(host = "127.0.0.1"): Promise<number> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
     const port = randomInt(LOWEST, BEYOND);
-    if (await isPortFree(port, host)) return port;
+    if (!isRefused(port) && (await isPortFree(port, host))) return port;
   }
   return (await tryListen(0, host)) as number;
 }

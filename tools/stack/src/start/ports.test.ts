@@ -24,6 +24,21 @@ test.each(["http", "-1", "65536", "0x10", " 80"])("PORT=%j is refused", async (p
   });
 });
 
+test.each([
+  ["PORT", "6000"],
+  ["PORT", "6666"],
+  ["HEALTH_PORT", "10080"],
+])(
+  "%s=%s, which fetch refuses to call, is refused with another one to copy",
+  async (name, port) => {
+    await expect(choosePorts(context({ [name]: port }))).rejects.toMatchObject({
+      code: "invalid_port",
+      message: expect.stringContaining(`${name}=${port}`) as string,
+      hint: expect.stringMatching(new RegExp(String.raw`${name}=\d+ npm start`)) as string,
+    });
+  },
+);
+
 test("API and dispatcher never get the same port by default", async () => {
   const { api, health } = await choosePorts(context({}));
   expect(api).not.toBe(health);

@@ -1,4 +1,5 @@
 import { freePort, isPortFree } from "../process/free-port.ts";
+import { isRefused } from "../process/refused-ports.ts";
 import { StackError } from "../stack-error.ts";
 import type { StartContext } from "./console.ts";
 
@@ -45,7 +46,7 @@ interface PortChoice {
  * The port to listen on. One that was asked for is used or refused; the default gives way to the next free one, because
  * a second clone on the same machine is nothing unusual.
  *
- * @throws StackError `port_taken`, `invalid_port`.
+ * @throws StackError `port_taken`, `invalid_port` (also one that `fetch` refuses).
  */
 async function choosePort({
   variable,
@@ -67,14 +68,25 @@ async function requirePort(variable: string, given: string, host: string): Promi
     throw new StackError(
       "invalid_port",
       `${variable}=${given} is no port: expected a number from 0 (any free one) to 65535.`,
+      { hint: await another(variable, host) },
+    );
+  }
+  if (isRefused(port)) {
+    throw new StackError(
+      "invalid_port",
+      `${variable}=${given}: browsers and fetch refuse to call this port.`,
+      { hint: await another(variable, host) },
     );
   }
   if (port === 0 || (await isPortFree(port, host))) return port;
   throw new StackError(
     "port_taken",
     `${variable}=${given}: something else listens on ${host}:${port}.`,
-    {
-      hint: `Stop that, or choose another port: ${variable}=${await freePort(host)} npm start`,
-    },
+    { hint: `Stop that, or c${(await another(variable, host)).slice(1)}` },
   );
+}
+
+/** A command to copy. */
+async function another(variable: string, host: string): Promise<string> {
+  return `Choose another port: ${variable}=${await freePort(host)} npm start`;
 }

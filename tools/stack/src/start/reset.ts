@@ -6,11 +6,13 @@ import { removePostgresHome } from "../postgres/home.ts";
 import { runningPostgres } from "../postgres/postgres.ts";
 import { StackError } from "../stack-error.ts";
 import { shortPath, tellError, type StartContext } from "./console.ts";
+import { lockFolder } from "./folder-lock.ts";
 
 /** `npm run reset`: deletes the data of `npm start`, unless something runs on it. */
 export async function reset({ env, progress }: StartContext): Promise<number> {
   const dataDir = dataFolder(env);
   try {
+    await using _ = await lockFolder(dataDir);
     await refuseWhileRunning(dataDir);
     await removeData(dataDir);
     progress.line(`The data in ${shortPath(dataDir)} is gone; npm start begins anew.`);

@@ -1,9 +1,11 @@
 import { dataFolder } from "../folders.ts";
+import { checkSettings } from "../process/apps.ts";
 import { describeExit, type Child } from "../process/child.ts";
 import { Cleanup } from "../process/cleanup.ts";
 import { startStack } from "../stack.ts";
 import { StackError } from "../stack-error.ts";
 import { shortPath, tellError, type StartContext } from "./console.ts";
+import { lockFolder } from "./folder-lock.ts";
 import { fired, interruption } from "./interruption.ts";
 import { Logs } from "./logs.ts";
 import { choosePorts } from "./ports.ts";
@@ -39,8 +41,10 @@ async function bringUp(
   signal: AbortSignal,
 ): Promise<Child[]> {
   const { env, progress, startedAt } = context;
-  const ports = await choosePorts(context);
   const dataDir = dataFolder(env);
+  cleanup.use(await lockFolder(dataDir));
+  const ports = await choosePorts(context);
+  await checkSettings(env);
   const logs = cleanup.use(await Logs.open(dataDir, progress));
   const stack = cleanup.use(
     await startStack({

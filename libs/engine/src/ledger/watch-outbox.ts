@@ -1,0 +1,67 @@
+import type { Sql } from "@sluice/database";
+import { createDuty, type Duty, type Logger } from "@sluice/runtime";
+
+import type { Observer } from "../observer.ts";
+import { Pace } from "../pace.ts";
+
+const LOOK_EVERY = 15_000;
+
+/**
+ * Tells the observer again and again how long the oldest batch has waited for its fan-out: that nobody fans out, or that
+ * Postgres refuses a batch, shows in nothing else while messages are still accepted.
+ */
+export function watchOutbox({
+  sql,
+  observer,
+  logger,
+}: {
+  sql: Sql;
+  observer: Pick<Observer, "outboxWaits" | "dutyFailed">;
+  logger: Logger;
+}): Pick<Duty, "start" | "stop"> {
+  // While something holds the xmin horizon a look walks all that has been in the outbox since.
+  const pace = new Pace(0);
+  const look = async () => {
+    if (!pace.isDue) return;
+    try {
+      observer.outboxWaits(await pace.run(() => ageOfOutbox(sql)));
+    } catch (error) {
+      observer.outboxWaits(undefined);
+      throw error;
+    }
+  };
+  const name = "outbox metrics";
+  const duty = createDuty({ name, intervalMs: LOOK_EVERY, runOnce: look, logger });
+  return {
+    start: () => {
+      duty.start(() => {
+        observer.dutyFailed(name);
+      });
+    },
+    stop: () => duty.stop(),
+  };
+}
+
+/**
+ * Seconds for which the oldest batch in the outbox has waited; 0 when there is none. One look at its front, and one at that of each
+ * FIFO topic that has something in it.
+ */
+export async function ageOfOutbox(sql: Sql): Promise<number> {
+  const [row] = await sql<{ seconds: number }[]>`
+    WITH RECURSIVE heads AS (
+      (SELECT topic_id, sent_at FROM outbox WHERE sequence IS NOT NULL ORDER BY topic_id, sequence LIMIT 1)
+      UNION ALL
+      SELECT next.topic_id, next.sent_at FROM heads h CROSS JOIN LATERAL (
+        SELECT o.topic_id, o.sent_at FROM outbox o
+        WHERE o.sequence IS NOT NULL AND o.topic_id > h.topic_id ORDER BY o.topic_id, o.sequence LIMIT 1
+      ) next
+    )
+    SELECT coalesce(greatest(extract(epoch FROM clock_timestamp() - min(sent_at)), 0), 0)::float8 AS seconds
+    FROM (
+      (SELECT sent_at FROM outbox WHERE sequence IS NULL ORDER BY sent_at LIMIT 1)
+      UNION ALL
+      SELECT sent_at FROM heads
+    ) waiting
+    WHERE sent_at < 'infinity'`;
+  return row?.seconds ?? 0;
+}

@@ -97,7 +97,8 @@ async function moveHeld(
       INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, lease, sent_at, received_at,
                                first_received_at, receive_count, source_queue_id, failure_reason, envelope, published_at)
       SELECT p.queue_id, p.group_id, p.sequence, p.batch_id, r.pending, p.account, coalesce(r.deadline, p.visible_at),
-             CASE WHEN r.uncounted = 1 THEN 0 ELSE p.lease END, p.sent_at, p.received_at, CASE WHEN p.receive_count > r.uncounted THEN p.first_received_at END, p.receive_count - r.uncounted,
+             CASE WHEN r.uncounted = 1 THEN 0 ELSE p.lease END, p.sent_at, p.received_at,
+             CASE WHEN p.receive_count > r.uncounted THEN p.first_received_at END, p.receive_count - r.uncounted,
              p.source_queue_id, coalesce(r.reason, p.failure_reason), p.envelope, p.published_at
       FROM parted p JOIN runs r ON r.row = p.row
     )

@@ -69,9 +69,13 @@ export class ModelFifo {
     { now, visibleAt, received }: { now: number; visibleAt: number; received: boolean },
   ): "ok" | "message_not_in_flight" {
     const delivery = this.#groups.get(groupId)?.find((each) => each.messageId === messageId);
-    if (delivery?.handle !== handle || delivery.visibleAt <= now) return "message_not_in_flight";
+    if (delivery?.handle !== handle || (delivery.visibleAt <= now && received))
+      return "message_not_in_flight";
     delivery.visibleAt = visibleAt;
-    if (!received) delivery.receiveCount -= 1;
+    if (!received) {
+      delivery.receiveCount -= 1;
+      delivery.handle = undefined;
+    }
     return "ok";
   }
 

@@ -225,6 +225,22 @@ describe("a request", () => {
     expect(await rests()).toBe(2);
   });
 
+  test.each([
+    ["comes with it", 0],
+    ["comes when it is answered", 100],
+  ])("whose body nobody reads leaves its connection usable, where that %s", async (_, afterMs) => {
+    const socket = await open();
+    const answer = answerOf(socket);
+    const body = " ".repeat(200_000);
+    socket.write(head([json, `Content-Length: ${body.length}`], "/v1/nowhere"));
+    await setTimeout(afterMs);
+    socket.write(body);
+    // For as long as a server waits for the rest, and longer.
+    await setTimeout(1_000);
+    socket.write(head([json, close, `Content-Length: ${good.length}`]) + good);
+    expect(await answer).toMatch(/^HTTP\/1\.1 404 [^]*HTTP\/1\.1 200 /);
+  });
+
   test("that failed leaves its connection usable", async () => {
     const refused = head([json, "Content-Encoding: gzip", `Content-Length: ${good.length}`]) + good;
     const served = head([json, close, `Content-Length: ${good.length}`]) + good;

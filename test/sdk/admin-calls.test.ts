@@ -76,17 +76,34 @@ const calls: [string, object, Calls][] = [
   ["messages", messages, { trace: (call) => messages.trace("id", call) }],
 ];
 
+/** How errors begin that name a call: as the program does, then as the server does. */
+function nameOf(of: object, name: string): RegExp {
+  const owners = new Map<object, string>([
+    [topics, "topics"],
+    [queues, "queues"],
+    [redrives, "queues.redrives"],
+    [subscriptions, "subscriptions"],
+    [replays, "subscriptions.replays"],
+    [messages, "messages"],
+  ]);
+  // `subscribe` is short for it.
+  const called = of === admin ? "subscriptions.create" : `${owners.get(of)}.${name}`;
+  return new RegExp(`^admin\\.${called} \\([A-Z]+ /v1/`);
+}
+
 test.each(calls)(
-  "every call of %s can be given up, and takes no option that there is not",
+  "every call of %s can be given up, which names it, and takes no option that there is not",
   async (_, of, each) => {
     const named = Object.getOwnPropertyNames(Object.getPrototypeOf(of));
     const iterating = ["constructor", "list", "peek"].filter((name) => !Object.hasOwn(each, name));
     expect(Object.keys(each).toSorted()).toEqual(
       named.filter((name) => !iterating.includes(name)).toSorted(),
     );
-    for (const call of Object.values(each)) {
+    for (const [name, call] of Object.entries(each)) {
       await expect(call({ signal: AbortSignal.abort() })).rejects.toMatchObject({
         code: "aborted",
+        call: expect.stringMatching(nameOf(of, name)) as string,
+        message: expect.stringMatching(nameOf(of, name)) as string,
       });
       const unknown = { timeoutMs: 1 } as AdminCallOptions;
       await expect(call(unknown)).rejects.toMatchObject({

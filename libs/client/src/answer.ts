@@ -1,5 +1,6 @@
+import { inOwnWords } from "./call-name.ts";
 import { SluiceError, isErrorCode } from "./errors.ts";
-import type { ErrorDetail, SluiceErrorCode } from "./errors.ts";
+import type { ErrorDetail, SluiceErrorCode, SluiceErrorOptions } from "./errors.ts";
 
 interface ErrorBody {
   readonly code: string;
@@ -27,18 +28,23 @@ export function readAnswer(request: string, answer: Answer): unknown {
 /**
  * The error of one entry of a call that succeeded as a whole.
  *
- * @param outcomeUnknown - Whether an attempt before that may have been carried out.
+ * @param options - `outcomeUnknown`: whether an attempt before that may have been carried out.
  */
 export function entryError(
   error: { code: string; message: string },
-  outcomeUnknown = false,
+  {
+    outcomeUnknown = false,
+    ...options
+  }: Pick<SluiceErrorOptions, "outcomeUnknown" | "call" | "retryAfterMs"> = {},
 ): SluiceError {
+  const message = inOwnWords(error.message);
   if (isErrorCode(error.code))
-    return new SluiceError(error.code, error.message, {
+    return new SluiceError(error.code, message, {
+      ...options,
       ...(outcomeUnknown && { outcomeUnknown }),
     });
-  const told = `${error.code}: ${error.message}`;
-  return new SluiceError("unexpected_response", told, { outcomeUnknown });
+  const told = `${error.code}: ${message}`;
+  return new SluiceError("unexpected_response", told, { ...options, outcomeUnknown });
 }
 
 /** Throws unless the answer has a list of that name, as long as the call's own when `length` is given. */
@@ -58,7 +64,7 @@ function refusal(request: string, answer: Answer, body: ErrorBody | undefined): 
   const options = { status: answer.status, retryAfterMs: parseRetryAfter(answer.retryAfter) };
   if (body !== undefined && isErrorCode(body.code)) {
     const details = Array.isArray(body.details) ? body.details : [];
-    return new SluiceError(body.code, body.message, { ...options, details });
+    return new SluiceError(body.code, inOwnWords(body.message), { ...options, details });
   }
   const code = codeOfStatus(answer.status);
   if (body === undefined && code === "unexpected_response") return unexpected(request, answer);

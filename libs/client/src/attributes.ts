@@ -1,4 +1,5 @@
 import { SluiceError } from "./errors.ts";
+import { shown } from "./given.ts";
 
 /** An attribute as the API has it: `String`, `Number` or `Binary` with an optional `.label`; binary values in base64. */
 export interface WireAttribute {
@@ -41,7 +42,7 @@ function encodeAttribute(name: string, value: AttributesInput[string]): WireAttr
   }
   if (value instanceof Uint8Array) return { type: "Binary", value: toBase64(value) };
   if (isWireAttribute(value)) return value;
-  const message = `expected a string, a finite number, bytes or {type, value}, got ${String(value)}`;
+  const message = `expected a string, a finite number, bytes or {type, value}, got ${shown(value)}`;
   throw new SluiceError("invalid_attribute", `Attribute ${name}: ${message}.`, {
     details: [{ path: `attributes.${name}`, message }],
   });

@@ -1,6 +1,8 @@
 import { readAnswer } from "./answer.ts";
 import { callBack } from "./call-back.ts";
+import { nameOf, noteCall } from "./call-name.ts";
 import { SluiceError } from "./errors.ts";
+import { isSluiceError, messageOf, safely, shown } from "./given.ts";
 import { onAbort } from "./on-abort.ts";
 import { invalidOption, refuseUnknown } from "./options.ts";
 import type { OptionNames } from "./options.ts";
@@ -51,6 +53,8 @@ export interface ApiRequest {
   readonly method: "GET" | "POST" | "PATCH" | "DELETE";
   /** Begins with `/`. */
   readonly path: string;
+  /** What the program knows the call as, for errors: `admin.queues.get`. Default: its method and path alone. */
+  readonly call?: string;
   /** Parameters that are undefined are left out. */
   readonly query?: Readonly<Record<string, string | number | undefined>>;
   /** Serialised as JSON; a string is taken to be JSON already. */
@@ -88,6 +92,12 @@ export function connect(options: ConnectOptions): Connection {
   return new Connection(options);
 }
 
+/** Throws `invalid_request` for what is no connection. For callers without types. */
+export function assertConnection(connection: unknown): void {
+  if (typeof (connection as Partial<Connection> | undefined)?.request === "function") return;
+  throw invalidOption("connection", "expected what connect({ url }) returns");
+}
+
 /** A server's address with the way to call it; producers, consumers and the admin client share one. */
 export class Connection {
   /** The server's address without a slash at its end. */
@@ -99,6 +109,8 @@ export class Connection {
   readonly #onRetry: ConnectOptions["onRetry"];
 
   constructor(options: ConnectOptions) {
+    if (typeof options !== "object" || options === null || options instanceof URL)
+      throw invalidOption("url", `expected { url: "http://..." }, got ${shown(options)}`);
     this.url = serverUrl(options.url);
     refuseUnknown(options, names);
     const node = options.fetch === undefined ? nodeTransport(this.url) : undefined;
@@ -138,6 +150,7 @@ export class Connection {
         return await this.#attempt(request);
       } catch (thrown) {
         if (!(thrown instanceof SluiceError)) throw thrown;
+        noteCall(thrown, nameOf(request));
         const error = open === undefined ? thrown : afterOpen(open, thrown);
         if (!error.retryable) throw error;
         if (policy === undefined || !mayRepeat(request, error)) throw error;
@@ -153,7 +166,7 @@ export class Connection {
 
   async #attempt(request: ApiRequest): Promise<unknown> {
     const { signal } = request;
-    const label = `${request.method} ${request.path}`;
+    const label = nameOf(request);
     const limitMs = (request.timeoutMs ?? this.#timeoutMs) + (request.waitMs ?? 0);
     if (signal?.aborted) throw aborted(label, signal, { isSent: false });
     let end: (() => void) | undefined;
@@ -183,7 +196,7 @@ export class Connection {
       });
       return readAnswer(label, answer);
     } catch (cause) {
-      if (cause instanceof SluiceError) throw cause;
+      if (isSluiceError(cause)) throw cause;
       if (givenUp === "timed out") throw timedOut(label, limitMs, { isSent, cause });
       if (givenUp === "aborted") throw aborted(label, signal, { isSent });
       if (invalid.has(codeOf(cause))) {
@@ -275,11 +288,11 @@ function aborted(
 /** What a later attempt was refused for says nothing of the one before it. */
 function afterOpen(open: SluiceError, error: SluiceError): SluiceError {
   if (error.outcomeUnknown) return error;
-  const { code, message, status, details, retryAfterMs, cause } = error;
+  const { code, message, status, details, retryAfterMs, call, cause } = error;
   return new SluiceError(
     code,
     `${message} An attempt before it ended in ${open.code}: the call may have been carried out.`,
-    { status, details, retryAfterMs, cause, outcomeUnknown: true },
+    { status, details, retryAfterMs, call, cause, outcomeUnknown: true },
   );
 }
 
@@ -300,15 +313,17 @@ function serverUrl(url: string | URL): string {
 
 /** The message alone may say nothing: `fetch failed`, or of several addresses that were tried nothing at all. */
 function reason(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const { cause } = error as { cause?: { message?: unknown } };
-  const detail = codeOf(error) ?? cause?.message;
-  if (typeof detail !== "string" || error.message.includes(detail)) return error.message;
-  return error.message === "" ? detail : `${error.message} (${detail})`;
+  const message = messageOf(error) ?? "";
+  const detail = codeOf(error) ?? safely(() => (error as { cause: Error }).cause.message);
+  if (typeof detail !== "string" || message.includes(detail))
+    return message || "it is not said why";
+  return message === "" ? detail : `${message} (${detail})`;
 }
 
 /** The system's code of what went wrong; `fetch` wraps the error that has it. */
 function codeOf(error: unknown): unknown {
-  const { code, cause } = (error ?? {}) as { code?: unknown; cause?: { code?: unknown } };
-  return cause?.code ?? code;
+  return safely(() => {
+    const { code, cause } = error as { code?: unknown; cause?: { code?: unknown } };
+    return cause?.code ?? code;
+  });
 }

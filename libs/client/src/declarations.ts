@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { SluiceError } from "./errors.ts";
+import { shown } from "./given.ts";
 import { jsonFormat, textFormat } from "./payload.ts";
 import type { PayloadFormat } from "./payload.ts";
 
@@ -40,7 +41,7 @@ type Out<Schema extends Any> = StandardSchemaV1.InferOutput<Schema>;
  *
  * Any Standard Schema will do (Zod, Valibot, ArkType …): publishing takes its input type, handlers get its output
  * type, and bodies are JSON. Without a schema, payloads are strings and go as they are. The name is part of the type: where it ends in
- * `.fifo`, publishing takes a `groupId` and does not compile without. Throws `invalid_name`.
+ * `.fifo`, publishing takes a `groupId` and does not compile without. Throws `invalid_name`, and `invalid_request` for what is no schema.
  *
  * @example
  * ```ts
@@ -56,14 +57,15 @@ export function topic(name: string, schema?: Any): TopicDeclaration<never, unkno
   return {
     kind: "topic",
     name: topicName(name),
-    format: schema === undefined ? textFormat : jsonFormat(schema),
+    format: formatOf(schema, "a Standard Schema (Zod 3.24 or later, Valibot 1, ArkType 2 …)"),
   };
 }
 
 /**
- * Declares a queue: its name (1 to 80 of `A-Z a-z 0-9 _ -`; that of a FIFO queue ends in `.fifo`) and the schema of its messages, or the topic that it is fed by.
+ * Declares a queue: its name (1 to 80 of `A-Z a-z 0-9 _ -`; that of a FIFO queue ends in `.fifo`) and the schema of its messages, or the topic that it is fed by,
+ * or the queue whose dead letters it gets.
  *
- * Throws `invalid_name`.
+ * Throws `invalid_name`, and `invalid_request` for what is no schema.
  *
  * @example
  * ```ts
@@ -73,7 +75,7 @@ export function topic(name: string, schema?: Any): TopicDeclaration<never, unkno
 export function queue<Name extends string>(name: Name): QueueDeclaration<string, string, Name>;
 export function queue<Input, Output, Name extends string = string>(
   name: Name,
-  source: TopicDeclaration<Input, Output>,
+  source: TopicDeclaration<Input, Output> | QueueDeclaration<Input, Output>,
 ): QueueDeclaration<Input, Output, Name>;
 export function queue<Schema extends Any, Name extends string = string>(
   name: Name,
@@ -81,16 +83,23 @@ export function queue<Schema extends Any, Name extends string = string>(
 ): QueueDeclaration<In<Schema>, Out<Schema>, Name>;
 export function queue(
   name: string,
-  source?: Any | TopicDeclaration,
+  source?: Any | TopicDeclaration | QueueDeclaration,
 ): QueueDeclaration<never, unknown> {
-  return { kind: "queue", name: queueName(name), format: formatOf(source) };
+  const expected =
+    "a Standard Schema (Zod 3.24 or later, Valibot 1, ArkType 2 …), or a declared topic or queue";
+  return { kind: "queue", name: queueName(name), format: formatOf(source, expected) };
 }
 
-/** Throws `invalid_request` for a name alone, which says nothing of payloads. For callers without types. */
-export function assertDeclared(declaration: { format: unknown }): void {
-  const given = declaration as { format?: unknown } | string | undefined;
-  if (typeof given === "object" && given.format !== undefined) return;
-  const message = `expected what topic("...") or queue("...") declares, got ${JSON.stringify(given)}`;
+/** Throws `invalid_request` for a name alone, which says nothing of payloads, and for what is declared as another kind. For callers without types. */
+export function assertDeclared(
+  declaration: { format: unknown; kind: string },
+  kind?: "queue" | "topic",
+): void {
+  const given = declaration as { format?: unknown; kind?: unknown } | string | undefined | null;
+  const isDeclared = typeof given === "object" && given?.format !== undefined;
+  if (isDeclared && (kind === undefined || given.kind === kind)) return;
+  const expected = kind === undefined ? 'topic("...") or queue("...")' : `${kind}("...")`;
+  const message = `expected what ${expected} declares, got ${shown(given)}`;
   throw new SluiceError("invalid_request", `Not a declaration: ${message}.`, {
     details: [{ path: "declaration", message }],
   });
@@ -118,21 +127,36 @@ export function queueName(reference: QueueReference): string {
   });
 }
 
-function formatOf(source: Any | TopicDeclaration | undefined): PayloadFormat<never, unknown> {
+/** Also for callers without types. */
+function formatOf(source: unknown, expected: string): PayloadFormat<never, unknown> {
   if (source === undefined) return textFormat;
-  return "~standard" in source ? jsonFormat(source) : source.format;
+  const { format, "~standard": standard } = (source ?? {}) as Partial<TopicDeclaration & Any>;
+  if (standard !== undefined) return jsonFormat(source as Any);
+  if (format !== undefined) return format;
+  // Of a function its name, as that of `json` without its parentheses.
+  const given = typeof source === "function" ? `the function ${source.name}` : shown(source);
+  const message = `expected ${expected}, got ${given}`;
+  throw new SluiceError("invalid_request", `Not a schema: ${message}.`, {
+    details: [{ path: "schema", message }],
+  });
 }
 
 function checkedName(
   reference: TopicReference | QueueReference,
   { kind, form, rule: message }: { kind: "topic" | "queue"; form: RegExp; rule: string },
 ): string {
-  const name =
-    typeof reference === "string" ? reference : (reference as { name?: string } | undefined)?.name;
+  const declared = typeof reference === "object" ? (reference as Partial<TopicDeclaration>) : {};
+  const name = typeof reference === "string" ? reference : declared?.name;
+  if (declared?.kind !== undefined && declared.kind !== kind) {
+    const told = `expected a ${kind}, got the ${String(declared.kind)} ${shown(name)}`;
+    throw new SluiceError("invalid_request", `Not a ${kind}: ${told}.`, {
+      details: [{ path: kind, message: told }],
+    });
+  }
   if (typeof name === "string" && form.test(name)) return name;
   throw new SluiceError(
     "invalid_name",
-    `The ${kind} name ${JSON.stringify(name)} is out of rule: ${message}.`,
+    `The ${kind} name ${shown(name)} is out of rule: ${message}.`,
     {
       details: [{ path: kind, message }],
     },

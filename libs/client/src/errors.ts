@@ -69,6 +69,8 @@ export interface SluiceErrorOptions {
   readonly details?: readonly ErrorDetail[] | undefined;
   /** How long the server asked to be left alone, in milliseconds. */
   readonly retryAfterMs?: number | undefined;
+  /** Which call it is the error of. */
+  readonly call?: string | undefined;
   /** Default: what the code and the status say of it. */
   readonly outcomeUnknown?: boolean | undefined;
   /** What it comes of. */
@@ -99,6 +101,11 @@ export class SluiceError extends Error {
   /** How long the server asked to be left alone, in milliseconds (its `Retry-After`). */
   readonly retryAfterMs: number | undefined;
   /**
+   * Which call failed, and what it was for the server: `producer.publish (POST /v1/topics/orders/messages)`. For people and logs; calls of
+   * consumers are named by the stages of `onError`. Absent from what was refused before there was a call.
+   */
+  readonly call: string | undefined;
+  /**
    * Whether the call may have been carried out all the same: true of `network`, `timeout`, `aborted`, `unavailable`,
    * `internal` and an `unexpected_response` to a call that succeeded, unless it is certain that nobody has read the call; and
    * of any error of a call that was repeated after one of these. False: it had no effect.
@@ -111,6 +118,7 @@ export class SluiceError extends Error {
     this.status = options.status;
     this.details = options.details ?? [];
     this.retryAfterMs = options.retryAfterMs;
+    this.call = options.call;
     this.outcomeUnknown = options.outcomeUnknown ?? leavesOpen(code, options.status);
   }
 
@@ -124,6 +132,19 @@ export class SluiceError extends Error {
     const { name, code, message, retryable } = this;
     return Object.assign({ name, code, message, retryable }, this);
   }
+}
+
+/** The same error with other words: what its places are called. */
+export function reworded(error: SluiceError, reword: (text: string) => string): SluiceError {
+  const { code, status, details, retryAfterMs, outcomeUnknown, call, cause } = error;
+  return new SluiceError(code, reword(error.message), {
+    status,
+    details: details.map(({ path, message }) => ({ path: reword(path), message })),
+    retryAfterMs,
+    outcomeUnknown,
+    call,
+    cause,
+  });
 }
 
 const openCodes = new Set<SluiceErrorCode>([

@@ -86,9 +86,14 @@ test.each([
 test("a mismatch is located by prefixing its paths", () => {
   const format = jsonFormat(z.object({ user: z.object({ id: z.string() }) }));
   const error = mismatchOf(() => format.encode({ user: {} } as never));
-  const located = locateMismatch(error, "payloads.3") as SluiceError;
+  const located = locateMismatch(error, "payloads.3");
   expect(located.details[0]?.path).toBe("payloads.3.user.id");
   expect(located.message).toContain("payloads.3.user.id: ");
+  // Of a format that is not made here.
   const other = new Error("x");
-  expect(locateMismatch(other, "payload")).toBe(other);
+  expect(locateMismatch(other, "payload")).toMatchObject({
+    code: "schema_mismatch",
+    details: [{ path: "payload", message: "the schema failed: x" }],
+    cause: other,
+  });
 });

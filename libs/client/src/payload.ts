@@ -1,6 +1,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { SluiceError } from "./errors.ts";
 import type { ErrorDetail } from "./errors.ts";
+import { isSluiceError, messageOf } from "./given.ts";
 
 /** How a declared payload becomes a message body and a body becomes a payload again. */
 export interface PayloadFormat<in Input, out Output> {
@@ -58,9 +59,13 @@ export function json<Payload = unknown>(): StandardSchemaV1<Payload, Payload> {
   return { "~standard": { version: 1, vendor: "sluice", validate } };
 }
 
-/** Says where a mismatch happened: the path of each detail is prefixed, as in `payloads.3.user.id`. */
-export function locateMismatch(error: unknown, prefix: string): unknown {
-  if (!(error instanceof SluiceError) || error.code !== "schema_mismatch") return error;
+/**
+ * Says where a mismatch happened: the path of each detail is prefixed, as in `payloads.3.user.id`. A format that is not made here may throw
+ * anything else, which is a mismatch too.
+ */
+export function locateMismatch(thrown: unknown, prefix: string): SluiceError {
+  const error = isSluiceError(thrown) ? thrown : failed(thrown);
+  if (error.code !== "schema_mismatch") return error;
   const details = error.details.map(({ path, message }) => ({ path: join(prefix, path), message }));
   return schemaMismatch(details, error.cause);
 }
@@ -78,7 +83,6 @@ function guarded<Schema extends StandardSchemaV1>(
   schema: Schema,
 ): (value: unknown) => Result<Schema> | Promise<Result<Schema>> {
   const { validate } = schema["~standard"];
-  const failed = (cause: unknown) => mismatch(`the schema failed: ${textOf(cause)}`, cause);
   return (value) => {
     try {
       const result = validate(value) as Result<Schema> | Promise<Result<Schema>>;
@@ -92,9 +96,8 @@ function guarded<Schema extends StandardSchemaV1>(
   };
 }
 
-/** What was thrown may be anything. */
-function textOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown);
+function failed(cause: unknown): SluiceError {
+  return mismatch(`the schema failed: ${messageOf(cause) ?? "it does not say why"}`, cause);
 }
 
 function toJson(payload: unknown): string {
@@ -102,7 +105,8 @@ function toJson(payload: unknown): string {
   try {
     body = JSON.stringify(payload);
   } catch (cause) {
-    throw mismatch(`cannot be written as JSON: ${(cause as Error).message}`, cause);
+    const why = messageOf(cause) ?? "it does not say why";
+    throw mismatch(`cannot be written as JSON: ${why}`, cause);
   }
   if (body === undefined) throw mismatch(`cannot be written as JSON: ${typeof payload}`);
   return body;
@@ -117,13 +121,19 @@ function fromJson(body: string): unknown {
 }
 
 function outputOf<Output>(result: StandardSchemaV1.Result<Output>): Output {
-  if (result.issues === undefined) return result.value;
-  throw schemaMismatch(
-    result.issues.map(({ message, path = [] }) => {
-      const keys = path.map((step) => (typeof step === "object" ? step.key : step));
-      return { path: keys.map(String).join("."), message };
-    }),
-  );
+  let details: ErrorDetail[];
+  try {
+    if (result.issues === undefined) return result.value;
+    details = result.issues.map(detailOf);
+  } catch (cause) {
+    throw failed(cause);
+  }
+  throw schemaMismatch(details);
+}
+
+function detailOf({ message, path = [] }: StandardSchemaV1.Issue): ErrorDetail {
+  const keys = path.map((step) => (typeof step === "object" ? step.key : step));
+  return { path: keys.map(String).join("."), message: String(message) };
 }
 
 function mismatch(message: string, cause?: unknown): SluiceError {

@@ -1,4 +1,5 @@
 import {
+  assertConnection,
   assertDeclared,
   callBack,
   invalidOption,
@@ -57,7 +58,8 @@ export class Consumer<Payload> implements AsyncDisposable, AsyncIterable<Receive
     queue: QueueDeclaration<never, Payload>,
     options: ConsumerOptions,
   ) {
-    assertDeclared(queue);
+    assertConnection(connection);
+    assertDeclared(queue, "queue");
     this.#connection = connection;
     this.#queue = queue;
     this.#settings = settingsOf(options);

@@ -1,4 +1,5 @@
 import type { SluiceError } from "@sluice/client";
+import { tellConsole } from "@sluice/client/internal";
 import type { ConsumerFailure } from "./options.ts";
 
 /** Message ids that a line names at most. */
@@ -18,7 +19,7 @@ export class FailureLog {
 
   readonly failed = (failure: ConsumerFailure): void => {
     const { stage, error } = failure;
-    if (stage === "handle") console.error(this.#lineOf(failure), error);
+    if (stage === "handle") tellConsole(this.#lineOf(failure), error);
     else if (stage !== "receive") console.error(`${this.#lineOf(failure)}: ${inOneLine(error)}`);
     else if (!this.#isAway) {
       this.#isAway = true;

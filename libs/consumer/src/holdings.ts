@@ -73,7 +73,8 @@ export class Holdings implements Holder {
     const visibilityTimeout = Math.min(seconds, message.lease.secondsLeft || seconds);
     await this.#leases.hide(message, visibilityTimeout, async (onRetry) => {
       const entries = [{ receiptHandle: message.receiptHandle, visibilityTimeout }];
-      const errors = await this.#options.calls.changeVisibility(entries, { retry: true, onRetry });
+      const how = { as: "extend", retry: true, onRetry } as const;
+      const errors = await this.#options.calls.changeVisibility(entries, how);
       const error = errors.get(0);
       if (error !== undefined) throw error;
     });
@@ -101,7 +102,8 @@ export class Holdings implements Holder {
     const timeoutMs = Math.max(1_000, (visibilityTimeout * 1000) / 4);
     const signal = this.#stopping.signal;
     try {
-      const errors = await calls.changeVisibility(entries, { retry: false, timeoutMs, signal });
+      const how = { as: "extend", retry: false, timeoutMs, signal } as const;
+      const errors = await calls.changeVisibility(entries, how);
       this.#refused(messages, errors);
       return true;
     } catch (error) {

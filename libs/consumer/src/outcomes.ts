@@ -1,3 +1,4 @@
+import { invalidOption, isPromise, sayingOf } from "@sluice/client/internal";
 import type { Failures, Refused } from "./failures.ts";
 import type { HeldMessage } from "./held-message.ts";
 import { exponentialBackoff } from "./options.ts";
@@ -67,21 +68,19 @@ export class Outcomes {
   #retryLater(message: HeldMessage, error: unknown): void {
     if (!message.settle() || message.lost) return; // a lost one is visible already
     const delay = this.#delay(message.receiveCount);
-    this.#settlements.release(message, { delay, reason: reasonOf(error) });
+    this.#settlements.release(message, { delay, reason: sayingOf(error) });
   }
 
   #delay(receiveCount: number): number {
     try {
-      return this.#backoff(receiveCount);
+      const delay: unknown = this.#backoff(receiveCount);
+      if (typeof delay === "number") return delay;
+      // That of an asynchronous function, for which nobody waits.
+      if (isPromise(delay)) Promise.resolve(delay).catch(() => {});
+      throw invalidOption("backoff", `expected it to return seconds, got ${typeof delay}`);
     } catch (error) {
       this.#failures.handler(error, []);
       return exponentialBackoff(receiveCount);
     }
   }
-}
-
-/** What an error says; a handler may throw anything. */
-function reasonOf(error: unknown): string | undefined {
-  const said: unknown = error instanceof Error ? error.message || error.name : error;
-  return typeof said === "string" ? said : undefined;
 }

@@ -1,5 +1,5 @@
 import type { Connection, QueueDeclaration, SluiceError, WireAttributes } from "@sluice/client";
-import { entryError, listOf, queuePath } from "@sluice/client/internal";
+import { entryError, listOf, nameOf, queuePath } from "@sluice/client/internal";
 import { sharedReceives } from "./shared-receives.ts";
 import type { SharedReceives } from "./shared-receives.ts";
 
@@ -127,6 +127,7 @@ export class QueueCalls {
     const queue = await this.#connection.request({
       method: "GET",
       path: this.#path,
+      call: "consumer.receive",
       signal,
       retry: false,
     });
@@ -160,29 +161,30 @@ export class QueueCalls {
     // Held up by a lock: the others of the call were not to wait for it.
     if (told === undefined) return { received, heldFrom, errors: undefined, isCutShort };
     const results = listOf<EntryResult>(answer, "acknowledged", marked.length);
-    const errors = errorsOfReceipts(acknowledged, marked, results);
+    const errors = errorsOfReceipts(acknowledged, { marked, results, call: this.#nameOf(ack) });
     return { received, heldFrom, errors, isCutShort };
   }
 
   async acknowledge(messages: readonly Received[], options: CallOptions): Promise<EntryErrors> {
     const marked = byReceipt(messages);
     const body = { receipts: namesOf(marked) };
-    const results = await this.#change("ack", body, { ...options, size: marked.length });
-    return errorsOfReceipts(messages, marked, results);
+    const results = await this.#change(ack, body, { ...options, size: marked.length });
+    return errorsOfReceipts(messages, { marked, results, call: this.#nameOf(ack) });
   }
 
   async changeVisibility(
     entries: readonly VisibilityEntry[],
-    options: CallOptions,
+    { as, ...options }: CallOptions & { readonly as: "release" | "extend" },
   ): Promise<EntryErrors> {
     const size = entries.length;
-    let isOpen = false;
+    const verb: Verb = { path: "visibility", as };
+    let outcomeUnknown = false;
     const onRetry = (error: SluiceError) => {
-      isOpen ||= error.outcomeUnknown;
+      outcomeUnknown ||= error.outcomeUnknown;
       options.onRetry?.(error);
     };
-    const call = { ...options, onRetry, size };
-    return errorsOf(await this.#change("visibility", { entries }, call), isOpen);
+    const results = await this.#change(verb, { entries }, { ...options, onRetry, size });
+    return errorsOf(results, { outcomeUnknown, call: this.#nameOf(verb) });
   }
 
   /** What nobody waits for any longer. Where that fails, it comes again when its visibility timeout is over. */
@@ -194,19 +196,35 @@ export class QueueCalls {
         received: false as const,
       })),
     );
-    this.changeVisibility(entries, { retry: true }).catch(() => {});
+    this.changeVisibility(entries, { as: "release", retry: true }).catch(() => {});
   }
 
   async #change(
-    verb: string,
+    verb: Verb,
     body: object,
     { size, ...options }: CallOptions & { size: number },
   ): Promise<EntryResult[]> {
-    const path = `${this.#path}/${verb}`;
-    const answer = await this.#connection.request({ method: "POST", path, body, ...options });
+    const request = { ...this.#request(verb), body, ...options };
+    const answer = await this.#connection.request(request);
     return listOf<EntryResult>(answer, "results", size);
   }
+
+  #request({ path, as }: Verb) {
+    return { method: "POST", path: `${this.#path}/${path}`, call: `consumer.${as}` } as const;
+  }
+
+  #nameOf(verb: Verb): string {
+    return nameOf(this.#request(verb));
+  }
 }
+
+/** A call for messages of the queue: where it goes, and as what errors know it, as `onError` does. */
+interface Verb {
+  readonly path: "ack" | "visibility";
+  readonly as: "acknowledge" | "release" | "extend";
+}
+
+const ack: Verb = { path: "ack", as: "acknowledge" };
 
 /** Some messages of a receipt: the bits below 32, and those above. */
 interface MarkedReceipt {
@@ -244,8 +262,11 @@ function hexOf(low: number, high: number): string {
 
 function errorsOfReceipts(
   messages: readonly Received[],
-  marked: readonly MarkedReceipt[],
-  results: readonly EntryResult[],
+  {
+    marked,
+    results,
+    call,
+  }: { marked: readonly MarkedReceipt[]; results: readonly EntryResult[]; call: string },
 ): EntryErrors {
   const refused = new Map<WireReceipt, { error: SluiceError; bits: Set<number> }>();
   results.forEach((result, index) => {
@@ -253,7 +274,7 @@ function errorsOfReceipts(
     if (mark === undefined || !("error" in result)) return;
     const { receipt, low, high } = mark;
     const bits = new Set(bitsOf({ ...receipt, bits: result.bits ?? hexOf(low, high) }));
-    refused.set(receipt, { error: entryError(result.error), bits });
+    refused.set(receipt, { error: entryError(result.error, { call }), bits });
   });
   if (refused.size === 0) return none;
   const errors = new Map<number, SluiceError>();
@@ -269,12 +290,14 @@ export type EntryErrors = ReadonlyMap<number, SluiceError>;
 
 const none: EntryErrors = new Map();
 
-function errorsOf(results: readonly EntryResult[], outcomeUnknown: boolean): EntryErrors {
+function errorsOf(
+  results: readonly EntryResult[],
+  options: { outcomeUnknown: boolean; call: string },
+): EntryErrors {
   let errors: Map<number, SluiceError> | undefined;
   for (let index = 0; index < results.length; index++) {
     const result = results[index]!;
-    if ("error" in result)
-      (errors ??= new Map()).set(index, entryError(result.error, outcomeUnknown));
+    if ("error" in result) (errors ??= new Map()).set(index, entryError(result.error, options));
   }
   return errors ?? none;
 }

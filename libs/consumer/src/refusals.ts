@@ -39,5 +39,5 @@ export function unlessDone(
   if (error?.code === "message_not_in_flight") return undefined;
   if (error?.code !== "receipt_handle_expired") return error;
   if (lease.heldUntil > performance.now()) return undefined;
-  return new SluiceError(error.code, error.message, { outcomeUnknown: true });
+  return new SluiceError(error.code, error.message, { outcomeUnknown: true, call: error.call });
 }

@@ -212,7 +212,8 @@ export class Settlements {
     const { signal } = this.#giveUp;
     let repeated = false;
     const onRetry = ({ outcomeUnknown }: SluiceError) => (repeated ||= outcomeUnknown);
-    const called = this.#calls.changeVisibility(entries, { signal, retry: true, onRetry });
+    const how = { as: "release", signal, retry: true, onRetry } as const;
+    const called = this.#calls.changeVisibility(entries, how);
     const errors = await errorsOf(called, entries.length);
     const messages = outcomes.map(({ message }) => message);
     this.#settle("release", outcomes, repeated ? withoutDone(errors, messages) : errors);

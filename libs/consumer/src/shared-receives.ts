@@ -3,6 +3,7 @@ import type { Connection, QueueDeclaration } from "@sluice/client";
 import {
   entryError,
   listOf,
+  nameOf,
   onAbort,
   queueName,
   queuePath,
@@ -56,6 +57,13 @@ const maxReceives = 100;
 const maxMessages = 1_000;
 /** How long receives go apart before a shared call is tried again. */
 const apartMs = 60_000;
+
+const receiveTogether = { method: "POST", path: "/v1/receive", call: "consumer.receive" } as const;
+
+function receiveFrom(queue: QueueDeclaration) {
+  const path = `${queuePath(queue)}/receive`;
+  return { method: "POST", path, call: "consumer.receive" } as const;
+}
 
 const byConnection = new WeakMap<Connection, SharedReceives>();
 
@@ -164,8 +172,7 @@ export class SharedReceives {
   /** Made once, as the other one: whoever asked tells of its failure, and asks again. */
   #receive({ queue, body, wait }: Asked, signal: AbortSignal): Promise<unknown> {
     return this.#connection.request({
-      method: "POST",
-      path: `${queuePath(queue)}/receive`,
+      ...receiveFrom(queue),
       body: { ...body, wait, receipts: true },
       signal,
       waitMs: wait * 1000,
@@ -177,8 +184,7 @@ export class SharedReceives {
     const wait = asked[0]!.wait;
     const receives = asked.map(({ queue, body }) => ({ queue: queueName(queue), ...body }));
     const answer = await this.#connection.request({
-      method: "POST",
-      path: "/v1/receive",
+      ...receiveTogether,
       body: { receives, wait, receipts: true },
       signal,
       waitMs: wait * 1000,
@@ -202,13 +208,14 @@ function settle(one: Asked, answer: unknown, { sentAt, hasSome, isCutShort }: Ou
   // The others were not to wait for it: it asks again, as those do for whom there was nothing.
   else if (hasSome && answer.error.code === "unavailable")
     one.resolve({ answer: undefined, sentAt, isCutShort });
-  else one.reject(withPause(entryError(answer.error)));
+  else one.reject(withPause(answer.error));
 }
 
 /** Calls of their own are told by `Retry-After` how long to leave the server alone. */
-function withPause(error: SluiceError): SluiceError {
-  if (!error.retryable) return error;
-  return new SluiceError(error.code, error.message, { retryAfterMs: 1_000 });
+function withPause(refusal: { code: string; message: string }): SluiceError {
+  const call = nameOf(receiveTogether);
+  const error = entryError(refusal, { call });
+  return error.retryable ? entryError(refusal, { call, retryAfterMs: 1_000 }) : error;
 }
 
 /** Whether a call can have been refused as a whole for one of its receives, or for being shared: then others may pass. */
@@ -251,5 +258,6 @@ function isError(answer: unknown): answer is { error: { code: string; message: s
 
 function aborted({ queue, signal }: SharedReceive): SluiceError {
   const message = `A receive from ${queueName(queue)} was given up by the caller.`;
-  return new SluiceError("aborted", message, { cause: signal.reason });
+  const call = nameOf(receiveFrom(queue));
+  return new SluiceError("aborted", message, { cause: signal.reason, call });
 }

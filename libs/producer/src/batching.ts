@@ -5,7 +5,7 @@ import type { OptionNames } from "@sluice/client/internal";
 import { impatience, type Waiter } from "./impatience.ts";
 import { maxMessagesPerCall } from "./chunks.ts";
 import type { PublishedMessage } from "./publish-error.ts";
-import { messagesPath, write } from "./write.ts";
+import { messagesPath, oneBy, write } from "./write.ts";
 import type { Destination } from "./write.ts";
 
 /** How single publishes and sends are merged into calls. */
@@ -74,7 +74,7 @@ export class Batching {
         maxItems: this.#maxItems,
         lingerMs: this.#lingerMs,
         send: async (waiting) => {
-          const calm = impatience(made, { connection: this.#connection, path });
+          const calm = impatience(made, { connection: this.#connection, destination });
           await this.#send(destination, waiting);
           calm();
           // A program may have any number of destinations.
@@ -96,8 +96,14 @@ export class Batching {
       const entries = waiting.map(({ entry }) => entry);
       // Whoever waits behind a call that is being repeated is told no later than by a call of its own.
       const waitedMs = performance.now() - (waiting[0]?.since ?? 0);
-      const call = { entries, placeOf: () => "payload", call: {}, waitedMs };
-      const { results, failure } = await write(this.#connection, destination, call);
+      const writing = {
+        entries,
+        placeOf: () => "payload",
+        method: oneBy[destination.kind],
+        call: {},
+        waitedMs,
+      };
+      const { results, failure } = await write(this.#connection, destination, writing);
       const again: Waiting[] = [];
       for (const [index, one] of waiting.entries()) {
         const result = results[index];

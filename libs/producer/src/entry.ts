@@ -20,18 +20,19 @@ interface Outgoing<Input> {
  */
 export function writeEntry<Input>(outgoing: Outgoing<Input>): string | Promise<string> {
   const { format, payload, options, label } = outgoing;
+  let body: string | Promise<string>;
   try {
-    const body = format.encode(payload);
-    if (!isPromise(body)) return entryText(body, options);
-    return body.then(
-      (late) => entryText(late, options),
-      (error: unknown) => {
-        throw locateMismatch(error, label);
-      },
-    );
+    body = format.encode(payload);
   } catch (error) {
     throw locateMismatch(error, label);
   }
+  if (!isPromise(body)) return entryText(body, options);
+  return body.then(
+    (late) => entryText(late, options),
+    (error: unknown) => {
+      throw locateMismatch(error, label);
+    },
+  );
 }
 
 function entryText(body: string, options: EntryOptions): string {

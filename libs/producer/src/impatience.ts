@@ -1,5 +1,6 @@
 import { SluiceError, type Connection } from "@sluice/client";
-import { startTimer, type Coalescer } from "@sluice/client/internal";
+import { nameOf, startTimer, type Coalescer } from "@sluice/client/internal";
+import { messagesPath, oneBy, type Destination } from "./write.ts";
 
 /** A message that waits for a call. */
 export interface Waiter {
@@ -15,15 +16,17 @@ export interface Waiter {
  */
 export function impatience(
   waiting: Pick<Coalescer<Waiter>, "first" | "takeWhile">,
-  { connection, path }: { connection: Connection; path: string },
+  { connection, destination }: { connection: Connection; destination: Destination<never> },
 ): () => void {
   const { timeoutMs, callLimitMs } = connection;
   const hangsAt = performance.now() + timeoutMs;
   let timer: ReturnType<typeof startTimer>;
   const refuse = () => {
     const now = performance.now();
-    const told = `The calls to ${path} before it were not answered within ${callLimitMs} ms: it was not sent.`;
-    const error = new SluiceError("timeout", told, { outcomeUnknown: false });
+    const path = messagesPath(destination);
+    const call = nameOf({ method: "POST", path, call: `producer.${oneBy[destination.kind]}` });
+    const told = `The calls to ${destination.kind} ${destination.name} before it were not answered within ${callLimitMs} ms: it was not sent.`;
+    const error = new SluiceError("timeout", told, { outcomeUnknown: false, call });
     for (const { reject } of waiting.takeWhile(({ since }) => since + callLimitMs <= now))
       reject(error);
     watch();

@@ -1,6 +1,11 @@
 import { SluiceError } from "@sluice/client";
 import type { Connection, QueueDeclaration, TopicDeclaration } from "@sluice/client";
-import { assertDeclared, refuseUnknown } from "@sluice/client/internal";
+import {
+  assertConnection,
+  assertDeclared,
+  invalidOption,
+  refuseUnknown,
+} from "@sluice/client/internal";
 import type { OptionNames } from "@sluice/client/internal";
 import { Batching } from "./batching.ts";
 import type { BatchingOptions } from "./batching.ts";
@@ -19,7 +24,7 @@ import type {
 } from "./message-options.ts";
 import { PublishError } from "./publish-error.ts";
 import type { PublishedMessage, PublishResult } from "./publish-error.ts";
-import { write } from "./write.ts";
+import { manyBy, oneBy, write } from "./write.ts";
 import type { Destination, Written } from "./write.ts";
 
 /** How a producer makes its calls. */
@@ -57,6 +62,7 @@ export class Producer implements AsyncDisposable {
   #closed = false;
 
   constructor(connection: Connection, options: ProducerOptions) {
+    assertConnection(connection);
     refuseUnknown(options, names);
     this.#connection = connection;
     const { batching = true } = options;
@@ -150,6 +156,7 @@ export class Producer implements AsyncDisposable {
     const { results } = await write(this.#connection, destination, {
       entries: [entry],
       placeOf: () => "payload",
+      method: oneBy[destination.kind],
       call: options,
     });
     return messageOf(results[0]);
@@ -182,6 +189,8 @@ export class Producer implements AsyncDisposable {
     given: PublishAllOptions<Input> & SendAllOptions<Input>,
   ): Promise<PublishedMessage[]> {
     assertDeclared(destination);
+    if (!Array.isArray(payloads as unknown))
+      throw invalidOption("payloads", `expected an array, got ${typeof payloads}`);
     const known = namesOfOptions[destination.kind];
     refuseUnknown(given, known.all);
     const { each, ...common } = given;
@@ -195,8 +204,9 @@ export class Producer implements AsyncDisposable {
       entries.push(typeof written === "string" ? written : await written);
     }
     const placeOf = (index: number) => `payloads.${index}`;
+    const method = manyBy[destination.kind];
     return messagesOf(
-      await write(this.#connection, destination, { entries, placeOf, call: common }),
+      await write(this.#connection, destination, { entries, placeOf, method, call: common }),
     );
   }
 
@@ -205,9 +215,12 @@ export class Producer implements AsyncDisposable {
     if (this.#closed) throw new SluiceError("closed", "The producer is closed.");
     const call = begin();
     this.#underWay.add(call);
-    const done = () => this.#underWay.delete(call);
-    call.then(done, done);
-    return call;
+    // By await alone, so that the stack of an error leads to who made the call.
+    try {
+      return await call;
+    } finally {
+      this.#underWay.delete(call);
+    }
   }
 }
 

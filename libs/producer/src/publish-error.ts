@@ -43,7 +43,7 @@ export class PublishError extends SluiceError {
       message: `${error.code}: ${error.message}`,
     }));
     const outcomeUnknown = failures.some(({ error }) => error.outcomeUnknown);
-    super("publish_failed", message, { details, cause, outcomeUnknown });
+    super("publish_failed", message, { details, cause, outcomeUnknown, call: first?.call });
     this.results = results;
   }
 }

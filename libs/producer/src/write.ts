@@ -6,7 +6,15 @@ import type {
   QueueDeclaration,
   TopicDeclaration,
 } from "@sluice/client";
-import { entryError, invalidOption, listOf, queuePath, topicPath } from "@sluice/client/internal";
+import {
+  entryError,
+  invalidOption,
+  listOf,
+  nameOf,
+  queuePath,
+  reworded,
+  topicPath,
+} from "@sluice/client/internal";
 import { callBody, splitIntoChunks } from "./chunks.ts";
 import type { CallOptions } from "./message-options.ts";
 import type { PublishResult } from "./publish-error.ts";
@@ -34,7 +42,7 @@ const maxRefusals = 10;
 export async function write(
   connection: Connection,
   destination: Destination<never>,
-  { entries, placeOf, call, waitedMs = 0 }: Writing,
+  { entries, placeOf, method, call, waitedMs = 0 }: Writing,
 ): Promise<Written> {
   const path = messagesPath(destination);
   const key = call.idempotencyKey === undefined ? randomKey() : checkedKey(call.idempotencyKey);
@@ -47,6 +55,7 @@ export async function write(
     };
     const request = {
       path,
+      call: `producer.${method}`,
       // The same key on every attempt of this call: a repeat of one that was stored stores nothing. No key of the caller's has a space.
       idempotencyKey: index === 0 ? key : `${key} ${index}`,
       signal: call.signal,
@@ -61,6 +70,12 @@ export async function write(
   return { results };
 }
 
+export type WriteMethod = "publish" | "publishAll" | "send" | "sendAll";
+
+/** What sends one message to a destination of each kind, and what sends many. */
+export const oneBy = { topic: "publish", queue: "send" } as const;
+export const manyBy = { topic: "publishAll", queue: "sendAll" } as const;
+
 interface Part {
   readonly entries: readonly string[];
   /** How errors call an entry, such as `payloads.3`. */
@@ -68,6 +83,8 @@ interface Part {
 }
 
 interface Writing extends Part {
+  /** Of the producer, for errors. */
+  readonly method: WriteMethod;
   readonly call: CallOptions;
   readonly waitedMs?: number;
 }
@@ -86,7 +103,8 @@ async function writePart(
     const body = callBody(entries);
     const answer = await connection.request({ method: "POST", body, ...request });
     const results = listOf<WireResult>(answer, "results", entries.length);
-    return { results: results.map((result) => read(result)) };
+    const call = nameOf({ method: "POST", ...request });
+    return { results: results.map((result) => read(result, call)) };
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error;
     const refused = refusedEntries(error, placeOf);
@@ -117,8 +135,8 @@ interface WireResult {
   readonly error?: { readonly code: string; readonly message: string };
 }
 
-function read(result: WireResult): PublishResult {
-  if (result.error !== undefined) return { error: entryError(result.error) };
+function read(result: WireResult, call: string): PublishResult {
+  if (result.error !== undefined) return { error: entryError(result.error, { call }) };
   const { messageId, sequenceNumber } = result;
   return sequenceNumber === undefined ? { messageId } : { messageId, sequenceNumber };
 }
@@ -127,7 +145,7 @@ const place = /^messages\.(\d+)(?=\.|$)/;
 
 /** What a refusal says of single entries, by their index; nothing when it is about something else as well. */
 function refusedEntries(
-  { code, status, details, outcomeUnknown }: SluiceError,
+  { code, status, details, outcomeUnknown, call }: SluiceError,
   placeOf: Part["placeOf"],
 ): Map<number, { readonly error: SluiceError }> {
   const refused = new Map<number, { readonly error: SluiceError }>();
@@ -141,7 +159,7 @@ function refusedEntries(
   }
   for (const [index, own] of byIndex) {
     const told = own.map(({ path, message }) => `${path}: ${message}`).join("; ");
-    const error = new SluiceError(code, told, { status, details: own, outcomeUnknown });
+    const error = new SluiceError(code, told, { status, details: own, outcomeUnknown, call });
     refused.set(index, { error });
   }
   return refused;
@@ -149,16 +167,8 @@ function refusedEntries(
 
 /** The same error in the caller's words: what it calls entries of the call by their place there. */
 function located(error: SluiceError, placeOf: Part["placeOf"]): SluiceError {
-  const { code, status, details, retryAfterMs, outcomeUnknown, cause } = error;
-  if (!details.some(({ path }) => place.test(path))) return error;
-  const own = (text: string) => text.replace(place, (_, index) => placeOf(Number(index)));
-  return new SluiceError(code, own(error.message), {
-    status,
-    details: details.map(({ path, message }) => ({ path: own(path), message })),
-    retryAfterMs,
-    outcomeUnknown,
-    cause,
-  });
+  if (!error.details.some(({ path }) => place.test(path))) return error;
+  return reworded(error, (text) => text.replace(place, (_, index) => placeOf(Number(index))));
 }
 
 /** 128 random bits; not `randomUUID()`, which browsers offer on HTTPS pages only. */

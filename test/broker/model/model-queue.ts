@@ -184,14 +184,15 @@ export class ModelQueue {
     if (this.#hasExpired(messageId, handle)) return EITHER_WAY;
     const delivery = this.find(messageId);
     const unseen = change.received === false;
-    const mayHaveLapsed = unseen && !this.settings.fifo;
-    if (delivery?.handle !== handle || (delivery.visibleAt <= change.now && !mayHaveLapsed))
+    if (delivery?.handle !== handle || (delivery.visibleAt <= change.now && !unseen))
       return "message_not_in_flight";
     if (change.now + change.timeout > delivery.receivedAt + TWELVE_HOURS)
       return "visibility_beyond_limit";
     delivery.visibleAt = change.now + change.timeout;
-    if (unseen) delivery.receiveCount -= 1;
-    if (mayHaveLapsed) delivery.handle = undefined;
+    if (unseen) {
+      delivery.receiveCount -= 1;
+      delivery.handle = undefined;
+    }
     return "ok";
   }
 

@@ -1,3 +1,4 @@
+import { assertConnection } from "../connection.ts";
 import type { Connection } from "../connection.ts";
 import type { QueueReference, TopicDeclaration, TopicReference } from "../declarations.ts";
 import type { AdminCallOptions } from "./call-options.ts";
@@ -25,6 +26,7 @@ export class Admin {
   readonly messages: MessageAdmin;
 
   constructor(connection: Connection) {
+    assertConnection(connection);
     this.topics = new TopicAdmin(connection);
     this.queues = new QueueAdmin(connection);
     this.subscriptions = new SubscriptionAdmin(connection);

@@ -1,3 +1,4 @@
+import type { ApiRequest } from "../connection.ts";
 import { refuseUnknown } from "../options.ts";
 import type { OptionNames } from "../options.ts";
 
@@ -9,8 +10,13 @@ export interface AdminCallOptions {
 
 const names: OptionNames<AdminCallOptions> = { signal: true };
 
-/** Throws `invalid_request` for what is no option of a call. */
-export function signalOf(call: AdminCallOptions): AbortSignal | undefined {
-  refuseUnknown(call, names);
-  return call.signal;
+/** What the requests of a call have in common. */
+export interface Call extends Pick<ApiRequest, "signal"> {
+  readonly call: string;
+}
+
+/** The call as it is made: errors have its name, `admin.queues.get`. Throws `invalid_request` for what is no option of a call. */
+export function callOf(name: string, options: AdminCallOptions): Call {
+  refuseUnknown(options, names);
+  return { call: name, signal: options.signal };
 }

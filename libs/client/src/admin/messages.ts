@@ -1,5 +1,5 @@
 import type { Connection } from "../connection.ts";
-import { signalOf } from "./call-options.ts";
+import { callOf } from "./call-options.ts";
 import type { AdminCallOptions } from "./call-options.ts";
 
 /** Of a delivery: where it rests, or how it ended. `unknown`: it is not on record that it left, and it was not found. */
@@ -110,9 +110,9 @@ export class MessageAdmin {
    * Throws `message_not_found` when nothing is known of it: it is older than the record, and in no queue any more.
    */
   async trace(messageId: string, call: AdminCallOptions = {}): Promise<MessageTrace> {
-    const signal = signalOf(call);
+    const made = callOf("admin.messages.trace", call);
     const path = `/v1/messages/${encodeURIComponent(messageId)}/trace`;
-    return traceOf(await this.#connection.request({ method: "GET", path, signal }));
+    return traceOf(await this.#connection.request({ method: "GET", path, ...made }));
   }
 }
 

@@ -1,6 +1,7 @@
 import { decodeAttributes } from "../attributes.ts";
 import type { AttributeValue, WireAttributes } from "../attributes.ts";
 import type { Connection } from "../connection.ts";
+import type { OptionNames } from "../options.ts";
 import { pages } from "./pages.ts";
 
 /** `visible`: a receive could take it now; `inFlight`: received, and not settled yet; `delayed`: its delay has not passed. */
@@ -49,13 +50,29 @@ export interface PeekedMessage {
   readonly failureReason?: string;
 }
 
+const known: OptionNames<PeekOptions> = {
+  order: true,
+  state: true,
+  search: true,
+  pageSize: true,
+  signal: true,
+};
+
 export function peek(
   connection: Connection,
   path: string,
-  { order, state, search, ...options }: PeekOptions,
+  options: PeekOptions,
 ): AsyncGenerator<PeekedMessage, void, undefined> {
-  const query = { order, state, search };
-  return pages(connection, { path, field: "messages", query, options, read: peekedMessage });
+  const { order, state, search } = options;
+  return pages(connection, {
+    call: "admin.queues.peek",
+    path,
+    field: "messages",
+    query: { order, state, search },
+    options,
+    known,
+    read: peekedMessage,
+  });
 }
 
 function peekedMessage(wire: unknown): PeekedMessage {

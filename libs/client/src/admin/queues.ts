@@ -1,11 +1,11 @@
 import type { Connection } from "../connection.ts";
 import { queueName } from "../declarations.ts";
 import type { QueueReference } from "../declarations.ts";
-import { signalOf } from "./call-options.ts";
-import type { AdminCallOptions } from "./call-options.ts";
+import { callOf } from "./call-options.ts";
+import type { AdminCallOptions, Call } from "./call-options.ts";
 import { ensure } from "./ensure.ts";
 import { queuePath } from "./paths.ts";
-import { pages } from "./pages.ts";
+import { listOptions, pages } from "./pages.ts";
 import type { ListOptions } from "./pages.ts";
 import { peek } from "./peek.ts";
 import type { PeekedMessage, PeekOptions } from "./peek.ts";
@@ -136,18 +136,7 @@ export class QueueAdmin {
     settings: NewQueueSettings = {},
     call: AdminCallOptions = {},
   ): Promise<QueueInfo> {
-    const signal = signalOf(call);
-    const name = queueName(queue);
-    const body = { name, ...(name.endsWith(".fifo") && { fifo: true }), ...settings };
-    return queueInfo(
-      await this.#connection.request({
-        method: "POST",
-        path: "/v1/queues",
-        body,
-        retry: true,
-        signal,
-      }),
-    );
+    return await this.#create(queue, settings, callOf("admin.queues.create", call));
   }
 
   /**
@@ -159,17 +148,18 @@ export class QueueAdmin {
    * await admin.queues.ensure("billing", { visibilityTimeout: 60 });
    * ```
    */
-  ensure(
+  async ensure(
     queue: QueueReference,
     settings: NewQueueSettings = {},
     call: AdminCallOptions = {},
   ): Promise<QueueInfo> {
+    const made = callOf("admin.queues.ensure", call);
     const { fifo: _, ...changeable } = settings;
-    return ensure("queue_exists", changeable, {
-      create: () => this.create(queue, settings, call),
-      update: () => this.update(queue, changeable, call),
+    return await ensure("queue_exists", changeable, {
+      create: () => this.#create(queue, settings, made),
+      update: () => this.#update(queue, changeable, made),
       get: async () => {
-        const { counts: _counts, totals: _totals, ...info } = await this.get(queue, call);
+        const { counts: _counts, totals: _totals, ...info } = await this.#get(queue, made);
         return info;
       },
     });
@@ -177,17 +167,17 @@ export class QueueAdmin {
 
   /** The queue's settings and how many messages it holds. Throws `queue_not_found`. */
   async get(queue: QueueReference, call: AdminCallOptions = {}): Promise<QueueInfoWithCounts> {
-    const signal = signalOf(call);
-    const wire = await this.#connection.request({ method: "GET", path: queuePath(queue), signal });
-    return queueInfo(wire) as QueueInfoWithCounts;
+    return await this.#get(queue, callOf("admin.queues.get", call));
   }
 
   /** Iterates over all queues by name, page by page. */
   list(options: ListOptions = {}): AsyncIterableIterator<QueueInfo> {
     return pages(this.#connection, {
+      call: "admin.queues.list",
       path: "/v1/queues",
       field: "queues",
       options,
+      known: listOptions,
       read: queueInfo,
     });
   }
@@ -198,30 +188,22 @@ export class QueueAdmin {
     settings: QueueSettings,
     call: AdminCallOptions = {},
   ): Promise<QueueInfo> {
-    const signal = signalOf(call);
-    return queueInfo(
-      await this.#connection.request({
-        method: "PATCH",
-        path: queuePath(queue),
-        body: settings,
-        signal,
-      }),
-    );
+    return await this.#update(queue, settings, callOf("admin.queues.update", call));
   }
 
   /** Deletes the queue with everything in it. Throws `queue_not_found`. */
-  delete(queue: QueueReference, call: AdminCallOptions = {}): Promise<void> {
-    return remove(this.#connection, queuePath(queue), call);
+  async delete(queue: QueueReference, call: AdminCallOptions = {}): Promise<void> {
+    await remove(this.#connection, queuePath(queue), callOf("admin.queues.delete", call));
   }
 
   /** Stops handing out messages; what is in flight can still be acknowledged. Throws `queue_not_found`. */
-  pause(queue: QueueReference, call: AdminCallOptions = {}): Promise<QueueInfo> {
-    return this.update(queue, { paused: true }, call);
+  async pause(queue: QueueReference, call: AdminCallOptions = {}): Promise<QueueInfo> {
+    return await this.#update(queue, { paused: true }, callOf("admin.queues.pause", call));
   }
 
   /** Goes on handing out messages, also to receives that wait already. Throws `queue_not_found`. */
-  resume(queue: QueueReference, call: AdminCallOptions = {}): Promise<QueueInfo> {
-    return this.update(queue, { paused: false }, call);
+  async resume(queue: QueueReference, call: AdminCallOptions = {}): Promise<QueueInfo> {
+    return await this.#update(queue, { paused: false }, callOf("admin.queues.resume", call));
   }
 
   /**
@@ -231,7 +213,7 @@ export class QueueAdmin {
    */
   async purge(queue: QueueReference, call: AdminCallOptions = {}): Promise<number> {
     const path = `${queuePath(queue)}/purge`;
-    const request = { method: "POST", path, signal: signalOf(call) } as const;
+    const request = { method: "POST", path, ...callOf("admin.queues.purge", call) } as const;
     const { purged } = (await this.#connection.request(request)) as { purged: number };
     return purged;
   }
@@ -249,13 +231,33 @@ export class QueueAdmin {
   }
 
   /** Takes a delayed message back, by its id. Throws `message_not_found` when it is no longer delayed, `queue_not_found`. */
-  cancelDelayed(
+  async cancelDelayed(
     queue: QueueReference,
     messageId: string,
     call: AdminCallOptions = {},
   ): Promise<void> {
     const path = `${queuePath(queue)}/messages/${encodeURIComponent(messageId)}`;
-    return remove(this.#connection, path, call);
+    await remove(this.#connection, path, callOf("admin.queues.cancelDelayed", call));
+  }
+
+  async #create(queue: QueueReference, settings: NewQueueSettings, call: Call): Promise<QueueInfo> {
+    const name = queueName(queue);
+    const body = { name, ...(name.endsWith(".fifo") && { fifo: true }), ...settings };
+    const path = "/v1/queues";
+    return queueInfo(
+      await this.#connection.request({ method: "POST", path, body, retry: true, ...call }),
+    );
+  }
+
+  async #get(queue: QueueReference, call: Call): Promise<QueueInfoWithCounts> {
+    const path = queuePath(queue);
+    const wire = await this.#connection.request({ method: "GET", path, ...call });
+    return queueInfo(wire) as QueueInfoWithCounts;
+  }
+
+  async #update(queue: QueueReference, body: QueueSettings, call: Call): Promise<QueueInfo> {
+    const path = queuePath(queue);
+    return queueInfo(await this.#connection.request({ method: "PATCH", path, body, ...call }));
   }
 }
 

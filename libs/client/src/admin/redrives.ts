@@ -4,8 +4,8 @@ import { queueName } from "../declarations.ts";
 import type { QueueReference } from "../declarations.ts";
 import { refuseUnknown } from "../options.ts";
 import type { OptionNames } from "../options.ts";
-import { signalOf } from "./call-options.ts";
-import type { AdminCallOptions } from "./call-options.ts";
+import { callOf } from "./call-options.ts";
+import type { AdminCallOptions, Call } from "./call-options.ts";
 import { queuePath } from "./paths.ts";
 import { untilEnded } from "./until-ended.ts";
 
@@ -66,27 +66,25 @@ export class RedriveAdmin {
   ): Promise<Redrive> {
     refuseUnknown(options, names);
     const { destination, rate } = options;
-    const signal = signalOf(call);
+    const made = callOf("admin.queues.redrives.start", call);
     const body = {
       destination: destination === undefined ? undefined : queueName(destination),
       rate,
     };
     const path = redrivesPath(queue);
-    return redriveOf(await this.#connection.request({ method: "POST", path, body, signal }));
+    return redriveOf(await this.#connection.request({ method: "POST", path, body, ...made }));
   }
 
   /** Throws `redrive_not_found`, `queue_not_found`. */
   async get(queue: QueueReference, id: string, call: AdminCallOptions = {}): Promise<Redrive> {
-    const signal = signalOf(call);
-    const path = redrivePath(queue, id);
-    return redriveOf(await this.#connection.request({ method: "GET", path, signal }));
+    return await this.#get(queue, id, callOf("admin.queues.redrives.get", call));
   }
 
   /** The newest 100, newest first. Throws `queue_not_found`. */
   async list(queue: QueueReference, call: AdminCallOptions = {}): Promise<Redrive[]> {
-    const signal = signalOf(call);
+    const made = callOf("admin.queues.redrives.list", call);
     const path = redrivesPath(queue);
-    const answer = await this.#connection.request({ method: "GET", path, signal });
+    const answer = await this.#connection.request({ method: "GET", path, ...made });
     return listOf(answer, "redrives").map(redriveOf);
   }
 
@@ -101,17 +99,23 @@ export class RedriveAdmin {
    * const { status, moved } = await admin.queues.redrives.finished("billing-dead", id, { signal: AbortSignal.timeout(60_000) });
    * ```
    */
-  finished(queue: QueueReference, id: string, call: AdminCallOptions = {}): Promise<Redrive> {
-    return untilEnded(() => this.get(queue, id, call), call);
+  async finished(queue: QueueReference, id: string, call: AdminCallOptions = {}): Promise<Redrive> {
+    const made = callOf("admin.queues.redrives.finished", call);
+    return await untilEnded(() => this.#get(queue, id, made), made.signal);
   }
 
   /** Ends a running one; what it has moved stays moved. Throws `redrive_not_found` when it does not run, `queue_not_found`. */
   async cancel(queue: QueueReference, id: string, call: AdminCallOptions = {}): Promise<Redrive> {
-    const signal = signalOf(call);
+    const made = callOf("admin.queues.redrives.cancel", call);
     const path = redrivePath(queue, id);
     return redriveOf(
-      await this.#connection.request({ method: "DELETE", path, retry: false, signal }),
+      await this.#connection.request({ method: "DELETE", path, retry: false, ...made }),
     );
+  }
+
+  async #get(queue: QueueReference, id: string, call: Call): Promise<Redrive> {
+    const path = redrivePath(queue, id);
+    return redriveOf(await this.#connection.request({ method: "GET", path, ...call }));
   }
 }
 

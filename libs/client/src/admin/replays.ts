@@ -2,8 +2,8 @@ import { listOf } from "../answer.ts";
 import type { Connection } from "../connection.ts";
 import { refuseUnknown } from "../options.ts";
 import type { OptionNames } from "../options.ts";
-import { signalOf } from "./call-options.ts";
-import type { AdminCallOptions } from "./call-options.ts";
+import { callOf } from "./call-options.ts";
+import type { AdminCallOptions, Call } from "./call-options.ts";
 import { subscriptionPath } from "./paths.ts";
 import { untilEnded } from "./until-ended.ts";
 
@@ -66,28 +66,26 @@ export class ReplayAdmin {
   ): Promise<Replay> {
     refuseUnknown(options, names);
     const { from, to, rate } = options;
-    const signal = signalOf(call);
+    const made = callOf("admin.subscriptions.replays.start", call);
     const body = {
       from: replayPoint(from),
       to: to === undefined ? undefined : replayPoint(to),
       rate,
     };
     const path = replaysPath(subscriptionId);
-    return replayOf(await this.#connection.request({ method: "POST", path, body, signal }));
+    return replayOf(await this.#connection.request({ method: "POST", path, body, ...made }));
   }
 
   /** Throws `replay_not_found`, `subscription_not_found`. */
   async get(subscriptionId: string, id: string, call: AdminCallOptions = {}): Promise<Replay> {
-    const signal = signalOf(call);
-    const path = replayPath(subscriptionId, id);
-    return replayOf(await this.#connection.request({ method: "GET", path, signal }));
+    return await this.#get(subscriptionId, id, callOf("admin.subscriptions.replays.get", call));
   }
 
   /** The newest 100, newest first. Throws `subscription_not_found`. */
   async list(subscriptionId: string, call: AdminCallOptions = {}): Promise<Replay[]> {
-    const signal = signalOf(call);
+    const made = callOf("admin.subscriptions.replays.list", call);
     const path = replaysPath(subscriptionId);
-    const answer = await this.#connection.request({ method: "GET", path, signal });
+    const answer = await this.#connection.request({ method: "GET", path, ...made });
     return listOf(answer, "replays").map(replayOf);
   }
 
@@ -102,17 +100,23 @@ export class ReplayAdmin {
    * const { status, replayed } = await admin.subscriptions.replays.finished(subscription.id, id);
    * ```
    */
-  finished(subscriptionId: string, id: string, call: AdminCallOptions = {}): Promise<Replay> {
-    return untilEnded(() => this.get(subscriptionId, id, call), call);
+  async finished(subscriptionId: string, id: string, call: AdminCallOptions = {}): Promise<Replay> {
+    const made = callOf("admin.subscriptions.replays.finished", call);
+    return await untilEnded(() => this.#get(subscriptionId, id, made), made.signal);
   }
 
   /** Ends a running one; what it has delivered stays. Throws `replay_not_found` when it does not run, `subscription_not_found`. */
   async cancel(subscriptionId: string, id: string, call: AdminCallOptions = {}): Promise<Replay> {
-    const signal = signalOf(call);
+    const made = callOf("admin.subscriptions.replays.cancel", call);
     const path = replayPath(subscriptionId, id);
     return replayOf(
-      await this.#connection.request({ method: "DELETE", path, retry: false, signal }),
+      await this.#connection.request({ method: "DELETE", path, retry: false, ...made }),
     );
+  }
+
+  async #get(subscriptionId: string, id: string, call: Call): Promise<Replay> {
+    const path = replayPath(subscriptionId, id);
+    return replayOf(await this.#connection.request({ method: "GET", path, ...call }));
   }
 }
 

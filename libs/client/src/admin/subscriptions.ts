@@ -8,8 +8,9 @@ import type {
   TopicDeclaration,
   TopicReference,
 } from "../declarations.ts";
-import { signalOf } from "./call-options.ts";
-import type { AdminCallOptions } from "./call-options.ts";
+import type { OptionNames } from "../options.ts";
+import { callOf } from "./call-options.ts";
+import type { AdminCallOptions, Call } from "./call-options.ts";
 import type { Checked, FilterPolicy } from "./filter-policy.ts";
 import { pages } from "./pages.ts";
 import type { ListOptions } from "./pages.ts";
@@ -82,6 +83,12 @@ export interface SubscriptionListOptions extends Omit<ListOptions, "prefix"> {
   readonly topic?: TopicReference;
 }
 
+const subscriptionListOptions: OptionNames<SubscriptionListOptions> = {
+  topic: true,
+  pageSize: true,
+  signal: true,
+};
+
 /** A message to try; the body as it would be published. */
 export interface MatchInput {
   /** The text of the message; JSON where a policy on bodies is to be tried, as `JSON.stringify(payload)` makes it. */
@@ -153,7 +160,7 @@ export class SubscriptionAdmin {
     { replayFrom, ...settings }: NewSubscriptionSettings = {},
     call: AdminCallOptions = {},
   ): Promise<SubscriptionInfo> {
-    const signal = signalOf(call);
+    const made = callOf("admin.subscriptions.create", call);
     const path = `${topicPath(topic)}/subscriptions`;
     const body = {
       queue: queueName(queue),
@@ -161,16 +168,15 @@ export class SubscriptionAdmin {
       ...(replayFrom !== undefined && { replayFrom: replayPoint(replayFrom) }),
     };
     return subscriptionInfo(
-      await this.#connection.request({ method: "POST", path, body, retry: true, signal }),
+      await this.#connection.request({ method: "POST", path, body, retry: true, ...made }),
     );
   }
 
   /** Throws `subscription_not_found`. */
   async get(id: string, call: AdminCallOptions = {}): Promise<SubscriptionInfo> {
-    const signal = signalOf(call);
-    return subscriptionInfo(
-      await this.#connection.request({ method: "GET", path: subscriptionPath(id), signal }),
-    );
+    const made = callOf("admin.subscriptions.get", call);
+    const path = subscriptionPath(id);
+    return subscriptionInfo(await this.#connection.request({ method: "GET", path, ...made }));
   }
 
   /** Iterates over all subscriptions, or those of one topic, page by page. Throws `topic_not_found`. */
@@ -180,9 +186,11 @@ export class SubscriptionAdmin {
         ? "/v1/subscriptions"
         : `${topicPath(options.topic)}/subscriptions`;
     return pages(this.#connection, {
+      call: "admin.subscriptions.list",
       path,
       field: "subscriptions",
       options,
+      known: subscriptionListOptions,
       read: subscriptionInfo,
     });
   }
@@ -196,15 +204,9 @@ export class SubscriptionAdmin {
     settings: SubscriptionSettings<Policy>,
     call: AdminCallOptions = {},
   ): Promise<SubscriptionInfo> {
-    const signal = signalOf(call);
-    return subscriptionInfo(
-      await this.#connection.request({
-        method: "PATCH",
-        path: subscriptionPath(id),
-        body: settings,
-        signal,
-      }),
-    );
+    const made = callOf("admin.subscriptions.update", call);
+    const request = { path: subscriptionPath(id), body: settings, ...made };
+    return subscriptionInfo(await this.#connection.request({ method: "PATCH", ...request }));
   }
 
   /**
@@ -216,12 +218,12 @@ export class SubscriptionAdmin {
     { body, attributes = {} }: MatchInput,
     call: AdminCallOptions = {},
   ): Promise<MatchInfo[]> {
-    const signal = signalOf(call);
+    const made = callOf("admin.subscriptions.match", call);
     const request = { message: { body, attributes: encodeAttributes(attributes) } };
     const found: MatchInfo[] = [];
     let cursor: string | undefined;
     do {
-      const look = { limit: MAX_MATCHED - found.length, cursor, signal };
+      const look = { limit: MAX_MATCHED - found.length, cursor, ...made };
       const page = await this.#match<{ matches: MatchInfo[] }>(topic, look, request);
       found.push(...page.matches);
       cursor = page.nextCursor;
@@ -238,12 +240,12 @@ export class SubscriptionAdmin {
     last: number,
     call: AdminCallOptions = {},
   ): Promise<ArchivedMatchInfo[]> {
-    const signal = signalOf(call);
+    const made = callOf("admin.subscriptions.matchArchived", call);
     const found = new Map<string, { publishedAt: Date; matches: MatchInfo[] }>();
     let tried = 0;
     let cursor: string | undefined;
     do {
-      const look = { limit: MAX_MATCHED - tried, cursor, signal };
+      const look = { limit: MAX_MATCHED - tried, cursor, ...made };
       const page = await this.#match<{ messages: ArchivedMatchesWire[] }>(topic, look, { last });
       for (const { messageId, publishedAt, matches } of page.messages) {
         const known = found.get(messageId);
@@ -261,10 +263,7 @@ export class SubscriptionAdmin {
   /** A page: the server ends one that takes it long. */
   async #match<Page>(
     topic: TopicReference,
-    {
-      signal,
-      ...query
-    }: { limit: number; cursor: string | undefined; signal: AbortSignal | undefined },
+    { call, signal, ...query }: Call & { limit: number; cursor: string | undefined },
     body: object,
   ): Promise<Page & { nextCursor?: string }> {
     const path = `${topicPath(topic)}/match`;
@@ -274,14 +273,16 @@ export class SubscriptionAdmin {
       query,
       body,
       retry: true,
+      call,
       signal,
     });
     return page as Page & { nextCursor?: string };
   }
 
   /** Ends the subscription; what it has delivered stays in the queue. Throws `subscription_not_found`. */
-  delete(id: string, call: AdminCallOptions = {}): Promise<void> {
-    return remove(this.#connection, subscriptionPath(id), call);
+  async delete(id: string, call: AdminCallOptions = {}): Promise<void> {
+    const made = callOf("admin.subscriptions.delete", call);
+    await remove(this.#connection, subscriptionPath(id), made);
   }
 }
 

@@ -1,10 +1,10 @@
 import type { Connection } from "../connection.ts";
 import { topicName } from "../declarations.ts";
 import type { TopicReference } from "../declarations.ts";
-import { signalOf } from "./call-options.ts";
-import type { AdminCallOptions } from "./call-options.ts";
+import { callOf } from "./call-options.ts";
+import type { AdminCallOptions, Call } from "./call-options.ts";
 import { ensure } from "./ensure.ts";
-import { pages } from "./pages.ts";
+import { listOptions, pages } from "./pages.ts";
 import type { ListOptions } from "./pages.ts";
 import { remove } from "./remove.ts";
 
@@ -65,18 +65,7 @@ export class TopicAdmin {
     settings: TopicSettings = {},
     call: AdminCallOptions = {},
   ): Promise<TopicInfo> {
-    const signal = signalOf(call);
-    const name = topicName(topic);
-    const body = { name, ...(name.endsWith(".fifo") && { fifo: true }), ...settings };
-    return topicInfo(
-      await this.#connection.request({
-        method: "POST",
-        path: "/v1/topics",
-        body,
-        retry: true,
-        signal,
-      }),
-    );
+    return await this.#create(topic, settings, callOf("admin.topics.create", call));
   }
 
   /**
@@ -89,32 +78,32 @@ export class TopicAdmin {
    * await admin.topics.ensure("orders", { archive: { days: 7 } });
    * ```
    */
-  ensure(
+  async ensure(
     topic: TopicReference,
     settings: TopicSettings = {},
     call: AdminCallOptions = {},
   ): Promise<TopicInfo> {
-    return ensure("topic_exists", settings, {
-      create: () => this.create(topic, settings, call),
-      update: () => this.update(topic, settings, call),
-      get: () => this.get(topic, call),
+    const made = callOf("admin.topics.ensure", call);
+    return await ensure("topic_exists", settings, {
+      create: () => this.#create(topic, settings, made),
+      update: () => this.#update(topic, settings, made),
+      get: () => this.#get(topic, made),
     });
   }
 
   /** Throws `topic_not_found`. */
   async get(topic: TopicReference, call: AdminCallOptions = {}): Promise<TopicInfo> {
-    const signal = signalOf(call);
-    return topicInfo(
-      await this.#connection.request({ method: "GET", path: topicPath(topic), signal }),
-    );
+    return await this.#get(topic, callOf("admin.topics.get", call));
   }
 
   /** Iterates over all topics by name, page by page. */
   list(options: ListOptions = {}): AsyncIterableIterator<TopicInfo> {
     return pages(this.#connection, {
+      call: "admin.topics.list",
       path: "/v1/topics",
       field: "topics",
       options,
+      known: listOptions,
       read: topicInfo,
     });
   }
@@ -125,20 +114,31 @@ export class TopicAdmin {
     settings: TopicSettings,
     call: AdminCallOptions = {},
   ): Promise<TopicInfo> {
-    const signal = signalOf(call);
-    return topicInfo(
-      await this.#connection.request({
-        method: "PATCH",
-        path: topicPath(topic),
-        body: settings,
-        signal,
-      }),
-    );
+    return await this.#update(topic, settings, callOf("admin.topics.update", call));
   }
 
   /** Deletes the topic and its subscriptions; what was published before still reaches the queues. Throws `topic_not_found`. */
-  delete(topic: TopicReference, call: AdminCallOptions = {}): Promise<void> {
-    return remove(this.#connection, topicPath(topic), call);
+  async delete(topic: TopicReference, call: AdminCallOptions = {}): Promise<void> {
+    await remove(this.#connection, topicPath(topic), callOf("admin.topics.delete", call));
+  }
+
+  async #create(topic: TopicReference, settings: TopicSettings, call: Call): Promise<TopicInfo> {
+    const name = topicName(topic);
+    const body = { name, ...(name.endsWith(".fifo") && { fifo: true }), ...settings };
+    const path = "/v1/topics";
+    return topicInfo(
+      await this.#connection.request({ method: "POST", path, body, retry: true, ...call }),
+    );
+  }
+
+  async #get(topic: TopicReference, call: Call): Promise<TopicInfo> {
+    const path = topicPath(topic);
+    return topicInfo(await this.#connection.request({ method: "GET", path, ...call }));
+  }
+
+  async #update(topic: TopicReference, body: TopicSettings, call: Call): Promise<TopicInfo> {
+    const path = topicPath(topic);
+    return topicInfo(await this.#connection.request({ method: "PATCH", path, body, ...call }));
   }
 }
 

@@ -24,17 +24,14 @@ export interface MovedFifo {
 export async function changeFifo(
   sql: Sql,
   marks: readonly DeadlineMark[],
-  { lapsed = false, waits }: ReleaseOptions = {},
+  { waits }: ReleaseOptions = {},
 ): Promise<{ moved: MovedFifo[]; available: string[] }> {
   const change = (lockTimeout?: string) =>
     sql.begin(async (tx) => {
       const groups = await lockGroupsAt(tx, marks.map(placeOfMark), lockTimeout);
       if (groups.length === 0) return { rows: [], available: [] };
       // Sent together, run one after the other.
-      const [changed, settled] = await Promise.all([
-        moveHeld(tx, marks, lapsed),
-        settleGroups(tx, groups),
-      ]);
+      const [changed, settled] = await Promise.all([moveHeld(tx, marks), settleGroups(tx, groups)]);
       return { rows: changed, available: settled };
     });
   const { rows, available } = await (waits ? waits.run(change) : change());
@@ -49,7 +46,6 @@ export async function changeFifo(
 async function moveHeld(
   tx: Transaction,
   marks: readonly DeadlineMark[],
-  lapsed: boolean,
 ): Promise<{ position: number; done: string; beyond: boolean }[]> {
   return await tx`
     WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
@@ -71,7 +67,7 @@ async function moveHeld(
         ${numbers(marks.map((mark) => Math.round(mark.heldUntil ?? 0)))}::bigint[]
       ) WITH ORDINALITY AS m(queue_id, sequence, batch_id, lease, mask, timeout, reason, uncounted, held_until, position)
       ${slicesAt(tx)} CROSS JOIN clock
-      WHERE s.batch_id = m.batch_id AND s.lease = m.lease AND s.pending & m.mask <> 0 AND (s.visible_at > clock.now OR ${lapsed}::boolean)
+      WHERE s.batch_id = m.batch_id AND s.lease = m.lease AND s.pending & m.mask <> 0 AND (s.visible_at > clock.now OR m.uncounted = 1)
         AND (m.held_until = 0 OR s.visible_at = timestamptz 'epoch' + m.held_until * interval '1 millisecond')
     ), bits AS (
       SELECT row, bit, deadline, reason, uncounted FROM found, generate_series(0, 62) bit WHERE NOT beyond AND done >> bit & 1 = 1
@@ -90,6 +86,8 @@ async function moveHeld(
     ), whole AS (
       UPDATE fifo_slices s SET visible_at = r.deadline, failure_reason = coalesce(r.reason, s.failure_reason),
           receive_count = s.receive_count - r.uncounted,
+          -- So that it is given back once, however often that is asked for.
+          lease = CASE WHEN r.uncounted = 1 THEN 0 ELSE s.lease END,
           first_received_at = CASE WHEN s.receive_count > r.uncounted THEN s.first_received_at END
       FROM runs r WHERE r.runs = 1 AND s.ctid = r.row
     ), parted AS (
@@ -98,8 +96,9 @@ async function moveHeld(
     ), parts AS (
       INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, lease, sent_at, received_at,
                                first_received_at, receive_count, source_queue_id, failure_reason, envelope, published_at)
-      SELECT p.queue_id, p.group_id, p.sequence, p.batch_id, r.pending, p.account, coalesce(r.deadline, p.visible_at), p.lease,
-             p.sent_at, p.received_at, CASE WHEN p.receive_count > r.uncounted THEN p.first_received_at END, p.receive_count - r.uncounted,
+      SELECT p.queue_id, p.group_id, p.sequence, p.batch_id, r.pending, p.account, coalesce(r.deadline, p.visible_at),
+             CASE WHEN r.uncounted = 1 THEN 0 ELSE p.lease END, p.sent_at, p.received_at,
+             CASE WHEN p.receive_count > r.uncounted THEN p.first_received_at END, p.receive_count - r.uncounted,
              p.source_queue_id, coalesce(r.reason, p.failure_reason), p.envelope, p.published_at
       FROM parted p JOIN runs r ON r.row = p.row
     )

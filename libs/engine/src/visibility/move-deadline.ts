@@ -9,15 +9,13 @@ export interface DeadlineMark extends SliceMark {
   timeout: number;
   /** Why the consumer gives them back; "" says nothing. */
   reason: string;
-  /** Nobody has seen them: their receive does not count; in a standard queue also when its time is over, where nobody has received them since. */
+  /** Nobody has seen them: their receive does not count; also when its time is over, where nobody has received them since. */
   unseen: boolean;
   /** Of FIFO queues: only where they are hidden until then, in ms since the epoch, and so nobody else has got them by a repeat of the receive. */
   heldUntil?: number | undefined;
 }
 
 export interface ReleaseOptions {
-  /** Of FIFO queues: also what is visible again, where nobody has received it since. Default false. */
-  lapsed?: boolean;
   /** Where to wait for locks. Default: on the connection of the statement. */
   waits?: LockWaits;
 }

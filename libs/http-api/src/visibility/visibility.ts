@@ -40,7 +40,7 @@ export function addVisibilityEndpoint(api: Api): void {
                 received: z.boolean().optional().openapi({
                   default: true,
                   description:
-                    "False, with a visibilityTimeout of 0 only: this receive does not count. `receiveCount` is one less again, and `firstReceivedAt` is forgotten where there was no other. In a standard queue also when the time of the receive is over, as long as nobody has received the message since; the handle is void afterwards",
+                    "False, with a visibilityTimeout of 0 only: this receive does not count. `receiveCount` is one less again, and `firstReceivedAt` is forgotten where there was no other. Also when the time of the receive is over, as long as nobody has received the message since; the handle is void afterwards",
                 }),
               })
               .refine(

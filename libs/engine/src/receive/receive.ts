@@ -311,7 +311,7 @@ export class Receiver {
       return [{ queueId, ...slice, heldUntil, timeout: 0, reason: "", unseen }];
     });
     if (marks.length === 0) return;
-    const options = { lapsed: unseen, waits: this.#waits };
+    const options = { waits: this.#waits };
     if (slices[0]?.group) await changeFifo(this.#sql, marks, options);
     else await moveDeadlines(this.#sql, marks, options);
     this.#observer.released(marks.reduce((sum, mark) => sum + bitCount(mark.mask), 0));

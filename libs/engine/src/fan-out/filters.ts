@@ -11,8 +11,8 @@ const COMPILED = 45;
 
 const NO_POLICY = { path: "", message: "the policy cannot be evaluated" };
 
-/** Accepts nothing: in the place of a policy that cannot be compiled, or is gone. */
-export const NOTHING: CompiledFilter = {
+/** Accepts nothing: in the place of a policy that cannot be compiled. */
+const NOTHING: CompiledFilter = {
   accepts: () => false,
   explain: () => NO_POLICY,
   acceptsInSteps: () => inNoStep(false),

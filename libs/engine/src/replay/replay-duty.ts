@@ -1,7 +1,8 @@
 import type { Bus } from "@sluice/bus";
 import { isLockNotAvailable, type Sql } from "@sluice/database";
 
-import { masksOf } from "../fan-out/fan-out.ts";
+import { Era } from "../fan-out/era.ts";
+import { evaluateAlike } from "../fan-out/evaluate-batches.ts";
 import { Filters } from "../fan-out/filters.ts";
 import type { Observer } from "../observer.ts";
 import { Payloads } from "../receive/payloads.ts";
@@ -15,7 +16,7 @@ export class ReplayDuty {
   readonly #options: { sql: Sql; bus: Bus; observer: Observer };
   readonly #filters: Filters;
   readonly #payloads: Payloads;
-  #evaluating = new AbortController();
+  #era = new Era();
 
   constructor(options: { sql: Sql; bus: Bus; observer: Observer }) {
     this.#options = options;
@@ -29,8 +30,7 @@ export class ReplayDuty {
   forget(): void {
     this.#filters.forget();
     this.#payloads.forget();
-    this.#evaluating.abort();
-    this.#evaluating = new AbortController();
+    this.#era = this.#era.forget();
   }
 
   /**
@@ -42,7 +42,7 @@ export class ReplayDuty {
     let again = false;
     for (const id of await runningReplays(sql)) {
       if (signal.aborted) return undefined;
-      const { messages, queueIds, more } = await this.#step(id, signal);
+      const { messages, queueIds, more } = await this.#step(id);
       if (messages > 0) observer.replayed(messages);
       if (queueIds.length > 0) bus.signalQueues(queueIds);
       again ||= more;
@@ -50,35 +50,35 @@ export class ReplayDuty {
     return again ? "again" : undefined;
   }
 
-  async #step(id: string, signal: AbortSignal): Promise<DeliverResult> {
+  async #step(id: string): Promise<DeliverResult> {
     const { sql, observer } = this.#options;
-    const evaluating = AbortSignal.any([signal, this.#evaluating.signal]);
+    const era = this.#era;
     try {
       const page = await nextPage(sql, id);
       if (page) {
-        const masks = await this.#masks(page, evaluating);
-        evaluating.throwIfAborted();
+        const masks = await this.#masks(page, era);
+        era.throwIfForgotten();
         const batches = page.batches.slice(0, masks.length);
         const last = page.last && batches.length === page.batches.length;
         return await deliverPage(sql, { ...page, batches, last }, masks);
       }
     } catch (error) {
-      if (!isLockNotAvailable(error) && !evaluating.aborted) observer.failed("replay", error);
+      if (!isLockNotAvailable(error) && !era.signal.aborted) observer.failed("replay", error);
     }
     return { messages: 0, queueIds: [], more: false };
   }
 
   /** What the filter of the subscription accepts of each batch; of the first ones only where that takes long. */
-  async #masks({ filterId, batches }: ReplayPage, evaluating: AbortSignal): Promise<bigint[]> {
+  async #masks({ filterId, batches }: ReplayPage, era: Era): Promise<bigint[]> {
     if (filterId === null) return batches.map(() => EVERY_MESSAGE);
     const context = {
       filters: this.#filters,
       payloads: this.#payloads,
       observer: this.#options.observer,
-      evaluating,
+      era,
     };
     // A policy that is gone since accepts nothing: the statement finds another one, and does nothing.
-    const masks = await masksOf(
+    const masks = await evaluateAlike(
       context,
       batches.map(({ batchId }) => batchId),
       [filterId],

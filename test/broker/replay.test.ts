@@ -395,8 +395,8 @@ test("two dispatchers that carry on the same replay deliver each message once", 
         observer: broker.observer,
       }),
   );
-  const never = new AbortController().signal;
-  await Promise.all(duties.map((duty) => duty.runOnce(never)));
+  await Promise.all(duties.map((duty) => duty.runOnce()));
+  await Promise.all(duties.map((duty) => duty.idle()));
   await untilEnded(subscription, id);
   expect((await client.finish(queue)).sort()).toEqual(numbered(50).sort());
 });

@@ -10,7 +10,7 @@ import { bodiesOf, numbered } from "./client.ts";
 import { until } from "./interleaving.ts";
 import { connectTraced, type Statement, type TracedDatabase } from "./statements.ts";
 
-const broker = await Broker.start({ dispatchers: 0 });
+const broker = await Broker.start({ dispatchers: 0, engines: 4 });
 afterAll(() => broker[Symbol.asyncDispose]());
 const dispatching = await connectTraced(broker.databaseUrl);
 await broker.startDispatcher(dispatching);
@@ -59,6 +59,16 @@ async function ticksDuring(act: () => Promise<unknown>): Promise<number> {
 async function untilEvaluated({ statements }: TracedDatabase): Promise<void> {
   await until(() =>
     Promise.resolve(statements.some(({ text }) => text.includes("THEN payload END"))),
+  );
+}
+
+/** Each in a batch of its own: of one engine what comes at once shares one. */
+async function publishApart(topic: string, bodies: readonly string[]): Promise<void> {
+  const left = bodies.values();
+  await Promise.all(
+    broker.engines.map(async (_, number) => {
+      for (const body of left) await broker.client(number).publish(topic, [body]);
+    }),
   );
 }
 
@@ -166,6 +176,49 @@ describe("while filters of one topic are evaluated for seconds", () => {
     await dispatcher.stop();
     expect(await other.waitingBatches()).toHaveLength(1);
     await bus.close();
+  }, 120_000);
+});
+
+describe("a replay whose filter takes long", () => {
+  /** A subscription that begins with a replay of that. */
+  async function replayed(topic: string, settings: Partial<SubscriptionSettings>) {
+    const queue = await broker.newQueue();
+    const all = { ...settings, replayFrom: { at: new Date(0) } };
+    const { subscription } = await engine.subscribe(ACCOUNT, topic, queue, all);
+    const of = { id: subscription.id, account: ACCOUNT };
+    const [replay] = await engine.replays.list(of, 1);
+    return { queue, of, id: replay?.id ?? "" };
+  }
+
+  async function archived(bodies: readonly string[]): Promise<string> {
+    const topic = await slowTopic(0);
+    await publishApart(topic, bodies);
+    await broker.untilFannedOut();
+    return topic;
+  }
+
+  test("holds up no other, of however many steps", async () => {
+    const large = await archived(Array.from({ length: 24 }, () => LARGE));
+    // Ten pages.
+    const small = await archived(numbered(320).map((key) => JSON.stringify({ key })));
+    dispatching.statements.length = 0;
+    const slow = await replayed(large, slowPolicy(0));
+    await untilEvaluated(dispatching);
+    const quick = await replayed(small, {
+      filterPolicyScope: "MessageBody",
+      filterPolicy: { key: [{ prefix: "m" }] },
+    });
+    await until(
+      async () => (await engine.replays.find(quick.of, quick.id))?.status === "completed",
+    );
+    expect(await engine.replays.find(slow.of, slow.id)).toMatchObject({ status: "running" });
+    const stepsOf = (id: string) =>
+      dispatching.statements.filter(
+        ({ text, parameters }) => text.includes("FOR UPDATE OF r SKIP") && parameters.includes(id),
+      ).length;
+    expect(stepsOf(slow.id)).toBeLessThan(stepsOf(quick.id) / 2);
+    expect(await broker.counts(quick.queue)).toMatchObject({ visible: 320 });
+    await engine.replays.cancel(slow.of, slow.id);
   }, 120_000);
 });
 

@@ -5,7 +5,7 @@ import {
   SetSubscriptionAttributesCommand,
   SubscribeCommand,
 } from "@aws-sdk/client-sns";
-import { CreateQueueCommand, ReceiveMessageCommand } from "@aws-sdk/client-sqs";
+import { CreateQueueCommand, DeleteQueueCommand, ReceiveMessageCommand } from "@aws-sdk/client-sqs";
 import { schema } from "@sluice/database";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
@@ -65,6 +65,26 @@ describe.skipIf(!("filterPolicies" in schema))("subscriptions", () => {
     await set("RawMessageDelivery", "true");
     await sluice.sns.send(new PublishCommand({ TopicArn, Message: "raw" }));
     expect(await bodies(QueueUrl)).toEqual(["raw"]);
+  });
+
+  test("whose queue is deleted go on to their dead-letter queue, from no source", async () => {
+    const { QueueUrl } = await subscribed();
+    const deadLetterTargetArn = `arn:aws:sqs:${REGION}:${ACCOUNT}:${QueueUrl.split("/").at(-1)}`;
+    const gone = await subscribed({
+      RawMessageDelivery: "true",
+      RedrivePolicy: JSON.stringify({ deadLetterTargetArn }),
+    });
+    await sluice.sqs.send(new DeleteQueueCommand({ QueueUrl: gone.QueueUrl }));
+    await sluice.sns.send(new PublishCommand({ TopicArn: gone.TopicArn, Message: "m" }));
+    const { Messages = [] } = await sluice.sqs.send(
+      new ReceiveMessageCommand({
+        QueueUrl,
+        WaitTimeSeconds: 10,
+        MessageSystemAttributeNames: ["DeadLetterQueueSourceArn", "ApproximateReceiveCount"],
+      }),
+    );
+    expect(Messages).toMatchObject([{ Body: "m" }]);
+    expect(Messages[0]!.Attributes).toEqual({ ApproximateReceiveCount: "1" });
   });
 
   test("deliver what their filter policy accepts, and show it", async () => {

@@ -1,5 +1,5 @@
 import type { SubscriptionSettings } from "@sluice/engine";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf } from "./client.ts";
@@ -36,6 +36,75 @@ test("a subscription with a dead-letter queue outlives its queue, and delivers t
   expect(messages).toMatchObject([
     { body: "m", failureReason: `the queue "${queue}" was deleted`, state: "visible" },
   ]);
+});
+
+describe("what it delivers there tells receives the reason as well, and no source", () => {
+  const attributes = { color: { type: "String", value: "red" } };
+
+  /** A queue with dead letters of a topic: one by its fan-out, one by a replay. */
+  async function letters(fifo: { topic: boolean; queue: boolean }) {
+    const queue = await broker.newQueue({ fifo: fifo.queue });
+    const deadLetters = await broker.newQueue({ fifo: fifo.queue });
+    const topic = `topic-${queue}`.replace(/\.fifo$/, "") + (fifo.topic ? ".fifo" : "");
+    await broker.engine.topics.create(ACCOUNT, {
+      name: topic,
+      fifo: fifo.topic,
+      archive: { days: 1 },
+    });
+    const redrivePolicy = { deadLetterQueue: deadLetters };
+    const { subscription } = await broker.engine.subscribe(ACCOUNT, topic, queue, {
+      redrivePolicy,
+    });
+    await queues.delete(ACCOUNT, queue);
+    const content = {
+      body: "m",
+      attributes,
+      ...(fifo.topic && { groupId: "g", deduplicationId: "d" }),
+    };
+    await client.publish(topic, [content]);
+    await untilFannedOut();
+    await broker.engine.replay(ACCOUNT, subscription.id, { from: { at: new Date(0) } });
+    await until(async () => (await broker.counts(deadLetters)).visible === 2);
+    return { queue, deadLetters };
+  }
+
+  async function lettersOf(queue: string) {
+    const { slices } = await broker.engine.receiver.receive(ACCOUNT, queue, { maxMessages: 10 });
+    return slices.map(({ deadLetter }) => deadLetter);
+  }
+
+  test.each([
+    { topic: false, queue: false },
+    { topic: true, queue: false },
+    { topic: true, queue: true },
+  ])("from a topic to a queue (FIFO: %o)", async (fifo) => {
+    const { queue, deadLetters } = await letters(fifo);
+    const reason = `the queue "${queue}" was deleted`;
+    const found = await lettersOf(deadLetters);
+    expect(found.map((letter) => letter?.reason)).toEqual([reason, reason]);
+    for (const letter of found)
+      expect(await queues.nameOf(ACCOUNT, letter?.sourceQueueId ?? "")).toBeUndefined();
+    const { messages } = await broker.engine.peek(ACCOUNT, deadLetters, {});
+    expect(messages.map(({ failureReason }) => failureReason)).toEqual([reason, reason]);
+  });
+
+  test("also with the reason of a consumer that gave it back; what is no dead letter tells none", async () => {
+    const { deadLetters } = await letters({ topic: false, queue: false });
+    const other = await broker.newQueue();
+    await client.send(other, ["m"]);
+    for (const queue of [deadLetters, other]) {
+      const messages = await client.receive(queue, { maxMessages: 10 });
+      const entries = messages.map(({ handle: receiptHandle }) => ({
+        receiptHandle,
+        visibilityTimeout: 0,
+        reason: "no time",
+      }));
+      await broker.engine.visibility.change(ACCOUNT, queue, entries);
+    }
+    const found = await lettersOf(deadLetters);
+    expect(found.map((letter) => letter?.reason)).toEqual(["no time", "no time"]);
+    expect(await lettersOf(other)).toEqual([undefined]);
+  });
 });
 
 test("a subscription without one ends with its queue", async () => {

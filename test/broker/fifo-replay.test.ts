@@ -292,9 +292,12 @@ test("dispatchers that die or carry on the same replay deliver each message once
   const bodies = bodiesOf(await finishAll(many.client(), queue));
   const { id } = await many.engine.replay(ACCOUNT, subscription.id, { from: BEGINNING });
   const options = { sql: many.database.sql, bus: createInProcessBus(), observer: many.observer };
-  const never = new AbortController().signal;
   let ended = 0;
-  const rounds = Array.from({ length: 3 }, () => new ReplayDuty(options).runOnce(never));
+  const rounds = Array.from({ length: 3 }, async () => {
+    const duty = new ReplayDuty(options);
+    await duty.runOnce();
+    await duty.idle();
+  });
   await until(async () => {
     if (ended < 10) ended += await endFanOuts(many);
     return (await many.engine.replays.find(subscription, id))?.status === "completed";

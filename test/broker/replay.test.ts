@@ -351,6 +351,21 @@ describe("an archive", () => {
     expect(await archivedBatches(topic)).toBe(0);
   });
 
+  test("keeps it for longer than that for a replay that goes on as its rate lets it", async () => {
+    const { topic, subscription, id, held } = await heldReplay();
+    // As if it had delivered a message each second of forty days.
+    await broker.sql`UPDATE replays SET replayed = 40 * 86400 WHERE id = ${id}::uuid`;
+    await broker.clock.advance(40 * 86_400);
+    await cleanUp(broker.database.maintenance);
+    expect(await engine.replays.find(subscription, id)).toMatchObject({ status: "running" });
+    expect(await archivedBatches(topic)).toBe(2);
+    await broker.clock.advance(31 * 86_400);
+    await cleanUp(broker.database.maintenance);
+    await held.letGo();
+    expect(await engine.replays.find(subscription, id)).toMatchObject({ status: "cancelled" });
+    expect(await archivedBatches(topic)).toBe(0);
+  });
+
   test("ends the replays of it when it is switched off", async () => {
     const { topic, subscription, id, held } = await heldReplay();
     await engine.topics.update(ACCOUNT, topic, { archive: { days: 2 } });
@@ -395,8 +410,8 @@ test("two dispatchers that carry on the same replay deliver each message once", 
         observer: broker.observer,
       }),
   );
-  const never = new AbortController().signal;
-  await Promise.all(duties.map((duty) => duty.runOnce(never)));
+  await Promise.all(duties.map((duty) => duty.runOnce()));
+  await Promise.all(duties.map((duty) => duty.idle()));
   await untilEnded(subscription, id);
   expect((await client.finish(queue)).sort()).toEqual(numbered(50).sort());
 });

@@ -7,12 +7,13 @@ import { afterAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker, loneliness } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
-import { until } from "./interleaving.ts";
+import { holdDeliveries, until, untilBlocked } from "./interleaving.ts";
 import { connectTraced, type Statement, type TracedDatabase } from "./statements.ts";
 
-const broker = await Broker.start({ dispatchers: 0 });
+const broker = await Broker.start({ dispatchers: 0, engines: 4 });
 afterAll(() => broker[Symbol.asyncDispose]());
-const dispatching = await connectTraced(broker.databaseUrl);
+// A statement that is held here may take as long as the machine needs.
+const dispatching = await connectTraced(broker.databaseUrl, 4, { statement_timeout: "0" });
 await broker.startDispatcher(dispatching);
 const { engine } = broker;
 const client = broker.client();
@@ -60,6 +61,22 @@ async function untilEvaluated({ statements }: TracedDatabase): Promise<void> {
   await until(() =>
     Promise.resolve(statements.some(({ text }) => text.includes("THEN payload END"))),
   );
+}
+
+/** Each in a batch of its own: of one engine what comes at once shares one. */
+async function publishApart(topic: string, bodies: readonly string[]): Promise<void> {
+  const left = bodies.values();
+  await Promise.all(
+    broker.engines.map(async (_, number) => {
+      for (const body of left) await broker.client(number).publish(topic, [body]);
+    }),
+  );
+}
+
+/** The batches that a statement is to fan out. */
+function batchesAsked({ text, parameters }: Statement): string[] {
+  if (!text.includes("JOIN outbox o ON o.batch_id = g.batch_id")) return [];
+  return String(parameters[2]).replace(/[{}]/g, "").split(",");
 }
 
 async function untilReceived(queue: string, count: number, of = broker): Promise<string[]> {
@@ -146,7 +163,33 @@ describe("while filters of one topic are evaluated for seconds", () => {
     enough.abort();
     await feeding;
     await both.untilFannedOut();
-  }, 60_000);
+  }, 120_000);
+
+  test("what is beyond a thousand waiting batches of it is taken up when it is done with those", async () => {
+    const topic = await slowTopic(2);
+    const queue = await broker.newQueue();
+    await engine.subscribe(ACCOUNT, topic, queue);
+    dispatching.statements.length = 0;
+    const held = await holdDeliveries(broker.sql);
+    await client.publish(topic, [LARGE]);
+    // Evaluated, by itself.
+    await untilBlocked(broker.sql);
+    const small = numbered(1_050);
+    await publishApart(topic, small);
+    const waiting = await broker.waitingBatches();
+    await until(() => {
+      const asked = new Set(dispatching.statements.flatMap(batchesAsked));
+      return Promise.resolve(waiting.every((batchId) => asked.has(batchId)));
+    });
+    dispatching.statements.length = 0;
+    await held.letGo();
+    await broker.untilFannedOut();
+    const bodies = await client.finish(queue);
+    expect(bodies.toSorted()).toEqual([LARGE, ...small].toSorted());
+    // What it had in hand went by 32, the rest by the sweeper, which finds 128 at once.
+    const sizes = dispatching.statements.map((statement) => batchesAsked(statement).length);
+    expect(Math.max(...sizes)).toBeGreaterThan(32);
+  }, 120_000);
 
   test("a dispatcher that stops leaves it to another one", async () => {
     await using other = await Broker.start({ dispatchers: 0 });
@@ -166,6 +209,49 @@ describe("while filters of one topic are evaluated for seconds", () => {
     await dispatcher.stop();
     expect(await other.waitingBatches()).toHaveLength(1);
     await bus.close();
+  }, 120_000);
+});
+
+describe("a replay whose filter takes long", () => {
+  /** A subscription that begins with a replay of that. */
+  async function replayed(topic: string, settings: Partial<SubscriptionSettings>) {
+    const queue = await broker.newQueue();
+    const all = { ...settings, replayFrom: { at: new Date(0) } };
+    const { subscription } = await engine.subscribe(ACCOUNT, topic, queue, all);
+    const of = { id: subscription.id, account: ACCOUNT };
+    const [replay] = await engine.replays.list(of, 1);
+    return { queue, of, id: replay?.id ?? "" };
+  }
+
+  async function archived(bodies: readonly string[]): Promise<string> {
+    const topic = await slowTopic(0);
+    await publishApart(topic, bodies);
+    await broker.untilFannedOut();
+    return topic;
+  }
+
+  test("holds up no other, of however many steps", async () => {
+    const large = await archived(Array.from({ length: 24 }, () => LARGE));
+    // Ten pages.
+    const small = await archived(numbered(320).map((key) => JSON.stringify({ key })));
+    dispatching.statements.length = 0;
+    const slow = await replayed(large, slowPolicy(0));
+    await untilEvaluated(dispatching);
+    const quick = await replayed(small, {
+      filterPolicyScope: "MessageBody",
+      filterPolicy: { key: [{ prefix: "m" }] },
+    });
+    await until(
+      async () => (await engine.replays.find(quick.of, quick.id))?.status === "completed",
+    );
+    expect(await engine.replays.find(slow.of, slow.id)).toMatchObject({ status: "running" });
+    const stepsOf = (id: string) =>
+      dispatching.statements.filter(
+        ({ text, parameters }) => text.includes("FOR UPDATE OF r SKIP") && parameters.includes(id),
+      ).length;
+    expect(stepsOf(slow.id)).toBeLessThan(stepsOf(quick.id) / 2);
+    expect(await broker.counts(quick.queue)).toMatchObject({ visible: 320 });
+    await engine.replays.cancel(slow.of, slow.id);
   }, 120_000);
 });
 

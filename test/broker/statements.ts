@@ -21,7 +21,12 @@ export interface TracedDatabase extends Database {
   readonly upkeep: Statement[];
 }
 
-export async function connectTraced(url: string, pool = 4): Promise<TracedDatabase> {
+/** @param others - Settings that those of the hot path have instead of their own. */
+export async function connectTraced(
+  url: string,
+  pool = 4,
+  others: Settings = {},
+): Promise<TracedDatabase> {
   const database = connectDatabase({ url, pool: 1, name: "test-traced", traceHours: 12 });
   const statements: Statement[] = [];
   const upkeep: Statement[] = [];
@@ -36,7 +41,7 @@ export async function connectTraced(url: string, pool = 4): Promise<TracedDataba
       // Settings of our own are not listed among those of a connection.
       connection: { ...settings, "sluice.recording": "on" },
     });
-  const sql = traced(await askSettings(database.sql).send(), pool, statements);
+  const sql = traced({ ...(await askSettings(database.sql).send()), ...others }, pool, statements);
   const asked = await database.shared.inOneCommit((on) => [askSettings(on)]);
   if ("error" in asked) throw asked.error;
   const [sharedSettings] = asked.results;

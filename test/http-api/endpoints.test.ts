@@ -115,6 +115,20 @@ test("a reason is shown with a dead letter, and to whoever looks", async () => {
   });
 });
 
+test("a dead letter of a subscription whose queue was deleted is shown with the reason", async () => {
+  const gone = `gone-${queue}`;
+  await api.ok("POST /v1/queues", { body: { name: gone } });
+  const body = { queue: gone, redrivePolicy: { deadLetterQueue: queue } };
+  await api.ok(`POST /v1/topics/${topic}/subscriptions`, { body });
+  await api.call(`DELETE /v1/queues/${gone}`);
+  await api.ok(`POST /v1/topics/${topic}/messages`, { body: { messages: [{ body: "m" }] } });
+  const failureReason = `the queue "${gone}" was deleted`;
+  expect(await receive({ wait: 10 })).toMatchObject([{ body: "m", failureReason }]);
+  expect(await api.ok(`GET /v1/queues/${queue}/peek`)).toMatchObject({
+    messages: [{ failureReason }],
+  });
+});
+
 test("a visibility that passes 12 hours is refused for its entry alone", async () => {
   await api.ok(`POST /v1/queues/${queue}/messages`, {
     body: { messages: [{ body: "a" }, { body: "b" }] },

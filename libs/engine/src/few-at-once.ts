@@ -1,3 +1,4 @@
+import { AccountsInTurn } from "./accounts-in-turn.ts";
 import { SluiceError } from "./errors.ts";
 
 /**
@@ -9,8 +10,7 @@ export class FewAtOnce {
   readonly #maxRunning: number;
   readonly #maxWaiting: number;
   #running = 0;
-  /** By account; the one whose turn is next is the first. */
-  readonly #waiting = new Map<string, (() => void)[]>();
+  readonly #waiting = new AccountsInTurn<() => void>();
 
   /**
    * @param what - In the plural, for those that are refused.
@@ -37,26 +37,20 @@ export class FewAtOnce {
       this.#running += 1;
       return;
     }
-    const waiting = this.#waiting.get(account) ?? [];
-    if (waiting.length === this.#maxWaiting) {
+    if (this.#waiting.count(account) === this.#maxWaiting) {
       throw new SluiceError(
         "too_many_requests",
         `${this.#maxWaiting} ${this.#what} wait for their turn already; retry later`,
       );
     }
-    this.#waiting.set(account, waiting);
-    await new Promise<void>((resolve) => waiting.push(resolve));
+    await new Promise<void>((resolve) => {
+      this.#waiting.add(account, resolve);
+    });
   }
 
   #next(): void {
-    const [first] = this.#waiting;
-    if (!first) {
-      this.#running -= 1;
-      return;
-    }
-    const [account, [next, ...others]] = first;
-    this.#waiting.delete(account);
-    if (others.length > 0) this.#waiting.set(account, others);
-    next?.();
+    const goOn = this.#waiting.next();
+    if (goOn) goOn();
+    else this.#running -= 1;
   }
 }

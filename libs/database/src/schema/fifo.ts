@@ -99,9 +99,9 @@ export const fifoSlices = pgTable(
     receiveCount: integer("receive_count").notNull().default(0),
     /** Sent with a delay and not received yet: it can be cancelled, so it can be found by its batch. */
     delayed: boolean("delayed").notNull().default(false),
-    /** Of a dead letter: the queue that it came from. */
+    /** Of a dead letter: the queue that it came from; 0, which is none, where that was deleted before and a topic delivered it. */
     sourceQueueId: id("source_queue_id"),
-    /** Why it failed last, in the words of the consumer that gave it back. */
+    /** Why it failed last, in the words of the consumer that gave it back; of a dead letter, why it is one. */
     failureReason: text("failure_reason"),
     /** As what it was fanned out: `<topic name>/<subscription id>`; null is raw. */
     envelope: text("envelope"),

@@ -99,9 +99,9 @@ export const slices = pgTable(
     receivedAt: time("received_at"),
     receiveCount: integer("receive_count").notNull().default(0),
     moved: boolean("moved").notNull().default(false),
-    /** Of a dead letter: the queue that it came from. */
+    /** Of a dead letter: the queue that it came from; 0, which is none, where that was deleted before and a topic delivered it. */
     sourceQueueId: id("source_queue_id"),
-    /** Why it failed last, in the words of the consumer that gave it back. */
+    /** Why it failed last, in the words of the consumer that gave it back; of a dead letter, why it is one. */
     failureReason: text("failure_reason"),
     /** The group (tenant) that all its messages belong to; null where they have none. */
     groupId: text("group_id"),

@@ -1,6 +1,6 @@
 import type { Sql } from "@sluice/database";
 
-/** How long a replay may keep what is past the days of its archive, in days. Long enough for ten million messages at five a second. */
+/** How long a replay may keep what is past the days of its archive while it does not go on, in days. */
 const KEPT_FOR_REPLAY = 30;
 
 /**
@@ -36,15 +36,20 @@ export async function deleteArchived(sql: Sql, limit: number): Promise<number> {
 }
 
 /**
- * Ends the replays that have been running for so long that the archive keeps nothing more for them, if there is something past its
+ * Ends the replays that have not gone on for so long that the archive keeps nothing more for them, if there is something past its
  * days that they have not read: one that nobody carries on does not keep an archive for ever, and none is completed that left
  * something out.
+ *
+ * One that is bound by its rate has gone on no earlier than the rate made room for what it has delivered. One without a rate goes as fast as it
+ * can, and what keeps it from its end for so long keeps it from going on.
  */
 export async function endOverlongReplays(sql: Sql): Promise<number> {
   const result = await sql`
     UPDATE replays r SET status = 'cancelled', finished_at = clock_timestamp()
     FROM topics t
-    WHERE r.status = 'running' AND r.created_at < clock_timestamp() - make_interval(days => ${KEPT_FOR_REPLAY}::int) AND t.id = r.topic_id
+    WHERE r.status = 'running' AND t.id = r.topic_id
+      AND greatest(r.created_at, r.started_at + make_interval(secs => r.replayed::float8 / r.rate))
+          < clock_timestamp() - make_interval(days => ${KEPT_FOR_REPLAY}::int)
       AND EXISTS (SELECT FROM archived_batches a
                   WHERE a.topic_id = r.topic_id AND a.published_at >= coalesce(r.done_at, r.start_at) AND a.published_at < ${pastDays(sql)})`;
   return result.count;

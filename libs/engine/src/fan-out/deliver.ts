@@ -1,5 +1,6 @@
 import { constant, type Sql, type Transaction } from "@sluice/database";
 
+import { deletedSource } from "../dead-letter/deleted-source.ts";
 import { recordEvents } from "../trace/record-events.ts";
 
 /**
@@ -42,8 +43,8 @@ export const deliver = constant(
       LEFT JOIN queues d ON d.id = s.dead_letter_queue_id AND d.account = t.account AND s.queue_id IS NULL
       WHERE q.id IS NOT NULL OR d.id IS NOT NULL
     ), sliced AS (
-      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, group_id, moved, envelope, failure_reason)
-      SELECT queue_id, visible_at, batch_id, bits, account, sent_at, group_id, delay > 0, envelope, failure_reason
+      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, group_id, moved, envelope, source_queue_id, failure_reason)
+      SELECT queue_id, visible_at, batch_id, bits, account, sent_at, group_id, delay > 0, envelope, ${deletedSource(sql)}, failure_reason
       FROM targets WHERE bits > 0
       ORDER BY queue_id, batch_id
       RETURNING account, queue_id, pending, visible_at, moved

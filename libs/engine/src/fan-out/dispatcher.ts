@@ -5,6 +5,7 @@ import { failpoint } from "@sluice/runtime";
 import type { Observer } from "../observer.ts";
 import { Pace } from "../pace.ts";
 import { Payloads } from "../receive/payloads.ts";
+import { Era } from "./era.ts";
 import {
   fanOut,
   findAhead,
@@ -56,12 +57,12 @@ export class Dispatcher {
   readonly #ordered: OrderedFanOut;
   readonly #aside = new PutAside();
   #announcements: BusSubscription | undefined;
-  #evaluating = new AbortController();
+  #era = new Era();
 
   constructor(options: DispatcherOptions) {
     const { sql, bus, observer } = options;
     this.#options = options;
-    const evaluating = () => this.#evaluating.signal;
+    const era = () => this.#era;
     this.#context = {
       sql,
       observer,
@@ -69,8 +70,8 @@ export class Dispatcher {
       filters: new Filters(sql, (error) => {
         observer.failed("filter policy", error);
       }),
-      get evaluating() {
-        return evaluating();
+      get era() {
+        return era();
       },
       committed: ({ batches, deliveries, queueIds }) => {
         if (batches > 0) failpoint("fan-out.committed");
@@ -109,8 +110,7 @@ export class Dispatcher {
     this.#context.payloads.forget();
     this.#context.filters.forget();
     this.#aside.forget();
-    this.#evaluating.abort();
-    this.#evaluating = new AbortController();
+    this.#era = this.#era.forget();
     this.#filtered.forget();
     this.#ordered.forget();
   }
@@ -118,7 +118,7 @@ export class Dispatcher {
   /** Resolves when the fan-out that was running has committed; what takes long is left to others. */
   async stop(): Promise<void> {
     await this.#announcements?.stop();
-    this.#evaluating.abort();
+    this.#era.end();
     await Promise.all([this.#filtered.idle(), this.#ordered.idle()]);
   }
 

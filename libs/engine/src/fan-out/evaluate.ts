@@ -5,6 +5,7 @@ import {
 } from "@sluice/filter-policy";
 
 import { turn, UNTIMED } from "../turn.ts";
+import type { Filter } from "./filters.ts";
 
 export interface EvaluateOptions {
   /** Told of a filter that threw; it accepts none of the messages at which it did. */
@@ -22,7 +23,7 @@ export interface EvaluateOptions {
  */
 export async function evaluate(
   lines: readonly string[],
-  filters: readonly CompiledFilter[],
+  filters: readonly Filter[],
   { failed, signal, until = Infinity }: EvaluateOptions,
 ): Promise<bigint[] | undefined> {
   const isEnough = () => signal.aborted || performance.now() >= until;
@@ -30,14 +31,14 @@ export async function evaluate(
   const isShort = length < UNTIMED;
   const messages = lines.map(read);
   const masks: bigint[] = [];
-  for (const filter of filters) {
+  for (const { compiled, account } of filters) {
     if (turn.isOver(length)) {
-      await turn.next();
+      await turn.next(account);
       if (isEnough()) return givenUp(signal);
     }
     const mask = isShort
-      ? maskOf(filter, messages, failed)
-      : await maskInSteps(filter, messages, { lines, failed, isEnough });
+      ? maskOf(compiled, messages, failed)
+      : await maskInSteps(compiled, messages, { lines, account, failed, isEnough });
     if (mask === undefined) return givenUp(signal);
     masks.push(mask);
   }
@@ -57,6 +58,7 @@ function maskOf(
 
 interface Steps extends Pick<EvaluateOptions, "failed"> {
   lines: readonly string[];
+  account: string;
   isEnough: () => boolean;
 }
 
@@ -64,19 +66,19 @@ interface Steps extends Pick<EvaluateOptions, "failed"> {
 async function maskInSteps(
   filter: CompiledFilter,
   messages: readonly FilteredMessage[],
-  { lines, failed, isEnough }: Steps,
+  { lines, account, failed, isEnough }: Steps,
 ): Promise<bigint | undefined> {
   let mask = 0n;
   for (const [bit, message] of messages.entries()) {
     const length = lines[bit]?.length ?? 0;
     if (turn.isOver(length)) {
-      await turn.next();
+      await turn.next(account);
       if (isEnough()) return undefined;
     }
     const accepted =
       length < UNTIMED
         ? accepts(filter, message, failed)
-        : await acceptsInSteps(filter, message, { failed, isEnough });
+        : await acceptsInSteps(filter, message, { account, failed, isEnough });
     if (accepted === undefined) return undefined;
     if (accepted) mask |= bitAt(bit);
   }
@@ -109,10 +111,10 @@ function accepts(
 async function acceptsInSteps(
   filter: CompiledFilter,
   message: FilteredMessage,
-  { failed, isEnough }: Omit<Steps, "lines">,
+  { account, failed, isEnough }: Omit<Steps, "lines">,
 ): Promise<boolean | undefined> {
   try {
-    return (await turn.through(filter.acceptsInSteps(message), isEnough))?.result;
+    return (await turn.through(filter.acceptsInSteps(message), { account, isEnough }))?.result;
   } catch (error) {
     failed(error);
     return false;

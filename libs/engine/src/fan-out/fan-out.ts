@@ -1,9 +1,6 @@
 import { classifyFailure, isStatementCancelled, numbers, type Sql } from "@sluice/database";
 
-import type { Observer } from "../observer.ts";
-import type { Payloads } from "../receive/payloads.ts";
-import { evaluate } from "./evaluate.ts";
-import { NOTHING, type Filters } from "./filters.ts";
+import { evaluateBatches, MAX_EVALUATION, type EvaluationContext } from "./evaluate-batches.ts";
 import {
   takeBatches,
   takenTogether,
@@ -12,13 +9,8 @@ import {
   type WaitingBatch,
 } from "./take-batches.ts";
 
-export interface FanOutContext {
+export interface FanOutContext extends EvaluationContext {
   sql: Sql;
-  filters: Filters;
-  payloads: Payloads;
-  observer: Observer;
-  /** Aborted when evaluations that take long are to end: the process stops, or the database may be another one; then it is replaced. */
-  readonly evaluating: AbortSignal;
   /** Told what each statement did, after its commit. */
   committed: (taken: Pick<TakenBatches, "batches" | "deliveries" | "queueIds">) => void;
   /** Told of a batch that could not be fanned out, whatever became of others. */
@@ -27,8 +19,6 @@ export interface FanOutContext {
 
 /** Payloads that are looked at by filters at once: 256 KiB each at most, or one message. */
 export const MAX_PAYLOADS = 32;
-/** How long filters are evaluated, in ms, before what was evaluated by then is fanned out: a batch at least. */
-export const MAX_EVALUATION = 1_000;
 /** Statements in a row that find other filters than those evaluated, before the batch is left to the sweeper. */
 const MAX_ATTEMPTS = 5;
 
@@ -77,22 +67,41 @@ export async function takeFiltered(
   some: readonly WaitingBatch[],
   until?: number,
 ): Promise<{ batches: number; late: readonly WaitingBatch[] }> {
-  const { evaluating } = context;
+  const { era } = context;
   let total = 0;
   let left = some;
-  let known: FilteredBatch[] = [];
+  let known: readonly FilteredBatch[] = [];
   for (let attempt = 0; left.length > 0 && attempt < MAX_ATTEMPTS; attempt += 1) {
-    const { evaluated, late } = await withMasks(context, left, { known, until });
-    if (evaluated.length === 0) return { batches: total, late };
-    // On another server these ids may stand for other batches.
-    if (evaluating !== context.evaluating) evaluating.throwIfAborted();
-    const taken = await take(context, evaluated);
+    const { evaluated, open } = knownOf(left, known);
+    // Something goes in any case where something is known.
+    const enough = evaluated.length > 0 ? performance.now() + MAX_EVALUATION : undefined;
+    const found = await evaluateBatches({ ...context, era }, open, until ?? enough);
+    const late = open.slice(found.length);
+    known = [...evaluated, ...found];
+    if (known.length === 0) return { batches: total, late };
+    era.throwIfForgotten();
+    const taken = await take(context, known);
     total += taken.batches;
     left = [...taken.left, ...late];
-    known = evaluated;
     if (taken.batches > 0) attempt = -1;
   }
   return { batches: total, late: [] };
+}
+
+/** What is known of the batches that are left, with the filters that they need now; the others are open. */
+function knownOf(
+  left: readonly WaitingBatch[],
+  known: readonly FilteredBatch[],
+): { evaluated: FilteredBatch[]; open: WaitingBatch[] } {
+  const before = new Map(known.map((batch) => [batch.batchId, batch]));
+  const evaluated: FilteredBatch[] = [];
+  const open: WaitingBatch[] = [];
+  for (const batch of left) {
+    const last = before.get(batch.batchId);
+    if (last?.filterIds.join() === batch.filterIds.join()) evaluated.push(last);
+    else open.push(batch);
+  }
+  return { evaluated, open };
 }
 
 async function take(
@@ -135,86 +144,6 @@ function firstOf(batches: readonly FilteredBatch[]): string {
   return batches
     .map(({ batchId }) => batchId)
     .reduce((first, id) => (BigInt(id) < BigInt(first) ? id : first));
-}
-
-/** Evaluates the filters that the batches need, as far as there is time for it; what is known already is not evaluated again. */
-async function withMasks(
-  { filters, payloads, observer, evaluating }: FanOutContext,
-  left: readonly WaitingBatch[],
-  { known, until }: { known: readonly FilteredBatch[]; until: number | undefined },
-): Promise<{ evaluated: FilteredBatch[]; late: WaitingBatch[] }> {
-  const before = new Map(known.map((batch) => [batch.batchId, batch]));
-  const reusable = (batch: WaitingBatch) => {
-    const last = before.get(batch.batchId);
-    return last?.filterIds.join() === batch.filterIds.join() ? last : undefined;
-  };
-  const open = left.filter((batch) => batch.filterIds.length > 0 && !reusable(batch));
-  const [compiled, lines] = await Promise.all([
-    filters.get(open.flatMap((batch) => batch.filterIds)),
-    payloads.get(open.map((batch) => batch.batchId)),
-  ]);
-  const failed = (error: unknown) => {
-    observer.failed("filter evaluation", error);
-  };
-  const enough = until ?? performance.now() + MAX_EVALUATION;
-  const evaluated: FilteredBatch[] = [];
-  const late: WaitingBatch[] = [];
-  for (const batch of left) {
-    const last = reusable(batch);
-    if (last) {
-      evaluated.push(last);
-      continue;
-    }
-    const isUnhurried = until === undefined && evaluated.length === 0;
-    if (!isUnhurried && performance.now() >= enough) {
-      late.push(batch);
-      continue;
-    }
-    const present = batch.filterIds.flatMap((id) => {
-      const filter = compiled.get(id);
-      return filter ? [{ id, filter }] : [];
-    });
-    const masks = await evaluate(
-      lines.get(batch.batchId) ?? [],
-      present.map(({ filter }) => filter),
-      { failed, signal: evaluating, until: isUnhurried ? undefined : enough },
-    );
-    if (!masks) late.push(batch);
-    else evaluated.push({ batchId: batch.batchId, filterIds: present.map(({ id }) => id), masks });
-  }
-  return { evaluated, late };
-}
-
-/**
- * For each batch, for each of the filters: the accepted messages. Of the first ones only when it takes long, of one at least. A filter that is gone by
- * now accepts nothing.
- */
-export async function masksOf(
-  {
-    filters,
-    payloads,
-    observer,
-    evaluating: signal,
-  }: Omit<FanOutContext, "committed" | "failed" | "sql">,
-  batchIds: readonly string[],
-  filterIds: readonly string[],
-): Promise<bigint[][]> {
-  if (filterIds.length === 0) return batchIds.map(() => []);
-  const [compiled, lines] = await Promise.all([filters.get(filterIds), payloads.get(batchIds)]);
-  const failed = (error: unknown) => {
-    observer.failed("filter evaluation", error);
-  };
-  const present = filterIds.map((id) => compiled.get(id) ?? NOTHING);
-  const enough = performance.now() + MAX_EVALUATION;
-  const evaluated: bigint[][] = [];
-  for (const batchId of batchIds) {
-    const until = evaluated.length === 0 ? undefined : enough;
-    if (until !== undefined && performance.now() >= until) break;
-    const masks = await evaluate(lines.get(batchId) ?? [], present, { failed, signal, until });
-    if (!masks) break;
-    evaluated.push(masks);
-  }
-  return evaluated;
 }
 
 /** Ages in ms, by the database clock. */

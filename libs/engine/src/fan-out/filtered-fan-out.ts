@@ -55,7 +55,7 @@ export class FilteredFanOut {
 
   /** Resolves to how many were fanned out, when all are or after about twice this time, in ms; the others go on. */
   async fanOut(left: readonly WaitingBatch[], patience: number): Promise<number> {
-    const { evaluating } = this.#context;
+    const { era } = this.#context;
     const until = performance.now() + patience;
     const late = left.filter(({ topicId }) => this.#lanes.has(topicId));
     const soon = left.filter(({ topicId }) => !this.#lanes.has(topicId));
@@ -68,7 +68,7 @@ export class FilteredFanOut {
         late.push(...taken.late);
       }
     } catch (error) {
-      if (!evaluating.aborted) throw error;
+      if (!era.signal.aborted) throw error;
       return total;
     }
     return total + (await this.#goOn(late, patience));
@@ -116,12 +116,12 @@ export class FilteredFanOut {
   }
 
   async #run(topicId: string, lane: Lane): Promise<number> {
-    const { evaluating, observer } = this.#context;
+    const { era, observer } = this.#context;
     let total = 0;
     // One turn later, so that what was late together goes together.
     await Promise.resolve();
     try {
-      while (lane.waiting.size > 0 && !evaluating.aborted) {
+      while (lane.waiting.size > 0 && !era.signal.aborted) {
         const some = [...lane.waiting].slice(0, MAX_PAYLOADS);
         // What another dispatcher has done meanwhile is not evaluated again.
         const { batches, left } = await takeUnfiltered(this.#context, some);
@@ -130,7 +130,7 @@ export class FilteredFanOut {
       }
     } catch (error) {
       // The batches are still in the outbox; the sweeper takes them up.
-      if (!evaluating.aborted) observer.failed("fan-out", error);
+      if (!era.signal.aborted) observer.failed("fan-out", error);
     } finally {
       if (this.#lanes.get(topicId) === lane) this.#lanes.delete(topicId);
     }

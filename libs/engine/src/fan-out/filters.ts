@@ -11,13 +11,20 @@ const COMPILED = 45;
 
 const NO_POLICY = { path: "", message: "the policy cannot be evaluated" };
 
-/** Accepts nothing: in the place of a policy that cannot be compiled, or is gone. */
-export const NOTHING: CompiledFilter = {
+/** Accepts nothing: in the place of a policy that cannot be compiled. */
+const NOTHING: CompiledFilter = {
   accepts: () => false,
   explain: () => NO_POLICY,
   acceptsInSteps: () => inNoStep(false),
   explainInSteps: () => inNoStep(NO_POLICY),
 };
+
+/** A filter policy that is compiled. */
+export interface Filter {
+  compiled: CompiledFilter;
+  /** Whose it is. */
+  account: string;
+}
 
 /** Filter policies by their ids, compiled once. A policy never changes, so what is remembered is right for ever. */
 export class Filters {
@@ -37,8 +44,8 @@ export class Filters {
   }
 
   /** One query for all that are not at hand; a policy that no subscription has any more may be missing. */
-  async get(ids: Iterable<string>): Promise<Map<string, CompiledFilter>> {
-    const found = new Map<string, CompiledFilter>();
+  async get(ids: Iterable<string>): Promise<Map<string, Filter>> {
+    const found = new Map<string, Filter>();
     const missing: string[] = [];
     const cache = this.#compiled;
     for (const id of new Set(ids)) {
@@ -48,12 +55,12 @@ export class Filters {
     }
     if (missing.length > 0) {
       const sql = this.#sql;
-      const rows = await sql<{ id: string; scope: FilterScope; policy: string }[]>`
-        SELECT id, scope, policy FROM filter_policies WHERE id = ANY(${numbers(missing)}::bigint[])`;
-      for (const { id, scope, policy } of rows) {
+      const rows = await sql<FilterRow[]>`
+        SELECT id, account, scope, policy FROM filter_policies WHERE id = ANY(${numbers(missing)}::bigint[])`;
+      for (const { id, account, scope, policy } of rows) {
         // The largest takes tens of milliseconds, and a topic may have a thousand.
-        if (turn.isOver(policy.length)) await turn.next();
-        const filter = this.#compile(policy, scope);
+        if (turn.isOver(policy.length)) await turn.next(account);
+        const filter = { compiled: this.#compile(policy, scope), account };
         cache.set(id, { filter, size: COMPILED * policy.length + 1_000 });
         found.set(id, filter);
       }
@@ -71,12 +78,19 @@ export class Filters {
   }
 }
 
+interface FilterRow {
+  id: string;
+  account: string;
+  scope: FilterScope;
+  policy: string;
+}
+
 function inNoStep<Result>(value: Result): Iterator<number, Result> {
   return { next: () => ({ done: true, value }) };
 }
 
 function newCache() {
-  return new LRUCache<string, { filter: CompiledFilter; size: number }>({
+  return new LRUCache<string, { filter: Filter; size: number }>({
     maxSize: MAX_SIZE,
     sizeCalculation: ({ size }) => size,
   });

@@ -1,8 +1,9 @@
 import { isLockNotAvailable } from "@sluice/database";
 import { LRUCache } from "lru-cache";
 
+import type { Era } from "./era.ts";
+import { evaluateAlike } from "./evaluate-batches.ts";
 import type { FanOutContext } from "./fan-out.ts";
-import { masksOf } from "./fan-out.ts";
 import { findOrdered, takeOrdered } from "./take-ordered.ts";
 
 /** Transactions in a row that find other subscriptions than those prepared for, before the topic is left to the sweeper. */
@@ -48,35 +49,34 @@ export class OrderedFanOut {
   }
 
   async #run(topicId: string, run: { again: boolean }): Promise<number> {
-    const { evaluating } = this.#context;
+    const { era } = this.#context;
     let total = 0;
     try {
       do {
         run.again = false;
-        total += await this.#untilEmpty(topicId, evaluating);
-      } while (run.again && !evaluating.aborted);
+        total += await this.#untilEmpty(topicId, era);
+      } while (run.again && !era.signal.aborted);
     } catch (error) {
       // Held by another dispatcher, which may have died: the sweeper comes back to it.
-      if (!isLockNotAvailable(error) && !evaluating.aborted)
+      if (!isLockNotAvailable(error) && !era.signal.aborted)
         this.#context.observer.failed("fan-out", error);
     }
     return total;
   }
 
-  async #untilEmpty(topicId: string, evaluating: AbortSignal): Promise<number> {
+  async #untilEmpty(topicId: string, era: Era): Promise<number> {
     const { sql, committed } = this.#context;
     let total = 0;
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
       const done = this.#done;
       const found = await findOrdered(sql, topicId, done.get(topicId) ?? "0");
       if (!found) return total;
-      const masks = await masksOf(
-        this.#context,
+      const masks = await evaluateAlike(
+        { ...this.#context, era },
         found.batches.map(({ batchId }) => batchId),
         found.filterIds,
       );
-      // On another server these ids may stand for other batches.
-      if (evaluating !== this.#context.evaluating) evaluating.throwIfAborted();
+      era.throwIfForgotten();
       const batches = found.batches.slice(0, masks.length);
       const taken = await takeOrdered(sql, { ...found, batches }, masks.flat());
       committed(taken);

@@ -58,7 +58,7 @@ export async function startDispatcher(options: {
     // By itself: one that takes too long would hold up the others.
     ["retry sweeper", SWEEP_EVERY, () => dispatcher.retry()],
     ["redrive", REDRIVE_EVERY, (signal) => carryOnRedrives({ sql, bus, observer, signal })],
-    ["replay", REPLAY_EVERY, (signal) => replays.runOnce(signal)],
+    ["replay", REPLAY_EVERY, () => replays.runOnce()],
     ["clean-up", CLEAN_UP_EVERY, (signal) => cleaning.runOnce(signal)],
     ["ledger", FOLD_EVERY, () => foldLedger(sql)],
     ["trace", ROTATE_EVERY, () => rotateEvents(sql, database.traceHours)],
@@ -81,7 +81,7 @@ export async function startDispatcher(options: {
   return {
     stop: async () => {
       stopWatching();
-      await Promise.all([dispatcher.stop(), ...duties.map((duty) => duty.stop())]);
+      await Promise.all([dispatcher.stop(), replays.stop(), ...duties.map((duty) => duty.stop())]);
     },
   };
 }

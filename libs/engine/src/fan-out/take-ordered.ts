@@ -1,5 +1,6 @@
 import { numbers, type Sql, type Transaction } from "@sluice/database";
 
+import { deletedSource } from "../dead-letter/deleted-source.ts";
 import { limitWaits, lockFanOut, lockGroups, lockQueues } from "../message-group/locks.ts";
 import { DEDUPLICATION_INTERVAL, fifoDeliveries } from "../send/insert-fifo.ts";
 import { recordEvents } from "../trace/record-events.ts";
@@ -198,8 +199,9 @@ async function take(
              envelope, failure_reason, NULL::timestamptz AS published_at, '' AS key, 0 AS message_count, subscription_id
       FROM each WHERE fifo AND accepted
     ), ${fifoDeliveries(tx, { isLate: true })}, standard AS (
-      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, group_id, moved, envelope, failure_reason)
-      SELECT queue_id, visible_at, batch_id, bit_or(1::bigint << bit), account, sent_at, group_id, delayed, envelope, failure_reason
+      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, group_id, moved, envelope, source_queue_id, failure_reason)
+      SELECT queue_id, visible_at, batch_id, bit_or(1::bigint << bit), account, sent_at, group_id, delayed, envelope, ${deletedSource(tx)},
+             failure_reason
       FROM each WHERE NOT fifo AND accepted
       GROUP BY queue_id, visible_at, batch_id, topic_sequence, account, sent_at, group_id, delayed, envelope, failure_reason
       ORDER BY queue_id, topic_sequence

@@ -128,7 +128,10 @@ async function tryOn(
       limit: Math.min(most - items.length, READ_AT_ONCE),
     });
     for (const subscription of page.items) {
-      const refusals = await refusalsOf(subscription, messages, isEnough);
+      const refusals = await refusalsOf(subscription, messages, {
+        account: topic.account,
+        isEnough,
+      });
       if (!refusals) return { items, nextCursor: cursorOf(lastOf(items).subscription.id) };
       items.push({ subscription, refusals });
     }
@@ -141,23 +144,23 @@ async function tryOn(
 async function refusalsOf(
   { filterPolicy, filterPolicyScope }: Subscription,
   messages: readonly TriedMessage[],
-  isEnough: () => boolean,
+  { account, isEnough }: { account: string; isEnough: () => boolean },
 ): Promise<Tried["refusals"] | undefined> {
-  if (turn.isOver()) await turn.next();
+  if (turn.isOver()) await turn.next(account);
   if (isEnough()) return undefined;
   if (filterPolicy === null) return messages.map(() => undefined);
   const filter = compile(filterPolicy, filterPolicyScope);
   const refusals: Tried["refusals"] = [];
   for (const { message, length } of messages) {
     if (turn.isOver(length)) {
-      await turn.next();
+      await turn.next(account);
       if (isEnough()) return undefined;
     }
     if (length < UNTIMED) {
       refusals.push(filter.explain(message));
       continue;
     }
-    const refusal = await turn.through(filter.explainInSteps(message), isEnough);
+    const refusal = await turn.through(filter.explainInSteps(message), { account, isEnough });
     if (!refusal) return undefined;
     refusals.push(refusal.result);
   }

@@ -55,7 +55,7 @@ export async function peekFifo(
       const line = lines.get(row.batch_id)?.[bit];
       // It is gone since its slice was found.
       if (!line) continue;
-      if (turn.isOver(line.length)) await turn.next();
+      if (turn.isOver(line.length)) await turn.next(queue.account);
       const entry = { row, line };
       if (!matches(messageOf(entry), request.search)) continue;
       const sequenceNumber = sequenceNumberOf(row.sequence, bit);

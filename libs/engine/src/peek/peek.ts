@@ -51,7 +51,7 @@ export async function peek(
       const line = lines.get(place.row.batch_id)?.[place.bit];
       // It is gone since its slice was found.
       if (!line) continue;
-      if (turn.isOver(line.length)) await turn.next();
+      if (turn.isOver(line.length)) await turn.next(queue.account);
       const entry = { ...place, line };
       if (!matches(messageOf(entry), request.search)) continue;
       messages.push(messageOf(await asHandedOut(entry, queue, envelopes)));

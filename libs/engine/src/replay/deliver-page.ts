@@ -1,5 +1,6 @@
 import type { Sql } from "@sluice/database";
 
+import { deletedSource } from "../dead-letter/deleted-source.ts";
 import { recordEvents } from "../trace/record-events.ts";
 import { deliverFifo } from "./deliver-fifo.ts";
 import type { ReplayPage } from "./next-page.ts";
@@ -45,10 +46,11 @@ async function deliverStandard(
 ): Promise<MovedRow[]> {
   return await sql<MovedRow[]>`
     WITH ${takePage(sql, page, masks)}, sliced AS (
-      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, group_id, moved, envelope, failure_reason, published_at)
+      INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, group_id, moved, envelope, source_queue_id,
+                          failure_reason, published_at)
       SELECT target.queue_id, clock_timestamp() + make_interval(secs => target.delay), t.batch_id, t.bits & coalesce(g.mask, -1),
              t.account, t.now, coalesce(g.group_id, CASE WHEN target.has_tenants THEN '' END), target.delay > 0, target.envelope,
-             target.failure_reason, t.sent_at
+             ${deletedSource(sql)}, target.failure_reason, t.sent_at
       FROM taken t CROSS JOIN target
       LEFT JOIN LATERAL unnest(t.group_ids, t.group_masks) AS g(group_id, mask) ON true
       WHERE t.bits & coalesce(g.mask, -1) > 0 AND target.queue_id IS NOT NULL

@@ -35,10 +35,10 @@ const FIFO_PAGE = 64;
  * subscription: whatever was fanned out without seeing the subscription was in the outbox, or in the archive, when the replay
  * was taken up, since that came after the commit of the subscription.
  */
-export async function runningReplays(sql: Sql): Promise<string[]> {
+export async function runningReplays(sql: Sql): Promise<{ id: string; account: string }[]> {
   await takeUp(sql);
-  const rows = await sql<{ id: string }[]>`
-    SELECT r.id FROM replays r
+  return await sql<{ id: string; account: string }[]>`
+    SELECT r.id, r.account FROM replays r
     CROSS JOIN LATERAL (SELECT ${readsUntil(sql)} AS until) reads
     CROSS JOIN LATERAL (SELECT least(reads.until, r.started_at + ${GRACE}::interval) AS until) waits
     WHERE r.status = 'running' AND r.started_at IS NOT NULL
@@ -55,7 +55,6 @@ export async function runningReplays(sql: Sql): Promise<string[]> {
                       WHERE o.topic_id = r.topic_id AND o.account = r.account
                         AND o.sent_at > (SELECT clock_timestamp()) AND o.sent_at <= reads.until AND o.sequence IS NOT NULL)
     ORDER BY r.id`;
-  return rows.map((row) => row.id);
 }
 
 /** How long a fan-out may be under way that a small step back of a clock has put ahead of it. */

@@ -1,5 +1,6 @@
 import type { Sql, Transaction } from "@sluice/database";
 
+import { deletedSource } from "../dead-letter/deleted-source.ts";
 import { arrivals } from "../message-group/arrivals.ts";
 import { lockGroups, lockQueues } from "../message-group/locks.ts";
 import { recordEvents } from "../trace/record-events.ts";
@@ -116,9 +117,9 @@ export function fifoDeliveries(
       SELECT l.*, max(l.taken) OVER (PARTITION BY l.queue_id, l.batch_id, l.group_id, l.envelope, l.failure_reason) AS sequence FROM led l
     ), sliced AS (
       INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, sent_at, delayed, envelope,
-                               failure_reason, published_at)
+                               source_queue_id, failure_reason, published_at)
       SELECT queue_id, group_id, sequence, batch_id, bit_or(1::bigint << bit), account, visible_at, sent_at, delayed, envelope,
-             failure_reason, published_at
+             ${deletedSource(sql)}, failure_reason, published_at
       FROM numbered WHERE fresh
       GROUP BY queue_id, group_id, sequence, batch_id, account, visible_at, sent_at, delayed, envelope, failure_reason, published_at
       RETURNING account, queue_id, pending, visible_at, delayed

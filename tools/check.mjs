@@ -1,11 +1,12 @@
-// `npm run check`: everything that can be said about the code without running it. One line a step; what a step has to say
-// is shown when it fails. All steps run, so that one call tells everything.
+// `npm run check`: everything that can be said about the code without running it. One line a step; what a step has to
+// say is shown when it fails. All steps run, so that one call tells everything.
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 
 const steps = {
   format: ["prettier", "--check", "--log-level=warn", "."],
   lint: ["oxlint", "--type-aware"],
+  comments: ["node", "tools/check/comments.mjs"],
   types: ["nx", "run-many", "-t", "typecheck", "--output-style=static"],
   "dead code": ["knip", "--no-config-hints"],
   boundaries: ["node", "tools/check/boundaries.mjs"],

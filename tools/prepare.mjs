@@ -44,8 +44,8 @@ async function install(progress) {
   const wanted = installationKey();
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return;
   if (!existsSync(stamp) && installedByHand()) return writeFileSync(stamp, wanted);
-  // Not npm ci, which deletes what is there first, and refuses a lock file that lacks the optional package of a platform
-  // nobody here uses. This, too, installs what the lock file says, and does not write to it.
+  // Not npm ci, which deletes what is there first, and refuses a lock file that lacks the optional package of a
+  // platform nobody here uses. This, too, installs what the lock file says, and does not write to it.
   const how = ["--no-save", "--include=dev", "--prefer-offline", "--no-audit", "--no-fund"];
   await progress.step("Dependencies (npm install)", () => npm("install", ...how));
   writeFileSync(stamp, wanted);

@@ -1,6 +1,8 @@
 type Input = Readonly<Record<string, unknown>>;
 
-/** An input of SQS' JSON protocol as the parameters of its Query protocol, which names lists and maps by their entries. */
+/**
+ * An input of SQS' JSON protocol as the parameters of its Query protocol, which names lists and maps by their entries.
+ */
 export function sqsQuery(input: Input): Record<string, string> {
   const result: Record<string, string> = {};
   for (const [name, value] of Object.entries(input)) addSqs(result, name, value);

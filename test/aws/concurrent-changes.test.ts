@@ -28,8 +28,8 @@ beforeAll(async () => {
 afterAll(() => sluice[Symbol.asyncDispose]());
 
 /**
- * Makes calls at the same time: whatever they read before they change something they have read, or wait to read, when the
- * first of them may write.
+ * Makes calls at the same time: whatever they read before they change something they have read, or wait to read, when
+ * the first of them may write.
  */
 async function atOnce(table: "queues" | "topics", ...calls: (() => Promise<unknown>)[]) {
   const { sql } = sluice.database;

@@ -117,7 +117,10 @@ interface Member {
   input: Inputs[string];
 }
 
-/** Members of the inputs as AWS' own SDK has them: of an operation the input comes fifth, of that the names, shapes, and how many are required. */
+/**
+ * Members of the inputs as AWS' own SDK has them: of an operation the input comes fifth, of that the names, shapes, and
+ * how many are required.
+ */
 function membersOf(sdk: object, inputs: Inputs, which: "all" | "required"): Member[] {
   return Object.entries(inputs).flatMap(([action, input]) => {
     const operation = (sdk as Record<string, unknown[]>)[`${action}$`]!;

@@ -3,8 +3,8 @@ import { connectDatabase, type Sql } from "@sluice/database";
 /** The clock of one test database, which only goes on when it is told to; see {@link installClock}. */
 export interface TestClock {
   /**
-   * Lets seconds pass for everything that asks the database for the time, and a millisecond: what is to become visible in so
-   * many seconds does so by its end, since deadlines are rounded up to whole milliseconds.
+   * Lets seconds pass for everything that asks the database for the time, and a millisecond: what is to become visible
+   * in so many seconds does so by its end, since deadlines are rounded up to whole milliseconds.
    */
   advance: (seconds: number) => Promise<void>;
 }

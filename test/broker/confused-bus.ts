@@ -1,8 +1,8 @@
 import { createInProcessBus, InProcessHub, type Bus } from "@sluice/bus";
 
 /**
- * Members whose announcements of batches are confused, one after the other: dropped, doubled, kept back until a later one, in
- * which they come in the wrong order, or made as they are. Default: they meet in one process.
+ * Members whose announcements of batches are confused, one after the other: dropped, doubled, kept back until a later
+ * one, in which they come in the wrong order, or made as they are. Default: they meet in one process.
  */
 export function confusion(connect: () => Promise<Bus> = inOneProcess()): () => Promise<Bus> {
   return async () => {

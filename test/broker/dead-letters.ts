@@ -43,7 +43,10 @@ export async function bury(
   await client.drain(queue);
 }
 
-/** So many slices of one message of a queue, visible and received so often that they are its dead letters, before what comes to it later. */
+/**
+ * So many slices of one message of a queue, visible and received so often that they are its dead letters, before what
+ * comes to it later.
+ */
 export async function exhaust(broker: Broker, queue: string, slices: number): Promise<void> {
   await broker.sql`
     INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, lease, receive_count)

@@ -77,8 +77,8 @@ export function last(statements: readonly Statement[], part: string): Statement 
 }
 
 /**
- * Rows of these tables that a statement came across, all nodes of its plan together. A scan of a whole table fails, however few rows
- * it has.
+ * Rows of these tables that a statement came across, all nodes of its plan together. A scan of a whole table fails,
+ * however few rows it has.
  */
 export async function rowsOf(
   sql: Sql,

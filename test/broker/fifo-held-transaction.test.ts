@@ -26,7 +26,10 @@ beforeAll(async () => {
 });
 afterAll(() => held.letGo());
 
-/** What ten minutes of traffic leave in the index of claims: an entry for each time at which a group could be handed out. */
+/**
+ * What ten minutes of traffic leave in the index of claims: an entry for each time at which a group could be handed
+ * out.
+ */
 async function leaveDeadGroups(queue: string): Promise<void> {
   const id = await broker.idOf(queue);
   await broker.sql`

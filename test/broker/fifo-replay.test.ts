@@ -243,7 +243,8 @@ describe("a FIFO subscription that begins with a replay", () => {
       expect(bodiesOf(messages).sort()).toEqual(
         groups.flatMap((group) => bodiesOf(grouped(group, 60) as never)).sort(),
       );
-      // What is replayed is in order, and so is what comes live; what was published first may come by the replay, later.
+      // What is replayed is in order, and so is what comes live; what was published first may come by the replay,
+      // later.
       for (const mark of [true, undefined]) {
         const part = byGroup(messages.filter(({ replayed }) => replayed === mark));
         for (const [group, bodies] of Object.entries(part)) {

@@ -33,8 +33,8 @@ let topic: string;
 let queues: string[];
 
 /**
- * A FIFO topic with an archive of 200,000 batches among that of another one, as many batches of other topics that wait, and
- * 100,000 messages of 10,000 groups in a queue; no ANALYZE has seen them.
+ * A FIFO topic with an archive of 200,000 batches among that of another one, as many batches of other topics that wait,
+ * and 100,000 messages of 10,000 groups in a queue; no ANALYZE has seen them.
  */
 beforeAll(async () => {
   queues = [await broker.newQueue({ fifo: true }), await broker.newQueue()];

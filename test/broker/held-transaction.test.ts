@@ -25,7 +25,9 @@ beforeAll(async () => {
 });
 afterAll(() => held.letGo());
 
-/** What ten minutes of traffic leave in the index of claims: an entry where each slice was sent, one at its deadline. */
+/**
+ * What ten minutes of traffic leave in the index of claims: an entry where each slice was sent, one at its deadline.
+ */
 async function leaveDeadSlices(queue: string): Promise<void> {
   const id = await broker.idOf(queue);
   await broker.sql`

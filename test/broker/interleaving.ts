@@ -82,8 +82,8 @@ export async function holdTable(
 }
 
 /**
- * Resolves when this many statements of the database wait for a lock, and have run for so many seconds: those that give it up soon and are sent
- * again change places until then.
+ * Resolves when this many statements of the database wait for a lock, and have run for so many seconds: those that give
+ * it up soon and are sent again change places until then.
  */
 export async function untilBlocked(sql: Sql, count = 1, seconds = 0): Promise<void> {
   await until(async () => {

@@ -50,7 +50,10 @@ async function passUntil<Answer>(answer: Promise<Answer>): Promise<Answer> {
 /** Longer than whoever comes after a commit may wait for company, in ms: by a timer, which would stand still here. */
 const RECENT = 3;
 
-/** What a timer has set off is done, and has been for a moment: a wait of seconds here is over before Postgres has answered once. */
+/**
+ * What a timer has set off is done, and has been for a moment: a wait of seconds here is over before Postgres has
+ * answered once.
+ */
 async function untilQuiet(): Promise<void> {
   let seen = -1;
   let since = performance.now();
@@ -77,7 +80,10 @@ async function parked(queue: string, signal?: AbortSignal) {
   return { messages };
 }
 
-/** Resolves when the first process has claimed for all that asked it, and found nothing: a claim serves whoever asked before. */
+/**
+ * Resolves when the first process has claimed for all that asked it, and found nothing: a claim serves whoever asked
+ * before.
+ */
 async function claimed(queue: string): Promise<void> {
   expect(await client.receive(queue)).toEqual([]);
 }

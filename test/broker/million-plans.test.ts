@@ -19,7 +19,10 @@ await broker.startEngine(api);
 const client = broker.client();
 const seeding = broker.database.maintenance;
 
-/** Dead letters of `source`, a million of them, one a slice, which are dead letters of `deadLetters` when they fail again. */
+/**
+ * Dead letters of `source`, a million of them, one a slice, which are dead letters of `deadLetters` when they fail
+ * again.
+ */
 let queue: string;
 let source: string;
 /** A million of one tenant, and one in a hundred of a thousand others. */

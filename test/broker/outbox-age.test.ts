@@ -11,7 +11,9 @@ afterAll(() => broker[Symbol.asyncDispose]());
 const traced = await connectTraced(broker.databaseUrl, 1);
 afterAll(() => traced.close());
 
-/** Batches of a topic that were published a while ago, a second after one another; in order where it is a FIFO topic. */
+/**
+ * Batches of a topic that were published a while ago, a second after one another; in order where it is a FIFO topic.
+ */
 async function publishedAgo(seconds: number, { topicId = 1, batches = 1, fifo = false } = {}) {
   await broker.sql`
     INSERT INTO outbox (batch_id, account, topic_id, sent_at, message_count, sequence)

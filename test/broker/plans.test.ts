@@ -22,7 +22,9 @@ await broker.startEngine(direct, 3);
 let queue: string;
 let topic: string;
 
-/** A backlog of 200,000 slices in twenty queues, half of them in flight, and 20,000 batches that wait for their fan-out. */
+/**
+ * A backlog of 200,000 slices in twenty queues, half of them in flight, and 20,000 batches that wait for their fan-out.
+ */
 beforeAll(async () => {
   queue = await broker.newQueue();
   const queues = [queue];

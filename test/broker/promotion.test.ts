@@ -4,7 +4,10 @@ import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf } from "./client.ts";
 import { newFifoTopic, one } from "./fifo.ts";
 
-/** As when a standby is promoted to which no message has come yet: the same ids are given again, and every connection is lost. */
+/**
+ * As when a standby is promoted to which no message has come yet: the same ids are given again, and every connection is
+ * lost.
+ */
 async function promoteEmptyStandby(broker: Broker): Promise<void> {
   try {
     await emptyAndCutOff(broker);

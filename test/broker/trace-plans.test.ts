@@ -22,8 +22,8 @@ let returned: string;
 let givenBack: string;
 
 /**
- * A million messages, each a slice of its own, came to the queue and to one of another account after the first two messages and
- * before the last two.
+ * A million messages, each a slice of its own, came to the queue and to one of another account after the first two
+ * messages and before the last two.
  */
 beforeAll(async () => {
   queue = await broker.newQueue({ visibilityTimeout: 30 });

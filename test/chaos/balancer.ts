@@ -12,8 +12,8 @@ export interface Balancer extends AsyncDisposable {
 const EVERY_MS = 100;
 
 /**
- * A TCP load balancer as there are many: sends each connection to the next of those whose `/readyz` said 200 when it was
- * asked last, and asks every 100 ms.
+ * A TCP load balancer as there are many: sends each connection to the next of those whose `/readyz` said 200 when it
+ * was asked last, and asks every 100 ms.
  */
 export async function startBalancer(urls: readonly string[]): Promise<Balancer> {
   let ready: string[] = [];

@@ -366,7 +366,8 @@ describe("with a handler", () => {
       counts.push(receiveCount);
       void consumer.stop();
     });
-    // Once. Nobody has looked at what the first receive brought: it does not count, unless the next one comes before it is given back.
+    // Once. Nobody has looked at what the first receive brought: it does not count, unless the next one comes before it
+    // is given back.
     expect(counts).toHaveLength(1);
     expect(failures.map((failure) => [failure.stage, codeOf(failure)])).toEqual([
       ["extend", "timeout"],

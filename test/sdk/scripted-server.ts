@@ -17,7 +17,9 @@ export interface ScriptedServer extends AsyncDisposable {
   readonly seen: readonly SeenRequest[];
 }
 
-/** A server that answers by script, one step a request, the last one for ever: for what a real one does once in a year. */
+/**
+ * A server that answers by script, one step a request, the last one for ever: for what a real one does once in a year.
+ */
 export function scriptedServer(...steps: Step[]): Promise<ScriptedServer> {
   return scriptedServerAt(0, ...steps);
 }

@@ -155,7 +155,10 @@ test("what is on its way when one stops is made visible again before stop() reso
   await stop([b!, c!]);
 });
 
-/** A connection whose shared answers with messages are on their way for as long as the gate is shut; its caller may hang up meanwhile. */
+/**
+ * A connection whose shared answers with messages are on their way for as long as the gate is shut; its caller may hang
+ * up meanwhile.
+ */
 function slowWayBack(opened: Promise<void>) {
   let onTheirWay = 0;
   const over = connect({

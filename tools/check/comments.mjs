@@ -1,5 +1,5 @@
-// Comments are for reading: none of their lines is wider than 120 columns. Left out are tables, pictures and code in them, and what cannot
-// be broken.
+// Comments are for reading: none of their lines is wider than 120 columns. Left out are tables, pictures and code in
+// them, and what cannot be broken.
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 

@@ -1,4 +1,5 @@
-// A test that writes to the console fails: what is worth saying has a logger, and a library warns of our mistakes there.
+// A test that writes to the console fails: what is worth saying has a logger, and a library warns of our mistakes
+// there.
 import { format } from "node:util";
 import { afterEach } from "vitest";
 

@@ -85,15 +85,19 @@ function toAwsError(service: Service, error: unknown): AwsError {
   return service === "sqs" ? toSqsError(known) : toSnsError(known);
 }
 
-/** The content type decides how a body is read, and need not be signed. The target has to be, where there is one: in JSON. */
+/**
+ * The content type decides how a body is read, and need not be signed. The target has to be, where there is one: in
+ * JSON.
+ */
 function checkProtocol({ signedHeaders }: Caller, isJson: boolean): void {
   if (isJson || !signedHeaders.has("x-amz-target")) return;
   throw mismatch("A call with an X-Amz-Target is of the content type application/x-amz-json-1.0.");
 }
 
 /**
- * What pages of other sites have a browser call, where nobody has to say who he is. Images and links make calls by GET, and not everywhere do
- * browsers tell from which page: so nothing is changed by it, but by the links in notifications, which nobody can guess.
+ * What pages of other sites have a browser call, where nobody has to say who he is. Images and links make calls by GET,
+ * and not everywhere do browsers tell from which page: so nothing is changed by it, but by the links in notifications,
+ * which nobody can guess.
  */
 function checkPages({ http }: AwsRequest, { action }: RequestedAction): void {
   const isGet = http.env?.incoming?.method === "GET";
@@ -160,7 +164,8 @@ const INVOCATION = "amz-sdk-invocation-id";
 
 /**
  * AWS' SDKs number their calls, and repeat a call under its number: what its first attempt stored, the repeat stores
- * not again. Where signatures are checked the number counts only when it is signed. Another body is another call, whatever its number.
+ * not again. Where signatures are checked the number counts only when it is signed. Another body is another call,
+ * whatever its number.
  */
 function idempotencyKeyOf(
   request: AwsRequest,

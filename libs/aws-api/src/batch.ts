@@ -66,8 +66,8 @@ export function failedEntry(id: string, error: AwsError): FailedEntry {
 }
 
 /**
- * What a batch of SQS answers. A list without entries is left out: programs that AWS answers find nothing failed where there is no
- * `Failed`, as `hasFailed()` of its SDK for Java does. (SNS' lists are there in any case.)
+ * What a batch of SQS answers. A list without entries is left out: programs that AWS answers find nothing failed where
+ * there is no `Failed`, as `hasFailed()` of its SDK for Java does. (SNS' lists are there in any case.)
  */
 export function batchAnswer<Done extends object>(
   successful: readonly Done[],

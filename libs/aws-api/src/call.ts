@@ -12,7 +12,9 @@ export interface Call {
   origin: string;
   /** Of a client that tells its calls apart: its repeats of one store nothing again. */
   idempotencyKey: string | undefined;
-  /** Seconds for which the signature of the request still counts, so that whoever recorded it could make the call again. */
+  /**
+   * Seconds for which the signature of the request still counts, so that whoever recorded it could make the call again.
+   */
   repeatableFor: number;
   /** Aborted when the client hangs up before it has the whole answer. */
   signal: () => GoneSignal;

@@ -9,8 +9,8 @@ import {
 } from "@sluice/engine";
 
 /**
- * What AWS' protocols need of the engine beyond what its types say today. Each is used as soon as the engine has it; all
- * casts of this package to what the engine will be are here.
+ * What AWS' protocols need of the engine beyond what its types say today. Each is used as soon as the engine has it;
+ * all casts of this package to what the engine will be are here.
  */
 export const engineHas = {
   fifoQueues: "fifo" in queueDefaults,

@@ -7,8 +7,9 @@ import type { AwsRequest } from "./request.ts";
 import type { AwsAnswer } from "./wire/answer.ts";
 
 /**
- * The way of nearly all calls: from Node's request to its response, without Hono and without the objects of the fetch API
- * between. It decides nothing but which requests are plain enough; those that are not come to the same answer by their routes.
+ * The way of nearly all calls: from Node's request to its response, without Hono and without the objects of the fetch
+ * API between. It decides nothing but which requests are plain enough; those that are not come to the same answer by
+ * their routes.
  */
 export function directWay(
   surroundings: Surroundings,

@@ -1,6 +1,6 @@
 /**
- * Tells what the URLs of queues begin with, as the caller reaches this API: the host that it named, and `https` where something in front of the
- * API says so (`X-Forwarded-Proto`), or where it is the host of SLUICE_PUBLIC_URL.
+ * Tells what the URLs of queues begin with, as the caller reaches this API: the host that it named, and `https` where
+ * something in front of the API says so (`X-Forwarded-Proto`), or where it is the host of SLUICE_PUBLIC_URL.
  */
 export class Origins {
   readonly #publicUrl: URL | undefined;

@@ -48,7 +48,9 @@ export function addPermission(
   });
 }
 
-/** The policy without the statement of a label, empty when that was the last one; undefined when there is no such label. */
+/**
+ * The policy without the statement of a label, empty when that was the last one; undefined when there is no such label.
+ */
 export function removePermission(policy: string | undefined, label: string): string | undefined {
   const current = parsePolicy(policy);
   const statements = statementsOf(current);
@@ -60,7 +62,10 @@ export function removePermission(policy: string | undefined, label: string): str
 /** More than AWS takes of a queue or a topic. */
 export const MAX_POLICY_BYTES = 65_536;
 
-/** Whether a text may be kept as a policy: a JSON object that Postgres can store, and that is shown in every answer about its queue or topic. */
+/**
+ * Whether a text may be kept as a policy: a JSON object that Postgres can store, and that is shown in every answer
+ * about its queue or topic.
+ */
 export function isPolicy(text: string): boolean {
   return (
     Buffer.byteLength(text) <= MAX_POLICY_BYTES &&
@@ -81,7 +86,10 @@ export function parseObject(text: string): Record<string, unknown> | undefined {
   }
 }
 
-/** @throws {AwsError} `MalformedInput` for one of before policies were checked as they are now, which a new statement would do away with */
+/**
+ * @throws {AwsError} `MalformedInput` for one of before policies were checked as they are now, which a new statement
+ * would do away with
+ */
 function parsePolicy(policy: string | undefined): Policy {
   const parsed = policy === undefined ? {} : parseObject(policy);
   if (!parsed) throw commonError("MalformedInput", "the Policy that is there is none; set another");

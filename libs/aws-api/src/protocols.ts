@@ -29,8 +29,8 @@ export function awsProtocols({ region, accessKeys, publicUrl }: AwsProtocolsOpti
   const answer = (request: AwsRequest) => answerRequest(request, settings, authentication);
   return {
     addTo: (api) => {
-      // Not `post`: for other methods these paths are no routes at all. And not `/:account/:queue`, which Hono's fast router
-      // cannot tell from the routes of the native API: it would leave all of them to the slow one.
+      // Not `post`: for other methods these paths are no routes at all. And not `/:account/:queue`, which Hono's fast
+      // router cannot tell from the routes of the native API: it would leave all of them to the slow one.
       for (const path of ["/", "*"]) {
         api.all(path, async (c, next) => {
           if (!isForUs(c)) return await next();

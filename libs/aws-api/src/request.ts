@@ -19,7 +19,10 @@ export interface AwsRequest {
   signed: () => Pick<SignedRequest, "method" | "headers" | "authorizations">;
 }
 
-/** Where a request goes, as it was sent: a URL takes out of it what a signature covers, such as `/..` and what follows a `#`. */
+/**
+ * Where a request goes, as it was sent: a URL takes out of it what a signature covers, such as `/..` and what follows a
+ * `#`.
+ */
 export function targetOf(c: Context<ApiEnv>): Pick<AwsRequest, "path" | "query"> {
   const sent = c.env?.incoming?.url;
   if (sent?.startsWith("/")) {

@@ -6,7 +6,10 @@ export function withoutTags(
   return Object.fromEntries(Object.entries(tags).filter(([key]) => !gone.has(key)));
 }
 
-/** What is wrong with the tags of a queue or topic, undefined when nothing is (LIMITS: tags). Characters are code points, as in the native API. */
+/**
+ * What is wrong with the tags of a queue or topic, undefined when nothing is (LIMITS: tags). Characters are code
+ * points, as in the native API.
+ */
 export function problemOfTags(tags: Readonly<Record<string, string>>): string | undefined {
   const entries = Object.entries(tags);
   if (entries.length > 50) return "Too many tags added: at most 50 are possible.";

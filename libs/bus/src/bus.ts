@@ -7,8 +7,8 @@
  */
 export interface Bus {
   /**
-   * Announces committed batches that wait for their fan-out, by their ids (decimal strings, as all ids here). One of the
-   * takers gets the hint. While the bus is disconnected it is dropped.
+   * Announces committed batches that wait for their fan-out, by their ids (decimal strings, as all ids here). One of
+   * the takers gets the hint. While the bus is disconnected it is dropped.
    */
   announceBatches(batchIds: readonly string[]): void;
   /**
@@ -29,7 +29,9 @@ export interface Bus {
    * disconnected only the handlers of this process are told.
    */
   signalQueues(queueIds: readonly string[]): void;
-  /** Resolves when what is signalled from now on arrives. The handler runs after the call that signalled, never in it. */
+  /**
+   * Resolves when what is signalled from now on arrives. The handler runs after the call that signalled, never in it.
+   */
   onQueues(handler: (queueIds: string[]) => void): Promise<BusSubscription>;
 
   /**

@@ -1,7 +1,9 @@
 import { SluiceError } from "./errors.ts";
 import { shown } from "./given.ts";
 
-/** An attribute as the API has it: `String`, `Number` or `Binary` with an optional `.label`; binary values in base64. */
+/**
+ * An attribute as the API has it: `String`, `Number` or `Binary` with an optional `.label`; binary values in base64.
+ */
 export interface WireAttribute {
   /** `String`, `Number` or `Binary`, and a label where there is one: `Number.eur`. */
   readonly type: string;

@@ -19,7 +19,10 @@ export function noteCall(error: SluiceError, name: string): void {
   (error as { call: string | undefined }).call ??= name;
 }
 
-/** What the server says, with the calls that it advises in the words of this package: `admin.queues.create` for `POST /v1/queues`. */
+/**
+ * What the server says, with the calls that it advises in the words of this package: `admin.queues.create` for
+ * `POST /v1/queues`.
+ */
 export function inOwnWords(message: string): string {
   return message.replaceAll(
     /\b(POST|PATCH) \/v1\/(topics|queues|subscriptions)(?:\/[^\s,;]+)?/g,

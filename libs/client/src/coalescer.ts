@@ -3,7 +3,9 @@ import { startTimer } from "./timer.ts";
 export interface CoalescerOptions<Item> {
   /** Most items one send takes. */
   readonly maxItems: number;
-  /** How long the first item of an idle coalescer waits for company, in milliseconds; 0: until the running code yields. */
+  /**
+   * How long the first item of an idle coalescer waits for company, in milliseconds; 0: until the running code yields.
+   */
   readonly lingerMs: number;
   /** Sends the items; must not reject. */
   readonly send: (items: Item[]) => Promise<void>;

@@ -22,19 +22,25 @@ export interface ConnectOptions {
   readonly url: string | URL;
   /** Makes the calls, instead of undici, or of the global `fetch` where there is no Node. */
   readonly fetch?: typeof globalThis.fetch;
-  /** Sent with every call; a function is asked each time, for tokens that expire, and may take `timeoutMs` with the call. */
+  /**
+   * Sent with every call; a function is asked each time, for tokens that expire, and may take `timeoutMs` with the
+   * call.
+   */
   readonly headers?: HeaderFields | (() => HeaderFields | Promise<HeaderFields>);
-  /** How long one attempt may take, in milliseconds, beyond what a long poll waits; Infinity: as long as it likes. Default 30,000. */
+  /**
+   * How long one attempt may take, in milliseconds, beyond what a long poll waits; Infinity: as long as it likes.
+   * Default 30,000.
+   */
   readonly timeoutMs?: number;
   /**
-   * How calls are repeated; false: never. By default attempts go on for 60 s, so a call ends within 90 s: also one to an address at
-   * which nobody listens, and nothing is heard of that before, unless by {@link ConnectOptions.onRetry}.
+   * How calls are repeated; false: never. By default attempts go on for 60 s, so a call ends within 90 s: also one to
+   * an address at which nobody listens, and nothing is heard of that before, unless by {@link ConnectOptions.onRetry}.
    */
   readonly retry?: RetryOptions | false;
   /**
-   * Told of each failed attempt of any call that will be repeated, and which one it was, from 1: for logs and metrics. What it throws,
-   * or its promise rejects with, is written to the console and does no harm. Receives of consumers are not among these calls: their
-   * `onError` is told.
+   * Told of each failed attempt of any call that will be repeated, and which one it was, from 1: for logs and metrics.
+   * What it throws, or its promise rejects with, is written to the console and does no harm. Receives of consumers are
+   * not among these calls: their `onError` is told.
    */
   readonly onRetry?: (error: SluiceError, attempt: number) => unknown;
 }
@@ -70,8 +76,8 @@ export interface ApiRequest {
   /** How long the call has waited already, in milliseconds, out of the time in which it is repeated. Default 0. */
   readonly waitedMs?: number;
   /**
-   * Whether the call may be repeated. Default: true, but a POST without an idempotency key is repeated only when the connection
-   * was refused: then nobody has read it.
+   * Whether the call may be repeated. Default: true, but a POST without an idempotency key is repeated only when the
+   * connection was refused: then nobody has read it.
    */
   readonly retry?: boolean;
   /** Told of each failed attempt that will be repeated. */
@@ -137,9 +143,9 @@ export class Connection {
   /**
    * Makes one call of the HTTP API and returns its parsed JSON, undefined when the answer has none.
    *
-   * Attempts that end in `network`, `timeout`, 429 or 5xx are repeated with full jitter and no sooner than `Retry-After`
-   * allows, until `retry.budgetMs` has passed. Throws the {@link SluiceError} of the last attempt; its `outcomeUnknown` is of
-   * all of them.
+   * Attempts that end in `network`, `timeout`, 429 or 5xx are repeated with full jitter and no sooner than
+   * `Retry-After` allows, until `retry.budgetMs` has passed. Throws the {@link SluiceError} of the last attempt; its
+   * `outcomeUnknown` is of all of them.
    */
   async request(request: ApiRequest): Promise<unknown> {
     const policy = this.#retry;

@@ -37,11 +37,13 @@ type In<Schema extends Any> = StandardSchemaV1.InferInput<Schema>;
 type Out<Schema extends Any> = StandardSchemaV1.InferOutput<Schema>;
 
 /**
- * Declares a topic: its name (1 to 256 of `A-Z a-z 0-9 _ -`; that of a FIFO topic ends in `.fifo`) and the schema of what is published to it.
+ * Declares a topic: its name (1 to 256 of `A-Z a-z 0-9 _ -`; that of a FIFO topic ends in `.fifo`) and the schema of
+ * what is published to it.
  *
- * Any Standard Schema will do (Zod, Valibot, ArkType …): publishing takes its input type, handlers get its output
- * type, and bodies are JSON. Without a schema, payloads are strings and go as they are. The name is part of the type: where it ends in
- * `.fifo`, publishing takes a `groupId` and does not compile without. Throws `invalid_name`, and `invalid_request` for what is no schema.
+ * Any Standard Schema will do (Zod, Valibot, ArkType …): publishing takes its input type, handlers get its output type,
+ * and bodies are JSON. Without a schema, payloads are strings and go as they are. The name is part of the type: where
+ * it ends in `.fifo`, publishing takes a `groupId` and does not compile without. Throws `invalid_name`, and
+ * `invalid_request` for what is no schema.
  *
  * @example
  * ```ts
@@ -62,8 +64,8 @@ export function topic(name: string, schema?: Any): TopicDeclaration<never, unkno
 }
 
 /**
- * Declares a queue: its name (1 to 80 of `A-Z a-z 0-9 _ -`; that of a FIFO queue ends in `.fifo`) and the schema of its messages, or the topic that it is fed by,
- * or the queue whose dead letters it gets.
+ * Declares a queue: its name (1 to 80 of `A-Z a-z 0-9 _ -`; that of a FIFO queue ends in `.fifo`) and the schema of its
+ * messages, or the topic that it is fed by, or the queue whose dead letters it gets.
  *
  * Throws `invalid_name`, and `invalid_request` for what is no schema.
  *
@@ -90,7 +92,10 @@ export function queue(
   return { kind: "queue", name: queueName(name), format: formatOf(source, expected) };
 }
 
-/** Throws `invalid_request` for a name alone, which says nothing of payloads, and for what is declared as another kind. For callers without types. */
+/**
+ * Throws `invalid_request` for a name alone, which says nothing of payloads, and for what is declared as another kind.
+ * For callers without types.
+ */
 export function assertDeclared(
   declaration: { format: unknown; kind: string },
   kind?: "queue" | "topic",

@@ -101,14 +101,15 @@ export class SluiceError extends Error {
   /** How long the server asked to be left alone, in milliseconds (its `Retry-After`). */
   readonly retryAfterMs: number | undefined;
   /**
-   * Which call failed, and what it was for the server: `producer.publish (POST /v1/topics/orders/messages)`. For people and logs; calls of
-   * consumers are named by the stages of `onError`. Absent from what was refused before there was a call.
+   * Which call failed, and what it was for the server: `producer.publish (POST /v1/topics/orders/messages)`. For people
+   * and logs; calls of consumers are named by the stages of `onError`. Absent from what was refused before there was a
+   * call.
    */
   readonly call: string | undefined;
   /**
    * Whether the call may have been carried out all the same: true of `network`, `timeout`, `aborted`, `unavailable`,
-   * `internal` and an `unexpected_response` to a call that succeeded, unless it is certain that nobody has read the call; and
-   * of any error of a call that was repeated after one of these. False: it had no effect.
+   * `internal` and an `unexpected_response` to a call that succeeded, unless it is certain that nobody has read the
+   * call; and of any error of a call that was repeated after one of these. False: it had no effect.
    */
   readonly outcomeUnknown: boolean;
 
@@ -127,7 +128,10 @@ export class SluiceError extends Error {
     return errorCodes[this.code].retryable;
   }
 
-  /** What logs that write JSON show of it: the message, which JSON leaves out of errors, with the rest; neither stack nor `cause`. */
+  /**
+   * What logs that write JSON show of it: the message, which JSON leaves out of errors, with the rest; neither stack
+   * nor `cause`.
+   */
   toJSON(): object {
     const { name, code, message, retryable } = this;
     return Object.assign({ name, code, message, retryable }, this);

@@ -14,7 +14,10 @@ export function safely<Found>(look: () => Found): Found | undefined {
   }
 }
 
-/** What something that was thrown says: its message, or itself where it is no object; undefined when that is nothing or cannot be read. */
+/**
+ * What something that was thrown says: its message, or itself where it is no object; undefined when that is nothing or
+ * cannot be read.
+ */
 export function messageOf(thrown: unknown): string | undefined {
   if (thrown === undefined || thrown === null) return undefined;
   if (typeof thrown === "object" || typeof thrown === "function")
@@ -39,7 +42,9 @@ export function shown(value: unknown): string {
   return json.length > 100 ? `${json.slice(0, 100)}…` : json;
 }
 
-/** Writes a line to the console, with something that was thrown: the console looks at it, and throws what that throws. */
+/**
+ * Writes a line to the console, with something that was thrown: the console looks at it, and throws what that throws.
+ */
 export function tellConsole(line: string, thrown: unknown): void {
   try {
     console.error(line, thrown);

@@ -8,8 +8,8 @@ const bySignal = new WeakMap<AbortSignal, Listening>();
 /**
  * Acts when the signal aborts, and returns how to take that back.
  *
- * All that wait for one signal share a listener: a program may give the same one to any number of calls, and Node takes more than
- * ten for a leak and says so on the console.
+ * All that wait for one signal share a listener: a program may give the same one to any number of calls, and Node takes
+ * more than ten for a leak and says so on the console.
  */
 export function onAbort(signal: AbortSignal, act: () => void): () => void {
   const listening = bySignal.get(signal) ?? listenTo(signal);

@@ -10,8 +10,8 @@ export function invalidOption(path: string, message: string): SluiceError {
 export type OptionNames<Options> = { readonly [Name in keyof Options]-?: true };
 
 /**
- * Throws `invalid_request` for an option that there is not: in silence it would be without effect, and TypeScript refuses it in literals
- * only. One that is undefined says nothing.
+ * Throws `invalid_request` for an option that there is not: in silence it would be without effect, and TypeScript
+ * refuses it in literals only. One that is undefined says nothing.
  *
  * @param known - Has a property of each name that there is.
  * @param at - What the name of an option is to be prefixed with, as in `retry.`

@@ -24,8 +24,8 @@ export const textFormat: PayloadFormat<string, string> = {
  * JSON bodies checked by a Standard Schema on both sides.
  *
  * The body carries the schema's input, not its output: the receiver runs the schema too, and a transformation or a
- * default must be applied once. What is checked before sending is the JSON as the receiver will parse it,
- * so a value that JSON cannot carry (a Date where the schema wants a Date, a BigInt, NaN) is refused here and not there.
+ * default must be applied once. What is checked before sending is the JSON as the receiver will parse it, so a value
+ * that JSON cannot carry (a Date where the schema wants a Date, a BigInt, NaN) is refused here and not there.
  */
 export function jsonFormat<Schema extends StandardSchemaV1>(
   schema: Schema,
@@ -60,8 +60,8 @@ export function json<Payload = unknown>(): StandardSchemaV1<Payload, Payload> {
 }
 
 /**
- * Says where a mismatch happened: the path of each detail is prefixed, as in `payloads.3.user.id`. A format that is not made here may throw
- * anything else, which is a mismatch too.
+ * Says where a mismatch happened: the path of each detail is prefixed, as in `payloads.3.user.id`. A format that is not
+ * made here may throw anything else, which is a mismatch too.
  */
 export function locateMismatch(thrown: unknown, prefix: string): SluiceError {
   const error = isSluiceError(thrown) ? thrown : failed(thrown);

@@ -14,8 +14,8 @@ export interface RetryOptions {
 export type RetryPolicy = Required<RetryOptions>;
 
 /**
- * The server remembers an idempotency key for five minutes; a budget of at most half of that leaves no clock, timeout or
- * pause by which a repeat could arrive after its key has been forgotten and store the messages a second time.
+ * The server remembers an idempotency key for five minutes; a budget of at most half of that leaves no clock, timeout
+ * or pause by which a repeat could arrive after its key has been forgotten and store the messages a second time.
  */
 const maxBudgetMs = 150_000;
 
@@ -42,7 +42,10 @@ export function retryPolicy(options: RetryOptions = {}): RetryPolicy {
   return policy;
 }
 
-/** Full jitter: a wait drawn evenly from zero to the doubling bound, so that clients failing together do not return together. */
+/**
+ * Full jitter: a wait drawn evenly from zero to the doubling bound, so that clients failing together do not return
+ * together.
+ */
 export function fullJitter(
   attempt: number,
   policy: { baseDelayMs: number; maxDelayMs: number },

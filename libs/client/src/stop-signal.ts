@@ -1,6 +1,6 @@
 /**
- * A controller whose signal many calls may listen to at once: as many as a consumer has under way. Node takes more than ten
- * for a leak and says so on the console, unless it is told.
+ * A controller whose signal many calls may listen to at once: as many as a consumer has under way. Node takes more than
+ * ten for a leak and says so on the console, unless it is told.
  */
 export function stopController(): AbortController {
   const controller = new AbortController();

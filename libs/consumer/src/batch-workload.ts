@@ -74,8 +74,8 @@ export class BatchWorkload<Payload> implements Workload {
   }
 
   /**
-   * Those that could be read and are still to be handled. Of a FIFO queue what comes after another one in its group is left out as well: that comes
-   * again in its order.
+   * Those that could be read and are still to be handled. Of a FIFO queue what comes after another one in its group is
+   * left out as well: that comes again in its order.
    */
   async #ready(messages: HeldMessage[]): Promise<HeldMessage[]> {
     this.#outcomes.undecodable(await this.#decodeAll(messages));

@@ -72,8 +72,8 @@ export class Consumer<Payload> implements AsyncDisposable, AsyncIterable<Receive
   /**
    * Handles messages one by one, up to `concurrency` at once, until stop() or the signal; then resolves.
    *
-   * Outages of the server are waited out. Rejects with `queue_not_found`, `invalid_request` or a status of 401 or 403, after
-   * draining; with `closed` when the consumer has run before.
+   * Outages of the server are waited out. Rejects with `queue_not_found`, `invalid_request` or a status of 401 or 403,
+   * after draining; with `closed` when the consumer has run before.
    */
   async run(handler: Handler<Payload>): Promise<void> {
     assertFunction(handler);
@@ -104,8 +104,9 @@ export class Consumer<Payload> implements AsyncDisposable, AsyncIterable<Receive
   }
 
   /**
-   * Hands out messages one at a time. Asking for the next acknowledges the one before, unless it was released; leaving the loop
-   * (`break`, `return`, an error) releases the current one, unless it was acknowledged, and stops the consumer.
+   * Hands out messages one at a time. Asking for the next acknowledges the one before, unless it was released; leaving
+   * the loop (`break`, `return`, an error) releases the current one, unless it was acknowledged, and stops the
+   * consumer.
    *
    * Throws what {@link run} rejects with.
    *
@@ -141,8 +142,9 @@ export class Consumer<Payload> implements AsyncDisposable, AsyncIterable<Receive
   }
 
   /**
-   * Receives no more, lets running handlers finish (for up to `drainTimeoutMs`, then their messages are released), makes
-   * fetched messages visible again, and resolves when the last outcome has reached the server. Not to be awaited inside a handler.
+   * Receives no more, lets running handlers finish (for up to `drainTimeoutMs`, then their messages are released),
+   * makes fetched messages visible again, and resolves when the last outcome has reached the server. Not to be awaited
+   * inside a handler.
    */
   async stop(): Promise<void> {
     this.#stopping.abort();

@@ -2,7 +2,10 @@ import type { PayloadFormat } from "@sluice/client";
 import { isPromise, locateMismatch } from "@sluice/client/internal";
 import type { HeldMessage } from "./held-message.ts";
 
-/** Reads the body as declared into the message's payload; returns a promise only when the schema does. Throws `schema_mismatch`. */
+/**
+ * Reads the body as declared into the message's payload; returns a promise only when the schema does. Throws
+ * `schema_mismatch`.
+ */
 export function decode(
   format: PayloadFormat<never, unknown>,
   message: HeldMessage,

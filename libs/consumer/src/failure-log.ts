@@ -6,8 +6,9 @@ import type { ConsumerFailure } from "./options.ts";
 const maxIds = 10;
 
 /**
- * Tells the console what goes wrong, for programs that do not listen: a line a failure, with its message and code. Of receives that fail one after
- * the other it is a line for the first one, and one when they work again. What a handler throws is the program's own, and shown with its stack.
+ * Tells the console what goes wrong, for programs that do not listen: a line a failure, with its message and code. Of
+ * receives that fail one after the other it is a line for the first one, and one when they work again. What a handler
+ * throws is the program's own, and shown with its stack.
  */
 export class FailureLog {
   readonly #consumer: string;

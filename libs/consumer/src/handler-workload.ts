@@ -18,12 +18,12 @@ export interface HandlerLimits {
 /**
  * Handles up to `concurrency` messages at once and keeps up to `prefetch` more at hand, in the order received.
  *
- * Messages of one group of a FIFO queue are handled one after the other. When one of them fails, or is given back, those
- * after it are given back as well, unhandled: they come again in their order.
+ * Messages of one group of a FIFO queue are handled one after the other. When one of them fails, or is given back,
+ * those after it are given back as well, unhandled: they come again in their order.
  *
- * When others may have a message before its handler has begun, because handlers keep the process busy for longer than messages are hidden,
- * say, no more than one is taken at a time, and then one more for each that is handled in time. Each receive counts: otherwise most messages
- * would go to the dead-letter queue without having been handled once.
+ * When others may have a message before its handler has begun, because handlers keep the process busy for longer than
+ * messages are hidden, say, no more than one is taken at a time, and then one more for each that is handled in time.
+ * Each receive counts: otherwise most messages would go to the dead-letter queue without having been handled once.
  */
 export class HandlerWorkload<Payload> implements Workload {
   readonly #handler: Handler<Payload>;
@@ -92,8 +92,8 @@ export class HandlerWorkload<Payload> implements Workload {
   }
 
   /**
-   * How many of those that wait could be handled at once. The others of a group take no place from other groups; how many they are is bounded by
-   * that a group is received again only when all of it is settled.
+   * How many of those that wait could be handled at once. The others of a group take no place from other groups; how
+   * many they are is bounded by that a group is received again only when all of it is settled.
    */
   get #places(): number {
     // A queue has groups, or it has not.

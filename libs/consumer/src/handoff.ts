@@ -6,7 +6,10 @@ interface Offer<Payload> {
   readonly done: () => void;
 }
 
-/** Turns a handler that is called into a loop that asks: the handler of a message returns when the loop asks for the next. */
+/**
+ * Turns a handler that is called into a loop that asks: the handler of a message returns when the loop asks for the
+ * next.
+ */
 export class Handoff<Payload> {
   #offered: Offer<Payload> | undefined;
   #asked: ((offer: Offer<Payload> | undefined) => void) | undefined;

@@ -13,13 +13,16 @@ interface Term {
 }
 
 /**
- * The messages of one receive that are still held. They share their times, so that a lease costs nothing per message. Times are by
- * the clock of this process, which no server and no other machine has a say in.
+ * The messages of one receive that are still held. They share their times, so that a lease costs nothing per message.
+ * Times are by the clock of this process, which no server and no other machine has a say in.
  */
 export class Lease {
   /** When it is extended; Infinity: it is not. */
   dueAt: number;
-  /** From then on others may have what it holds: its time counts from before the call was sent that began or extended it. */
+  /**
+   * From then on others may have what it holds: its time counts from before the call was sent that began or extended
+   * it.
+   */
   heldUntil: number;
   /** When it cannot be extended any more. */
   readonly endsAt: number;
@@ -70,8 +73,8 @@ export interface LeaseOptions {
 }
 
 /**
- * Extends what is held at half of its visibility timeout: one timer and, for all that is due together, one call. Extensions
- * end 12 hours after the receive: the last one is shorter.
+ * Extends what is held at half of its visibility timeout: one timer and, for all that is due together, one call.
+ * Extensions end 12 hours after the receive: the last one is shorter.
  */
 export class Leases {
   #leases: Lease[] = [];
@@ -94,8 +97,8 @@ export class Leases {
   }
 
   /**
-   * Hides a message for a time of its own, by the call given. Meanwhile it is not extended, and what is under way is waited for: either could come
-   * after the call and take it back.
+   * Hides a message for a time of its own, by the call given. Meanwhile it is not extended, and what is under way is
+   * waited for: either could come after the call and take it back.
    */
   async hide(
     message: HeldMessage,

@@ -30,29 +30,38 @@ export interface ConsumerOptions {
   /** How many messages are handled at once by `run`: from 1. Default 10. */
   readonly concurrency?: number;
   /**
-   * How many more are fetched ahead of the handlers; 0 for slow jobs that idle consumers should get. Of a FIFO queue: of how many more groups.
-   * Default: `concurrency`.
+   * How many more are fetched ahead of the handlers; 0 for slow jobs that idle consumers should get. Of a FIFO queue:
+   * of how many more groups. Default: `concurrency`.
    */
   readonly prefetch?: number;
   /** Most messages one receive takes, and a batch of `runBatches` holds: 1 to 1,000. Default 100. */
   readonly batchSize?: number;
-  /** How many receives are under way at once; with `runBatches` also how many batches are handled at once. Default 1. */
+  /**
+   * How many receives are under way at once; with `runBatches` also how many batches are handled at once. Default 1.
+   */
   readonly receivers?: number;
   /** How long a receive waits for a message in an empty queue: 1 to 20 seconds. Default 20. */
   readonly wait?: number;
-  /** How long a message is hidden from others at a time: 1 to 43,200 seconds. Default: the queue's own when the consumer starts. */
+  /**
+   * How long a message is hidden from others at a time: 1 to 43,200 seconds. Default: the queue's own when the consumer
+   * starts.
+   */
   readonly visibilityTimeout?: number;
   /** Whether messages that are still held at half of their visibility timeout are extended by another. Default true. */
   readonly autoExtend?: boolean;
   /** Seconds until a failed message is visible again, by its receive count. Default 1, 2, 4 … up to 60. */
   readonly backoff?: (receiveCount: number) => number;
-  /** How long stop() waits for running handlers, in milliseconds, before it releases their messages; Infinity: as long as they run. Default 20,000. */
+  /**
+   * How long stop() waits for running handlers, in milliseconds, before it releases their messages; Infinity: as long
+   * as they run. Default 20,000.
+   */
   readonly drainTimeoutMs?: number;
   /** Stops the consumer like stop(). */
   readonly signal?: AbortSignal;
   /**
-   * Told of everything that goes wrong without stopping the consumer, nor does what it throws or rejects with itself. Default: a line by
-   * `console.error`; when receives fail one after the other, as in an outage, one for the first and one when they work again.
+   * Told of everything that goes wrong without stopping the consumer, nor does what it throws or rejects with itself.
+   * Default: a line by `console.error`; when receives fail one after the other, as in an outage, one for the first and
+   * one when they work again.
    */
   readonly onError?: (failure: ConsumerFailure) => unknown;
   /** Told of each change of state. */

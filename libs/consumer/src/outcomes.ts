@@ -41,15 +41,18 @@ export class Outcomes {
     for (const message of messages) this.#retryLater(message, error);
   }
 
-  /** A body that is not what the queue is declared to carry: redelivered, so that it goes the way of every poison message. */
+  /**
+   * A body that is not what the queue is declared to carry: redelivered, so that it goes the way of every poison
+   * message.
+   */
   undecodable(refused: readonly Refused[]): void {
     this.#failures.entries("decode", refused);
     for (const { message, error } of refused) this.#retryLater(message, error);
   }
 
   /**
-   * Gives back what no handler has seen: it comes again as if it had not been received, and is no nearer to the dead-letter queue. That is worth a
-   * try also when its time is over, by the clock of this process.
+   * Gives back what no handler has seen: it comes again as if it had not been received, and is no nearer to the
+   * dead-letter queue. That is worth a try also when its time is over, by the clock of this process.
    */
   unhandled(messages: readonly HeldMessage[]): void {
     for (const message of messages) {

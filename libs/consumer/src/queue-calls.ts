@@ -91,7 +91,10 @@ type EntryResult =
   | { readonly error: { code: string; message: string }; readonly bits?: string };
 
 interface Told {
-  /** How long the server had waited when it began to take messages, in ms: it has hidden them since then at the earliest. */
+  /**
+   * How long the server had waited when it began to take messages, in ms: it has hidden them since then at the
+   * earliest.
+   */
   readonly waitedMs?: number;
   /** A receive that was shared may be told nothing of what it acknowledged. */
   readonly acknowledged?: EntryResult[];

@@ -1,9 +1,15 @@
 import type { AttributeValue, WireAttributes } from "@sluice/client";
 
 export interface ReleaseOptions {
-  /** Seconds until the message is visible again: 0 to 43,200, and no later than about 12 hours after it was received. Default 0. */
+  /**
+   * Seconds until the message is visible again: 0 to 43,200, and no later than about 12 hours after it was received.
+   * Default 0.
+   */
   readonly delay?: number;
-  /** Why it could not be handled: kept with the message, shown by peek and with a dead letter. Shortened to 1,024 characters. */
+  /**
+   * Why it could not be handled: kept with the message, shown by peek and with a dead letter. Shortened to 1,024
+   * characters.
+   */
   readonly reason?: string;
 }
 
@@ -15,7 +21,10 @@ export interface ReceivedMessage<Payload> {
   readonly body: string;
   /** The body as the queue's declaration reads it. */
   readonly payload: Payload;
-  /** Attribute values: strings, numbers and bytes. A number beyond the precision of JavaScript's is exact in `rawAttributes`. */
+  /**
+   * Attribute values: strings, numbers and bytes. A number beyond the precision of JavaScript's is exact in
+   * `rawAttributes`.
+   */
   readonly attributes: Readonly<Record<string, AttributeValue>>;
   /** Attributes with their types, labels and values as sent. */
   readonly rawAttributes: WireAttributes;
@@ -25,7 +34,9 @@ export interface ReceivedMessage<Payload> {
   readonly deduplicationId: string | undefined;
   /** Of FIFO queues: the order within the group, 20 digits. */
   readonly sequenceNumber: string | undefined;
-  /** How often the message has been received, this time included, but for what was given back before any handler saw it. */
+  /**
+   * How often the message has been received, this time included, but for what was given back before any handler saw it.
+   */
   readonly receiveCount: number;
   readonly sentAt: Date;
   readonly firstReceivedAt: Date;
@@ -36,34 +47,37 @@ export interface ReceivedMessage<Payload> {
   /** The token of this receive. */
   readonly receiptHandle: string;
   /**
-   * Aborts when other consumers can receive the message although it is being handled, or when stop() has waited for its handler long enough. For
-   * work that must not go on then.
+   * Aborts when other consumers can receive the message although it is being handled, or when stop() has waited for its
+   * handler long enough. For work that must not go on then.
    *
-   * Its reason is a SluiceError: `timeout` when the message was not extended in time (an outage; by the clock of this process, counted from
-   * before the call was sent, so it is never late), `message_not_in_flight` when the server says so, `visibility_beyond_limit` shortly before
-   * 12 hours from the receive are over, `aborted` of a consumer that stops.
+   * Its reason is a SluiceError: `timeout` when the message was not extended in time (an outage; by the clock of this
+   * process, counted from before the call was sent, so it is never late), `message_not_in_flight` when the server says
+   * so, `visibility_beyond_limit` shortly before 12 hours from the receive are over, `aborted` of a consumer that
+   * stops.
    */
   readonly signal: AbortSignal;
 
   /**
    * Removes the message for good and resolves when the server has done so. A handler that returns does this by itself.
    *
-   * The first of `ack()` and `release()` counts, and later ones come to what that comes to; when it fails and its error is `retryable`, the next
-   * one is another try. Throws `receipt_handle_expired` when another consumer has received the message since, `aborted` when stop() has given it back. With
-   * `outcomeUnknown` it came so late that either can be: an attempt before it whose answer was lost may have been in time.
+   * The first of `ack()` and `release()` counts, and later ones come to what that comes to; when it fails and its error
+   * is `retryable`, the next one is another try. Throws `receipt_handle_expired` when another consumer has received the
+   * message since, `aborted` when stop() has given it back. With `outcomeUnknown` it came so late that either can be:
+   * an attempt before it whose answer was lost may have been in time.
    */
   ack(): Promise<void>;
 
   /**
-   * Makes the message visible again, after that many seconds if told so, with a reason if there is one. Throws `message_not_in_flight`
-   * when it is so already, `visibility_beyond_limit` when the message has been hidden for 12 hours, `invalid_request` when an option is
-   * not what it is to be: then the message is held as before.
+   * Makes the message visible again, after that many seconds if told so, with a reason if there is one. Throws
+   * `message_not_in_flight` when it is so already, `visibility_beyond_limit` when the message has been hidden for 12
+   * hours, `invalid_request` when an option is not what it is to be: then the message is held as before.
    */
   release(options?: number | ReleaseOptions): Promise<void>;
 
   /**
-   * Hides the message for that many seconds from now (1 to 43,200), for work that keeps this process from extending it; near the end of that it
-   * is extended by itself again. Seldom needed. Nothing is hidden for longer than 12 hours from its receive.
+   * Hides the message for that many seconds from now (1 to 43,200), for work that keeps this process from extending it;
+   * near the end of that it is extended by itself again. Seldom needed. Nothing is hidden for longer than 12 hours from
+   * its receive.
    */
   extend(seconds: number): Promise<void>;
 }

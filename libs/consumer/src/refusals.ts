@@ -29,8 +29,9 @@ export function withoutDone(errors: EntryErrors, messages: readonly HeldMessage[
 }
 
 /**
- * After a repeat, a message that is no longer held was acknowledged or given back by the first attempt, of which only the answer was lost. For as long
- * as nobody else can have it: later it may as well be in other hands, and not acknowledged.
+ * After a repeat, a message that is no longer held was acknowledged or given back by the first attempt, of which only
+ * the answer was lost. For as long as nobody else can have it: later it may as well be in other hands, and not
+ * acknowledged.
  */
 export function unlessDone(
   error: SluiceError | undefined,

@@ -12,13 +12,17 @@ import { Settlements } from "./settlements.ts";
 import { untilAvailable } from "./until-available.ts";
 import type { Workload } from "./workload.ts";
 
-/** How long stop() waits for its last calls, in milliseconds; with the default drain it fits in Kubernetes' 30 s of grace. */
+/**
+ * How long stop() waits for its last calls, in milliseconds; with the default drain it fits in Kubernetes' 30 s of
+ * grace.
+ */
 const flushLimitMs = 5_000;
 
 /**
- * How long stop() waits for an answer that may be on its way, in ms, unless the drain is shorter: the server takes for read what it has answered when
- * a client hangs up. Measured with consumers that start and stop all the time, on queues that get ten messages a second, the worst rate for it: of
- * 1,000 stops 99 left a message hidden when they hung up at once, 10 after 30 ms, 4 after 100 ms.
+ * How long stop() waits for an answer that may be on its way, in ms, unless the drain is shorter: the server takes for
+ * read what it has answered when a client hangs up. Measured with consumers that start and stop all the time, on queues
+ * that get ten messages a second, the worst rate for it: of 1,000 stops 99 left a message hidden when they hung up at
+ * once, 10 after 30 ms, 4 after 100 ms.
  */
 const farewellMs = 100;
 

@@ -42,11 +42,11 @@ interface WaitingBatch {
 }
 
 /**
- * Tells the server what became of messages: acknowledged or released, many to a call, repeated while the server is away.
- * The messages have left the state `held` before they come here.
+ * Tells the server what became of messages: acknowledged or released, many to a call, repeated while the server is
+ * away. The messages have left the state `held` before they come here.
  *
- * Acknowledgements that nobody awaits go with the next receive, if there is one before the linger is over: half of the calls of
- * a busy consumer.
+ * Acknowledgements that nobody awaits go with the next receive, if there is one before the linger is over: half of the
+ * calls of a busy consumer.
  */
 export class Settlements {
   readonly #calls: QueueCalls;
@@ -116,8 +116,8 @@ export class Settlements {
   /**
    * Releases in the background what nobody has seen: its receive does not count.
    *
-   * @param isLate - Others may have it by now: then it goes before the next receive, which could bring it again, and it is no failure when
-   * the server refuses it.
+   * @param isLate - Others may have it by now: then it goes before the next receive, which could bring it again, and it
+   * is no failure when the server refuses it.
    */
   giveBack(message: HeldMessage, { isLate }: { isLate: boolean }): void {
     const release = { message, delay: 0, received: false as const };

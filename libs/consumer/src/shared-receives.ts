@@ -35,7 +35,10 @@ export interface SharedReceive {
 }
 
 export interface Answered {
-  /** To this receive alone; undefined when others were not to wait for it: whether what it acknowledged was is not known. */
+  /**
+   * To this receive alone; undefined when others were not to wait for it: whether what it acknowledged was is not
+   * known.
+   */
   readonly answer: unknown;
   /** When the call was sent, by the clock of this process in ms. */
   readonly sentAt: number;
@@ -75,12 +78,12 @@ export function sharedReceives(connection: Connection): SharedReceives {
 }
 
 /**
- * The receives of all consumers of a connection: those that are asked for in one go share a call, which is answered when there are
- * messages for one of them. The others ask again, by another call than those that got something: so busy queues go with busy
- * ones, and idle queues wait undisturbed. When one consumer stops, the calls go on for the others.
+ * The receives of all consumers of a connection: those that are asked for in one go share a call, which is answered
+ * when there are messages for one of them. The others ask again, by another call than those that got something: so busy
+ * queues go with busy ones, and idle queues wait undisturbed. When one consumer stops, the calls go on for the others.
  *
- * Measured with `npm run bench -- small` (five queues a process, four receives of ten under way on each): 57,000 messages a second instead of 32,000
- * (medians of three pairs); with one receive on each 26,000 instead of 24,000.
+ * Measured with `npm run bench -- small` (five queues a process, four receives of ten under way on each): 57,000
+ * messages a second instead of 32,000 (medians of three pairs); with one receive on each 26,000 instead of 24,000.
  */
 export class SharedReceives {
   readonly #connection: Connection;
@@ -116,8 +119,9 @@ export class SharedReceives {
   }
 
   /**
-   * One that is given up leaves when the answer that may be on its way has had its time, and the others go on. Only with the last
-   * one the call is given up: the server takes an answer for read that a client has hung up on, and its messages stay hidden.
+   * One that is given up leaves when the answer that may be on its way has had its time, and the others go on. Only
+   * with the last one the call is given up: the server takes an answer for read that a client has hung up on, and its
+   * messages stay hidden.
    */
   async #call(all: readonly Asked[]): Promise<void> {
     const asked = all.filter((one) => {
@@ -218,7 +222,9 @@ function withPause(refusal: { code: string; message: string }): SluiceError {
   return error.retryable ? entryError(refusal, { call, retryAfterMs: 1_000 }) : error;
 }
 
-/** Whether a call can have been refused as a whole for one of its receives, or for being shared: then others may pass. */
+/**
+ * Whether a call can have been refused as a whole for one of its receives, or for being shared: then others may pass.
+ */
 function mayBeAnothers(error: SluiceError): boolean {
   const { code } = error;
   const isRefused = code === "invalid_request" || code === "malformed_json";

@@ -10,7 +10,10 @@ interface Port {
   close(): void;
 }
 
-/** After this turn of the loop, when the handlers of one answer that do not wait for anything have returned. Timers are throttled in browsers. */
+/**
+ * After this turn of the loop, when the handlers of one answer that do not wait for anything have returned. Timers are
+ * throttled in browsers.
+ */
 export function soon(act: () => void): void {
   const { setImmediate, MessageChannel } = globalThis as unknown as Platform;
   if (setImmediate !== undefined) {

@@ -2,7 +2,10 @@ import { SluiceError } from "@sluice/client";
 import { fullJitter, pause } from "@sluice/client/internal";
 
 const backoff = { baseDelayMs: 100, maxDelayMs: 10_000 };
-/** A consumer is to be back soon after its server: one that asks to be left alone for days may be well again in a minute. */
+/**
+ * A consumer is to be back soon after its server: one that asks to be left alone for days may be well again in a
+ * minute.
+ */
 const maxRetryAfterMs = 60_000;
 
 export interface Availability {
@@ -12,7 +15,8 @@ export interface Availability {
 }
 
 /**
- * Repeats a call until it succeeds: a consumer outlives any outage of its server. Returns undefined when the signal aborts.
+ * Repeats a call until it succeeds: a consumer outlives any outage of its server. Returns undefined when the signal
+ * aborts.
  *
  * Rejects only with what no waiting mends: a queue that does not exist, a call out of rule, a caller without the right.
  */

@@ -2,7 +2,10 @@ import type { HeldMessage } from "./held-message.ts";
 
 /** Handles messages in its own way: one by one, or in batches. */
 export interface Workload {
-  /** Waits until more messages are wanted, and says how many; 0 once it is stopped. The number stays reserved until take(). */
+  /**
+   * Waits until more messages are wanted, and says how many; 0 once it is stopped. The number stays reserved until
+   * take().
+   */
   room(): number | Promise<number>;
   /** Takes what came of a reservation. The receiver goes on when this resolves. */
   take(messages: HeldMessage[], reserved: number): void | Promise<void>;

@@ -20,7 +20,10 @@ export type ControlPlane = PostgresJsDatabase<typeof schema>;
 export interface Database extends AsyncDisposable {
   /** The hot path: reviewed statements whose plans are fixed. Arrays go in as literals, ids come out as strings. */
   readonly sql: Sql;
-  /** One more of the hot path, for statements that share a commit: it gives up a lock after 50 ms and a statement after a second, since others wait for it. */
+  /**
+   * One more of the hot path, for statements that share a commit: it gives up a lock after 50 ms and a statement after
+   * a second, since others wait for it.
+   */
   readonly shared: SharedConnection;
   /** The control plane: topics, queues, subscriptions through Drizzle, on connections of its own. */
   readonly control: ControlPlane;
@@ -29,8 +32,8 @@ export interface Database extends AsyncDisposable {
   /** As given. */
   readonly traceHours: number;
   /**
-   * Calls back when a connection is lost: the next one may lead to another server, to which not all that was committed has come. What is
-   * remembered by ids may be wrong there, since it gives the same ids again. Gives how to stop.
+   * Calls back when a connection is lost: the next one may lead to another server, to which not all that was committed
+   * has come. What is remembered by ids may be wrong there, since it gives the same ids again. Gives how to stop.
    */
   onLoss(listener: () => void): () => void;
   close(): Promise<void>;
@@ -46,12 +49,15 @@ export interface DatabaseOptions {
   /**
    * For a process that tells nobody outside what it commits: its commits are flushed a moment later. Default false.
    *
-   * A crash of Postgres may take back its last ones, as if the process had died before them. Who acts on such a commit and
-   * commits something himself has flushed both: the log is flushed in its order. What the process remembers of a commit that was not flushed
-   * may never have happened.
+   * A crash of Postgres may take back its last ones, as if the process had died before them. Who acts on such a commit
+   * and commits something himself has flushed both: the log is flushed in its order. What the process remembers of a
+   * commit that was not flushed may never have happened.
    */
   lazy?: boolean;
-  /** How long is kept what became of messages; 0, the default, records nothing. Statements know it by a setting of their connection. */
+  /**
+   * How long is kept what became of messages; 0, the default, records nothing. Statements know it by a setting of their
+   * connection.
+   */
   traceHours?: number;
   /** A connection whose answer takes longer is given up, in ms. Default: what a statement may take, and 20 s more. */
   silenceMs?: number | undefined;
@@ -65,26 +71,32 @@ const LOCK_TIMEOUT = 50;
 const SHARED_STATEMENT_TIMEOUT = 1;
 /** How long it may be silent, in ms: claims of all queues wait for it. */
 const SHARED_SILENCE = 5_000;
-/** How long it waits in a transaction for a process that was stopped in the middle of one: others may wait for its locks. */
+/**
+ * How long it waits in a transaction for a process that was stopped in the middle of one: others may wait for its
+ * locks.
+ */
 const IDLE_IN_TRANSACTION_TIMEOUT = "5s";
 const MAINTENANCE_TIMEOUT = 120;
 /** How long it may be silent, in ms: the removal of payloads gives itself ten minutes. */
 const MAINTENANCE_SILENCE = 620_000;
 /**
- * How long the server waits for the clean-up's next statement: a process that stands still holds the lock by which one at a time
- * cleans up. When it goes on it does so on a connection without that lock, which is only there to spare work.
+ * How long the server waits for the clean-up's next statement: a process that stands still holds the lock by which one
+ * at a time cleans up. When it goes on it does so on a connection without that lock, which is only there to spare work.
  */
 const MAINTENANCE_IDLE_TIMEOUT = "1min";
 /**
- * When a client was not heard of for half a minute the server asks, and after a minute ends the session of one that has vanished; by
- * default it asks after two hours. Over a Unix socket, where nobody vanishes, these are ignored.
+ * When a client was not heard of for half a minute the server asks, and after a minute ends the session of one that has
+ * vanished; by default it asks after two hours. Over a Unix socket, where nobody vanishes, these are ignored.
  */
 const KEEPALIVES = {
   tcp_keepalives_idle: "30",
   tcp_keepalives_interval: "10",
   tcp_keepalives_count: "3",
 };
-/** Most statements of a round on the shared connection that are sent together; the driver's default, which the others have, is 100. */
+/**
+ * Most statements of a round on the shared connection that are sent together; the driver's default, which the others
+ * have, is 100.
+ */
 const SHARED_PIPELINE = 10_000;
 /** How long the answer to a statement that was ended may be on its way, in seconds. */
 const GRACE = 20;
@@ -203,8 +215,8 @@ function openPool(
     fetch_types: false,
     connect_timeout: 5,
     idle_timeout: 0,
-    // By default the driver ends a connection after half an hour. There is nothing to be had from it: plans are fixed, and what a session
-    // keeps is bounded.
+    // By default the driver ends a connection after half an hour. There is nothing to be had from it: plans are fixed,
+    // and what a session keeps is bounded.
     max_lifetime: null,
     // Seconds between attempts to connect: the driver's own go up to 20, and we want to be back soon after Postgres is.
     backoff: (attempt: number) => Math.min(1, 0.05 * 2 ** attempt),
@@ -229,7 +241,8 @@ function openPool(
   Object.assign(sql.options.connection, options.connection);
   const { host, port, path } = sql.options;
   const addresses: Addresses = { host: [...host], port: [...port], path };
-  // While none of several hosts can be reached the driver (3.4.9) tries one after the other, without a pause and for ever, and tells nobody.
+  // While none of several hosts can be reached the driver (3.4.9) tries one after the other, without a pause and for
+  // ever, and tells nobody.
   host.splice(1);
   return sql;
 }

@@ -2,7 +2,10 @@ import postgres from "postgres";
 
 /** SQLSTATE classes and codes that mean "not now": the same call may well succeed in a moment. */
 const UNAVAILABLE = /^(08|53|57P|58|55P03|57014|40001|40P01|25006)/;
-/** Where Postgres tells of its files: also of a disk that has become read-only, as after a failure, it says 42501, as of a right that somebody has not. */
+/**
+ * Where Postgres tells of its files: also of a disk that has become read-only, as after a failure, it says 42501, as of
+ * a right that somebody has not.
+ */
 const STORAGE = /^(fd|md|slru|xlog\w*)\.c$/;
 /** What the driver and the operating system call a server that does not answer. */
 const DISCONNECTED = new Set([

@@ -47,7 +47,8 @@ export async function migrate(
     max: 1,
     connect_timeout: connectTimeout,
     onnotice: () => undefined,
-    // As the connections have it that come after: a pooler that refuses it does so before it keeps a session that has the lock.
+    // As the connections have it that come after: a pooler that refuses it does so before it keeps a session that has
+    // the lock.
     connection: { jit: "off" },
   });
   // The driver puts the query of the URL over what it is given.

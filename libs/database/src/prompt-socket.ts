@@ -10,8 +10,8 @@ export interface Addresses {
 }
 
 /**
- * For the driver's `connection` parameters: makes the startup message so large that the driver writes it at once. The socket
- * takes it out again, so Postgres never sees it.
+ * For the driver's `connection` parameters: makes the startup message so large that the driver writes it at once. The
+ * socket takes it out again, so Postgres never sees it.
  */
 export const startupPadding = { "sluice.padding": " ".repeat(1_024) };
 const PADDING = Buffer.from(`sluice.padding\0${startupPadding["sluice.padding"]}\0`);
@@ -23,7 +23,8 @@ const REACHED_WITHIN = 2_000;
 const STARTUP = Buffer.from([0, 3, 0, 0]);
 
 /**
- * Makes the sockets of one pool. Of several hosts each attempt begins with another one, and takes the first that can be reached.
+ * Makes the sockets of one pool. Of several hosts each attempt begins with another one, and takes the first that can be
+ * reached.
  *
  * @param silenceMs - What is asked and has no answer for longer is given up; see {@link SilenceWatch}.
  */
@@ -61,29 +62,30 @@ function isReached(socket: Socket): Promise<boolean> {
 const HIGH_WATER_MARK = 1024 * 1024;
 
 /**
- * A socket after whose loss the driver (postgres 3.4.9) can use its connection again. What it gets wrong with a plain one,
- * each seen in runs of chaos:
+ * A socket after whose loss the driver (postgres 3.4.9) can use its connection again. What it gets wrong with a plain
+ * one, each seen in runs of chaos:
  *
- * - A broken socket says `error` first and `close` a moment later. At the first, the driver rejects the queries that were
- *   under way; at the second, it makes the connection available for reconnecting. A query in between, as group commit makes one
- *   at once, is sent to the dead connection, never settles, and blocks the connection for good.
+ * - A broken socket says `error` first and `close` a moment later. At the first, the driver rejects the queries that
+ *   were under way; at the second, it makes the connection available for reconnecting. A query in between, as group
+ *   commit makes one at once, is sent to the dead connection, never settles, and blocks the connection for good.
  * - With the close the driver forgets the socket. A transaction whose query was rejected rolls back, and that is
  *   written to nothing: an exception that nobody can catch ends the process.
  * - A query that was about to be written when the connection closed stays in the buffer, and the flag that a write is
- *   due stays up: after the next connect nothing small is ever flushed, until 5 s later the attempt times out and the next one
- *   begins in the same way. So the startup message is a large one, and what is left over before it is not sent.
+ *   due stays up: after the next connect nothing small is ever flushed, until 5 s later the attempt times out and the
+ *   next one begins in the same way. So the startup message is a large one, and what is left over before it is not
+ *   sent.
  *
- * - An error is told when its answer has ended. When the connection ends before, it is told to the first query after the next connect, whatever that
- *   asks. So the answer is ended here.
- * - When Postgres says why it ends the connection, the driver waits for the end of that answer, which does not come, and then takes it for
- *   the answer to the first query after the next connect. So it is told with the end.
+ * - An error is told when its answer has ended. When the connection ends before, it is told to the first query after
+ *   the next connect, whatever that asks. So the answer is ended here.
+ * - When Postgres says why it ends the connection, the driver waits for the end of that answer, which does not come,
+ *   and then takes it for the answer to the first query after the next connect. So it is told with the end.
  *
- * So the end of a connection comes in an order of our own, whichever way it ended: an `error`, which rejects what was under
- * way; time for what follows from that to be written to the dead socket; once more an `error`, which rejects that as
- * well; and in the same instant the `close`.
+ * So the end of a connection comes in an order of our own, whichever way it ended: an `error`, which rejects what was
+ * under way; time for what follows from that to be written to the dead socket; once more an `error`, which rejects that
+ * as well; and in the same instant the `close`.
  *
- * https://github.com/porsager/postgres/issues/1133 and the pull requests 1209 and 1215 tell of the same. Over TLS the driver
- * wraps the socket in one of its own, and keeps these faults.
+ * https://github.com/porsager/postgres/issues/1133 and the pull requests 1209 and 1215 tell of the same. Over TLS the
+ * driver wraps the socket in one of its own, and keeps these faults.
  */
 class PromptSocket extends Socket {
   #ended = false;

@@ -16,16 +16,19 @@ export type Outcome<Result> =
       isUndone: boolean;
     };
 
-/** How long a round may take, or connecting, in ms, before the connection is given up whatever the driver thinks of it. */
+/**
+ * How long a round may take, or connecting, in ms, before the connection is given up whatever the driver thinks of it.
+ */
 const LAST_RESORT = 30_000;
 
 /**
- * A connection of its own for statements that share a transaction: BEGIN, they and COMMIT are sent at once, so they cost one round
- * trip and one flush of the log. (The driver's own `begin` waits for BEGIN and COMMIT: two round trips more.)
+ * A connection of its own for statements that share a transaction: BEGIN, they and COMMIT are sent at once, so they
+ * cost one round trip and one flush of the log. (The driver's own `begin` waits for BEGIN and COMMIT: two round trips
+ * more.)
  *
- * What is sent goes over this connection or none. In a pool what is still to be sent when a connection is lost goes over the next one: there the
- * rest of a transaction would be statements that are committed one by one. So the connection is reserved for as long as it lasts, and with it
- * ends whatever was under way on it.
+ * What is sent goes over this connection or none. In a pool what is still to be sent when a connection is lost goes
+ * over the next one: there the rest of a transaction would be statements that are committed one by one. So the
+ * connection is reserved for as long as it lasts, and with it ends whatever was under way on it.
  */
 export class SharedConnection {
   readonly #open: (onclose: () => void) => Sql;
@@ -36,7 +39,10 @@ export class SharedConnection {
   #connection: postgres.ReservedSql | undefined;
   #connecting: Promise<Sql> | undefined;
   #losses = 0;
-  /** Whether the driver takes statements for known that the connection does not know as they are now: it is good for nothing more. */
+  /**
+   * Whether the driver takes statements for known that the connection does not know as they are now: it is good for
+   * nothing more.
+   */
   #isOutdated = false;
   #isClosed = false;
   readonly #underWay = new Set<readonly DriverQuery[]>();
@@ -105,7 +111,10 @@ export class SharedConnection {
     }
   }
 
-  /** The driver can only reserve a connection that is open: what it opens for it without fetching types, it never hands out. */
+  /**
+   * The driver can only reserve a connection that is open: what it opens for it without fetching types, it never hands
+   * out.
+   */
   async #reserve(): Promise<postgres.ReservedSql> {
     for (;;) {
       const losses = this.#losses;

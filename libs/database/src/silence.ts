@@ -2,7 +2,10 @@ import type { Socket } from "node:net";
 
 const NOTHING = Buffer.alloc(0);
 
-/** Counts messages of some types in a stream of Postgres' protocol: a type, a length of four bytes that counts itself, and so many bytes. */
+/**
+ * Counts messages of some types in a stream of Postgres' protocol: a type, a length of four bytes that counts itself,
+ * and so many bytes.
+ */
 export class MessageCounter {
   readonly #types: readonly number[];
   /** Bytes of the message under way that are still to come. */
@@ -91,7 +94,10 @@ export class Conversation {
     this.socket = socket;
   }
 
-  /** @param isReadable - Whether it is a message with a type; not the first one of a connection, and nothing that is encrypted. */
+  /**
+   * @param isReadable - Whether it is a message with a type; not the first one of a connection, and nothing that is
+   * encrypted.
+   */
   wrote(chunk: Buffer, isReadable: boolean): void {
     if (this.#writtenAt <= this.#heardAt) this.#writtenAt = performance.now();
     if (isReadable && !this.#isOpaque) this.#open += this.#asked.count(chunk);
@@ -126,14 +132,20 @@ export class Conversation {
     this.#isFailing = false;
   }
 
-  /** What is missing of the end of an answer that tells of an error; undefined when no such answer is under way, or its error has not come as a whole. */
+  /**
+   * What is missing of the end of an answer that tells of an error; undefined when no such answer is under way, or its
+   * error has not come as a whole.
+   */
   get missingEnd(): Buffer | undefined {
     if (this.#isOpaque || !this.#isStarted || !this.#isFailing) return undefined;
     const { type, come } = this.#answered.underWay ?? { type: READY[0], come: 0 };
     return type === READY[0] ? READY.subarray(come) : undefined;
   }
 
-  /** Where in the chunk that was heard last Postgres says why it ends the connection, which it does after that; not of an attempt to connect. */
+  /**
+   * Where in the chunk that was heard last Postgres says why it ends the connection, which it does after that; not of
+   * an attempt to connect.
+   */
   get farewell(): Farewell | undefined {
     return this.#farewell;
   }
@@ -151,12 +163,12 @@ const MOST_PATIENCE = 16;
 const LOOKS = 8;
 
 /**
- * Gives up connections whose answer does not come: a host that vanished, or a firewall that forgot them, closes nothing, and
- * TCP waits a quarter of an hour.
+ * Gives up connections whose answer does not come: a host that vanished, or a firewall that forgot them, closes
+ * nothing, and TCP waits a quarter of an hour.
  *
- * No statement may take as long as the limit, so what is silent for longer is lost, or its commit stalls: the disk, or a
- * synchronous standby. Then a session that was given up goes on waiting at the server, and the next connection adds another. So
- * the limit doubles with each round of connections that are given up, until one is answered again.
+ * No statement may take as long as the limit, so what is silent for longer is lost, or its commit stalls: the disk, or
+ * a synchronous standby. Then a session that was given up goes on waiting at the server, and the next connection adds
+ * another. So the limit doubles with each round of connections that are given up, until one is answered again.
  */
 export class SilenceWatch {
   readonly #limitMs: number;

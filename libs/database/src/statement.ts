@@ -20,14 +20,18 @@ export class Statement<Result> {
 export type DriverQuery = postgres.PendingQuery<postgres.Row[]> & {
   /** Does nothing where it has its answer. */
   reject: (error: Error) => void;
-  /** Whether it was sent by the name of a statement that the connection knew already: set as it is sent, read again when it fails. */
+  /**
+   * Whether it was sent by the name of a statement that the connection knew already: set as it is sent, read again when
+   * it fails.
+   */
   prepared?: boolean;
 };
 
 /**
- * Keeps the driver from sending statements once more whose plans are outdated: it would do that after all that was sent meanwhile, outside of
- * their transaction, and without a Sync. Whatever is sent before the answer to that gets the answers of another one, or none (postgres 3.4.9).
- * Those that it sends later, as it does behind a statement that is new to the connection, it sends one by one: nothing is behind them yet.
+ * Keeps the driver from sending statements once more whose plans are outdated: it would do that after all that was sent
+ * meanwhile, outside of their transaction, and without a Sync. Whatever is sent before the answer to that gets the
+ * answers of another one, or none (postgres 3.4.9). Those that it sends later, as it does behind a statement that is
+ * new to the connection, it sends one by one: nothing is behind them yet.
  *
  * @param queries - That it has just been told to send, which it does in microtasks.
  */

@@ -12,9 +12,10 @@ type Then = (
 const mended = new WeakSet<object>();
 
 /**
- * Has the driver's results begin with their first row. It (postgres 3.4.9) puts the rows of a result where those of the last one ended when that
- * failed in its middle, by an error or a lost connection: after a result that broke off at its third row the next one on that connection, also once it is
- * open again, has three holes in front, and `const [row] = …` finds nothing where there is something.
+ * Has the driver's results begin with their first row. It (postgres 3.4.9) puts the rows of a result where those of the
+ * last one ended when that failed in its middle, by an error or a lost connection: after a result that broke off at its
+ * third row the next one on that connection, also once it is open again, has three holes in front, and
+ * `const [row] = …` finds nothing where there is something.
  *
  * Its queries are a class that it does not export; one of them shows it.
  */

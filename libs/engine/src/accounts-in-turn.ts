@@ -1,4 +1,6 @@
-/** What waits, by account: the accounts have their turns one after the other, and of each goes first what came first. */
+/**
+ * What waits, by account: the accounts have their turns one after the other, and of each goes first what came first.
+ */
 export class AccountsInTurn<Waiting> {
   /** The account whose turn is next is the first. */
   readonly #accounts = new Map<string, Waiting[]>();

@@ -60,7 +60,10 @@ export interface EngineOptions {
   guards?: { deletedQueueName?: number; purge?: number } | undefined;
   /** What notifications say of this installation; see notificationDefaults. */
   notifications?: Partial<NotificationOptions>;
-  /** Most subscriptions of a topic without filters that its publishes fan out themselves; 0 leaves all to the dispatchers. */
+  /**
+   * Most subscriptions of a topic without filters that its publishes fan out themselves; 0 leaves all to the
+   * dispatchers.
+   */
   directQueues: number;
 }
 
@@ -206,8 +209,9 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Subscribes a queue to a topic: every publish that begins after this resolves reaches the queue, if its filter accepts it.
-   * With `replayFrom` a new subscription also gets what the archive has from there on: each message once, live or replayed.
+   * Subscribes a queue to a topic: every publish that begins after this resolves reaches the queue, if its filter
+   * accepts it. With `replayFrom` a new subscription also gets what the archive has from there on: each message once,
+   * live or replayed.
    * @throws {SluiceError} `topic_not_found`, `queue_not_found`, `subscription_exists`, `invalid_filter_policy`;
    * `invalid_request` for a FIFO queue and a standard topic; `topic_not_archived`, `message_not_found` when it is to be
    * replayed

@@ -2,8 +2,9 @@ import { AccountsInTurn } from "./accounts-in-turn.ts";
 import { SluiceError } from "./errors.ts";
 
 /**
- * Lets a few calls run at once: those that take memory, or connections from the hot path. Others wait, and too many of an account are refused. The
- * accounts that wait have their turns one after the other, so none waits for all that another one asked for.
+ * Lets a few calls run at once: those that take memory, or connections from the hot path. Others wait, and too many of
+ * an account are refused. The accounts that wait have their turns one after the other, so none waits for all that
+ * another one asked for.
  */
 export class FewAtOnce {
   readonly #what: string;

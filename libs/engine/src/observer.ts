@@ -28,7 +28,10 @@ export interface Observer {
   released(messages: number): void;
   /** What the queues hold, again and again; none when there are too many of them. */
   queuesHold(queues: readonly QueueHolds[]): void;
-  /** For how long something has kept dead rows from being removed, in seconds; 0 when nothing does, undefined when nobody knows. */
+  /**
+   * For how long something has kept dead rows from being removed, in seconds; 0 when nothing does, undefined when
+   * nobody knows.
+   */
   horizonHeld(seconds: number | undefined): void;
   /** Age of the oldest batch that waits for its fan-out, in seconds; 0 when none does, undefined when nobody knows. */
   outboxWaits(seconds: number | undefined): void;

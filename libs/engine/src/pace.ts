@@ -1,4 +1,7 @@
-/** Says when costly work is due again: seldom enough to take no more than a small share of the time, however long it takes. */
+/**
+ * Says when costly work is due again: seldom enough to take no more than a small share of the time, however long it
+ * takes.
+ */
 export class Pace {
   readonly #everyMs: number;
   readonly #share: number;
@@ -7,8 +10,8 @@ export class Pace {
 
   /**
    * @param everyMs - Shortest time from the start of one run to that of the next.
-   * @param options - `share`: most of the time, 0 to 1, that the work may take; default 0.02. `atMostMs`: longest time from the end of one run to
-   *   the next, whatever it costs; default: none.
+   * @param options - `share`: most of the time, 0 to 1, that the work may take; default 0.02. `atMostMs`: longest time
+   *   from the end of one run to the next, whatever it costs; default: none.
    */
   constructor(everyMs: number, { share = 0.02, atMostMs = Infinity } = {}) {
     this.#everyMs = everyMs;

@@ -2,14 +2,18 @@ import { AccountsInTurn } from "./accounts-in-turn.ts";
 
 /** How long what takes long goes on before others have their turn, in ms. */
 const SLICE = 5;
-/** Characters that are gone through before the clock is looked at, which takes 60 ns. What has fewer is not worth to be done in steps. */
+/**
+ * Characters that are gone through before the clock is looked at, which takes 60 ns. What has fewer is not worth to be
+ * done in steps.
+ */
 export const UNTIMED = 16 * 1024;
 
 /**
- * The turn of the event loop that is under way, for work that may take seconds: it goes on for a few milliseconds, and then lets timers,
- * requests and everything else of the process go on. All work of this kind shares those milliseconds, and one piece goes on in each turn: so
- * however many there are, the loop is held no longer, and none of them waits for the end of another. The accounts that have some go round, and the
- * pieces of each within its turns: one with a hundred of them has no more turns than one with a single piece.
+ * The turn of the event loop that is under way, for work that may take seconds: it goes on for a few milliseconds, and
+ * then lets timers, requests and everything else of the process go on. All work of this kind shares those milliseconds,
+ * and one piece goes on in each turn: so however many there are, the loop is held no longer, and none of them waits for
+ * the end of another. The accounts that have some go round, and the pieces of each within its turns: one with a hundred
+ * of them has no more turns than one with a single piece.
  *
  * What is over within a turn awaits nothing.
  *

@@ -7,8 +7,8 @@ const MAX_LISTS = 32;
 const MAX_STEPS = 8;
 
 /**
- * A key of a policy on bodies, or the beginning of one. The keys of a policy make a tree of the names between their points: so
- * they take memory by the length of the policy, and a body is read once, not once a key.
+ * A key of a policy on bodies, or the beginning of one. The keys of a policy make a tree of the names between their
+ * points: so they take memory by the length of the policy, and a body is read once, not once a key.
  *
  * As in SNS, a point in a key is no different from a level: `a.b` finds `{"a": {"b": 1}}` and `{"a.b": 1}`. A node of a
  * body is reached by one text of a path only, so whatever its keys are, it is looked at once.

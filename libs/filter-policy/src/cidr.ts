@@ -8,7 +8,8 @@ interface Address {
 }
 
 /**
- * Compiles a block of addresses, IPv4 or IPv6: `10.0.0.0/24`, `2001:db8::/32`. An address of the other kind is never in it.
+ * Compiles a block of addresses, IPv4 or IPv6: `10.0.0.0/24`, `2001:db8::/32`. An address of the other kind is never in
+ * it.
  * @throws {FilterPolicyError}
  */
 export function compileCidr(

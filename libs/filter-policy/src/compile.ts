@@ -19,7 +19,10 @@ export interface CompiledFilter {
   accepts: (message: FilteredMessage) => boolean;
   /** Undefined when the message is accepted. */
   explain: (message: FilteredMessage) => Refusal | undefined;
-  /** The same as `accepts` and `explain`, in steps that each tell before how many characters they go through: for long messages. */
+  /**
+   * The same as `accepts` and `explain`, in steps that each tell before how many characters they go through: for long
+   * messages.
+   */
   acceptsInSteps: (message: FilteredMessage) => Iterator<number, boolean>;
   explainInSteps: (message: FilteredMessage) => Iterator<number, Refusal | undefined>;
 }

@@ -9,7 +9,8 @@ const MAX_COMBINATIONS = 150;
 export const MAX_DEPTH = 64;
 
 /**
- * Before anything else is done with a policy, whose form is not known yet: so it goes down no stack, and no further than it has to.
+ * Before anything else is done with a policy, whose form is not known yet: so it goes down no stack, and no further
+ * than it has to.
  * @throws {FilterPolicyError}
  */
 export function checkSize(policy: object): void {
@@ -38,8 +39,8 @@ function bytesOf(scalar: unknown): number {
 }
 
 /**
- * The number of rules under each key times its level, multiplied over all keys; alternatives are added up, and so are the
- * wildcards of a list inside anything-but. The policy is known to be well formed.
+ * The number of rules under each key times its level, multiplied over all keys; alternatives are added up, and so are
+ * the wildcards of a list inside anything-but. The policy is known to be well formed.
  * @throws {FilterPolicyError}
  */
 export function checkComplexity(policy: Record<string, unknown>): void {

@@ -90,8 +90,9 @@ export function isAlternatives(value: unknown): value is Record<string, unknown>
 }
 
 /**
- * How many values a rule stands for, of the combinations that a policy may have. That is one, but a list of wildcards inside
- * anything-but counts each: unlike those of other lists, they are gone through one by one, over the whole of a text.
+ * How many values a rule stands for, of the combinations that a policy may have. That is one, but a list of wildcards
+ * inside anything-but counts each: unlike those of other lists, they are gone through one by one, over the whole of a
+ * text.
  */
 export function valuesOf(rule: unknown): number {
   const wildcards = ((rule as Operators | null)?.["anything-but"] as Operators | null | undefined)

@@ -17,9 +17,10 @@ const MAX_STARS = 5;
 /**
  * Compiles a wildcard: `*` is any run of characters, `\*` and `\\` are the characters themselves.
  *
- * Each part between two stars is looked for once, from where the one before it ended: the first place that fits leaves most for
- * the parts that follow, so there is never a reason to go back. With the fallback tables this reads each character of the
- * text at most twice, whatever the pattern. (As a regular expression `a*a*a*a*a*a*b` takes seconds on 100 characters.)
+ * Each part between two stars is looked for once, from where the one before it ended: the first place that fits leaves
+ * most for the parts that follow, so there is never a reason to go back. With the fallback tables this reads each
+ * character of the text at most twice, whatever the pattern. (As a regular expression `a*a*a*a*a*a*b` takes seconds on
+ * 100 characters.)
  *
  * @throws {FilterPolicyError} for too many stars, two in a row, or a backslash before anything else
  */

@@ -48,7 +48,10 @@ export function textOf(bytes: Buffer): string {
   return bytes.toString("utf8");
 }
 
-/** By listeners: an async iterator takes 5 µs more for a small body, and keeps its machinery for as long as a poll waits. */
+/**
+ * By listeners: an async iterator takes 5 µs more for a small body, and keeps its machinery for as long as a poll
+ * waits.
+ */
 function readIncoming(incoming: IncomingMessage): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];

@@ -46,12 +46,13 @@ interface Found {
 }
 
 /**
- * The way from the socket to the hot endpoints and back that leaves out Hono, `Request`, `Response` and their streams: of CPU
- * time a receive that finds nothing takes 63 µs here and 88 µs there, a publish of one message 67 and 95 (32 calls under way, Node 20).
+ * The way from the socket to the hot endpoints and back that leaves out Hono, `Request`, `Response` and their streams:
+ * of CPU time a receive that finds nothing takes 63 µs here and 88 µs there, a publish of one message 67 and 95 (32
+ * calls under way, Node 20).
  *
- * It takes the requests that clients make as a rule, and hands everything else to the app, where the same endpoints are:
- * another method, a query, names that are escaped or none, bodies of unknown length, keys that open nothing. So there is
- * one place that knows what to do with those.
+ * It takes the requests that clients make as a rule, and hands everything else to the app, where the same endpoints
+ * are: another method, a query, names that are escaped or none, bodies of unknown length, keys that open nothing. So
+ * there is one place that knows what to do with those.
  */
 export function directWay(routes: readonly HotRoute[], options: DirectWayOptions): DirectWay {
   const find = finder(routes);
@@ -73,7 +74,9 @@ export function directWay(routes: readonly HotRoute[], options: DirectWayOptions
   };
 }
 
-/** `/v1/queues/` `name` `/receive`, where the name needs no second look: nothing escaped, no dots but those of `.fifo`. */
+/**
+ * `/v1/queues/` `name` `/receive`, where the name needs no second look: nothing escaped, no dots but those of `.fifo`.
+ */
 const PATH = /^(\/v1\/[a-z]+\/)([A-Za-z0-9_-]+(?:\.fifo)?)(\/[a-z]+)$/;
 
 function finder(routes: readonly HotRoute[]): (url: string) => Found | undefined {
@@ -95,7 +98,10 @@ function finder(routes: readonly HotRoute[]): (url: string) => Found | undefined
 /** One that URLs may have: names in networks of containers have underscores. */
 const HOST = /^[a-z0-9._-]+(:\d{1,5})?$/;
 
-/** A POST with nothing in its headers that more than one reading is possible of, and a body of a known length that is not compressed. */
+/**
+ * A POST with nothing in its headers that more than one reading is possible of, and a body of a known length that is
+ * not compressed.
+ */
 export function isOrdinary(incoming: IncomingMessage): boolean {
   const { method, headers } = incoming;
   return (
@@ -115,7 +121,9 @@ function isRefused({ headers }: IncomingMessage, { guard }: DirectWayOptions): b
   return guard?.((name) => headers[name] as string | undefined) !== undefined;
 }
 
-/** Of two of some names Node tells the first, and the objects of the fetch API, which the app reads, both as one list. */
+/**
+ * Of two of some names Node tells the first, and the objects of the fetch API, which the app reads, both as one list.
+ */
 function hasEachHeaderOnce({ headers, rawHeaders }: IncomingMessage): boolean {
   return Object.keys(headers).length * 2 === rawHeaders.length;
 }

@@ -30,7 +30,9 @@ export interface EndpointDefinition<
   query?: Query;
   headers?: z.ZodObject;
   body?: Body;
-  /** A body that works as it stands, for whoever tries the call out. A receipt handle in it says where one comes from. */
+  /**
+   * A body that works as it stands, for whoever tries the call out. A receipt handle in it says where one comes from.
+   */
   example?: NoInfer<z.input<Body>>;
   /** Success status → what is answered. */
   responses: Record<number, { description: string; schema?: z.ZodType }>;
@@ -70,8 +72,9 @@ export function endpoint<Params extends z.ZodType, Query extends z.ZodType, Body
 }
 
 /**
- * Adds an endpoint that is called for each message or two: a POST with one name in its path, or none, that answers 200 with the JSON
- * that its handler makes. It is one of the app's like any other, and is reached without Hono as well; see `direct-way.ts`.
+ * Adds an endpoint that is called for each message or two: a POST with one name in its path, or none, that answers 200
+ * with the JSON that its handler makes. It is one of the app's like any other, and is reached without Hono as well; see
+ * `direct-way.ts`.
  */
 export function hotEndpoint<Params extends z.ZodType, Body extends z.ZodType>(
   api: Api,
@@ -152,7 +155,9 @@ function document(api: Api, definition: EndpointDefinition<z.ZodType, z.ZodType,
   });
 }
 
-/** @throws {SluiceError} `invalid_request` with the path of each mistake, or `invalid_name` when only names are wrong */
+/**
+ * @throws {SluiceError} `invalid_request` with the path of each mistake, or `invalid_name` when only names are wrong
+ */
 function check<Schema extends z.ZodType>(
   schema: Schema,
   value: unknown,
@@ -189,8 +194,8 @@ function detailsOf(issue: z.core.$ZodIssue, before: readonly string[]): ErrorDet
 }
 
 /**
- * The same mistakes, where unknown keys are among them told with the names that there are. Asking for that whenever something is checked
- * would make each check dearer by 1.4 µs (0.15 without).
+ * The same mistakes, where unknown keys are among them told with the names that there are. Asking for that whenever
+ * something is checked would make each check dearer by 1.4 µs (0.15 without).
  */
 function explained(schema: z.ZodType, value: unknown, found: z.ZodError): z.ZodError {
   if (found.issues.every(({ code }) => code !== "unrecognized_keys")) return found;

@@ -76,7 +76,9 @@ export function errorResponse(c: Context, error: unknown): Response {
   return c.json(body, status, headers);
 }
 
-/** What an error means to a caller: our own as they are, a database that is away as `unavailable`, a bug as `internal`. */
+/**
+ * What an error means to a caller: our own as they are, a database that is away as `unavailable`, a bug as `internal`.
+ */
 export function toSluiceError(error: unknown): SluiceError {
   if (error instanceof SluiceError) return error;
   if (classifyFailure(error) === "unavailable") {

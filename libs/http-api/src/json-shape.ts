@@ -17,8 +17,8 @@ interface Open {
 }
 
 /**
- * Looks at the text of a JSON value before it is parsed, and refuses what would cost far more than its bytes later on, and
- * what is read differently by different parsers: deep nesting, masses of entries, the same key twice, `__proto__`.
+ * Looks at the text of a JSON value before it is parsed, and refuses what would cost far more than its bytes later on,
+ * and what is read differently by different parsers: deep nesting, masses of entries, the same key twice, `__proto__`.
  *
  * Text that is no JSON may pass: the parser is next.
  *

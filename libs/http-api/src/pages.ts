@@ -1,7 +1,9 @@
 import { SluiceError } from "@sluice/engine";
 import { isLoopback } from "@sluice/runtime";
 
-/** What says of a request that it must not count; undefined of one that may. @param header - Of a name in lower case. */
+/**
+ * What says of a request that it must not count; undefined of one that may. @param header - Of a name in lower case.
+ */
 export type Guard = (header: (name: string) => string | undefined) => SluiceError | undefined;
 
 export interface GuardOptions {
@@ -14,10 +16,11 @@ export interface GuardOptions {
 /**
  * Keeps the pages of other sites out of an API that asks nobody for a key, where a browser that shows one can reach it:
  *
- * - What a page of another site sends. Browsers say so, by `Sec-Fetch-Site` to this machine and by `Origin` where something is to be changed; whoever
- *   is none says neither.
- * - While only this machine reaches the API, calls by names that may be somebody else's: a page whose name its owner lets lead here would be one of our
- *   own to the browser (DNS rebinding). Addresses, names without a dot, those under a domain that nobody can own, and the host of the public URL are ours.
+ * - What a page of another site sends. Browsers say so, by `Sec-Fetch-Site` to this machine and by `Origin` where
+ *   something is to be changed; whoever is none says neither.
+ * - While only this machine reaches the API, calls by names that may be somebody else's: a page whose name its owner
+ *   lets lead here would be one of our own to the browser (DNS rebinding). Addresses, names without a dot, those under
+ *   a domain that nobody can own, and the host of the public URL are ours.
  */
 export function pagesGuard({ host: listens, publicUrl }: GuardOptions): Guard {
   const isLocal = isLoopback(listens);
@@ -65,8 +68,8 @@ function hostOf(host: string): URL | undefined {
 
 const ADDRESS = /^(\[.*\]|\d{1,3}(\.\d{1,3}){3})$/;
 /**
- * https://www.iana.org/assignments/special-use-domain-names, what ICANN keeps for inside of networks, and the name by which AWS' clients are commonly
- * pointed at this machine.
+ * https://www.iana.org/assignments/special-use-domain-names, what ICANN keeps for inside of networks, and the name by
+ * which AWS' clients are commonly pointed at this machine.
  */
 const NOBODYS =
   /\.(localhost|localdomain|local|internal|lan|test|home\.arpa)$|^(.*\.)?localhost\.localstack\.cloud$/;

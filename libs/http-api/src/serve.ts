@@ -10,7 +10,10 @@ export interface HttpServer {
   url: string;
   /** From now on each answer tells its client to connect anew, elsewhere; everything is still served. */
   sendElsewhere: () => void;
-  /** Accepts no more, waits until every accepted request is answered. `endWaiting` is called as soon as nobody new comes. */
+  /**
+   * Accepts no more, waits until every accepted request is answered. `endWaiting` is called as soon as nobody new
+   * comes.
+   */
   close: (endWaiting?: () => void) => Promise<void>;
 }
 
@@ -21,7 +24,10 @@ export interface ServeOptions {
   host: string;
   /** 0 takes any free port. */
   port: number;
-  /** Further connections are closed as they come: each costs memory before it has said a word. Default: as many as there are file descriptors. */
+  /**
+   * Further connections are closed as they come: each costs memory before it has said a word. Default: as many as there
+   * are file descriptors.
+   */
   maxConnections?: number | undefined;
   /** A client that takes nothing of its answer for as long, in ms, is cut off. Default 30,000. */
   stalledAfterMs?: number | undefined;
@@ -62,7 +68,8 @@ export async function serve(options: ServeOptions): Promise<HttpServer> {
   };
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    // Thousands come back at once when another process has gone: with Node's 511 most of them would try again seconds later.
+    // Thousands come back at once when another process has gone: with Node's 511 most of them would try again seconds
+    // later.
     server.listen({ port, host, backlog: 4_096 }, resolve);
   });
   const { address, port: actual, family } = server.address() as AddressInfo;
@@ -80,8 +87,8 @@ export async function serve(options: ServeOptions): Promise<HttpServer> {
 const MAX_QUEUED = 1_000;
 
 /**
- * Answers that wait for their turn behind others on their connection (HTTP pipelining): when that closes Node says so of the one whose turn it is
- * alone, so the others are told here. Whoever works on them would take messages for nobody.
+ * Answers that wait for their turn behind others on their connection (HTTP pipelining): when that closes Node says so
+ * of the one whose turn it is alone, so the others are told here. Whoever works on them would take messages for nobody.
  */
 function endQueuedAnswers(server: Server): void {
   const queuedOn = new WeakMap<Socket, Set<ServerResponse>>();
@@ -103,8 +110,9 @@ function endQueuedAnswers(server: Server): void {
 }
 
 /**
- * Connections that have not carried a request yet, such as one opened for a call that was given up meanwhile. Node counts
- * them as busy, and once the server is closing nothing times them out: they would hold it open for as long as the client likes.
+ * Connections that have not carried a request yet, such as one opened for a call that was given up meanwhile. Node
+ * counts them as busy, and once the server is closing nothing times them out: they would hold it open for as long as
+ * the client likes.
  */
 function unusedConnections(server: Server): Set<Socket> {
   const unused = new Set<Socket>();
@@ -131,8 +139,9 @@ function openAnswers(server: Server): Set<ServerResponse> {
 }
 
 /**
- * Ends connections of which nobody reads the answer, and which would hold it for as long as the client likes. Looked at from time to time, since most
- * answers are written before that and pay nothing for it. Node tells how far a write is: one that goes on is not stalled.
+ * Ends connections of which nobody reads the answer, and which would hold it for as long as the client likes. Looked at
+ * from time to time, since most answers are written before that and pay nothing for it. Node tells how far a write is:
+ * one that goes on is not stalled.
  */
 function endStalled(server: Server, open: ReadonlySet<ServerResponse>, afterMs: number): void {
   const look = setInterval(() => {

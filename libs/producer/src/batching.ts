@@ -136,10 +136,13 @@ export class Batching {
   }
 }
 
-/** Whether a merged call can have been refused as a whole for some of its messages, or for being so many: then others may pass. */
+/**
+ * Whether a merged call can have been refused as a whole for some of its messages, or for being so many: then others
+ * may pass.
+ */
 function mayBeAnothers({ code, outcomeUnknown }: SluiceError): boolean {
-  // The server itself says the same of the same call each time, so an attempt before it was refused as well. A gateway may have
-  // let it pass: then its messages may be stored, and under keys of their own they would be once more.
+  // The server itself says the same of the same call each time, so an attempt before it was refused as well. A gateway
+  // may have let it pass: then its messages may be stored, and under keys of their own they would be once more.
   if (code === "request_too_large") return !outcomeUnknown;
   return code === "invalid_request" || code === "malformed_json";
 }

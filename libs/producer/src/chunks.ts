@@ -43,8 +43,8 @@ export function callBody(entries: readonly string[]): string {
 }
 
 /**
- * A UTF-16 unit is at most three bytes of UTF-8, so entries whose length fits three times over need no counting; that is
- * every ordinary call, and counting is what costs.
+ * A UTF-16 unit is at most three bytes of UTF-8, so entries whose length fits three times over need no counting; that
+ * is every ordinary call, and counting is what costs.
  */
 function sizer(entries: readonly string[]): (entry: string) => number {
   const length = entries.reduce((sum, entry) => sum + entry.length, 0);

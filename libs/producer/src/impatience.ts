@@ -10,9 +10,9 @@ export interface Waiter {
 }
 
 /**
- * While a call hangs, refuses those behind it that have waited for as long as a call of their own would have taken: else each
- * batch would wait out the ones before it. (As long as calls are answered within the time of one attempt, whoever waits gets his
- * turn.) Begins with a call, and returns how to end with it.
+ * While a call hangs, refuses those behind it that have waited for as long as a call of their own would have taken:
+ * else each batch would wait out the ones before it. (As long as calls are answered within the time of one attempt,
+ * whoever waits gets his turn.) Begins with a call, and returns how to end with it.
  */
 export function impatience(
   waiting: Pick<Coalescer<Waiter>, "first" | "takeWhile">,

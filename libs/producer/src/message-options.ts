@@ -2,13 +2,19 @@ import type { AttributesInput } from "@sluice/client";
 import type { OptionNames } from "@sluice/client/internal";
 
 interface MessageOptions {
-  /** Up to 10, besides the body: `{ type: "push", count: 3, digest: bytes }`. Their sizes count toward the message's. */
+  /**
+   * Up to 10, besides the body: `{ type: "push", count: 3, digest: bytes }`. Their sizes count toward the message's.
+   */
   readonly attributes?: AttributesInput;
-  /** What the message belongs to: up to 128 letters, digits and punctuation. A FIFO topic or queue needs it: it keeps the order within. */
+  /**
+   * What the message belongs to: up to 128 letters, digits and punctuation. A FIFO topic or queue needs it: it keeps
+   * the order within.
+   */
   readonly groupId?: string;
   /**
-   * FIFO topics and queues: what the message is known by, up to 128 letters, digits and punctuation. The same id again within
-   * 5 minutes stores nothing and returns the first message. Default: what `contentBasedDeduplication` makes of the body.
+   * FIFO topics and queues: what the message is known by, up to 128 letters, digits and punctuation. The same id again
+   * within 5 minutes stores nothing and returns the first message. Default: what `contentBasedDeduplication` makes of
+   * the body.
    */
   readonly deduplicationId?: string;
 }
@@ -32,9 +38,9 @@ export interface CallOptions {
    * even by another process, it stores nothing and returns the same ids. Default: a random one, so that only the
    * producer's own retries are covered.
    *
-   * Only the destination and the number of messages are compared (`idempotency_key_reused` where they differ), not what is in them: a call
-   * with another payload under the same key is taken for a repeat, and that payload is not stored. So name the event
-   * (`order-17-paid`), not what it is about (`order-17`).
+   * Only the destination and the number of messages are compared (`idempotency_key_reused` where they differ), not what
+   * is in them: a call with another payload under the same key is taken for a repeat, and that payload is not stored.
+   * So name the event (`order-17-paid`), not what it is about (`order-17`).
    */
   readonly idempotencyKey?: string;
   /** Gives up waiting. The messages may have been stored nevertheless. */
@@ -70,7 +76,10 @@ type AllOrdered<Input, Options> =
       readonly each: (payload: Input, index: number) => Options & Ordered;
     };
 
-/** What comes after the payload: options, which a FIFO destination cannot do without. One whose name is just a `string` to TypeScript may be either. */
+/**
+ * What comes after the payload: options, which a FIFO destination cannot do without. One whose name is just a `string`
+ * to TypeScript may be either.
+ */
 type OptionsFor<Name extends string, Options, Fifo extends Options> = Name extends `${string}.fifo`
   ? [options: Fifo]
   : [options?: Options];

@@ -30,8 +30,8 @@ import type { Destination, Written } from "./write.ts";
 /** How a producer makes its calls. */
 export interface ProducerOptions {
   /**
-   * Merge single publishes and sends to one destination into common calls: one to an idle destination goes at once, those that
-   * come while its call is under way share the next. Default true; false: each makes a call of its own.
+   * Merge single publishes and sends to one destination into common calls: one to an idle destination goes at once,
+   * those that come while its call is under way share the next. Default true; false: each makes a call of its own.
    */
   readonly batching?: boolean | BatchingOptions;
 }
@@ -57,7 +57,10 @@ export class Producer implements AsyncDisposable {
   readonly #connection: Connection;
   readonly #batching: Batching | undefined;
   readonly #underWay = new Set<Promise<unknown>>();
-  /** By destination, where schemas take their time: resolves when the last message so far has joined its batch, or was refused. */
+  /**
+   * By destination, where schemas take their time: resolves when the last message so far has joined its batch, or was
+   * refused.
+   */
   readonly #joining = new Map<string, Promise<void>>();
   #closed = false;
 
@@ -73,12 +76,14 @@ export class Producer implements AsyncDisposable {
   /**
    * Publishes one message to a topic.
    *
-   * Its call ends within the connection's `retry.budgetMs` and `timeoutMs`, by default 90 s. While it waits for its turn to share
-   * one: after that time it is refused with `timeout`, unsent, when the call before it hangs for `timeoutMs`, and is sent without
-   * repeats when its turn comes. A message behind calls that are answered waits as long as they take.
+   * Its call ends within the connection's `retry.budgetMs` and `timeoutMs`, by default 90 s. While it waits for its
+   * turn to share one: after that time it is refused with `timeout`, unsent, when the call before it hangs for
+   * `timeoutMs`, and is sent without repeats when its turn comes. A message behind calls that are answered waits as
+   * long as they take.
    *
-   * Throws `schema_mismatch`, and `invalid_request` for an unknown option, before anything is sent; `topic_not_found`, `message_too_large`,
-   * `invalid_message`, `invalid_attribute`; `unavailable`, `network` or `timeout` when retries have used up their budget; `closed`.
+   * Throws `schema_mismatch`, and `invalid_request` for an unknown option, before anything is sent; `topic_not_found`,
+   * `message_too_large`, `invalid_message`, `invalid_attribute`; `unavailable`, `network` or `timeout` when retries
+   * have used up their budget; `closed`.
    */
   publish<Input, Name extends string>(
     topic: TopicDeclaration<Input, unknown, Name>,
@@ -89,7 +94,8 @@ export class Producer implements AsyncDisposable {
   }
 
   /**
-   * Publishes any number of messages to a topic, in calls of up to 1,000 and 4 MiB, and returns their ids in the order given.
+   * Publishes any number of messages to a topic, in calls of up to 1,000 and 4 MiB, and returns their ids in the order
+   * given.
    *
    * All payloads are checked before the first is sent. Throws like {@link publish}, and {@link PublishError} when some
    * messages were stored and others were not.

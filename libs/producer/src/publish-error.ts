@@ -29,8 +29,8 @@ const maxDetails = 10;
 export class PublishError extends SluiceError {
   override readonly name = "PublishError";
   /**
-   * One result a message, in the order given. An error whose `outcomeUnknown` is true leaves open whether that message was
-   * stored; every other says that it was not.
+   * One result a message, in the order given. An error whose `outcomeUnknown` is true leaves open whether that message
+   * was stored; every other says that it was not.
    */
   readonly results: readonly PublishResult[];
 

@@ -34,10 +34,11 @@ export interface Written {
 const maxRefusals = 10;
 
 /**
- * Writes the entries in as few calls as the limits allow, one after another, so that they are committed in the order given.
+ * Writes the entries in as few calls as the limits allow, one after another, so that they are committed in the order
+ * given.
  *
- * Entries that the server names as out of rule are refused alone. A call that fails for good otherwise ends it: its entries, and all
- * that come after them, get its error.
+ * Entries that the server names as out of rule are refused alone. A call that fails for good otherwise ends it: its
+ * entries, and all that come after them, get its error.
  */
 export async function write(
   connection: Connection,
@@ -56,7 +57,8 @@ export async function write(
     const request = {
       path,
       call: `producer.${method}`,
-      // The same key on every attempt of this call: a repeat of one that was stored stores nothing. No key of the caller's has a space.
+      // The same key on every attempt of this call: a repeat of one that was stored stores nothing. No key of the
+      // caller's has a space.
       idempotencyKey: index === 0 ? key : `${key} ${index}`,
       signal: call.signal,
       waitedMs,
@@ -90,8 +92,8 @@ interface Writing extends Part {
 }
 
 /**
- * One call. When the server refuses it for some of its entries, it is made again without them, under the same key: what is refused so
- * is not stored, however often it comes.
+ * One call. When the server refuses it for some of its entries, it is made again without them, under the same key: what
+ * is refused so is not stored, however often it comes.
  */
 async function writePart(
   connection: Connection,
@@ -182,7 +184,10 @@ function randomKey(): string {
   return key;
 }
 
-/** Random numbers, each used once: to ask for those of each key was a sixth of what a publish costs the producer (8 of 48 µs). */
+/**
+ * Random numbers, each used once: to ask for those of each key was a sixth of what a publish costs the producer (8 of
+ * 48 µs).
+ */
 const stock = new Uint32Array(1_024);
 let used = stock.length;
 

@@ -12,7 +12,10 @@ export interface DutyOptions {
    */
   runOnce: (signal: AbortSignal) => Promise<unknown>;
   logger: Logger;
-  /** Longest pause after failures (the first is at most a second), milliseconds. Default 5,000, or `intervalMs` where that is longer. */
+  /**
+   * Longest pause after failures (the first is at most a second), milliseconds. Default 5,000, or `intervalMs` where
+   * that is longer.
+   */
   maxBackoffMs?: number;
 }
 

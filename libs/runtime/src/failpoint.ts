@@ -46,8 +46,8 @@ function fire(name: Failpoint): void {
 }
 
 /**
- * Reads SLUICE_FAILPOINTS: `write.committed`, `fan-out.committed@20` (the twentieth time), `claim.committed!stop` (stands
- * still until SIGCONT), several separated by commas.
+ * Reads SLUICE_FAILPOINTS: `write.committed`, `fan-out.committed@20` (the twentieth time), `claim.committed!stop`
+ * (stands still until SIGCONT), several separated by commas.
  *
  * @throws {ConfigError} for a name that is none, and in production, where nothing may die by a variable left behind.
  */

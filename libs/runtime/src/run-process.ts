@@ -40,7 +40,8 @@ const sameKeyPressMs = 500;
  *
  *     starting ──▶ serving ──SIGTERM or SIGINT──▶ draining ──▶ exit 0
  *
- * - A variable is missing or wrong: one line on standard error, exit 78. With the argument `--check` that is all it looks at: else exit 0.
+ * - A variable is missing or wrong: one line on standard error, exit 78. With the argument `--check` that is all it
+ *   looks at: else exit 0.
  * - The start fails, or nobody caught an error: one fatal log line, exit 1; 78 where the start throws a ConfigError.
  * - Draining takes longer than SHUTDOWN_TIMEOUT: exit 1.
  * - A second signal while draining (half a second later, for SIGINT): exit 128 + its number, at once.

@@ -9,7 +9,9 @@ export interface UntilAvailableOptions {
   signal?: AbortSignal;
   /** Whether trying again is pointless (a wrong password, say), so that the error is thrown at once. Default never. */
   isFinal?: (error: unknown) => boolean;
-  /** What somebody has to do about it, where waiting alone is likely not to help: the line then is an error and says so. */
+  /**
+   * What somebody has to do about it, where waiting alone is likely not to help: the line then is an error and says so.
+   */
   remedyOf?: (error: unknown) => string | undefined;
   /** Delay after the first failure, milliseconds. Default 100. */
   initialMs?: number;

@@ -22,8 +22,8 @@ interface Storage {
 }
 
 /**
- * Waits for Postgres, brings the schema up to date and connects, and warns of settings that are not durable; the name is shown in `pg_stat_activity`. Lazily for a
- * process that answers nobody: see DatabaseOptions.
+ * Waits for Postgres, brings the schema up to date and connects, and warns of settings that are not durable; the name
+ * is shown in `pg_stat_activity`. Lazily for a process that answers nobody: see DatabaseOptions.
  */
 export async function openDatabase(
   { config, logger, signal }: Start<Storage>,

@@ -140,7 +140,10 @@ export const commands = [
   ),
 ];
 
-/** Everything is known; nothing is lost: what was not acknowledged comes, once everything is visible; then nothing is left. */
+/**
+ * Everything is known; nothing is lost: what was not acknowledged comes, once everything is visible; then nothing is
+ * left.
+ */
 export async function finish(model: Model, world: World): Promise<void> {
   await world.expectTraced(model);
   for (const [index, queue] of model.queues.entries()) {

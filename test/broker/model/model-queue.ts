@@ -37,7 +37,10 @@ export interface Received {
   handle: string;
 }
 
-/** What becomes of a call about a message that its holder held past its retention: it depends on whether the clean-up was there. */
+/**
+ * What becomes of a call about a message that its holder held past its retention: it depends on whether the clean-up
+ * was there.
+ */
 export const EITHER_WAY = "either way";
 
 const TWELVE_HOURS = 43_200;
@@ -221,8 +224,8 @@ export class ModelQueue {
   }
 
   /**
-   * Moves what is visible to where it came from, or to one queue; what has nowhere to go stays, and so does a group with a
-   * message in flight.
+   * Moves what is visible to where it came from, or to one queue; what has nowhere to go stays, and so does a group
+   * with a message in flight.
    */
   redrive(destination: ModelQueue | undefined, now: number): void {
     const held = new Set(

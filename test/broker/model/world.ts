@@ -132,7 +132,10 @@ export class World {
     }
   }
 
-  /** The traces of some messages (a whole run has too many) tell each delivery that the model has had, and how it ended or is. */
+  /**
+   * The traces of some messages (a whole run has too many) tell each delivery that the model has had, and how it ended
+   * or is.
+   */
   async expectTraced(model: Model): Promise<void> {
     const ever = model.queues.flatMap((queue) =>
       queue.ever.map((delivery) => ({

@@ -7,7 +7,10 @@ export interface Bench {
   options: Options;
   /** Progress for whoever waits. */
   say: (line: string) => void;
-  /** Starts a system by its name, with empty disks; disposing it stops it. Fails with `Unavailable` where it is not installed. */
+  /**
+   * Starts a system by its name, with empty disks; disposing it stops it. Fails with `Unavailable` where it is not
+   * installed.
+   */
   start: (name: string) => Promise<RunningSystem>;
 }
 

@@ -31,9 +31,9 @@ export interface Contestant {
 }
 
 /**
- * Runs the rounds of all systems in turn, each round beginning with another, so that what disturbs the machine for a while disturbs all of
- * them. A system is started for its round, warmed up, measured and stopped: no other runs beside it. One whose round fails is out
- * for that variant, and the report says why.
+ * Runs the rounds of all systems in turn, each round beginning with another, so that what disturbs the machine for a
+ * while disturbs all of them. A system is started for its round, warmed up, measured and stopped: no other runs beside
+ * it. One whose round fails is out for that variant, and the report says why.
  */
 export async function compare<Variant>(
   bench: Bench,

@@ -1,7 +1,10 @@
 import { open, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 
-/** Puts a file in its place, whole or not at all and there to stay, also when the machine loses its power in the next moment. */
+/**
+ * Puts a file in its place, whole or not at all and there to stay, also when the machine loses its power in the next
+ * moment.
+ */
 export async function writeDurably(
   file: string,
   text: string,

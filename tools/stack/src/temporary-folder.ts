@@ -9,7 +9,8 @@ export interface TemporaryFolder extends AsyncDisposable {
 }
 
 /**
- * Makes a folder that can serve as `dataDir` of a stack. Stop the stack first: `await using` does so in the right order.
+ * Makes a folder that can serve as `dataDir` of a stack. Stop the stack first: `await using` does so in the right
+ * order.
  * @example
  * await using folder = await temporaryFolder();
  * await using stack = await startStack({ dataDir: folder.path });

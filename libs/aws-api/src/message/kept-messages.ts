@@ -33,8 +33,8 @@ interface StoredMessage {
 const kept = new WeakMap<readonly string[], (KeptMessage | undefined)[]>();
 
 /**
- * The messages of a received slice. Those of a batch that the engine has at hand are made once, not again for each of ten queues: parsing
- * lines and digesting bodies was most of what a receive cost beside the engine.
+ * The messages of a received slice. Those of a batch that the engine has at hand are made once, not again for each of
+ * ten queues: parsing lines and digesting bodies was most of what a receive cost beside the engine.
  */
 export function keptMessages({
   lines,

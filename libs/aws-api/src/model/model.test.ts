@@ -7,9 +7,10 @@ import { snsActions } from "./sns.ts";
 import { sqsActions } from "./sqs.ts";
 
 /**
- * The schema that AWS' SDK ships: `[kind, namespace, name, traits, …]`. An operation goes on with its input and output, a
- * structure with the names of its members, their shapes and how many of them, from the first on, are required, a list
- * and a map with what they are of. A reference is a schema, a function that returns it, or either in a list with traits.
+ * The schema that AWS' SDK ships: `[kind, namespace, name, traits, …]`. An operation goes on with its input and output,
+ * a structure with the names of its members, their shapes and how many of them, from the first on, are required, a list
+ * and a map with what they are of. A reference is a schema, a function that returns it, or either in a list with
+ * traits.
  */
 type Sdk = Record<string, unknown>;
 type Traits = { xmlName?: string; xmlFlattened?: 1 };

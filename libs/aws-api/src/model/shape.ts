@@ -10,7 +10,9 @@ export type Scalar = "string" | "integer" | "boolean" | "blob";
 export interface ListShape<Of extends Shape = Shape> {
   kind: "list";
   of: Of;
-  /** What SQS calls an entry in the Query protocol, where lists have no wrapper: `SendMessageBatchRequestEntry.1.Id`. */
+  /**
+   * What SQS calls an entry in the Query protocol, where lists have no wrapper: `SendMessageBatchRequestEntry.1.Id`.
+   */
   entryName: string | undefined;
 }
 

@@ -1,13 +1,18 @@
 import { commonError, type Service } from "../errors.ts";
 import type { Caller } from "./verify.ts";
 
-/** A repeat that comes so soon is a client's own: it signs again what it repeats, and within a second signs the same. */
+/**
+ * A repeat that comes so soon is a client's own: it signs again what it repeats, and within a second signs the same.
+ */
 const RETRY_MS = 10_000;
 /** A signature counts for 15 minutes either way of its time, so not half an hour after it was first seen. */
 const COUNTS_MS = 30 * 60_000;
 const REMEMBERED_PER_KEY = 10_000;
 
-/** What a later repeat would do again, over what its owner has done since. Of messages others see to that; see docs/aws.md. */
+/**
+ * What a later repeat would do again, over what its owner has done since. Of messages others see to that; see
+ * docs/aws.md.
+ */
 const CHANGES: Readonly<Record<Service, ReadonlySet<string>>> = {
   sqs: new Set([
     "AddPermission",

@@ -7,8 +7,8 @@ import { ALGORITHM, IN_URL, type Signature, type SignedRequest } from "./read-si
  * The signature that a request would have had, had the owner of this secret signed it: AWS Signature Version 4, as
  * https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html has it.
  *
- * Made here and not by a library: one that signs reads a URL its own way, and whatever it reads otherwise than those who act on
- * it is not signed.
+ * Made here and not by a library: one that signs reads a URL its own way, and whatever it reads otherwise than those
+ * who act on it is not signed.
  */
 export function signatureOf(request: SignedRequest, given: Signature, secret: string): string {
   const { time, day, region, service } = given;

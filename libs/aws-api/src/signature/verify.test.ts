@@ -18,7 +18,8 @@ interface Vector {
   signature: string;
 }
 
-// Of the test suite that AWS published with Signature Version 4; not the one with a path beyond ASCII, which is nobody's here.
+// Of the test suite that AWS published with Signature Version 4; not the one with a path beyond ASCII, which is
+// nobody's here.
 const vectors: Record<string, Vector> = {
   "get-vanilla": {
     signature: "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31",

@@ -25,12 +25,12 @@ export interface Caller {
 export type UnreadRequest = Omit<SignedRequest, "body"> & { body: () => Promise<Uint8Array> };
 
 /**
- * Checks the signature of a request, over the bytes of its body and before anything looks into them. All that needs no body is checked
- * before that is read: of those who have no key nothing is kept in memory.
+ * Checks the signature of a request, over the bytes of its body and before anything looks into them. All that needs no
+ * body is checked before that is read: of those who have no key nothing is kept in memory.
  *
  * @param now - Milliseconds since the epoch.
- * @throws {AwsError} `MissingAuthenticationToken`, `IncompleteSignature`, `InvalidClientTokenId`, `SignatureDoesNotMatch`,
- *   `RequestExpired`
+ * @throws {AwsError} `MissingAuthenticationToken`, `IncompleteSignature`, `InvalidClientTokenId`,
+ *   `SignatureDoesNotMatch`, `RequestExpired`
  */
 export async function verify(
   keys: Pick<AccessKeys, "find">,
@@ -104,7 +104,10 @@ function checkHeaders({ signedHeaders }: Signature, { headers }: UnreadRequest):
     throw mismatch(`The header '${absent.slice(0, 100)}' is signed but not there.`);
 }
 
-/** A signature covers the parameters in the order of their names and values: of two of a name anybody could make either the last. */
+/**
+ * A signature covers the parameters in the order of their names and values: of two of a name anybody could make either
+ * the last.
+ */
 function checkParameters({ parameters }: UnreadRequest): void {
   const names = new Set(parameters.map(([name]) => name));
   if (names.size < parameters.length) throw mismatch("A parameter of the URL is there twice.");

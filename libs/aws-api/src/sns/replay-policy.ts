@@ -11,7 +11,10 @@ export interface ReplayedTimes extends ReplayRequest {
   to?: { at: Date } | undefined;
 }
 
-/** `{"PointType":"Timestamp","StartingPoint":…,"EndingPoint":…}`; null is the empty policy. @throws {AwsError} `InvalidParameter` */
+/**
+ * `{"PointType":"Timestamp","StartingPoint":…,"EndingPoint":…}`; null is the empty policy. @throws {AwsError}
+ * `InvalidParameter`
+ */
 export function readReplayPolicy(text: string): ReplayedTimes | null {
   const policy = text === "" ? {} : parseObject(text);
   if (!policy) throw invalidReplay("failed to parse JSON.");

@@ -12,7 +12,10 @@ const isJson = (text: string) => text === "" || isPolicy(text);
 const isShort = (text: string) => isLine(text, 2_048);
 const isRate = (text: string) => text === "" || /^(100|\d{1,2})$/.test(text);
 
-/** What can be set of a topic, and what a value of it looks like. All of it is kept and shown; {@link settingsOf} is what changes anything. */
+/**
+ * What can be set of a topic, and what a value of it looks like. All of it is kept and shown; {@link settingsOf} is
+ * what changes anything.
+ */
 const attributes: ReadonlyMap<string, (text: string) => boolean> = new Map(
   Object.entries({
     DisplayName: (text: string) => isLine(text, 100),

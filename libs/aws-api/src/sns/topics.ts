@@ -68,7 +68,9 @@ function isSame(name: string, a: string, b: string): boolean {
   return a === b || (left !== undefined && right !== undefined && isDeepStrictEqual(left, right));
 }
 
-/** Deleting a topic that is not there is no error. One that SNS knows an archive of keeps it until that is switched off. */
+/**
+ * Deleting a topic that is not there is no error. One that SNS knows an archive of keeps it until that is switched off.
+ */
 export async function deleteTopic(call: Call, { TopicArn }: SnsInput<"DeleteTopic">) {
   const name = topicOfArn(call, TopicArn);
   const topic = await call.engine.topics.find(call.account, name);

@@ -267,7 +267,10 @@ function readRedriveAllowPolicy(text: string, call: Call): Partial<AllQueueSetti
   return { redriveAllow: { permission, queues }, ...keptAs("") };
 }
 
-/** That of a queue which allows all is shown where it was set, as SQS does it; it is what queues have that were told nothing. */
+/**
+ * That of a queue which allows all is shown where it was set, as SQS does it; it is what queues have that were told
+ * nothing.
+ */
 function showRedriveAllowPolicy(
   { redriveAllow, awsAttributes }: Queue,
   call: Call,

@@ -7,8 +7,8 @@ export type Parameters = readonly (readonly [name: string, value: string])[];
 const MAX_PARAMETERS = 2_000;
 
 /**
- * The one reading of a query string or a form: what a signature covers and what is done are made of the same pairs, so nothing
- * can be read that was not signed.
+ * The one reading of a query string or a form: what a signature covers and what is done are made of the same pairs, so
+ * nothing can be read that was not signed.
  * @throws {AwsError} `MalformedInput` for too many, and for escaped bytes that are no text
  */
 export function readParameters(text: string): Parameters {

@@ -13,8 +13,8 @@ import type { FormNode } from "./form.ts";
 /**
  * Reads an input out of the parameters of a Query request.
  *
- * Lists come bare as SQS has them (`AttributeName.1`) and wrapped as SNS has them (`Tags.member.1`, `Attributes.entry.1`); all of
- * it is read for both, under the name of the member or of its entries.
+ * Lists come bare as SQS has them (`AttributeName.1`) and wrapped as SNS has them (`Tags.member.1`,
+ * `Attributes.entry.1`); all of it is read for both, under the name of the member or of its entries.
  */
 export function inputFromForm<S extends StructureShape>(
   service: Service,

@@ -16,7 +16,9 @@ const ESCAPES: Record<string, string> = {
   "\t": "&#x9;",
 };
 
-/** Text for inside an element. What XML cannot carry becomes U+FFFD: only our own messages can have it, bodies cannot. */
+/**
+ * Text for inside an element. What XML cannot carry becomes U+FFFD: only our own messages can have it, bodies cannot.
+ */
 export function escapeXml(text: string): string {
   return text
     .replaceAll(FORBIDDEN, "\uFFFD")

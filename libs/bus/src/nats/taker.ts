@@ -31,7 +31,9 @@ export class Taker {
   #group: Pick<Subscription, "unsubscribe"> | undefined;
   #failures = 0;
   #onTaking: () => void = () => {};
-  /** Resolves when announcements that are sent from now on are taken, or there is no connection that one could come by. */
+  /**
+   * Resolves when announcements that are sent from now on are taken, or there is no connection that one could come by.
+   */
   readonly taking = new Promise<void>((resolve) => (this.#onTaking = resolve));
 
   constructor(options: TakerOptions) {

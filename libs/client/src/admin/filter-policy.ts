@@ -23,17 +23,17 @@ export type FilterRule =
     };
 
 /**
- * SNS' filter policy language: all keys have to be fulfilled, each by one of its rules; of the policies under `$or` one.
- * Keys nest in policies on bodies only. See docs/filters.md.
+ * SNS' filter policy language: all keys have to be fulfilled, each by one of its rules; of the policies under `$or`
+ * one. Keys nest in policies on bodies only. See docs/filters.md.
  */
 export interface FilterPolicy {
   readonly [key: string]: readonly FilterRule[] | FilterPolicy | readonly FilterPolicy[];
 }
 
 /**
- * The policy as it is given, with rules where rules belong. To {@link FilterPolicy} alone a list of policies is one under any key, so that of an
- * operator that there is not (`{ numerik: [">", 1] }`) a policy could be made; only `$or` has such a list. Of keys that
- * are not known to TypeScript nothing is said.
+ * The policy as it is given, with rules where rules belong. To {@link FilterPolicy} alone a list of policies is one
+ * under any key, so that of an operator that there is not (`{ numerik: [">", 1] }`) a policy could be made; only `$or`
+ * has such a list. Of keys that are not known to TypeScript nothing is said.
  */
 export type Checked<Policy> = {
   readonly [Key in keyof Policy]: string extends Key

@@ -2,7 +2,9 @@ import type { Connection } from "../connection.ts";
 import { callOf } from "./call-options.ts";
 import type { AdminCallOptions } from "./call-options.ts";
 
-/** Of a delivery: where it rests, or how it ended. `unknown`: it is not on record that it left, and it was not found. */
+/**
+ * Of a delivery: where it rests, or how it ended. `unknown`: it is not on record that it left, and it was not found.
+ */
 export type TracedState =
   | "waiting"
   | "delayed"
@@ -58,7 +60,10 @@ interface Delivery {
   readonly visibleAt?: Date;
 }
 
-/** The message in one queue: `state` says which of the rest there is. A dead letter and what was redriven are deliveries of their own. */
+/**
+ * The message in one queue: `state` says which of the rest there is. A dead letter and what was redriven are deliveries
+ * of their own.
+ */
 export type TracedDelivery = Delivery &
   (
     | { readonly state: "waiting"; readonly since: Date; readonly receiveCount: number }

@@ -10,13 +10,18 @@ export interface ListOptions {
   readonly prefix?: string;
   /** How many a page holds at most, 1 to 1,000; the server's own default otherwise. */
   readonly pageSize?: number;
-  /** Ends the iteration: it throws `aborted` in the middle of a page that is on its way, or where the next one begins. */
+  /**
+   * Ends the iteration: it throws `aborted` in the middle of a page that is on its way, or where the next one begins.
+   */
   readonly signal?: AbortSignal;
 }
 
 export const listOptions: OptionNames<ListOptions> = { prefix: true, pageSize: true, signal: true };
 
-/** Walks the pages of a list, asking for the next one only when the loop gets there. Throws `invalid_request` for an option that there is not. */
+/**
+ * Walks the pages of a list, asking for the next one only when the loop gets there. Throws `invalid_request` for an
+ * option that there is not.
+ */
 export async function* pages<Info>(
   connection: Connection,
   list: {

@@ -4,12 +4,17 @@ import type { Connection } from "../connection.ts";
 import type { OptionNames } from "../options.ts";
 import { pages } from "./pages.ts";
 
-/** `visible`: a receive could take it now; `inFlight`: received, and not settled yet; `delayed`: its delay has not passed. */
+/**
+ * `visible`: a receive could take it now; `inFlight`: received, and not settled yet; `delayed`: its delay has not
+ * passed.
+ */
 export type MessageState = "visible" | "inFlight" | "delayed";
 
 /** Which messages are looked at, and in what order. */
 export interface PeekOptions {
-  /** By the time at which messages become visible, in FIFO queues by the order of their sends. Default "oldest" first. */
+  /**
+   * By the time at which messages become visible, in FIFO queues by the order of their sends. Default "oldest" first.
+   */
   readonly order?: "oldest" | "newest";
   /** Only messages in this state. */
   readonly state?: MessageState;
@@ -17,7 +22,9 @@ export interface PeekOptions {
   readonly search?: string;
   /** How many a page holds, 1 to 100; the server's own default otherwise. */
   readonly pageSize?: number;
-  /** Ends the iteration: it throws `aborted` in the middle of a page that is on its way, or where the next one begins. */
+  /**
+   * Ends the iteration: it throws `aborted` in the middle of a page that is on its way, or where the next one begins.
+   */
   readonly signal?: AbortSignal;
 }
 

@@ -61,8 +61,8 @@ export interface QueueSettings {
 /** Settings of a new queue: those that can be changed later, and its kind. */
 export interface NewQueueSettings extends QueueSettings {
   /**
-   * Whether the messages of a group come in the order in which they were sent, and duplicates not at all. Default: whether the
-   * name ends in `.fifo`, which it does exactly then; another value is refused.
+   * Whether the messages of a group come in the order in which they were sent, and duplicates not at all. Default:
+   * whether the name ends in `.fifo`, which it does exactly then; another value is refused.
    */
   readonly fifo?: boolean;
 }
@@ -126,10 +126,11 @@ export class QueueAdmin {
   }
 
   /**
-   * Creates the queue, or returns it when it exists with the same settings; see {@link ensure} for what gives it others.
+   * Creates the queue, or returns it when it exists with the same settings; see {@link ensure} for what gives it
+   * others.
    *
-   * Throws `queue_exists` when they differ (its `details` tell what each is and what was asked), `queue_deleted_recently` where the server
-   * keeps the names of deleted queues for a while.
+   * Throws `queue_exists` when they differ (its `details` tell what each is and what was asked),
+   * `queue_deleted_recently` where the server keeps the names of deleted queues for a while.
    */
   async create(
     queue: QueueReference,
@@ -140,8 +141,9 @@ export class QueueAdmin {
   }
 
   /**
-   * Creates the queue, or gives one that exists the settings that are named, and leaves its others: for programs that do so each time they
-   * start, also when a setting has changed since. Throws `invalid_request` for what does not fit the kind of the queue, `queue_deleted_recently`.
+   * Creates the queue, or gives one that exists the settings that are named, and leaves its others: for programs that
+   * do so each time they start, also when a setting has changed since. Throws `invalid_request` for what does not fit
+   * the kind of the queue, `queue_deleted_recently`.
    *
    * @example
    * ```ts
@@ -230,7 +232,10 @@ export class QueueAdmin {
     return peek(this.#connection, `${queuePath(queue)}/peek`, options);
   }
 
-  /** Takes a delayed message back, by its id. Throws `message_not_found` when it is no longer delayed, `queue_not_found`. */
+  /**
+   * Takes a delayed message back, by its id. Throws `message_not_found` when it is no longer delayed,
+   * `queue_not_found`.
+   */
   async cancelDelayed(
     queue: QueueReference,
     messageId: string,

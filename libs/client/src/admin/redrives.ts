@@ -89,14 +89,15 @@ export class RedriveAdmin {
   }
 
   /**
-   * Waits until it does not run any more, however long that takes, and returns it as it is then: `completed`, `cancelled` or `failed`. It is looked at ever more
-   * seldom, in the end every 2 seconds. Throws what {@link get} does (`redrive_not_found`, `queue_not_found`), and `aborted` when the signal aborts: the redrive
-   * itself goes on then.
+   * Waits until it does not run any more, however long that takes, and returns it as it is then: `completed`,
+   * `cancelled` or `failed`. It is looked at ever more seldom, in the end every 2 seconds. Throws what {@link get} does
+   * (`redrive_not_found`, `queue_not_found`), and `aborted` when the signal aborts: the redrive itself goes on then.
    *
    * @example
    * ```ts
    * const { id } = await admin.queues.redrives.start("billing-dead");
-   * const { status, moved } = await admin.queues.redrives.finished("billing-dead", id, { signal: AbortSignal.timeout(60_000) });
+   * const signal = AbortSignal.timeout(60_000);
+   * const { status, moved } = await admin.queues.redrives.finished("billing-dead", id, { signal });
    * ```
    */
   async finished(queue: QueueReference, id: string, call: AdminCallOptions = {}): Promise<Redrive> {
@@ -104,7 +105,10 @@ export class RedriveAdmin {
     return await untilEnded(() => this.#get(queue, id, made), made.signal);
   }
 
-  /** Ends a running one; what it has moved stays moved. Throws `redrive_not_found` when it does not run, `queue_not_found`. */
+  /**
+   * Ends a running one; what it has moved stays moved. Throws `redrive_not_found` when it does not run,
+   * `queue_not_found`.
+   */
   async cancel(queue: QueueReference, id: string, call: AdminCallOptions = {}): Promise<Redrive> {
     const made = callOf("admin.queues.redrives.cancel", call);
     const path = redrivePath(queue, id);

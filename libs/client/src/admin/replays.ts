@@ -53,11 +53,12 @@ export class ReplayAdmin {
   }
 
   /**
-   * Delivers what the topic's archive has of that time to a subscription again, through its filter, and to no other one.
+   * Delivers what the topic's archive has of that time to a subscription again, through its filter, and to no other
+   * one.
    *
-   * Not repeated when its answer is lost; `list` then tells whether it runs. Throws `replay_running` when one does already,
-   * `topic_not_archived`, `subscription_not_found`, `message_not_found` for a message that is not in the archive, and
-   * `invalid_request` when it ends before it begins.
+   * Not repeated when its answer is lost; `list` then tells whether it runs. Throws `replay_running` when one does
+   * already, `topic_not_archived`, `subscription_not_found`, `message_not_found` for a message that is not in the
+   * archive, and `invalid_request` when it ends before it begins.
    */
   async start(
     subscriptionId: string,
@@ -90,9 +91,10 @@ export class ReplayAdmin {
   }
 
   /**
-   * Waits until it does not run any more, however long that takes, and returns it as it is then: `completed` or `cancelled`. It is looked at ever more
-   * seldom, in the end every 2 seconds. Throws what {@link get} does (`replay_not_found`, `subscription_not_found`), and `aborted` when the signal aborts: the replay
-   * itself goes on then.
+   * Waits until it does not run any more, however long that takes, and returns it as it is then: `completed` or
+   * `cancelled`. It is looked at ever more seldom, in the end every 2 seconds. Throws what {@link get} does
+   * (`replay_not_found`, `subscription_not_found`), and `aborted` when the signal aborts: the replay itself goes on
+   * then.
    *
    * @example
    * ```ts
@@ -105,7 +107,10 @@ export class ReplayAdmin {
     return await untilEnded(() => this.#get(subscriptionId, id, made), made.signal);
   }
 
-  /** Ends a running one; what it has delivered stays. Throws `replay_not_found` when it does not run, `subscription_not_found`. */
+  /**
+   * Ends a running one; what it has delivered stays. Throws `replay_not_found` when it does not run,
+   * `subscription_not_found`.
+   */
   async cancel(subscriptionId: string, id: string, call: AdminCallOptions = {}): Promise<Replay> {
     const made = callOf("admin.subscriptions.replays.cancel", call);
     const path = replayPath(subscriptionId, id);

@@ -140,7 +140,9 @@ export class SubscriptionAdmin {
   /**
    * Feeds the queue with what is published to the topic from now on, or returns the subscription that already does.
    *
-   * In TypeScript a queue that is declared for other messages than its topic does not compile; by its name it does. Throws `topic_not_found`, `queue_not_found`, `invalid_filter_policy` and `subscription_exists` (with other settings).
+   * In TypeScript a queue that is declared for other messages than its topic does not compile; by its name it does.
+   * Throws `topic_not_found`, `queue_not_found`, `invalid_filter_policy` and `subscription_exists` (with other
+   * settings).
    */
   create<Input = never, const Policy extends FilterPolicy = FilterPolicy>(
     topic: string | TopicDeclaration<Input, unknown>,
@@ -210,8 +212,8 @@ export class SubscriptionAdmin {
   }
 
   /**
-   * Tells which of the first 1,000 subscriptions of a topic would get a message, and for the others which clause of their
-   * filter policy refuses it. Publishes nothing. Throws `topic_not_found`.
+   * Tells which of the first 1,000 subscriptions of a topic would get a message, and for the others which clause of
+   * their filter policy refuses it. Publishes nothing. Throws `topic_not_found`.
    */
   async match(
     topic: TopicReference,
@@ -232,8 +234,9 @@ export class SubscriptionAdmin {
   }
 
   /**
-   * Tries the newest messages of a topic's archive (`last`: 1 to 100; as far as they have no more than about 4 MiB together), newest
-   * first, on its first 1,000 subscriptions. Throws `topic_not_found`, `topic_not_archived`, and `too_many_requests` when that takes too long.
+   * Tries the newest messages of a topic's archive (`last`: 1 to 100; as far as they have no more than about 4 MiB
+   * together), newest first, on its first 1,000 subscriptions. Throws `topic_not_found`, `topic_not_archived`, and
+   * `too_many_requests` when that takes too long.
    */
   async matchArchived(
     topic: TopicReference,

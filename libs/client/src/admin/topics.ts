@@ -14,7 +14,10 @@ export type Tags = Readonly<Record<string, string>>;
 /** A topic with all its settings, also those that nobody has named. */
 export interface TopicInfo {
   readonly name: string;
-  /** Whether the messages of a group are fanned out in the order in which they were published, and duplicates not at all: its name ends in `.fifo` then. */
+  /**
+   * Whether the messages of a group are fanned out in the order in which they were published, and duplicates not at
+   * all: its name ends in `.fifo` then.
+   */
   readonly fifo: boolean;
   /** FIFO topics: whether a message without a deduplication id gets the SHA-256 of its body. */
   readonly contentBasedDeduplication: boolean;
@@ -57,8 +60,9 @@ export class TopicAdmin {
   }
 
   /**
-   * Creates the topic (a FIFO topic where its name ends in `.fifo`), or returns it when it exists with the same settings; see
-   * {@link ensure} for what gives it others. Throws `topic_exists` when they differ: its `details` tell what each is and what was asked.
+   * Creates the topic (a FIFO topic where its name ends in `.fifo`), or returns it when it exists with the same
+   * settings; see {@link ensure} for what gives it others. Throws `topic_exists` when they differ: its `details` tell
+   * what each is and what was asked.
    */
   async create(
     topic: TopicReference,
@@ -69,9 +73,9 @@ export class TopicAdmin {
   }
 
   /**
-   * Creates the topic, or gives one that exists the settings that are named, and leaves its others: for programs that do so each time they
-   * start, also when a setting has changed since. `archive: null` ends an archive for good here too. Throws `invalid_request` for what
-   * does not fit the kind of the topic.
+   * Creates the topic, or gives one that exists the settings that are named, and leaves its others: for programs that
+   * do so each time they start, also when a setting has changed since. `archive: null` ends an archive for good here
+   * too. Throws `invalid_request` for what does not fit the kind of the topic.
    *
    * @example
    * ```ts
@@ -117,7 +121,10 @@ export class TopicAdmin {
     return await this.#update(topic, settings, callOf("admin.topics.update", call));
   }
 
-  /** Deletes the topic and its subscriptions; what was published before still reaches the queues. Throws `topic_not_found`. */
+  /**
+   * Deletes the topic and its subscriptions; what was published before still reaches the queues. Throws
+   * `topic_not_found`.
+   */
   async delete(topic: TopicReference, call: AdminCallOptions = {}): Promise<void> {
     await remove(this.#connection, topicPath(topic), callOf("admin.topics.delete", call));
   }

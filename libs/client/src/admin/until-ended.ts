@@ -3,7 +3,10 @@ import { pause } from "../pause.ts";
 const FIRST_MS = 50;
 const MOST_MS = 2_000;
 
-/** Looks again and again, each time after twice as long, until it does not run any more. The look throws once its signal has aborted. */
+/**
+ * Looks again and again, each time after twice as long, until it does not run any more. The look throws once its signal
+ * has aborted.
+ */
 export async function untilEnded<Task extends { readonly status: string }>(
   look: () => Promise<Task>,
   signal: AbortSignal | undefined,

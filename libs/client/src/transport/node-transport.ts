@@ -2,13 +2,15 @@ import type { Answer } from "../answer.ts";
 import type { Transport, TransportRequest } from "./transport.ts";
 
 /**
- * Calls by undici, the HTTP client that Node's `fetch` is made of; undefined where this is not Node, or undici is not there.
+ * Calls by undici, the HTTP client that Node's `fetch` is made of; undefined where this is not Node, or undici is not
+ * there.
  *
- * What a small call costs the process, in µs of CPU with 32 under way on Node 20: 18 by undici's `dispatch`, 29 by `node:http`, 229 by
- * `fetch`. Under the load of `npm run bench -- small` a receive of ten costs the consumer 205 µs instead of 255 with `node:http`.
+ * What a small call costs the process, in µs of CPU with 32 under way on Node 20: 18 by undici's `dispatch`, 29 by
+ * `node:http`, 229 by `fetch`. Under the load of `npm run bench -- small` a receive of ten costs the consumer 205 µs
+ * instead of 255 with `node:http`.
  *
- * It is asked for at run time and not imported, so that this package needs neither Node's types nor a bundler's special treatment:
- * a bundle that runs without `node_modules` calls by `fetch`.
+ * It is asked for at run time and not imported, so that this package needs neither Node's types nor a bundler's special
+ * treatment: a bundle that runs without `node_modules` calls by `fetch`.
  */
 export function nodeTransport(url: string): Transport | undefined {
   const Pool = poolClass();
@@ -27,7 +29,8 @@ const options = {
   connections: null,
   // Each call has its socket for itself: a long poll would keep those behind it waiting.
   pipelining: 1,
-  // How long an idle socket is kept, whatever longer the server allows: a request on its way as it lets go of its socket is lost.
+  // How long an idle socket is kept, whatever longer the server allows: a request on its way as it lets go of its
+  // socket is lost.
   keepAliveTimeout: 4_000,
   keepAliveMaxTimeout: 4_000,
   // The connection has limits of its own, which know how long a long poll waits.
@@ -69,7 +72,10 @@ interface NodeModule {
   createRequire: (url: string) => (name: string) => unknown;
 }
 
-/** One exchange, which may be given up at any time: before its socket is there it has not been sent, and then it never is. */
+/**
+ * One exchange, which may be given up at any time: before its socket is there it has not been sent, and then it never
+ * is.
+ */
 class Attempt implements Handler {
   readonly #request: TransportRequest;
   readonly #chunks: NodeBuffer[] = [];

@@ -8,8 +8,8 @@ export interface TransportRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string | undefined;
   /**
-   * Takes what ends the attempt, also while its answer arrives; called before the first await. A function and not a signal of
-   * its own: to make one, listen to it and leave it again would be a tenth of what a call costs.
+   * Takes what ends the attempt, also while its answer arrives; called before the first await. A function and not a
+   * signal of its own: to make one, listen to it and leave it again would be a tenth of what a call costs.
    */
   readonly onGiveUp: (end: () => void) => void;
   /** Called when the answer begins: the server has done its part. */

@@ -9,7 +9,10 @@ export const secrets = pgTable("secrets", {
   value: bytea("value").notNull(),
 });
 
-/** Who may call, and for which account. Secrets must be recoverable to check a signature: sealed by a key outside Postgres. */
+/**
+ * Who may call, and for which account. Secrets must be recoverable to check a signature: sealed by a key outside
+ * Postgres.
+ */
 export const accessKeys = pgTable(
   "access_keys",
   {

@@ -14,8 +14,8 @@ import { account, fromDatabaseClock, id, snapshot, time, transactionId } from ".
 import { subscriptions } from "./topics.ts";
 
 /**
- * What the archive of a topic keeps: batches, by reference. A row is written by the fan-out, in the transaction that takes
- * the batch out of the outbox.
+ * What the archive of a topic keeps: batches, by reference. A row is written by the fan-out, in the transaction that
+ * takes the batch out of the outbox.
  */
 export const archivedBatches = pgTable(
   "archived_batches",
@@ -24,13 +24,16 @@ export const archivedBatches = pgTable(
     account: account(),
     publishedAt: time("published_at").notNull(),
     /**
-     * Its place among what was published at that time: in a standard topic the id of the batch; in a FIFO topic its sequence,
-     * and the times rise with it: so (published_at, place) is the order of commits.
+     * Its place among what was published at that time: in a standard topic the id of the batch; in a FIFO topic its
+     * sequence, and the times rise with it: so (published_at, place) is the order of commits.
      */
     place: id("place").notNull(),
     batchId: id("batch_id").notNull(),
     messageCount: smallint("message_count").notNull(),
-    /** The groups of its messages, with the messages of each; null where none has one. Of a FIFO topic without what was a duplicate. */
+    /**
+     * The groups of its messages, with the messages of each; null where none has one. Of a FIFO topic without what was
+     * a duplicate.
+     */
     groupIds: text("group_ids").array(),
     groupMasks: id("group_masks").array(),
     /** What the fan-out saw: which subscriptions got the batch when it was new. */
@@ -61,7 +64,10 @@ export const replays = pgTable(
       .notNull()
       .default(sql`9223372036854775807`),
     endBit: smallint("end_bit").notNull().default(62),
-    /** The transaction that made the subscription, when the replay came with it: what was fanned out seeing it came already. */
+    /**
+     * The transaction that made the subscription, when the replay came with it: what was fanned out seeing it came
+     * already.
+     */
     subscribedBy: transactionId("subscribed_by"),
     /** Messages a second; absent: as fast as it goes. */
     rate: integer("rate"),

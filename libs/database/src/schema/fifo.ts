@@ -13,7 +13,10 @@ import {
 
 import { account, id, time } from "./columns.ts";
 
-/** Numbers the batches of FIFO topics. Taken under the lock of their topic and without a cache: of a topic its order is that of commits. */
+/**
+ * Numbers the batches of FIFO topics. Taken under the lock of their topic and without a cache: of a topic its order is
+ * that of commits.
+ */
 export const topicSequences = pgSequence("topic_sequences");
 
 /** What FIFO topics accepted lately; the same id again within five minutes is not stored again. */
@@ -38,14 +41,18 @@ export const topicDeduplicationIds = pgTable(
   ],
 );
 
-/** Numbers FIFO slices. Taken under the lock of their queue and without a cache: in a queue its order is that of commits. */
+/**
+ * Numbers FIFO slices. Taken under the lock of their queue and without a cache: in a queue its order is that of
+ * commits.
+ */
 export const fifoSequences = pgSequence("fifo_sequences");
 
 /**
- * A message group of a FIFO queue that has messages. Whoever changes anything about the messages of a group holds this row.
+ * A message group of a FIFO queue that has messages. Whoever changes anything about the messages of a group holds this
+ * row.
  *
- * There is one row for a group, since whoever adds one holds the lock of its queue. The head is in the key so that the living row
- * of a group is found without the dead ones before it; see groupRow.
+ * There is one row for a group, since whoever adds one holds the lock of its queue. The head is in the key so that the
+ * living row of a group is found without the dead ones before it; see groupRow.
  */
 export const fifoGroups = pgTable(
   "fifo_groups",
@@ -54,8 +61,8 @@ export const fifoGroups = pgTable(
     groupId: text("group_id").notNull(),
     account: account(),
     /**
-     * When something of it may be handed out: the latest deadline of what is in flight, else when its first message is visible. Since
-     * when, where that has come; it is never written as a time that has passed.
+     * When something of it may be handed out: the latest deadline of what is in flight, else when its first message is
+     * visible. Since when, where that has come; it is never written as a time that has passed.
      */
     availableAt: time("available_at").notNull(),
     /** Nothing of the group has a lower sequence: where a scan begins, past the rows that are dead. */
@@ -76,7 +83,8 @@ export const fifoGroups = pgTable(
  * The undelivered messages of one group out of one batch in one FIFO queue.
  *
  * A delivery is (queue, sequence, bit). What is split off keeps the sequence, and of two parts one has all the lower
- * bits: the order within a group is (sequence, lowest bit). A message that is moved to another queue gets a new sequence there.
+ * bits: the order within a group is (sequence, lowest bit). A message that is moved to another queue gets a new
+ * sequence there.
  */
 export const fifoSlices = pgTable(
   "fifo_slices",
@@ -99,7 +107,10 @@ export const fifoSlices = pgTable(
     receiveCount: integer("receive_count").notNull().default(0),
     /** Sent with a delay and not received yet: it can be cancelled, so it can be found by its batch. */
     delayed: boolean("delayed").notNull().default(false),
-    /** Of a dead letter: the queue that it came from; 0, which is none, where that was deleted before and a topic delivered it. */
+    /**
+     * Of a dead letter: the queue that it came from; 0, which is none, where that was deleted before and a topic
+     * delivered it.
+     */
     sourceQueueId: id("source_queue_id"),
     /** Why it failed last, in the words of the consumer that gave it back; of a dead letter, why it is one. */
     failureReason: text("failure_reason"),

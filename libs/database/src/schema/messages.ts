@@ -76,10 +76,11 @@ export const leaseIds = pgSequence("lease_ids", { cache: 32 });
  * The undelivered part of one batch in one queue: a bit a message.
  *
  * A delivery is (queue, batch, bit). Several slices of one batch may rest in one queue; their bits are disjoint, since
- * whatever applies to some messages only splits a slice. There is one index, and it is not unique: two parts of a
- * batch may become visible at the same instant. (A second one is for messages with a group only.) A receipt handle names the row through that index (a claim writes
- * `visible_at` in whole milliseconds so that it survives the journey) and is fenced by `lease`; only a slice whose
- * visibility its holder has changed since (`moved`) is found through the small partial index instead.
+ * whatever applies to some messages only splits a slice. There is one index, and it is not unique: two parts of a batch
+ * may become visible at the same instant. (A second one is for messages with a group only.) A receipt handle names the
+ * row through that index (a claim writes `visible_at` in whole milliseconds so that it survives the journey) and is
+ * fenced by `lease`; only a slice whose visibility its holder has changed since (`moved`) is found through the small
+ * partial index instead.
  */
 export const slices = pgTable(
   "slices",
@@ -99,7 +100,10 @@ export const slices = pgTable(
     receivedAt: time("received_at"),
     receiveCount: integer("receive_count").notNull().default(0),
     moved: boolean("moved").notNull().default(false),
-    /** Of a dead letter: the queue that it came from; 0, which is none, where that was deleted before and a topic delivered it. */
+    /**
+     * Of a dead letter: the queue that it came from; 0, which is none, where that was deleted before and a topic
+     * delivered it.
+     */
     sourceQueueId: id("source_queue_id"),
     /** Why it failed last, in the words of the consumer that gave it back; of a dead letter, why it is one. */
     failureReason: text("failure_reason"),

@@ -33,7 +33,10 @@ export const queues = pgTable(
       .$type<{ permission: "allowAll" | "denyAll" | "byQueue"; queues?: string[] }>()
       .notNull()
       .default({ permission: "allowAll" }),
-    /** Whether messages of a group are delivered in the order of their commits; its name ends in `.fifo` then, and only then. */
+    /**
+     * Whether messages of a group are delivered in the order of their commits; its name ends in `.fifo` then, and only
+     * then.
+     */
     fifo: boolean("fifo").notNull().default(false),
     /** Of a FIFO queue: whether a message without a deduplication id gets the SHA-256 of its body. */
     contentBasedDeduplication: boolean("content_based_deduplication").notNull().default(false),
@@ -49,8 +52,8 @@ export const queues = pgTable(
     /** Whether receives get nothing; sends and fan-out go on. */
     paused: boolean("paused").notNull().default(false),
     /**
-     * Whether messages with a group id were in flight at a time: since then messages without one get the group "" in `slices`, so that
-     * they are found by the index over groups; see quietSlices.
+     * Whether messages with a group id were in flight at a time: since then messages without one get the group "" in
+     * `slices`, so that they are found by the index over groups; see quietSlices.
      */
     hasTenants: boolean("has_tenants").notNull().default(false),
     /** When it was purged last, for whoever wants a while between two purges. */
@@ -94,8 +97,8 @@ export const queues = pgTable(
 /**
  * How many messages came to a queue and left it, by kind, since it was created: what was folded out of `queue_ledger`.
  *
- * The ledger itself is a table that Drizzle has no words for (0003_storage.sql): partitioned, filled by each statement that
- * changes what rests in a queue, emptied by TRUNCATE.
+ * The ledger itself is a table that Drizzle has no words for (0003_storage.sql): partitioned, filled by each statement
+ * that changes what rests in a queue, emptied by TRUNCATE.
  */
 export const queueTotals = pgTable(
   "queue_totals",

@@ -63,8 +63,8 @@ export const topics = pgTable(
 );
 
 /**
- * Filter policies, each once for all subscriptions that have it: it is compiled once, and evaluated once a message. A row is
- * never changed and an id never used again, so what a process remembers of one is right for ever.
+ * Filter policies, each once for all subscriptions that have it: it is compiled once, and evaluated once a message. A
+ * row is never changed and an id never used again, so what a process remembers of one is right for ever.
  */
 export const filterPolicies = pgTable(
   "filter_policies",

@@ -87,7 +87,10 @@ export class AccessKeys {
     return rows.map((row) => ({ ...row, account: accountOf(row.account) }));
   }
 
-  /** From then on, or a few seconds later in processes that know it, nobody gets in with it. False when there is no such key. */
+  /**
+   * From then on, or a few seconds later in processes that know it, nobody gets in with it. False when there is no such
+   * key.
+   */
   async disable(id: string): Promise<boolean> {
     const rows = await this.#db
       .update(accessKeys)

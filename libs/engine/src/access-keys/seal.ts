@@ -4,7 +4,8 @@ const IV = 12;
 const TAG = 16;
 
 /**
- * Encrypts a secret (AES-256-GCM), bound to whom it belongs: a row that was copied to another id or account does not open.
+ * Encrypts a secret (AES-256-GCM), bound to whom it belongs: a row that was copied to another id or account does not
+ * open.
  * @param key - 32 bytes, kept outside Postgres
  */
 export function seal(key: Uint8Array, secret: string, owner: string): Buffer {

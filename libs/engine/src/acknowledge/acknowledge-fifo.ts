@@ -12,8 +12,8 @@ export function placeOfMark({ queueId, visibleAt }: SliceMark): FifoPlace {
 }
 
 /**
- * Deletes messages of FIFO queues that their receives still hold, and lets their groups go on: what comes next in a group
- * may be handed out as soon as nothing of it is in flight.
+ * Deletes messages of FIFO queues that their receives still hold, and lets their groups go on: what comes next in a
+ * group may be handed out as soon as nothing of it is in flight.
  *
  * @returns The bits done for each mark, and the queues that have something to hand out now.
  */

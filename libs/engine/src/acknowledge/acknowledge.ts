@@ -77,8 +77,8 @@ export class Acknowledger {
   }
 
   /**
-   * The same for messages named by the receipts they came under: the messages of each receipt that are gone, as bits. What
-   * it costs is per receipt.
+   * The same for messages named by the receipts they came under: the messages of each receipt that are gone, as bits.
+   * What it costs is per receipt.
    * @throws {SluiceError} `queue_not_found`, `receipt_handle_invalid`, `too_many_requests`, `unavailable`
    */
   async acknowledgeReceipts(

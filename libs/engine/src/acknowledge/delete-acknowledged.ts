@@ -9,7 +9,8 @@ import { recordEvents } from "../trace/record-events.ts";
  *
  * The lease is checked again where the row is written: a claim that got in between has changed it, and then nothing
  * happens here. So are the bits: part of them may have been split off meanwhile, and servers older than November 2025
- * (without "Add missing EPQ recheck for TID Scan") do not notice that the row they waited for is not the one they found.
+ * (without "Add missing EPQ recheck for TID Scan") do not notice that the row they waited for is not the one they
+ * found.
  */
 export function deleteAcknowledged(
   sql: Sql,

@@ -13,17 +13,21 @@ export const MAX_WAITING_MARKS = 200_000;
 
 export type Marks = readonly SliceMark[];
 
-/** Sends what waits for locks for so long, or as long as it may; undefined when it met one, and has done nothing for now. */
+/**
+ * Sends what waits for locks for so long, or as long as it may; undefined when it met one, and has done nothing for
+ * now.
+ */
 export type Send = <Result>(
   statement: (lockTimeout?: string) => Promise<Result>,
 ) => Promise<Result | undefined>;
 
 /**
- * Acknowledgements that share statements with others that come while one is under way: of all queues, and giving up a lock soon. Where
- * one meets a lock those of each queue go by themselves, until they are done: whoever has locked slices of one queue holds up no other.
+ * Acknowledgements that share statements with others that come while one is under way: of all queues, and giving up a
+ * lock soon. Where one meets a lock those of each queue go by themselves, until they are done: whoever has locked
+ * slices of one queue holds up no other.
  *
- * By queue always would cost: eight batches of each of ten queues took 6.3 and 7.0 ms instead of 2.9 (median, twice). That a statement gives up
- * soon costs nothing that could be measured.
+ * By queue always would cost: eight batches of each of ten queues took 6.3 and 7.0 ms instead of 2.9 (median, twice).
+ * That a statement gives up soon costs nothing that could be measured.
  */
 export class SharedAcknowledgements {
   /** They resolve with what may still be under way. */
@@ -90,7 +94,9 @@ export class SharedAcknowledgements {
   }
 }
 
-/** The bits of each mark that are gone: those that are done, and those that another look finds where they are not all. */
+/**
+ * The bits of each mark that are gone: those that are done, and those that another look finds where they are not all.
+ */
 export async function finish(
   marks: Marks,
   done: readonly bigint[],

@@ -10,7 +10,10 @@ export interface MergedMarks {
   partOf: (done: readonly bigint[]) => bigint[][];
 }
 
-/** Several calls may mark one slice (its messages went to several receivers): their marks become one, and each call is told about its own bits. */
+/**
+ * Several calls may mark one slice (its messages went to several receivers): their marks become one, and each call is
+ * told about its own bits.
+ */
 export function mergeMarks(calls: readonly (readonly SliceMark[])[]): MergedMarks {
   const merged = new Map<string, SliceMark>();
   for (const mark of calls.flat()) {

@@ -54,7 +54,10 @@ export async function findArchived(
   return { publishedAt: row.published_at, place: row.place, bit };
 }
 
-/** How much is read for {@link lastArchived}, in bytes of stored lines, before the rest is left out; a batch more at most. */
+/**
+ * How much is read for {@link lastArchived}, in bytes of stored lines, before the rest is left out; a batch more at
+ * most.
+ */
 const MAX_READ = 4 * 1024 * 1024;
 
 /** The newest messages of an archive, newest first: as many as are asked for, or fewer when they are large. */

@@ -3,8 +3,8 @@ const LONG = 10_000;
 const SHORT = 2_000;
 
 /**
- * How much one statement removes. Where a statement has to read a whole table to find out what to remove, many small ones
- * would read it many times; where rows are large, a large one would take minutes. So it is measured.
+ * How much one statement removes. Where a statement has to read a whole table to find out what to remove, many small
+ * ones would read it many times; where rows are large, a large one would take minutes. So it is measured.
  */
 export class ChunkSize {
   readonly #min: number;

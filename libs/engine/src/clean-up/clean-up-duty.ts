@@ -12,9 +12,10 @@ const THOROUGH_SHARE = 0.04;
 /**
  * Cleans up again and again: mostly what an index finds, and thoroughly as often as a share of the time allows.
  *
- * Payloads are left where they are while a transaction keeps what was removed last from going: the disk gets nothing back, and each
- * of their pages would be written once more, with what vacuums in vain add to it. In ten minutes with a held snapshot, the minutes in
- * which payloads were removed had 64 to 89 % of the throughput of the first one, the others 94 to 108 %.
+ * Payloads are left where they are while a transaction keeps what was removed last from going: the disk gets nothing
+ * back, and each of their pages would be written once more, with what vacuums in vain add to it. In ten minutes with a
+ * held snapshot, the minutes in which payloads were removed had 64 to 89 % of the throughput of the first one, the
+ * others 94 to 108 %.
  */
 export class CleanUpDuty {
   readonly #sql: Sql;

@@ -37,8 +37,8 @@ export interface CleanUpOptions {
 }
 
 /**
- * What a repeat of a call with an Idempotency-Key can rely on, in seconds: what a deduplication id has (LIMITS: topics). A
- * million calls in this time are 230 MB.
+ * What a repeat of a call with an Idempotency-Key can rely on, in seconds: what a deduplication id has (LIMITS:
+ * topics). A million calls in this time are 230 MB.
  */
 export const IDEMPOTENCY_WINDOW = 300;
 /** How long an ended redrive or replay can be looked at, in seconds: as long as a message can be kept. */
@@ -57,11 +57,11 @@ export function cleanUpChunks(): Required<CleanUpOptions>["chunks"] {
 
 /**
  * Removes what nobody can reach any more: expired messages, slices of deleted queues, payloads without slices (and, of
- * payloads with few, the lines of the others), old idempotency keys, archives past their days, redrives and replays that ended long ago, and unused filter
- * policies. One dispatcher at a time; undefined when another one is at it.
+ * payloads with few, the lines of the others), old idempotency keys, archives past their days, redrives and replays
+ * that ended long ago, and unused filter policies. One dispatcher at a time; undefined when another one is at it.
  *
- * Each step removes at most a chunk and repeats while chunks are full, so no statement holds locks for long, and one that
- * dies leaves what was done before it.
+ * Each step removes at most a chunk and repeats while chunks are full, so no statement holds locks for long, and one
+ * that dies leaves what was done before it.
  */
 export async function cleanUp(
   sql: Sql,
@@ -138,7 +138,9 @@ const NOTHING: Readonly<CleanUpResult> = {
 
 const OF_FIFO_QUEUES = ["fifo_slices", "fifo_groups", "deduplication_ids", "receive_attempts"];
 
-/** All that belonged to queues that are gone, found queue by queue: there may be much of others, and nothing of these. */
+/**
+ * All that belonged to queues that are gone, found queue by queue: there may be much of others, and nothing of these.
+ */
 async function deleteOfDeletedQueues(sql: Sql, table: string): Promise<number> {
   return await sql.begin(async (tx) => {
     await readInOrder(tx);
@@ -176,8 +178,8 @@ async function deleteIdempotencyKeys(sql: Sql): Promise<number> {
   return result.count;
 }
 
-// A clock that is called is no bound of an index, a subselect of it is: 300,000 ids of which none has to go take 0.1 ms, and 172 ms
-// as a whole table.
+// A clock that is called is no bound of an index, a subselect of it is: 300,000 ids of which none has to go take 0.1
+// ms, and 172 ms as a whole table.
 async function deleteDeduplicationIds(
   sql: Sql,
   table: "deduplication_ids" | "topic_deduplication_ids",
@@ -220,8 +222,8 @@ async function deleteReplays(sql: Sql): Promise<number> {
 }
 
 /**
- * Filter policies that no subscription has any more. Whoever is just taking one up again is refused by its key, and adds it anew; who did
- * so after this statement began has it refused, and they are left for the next time.
+ * Filter policies that no subscription has any more. Whoever is just taking one up again is refused by its key, and
+ * adds it anew; who did so after this statement began has it refused, and they are left for the next time.
  */
 async function deleteFilterPolicies(sql: Sql): Promise<number> {
   try {

@@ -9,14 +9,14 @@ const FOUND = 10_000;
 const REWRITTEN = 200;
 
 /**
- * Rewrites batches that a few messages keep alive (one in a dead-letter queue, say, for 14 days): the lines of the others
- * become empty. The number of lines stays, so that bits mean what they meant.
+ * Rewrites batches that a few messages keep alive (one in a dead-letter queue, say, for 14 days): the lines of the
+ * others become empty. The number of lines stays, so that bits mean what they meant.
  *
  * No message can be missed, whatever happens meanwhile: the bits that are alive are those of all slices of the batch in
- * one snapshot, and slices only ever come from slices of the same batch, so later on there are fewer. The one thing that
- * makes slices out of nothing is the fan-out, in the transaction that takes the batch out of the outbox: the
- * snapshot has the one or the other, and what waits there is left alone. So is what an archive keeps: a replay may make slices
- * of it, and holds the archive's row until they are there. For the same reason the lines that a process
+ * one snapshot, and slices only ever come from slices of the same batch, so later on there are fewer. The one thing
+ * that makes slices out of nothing is the fan-out, in the transaction that takes the batch out of the outbox: the
+ * snapshot has the one or the other, and what waits there is left alone. So is what an archive keeps: a replay may make
+ * slices of it, and holds the archive's row until they are there. For the same reason the lines that a process
  * remembers stay right, those of before and those of after.
  *
  * @returns How many batches were rewritten.

@@ -4,12 +4,12 @@ import type { Sql } from "@sluice/database";
 const KEPT_FOR_REPLAY = 30;
 
 /**
- * Removes from the archives what is past its days, and what is of topics that are archived no more, or are gone. Its payloads
- * then go as all do that nothing refers to.
+ * Removes from the archives what is past its days, and what is of topics that are archived no more, or are gone. Its
+ * payloads then go as all do that nothing refers to.
  *
- * What a running replay has still to read stays: all from its place on, since a replay bound by its rate may take days. What it
- * has in hand is skipped, too: it is locked until the slices are there that refer to the same payload.
- * The topics that have an archive are found one by one along the index, however many batches each has.
+ * What a running replay has still to read stays: all from its place on, since a replay bound by its rate may take days.
+ * What it has in hand is skipped, too: it is locked until the slices are there that refer to the same payload. The
+ * topics that have an archive are found one by one along the index, however many batches each has.
  */
 export async function deleteArchived(sql: Sql, limit: number): Promise<number> {
   const result = await sql`
@@ -36,12 +36,12 @@ export async function deleteArchived(sql: Sql, limit: number): Promise<number> {
 }
 
 /**
- * Ends the replays that have not gone on for so long that the archive keeps nothing more for them, if there is something past its
- * days that they have not read: one that nobody carries on does not keep an archive for ever, and none is completed that left
- * something out.
+ * Ends the replays that have not gone on for so long that the archive keeps nothing more for them, if there is
+ * something past its days that they have not read: one that nobody carries on does not keep an archive for ever, and
+ * none is completed that left something out.
  *
- * One that is bound by its rate has gone on no earlier than the rate made room for what it has delivered. One without a rate goes as fast as it
- * can, and what keeps it from its end for so long keeps it from going on.
+ * One that is bound by its rate has gone on no earlier than the rate made room for what it has delivered. One without a
+ * rate goes as fast as it can, and what keeps it from its end for so long keeps it from going on.
  */
 export async function endOverlongReplays(sql: Sql): Promise<number> {
   const result = await sql`

@@ -12,8 +12,9 @@ const GROUPS = 500;
 /**
  * Messages of FIFO queues past the retention of their queue; their groups go on with what comes next.
  *
- * A group that has been waiting for longer than the retention has a first message that was sent before that: the index of each queue has those
- * in front, and this reads groups that it removes something of, up to a chunk of them, and no others.
+ * A group that has been waiting for longer than the retention has a first message that was sent before that: the index
+ * of each queue has those in front, and this reads groups that it removes something of, up to a chunk of them, and no
+ * others.
  */
 export async function deleteExpiredFifo(sql: Sql, chunk: number): Promise<Expired> {
   const found = await sql.begin(async (tx) => {
@@ -29,7 +30,10 @@ export async function deleteExpiredFifo(sql: Sql, chunk: number): Promise<Expire
   return await deleteOf(sql, found, chunk);
 }
 
-/** The same, wherever they are: groups that were handed out since wait from then on. This reads all slices, and is for now and then. */
+/**
+ * The same, wherever they are: groups that were handed out since wait from then on. This reads all slices, and is for
+ * now and then.
+ */
 export async function deleteExpiredFifoAnywhere(sql: Sql, chunk: number): Promise<Expired> {
   const found = await sql<FoundGroup[]>`
     SELECT DISTINCT queue_id, group_id FROM (
@@ -55,7 +59,9 @@ async function deleteOf(sql: Sql, found: readonly FoundGroup[], chunk: number): 
   return total;
 }
 
-/** Groups that somebody holds are left for the next time: he may stand still, and others wait for what is locked here. */
+/**
+ * Groups that somebody holds are left for the next time: he may stand still, and others wait for what is locked here.
+ */
 async function deletePart(sql: Sql, some: readonly GroupKey[], chunk: number): Promise<Expired> {
   return await sql.begin(async (tx) => {
     const groups = await lockGroups(tx, some, { skipLocked: true });

@@ -12,8 +12,8 @@ export interface Expired {
 /**
  * Removes messages past the retention of their queue, counted from when they were first sent.
  *
- * A message is visible at the earliest when it is sent. So what has been visible for longer than the retention is past it,
- * and the index of each queue has it in front: this reads what it removes and nothing else.
+ * A message is visible at the earliest when it is sent. So what has been visible for longer than the retention is past
+ * it, and the index of each queue has it in front: this reads what it removes and nothing else.
  */
 export async function deleteExpired(sql: Sql, limit: number): Promise<Expired> {
   return await sql.begin(async (tx) => {

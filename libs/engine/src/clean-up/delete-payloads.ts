@@ -2,15 +2,17 @@ import type { Sql } from "@sluice/database";
 
 import type { ChunkSize } from "./chunks.ts";
 
-/** A batch younger than this may belong to a statement that has not committed its slices, or to a receive that reads it. */
+/**
+ * A batch younger than this may belong to a statement that has not committed its slices, or to a receive that reads it.
+ */
 const PAYLOAD_GRACE = 60;
 /** It reads all that is archived, too: 0.8 s for a million batches. */
 const TIMEOUT = "10min";
 
 /**
- * Removes payloads that no slice, no waiting fan-out and no archive refers to, in the order of their ids. One anti-join over what is
- * stored now, instead of a counter on each batch that ten queues would update at once, or an index that each delivery
- * would pay for. It reads all slices, so it is for now and then, and takes much at once.
+ * Removes payloads that no slice, no waiting fan-out and no archive refers to, in the order of their ids. One anti-join
+ * over what is stored now, instead of a counter on each batch that ten queues would update at once, or an index that
+ * each delivery would pay for. It reads all slices, so it is for now and then, and takes much at once.
  */
 export async function deletePayloads(
   sql: Sql,

@@ -13,15 +13,18 @@ const MAX_SLICES = { ofGroup: 1_000, ofAll: 10_000 };
 
 /**
  * Takes away what stands at the head of groups and is not to be handed out: what was received too often goes to the
- * dead-letter queue, in its order and with its group, and is kept there for as long as what is sent then; what has expired is deleted. The first message that is neither ends it.
+ * dead-letter queue, in its order and with its group, and is kept there for as long as what is sent then; what has
+ * expired is deleted. The first message that is neither ends it.
  *
- * One transaction that holds both queues and the groups in both: a message is never in both queues or in neither, and the
- * group goes on with what comes after it, once.
+ * One transaction that holds both queues and the groups in both: a message is never in both queues or in neither, and
+ * the group goes on with what comes after it, once.
  *
- * A dead-letter queue that somebody is deleting is not waited for: sends to both queues would wait as well. Its letters stay until that is over.
+ * A dead-letter queue that somebody is deleting is not waited for: sends to both queues would wait as well. Its letters
+ * stay until that is over.
  *
  * @returns How many messages went to which dead-letter queue, and whether all of them have to stay.
- * @throws What isLockNotAvailable knows, when somebody holds one of the queues or groups for longer than the `lockTimeout`.
+ * @throws What isLockNotAvailable knows, when somebody holds one of the queues or groups for longer than the
+ * `lockTimeout`.
  */
 export async function clearHeads(
   sql: Sql,

@@ -2,10 +2,11 @@
 const GATHER = 1_000;
 
 /**
- * Names whose rows are to be read anew before they are too old, many with one query. With 5,000 long polls, each on a queue of
- * its own, that is one query a second where each row that had run out took one of its own: 83 a second.
+ * Names whose rows are to be read anew before they are too old, many with one query. With 5,000 long polls, each on a
+ * queue of its own, that is one query a second where each row that had run out took one of its own: 83 a second.
  *
- * It has no timer: names go when one comes a second after the first of them. Where none comes in time, the rows run out.
+ * It has no timer: names go when one comes a second after the first of them. Where none comes in time, the rows run
+ * out.
  */
 export class Ageing {
   readonly #refresh: (account: string, names: string[]) => Promise<void>;

@@ -6,7 +6,10 @@ import { Ageing } from "./ageing.ts";
 export interface DirectoryOptions<Row extends { id: string }> {
   /** Reads the row of a name from Postgres; undefined when there is none. */
   find: (account: string, name: string) => Promise<Row | undefined>;
-  /** Those of many names that exist, by name, with one query. With it, rows that are in use are read anew before they are out of date. */
+  /**
+   * Those of many names that exist, by name, with one query. With it, rows that are in use are read anew before they
+   * are out of date.
+   */
   findAll?: (account: string, names: readonly string[]) => Promise<ReadonlyMap<string, Row>>;
   notFound: (name: string) => SluiceError;
   /** Codes of errors that, beside that of `notFound`, may be due to an outdated row; see {@link Directory.use}. */
@@ -16,14 +19,18 @@ export interface DirectoryOptions<Row extends { id: string }> {
 /** How long a row may be out of date when the hint of its change was lost, in ms. */
 const TIME_TO_LIVE = 60_000;
 const MAX_ROWS = 20_000;
-/** A row that is used with less than this to go is read anew, in ms: a queue whose long polls come every 20 s is never without. */
+/**
+ * A row that is used with less than this to go is read anew, in ms: a queue whose long polls come every 20 s is never
+ * without.
+ */
 const AGEING = 30_000;
 
 /**
  * Names → rows of topics or queues, remembered for a moment so that a hot call asks Postgres nothing.
  *
  * It may be out of date: statements that write check for themselves that their topic or queue still exists, and
- * {@link Directory.use} then looks again; of receives, the waiting room finds it out. Names that do not exist are not remembered.
+ * {@link Directory.use} then looks again; of receives, the waiting room finds it out. Names that do not exist are not
+ * remembered.
  */
 export class Directory<Row extends { id: string }> {
   readonly #options: DirectoryOptions<Row>;

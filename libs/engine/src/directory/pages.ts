@@ -39,11 +39,12 @@ export function cursorOf(name: string): string {
 const MAX_PAGE = 4 * 1024 * 1024;
 
 /**
- * SQL: whether a row, in this order, is within the bytes of a page. The length of a text is known without reading it, also where
- * it is stored beside its row.
+ * SQL: whether a row, in this order, is within the bytes of a page. The length of a text is known without reading it,
+ * also where it is stored beside its row.
  *
- * 250 subscriptions that shared a policy of 254 KB were 64 MB an answer, and four of those at once stopped the process for 1.4 s; a
- * page of 4 MiB each, for 0.2 s. The window goes along with the index as far as the limit, so a list of small rows costs what it cost.
+ * 250 subscriptions that shared a policy of 254 KB were 64 MB an answer, and four of those at once stopped the process
+ * for 1.4 s; a page of 4 MiB each, for 0.2 s. The window goes along with the index as far as the limit, so a list of
+ * small rows costs what it cost.
  */
 export function fitsPage(bytes: SQL, order: Column): SQL<boolean> {
   return sql<boolean>`sum(${bytes}) OVER (ORDER BY ${order} ROWS UNBOUNDED PRECEDING) - ${bytes} < ${sql.raw(String(MAX_PAGE))}`;

@@ -1,8 +1,9 @@
 import { createHash, createPublicKey, sign, type KeyObject } from "node:crypto";
 
 /**
- * The X.509 certificate of a signing key, signed by itself, as PEM. It follows from the key alone, so that every process
- * serves the same one. (Node reads certificates and makes none; the few structures needed are written here. RFC 5280.)
+ * The X.509 certificate of a signing key, signed by itself, as PEM. It follows from the key alone, so that every
+ * process serves the same one. (Node reads certificates and makes none; the few structures needed are written here. RFC
+ * 5280.)
  */
 export function selfSignedCertificate(privateKey: KeyObject): string {
   const publicKey = createPublicKey(privateKey).export({ format: "der", type: "spki" });

@@ -13,7 +13,10 @@ import { SigningKey } from "./signing-key.ts";
 export interface NotificationOptions {
   /** Of the topic's ARN. */
   region: string;
-  /** Where clients reach the API: of the certificate and of the link that ends a subscription. Without a slash at its end. */
+  /**
+   * Where clients reach the API: of the certificate and of the link that ends a subscription. Without a slash at its
+   * end.
+   */
   publicUrl: string;
   /** Whether notifications are signed, as those of SNS are: about a millisecond of a core for each message. */
   signed: boolean;
@@ -36,8 +39,9 @@ export interface EnvelopedSlice {
 }
 
 /**
- * SQL: the envelope of a slice `s` that is about to get another `sent_at`, since it is sent anew: its notification is what it was, so
- * it goes on telling when it was published, in ms. Where that is `published_at`, or was noted already, nothing is to be noted.
+ * SQL: the envelope of a slice `s` that is about to get another `sent_at`, since it is sent anew: its notification is
+ * what it was, so it goes on telling when it was published, in ms. Where that is `published_at`, or was noted already,
+ * nothing is to be noted.
  */
 export function withTimestamp(sql: Sql | Transaction): Fragment {
   return sql`CASE WHEN s.published_at IS NULL AND split_part(s.envelope, '/', 3) = ''

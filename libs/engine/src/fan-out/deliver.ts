@@ -4,18 +4,18 @@ import { deletedSource } from "../dead-letter/deleted-source.ts";
 import { recordEvents } from "../trace/record-events.ts";
 
 /**
- * SQL: the parts of a statement that turn the batches in its part `taken` into deliveries, one slice for each subscription
- * that accepts something.
+ * SQL: the parts of a statement that turn the batches in its part `taken` into deliveries, one slice for each
+ * subscription that accepts something.
  *
  * - Subscriptions are joined here and now, so no cache of them has to be right.
  * - Where the topic has an archive, it gets the batch now, with what this statement sees: so it is known for ever which
- *   subscriptions got the batch, and a replay knows the border to what came live. No time there is before that at which the archive
- *   was switched on, which tells its batches from those of an earlier one, whatever a clock does.
+ *   subscriptions got the batch, and a replay knows the border to what came live. No time there is before that at which
+ *   the archive was switched on, which tells its batches from those of an earlier one, whatever a clock does.
  * - Where a queue was deleted, its subscription's dead-letter queue gets what it would have got.
  *
- * `taken` has `batch_id`, `account`, `topic_id`, `sent_at`, `message_count`, `group_ids`, `group_masks`; of its topic `archived_since`
- * and `subscribed` (how many subscriptions it has); and its `filters` with what each accepts of it (`masks`). The part `counted` says
- * how many messages went to which queue.
+ * `taken` has `batch_id`, `account`, `topic_id`, `sent_at`, `message_count`, `group_ids`, `group_masks`; of its topic
+ * `archived_since` and `subscribed` (how many subscriptions it has); and its `filters` with what each accepts of it
+ * (`masks`). The part `counted` says how many messages went to which queue.
  */
 export const deliver = constant(
   (sql) => sql`archived AS (
@@ -62,8 +62,8 @@ export const deliver = constant(
 );
 
 /**
- * SQL: what went to a queue, and what a filter kept from it; also batches of topics without subscriptions, so that somebody
- * knows of them as well.
+ * SQL: what went to a queue, and what a filter kept from it; also batches of topics without subscriptions, so that
+ * somebody knows of them as well.
  */
 function fannedOut(sql: Sql | Transaction) {
   return sql`(

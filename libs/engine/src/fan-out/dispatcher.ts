@@ -34,11 +34,20 @@ const MAX_SET = 128;
 const FORGOTTEN_AFTER = 500;
 /** What is older was looked for already, unless its commit took so long; in ms. */
 const LOOKED_FOR = 10_000;
-/** How often what is older is looked for all the same, in ms, while that costs little: after a time without a dispatcher there is some. */
+/**
+ * How often what is older is looked for all the same, in ms, while that costs little: after a time without a dispatcher
+ * there is some.
+ */
 const FULL_EVERY = 900;
-/** The same where its topic is busy all the time, in ms: another dispatcher may have it in hand, which would then be done twice. */
+/**
+ * The same where its topic is busy all the time, in ms: another dispatcher may have it in hand, which would then be
+ * done twice.
+ */
 const FORGOTTEN_WHILE_BUSY_AFTER = 2_000;
-/** How long what was announced next waits for filters that are being evaluated, in ms: as long as that costs nobody much, it goes in larger sets. */
+/**
+ * How long what was announced next waits for filters that are being evaluated, in ms: as long as that costs nobody
+ * much, it goes in larger sets.
+ */
 const ANNOUNCED_PATIENCE = 100;
 /** The same for what was forgotten. */
 const FORGOTTEN_PATIENCE = 1_000;
@@ -132,8 +141,8 @@ export class Dispatcher {
   }
 
   /**
-   * Fans out whatever was forgotten, but for FIFO topics: lost announcements, and those that a dead dispatcher had taken. It does not end
-   * while there is more to do than it manages.
+   * Fans out whatever was forgotten, but for FIFO topics: lost announcements, and those that a dead dispatcher had
+   * taken. It does not end while there is more to do than it manages.
    */
   async sweep(signal?: AbortSignal): Promise<void> {
     for (;;) {
@@ -162,8 +171,8 @@ export class Dispatcher {
   }
 
   /**
-   * Of topics whose filters take long: what they have in hand never ends while more is announced, so what was not announced would wait for
-   * as long.
+   * Of topics whose filters take long: what they have in hand never ends while more is announced, so what was not
+   * announced would wait for as long.
    */
   async #findForgottenWhileBusy(): Promise<string[]> {
     if (!this.#busyPace.isDue) return [];
@@ -177,7 +186,10 @@ export class Dispatcher {
     );
   }
 
-  /** Of all others: of the last seconds; and what is older, or ahead of the clock, at the first look and then as often as it costs little, however much is new. */
+  /**
+   * Of all others: of the last seconds; and what is older, or ahead of the clock, at the first look and then as often
+   * as it costs little, however much is new.
+   */
   async #findForgottenByAge(): Promise<string[]> {
     const except = this.#aside.batchIds;
     const exceptTopics = this.#filtered.busyFor(FORGOTTEN_PATIENCE);

@@ -1,6 +1,7 @@
 /**
- * The time with one server, for what is evaluated meanwhile: ids of batches and policies are those of its database, and on another server
- * they may stand for others. Whoever goes on for long keeps the era in which it began, and asks that one.
+ * The time with one server, for what is evaluated meanwhile: ids of batches and policies are those of its database, and
+ * on another server they may stand for others. Whoever goes on for long keeps the era in which it began, and asks that
+ * one.
  */
 export class Era {
   readonly #ending = new AbortController();

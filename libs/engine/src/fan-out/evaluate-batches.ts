@@ -17,10 +17,11 @@ export interface EvaluationContext {
 export const MAX_EVALUATION = 1_000;
 
 /**
- * What the filters of each batch accept of it: of the first batches, as far as there is time for it. A filter that is gone by now is left out
- * of those of its batch.
+ * What the filters of each batch accept of it: of the first batches, as far as there is time for it. A filter that is
+ * gone by now is left out of those of its batch.
  *
- * @param until - By performance.now(); nothing may be evaluated by then. Default: {@link MAX_EVALUATION} from now, and the first batch at least.
+ * @param until - By performance.now(); nothing may be evaluated by then. Default: {@link MAX_EVALUATION} from now, and
+ * the first batch at least.
  * @throws the reason of the era's signal
  */
 export async function evaluateBatches(
@@ -57,8 +58,8 @@ export async function evaluateBatches(
 }
 
 /**
- * The same where all batches have the same filters: of each batch a mask for each filter, in their order. A filter that is gone by now accepts
- * nothing.
+ * The same where all batches have the same filters: of each batch a mask for each filter, in their order. A filter that
+ * is gone by now accepts nothing.
  */
 export async function evaluateAlike(
   context: EvaluationContext,

@@ -17,8 +17,9 @@ export interface EvaluateOptions {
 }
 
 /**
- * What each filter accepts of a batch, a bit for each message; undefined when it was given up. Each message is read once for all of them. Other work
- * of the process goes on meanwhile: a message of 250 kB and twenty filters with 150 wildcards take seconds.
+ * What each filter accepts of a batch, a bit for each message; undefined when it was given up. Each message is read
+ * once for all of them. Other work of the process goes on meanwhile: a message of 250 kB and twenty filters with 150
+ * wildcards take seconds.
  * @throws the reason of the signal
  */
 export async function evaluate(

@@ -29,8 +29,9 @@ export interface FannedOut {
 }
 
 /**
- * Fans batches out, each once; resolves to how many. Those of topics without filters go with one statement that reads no
- * payload. It says which ones have filters: for them the payloads are read and the filters evaluated, and then they go.
+ * Fans batches out, each once; resolves to how many. Those of topics without filters go with one statement that reads
+ * no payload. It says which ones have filters: for them the payloads are read and the filters evaluated, and then they
+ * go.
  */
 export async function fanOut(
   context: FanOutContext,
@@ -57,10 +58,11 @@ export async function takeUnfiltered(
 }
 
 /**
- * Fans out what takeUnfiltered left, about {@link MAX_PAYLOADS} of them. A batch is left by a statement when its topic has other filters by
- * now, or when others filled the statement.
+ * Fans out what takeUnfiltered left, about {@link MAX_PAYLOADS} of them. A batch is left by a statement when its topic
+ * has other filters by now, or when others filled the statement.
  *
- * @param until - By performance.now(): what is not evaluated by then is `late`, and still waits. Default: everything is evaluated.
+ * @param until - By performance.now(): what is not evaluated by then is `late`, and still waits. Default: everything is
+ * evaluated.
  */
 export async function takeFiltered(
   context: FanOutContext,
@@ -119,8 +121,9 @@ async function take(
 }
 
 /**
- * One batch that Postgres refuses keeps no other one from its queues: each half goes by itself. One that takes too long is not
- * searched for, as every step would take as long: it has more queues than a statement takes together, so it was the first one.
+ * One batch that Postgres refuses keeps no other one from its queues: each half goes by itself. One that takes too long
+ * is not searched for, as every step would take as long: it has more queues than a statement takes together, so it was
+ * the first one.
  */
 async function takeApart(
   context: FanOutContext,
@@ -160,8 +163,8 @@ export interface Forgotten {
 }
 
 /**
- * Batches whose announcement was lost, oldest first. Walks what dead entries the outbox has of the time it looks at, and while
- * something holds the xmin horizon, those are all that were ever in it.
+ * Batches whose announcement was lost, oldest first. Walks what dead entries the outbox has of the time it looks at,
+ * and while something holds the xmin horizon, those are all that were ever in it.
  */
 export async function findForgotten(
   sql: Sql,
@@ -177,8 +180,8 @@ export async function findForgotten(
 }
 
 /**
- * Batches that were published after now: a clock was set back, by a failover say. What was not fanned out before it was announced to nobody
- * who acted on it.
+ * Batches that were published after now: a clock was set back, by a failover say. What was not fanned out before it was
+ * announced to nobody who acted on it.
  */
 export async function findAhead(
   sql: Sql,
@@ -210,7 +213,10 @@ export async function findForgottenOf(
   return rows.map((row) => row.batch_id);
 }
 
-/** FIFO topics whose first waiting batch is older than that, in ms, or ahead of the clock: one look at the front of each. */
+/**
+ * FIFO topics whose first waiting batch is older than that, in ms, or ahead of the clock: one look at the front of
+ * each.
+ */
 export async function findForgottenTopics(sql: Sql, olderThan: number): Promise<string[]> {
   const rows = await sql<{ topic_id: string }[]>`
     WITH RECURSIVE heads AS (

@@ -1,7 +1,9 @@
 import { MAX_PAYLOADS, takeFiltered, takeUnfiltered, type FanOutContext } from "./fan-out.ts";
 import type { WaitingBatch } from "./take-batches.ts";
 
-/** Batches that wait for a topic whose filters take long; of more than that, the sweeper meets the oldest ones again. */
+/**
+ * Batches that wait for a topic whose filters take long; of more than that, the sweeper meets the oldest ones again.
+ */
 const MAX_WAITING = 1_000;
 /** Batches of lanes that one look for others is told of. */
 const MAX_TOLD = 2_000;
@@ -21,8 +23,8 @@ interface Lane {
 }
 
 /**
- * Fans out batches of topics with filters. Whatever is evaluated soon goes together, one statement for many topics; where that takes long, each
- * topic goes on by itself, so that one whose filters take seconds holds up no other.
+ * Fans out batches of topics with filters. Whatever is evaluated soon goes together, one statement for many topics;
+ * where that takes long, each topic goes on by itself, so that one whose filters take seconds holds up no other.
  */
 export class FilteredFanOut {
   readonly #context: FanOutContext;
@@ -38,8 +40,8 @@ export class FilteredFanOut {
   }
 
   /**
-   * Of those topics, all of whose batches are told: whatever else waits of them, nobody has in hand. Of many a part, by turns; without those
-   * that take no more.
+   * Of those topics, all of whose batches are told: whatever else waits of them, nobody has in hand. Of many a part, by
+   * turns; without those that take no more.
    */
   known(time: number): { topicIds: string[]; batchIds: string[] } {
     const known = { topicIds: [] as string[], batchIds: [] as string[] };

@@ -6,7 +6,10 @@ import { turn } from "../turn.ts";
 
 /** Bound of what is kept, in bytes, about. */
 const MAX_SIZE = 128 * 1024 * 1024;
-/** What a policy holds when it is compiled, for each of its characters: 20,000 keys of one number, the most there was, take 11 MB for 243 kB. */
+/**
+ * What a policy holds when it is compiled, for each of its characters: 20,000 keys of one number, the most there was,
+ * take 11 MB for 243 kB.
+ */
 const COMPILED = 45;
 
 const NO_POLICY = { path: "", message: "the policy cannot be evaluated" };

@@ -6,7 +6,9 @@ import { evaluateAlike } from "./evaluate-batches.ts";
 import type { FanOutContext } from "./fan-out.ts";
 import { findOrdered, takeOrdered } from "./take-ordered.ts";
 
-/** Transactions in a row that find other subscriptions than those prepared for, before the topic is left to the sweeper. */
+/**
+ * Transactions in a row that find other subscriptions than those prepared for, before the topic is left to the sweeper.
+ */
 const MAX_ATTEMPTS = 5;
 const MAX_TOPICS = 20_000;
 

@@ -7,8 +7,8 @@ const LONGEST_PAUSE = 60_000;
 const MAX_BATCHES = 10_000;
 
 /**
- * Batches that could not be fanned out by themselves: left out of what goes together with others, and tried again one at a time, after
- * a pause that doubles. They stay in the outbox, so whoever starts next finds out anew.
+ * Batches that could not be fanned out by themselves: left out of what goes together with others, and tried again one
+ * at a time, after a pause that doubles. They stay in the outbox, so whoever starts next finds out anew.
  */
 export class PutAside {
   readonly #batches = new LRUCache<string, { failures: number; until: number }>({

@@ -37,14 +37,14 @@ export interface TakenBatches {
 const MAX_SLICES = 5_000;
 
 /**
- * Fans batches out: one slice for each subscription that accepts something, and the end of their wait in the outbox, in one
- * transaction.
+ * Fans batches out: one slice for each subscription that accepts something, and the end of their wait in the outbox, in
+ * one transaction.
  *
- * - Taking the row out of the outbox is what makes it happen once: a batch announced twice, or taken by two dispatchers, is
- *   found by one of them, and a dispatcher that dies leaves the row.
- * - A batch is taken only when exactly the filters that its topic has in this very snapshot were evaluated. Otherwise it is
- *   left, with the filters to evaluate: so a policy that was changed meanwhile is never half applied, and no cache of
- *   subscriptions has to be right.
+ * - Taking the row out of the outbox is what makes it happen once: a batch announced twice, or taken by two
+ *   dispatchers, is found by one of them, and a dispatcher that dies leaves the row.
+ * - A batch is taken only when exactly the filters that its topic has in this very snapshot were evaluated. Otherwise
+ *   it is left, with the filters to evaluate: so a policy that was changed meanwhile is never half applied, and no
+ *   cache of subscriptions has to be right.
  * - A batch goes to all of its queues or to none; how many batches go at once depends on how many queues they have.
  */
 export async function takeBatches(

@@ -31,7 +31,8 @@ const MAX_DELIVERIES = 5_000;
 
 /**
  * What waits first of a FIFO topic; undefined when nothing does.
- * @param after - A sequence up to which all is fanned out, to skip its dead entries. What commits later has a higher one.
+ * @param after - A sequence up to which all is fanned out, to skip its dead entries. What commits later has a higher
+ * one.
  */
 export async function findOrdered(
   sql: Sql,
@@ -68,7 +69,10 @@ export async function findOrdered(
   };
 }
 
-/** How many of the batches from the first one on go together: none that the topic took five minutes after another one, since a queue may have ids of both. */
+/**
+ * How many of the batches from the first one on go together: none that the topic took five minutes after another one,
+ * since a queue may have ids of both.
+ */
 function endOfRun(rows: readonly WaitingRow[], fifoQueues: number): number {
   let deliveries = 0;
   let [earliest, latest] = [Infinity, -Infinity];
@@ -86,16 +90,19 @@ function endOfRun(rows: readonly WaitingRow[], fifoQueues: number): number {
 /**
  * Fans out batches of a FIFO topic that wait in front, in one transaction: those of them that still do.
  *
- * - One dispatcher at a time, by a lock on the topic. What was found in front is a run of sequences without a gap, since
- *   their order is that of commits, and all are taken in this order: so what is left of it when the lock is there is in front again.
- * - Then the FIFO queues and their groups are locked, as by a send; what reaches a queue gets its place there, in the order
- *   of the topic, and is a duplicate where the queue knows its id.
+ * - One dispatcher at a time, by a lock on the topic. What was found in front is a run of sequences without a gap,
+ *   since their order is that of commits, and all are taken in this order: so what is left of it when the lock is there
+ *   is in front again.
+ * - Then the FIFO queues and their groups are locked, as by a send; what reaches a queue gets its place there, in the
+ *   order of the topic, and is a duplicate where the queue knows its id.
  * - Subscriptions are joined here. When they have other filters or other FIFO queues than those that were evaluated and
  *   locked, nothing is taken, and the caller looks again.
- * - The commit is flushed, unlike others of a dispatcher: this process remembers up to where all is fanned out (see {@link findOrdered}), and
- *   a crash of Postgres that took the commit back would have it skip what then waits again, and fan out what comes later before it.
- * - Where the topic has an archive, it gets the batches with what this statement sees, as in {@link takeBatches}. A clock that
- *   was set back does not turn its order: no time there is before that of the last batch, and the sequence tells the rest.
+ * - The commit is flushed, unlike others of a dispatcher: this process remembers up to where all is fanned out (see
+ *   {@link findOrdered}), and a crash of Postgres that took the commit back would have it skip what then waits again,
+ *   and fan out what comes later before it.
+ * - Where the topic has an archive, it gets the batches with what this statement sees, as in {@link takeBatches}. A
+ *   clock that was set back does not turn its order: no time there is before that of the last batch, and the sequence
+ *   tells the rest.
  *
  * @param masks - For each batch, for each filter: the accepted messages, a bit each.
  */
@@ -225,8 +232,8 @@ async function take(
 }
 
 /**
- * SQL: what went to a queue, and what a filter kept from it; also batches of topics without subscriptions, so that somebody
- * knows of them as well.
+ * SQL: what went to a queue, and what a filter kept from it; also batches of topics without subscriptions, so that
+ * somebody knows of them as well.
  */
 function fannedOut(tx: Transaction, topicId: string) {
   return tx`(

@@ -12,12 +12,13 @@ const GROUPS = 125_000;
  * How many messages a FIFO queue holds, at a cost that grows with its groups in flight and not with its backlog.
  *
  * - What is in flight is between the head of a held group and the last sequence of it that was ever received.
- * - A delay is the same for the whole queue, so what is delayed came last: it is counted from the newest message on. Where that
- *   look is cut off, the ledger's sums by the minute give the rest, a minute that is half over half of its sum. (After a
- *   delay was made shorter what waits longer is told from those sums as well.)
- * - What is visible is all that came, less all that left, less these. In a queue of fewer than 1,000 slices it is counted.
- * - What came first is the oldest, and expires first; a dead letter counts from when it came to its dead-letter queue, but
- *   has been sent before, so that of these the age is that of the oldest among the first 1,000.
+ * - A delay is the same for the whole queue, so what is delayed came last: it is counted from the newest message on.
+ *   Where that look is cut off, the ledger's sums by the minute give the rest, a minute that is half over half of its
+ *   sum. (After a delay was made shorter what waits longer is told from those sums as well.)
+ * - What is visible is all that came, less all that left, less these. In a queue of fewer than 1,000 slices it is
+ *   counted.
+ * - What came first is the oldest, and expires first; a dead letter counts from when it came to its dead-letter queue,
+ *   but has been sent before, so that of these the age is that of the oldest among the first 1,000.
  */
 export async function countFifo(sql: Sql, queue: CountedQueue): Promise<CountedRow | undefined> {
   const { id, account } = queue;

@@ -26,7 +26,9 @@ export interface QueueCounts {
   visible: number;
   inFlight: number;
   delayed: number;
-  /** Seconds since the oldest message was sent; null when the queue is empty. See {@link countMessages} for its limits. */
+  /**
+   * Seconds since the oldest message was sent; null when the queue is empty. See {@link countMessages} for its limits.
+   */
   oldestMessageAge: number | null;
 }
 
@@ -55,9 +57,9 @@ export async function countMessages(
 /**
  * How many messages a standard queue holds.
  *
- * - What is hidden is counted by the range of the index that is not yet due. The part of it that can be without bound is
- *   what is delayed: where the look is cut off, the ledger's sums for each minute to come give the rest. (What is in flight
- *   is then what was seen among the first 125,000 slices that are due: a lower bound.)
+ * - What is hidden is counted by the range of the index that is not yet due. The part of it that can be without bound
+ *   is what is delayed: where the look is cut off, the ledger's sums for each minute to come give the rest. (What is in
+ *   flight is then what was seen among the first 125,000 slices that are due: a lower bound.)
  * - What is visible is all that came, less all that left (the ledger), less what is hidden. In a queue of fewer than
  *   1,000 visible slices it is counted from them.
  * - Messages past their retention do not count when they are among those looked at; others until the clean-up removes

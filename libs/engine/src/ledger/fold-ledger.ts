@@ -1,6 +1,8 @@
 import { isLockNotAvailable, type Sql } from "@sluice/database";
 
-/** What a slot waits at most for the statements that still write to it, and they for it: else it is folded next time. */
+/**
+ * What a slot waits at most for the statements that still write to it, and they for it: else it is folded next time.
+ */
 const LOCK_TIMEOUT = "200ms";
 
 /**

@@ -16,8 +16,8 @@ interface Turn {
 }
 
 /**
- * Counts of a queue that are asked for at the same time share one statement. With 120,000 slices in flight it takes 30 to 70 ms of
- * a processor; ten consoles and a scraper take no more than one.
+ * Counts of a queue that are asked for at the same time share one statement. With 120,000 slices in flight it takes 30
+ * to 70 ms of a processor; ten consoles and a scraper take no more than one.
  *
  * None of them is older than its call: whoever comes while a count is under way gets the one after it.
  */

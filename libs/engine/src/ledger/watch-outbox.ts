@@ -7,8 +7,8 @@ import { Pace } from "../pace.ts";
 const LOOK_EVERY = 15_000;
 
 /**
- * Tells the observer again and again how long the oldest batch has waited for its fan-out: that nobody fans out, or that
- * Postgres refuses a batch, shows in nothing else while messages are still accepted.
+ * Tells the observer again and again how long the oldest batch has waited for its fan-out: that nobody fans out, or
+ * that Postgres refuses a batch, shows in nothing else while messages are still accepted.
  */
 export function watchOutbox({
   sql,
@@ -43,8 +43,8 @@ export function watchOutbox({
 }
 
 /**
- * Seconds for which the oldest batch in the outbox has waited; 0 when there is none. One look at its front, and one at that of each
- * FIFO topic that has something in it.
+ * Seconds for which the oldest batch in the outbox has waited; 0 when there is none. One look at its front, and one at
+ * that of each FIFO topic that has something in it.
  */
 export async function ageOfOutbox(sql: Sql): Promise<number> {
   const [row] = await sql<{ seconds: number }[]>`

@@ -10,8 +10,8 @@ interface Watching {
 }
 
 /**
- * Tells the observer what each queue holds, while there are no more queues than `limit`. When it cannot be known it is told of none: what stays as it
- * was would look well to whoever waits for a queue to become old.
+ * Tells the observer what each queue holds, while there are no more queues than `limit`. When it cannot be known it is
+ * told of none: what stays as it was would look well to whoever waits for a queue to become old.
  */
 export async function watchQueues(watching: Watching, limit: number): Promise<void> {
   try {

@@ -1,9 +1,9 @@
 import type { Sql, Transaction } from "@sluice/database";
 
 /**
- * SQL: `arrived`, which makes the groups of slices that came to a queue (queue_id, group_id, account, visible_at, sequence), where they
- * are not there. One that is goes on from where it is. The transaction holds the locks of the queues, so nobody else makes
- * one, and of the groups, so none goes.
+ * SQL: `arrived`, which makes the groups of slices that came to a queue (queue_id, group_id, account, visible_at,
+ * sequence), where they are not there. One that is goes on from where it is. The transaction holds the locks of the
+ * queues, so nobody else makes one, and of the groups, so none goes.
  */
 export function arrivals(sql: Sql | Transaction, slices: ReturnType<Sql>) {
   return sql`

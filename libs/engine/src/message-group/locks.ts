@@ -34,10 +34,16 @@ const FAN_OUT_LOCKS = "576460752303423488";
  * A claim skips groups that are locked, or waits for a single one while it holds none.
  */
 
-/** How long a dispatcher waits for whoever holds a queue or a topic; a process that stands still must not hold up others. */
+/**
+ * How long a dispatcher waits for whoever holds a queue or a topic; a process that stands still must not hold up
+ * others.
+ */
 const LOCK_TIMEOUT = "1s";
 
-/** From here on each wait of this transaction for a lock ends after so long, with an error that isLockNotAvailable knows. */
+/**
+ * From here on each wait of this transaction for a lock ends after so long, with an error that isLockNotAvailable
+ * knows.
+ */
 export async function limitWaits(tx: Transaction, lockTimeout = LOCK_TIMEOUT): Promise<void> {
   await tx`SELECT set_config('lock_timeout', ${lockTimeout}, true)`;
 }
@@ -45,7 +51,8 @@ export async function limitWaits(tx: Transaction, lockTimeout = LOCK_TIMEOUT): P
 /**
  * Waits until nobody else adds messages to these queues; their sequences are then taken in the order of commits.
  *
- * @param lockTimeout - How long the transaction waits for each lock from here on; default: as long as its connection does.
+ * @param lockTimeout - How long the transaction waits for each lock from here on; default: as long as its connection
+ * does.
  */
 export async function lockQueues(
   tx: Transaction,
@@ -91,7 +98,10 @@ export async function lockAttempt(
       hashtextextended(${`${queueId}/${attemptId}`}, 0) & (${ATTEMPT_LOCKS}::bigint - 1) | ${ATTEMPT_LOCKS}::bigint) ${soon(tx, lockTimeout)}`;
 }
 
-/** Locks those of these groups that have messages, and tells which. With `skipLocked` only those that nobody holds; `lockTimeout` as for lockQueues. */
+/**
+ * Locks those of these groups that have messages, and tells which. With `skipLocked` only those that nobody holds;
+ * `lockTimeout` as for lockQueues.
+ */
 export async function lockGroups(
   tx: Transaction,
   groups: readonly GroupKey[],
@@ -133,7 +143,10 @@ export async function lockGroupsAt(
   return rows.map(groupOf);
 }
 
-/** SQL: has a statement set how long its transaction waits, before it locks anything. To set it beforehand would be one round trip more. */
+/**
+ * SQL: has a statement set how long its transaction waits, before it locks anything. To set it beforehand would be one
+ * round trip more.
+ */
 function soon(tx: Transaction, lockTimeout: string | undefined) {
   return lockTimeout === undefined
     ? tx``

@@ -8,8 +8,9 @@ import type { GroupKey } from "./locks.ts";
  * Works out anew, after their messages were changed, when locked groups may be handed out: at the latest deadline of
  * what is in flight, else as soon as the first message is visible. A group without messages goes.
  *
- * A group whose first message has been visible for long is waiting since now, when it was not before, and since when it was
- * otherwise. So none comes to wait at a time that has passed, where claims no longer look (see ScanFloor), and groups take turns.
+ * A group whose first message has been visible for long is waiting since now, when it was not before, and since when it
+ * was otherwise. So none comes to wait at a time that has passed, where claims no longer look (see ScanFloor), and
+ * groups take turns.
  *
  * What was received stands before what was not, so the look for what is in flight ends at `received_upto`, and no scan
  * begins before the head, where the rows of acknowledged messages lie dead.

@@ -15,7 +15,9 @@ export function standardMessage(message: MessageInput): MessageInput | { refusal
       );
 }
 
-/** What a FIFO topic or queue asks of a message; content-based deduplication gives it the SHA-256 of its body as its id. */
+/**
+ * What a FIFO topic or queue asks of a message; content-based deduplication gives it the SHA-256 of its body as its id.
+ */
 export function fifoMessage(
   message: MessageInput,
   { contentBasedDeduplication }: { contentBasedDeduplication: boolean },

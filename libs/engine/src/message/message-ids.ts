@@ -20,8 +20,8 @@ export function newCallStamp(): CallStamp {
 }
 
 /**
- * Random bytes in stock, each given out once: asking for three at a time was 6 % of what a publish of one message costs the
- * API (7 of 110 µs).
+ * Random bytes in stock, each given out once: asking for three at a time was 6 % of what a publish of one message costs
+ * the API (7 of 110 µs).
  */
 const stock = Buffer.alloc(3 * 1_024);
 let used = stock.length;

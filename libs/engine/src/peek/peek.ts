@@ -23,7 +23,9 @@ import {
   type StoredRow,
 } from "./peeked.ts";
 
-/** Looks at messages without receiving them: nothing about them changes. A search looks at them as they were published. */
+/**
+ * Looks at messages without receiving them: nothing about them changes. A search looks at them as they were published.
+ */
 export async function peek(
   { sql, envelopes }: PeekContext,
   queue: PeekedQueue,

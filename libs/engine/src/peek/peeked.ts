@@ -55,7 +55,10 @@ export interface PeekedQueue {
   retention: number;
 }
 
-/** How much one page shows, in characters of stored lines, before it leaves the rest to the next one; a message more at most. */
+/**
+ * How much one page shows, in characters of stored lines, before it leaves the rest to the next one; a message more at
+ * most.
+ */
 const MAX_SHOWN = 4 * 1024 * 1024;
 /** How much is read at once, in bytes; what is at one place more at most. */
 const MAX_READ = 4 * 1024 * 1024;
@@ -63,7 +66,9 @@ const MAX_READ = 4 * 1024 * 1024;
 const MAX_TIME = 1_000;
 /** Slices one call looks at: a search that finds nothing must end, and goes on with the next page. */
 const MAX_SLICES = 200;
-/** More parts than the messages of a batch fall into, so that a page always gets past the first place that it looks at. */
+/**
+ * More parts than the messages of a batch fall into, so that a page always gets past the first place that it looks at.
+ */
 const MAX_PARTS = 64;
 const DEFAULT_LIMIT = 10;
 
@@ -131,7 +136,10 @@ export interface OfBatch {
   batch_length: number;
 }
 
-/** Slices that belong together, with the lines of their batches. These are read some at a time: no more, as a rule, than are shown. */
+/**
+ * Slices that belong together, with the lines of their batches. These are read some at a time: no more, as a rule, than
+ * are shown.
+ */
 export async function* withLines<Row extends OfBatch>(
   sql: Sql,
   groups: readonly (readonly Row[])[],

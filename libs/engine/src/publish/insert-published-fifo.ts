@@ -15,8 +15,8 @@ import {
 } from "../write/fifo-write.ts";
 
 /**
- * Stores batches of FIFO topics and the note that each waits for its fan-out, but for what a topic was sent within the last
- * five minutes already: that is answered with the id and the number it has had since, also within one round.
+ * Stores batches of FIFO topics and the note that each waits for its fan-out, but for what a topic was sent within the
+ * last five minutes already: that is answered with the id and the number it has had since, also within one round.
  *
  * The lock of the topic makes this the only transaction that publishes to it, so its sequences are in the order of
  * commits: whoever sees one batch of the topic wait sees all that were before it, or they have been fanned out.

@@ -30,9 +30,10 @@ export interface Published {
 /**
  * Stores batches and, in the same transaction, either their deliveries or the note that each waits for its fan-out.
  *
- * Where a topic has few subscriptions and none of them a filter, the fan-out is a slice for each of them: to leave that to a
- * dispatcher costs more than to do it (1,000 publishes a second to ten queues: 12.0 ms to the receive instead of 17.8). The others wait in the outbox; so does what goes into an archive, since a replay relies on it that a fan-out sees every
- * subscription that was there before the publish was answered.
+ * Where a topic has few subscriptions and none of them a filter, the fan-out is a slice for each of them: to leave that
+ * to a dispatcher costs more than to do it (1,000 publishes a second to ten queues: 12.0 ms to the receive instead of
+ * 17.8). The others wait in the outbox; so does what goes into an archive, since a replay relies on it that a fan-out
+ * sees every subscription that was there before the publish was answered.
  *
  * The payloads go in as one text and are parted by the server: as an array each quote in them would be escaped here
  * and unescaped there. A topic deleted in the meantime drops out in the join, so no cache needs to be right.

@@ -38,11 +38,16 @@ export interface PublisherOptions {
   directQueues: number;
 }
 
-/** Publishes to topics: stores the messages, answers after the commit, and tells the queues or the dispatchers of them. */
+/**
+ * Publishes to topics: stores the messages, answers after the commit, and tells the queues or the dispatchers of them.
+ */
 export class Publisher {
   readonly #options: PublisherOptions;
   readonly #messages: MessageWriter<Topic>;
-  /** Where the last publish of a topic went that fanned itself out: receives that wait for these queues may wait for the next one. */
+  /**
+   * Where the last publish of a topic went that fanned itself out: receives that wait for these queues may wait for the
+   * next one.
+   */
   readonly #queuesOf = new LRUCache<string, readonly string[]>({ max: MAX_TOPICS });
 
   constructor(options: PublisherOptions) {

@@ -11,8 +11,9 @@ const CHUNK = 10_000;
  *
  * It goes through the queue in the order of its index, a statement for each chunk: nobody waits for long, and what a
  * purge that dies has deleted stays deleted. Each one waits for a row that a claim is writing and deletes it all the
- * same, which rows that are locked and skipped would not be. It cannot see what such a claim moves on or splits off behind
- * it, so it looks again from the start, with the same moment in mind, until nothing of before is left to be seen.
+ * same, which rows that are locked and skipped would not be. It cannot see what such a claim moves on or splits off
+ * behind it, so it looks again from the start, with the same moment in mind, until nothing of before is left to be
+ * seen.
  *
  * @returns How many messages are gone.
  */

@@ -36,7 +36,10 @@ export interface QueueSettings {
   /** Null: messages are received until they are acknowledged or expire. */
   redrive: RedrivePolicy | null;
   redriveAllow: RedriveAllowPolicy;
-  /** Whether messages of a group come in order, and duplicates not at all; its name ends in `.fifo` then. Cannot be changed. */
+  /**
+   * Whether messages of a group come in order, and duplicates not at all; its name ends in `.fifo` then. Cannot be
+   * changed.
+   */
   fifo: boolean;
   /** Of a FIFO queue: whether a message without a deduplication id gets the SHA-256 of its body. */
   contentBasedDeduplication: boolean;
@@ -238,12 +241,14 @@ export class Queues {
   }
 
   /**
-   * Deletes a queue with its subscriptions, but for those that have a dead-letter queue. Its messages are out of reach at once; the clean-up removes them.
+   * Deletes a queue with its subscriptions, but for those that have a dead-letter queue. Its messages are out of reach
+   * at once; the clean-up removes them.
    * @throws {SluiceError} `queue_not_found`
    */
   async delete(account: string, name: string): Promise<void> {
     await this.#db.transaction(async (tx) => {
-      // With those whose dead letters come to it, in one order for everybody: each of two that are deleted at once may be the other's.
+      // With those whose dead letters come to it, in one order for everybody: each of two that are deleted at once may
+      // be the other's.
       await tx
         .select({ id: queues.id })
         .from(queues)
@@ -318,9 +323,9 @@ function select(db: Reader) {
 }
 
 /**
- * The look-up that a process makes of each queue it is asked for, and once a minute where none of its calls comes in time for
- * {@link lookUpAll}: its SQL is put together once. With 5,000 long polls, each on a queue of its own, doing that each time was a
- * tenth of what they cost.
+ * The look-up that a process makes of each queue it is asked for, and once a minute where none of its calls comes in
+ * time for {@link lookUpAll}: its SQL is put together once. With 5,000 long polls, each on a queue of its own, doing
+ * that each time was a tenth of what they cost.
  */
 function lookUp(db: Reader) {
   return select(db)

@@ -64,12 +64,13 @@ function isUnfinished({ mark, done }: Progress): boolean {
 /**
  * SQL: the rows that marks name, as `m` (the marks) joined to `s` (slices), fenced by the lease.
  *
- * The exact lookup reads one index entry a mark; the other one reads the partial index of moved slices. They are looked up one mark
- * after the other (OFFSET 0): joined, all slices would be read first by a plan from a moment at which ANALYZE saw the table
- * empty, as it is where messages are acknowledged as fast as they come.
+ * The exact lookup reads one index entry a mark; the other one reads the partial index of moved slices. They are looked
+ * up one mark after the other (OFFSET 0): joined, all slices would be read first by a plan from a moment at which
+ * ANALYZE saw the table empty, as it is where messages are acknowledged as fast as they come.
  *
- * @param lockTimeout - How long the statement that changes them waits for a lock; default: as long as its connection does. It is set before
- * the first row is found, and for this statement only: in a transaction it would be one round trip more.
+ * @param lockTimeout - How long the statement that changes them waits for a lock; default: as long as its connection
+ * does. It is set before the first row is found, and for this statement only: in a transaction it would be one round
+ * trip more.
  */
 export function heldSlices(
   sql: Sql,

@@ -9,8 +9,8 @@ const OUTER = 0x5c;
 /**
  * Makes HMAC-SHA-256 (RFC 2104) of texts of one short length: two digests over what is prepared here.
  *
- * `createHmac` makes objects for what could be of any length, which have to be collected later: 1.8 µs for a text of 24 bytes,
- * here 0.7, and a receive and its acknowledgement need two.
+ * `createHmac` makes objects for what could be of any length, which have to be collected later: 1.8 µs for a text of 24
+ * bytes, here 0.7, and a receive and its acknowledgement need two.
  *
  * @param key - At most 64 bytes.
  * @returns a function that takes what begins with the text, and gives hexadecimal digits

@@ -26,7 +26,9 @@ export function readHandles(
   return read;
 }
 
-/** Some messages of one receipt: what the handles of messages stored and received together start with, and their bits. */
+/**
+ * Some messages of one receipt: what the handles of messages stored and received together start with, and their bits.
+ */
 export interface MarkedReceipt {
   receipt: string;
   bits: bigint;

@@ -30,8 +30,8 @@ const PREFIX = /^[A-Za-z0-9_-]{48}$/;
 /**
  * Makes and reads receipt handles: opaque tokens, bound to queue, batch and receive by a MAC.
  *
- * One MAC a slice, not one a message: the handles of a slice differ in their last character, the bit. Another bit of the
- * same receive is a handle that the same consumer was given as well, and a bit it was not given is not in the row.
+ * One MAC a slice, not one a message: the handles of a slice differ in their last character, the bit. Another bit of
+ * the same receive is a handle that the same consumer was given as well, and a bit it was not given is not in the row.
  */
 export class ReceiptHandles {
   /** Of the first 24 bytes, as hexadecimal digits. */
@@ -67,7 +67,10 @@ export class ReceiptHandles {
     return { queueId, batchId, lease, visibleAt, bit };
   }
 
-  /** Reads what the handles of one received slice start with; undefined for anything that this installation did not make. */
+  /**
+   * Reads what the handles of one received slice start with; undefined for anything that this installation did not
+   * make.
+   */
   readPrefix(prefix: string): SliceHandle | undefined {
     if (this.#last?.prefix === prefix) return this.#last.slice;
     if (!PREFIX.test(prefix)) return undefined;

@@ -57,7 +57,9 @@ export function sliceKey(slice: SliceHandle): string {
   return `${slice.lease}/${slice.batchId}/${slice.visibleAt}`;
 }
 
-/** Everybody who changes slices by marks does so in this order: so two processes do not wait for each other in a circle. */
+/**
+ * Everybody who changes slices by marks does so in this order: so two processes do not wait for each other in a circle.
+ */
 export function inIndexOrder(a: SliceMark, b: SliceMark): number {
   return (
     Number(a.queueId) - Number(b.queueId) ||

@@ -5,8 +5,8 @@ import type { ClaimedSlice } from "./claimed-slice.ts";
 import type { FoundPayloads } from "./payloads.ts";
 
 /**
- * How much a receive hands out, in characters of stored lines, before it leaves the rest to the next one; a batch more at most. A thousand messages of
- * a megabyte fit into no answer, and into few clients.
+ * How much a receive hands out, in characters of stored lines, before it leaves the rest to the next one; a batch more
+ * at most. A thousand messages of a megabyte fit into no answer, and into few clients.
  */
 export const MAX_ANSWER = 16 * 1024 * 1024;
 /** So few messages, or slices of no more than 256 KiB or one message, are never too much. */

@@ -22,7 +22,9 @@ export interface FifoClaimRequest extends LockRequest {
   isWaiting?: boolean | undefined;
 }
 
-/** How long a receive with an attempt id waits for locks: what it repeats may be under way. One that waits looks again. */
+/**
+ * How long a receive with an attempt id waits for locks: what it repeats may be under way. One that waits looks again.
+ */
 const ATTEMPT_WAITS = { waiting: "100ms", other: "1s" };
 /** Pause before looking again for groups that somebody holds, in ms; who lets go of them tells, unless he has died. */
 const HELD_GROUPS = 100;
@@ -36,17 +38,18 @@ interface Connections {
 const MAX_CLEARINGS = 20;
 
 /**
- * Claims messages of a FIFO queue: of the groups that may be handed out those that have been waiting for longest, and of
- * each one its first messages in order.
+ * Claims messages of a FIFO queue: of the groups that may be handed out those that have been waiting for longest, and
+ * of each one its first messages in order.
  *
  * - A group is handed to one receive, whole: while one of its messages is in flight no other one is handed out. So the
  *   receives that are to be served share out the groups first; see {@link shareOut}.
  * - A group whose row is locked is being received, acknowledged or sent to by another transaction, and is skipped.
- * - A head that was received too often or has expired is not handed out. It is removed by a transaction of its own, since that
- *   one locks queues, and queues are locked before groups.
+ * - A head that was received too often or has expired is not handed out. It is removed by a transaction of its own,
+ *   since that one locks queues, and queues are locked before groups.
  *
  * From the outside in: this clears heads out of the way, {@link claimOrWait} waits for a group where all are locked,
- * {@link claimOrRepeat} gives the repeat of a receive what that got, and {@link claimGroups} is what one transaction does.
+ * {@link claimOrRepeat} gives the repeat of a receive what that got, and {@link claimGroups} is what one transaction
+ * does.
  */
 export async function claimFifo(
   connections: Connections,
@@ -98,7 +101,10 @@ async function clearStuck(
 export interface FifoClaim extends Claim {
   /** More groups may be handed out than these receives had room for. */
   more: boolean;
-  /** Whether it has not come to look what there is: another receive with its attempt id, or somebody who holds what that got, stands in its way. */
+  /**
+   * Whether it has not come to look what there is: another receive with its attempt id, or somebody who holds what that
+   * got, stands in its way.
+   */
   isBlind?: boolean | undefined;
 }
 
@@ -106,7 +112,10 @@ export interface FifoClaim extends Claim {
 interface GroupsClaim extends FifoClaim {
   /** Groups whose first message is not to be handed out. */
   stuck: string[];
-  /** All that may be handed out is locked just now. Waiting for one keeps a single busy group from being skipped for ever. */
+  /**
+   * All that may be handed out is locked just now. Waiting for one keeps a single busy group from being skipped for
+   * ever.
+   */
   blocked?: ScanReport | undefined;
 }
 
@@ -134,7 +143,8 @@ async function claimOrWait(
     return { ...EMPTY, dueIn: HELD_GROUPS, blocked: undefined, isBlind: true };
   });
   if (!blocked) return claim;
-  // By a transaction of its own: this one may have locked groups that it found handed out after all, and holds them until it ends.
+  // By a transaction of its own: this one may have locked groups that it found handed out after all, and holds them
+  // until it ends.
   const wait = (lockTimeout: string) => claimOrRepeat(sql, request, { scan: blocked, lockTimeout });
   return await waits.briefly(wait).catch((error: unknown) => {
     if (!isLockNotAvailable(error)) throw error;

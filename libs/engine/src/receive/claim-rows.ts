@@ -5,8 +5,8 @@ import { LOOK_AHEAD } from "./find-visible.ts";
 import { messagesIn } from "./hand-out.ts";
 
 /**
- * Pause before asking again for dead letters that stay, in ms: whoever deletes their queue is done with it in a few, or stands still
- * for up to half a minute.
+ * Pause before asking again for dead letters that stay, in ms: whoever deletes their queue is done with it in a few, or
+ * stands still for up to half a minute.
  */
 export const HELD_LETTERS = 250;
 
@@ -17,7 +17,10 @@ export type RowOfClaim = ClaimRow | SummaryRow | AcknowledgedRow;
 interface SummaryRow {
   queue_id: string;
   batch_id: null;
-  /** How many visible slices there were, up to as many as were to be looked at; negative where one of them was received too often. */
+  /**
+   * How many visible slices there were, up to as many as were to be looked at; negative where one of them was received
+   * too often.
+   */
   pending: string;
   /** Where dead letters went, and how many. */
   source_queue_id: string | null;

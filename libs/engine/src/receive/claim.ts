@@ -46,13 +46,13 @@ export interface QuietRequest {
  * - A slice that does not fit is split only when less than half of what was asked for fits whole: a split is a row more
  *   to write and to acknowledge, and receives of 1,000 out of slices of 63 would otherwise split every time.
  * - Messages past the queue's retention are not handed out, whenever the clean-up gets to them.
- * - A slice whose receive count would pass the queue's `maxReceiveCount` goes to the dead-letter queue instead, whole, in
- *   this same statement: one update of one row, so it is never in both or in neither. The dead-letter queue is locked
- *   against deletion while that happens: a slice moved into a queue that is being deleted would be lost. Where somebody is
- *   deleting it, the slice stays where it is until that is over: the claims of all queues in this statement would wait, for a
- *   process that stands still 20 s. Where it is gone, messages are received again.
- * - Each slice has a lease of its own: a dead-letter queue that two queues of one topic share holds the same batch twice,
- *   and the handles of the two must differ.
+ * - A slice whose receive count would pass the queue's `maxReceiveCount` goes to the dead-letter queue instead, whole,
+ *   in this same statement: one update of one row, so it is never in both or in neither. The dead-letter queue is
+ *   locked against deletion while that happens: a slice moved into a queue that is being deleted would be lost. Where
+ *   somebody is deleting it, the slice stays where it is until that is over: the claims of all queues in this statement
+ *   would wait, for a process that stands still 20 s. Where it is gone, messages are received again.
+ * - Each slice has a lease of its own: a dead-letter queue that two queues of one topic share holds the same batch
+ *   twice, and the handles of the two must differ.
  * - A claim that finds nothing says when there will be something, so that whoever waits needs no second query.
  * - It starts at the floor that it is given, and says where it found the first slice, for the next floor.
  *
@@ -67,8 +67,9 @@ export async function claim(sql: Sql, requests: readonly ClaimRequest[]): Promis
 /**
  * The same, and acknowledges what these marks name: one commit for both, where each alone would wait for the other's.
  *
- * A message that is acknowledged late, and visible again, may be claimed by this very statement. Its row is then changed once, by
- * whichever part comes to it first, and the other leaves it: Postgres skips a row that its own statement has changed.
+ * A message that is acknowledged late, and visible again, may be claimed by this very statement. Its row is then
+ * changed once, by whichever part comes to it first, and the other leaves it: Postgres skips a row that its own
+ * statement has changed.
  */
 export function claimAndAcknowledge(
   sql: Sql,
@@ -98,7 +99,9 @@ interface Parts {
   marks?: readonly SliceMark[];
 }
 
-/** One statement for all: what it claimed, moved and acknowledged comes back as rows of three kinds, see claim-rows.ts. */
+/**
+ * One statement for all: what it claimed, moved and acknowledged comes back as rows of three kinds, see claim-rows.ts.
+ */
 function select(
   sql: Sql,
   requests: readonly ClaimRequest[],

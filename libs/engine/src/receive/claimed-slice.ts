@@ -6,7 +6,10 @@ export interface ClaimedSlice {
   /** The messages claimed, a bit each. */
   mask: bigint;
   lease: string;
-  /** When it becomes visible again, in ms since the epoch by the database clock; what a handle has there, see SliceHandle. */
+  /**
+   * When it becomes visible again, in ms since the epoch by the database clock; what a handle has there, see
+   * SliceHandle.
+   */
   visibleAt: number;
   sentAt: number;
   firstReceivedAt: number;
@@ -16,8 +19,8 @@ export interface ClaimedSlice {
   /** Of a dead letter: where it came from and why. */
   deadLetter: { sourceQueueId: string; reason: string } | undefined;
   /**
-   * Of a FIFO queue: the group, its place there, and until when this receive holds it, in ms since the epoch; undefined where an earlier receive with its
-   * attempt id holds it.
+   * Of a FIFO queue: the group, its place there, and until when this receive holds it, in ms since the epoch; undefined
+   * where an earlier receive with its attempt id holds it.
    */
   group?: { id: string; sequence: string; heldUntil: number | undefined } | undefined;
   /** `<topic>/<subscription>` when it is handed out inside a notification. */
@@ -30,9 +33,15 @@ export interface Claim {
   slices: ClaimedSlice[];
   /** Messages that had been received too often, and went to this dead-letter queue instead. */
   deadLetters: { queueId: string; messages: number } | undefined;
-  /** Where nothing was claimed: milliseconds until the first message will be visible, or can go to its dead-letter queue, where that is soon. */
+  /**
+   * Where nothing was claimed: milliseconds until the first message will be visible, or can go to its dead-letter
+   * queue, where that is soon.
+   */
   dueIn: number | undefined;
-  /** Whether all slices that it looked at belong into the dead-letter queue, and more may follow: they were moved, or have to stay for now. */
+  /**
+   * Whether all slices that it looked at belong into the dead-letter queue, and more may follow: they were moved, or
+   * have to stay for now.
+   */
   onlyDeadLetters?: boolean | undefined;
   /** Whether what it claimed is visible again by now: its timeout was 0, where others are whole seconds. */
   hidesNothing?: boolean | undefined;

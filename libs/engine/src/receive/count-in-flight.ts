@@ -10,8 +10,8 @@ export interface InFlightCount {
  * How many messages of a queue are received and not yet acknowledged. Reads its slices that become visible within the
  * twelve hours that a receive can hold something: what is in flight, which is bounded, and what is delayed till then.
  *
- * Where messages of tenants are among them, it is noted for good: what comes without a tenant from then on is in the index by
- * groups as well.
+ * Where messages of tenants are among them, it is noted for good: what comes without a tenant from then on is in the
+ * index by groups as well.
  */
 export async function countInFlight(
   sql: Sql,

@@ -24,7 +24,10 @@ export interface Found {
   now: number;
 }
 
-/** When the next message of each queue becomes visible, where that is before `aheadMs` from now; from `from` on. And who is gone. */
+/**
+ * When the next message of each queue becomes visible, where that is before `aheadMs` from now; from `from` on. And who
+ * is gone.
+ */
 export async function nextVisible(
   sql: Sql,
   queues: readonly Omit<Stretch, "to">[],
@@ -39,8 +42,8 @@ export async function findStragglers(sql: Sql, stretches: readonly Stretch[]): P
 }
 
 /**
- * One index entry of each kind read a queue, and the dead ones before it. What nobody can receive is not found: it would be looked
- * for again and again.
+ * One index entry of each kind read a queue, and the dead ones before it. What nobody can receive is not found: it
+ * would be looked for again and again.
  */
 async function find(
   sql: Sql,

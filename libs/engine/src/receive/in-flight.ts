@@ -14,12 +14,12 @@ const FEW = 1_000;
 const HAS_TENANTS_FOR = 10_000;
 
 /**
- * What is known, without counting, of how much of a queue is in flight: the last count, and what this process claimed and
- * acknowledged since.
+ * What is known, without counting, of how much of a queue is in flight: the last count, and what this process claimed
+ * and acknowledged since.
  *
  * It counts anew when a quarter of the room that was left has gone (other processes may have taken as much), and, where
- * messages have tenants, about once a second to see who is noisy. So a queue far from its limit is counted hardly ever, and
- * the limit may be passed by about as much as its processes claim in a second.
+ * messages have tenants, about once a second to see who is noisy. So a queue far from its limit is counted hardly ever,
+ * and the limit may be passed by about as much as its processes claim in a second.
  */
 export class InFlight {
   readonly #count: () => Promise<InFlightCount>;

@@ -5,22 +5,25 @@ export interface Look {
 }
 
 /**
- * How long a look that found the queue empty, or a claim that left it empty, counts for receives that come to wait, in ms: until
- * the next look, or two.
+ * How long a look that found the queue empty, or a claim that left it empty, counts for receives that come to wait, in
+ * ms: until the next look, or two.
  */
 const COUNTS_FOR = 1_500;
 const NEVER: Look = { at: -Infinity, signals: 0 };
 
 /**
- * What a process knows of a queue being empty, so that whoever comes to wait need not ask: a look that found nothing, as long as no
- * signal came since. What becomes visible by time alone is signalled by the waiting room, which looks for it once a second.
+ * What a process knows of a queue being empty, so that whoever comes to wait need not ask: a look that found nothing,
+ * as long as no signal came since. What becomes visible by time alone is signalled by the waiting room, which looks for
+ * it once a second.
  */
 export class KnownEmpty {
   #signals = 0;
   #empty = NEVER;
   #watchedAt = -Infinity;
 
-  /** The queue may have visible messages. A signal that comes during a look may be about what it was too early to see. */
+  /**
+   * The queue may have visible messages. A signal that comes during a look may be about what it was too early to see.
+   */
   signal(): void {
     this.#signals += 1;
   }
@@ -30,7 +33,9 @@ export class KnownEmpty {
     return { at, signals: this.#signals };
   }
 
-  /** The look of the waiting room, which sees as well what will soon be visible; it may begin at once for many queues. */
+  /**
+   * The look of the waiting room, which sees as well what will soon be visible; it may begin at once for many queues.
+   */
   watch(at = performance.now()): Look {
     this.#watchedAt = at;
     return this.look(at);

@@ -38,11 +38,13 @@ export interface LockedGroups {
 const MAX_GROUPS = 500;
 
 /**
- * Locks groups that may be handed out, the one that has been waiting for longest first, until the receives have about enough.
+ * Locks groups that may be handed out, the one that has been waiting for longest first, until the receives have about
+ * enough.
  *
- * How many messages a group has is known only when they are read, and a group that was locked for nothing is a row written and a
- * group that others skip. So it begins with as many as are enough by the guess, and takes more while they turn out to have less:
- * of 10,000 groups of 100 messages a claim for 1,000 locks 10 (1,054 pages), and not the first 500 (52,155 pages).
+ * How many messages a group has is known only when they are read, and a group that was locked for nothing is a row
+ * written and a group that others skip. So it begins with as many as are enough by the guess, and takes more while they
+ * turn out to have less: of 10,000 groups of 100 messages a claim for 1,000 locks 10 (1,054 pages), and not the first
+ * 500 (52,155 pages).
  */
 export async function lockEnough(tx: Transaction, request: LockRequest): Promise<LockedGroups> {
   const wanted = request.maxes.reduce((sum, max) => sum + max, 0);
@@ -79,8 +81,8 @@ function messagesIn(groups: readonly AvailableGroup[]): number {
 }
 
 /**
- * A paused queue has none. Groups whose row is locked are skipped, but not overlooked: where the first one stands, locked or not,
- * is where the next claim has to begin.
+ * A paused queue has none. Groups whose row is locked are skipped, but not overlooked: where the first one stands,
+ * locked or not, is where the next claim has to begin.
  */
 async function lockAvailable(
   tx: Transaction,
@@ -139,9 +141,9 @@ interface GroupRow {
 }
 
 /**
- * Waits for the group that has been waiting for longest, when all that may be handed out are locked, but not for long: other groups may
- * come to be handed out meanwhile. For that one alone: a scan that found it handed out after all would keep its lock and wait for the next
- * group, and that in no order of groups.
+ * Waits for the group that has been waiting for longest, when all that may be handed out are locked, but not for long:
+ * other groups may come to be handed out meanwhile. For that one alone: a scan that found it handed out after all would
+ * keep its lock and wait for the next group, and that in no order of groups.
  *
  * @throws What isLockNotAvailable knows, when it is locked for longer than the `lockTimeout`.
  */

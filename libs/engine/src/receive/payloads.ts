@@ -11,8 +11,8 @@ export interface FoundPayloads {
 /**
  * The lines of recently written or read batches.
  *
- * A line that somebody may still receive never changes, so a cached one is never wrong. Ten queues that read the same publish through this process read
- * its payload from Postgres once, or not at all where this process wrote it.
+ * A line that somebody may still receive never changes, so a cached one is never wrong. Ten queues that read the same
+ * publish through this process read its payload from Postgres once, or not at all where this process wrote it.
  */
 export class Payloads {
   readonly #sql: Sql;
@@ -43,8 +43,8 @@ export class Payloads {
   }
 
   /**
-   * All messages of a batch as JSON objects with commas between them. Nearly every queue hands out whole batches, so this is
-   * made once and then copied into each answer: what an answer costs is per slice, not per message.
+   * All messages of a batch as JSON objects with commas between them. Nearly every queue hands out whole batches, so
+   * this is made once and then copied into each answer: what an answer costs is per slice, not per message.
    */
   jsonOf(lines: readonly string[]): Buffer {
     let json = this.#json.get(lines);
@@ -59,8 +59,8 @@ export class Payloads {
   }
 
   /**
-   * The same, but no more than `most` bytes, and a batch, of what is not at hand: the first batch, and then in order of their ids, which is nearly that in
-   * which they are received.
+   * The same, but no more than `most` bytes, and a batch, of what is not at hand: the first batch, and then in order of
+   * their ids, which is nearly that in which they are received.
    */
   async getSome(batchIds: readonly string[], most: number): Promise<FoundPayloads> {
     const found: FoundPayloads = { lines: new Map(), left: new Set() };

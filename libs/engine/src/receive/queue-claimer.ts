@@ -37,8 +37,8 @@ const MAX_CLAIM = 2_000;
  *
  * A waiter is *hungry* until a claim that counted it has found too little; then it is *parked* until a signal makes all
  * parked ones hungry again. So one publish costs one claim, however many long polls wait, and an empty queue costs
- * nothing, also when its long polls end and come again, and when they come back from what they have received. The messages
- * of one slice may go to several waiters: a handle names a bit.
+ * nothing, also when its long polls end and come again, and when they come back from what they have received. The
+ * messages of one slice may go to several waiters: a handle names a bit.
  */
 export class QueueClaimer {
   readonly #options: QueueClaimerOptions;
@@ -129,7 +129,9 @@ export class QueueClaimer {
     if (this.#parked.delete(waiter)) waiter.settle([]);
   }
 
-  /** The queue may have visible messages: every parked waiter asks again, and so will those whose claim is under way. */
+  /**
+   * The queue may have visible messages: every parked waiter asks again, and so will those whose claim is under way.
+   */
   signal(): void {
     this.knownEmpty.signal();
     this.ask();
@@ -205,7 +207,8 @@ export class QueueClaimer {
         // Who could not look steps back: there may be something for the others.
         const asksAgain = (waiter: Waiter) => more || (signalled && waiter.parked && !isBlind);
         this.#distribute(claimed, group, { asksAgain, began });
-        // Nothing was there for these, so there is nothing for the others that asked before the claim either; but a repeat gets what it had.
+        // Nothing was there for these, so there is nothing for the others that asked before the claim either; but a
+        // repeat gets what it had.
         if (claimed.length === 0 && !signalled && !isBlind)
           this.#distribute([], asking.filter(isNoAttempt), { asksAgain: () => false, began });
       } catch (error) {
@@ -222,7 +225,9 @@ export class QueueClaimer {
     return tookAll && this.knownEmpty.isWatched;
   }
 
-  /** Hungry waiters that one statement can serve: with the same visibility timeout as the first one, and no attempt id. */
+  /**
+   * Hungry waiters that one statement can serve: with the same visibility timeout as the first one, and no attempt id.
+   */
   #nextGroup(): Waiter[] {
     const first = this.#hungry[0];
     if (first?.attemptId !== undefined) return [first];

@@ -4,22 +4,27 @@ import type { ClaimRequest, QuietRequest } from "./claim.ts";
 
 /** Groups that one claim looks at; the next one goes on where it ended. */
 const MAX_TENANTS = 64;
-/** Slices at the front of the queue that are looked at for messages without a group from before the queue had tenants. */
+/**
+ * Slices at the front of the queue that are looked at for messages without a group from before the queue had tenants.
+ */
 const MAX_FRONT = 500;
 
 /**
- * SQL: visible slices of tenants that are not noisy, and of messages without one, the oldest first among those it looks at.
+ * SQL: visible slices of tenants that are not noisy, and of messages without one, the oldest first among those it looks
+ * at.
  *
- * A noisy tenant may have a million messages before the first one of another, so nothing here walks the queue in its order:
+ * A noisy tenant may have a million messages before the first one of another, so nothing here walks the queue in its
+ * order:
  *
- * - From group to group it jumps by the index over (queue, group, time), one probe for each group, however many messages it
- *   has. At most so many groups a claim, in rotation, so that ten thousand quiet tenants cost no more than sixty-four.
- * - Messages without a group are in no such index, which each delivery of each queue would pay for, as long as the queue
- *   has no tenants. Since it has, they are of the group "", which is always looked at. Those from before are found when they are
- *   near the front: among its first slices, whoever these belong to.
+ * - From group to group it jumps by the index over (queue, group, time), one probe for each group, however many
+ *   messages it has. At most so many groups a claim, in rotation, so that ten thousand quiet tenants cost no more than
+ *   sixty-four.
+ * - Messages without a group are in no such index, which each delivery of each queue would pay for, as long as the
+ *   queue has no tenants. Since it has, they are of the group "", which is always looked at. Those from before are
+ *   found when they are near the front: among its first slices, whoever these belong to.
  *
- * The candidates are locked after they were chosen: locking each group's first slices to use a few would write to all of them.
- * The row is compared again where it is locked; a claim that came in between has moved it.
+ * The candidates are locked after they were chosen: locking each group's first slices to use a few would write to all
+ * of them. The row is compared again where it is locked; a claim that came in between has moved it.
  */
 export function quietSlices(
   sql: Sql,

@@ -23,8 +23,8 @@ export interface ReceiveOptions {
   /** 1-1,000; default 1. */
   maxMessages?: number | undefined;
   /**
-   * Most characters to hand out, and a batch more at most: what is claimed beyond that is given back. Default 16 Mi. Asked for again when there is
-   * something to hand out, since that may be much later.
+   * Most characters to hand out, and a batch more at most: what is claimed beyond that is given back. Default 16 Mi.
+   * Asked for again when there is something to hand out, since that may be much later.
    */
   length?: (() => number) | undefined;
   /** Seconds to wait for a first message, 0-20; default the queue's. */
@@ -32,8 +32,8 @@ export interface ReceiveOptions {
   /** Seconds, 0-43,200; default the queue's. */
   visibilityTimeout?: number | undefined;
   /**
-   * FIFO only: 1-128 printable ASCII characters. The same id again within 5 minutes, while the messages are still held by that
-   * receive, gets the same messages with the same handles, and their visibility timeout begins anew.
+   * FIFO only: 1-128 printable ASCII characters. The same id again within 5 minutes, while the messages are still held
+   * by that receive, gets the same messages with the same handles, and their visibility timeout begins anew.
    */
   attemptId?: string | undefined;
   /** Of a FIFO queue: waited for before, as it lets groups go on. What it fails with is of no concern here. */
@@ -49,9 +49,14 @@ export interface ReceivedSlice {
   /** Serialised messages (see serializeMessage); the handle of `lines[i]` is `handlePrefix + bitCharacter(bits[i])`. */
   lines: string[];
   bits: number[];
-  /** All lines of their batch, `batch[bits[i]]` being `lines[i]`: the same array for every queue. Undefined inside notifications. */
+  /**
+   * All lines of their batch, `batch[bits[i]]` being `lines[i]`: the same array for every queue. Undefined inside
+   * notifications.
+   */
   batch: readonly string[] | undefined;
-  /** The same messages as JSON objects with commas between them, where it is at hand: for the messages of a whole batch. */
+  /**
+   * The same messages as JSON objects with commas between them, where it is at hand: for the messages of a whole batch.
+   */
   json: Buffer | undefined;
   handlePrefix: string;
   receiveCount: number;
@@ -71,7 +76,10 @@ export interface ReceivedSlice {
 export interface Received {
   slices: ReceivedSlice[];
   messages: number;
-  /** For how long it waited until the claim of them began, in whole ms: by no more than that does their visibility timeout begin after the receive. */
+  /**
+   * For how long it waited until the claim of them began, in whole ms: by no more than that does their visibility
+   * timeout begin after the receive.
+   */
   waitedMs: number;
   /** Makes all of it visible again at once: for a client that went away before it had the answer. Never rejects. */
   release: () => Promise<void>;

@@ -24,8 +24,9 @@ export interface Attempt {
 }
 
 /**
- * What an earlier receive with this id got, when it still holds all of it, and that is not more than is asked for now: the same messages with the
- * same handles, and their visibility timeout begins anew. Else nothing, and the lease of the receive that has lapsed.
+ * What an earlier receive with this id got, when it still holds all of it, and that is not more than is asked for now:
+ * the same messages with the same handles, and their visibility timeout begins anew. Else nothing, and the lease of the
+ * receive that has lapsed.
  */
 export async function repeatAttempt(
   sql: Sql,

@@ -1,8 +1,12 @@
-/** What one claim saw of the order in which messages become visible; times in ms since the epoch by the database clock. */
+/**
+ * What one claim saw of the order in which messages become visible; times in ms since the epoch by the database clock.
+ */
 export interface ScanReport {
   /** When the claim started. */
   now: number;
-  /** `visible_at` of the first slice that it found, or that is about to become visible; undefined where there is none. */
+  /**
+   * `visible_at` of the first slice that it found, or that is about to become visible; undefined where there is none.
+   */
   first: number | undefined;
 }
 
@@ -27,13 +31,13 @@ const NEARLY_ALL = 10_000;
 /**
  * Where the scan of a queue starts: a lower bound of `visible_at` below which hardly anything can be visible.
  *
- * Each slice leaves two dead entries in the index that claims read, at the time it was sent and at its deadline. While some
- * transaction holds the xmin horizon, neither vacuum nor a scan may remove them, so a claim that began at the front would
- * walk every entry since that transaction began. It starts at the floor instead.
+ * Each slice leaves two dead entries in the index that claims read, at the time it was sent and at its deadline. While
+ * some transaction holds the xmin horizon, neither vacuum nor a scan may remove them, so a claim that began at the
+ * front would walk every entry since that transaction began. It starts at the floor instead.
  *
- * New slices never become visible before the statement that writes them started, and one that somebody has locked keeps the
- * floor where it is, so what can turn up below are those whose commit took longer than the slack. The waiting room looks for
- * such stragglers once a second ({@link near}) and, at its leisure, from the very front.
+ * New slices never become visible before the statement that writes them started, and one that somebody has locked keeps
+ * the floor where it is, so what can turn up below are those whose commit took longer than the slack. The waiting room
+ * looks for such stragglers once a second ({@link near}) and, at its leisure, from the very front.
  *
  *     -infinity ───── full look ───── near ───── once a second ───── start ── claims ──▶ now
  */

@@ -8,8 +8,9 @@ import type { ClaimCall, QueueClaims, QueueClaimsOptions } from "./queue-claims.
 
 const MAX_SLICES = 1_000;
 /**
- * After a look at dead letters only, the next one is at so many times more slices: a receive of one message passes 1,000 of them in
- * six statements, and not 500. Not at as many as it may be at once: other claims skip them all, also those that it does not need.
+ * After a look at dead letters only, the next one is at so many times more slices: a receive of one message passes
+ * 1,000 of them in six statements, and not 500. Not at as many as it may be at once: other claims skip them all, also
+ * those that it does not need.
  */
 const MORE_LETTERS = 4;
 /** Statements of one claim that may meet dead letters. Of 1,000 each takes 23 ms. */
@@ -45,7 +46,8 @@ export class StandardClaims implements QueueClaims {
     let { hidesNothing, dueIn, tookAll } = quiet;
     let got = messagesIn(claimed);
     let least = 0;
-    // Where slices are sparser than expected, the next statement looks at more of them. It would claim once more what is visible again.
+    // Where slices are sparser than expected, the next statement looks at more of them. It would claim once more what
+    // is visible again.
     for (let round = 1; !hidesNothing && (got === 0 || got * 2 < room); round += 1) {
       const max = room - got;
       const slices = Math.max(least, this.#slicesFor(max));
@@ -64,7 +66,8 @@ export class StandardClaims implements QueueClaims {
       if (found.scan) floor.advance(found.scan, found.slices.length, from);
       if (found.onlyDeadLetters) least = Math.min(MAX_SLICES, slices * MORE_LETTERS);
       if (found.deadLetters) {
-        // They took the places of slices that are still to be looked at: by the next claim, where that takes too long or nobody is there for them.
+        // They took the places of slices that are still to be looked at: by the next claim, where that takes too long
+        // or nobody is there for them.
         if (round < MAX_CLEARINGS && isWaitedFor()) continue;
         if (got === 0) dueIn = 0;
         break;

@@ -16,8 +16,9 @@ type StretchOf = (floor: ScanFloor) => Omit<Stretch, "queueId">;
 /**
  * Looks for visible messages below the floors of queues, and lowers the floors to them.
  *
- * What such a look costs are the dead entries in its stretch: next to none as a rule, hundreds of thousands when something
- * has held the xmin horizon for minutes. Then the looks become rarer; they never take more than their small share of the time.
+ * What such a look costs are the dead entries in its stretch: next to none as a rule, hundreds of thousands when
+ * something has held the xmin horizon for minutes. Then the looks become rarer; they never take more than their small
+ * share of the time.
  */
 export class StragglerSearch {
   readonly #sql: Sql;

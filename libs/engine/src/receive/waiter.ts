@@ -9,8 +9,8 @@ export interface Waiter {
   attemptId?: string | undefined;
   visibilityTimeout: number | undefined;
   /**
-   * Called once: with what it got, with nothing when its wait is over, or with an error. What it got is held from a moment on that is not before
-   * `began`, by the clock of this process in ms.
+   * Called once: with what it got, with nothing when its wait is over, or with an error. What it got is held from a
+   * moment on that is not before `began`, by the clock of this process in ms.
    */
   settle: (result: ClaimedSlice[] | Error, began?: number) => void;
   /** Whether an empty claim leaves it waiting for the next signal. */

@@ -23,7 +23,10 @@ export interface WaitingRoomOptions {
   onError: (error: unknown) => void;
 }
 
-/** Whoever asked for a queue by an id that stands for none had not heard of its deletion: it is to ask again, by the name. */
+/**
+ * Whoever asked for a queue by an id that stands for none had not heard of its deletion: it is to ask again, by the
+ * name.
+ */
 export class QueueOutdated extends Error {}
 
 export interface ReceiveRequest {
@@ -56,16 +59,19 @@ export interface Claimed {
 const SAFETY_POLL = 1_000;
 /** Pause before asking again for messages that are visible, but in the hands of another process' claim, in ms. */
 const CLAIMED_ELSEWHERE = 20;
-/** How long a queue that nobody asks for is remembered with its scan floor, in ms; then its next claim starts at the front. */
+/**
+ * How long a queue that nobody asks for is remembered with its scan floor, in ms; then its next claim starts at the
+ * front.
+ */
 const REMEMBERED = 60_000;
 const MAX_REMEMBERED = 10_000;
 
 /**
  * Holds the receives of this process that wait. A waiting receive is an entry in a map: no connection, no query of its
- * own. One statement a second looks, for all queues that are waited for, when their next message becomes visible
- * (a delay or a visibility timeout that runs out, or a message whose signal was lost) and sets a timer for it. It also
- * looks for messages that turned up below the place where the claims of a queue start; see {@link ScanFloor}. And it finds out
- * which queues were deleted where the hint of that was lost: claims do not tell.
+ * own. One statement a second looks, for all queues that are waited for, when their next message becomes visible (a
+ * delay or a visibility timeout that runs out, or a message whose signal was lost) and sets a timer for it. It also
+ * looks for messages that turned up below the place where the claims of a queue start; see {@link ScanFloor}. And it
+ * finds out which queues were deleted where the hint of that was lost: claims do not tell.
  */
 export class WaitingRoom {
   readonly #options: WaitingRoomOptions;
@@ -125,7 +131,9 @@ export class WaitingRoom {
     for (const id of queueIds) this.#claimers.get(id)?.signal();
   }
 
-  /** These queues are about to have visible messages: whoever waits for one of them claims now. False where nobody does. */
+  /**
+   * These queues are about to have visible messages: whoever waits for one of them claims now. False where nobody does.
+   */
   ask(queueIds: readonly string[]): boolean {
     return queueIds.map((id) => this.#claimers.get(id)?.ask()).includes(true);
   }
@@ -175,7 +183,9 @@ export class WaitingRoom {
     for (const claimer of this.#claimers.values()) claimer.endWaiting();
   }
 
-  /** Resolves when the safety poll, the look for stragglers and the claims that were under way at the close have ended. */
+  /**
+   * Resolves when the safety poll, the look for stragglers and the claims that were under way at the close have ended.
+   */
   async idle(): Promise<void> {
     await this.#polling;
     await this.#looking;
@@ -251,7 +261,10 @@ export class WaitingRoom {
     claimer.fail(new QueueOutdated());
   }
 
-  /** Beside the polls, since it may take as long as a statement does at the most, where these have a second; one at a time. */
+  /**
+   * Beside the polls, since it may take as long as a statement does at the most, where these have a second; one at a
+   * time.
+   */
   #lookForStragglers(): void {
     const claimers = [...this.#claimers.values()];
     for (const { floor } of claimers) floor.note();

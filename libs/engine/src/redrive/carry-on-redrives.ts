@@ -7,8 +7,8 @@ import { moveDeadLetters, runningRedrives, type MoveResult } from "./move-dead-l
 import { moveFifo } from "./move-fifo.ts";
 
 /**
- * One step of every redrive that is under way; "again" while one of them has more to move at once. One that fails, or whose queue
- * somebody holds for long, holds up no other: the next round comes back to it.
+ * One step of every redrive that is under way; "again" while one of them has more to move at once. One that fails, or
+ * whose queue somebody holds for long, holds up no other: the next round comes back to it.
  */
 export async function carryOnRedrives(options: {
   sql: Sql;

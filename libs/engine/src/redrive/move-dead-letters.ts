@@ -29,14 +29,14 @@ export async function runningRedrives(sql: Sql): Promise<{ id: string; fifo: boo
  *
  * - Only what was visible when the task started is moved: a message that fails again comes back later than that, so a
  *   task ends.
- * - A message goes back to where it came from, or to the task's destination, which is locked against deletion meanwhile.
- *   One that has nowhere to go (it was sent to the dead-letter queue, or its queue was deleted) stays. A task whose destination
- *   was deleted before all had gone there has failed.
- * - A step begins where the last one did, not at the front, where the dead entries of what was moved may still lie. One that
- *   finds nothing has the next one begin at the front again, and the task is over when nothing is left from there on
- *   either, also nothing that a receive or a deletion has locked just now.
- * - It is kept there for as long as if it had just been sent: dead-letter queues keep messages for longer than those that they
- *   come from, and what is older than these keep any would be lost.
+ * - A message goes back to where it came from, or to the task's destination, which is locked against deletion
+ *   meanwhile. One that has nowhere to go (it was sent to the dead-letter queue, or its queue was deleted) stays. A
+ *   task whose destination was deleted before all had gone there has failed.
+ * - A step begins where the last one did, not at the front, where the dead entries of what was moved may still lie. One
+ *   that finds nothing has the next one begin at the front again, and the task is over when nothing is left from there
+ *   on either, also nothing that a receive or a deletion has locked just now.
+ * - It is kept there for as long as if it had just been sent: dead-letter queues keep messages for longer than those
+ *   that they come from, and what is older than these keep any would be lost.
  * - The rate bounds what has been moved since the start; slices go whole, as soon as the rate has made room for them.
  */
 export async function moveDeadLetters(sql: Sql, taskId: string): Promise<MoveResult> {
@@ -100,8 +100,8 @@ export async function moveDeadLetters(sql: Sql, taskId: string): Promise<MoveRes
 }
 
 /**
- * SQL: whether a redrive has still to move the slice `s`. Task and queue are asked value by value: joined, they would keep
- * the planner from reading the slices in the order of their index, and a step would read and sort the whole queue.
+ * SQL: whether a redrive has still to move the slice `s`. Task and queue are asked value by value: joined, they would
+ * keep the planner from reading the slices in the order of their index, and a step would read and sort the whole queue.
  */
 function isLeftToMove(sql: Sql) {
   return sql`s.queue_id = (SELECT source_queue_id FROM task) AND s.account = (SELECT account FROM task)

@@ -17,11 +17,11 @@ const SLICES = 1_000;
  * counts them, or neither. Another dispatcher that is at the same task makes this one do nothing.
  *
  * - A group is moved in its order, to the end of the group of that name where it goes, and gets its sequence there.
- * - A group is left alone while something of it is in flight, when it was handed out since the task started, and from the first
- *   message on that became visible only after that: what comes after it would overtake it. So what fails again is not moved
- *   again, and a task ends.
- * - A message that has nowhere to go (it was sent to the dead-letter queue, or its queue was deleted) stays. A task whose
- *   destination was deleted before all had gone there has failed.
+ * - A group is left alone while something of it is in flight, when it was handed out since the task started, and from
+ *   the first message on that became visible only after that: what comes after it would overtake it. So what fails
+ *   again is not moved again, and a task ends.
+ * - A message that has nowhere to go (it was sent to the dead-letter queue, or its queue was deleted) stays. A task
+ *   whose destination was deleted before all had gone there has failed.
  * - It is kept there for as long as if it had just been sent.
  * - The rate bounds what has been moved since the start; slices go whole, as soon as the rate has made room for them.
  */
@@ -146,8 +146,8 @@ async function record(tx: Transaction, task: Task, messages: number): Promise<vo
 }
 
 /**
- * SQL: the next slices that a redrive has to move, of groups in the order of their first messages, each up to the first slice
- * that is not to be moved yet. What has nowhere to go is left out: nothing overtakes it.
+ * SQL: the next slices that a redrive has to move, of groups in the order of their first messages, each up to the first
+ * slice that is not to be moved yet. What has nowhere to go is left out: nothing overtakes it.
  */
 function movable(sql: Sql | Transaction, task: Task) {
   const isMovable = sql`

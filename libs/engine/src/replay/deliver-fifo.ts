@@ -7,11 +7,12 @@ import type { ReplayPage } from "./next-page.ts";
 import { movePast, takePage, type MovedRow } from "./page-steps.ts";
 
 /**
- * Delivers a page to a FIFO queue, as a send does: with its lock and those of the groups, so what is replayed comes in its order
- * at the end of each group. What is sent or fanned out at the same time comes before or after the page, whole.
+ * Delivers a page to a FIFO queue, as a send does: with its lock and those of the groups, so what is replayed comes in
+ * its order at the end of each group. What is sent or fanned out at the same time comes before or after the page,
+ * whole.
  *
- * Deduplication does not see it: the queue may have taken each of these messages within the last five minutes already, and
- * what is sent now with such an id is as new as it was.
+ * Deduplication does not see it: the queue may have taken each of these messages within the last five minutes already,
+ * and what is sent now with such an id is as new as it was.
  */
 export async function deliverFifo(
   sql: Sql,

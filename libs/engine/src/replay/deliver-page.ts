@@ -15,8 +15,8 @@ export interface DeliverResult {
 }
 
 /**
- * Delivers a page: the messages are in the queue and the replay has moved on, or neither. The retention of what is replayed
- * starts anew.
+ * Delivers a page: the messages are in the queue and the replay has moved on, or neither. The retention of what is
+ * replayed starts anew.
  *
  * @param masks - For each batch: the accepted messages, a bit each.
  */

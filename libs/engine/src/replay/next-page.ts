@@ -29,11 +29,12 @@ const FILTERED_PAGE = 32;
 const FIFO_PAGE = 64;
 
 /**
- * The replays that can go on: all those that were taken up, once everything that was published until then is fanned out.
+ * The replays that can go on: all those that were taken up, once everything that was published until then is fanned
+ * out.
  *
  * From then on nothing appears any more in the part of the archive that a replay reads, for a replay that came with its
- * subscription: whatever was fanned out without seeing the subscription was in the outbox, or in the archive, when the replay
- * was taken up, since that came after the commit of the subscription.
+ * subscription: whatever was fanned out without seeing the subscription was in the outbox, or in the archive, when the
+ * replay was taken up, since that came after the commit of the subscription.
  */
 export async function runningReplays(sql: Sql): Promise<{ id: string; account: string }[]> {
   await takeUp(sql);
@@ -61,8 +62,8 @@ export async function runningReplays(sql: Sql): Promise<{ id: string; account: s
 const GRACE = "10 seconds";
 
 /**
- * From here on a replay reads up to the time that it is now. One that came with its subscription also reads what is ahead of that, where a
- * clock was set back: it gets an end then, at the last of what is there.
+ * From here on a replay reads up to the time that it is now. One that came with its subscription also reads what is
+ * ahead of that, where a clock was set back: it gets an end then, at the last of what is there.
  */
 async function takeUp(sql: Sql): Promise<void> {
   await sql`
@@ -86,8 +87,8 @@ function readsUntil(sql: Sql) {
 }
 
 /**
- * What comes next: in the order of publishing, which in a FIFO topic is that of its sequences. Undefined when the replay has
- * ended.
+ * What comes next: in the order of publishing, which in a FIFO topic is that of its sequences. Undefined when the
+ * replay has ended.
  */
 export async function nextPage(sql: Sql, replayId: string): Promise<ReplayPage | undefined> {
   const rows = await sql<PageRow[]>`
@@ -134,8 +135,9 @@ export async function nextPage(sql: Sql, replayId: string): Promise<ReplayPage |
 }
 
 /**
- * SQL: the row of an archived batch `a` came out of a dump of another cluster, whose snapshots tell nothing about transactions of this one:
- * its snapshot is of the future, or was when the row was written, since the oldest of what runs is no younger than who writes.
+ * SQL: the row of an archived batch `a` came out of a dump of another cluster, whose snapshots tell nothing about
+ * transactions of this one: its snapshot is of the future, or was when the row was written, since the oldest of what
+ * runs is no younger than who writes.
  */
 function isRestored(sql: Sql) {
   return sql`(pg_snapshot_xmax(a.fanned_out) > pg_snapshot_xmax(pg_current_snapshot())

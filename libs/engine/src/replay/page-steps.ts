@@ -4,16 +4,18 @@ import { archivedBits } from "../archive/find-archived.ts";
 import type { ReplayPage } from "./next-page.ts";
 
 /**
- * SQL: what of a page goes to the queue now: `taken` batches (account, batch_id, sent_at, published_at, place, bits, group_ids,
- * group_masks, now), in the order of (published_at, place), and their `target` (queue_id, delay, has_tenants, envelope,
- * failure_reason).
+ * SQL: what of a page goes to the queue now: `taken` batches (account, batch_id, sent_at, published_at, place, bits,
+ * group_ids, group_masks, now), in the order of (published_at, place), and their `target` (queue_id, delay,
+ * has_tenants, envelope, failure_reason).
  *
  * - Another dispatcher that is at the same replay, or has moved it on, leaves nothing to take.
- * - The masks say what the filter accepts; they count only while the subscription has that very filter, and only for the kind
- *   of queue that the page was read for. Otherwise nothing is taken, and the next page is looked at with what there is then.
- * - The batches are locked against the clean-up of the archive, until their slices keep the payload: at no time does nothing
- *   refer to it.
- * - The rate bounds what has been delivered since the start; batches go whole, as soon as the rate has made room for them.
+ * - The masks say what the filter accepts; they count only while the subscription has that very filter, and only for
+ *   the kind of queue that the page was read for. Otherwise nothing is taken, and the next page is looked at with what
+ *   there is then.
+ * - The batches are locked against the clean-up of the archive, until their slices keep the payload: at no time does
+ *   nothing refer to it.
+ * - The rate bounds what has been delivered since the start; batches go whole, as soon as the rate has made room for
+ *   them.
  * - Where the queue was deleted, the subscription's dead-letter queue gets it.
  */
 export function takePage(sql: Sql | Transaction, page: ReplayPage, masks: readonly bigint[]) {

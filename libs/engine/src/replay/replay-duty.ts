@@ -14,8 +14,9 @@ const EVERY_MESSAGE = 9_223_372_036_854_775_807n;
 const NOTHING: DeliverResult = { messages: 0, queueIds: [], more: false };
 
 /**
- * Carries replays on, each by itself: one whose filters take long, or whose queue somebody holds, holds up no other while there is a free
- * place. It remembers filters and payloads: a replay bound by its rate looks at the same page again.
+ * Carries replays on, each by itself: one whose filters take long, or whose queue somebody holds, holds up no other
+ * while there is a free place. It remembers filters and payloads: a replay bound by its rate looks at the same page
+ * again.
  */
 export class ReplayDuty {
   readonly #options: { sql: Sql; bus: Bus; observer: Observer };
@@ -37,7 +38,9 @@ export class ReplayDuty {
     });
   }
 
-  /** On another server ids of policies and batches may stand for others, also those of the page that is being looked at. */
+  /**
+   * On another server ids of policies and batches may stand for others, also those of the page that is being looked at.
+   */
   forget(): void {
     this.#filters.forget();
     this.#payloads.forget();
@@ -45,8 +48,8 @@ export class ReplayDuty {
   }
 
   /**
-   * Goes on with the replays that are under way and have come to rest: a new one, one that its rate has made room for, one that failed or whose
-   * queue somebody held for long. Resolves when it has found them; see {@link idle}.
+   * Goes on with the replays that are under way and have come to rest: a new one, one that its rate has made room for,
+   * one that failed or whose queue somebody held for long. Resolves when it has found them; see {@link idle}.
    */
   async runOnce(): Promise<void> {
     const era = this.#era;

@@ -22,7 +22,9 @@ export interface ReplayRequest {
 export interface Replay {
   id: string;
   subscription: string;
-  /** When the first and the last message were published; without an end when it came with its subscription: up to that. */
+  /**
+   * When the first and the last message were published; without an end when it came with its subscription: up to that.
+   */
   from: Date;
   to?: Date | undefined;
   rate?: number | undefined;
@@ -69,8 +71,8 @@ export class Replays {
   }
 
   /**
-   * @throws {SluiceError} `topic_not_archived`; `invalid_request` when it ends before it begins; `message_not_found` when a
-   * message is named that is not in the archive
+   * @throws {SluiceError} `topic_not_archived`; `invalid_request` when it ends before it begins; `message_not_found`
+   * when a message is named that is not in the archive
    */
   async rangeOf(topic: Topic, { from, to, rate }: ReplayRequest): Promise<ReplayRange> {
     if (topic.archive === null) throw topicNotArchived(topic.name);
@@ -168,8 +170,8 @@ export class Replays {
 }
 
 /**
- * Replays an archive to a subscription that the same transaction makes, up to it: of whatever is fanned out, each batch comes
- * either live or by the replay.
+ * Replays an archive to a subscription that the same transaction makes, up to it: of whatever is fanned out, each batch
+ * comes either live or by the replay.
  */
 export async function replayFromStart(
   tx: Pick<ControlPlane, "insert">,
@@ -184,8 +186,8 @@ export async function replayFromStart(
 }
 
 /**
- * Replays up to now, or to an end before that. Without one it ends when it was created, to the microsecond; where the archive is ahead of
- * that, since a clock was set back, with the last of what it has.
+ * Replays up to now, or to an end before that. Without one it ends when it was created, to the microsecond; where the
+ * archive is ahead of that, since a clock was set back, with the last of what it has.
  */
 async function insertReplay(
   tx: Pick<ControlPlane, "insert" | "execute">,
@@ -255,7 +257,10 @@ function runningFor({ id, account }: ReplayedSubscription) {
 /** Of what was published at a time. */
 const LAST = { place: "9223372036854775807", bit: 62 } as const;
 
-/** The last microsecond of a millisecond: messages show their times without the rest, and who names one means that one too. */
+/**
+ * The last microsecond of a millisecond: messages show their times without the rest, and who names one means that one
+ * too.
+ */
 function lastOf(time: Date): string {
   return time.toISOString().replace("Z", "999Z");
 }

@@ -8,7 +8,10 @@ import type { Claim } from "../receive/claimed-slice.ts";
 import { GroupCommit } from "../write/group-commit.ts";
 import type { LockWaits } from "../write/lock-waits.ts";
 
-/** Most slices that one statement looks at, for however many queues. How many claims wait is bounded by the queues: each has one at a time. */
+/**
+ * Most slices that one statement looks at, for however many queues. How many claims wait is bounded by the queues: each
+ * has one at a time.
+ */
 export const MAX_ROUND_SLICES = 2_000;
 
 /** One statement that stores messages. */
@@ -22,7 +25,10 @@ export interface Store<Result> {
 
 export interface Stored<Result> {
   result: Result;
-  /** Queues of which receives of this process got all there was by the same commit, what it stored among it: nobody need be told of it. */
+  /**
+   * Queues of which receives of this process got all there was by the same commit, what it stored among it: nobody need
+   * be told of it.
+   */
   emptied: ReadonlySet<string>;
 }
 
@@ -35,8 +41,8 @@ export interface ClaimItem {
 const NONE: ReadonlySet<string> = new Set();
 
 /**
- * Does by statements of their own, on connections of the pool, what does not go with a round (see Rounds): each store by itself, claims and
- * acknowledgements with others of their kind.
+ * Does by statements of their own, on connections of the pool, what does not go with a round (see Rounds): each store
+ * by itself, claims and acknowledgements with others of their kind.
  */
 export class Apart {
   readonly #sql: Sql;

@@ -4,19 +4,23 @@ const LINGER = 1;
 const RECENT = 2;
 /** Whoever is this part of the last round is company enough, or another round. */
 const ENOUGH = 0.8;
-/** How long after its beginning a round is taken to be answered soon, in ms: what is sent behind one that is not would be stuck with it. */
+/**
+ * How long after its beginning a round is taken to be answered soon, in ms: what is sent behind one that is not would
+ * be stuck with it.
+ */
 const YOUNG = 10;
 /** Most rounds that begin at once after waits that were in vain. */
 const MOST_SKIPPED = 64;
 
 /**
- * Says when a round has gathered enough to begin. Those that the last one served mostly come back within a millisecond, the producer with its next
- * publish, consumers with an acknowledgement and their next receive; the first of them would begin a round alone, with a flush of its own, and the others
- * would wait for that. So right after a round the next one waits for about as many as it had, but no longer than {@link LINGER}; and after waits
- * in vain not at all for 1, 2, 4 … {@link MOST_SKIPPED} rounds: then they come back later, or not at all.
+ * Says when a round has gathered enough to begin. Those that the last one served mostly come back within a millisecond,
+ * the producer with its next publish, consumers with an acknowledgement and their next receive; the first of them would
+ * begin a round alone, with a flush of its own, and the others would wait for that. So right after a round the next one
+ * waits for about as many as it had, but no longer than {@link LINGER}; and after waits in vain not at all for 1, 2, 4
+ * … {@link MOST_SKIPPED} rounds: then they come back later, or not at all.
  *
- * Measured with 1,000 publishes a second to ten queues: one round where there were three, Postgres takes a third less CPU, and a message 5.6 ms from
- * publish to receive instead of 7.4 (median), 21 instead of 31 (99th percentile).
+ * Measured with 1,000 publishes a second to ten queues: one round where there were three, Postgres takes a third less
+ * CPU, and a message 5.6 ms from publish to receive instead of 7.4 (median), 21 instead of 31 (99th percentile).
  */
 export class Gathering {
   #expected = 0;
@@ -33,7 +37,10 @@ export class Gathering {
     this.#beganAt = performance.now();
   }
 
-  /** A round ended that had so many parts whose callers wait for nothing else; 0 where the next one is not to wait for anybody. */
+  /**
+   * A round ended that had so many parts whose callers wait for nothing else; 0 where the next one is not to wait for
+   * anybody.
+   */
   ended(parts: number): void {
     this.#expected = parts > 1 ? parts * ENOUGH : 0;
     this.#endedAt = performance.now();
@@ -63,7 +70,9 @@ export class Gathering {
     });
   }
 
-  /** Whether, before the round under way ends or takes its time, there is enough for another one that is about as large. */
+  /**
+   * Whether, before the round under way ends or takes its time, there is enough for another one that is about as large.
+   */
   async isEnoughDuring(round: Promise<void>, present: number): Promise<boolean> {
     const from = Math.max(1, this.#underWay * ENOUGH);
     if (present >= from && this.#isYoung) return true;

@@ -24,11 +24,20 @@ import { Gathering } from "./gathering.ts";
 const MAX_SHARED_MARKS = 64;
 /** So do stores of more than this, in characters: */
 const MAX_SHARED_LENGTH = 64 * 1024;
-/** After a round that stored more than this, in characters, the next one waits for nobody: bulk is bounded by what it carries. */
+/**
+ * After a round that stored more than this, in characters, the next one waits for nobody: bulk is bounded by what it
+ * carries.
+ */
 const MAX_GATHERED_LENGTH = 16 * 1024;
-/** How long everything goes apart after one met a lock or took too long, in ms: whoever has locked many slices of a queue stops others of them. */
+/**
+ * How long everything goes apart after one met a lock or took too long, in ms: whoever has locked many slices of a
+ * queue stops others of them.
+ */
 const APART_AFTER_LOCK = 1_000;
-/** The same after Postgres refused one, as it does a repeat: whoever sends many of them undoes no more than a round each time. */
+/**
+ * The same after Postgres refused one, as it does a repeat: whoever sends many of them undoes no more than a round each
+ * time.
+ */
 const APART_AFTER_REFUSAL = 100;
 /** How long what waits for a round waits before it goes apart, in ms. */
 const PATIENCE = 100;
@@ -67,17 +76,19 @@ export interface RoundsOptions {
 }
 
 /**
- * Publishes, sends, claims and acknowledgements of standard topics and queues in this process: whatever comes while one round is under
- * way shares the next, and so its commit. First the messages are stored, then claimed: a receive that waits has a message by the commit
- * that stores it.
+ * Publishes, sends, claims and acknowledgements of standard topics and queues in this process: whatever comes while one
+ * round is under way shares the next, and so its commit. First the messages are stored, then claimed: a receive that
+ * waits has a message by the commit that stores it.
  *
- * A message that is published, received and acknowledged costs two flushes of the log at most, and one for each step where nothing else goes
- * on; Postgres writes the commits of two connections to the disk one after the other. Measured with 1,000 publishes a second to ten queues:
- * a third fewer flushes, a quarter less CPU of Postgres; a message alone is received in 3.0 ms instead of 4.4.
+ * A message that is published, received and acknowledged costs two flushes of the log at most, and one for each step
+ * where nothing else goes on; Postgres writes the commits of two connections to the disk one after the other. Measured
+ * with 1,000 publishes a second to ten queues: a third fewer flushes, a quarter less CPU of Postgres; a message alone
+ * is received in 3.0 ms instead of 4.4.
  *
- * None holds up the others for long: claims skip what is locked, so a round that meets a lock, or takes a second, is undone, and each of its parts
- * left to a statement of its own, as those after it are for a while; and what waits for a round that takes its time goes by other connections. What was sent
- * behind it within its first milliseconds shares its lot.
+ * None holds up the others for long: claims skip what is locked, so a round that meets a lock, or takes a second, is
+ * undone, and each of its parts left to a statement of its own, as those after it are for a while; and what waits for a
+ * round that takes its time goes by other connections. What was sent behind it within its first milliseconds shares its
+ * lot.
  */
 export class Rounds {
   readonly #options: RoundsOptions;
@@ -146,16 +157,19 @@ export class Rounds {
   }
 
   /**
-   * Rounds go one behind the other over their connection. As soon as about as much waits as is in the last one, the next is sent, though that is
-   * still under way: so Postgres has one to begin with while the API sees to the answers of the other.
+   * Rounds go one behind the other over their connection. As soon as about as much waits as is in the last one, the
+   * next is sent, though that is still under way: so Postgres has one to begin with while the API sees to the answers
+   * of the other.
    *
-   * Measured with `npm run bench -- small`, in pairs: with one receive under way on each queue 35,000 and 36,200 messages a second instead of 28,100
-   * and 31,300; with four, where both cores are busy, 61,400 and 58,700 instead of 63,300 and 66,600. Smaller rounds, over two connections at once,
-   * cost Postgres a third more for each message, and delivered no more.
+   * Measured with `npm run bench -- small`, in pairs: with one receive under way on each queue 35,000 and 36,200
+   * messages a second instead of 28,100 and 31,300; with four, where both cores are busy, 61,400 and 58,700 instead of
+   * 63,300 and 66,600. Smaller rounds, over two connections at once, cost Postgres a third more for each message, and
+   * delivered no more.
    */
   async #run(): Promise<void> {
-    // Calls of the same turn of the loop share the first round too. A receive that acknowledges what it had before comes to claim
-    // some promises later: not waiting for it cost half of all rounds another one, with a flush of its own.
+    // Calls of the same turn of the loop share the first round too. A receive that acknowledges what it had before
+    // comes to claim some promises later: not waiting for it cost half of all rounds another one, with a flush of its
+    // own.
     await setImmediate();
     while (this.#parts > 0) {
       await this.#gathering.enough(this.#parts);

@@ -8,9 +8,9 @@ import { partsOf } from "../write/parts.ts";
 /**
  * Stores batches together with the slices that make them deliveries of their queue: a send needs no fan-out.
  *
- * A batch gets one slice for each delay and group among its messages; the queue's own delay is read here, so that a change of it
- * counts from its commit. A message that is delayed for as long as its queue keeps messages, or longer, comes to the queue at the end of
- * its delay: from then on it is kept.
+ * A batch gets one slice for each delay and group among its messages; the queue's own delay is read here, so that a
+ * change of it counts from its commit. A message that is delayed for as long as its queue keeps messages, or longer,
+ * comes to the queue at the end of its delay: from then on it is kept.
  */
 export function insertSent(
   sql: Sql,

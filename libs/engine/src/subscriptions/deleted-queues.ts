@@ -6,15 +6,17 @@ const { subscriptions } = schema;
 type Transaction = Pick<ControlPlane, "select" | "update" | "delete">;
 
 /**
- * Before a queue is deleted (its row is locked, so nobody subscribes it any more): its subscriptions that have a dead-letter queue outlive it, and deliver there; those that
- * have lost their own queue and now this one as well have nowhere to deliver to. All others end with the queue.
+ * Before a queue is deleted (its row is locked, so nobody subscribes it any more): its subscriptions that have a
+ * dead-letter queue outlive it, and deliver there; those that have lost their own queue and now this one as well have
+ * nowhere to deliver to. All others end with the queue.
  */
 export async function outliveQueue(
   tx: Transaction,
   queue: { id: bigint; name: string },
 ): Promise<void> {
-  // Who gives one of them a dead-letter queue at this moment has done so before this, or finds it deleted. Of those that have this one
-  // as theirs, whoever deletes the other queue at this moment has done so before this as well, or finds that it has none.
+  // Who gives one of them a dead-letter queue at this moment has done so before this, or finds it deleted. Of those
+  // that have this one as theirs, whoever deletes the other queue at this moment has done so before this as well, or
+  // finds that it has none.
   await tx
     .select({ id: subscriptions.id })
     .from(subscriptions)

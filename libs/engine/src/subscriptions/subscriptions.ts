@@ -114,8 +114,8 @@ export class Subscriptions {
   }
 
   /**
-   * All of an account, or those of one topic, in order of their creation. With large filter policies a page has fewer than it might
-   * have: they are stored once for all that share one, but shown with each.
+   * All of an account, or those of one topic, in order of their creation. With large filter policies a page has fewer
+   * than it might have: they are stored once for all that share one, but shown with each.
    */
   async list(
     account: string,

@@ -2,7 +2,10 @@ import { SluiceError } from "../errors.ts";
 
 /** What can be set on a topic (LIMITS: topics). */
 export interface TopicSettings {
-  /** Whether messages of a group are fanned out in order, and duplicates not at all; its name ends in `.fifo` then. Cannot be changed. */
+  /**
+   * Whether messages of a group are fanned out in order, and duplicates not at all; its name ends in `.fifo` then.
+   * Cannot be changed.
+   */
   fifo: boolean;
   /** Of a FIFO topic: whether a message without a deduplication id gets the SHA-256 of its body. */
   contentBasedDeduplication: boolean;

@@ -55,7 +55,10 @@ export class Topics {
     this.#db = db;
   }
 
-  /** Creates a topic, or finds the one that is there with the same settings. @throws {SluiceError} `topic_exists`, `invalid_request` */
+  /**
+   * Creates a topic, or finds the one that is there with the same settings. @throws {SluiceError} `topic_exists`,
+   * `invalid_request`
+   */
   async create(
     account: string,
     { name, archive, ...some }: { name: string } & SettableTopic,
@@ -123,8 +126,8 @@ export class Topics {
   }
 
   /**
-   * Changes what is named and leaves the rest; of two calls at once both count. An archive that is switched off loses what it
-   * has, for good, and the replays of it end.
+   * Changes what is named and leaves the rest; of two calls at once both count. An archive that is switched off loses
+   * what it has, for good, and the replays of it end.
    * @param change - or what it is for the topic as it is, which nobody else changes meanwhile
    * @throws {SluiceError} `topic_not_found`; `invalid_request` for what does not fit the kind of the topic
    */
@@ -153,7 +156,10 @@ export class Topics {
     });
   }
 
-  /** Deletes a topic and its subscriptions; what was fanned out stays in the queues. @throws {SluiceError} `topic_not_found` */
+  /**
+   * Deletes a topic and its subscriptions; what was fanned out stays in the queues. @throws {SluiceError}
+   * `topic_not_found`
+   */
   async delete(account: string, name: string): Promise<void> {
     const rows = await this.#db
       .delete(topics)
@@ -178,8 +184,8 @@ function named(account: string, name: string) {
 }
 
 /**
- * One that is there already goes on: what it has kept until now stays. A new one begins after what is left of an earlier one, also where a
- * clock was set back since.
+ * One that is there already goes on: what it has kept until now stays. A new one begins after what is left of an
+ * earlier one, also where a clock was set back since.
  */
 function archiveColumns(archive: Archive | null, existing = true) {
   const since = existing

@@ -34,8 +34,9 @@ export interface Refused {
 }
 
 /**
- * Puts events together to deliveries, in the order of their arrivals. A queue can have a message several times (replayed, or
- * as a dead letter of two queues): what leaves it is then the one at the same place of a FIFO queue, else the one that came first.
+ * Puts events together to deliveries, in the order of their arrivals. A queue can have a message several times
+ * (replayed, or as a dead letter of two queues): what leaves it is then the one at the same place of a FIFO queue, else
+ * the one that came first.
  */
 export function deliveriesOf(events: readonly MessageEvent[]): {
   stays: Stay[];

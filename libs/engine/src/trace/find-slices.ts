@@ -30,15 +30,16 @@ const FAR_LOOK_TIMEOUT = "2s";
 const QUERY_CANCELED = "57014";
 
 /**
- * Finds where the message of these deliveries rests now. There is no index by batch on slices, which each delivery would
- * pay for, so it goes from what is cheap and likely to what is not:
+ * Finds where the message of these deliveries rests now. There is no index by batch on slices, which each delivery
+ * would pay for, so it goes from what is cheap and likely to what is not:
  *
  * - in FIFO queues by its sequence, which is on record;
- * - in standard ones at the time at which it became visible, which is on record (of what was sent: with its batch), and among
- *   what was delayed or had its visibility changed;
+ * - in standard ones at the time at which it became visible, which is on record (of what was sent: with its batch), and
+ *   among what was delayed or had its visibility changed;
  * - then among what is in flight;
- * - then in everything that became visible since: it was received once, and its time ran out. That look passes the backlog
- *   behind it, entry by entry of the index and without its rows (a million take a tenth of a second), and is given up after two seconds.
+ * - then in everything that became visible since: it was received once, and its time ran out. That look passes the
+ *   backlog behind it, entry by entry of the index and without its rows (a million take a tenth of a second), and is
+ *   given up after two seconds.
  *
  * @returns What was found, and whether all was looked at.
  */
@@ -65,8 +66,8 @@ export async function findSlices(
 }
 
 /**
- * Finds where a message rests whose arrivals are not on record: in any queue of its account, since it was sent. In FIFO queues that is
- * a look at its whole group.
+ * Finds where a message rests whose arrivals are not on record: in any queue of its account, since it was sent. In FIFO
+ * queues that is a look at its whole group.
  *
  * @returns Undefined when that takes too long.
  */
@@ -190,8 +191,8 @@ function since(tx: Transaction): Fragment {
 }
 
 /**
- * SQL: ends a look into one queue, so that the planner leaves it one. A plan without the values takes what is visible within two times
- * unknown for few rows, and may read it in all queues of all accounts first.
+ * SQL: ends a look into one queue, so that the planner leaves it one. A plan without the values takes what is visible
+ * within two times unknown for few rows, and may read it in all queues of all accounts first.
  */
 function eachQueueByItself(sql: Transaction) {
   return sql`OFFSET 0`;

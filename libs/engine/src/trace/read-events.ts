@@ -18,8 +18,8 @@ export interface MessageEvent {
   sequence: string | undefined;
   reason: string | undefined;
   /**
-   * Between which times it became visible where it came to, as Postgres writes them: at the latest when this was written
-   * down, unless it was delayed. Undefined `from`: when it was sent, at the earliest.
+   * Between which times it became visible where it came to, as Postgres writes them: at the latest when this was
+   * written down, unless it was delayed. Undefined `from`: when it was sent, at the earliest.
    */
   visible: { from: string | undefined; until: string };
 }
@@ -70,8 +70,8 @@ export async function readEvents(
 }
 
 /**
- * Since when everything is on record, in ms since the epoch; undefined when nothing is. A slot is filled from its start and
- * emptied as a whole, so its first row is its oldest one.
+ * Since when everything is on record, in ms since the epoch; undefined when nothing is. A slot is filled from its start
+ * and emptied as a whole, so its first row is its oldest one.
  */
 export async function recordedSince(
   sql: Sql | Transaction,

@@ -20,8 +20,9 @@ type Kind = EventKind | "each its own";
 type Detail = "topic" | "subscription" | "destination" | "sequence" | "reason" | "visibleAt";
 
 /**
- * A row is about so many neighbouring batches, as a power of two: the ids that a process takes at once (BatchIds). With fewer, messages that were
- * sent to many queues by turns would have a row each for their acknowledgements; with more, a trace would read more rows.
+ * A row is about so many neighbouring batches, as a power of two: the ids that a process takes at once (BatchIds). With
+ * fewer, messages that were sent to many queues by turns would have a row each for their acknowledgements; with more, a
+ * trace would read more rows.
  */
 export const BLOCK_BITS = 10;
 /** Of a batch id, its place in its block. */
@@ -30,13 +31,14 @@ export const OFFSET_MASK = 2 ** BLOCK_BITS - 1;
 /**
  * SQL: an INSERT that records what the statement around it does to messages; nothing on connections that do not record.
  *
- * It costs by the row, and a row holds what happened to neighbouring batches at once: under load the acknowledgements of
- * ten queues, which share a statement, are a row or two for it. No row has more than 32 events: so it is under 2 KB, and stays
- * in one piece. A batch is told by its place in its block, and no masks are told where all are 1: of each batch its first message, as where
- * messages come one a call. (To tell a queue or a mask that all have only once would cost the statement 1.5 µs each.)
+ * It costs by the row, and a row holds what happened to neighbouring batches at once: under load the acknowledgements
+ * of ten queues, which share a statement, are a row or two for it. No row has more than 32 events: so it is under 2 KB,
+ * and stays in one piece. A batch is told by its place in its block, and no masks are told where all are 1: of each
+ * batch its first message, as where messages come one a call. (To tell a queue or a mask that all have only once would
+ * cost the statement 1.5 µs each.)
  *
- * @param source - What follows FROM, with `account`, `batch_id`, `queue_id` and `mask` (the messages, a bit each), and for the
- * details `topic_id`, `subscription_id`, `to_queue_id`, `sequence`, `reason`, `visible_at`.
+ * @param source - What follows FROM, with `account`, `batch_id`, `queue_id` and `mask` (the messages, a bit each), and
+ * for the details `topic_id`, `subscription_id`, `to_queue_id`, `sequence`, `reason`, `visible_at`.
  */
 export function recordEvents(
   sql: Sql | Transaction,
@@ -66,8 +68,8 @@ export function recordEvents(
 }
 
 /**
- * SQL: the same for dead letters in the statement that claims, a row for each slice: there are seldom any, and the nodes that put
- * rows together would cost every claim, also one that has no dead letters, another tenth of its time.
+ * SQL: the same for dead letters in the statement that claims, a row for each slice: there are seldom any, and the
+ * nodes that put rows together would cost every claim, also one that has no dead letters, another tenth of its time.
  */
 export function recordDeadLetters(sql: Sql | Transaction): Fragment {
   return sql`

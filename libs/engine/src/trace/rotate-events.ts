@@ -4,15 +4,16 @@ import { isLockNotAvailable, type Sql } from "@sluice/database";
 const LOCK_TIMEOUT = "200ms";
 const HOUR = 3_600;
 /**
- * Of `message_events`, in 0003_storage.sql: seconds that a slot takes rows for, and how many there are. The longest record (48
- * hours: TRACE_HOURS) leaves a whole turn for emptying a slot before it is written again.
+ * Of `message_events`, in 0003_storage.sql: seconds that a slot takes rows for, and how many there are. The longest
+ * record (48 hours: TRACE_HOURS) leaves a whole turn for emptying a slot before it is written again.
  */
 const SLOT = 4 * HOUR;
 const SLOTS = 14;
 
 /**
- * Empties the slots of the record whose rows are all older than it goes, whole: no row is ever deleted by itself. Without a
- * record (`hours` 0) that is all of them, so that one which begins again does not look as if it had never ended.
+ * Empties the slots of the record whose rows are all older than it goes, whole: no row is ever deleted by itself.
+ * Without a record (`hours` 0) that is all of them, so that one which begins again does not look as if it had never
+ * ended.
  *
  * @returns Slots that were emptied.
  */

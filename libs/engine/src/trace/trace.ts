@@ -78,8 +78,8 @@ export interface Trace {
 }
 
 /**
- * What became of a message: where it went, and what it is there. What is over is read from the record, what is now from the
- * slices, both in one snapshot.
+ * What became of a message: where it went, and what it is there. What is over is read from the record, what is now from
+ * the slices, both in one snapshot.
  *
  * @throws {SluiceError} `message_not_found` when nothing is known of it, or it is that of another account
  */
@@ -93,7 +93,8 @@ export async function traceMessage(
   const look = { account, place };
   return await sql.begin("isolation level repeatable read read only", async (tx) => {
     const stored = await readStored(tx, look);
-    // The place alone can be made up, the id cannot. Once its payload is gone, place and account are what is left of it.
+    // The place alone can be made up, the id cannot. Once its payload is gone, place and account are what is left of
+    // it.
     if (stored && stored.line !== "" && !stored.line.startsWith(`"messageId":"${messageId}"`))
       throw messageNotFound(messageId);
     const [events, since] =
@@ -124,7 +125,10 @@ export async function traceMessage(
   });
 }
 
-/** Finds the slices of all deliveries that are not over, and of those that are not on record. @returns Whether all was looked at. */
+/**
+ * Finds the slices of all deliveries that are not over, and of those that are not on record. @returns Whether all was
+ * looked at.
+ */
 async function findResting(
   tx: Transaction,
   look: Look,

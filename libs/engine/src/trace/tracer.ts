@@ -3,7 +3,10 @@ import type { Database } from "@sluice/database";
 import { FewAtOnce } from "../few-at-once.ts";
 import { traceMessage, type Trace } from "./trace.ts";
 
-/** Traces messages, a few at a time: each may take seconds, and however many are asked for, sends and receives keep their connections. */
+/**
+ * Traces messages, a few at a time: each may take seconds, and however many are asked for, sends and receives keep
+ * their connections.
+ */
 export class Tracer {
   readonly #database: Database;
   readonly #turns = new FewAtOnce("traces", { running: 2, waiting: 100 });

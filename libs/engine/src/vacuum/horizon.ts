@@ -13,8 +13,8 @@ export interface HorizonHolder {
 }
 
 /**
- * Remembers under which horizon rows were made dead, or were to be removed, in vain. While the same xmin holds it, what is dead stays
- * where it is, and every scan and every further row that dies only writes more.
+ * Remembers under which horizon rows were made dead, or were to be removed, in vain. While the same xmin holds it, what
+ * is dead stays where it is, and every scan and every further row that dies only writes more.
  */
 export class StandingHorizon {
   readonly #xmins = new Map<string, string>();
@@ -31,7 +31,10 @@ export class StandingHorizon {
   }
 }
 
-/** Whether there are sessions in this database of which this role is not shown whether they hold anything: members of pg_read_all_stats are. */
+/**
+ * Whether there are sessions in this database of which this role is not shown whether they hold anything: members of
+ * pg_read_all_stats are.
+ */
 export async function hasHiddenSessions(sql: Sql): Promise<boolean> {
   const [row] = await sql<{ hidden: boolean }[]>`
     SELECT EXISTS (
@@ -42,8 +45,8 @@ export async function hasHiddenSessions(sql: Sql): Promise<boolean> {
 }
 
 /**
- * Who holds the oldest xmin, if anybody does but this session and short-lived ones of the server. (Sessions of other users
- * show theirs to members of pg_read_all_stats only.)
+ * Who holds the oldest xmin, if anybody does but this session and short-lived ones of the server. (Sessions of other
+ * users show theirs to members of pg_read_all_stats only.)
  */
 export async function findHorizonHolder(sql: Sql): Promise<HorizonHolder | undefined> {
   const [row] = await sql<HorizonHolder[]>`

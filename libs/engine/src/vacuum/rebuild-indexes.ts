@@ -30,10 +30,11 @@ interface Index {
 }
 
 /**
- * Rebuilds indexes that are far larger than their rows need: pages of a B-tree are used again, but never given back, and
- * a queue that once held millions would keep the index of millions.
+ * Rebuilds indexes that are far larger than their rows need: pages of a B-tree are used again, but never given back,
+ * and a queue that once held millions would keep the index of millions.
  *
- * - A plain REINDEX where the table is small: milliseconds under a lock. Who cannot have the lock at once tries again later.
+ * - A plain REINDEX where the table is small: milliseconds under a lock. Who cannot have the lock at once tries again
+ *   later.
  * - REINDEX CONCURRENTLY otherwise, which waits for every transaction that is older: only while none is long.
  * - What cannot be rebuilt is told, and left alone for an hour: the others have their turn.
  */
@@ -82,8 +83,8 @@ export class IndexRebuilder {
   }
 
   /**
-   * One that needs more than we think is not rebuilt for ever: only when it has doubled since, or half of its rows have gone, as
-   * they do several times while a million keys expire.
+   * One that needs more than we think is not rebuilt for ever: only when it has doubled since, or half of its rows have
+   * gone, as they do several times while a million keys expire.
    */
   #mayShrink({ name, bytes, rows }: Index): boolean {
     if (performance.now() < (this.#restsUntil.get(name) ?? 0)) return false;
@@ -146,8 +147,8 @@ function nameOf(sql: Sql | Transaction, { outOfLine, table, name }: Index) {
 }
 
 /**
- * What a rebuild beside the old index leaves when it dies: written with every row and never read. That of an index over long values
- * only a superuser can drop.
+ * What a rebuild beside the old index leaves when it dies: written with every row and never read. That of an index over
+ * long values only a superuser can drop.
  */
 async function dropLeftOver(sql: Sql): Promise<void> {
   const rows = await sql<{ name: string }[]>`

@@ -23,16 +23,16 @@ export const HOT_TABLES = [
 const DEAD_ROWS = 1_000;
 const DEAD_SHARE = 0.1;
 /**
- * Rows inserted, after which the pages should be marked as visible to all: a count that reads an index need not look at the rows then. Nobody
- * reads payloads that way, most are gone within minutes, and to mark their pages writes each of them once more (680 MB of log for
- * the payloads of a minute and a half).
+ * Rows inserted, after which the pages should be marked as visible to all: a count that reads an index need not look at
+ * the rows then. Nobody reads payloads that way, most are gone within minutes, and to mark their pages writes each of
+ * them once more (680 MB of log for the payloads of a minute and a half).
  */
 const NEW_ROWS = 100_000;
 const NEW_SHARE = 0.5;
 /**
- * A table larger than this, in bytes, and so much for each row, is vacuumed although few rows are dead: the space at its end
- * is given back only when nothing is there, and the row that was in the way may have been a single one. Not more often
- * than every so many seconds, since what is in the way may stay.
+ * A table larger than this, in bytes, and so much for each row, is vacuumed although few rows are dead: the space at
+ * its end is given back only when nothing is there, and the row that was in the way may have been a single one. Not
+ * more often than every so many seconds, since what is in the way may stay.
  */
 const LARGE_TABLE = 16 * 1024 * 1024;
 const LARGE_ROW = 8_192;
@@ -48,10 +48,10 @@ interface Worn {
 }
 
 /**
- * Vacuums the hot tables that need it: the automatic one looks once a minute, with few workers that may be busy for hours
- * with somebody else's tables. Rows that someone may still want to see stay, and cost a whole scan in vain: a table
- * whose dead rows did not go is left alone until the horizon has moved on. One whose vacuum fails, or takes longer than a
- * statement may, rests for an hour: the others have their turn.
+ * Vacuums the hot tables that need it: the automatic one looks once a minute, with few workers that may be busy for
+ * hours with somebody else's tables. Rows that someone may still want to see stay, and cost a whole scan in vain: a
+ * table whose dead rows did not go is left alone until the horizon has moved on. One whose vacuum fails, or takes
+ * longer than a statement may, rests for an hour: the others have their turn.
  */
 export class Vacuum {
   readonly #sql: Sql;
@@ -69,8 +69,8 @@ export class Vacuum {
   async runOnce(signal?: AbortSignal): Promise<string[]> {
     const sql = this.#sql;
     const done: string[] = [];
-    // What the clean-up has just deleted on this connection is counted up to a second later: after a vacuum that has removed it,
-    // as dead rows of a table that has none.
+    // What the clean-up has just deleted on this connection is counted up to a second later: after a vacuum that has
+    // removed it, as dead rows of a table that has none.
     await sql`SELECT pg_stat_force_next_flush()`;
     for (const { table, dead, hollow } of await findWorn(sql)) {
       if (signal?.aborted) return done;
@@ -89,7 +89,8 @@ export class Vacuum {
   async #vacuum(table: string, hollow: boolean): Promise<boolean> {
     const sql = this.#sql;
     try {
-      // Where few rows are dead a vacuum spares itself the indexes: their pointers stay, and with them the end of the table.
+      // Where few rows are dead a vacuum spares itself the indexes: their pointers stay, and with them the end of the
+      // table.
       if (hollow) await sql`VACUUM (SKIP_LOCKED, INDEX_CLEANUP ON) ${sql(table)}`;
       else await sql`VACUUM (SKIP_LOCKED) ${sql(table)}`;
       return true;

@@ -13,8 +13,8 @@ export interface MovedFifo {
 }
 
 /**
- * Moves the deadline of messages of FIFO queues that their receives still hold. A group may be handed out again when the
- * last of its messages in flight is visible.
+ * Moves the deadline of messages of FIFO queues that their receives still hold. A group may be handed out again when
+ * the last of its messages in flight is visible.
  *
  * Where deadlines differ within a slice it is split into runs: each part has all the lower bits or all the higher ones,
  * so that parts stand in order.

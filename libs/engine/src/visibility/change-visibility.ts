@@ -35,8 +35,8 @@ export interface MovedDeadline {
 /**
  * Changes how long received messages stay hidden: extends them while work goes on, or gives them back.
  *
- * Changes of a standard queue that arrive while one statement of it is under way share the next: so one whose slices are locked keeps no more
- * than one connection waiting.
+ * Changes of a standard queue that arrive while one statement of it is under way share the next: so one whose slices
+ * are locked keeps no more than one connection waiting.
  */
 export class VisibilityChanger {
   readonly #sql: Sql;
@@ -140,7 +140,9 @@ function changeKey(mark: Omit<DeadlineMark, "mask">): string {
   return `${sliceKey(mark)}/${mark.timeout}/${mark.unseen}/${mark.reason}`;
 }
 
-/** Several calls may change one slice in the same way: their marks become one, and each call is told about its own bits. */
+/**
+ * Several calls may change one slice in the same way: their marks become one, and each call is told about its own bits.
+ */
 async function moveTogether(
   calls: readonly (readonly DeadlineMark[])[],
   move: (marks: readonly DeadlineMark[]) => Promise<MovedDeadline[]>,
@@ -165,8 +167,8 @@ async function moveTogether(
 /**
  * Moves deadlines, and tells for each mark what became of its bits.
  *
- * Marks that name the same slice with different timeouts go down one statement after the other: a statement can change a
- * row once only.
+ * Marks that name the same slice with different timeouts go down one statement after the other: a statement can change
+ * a row once only.
  */
 export async function moveDeadlines(
   sql: Sql,

@@ -9,9 +9,15 @@ export interface DeadlineMark extends SliceMark {
   timeout: number;
   /** Why the consumer gives them back; "" says nothing. */
   reason: string;
-  /** Nobody has seen them: their receive does not count; also when its time is over, where nobody has received them since. */
+  /**
+   * Nobody has seen them: their receive does not count; also when its time is over, where nobody has received them
+   * since.
+   */
   unseen: boolean;
-  /** Of FIFO queues: only where they are hidden until then, in ms since the epoch, and so nobody else has got them by a repeat of the receive. */
+  /**
+   * Of FIFO queues: only where they are hidden until then, in ms since the epoch, and so nobody else has got them by a
+   * repeat of the receive.
+   */
   heldUntil?: number | undefined;
 }
 

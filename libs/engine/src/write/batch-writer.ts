@@ -64,8 +64,8 @@ export interface WriteOutcome {
 /** What one transaction stored. */
 export interface Inserted {
   /**
-   * The ids of the batches whose topic or queue still exists. Where messages may be duplicates of others: what became of
-   * each one, by batch and bit.
+   * The ids of the batches whose topic or queue still exists. Where messages may be duplicates of others: what became
+   * of each one, by batch and bit.
    */
   stored: readonly string[] | ReadonlyMap<string, readonly StoredMessage[]>;
   /** Tells whoever goes on with the batches; hints only. */
@@ -87,7 +87,10 @@ export interface BatchWriterOptions {
     keys: IdempotencyKey[],
     lockTimeout: string | undefined,
   ) => Promise<Inserted>;
-  /** Where its transactions wait for locks of their topics or queues, when these have not been free soon; default: they wait for none. */
+  /**
+   * Where its transactions wait for locks of their topics or queues, when these have not been free soon; default: they
+   * wait for none.
+   */
   waits?: LockWaits;
   notFound: (name: string) => SluiceError;
 }
@@ -96,7 +99,10 @@ type Outcomes = Results<WriteRequest, WriteOutcome>;
 
 const MAX_ROUND_BYTES = 4 * 1024 * 1024;
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
-/** What a FIFO message counts for beside its bytes: it is a row of its own, and takes some 0.1 ms. So there are 4,000 in a round, and 60,000 wait. */
+/**
+ * What a FIFO message counts for beside its bytes: it is a row of its own, and takes some 0.1 ms. So there are 4,000 in
+ * a round, and 60,000 wait.
+ */
 const FIFO_MESSAGE_BYTES = 1_024;
 
 /**
@@ -187,7 +193,8 @@ export class BatchWriter {
       failpoint("write.before-answer");
       return [];
     } catch (error) {
-      // Where somebody else has stored another batch by this id, as after a standby was promoted, that is the one to be read.
+      // Where somebody else has stored another batch by this id, as after a standby was promoted, that is the one to be
+      // read.
       for (const { id } of batches) this.#options.payloads.delete(id);
       if (lockTimeout !== undefined && isLockNotAvailable(error)) throw error;
       const failure = classifyFailure(error);

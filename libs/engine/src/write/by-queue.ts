@@ -22,7 +22,10 @@ export class ByQueue<Item, Result> {
     return this.#lines.has(queueId);
   }
 
-  /** @throws {SluiceError} `too_many_requests` when too much of all queues is waiting already, or what the round failed with. */
+  /**
+   * @throws {SluiceError} `too_many_requests` when too much of all queues is waiting already, or what the round failed
+   * with.
+   */
   async add(queueId: string, item: Item): Promise<Result> {
     const weight = this.#options.weigh(item);
     if (this.#weight > 0 && this.#weight + weight > this.#options.maxWaiting)

@@ -59,7 +59,9 @@ export function fifoMessagesOf(
   );
 }
 
-/** What became of messages: batch id → its messages in order of their bits. Batches whose target is gone are missing. */
+/**
+ * What became of messages: batch id → its messages in order of their bits. Batches whose target is gone are missing.
+ */
 export type StoredBatches = Map<string, StoredMessage[]>;
 
 export interface StoredRow {
@@ -111,7 +113,10 @@ export function storeFresh(tx: Transaction, batches: readonly NewBatch[]) {
     )`;
 }
 
-/** SQL: remembers for each Idempotency-Key what its call was `answered`, as it is: that outlives the window of deduplication. */
+/**
+ * SQL: remembers for each Idempotency-Key what its call was `answered`, as it is: that outlives the window of
+ * deduplication.
+ */
 export function rememberCalls(
   tx: Transaction,
   kind: "topic" | "queue",

@@ -8,7 +8,10 @@ export interface GroupCommitOptions<Item, Result> {
   weigh: (item: Item) => number;
   /** A round stops growing at this weight (one item may be heavier). */
   maxRound: number;
-  /** Where items go to: no target keeps others waiting for long; see {@link takeRound}. Default: items are taken as they come. */
+  /**
+   * Where items go to: no target keeps others waiting for long; see {@link takeRound}. Default: items are taken as they
+   * come.
+   */
   targetOf?: ((item: Item) => string) | undefined;
   /** Above this weight waiting, `add` refuses with `too_many_requests`: memory stays bounded. */
   maxWaiting: number;

@@ -15,8 +15,9 @@ export interface InOrderOptions<Item, Result> extends Omit<
   /** The topic or queue that an item goes to, by its id. */
   targetOf: (item: Item) => string;
   /**
-   * Writes items together, in their order, and notes what became of each. It ends at the first lock that it does not get within the
-   * `lockTimeout`, with an error that isLockNotAvailable knows: what it has noted nothing of by then is not written.
+   * Writes items together, in their order, and notes what became of each. It ends at the first lock that it does not
+   * get within the `lockTimeout`, with an error that isLockNotAvailable knows: what it has noted nothing of by then is
+   * not written.
    */
   write: (
     items: Item[],
@@ -26,12 +27,12 @@ export interface InOrderOptions<Item, Result> extends Omit<
 }
 
 /**
- * Merges concurrent calls for all topics (or queues) into rounds, as GroupCommit does. A round that meets a lock gives it up soon, and its calls
- * go on in lines, one for each target, until they are done: whoever has locked one target holds up no other one, neither here nor, by the locks
- * that the round has taken already, in other processes.
+ * Merges concurrent calls for all topics (or queues) into rounds, as GroupCommit does. A round that meets a lock gives
+ * it up soon, and its calls go on in lines, one for each target, until they are done: whoever has locked one target
+ * holds up no other one, neither here nor, by the locks that the round has taken already, in other processes.
  *
- * The calls for one target are written in the order in which they come. So each of them comes by the rounds, also where its target has a line,
- * and joins that as its round begins: those before it are done by then, or stand in the line.
+ * The calls for one target are written in the order in which they come. So each of them comes by the rounds, also where
+ * its target has a line, and joins that as its round begins: those before it are done by then, or stand in the line.
  */
 export class InOrder<Item, Result> {
   readonly #options: InOrderOptions<Item, Result>;

@@ -8,8 +8,8 @@ const BRIEFLY = "100ms";
 const HARDLY = "1ms";
 
 /**
- * Lets no more than half of a pool's connections wait for locks. A statement that meets one gives it up soon, and is sent again when a
- * place is free, to wait then for as long as a statement may take.
+ * Lets no more than half of a pool's connections wait for locks. A statement that meets one gives it up soon, and is
+ * sent again when a place is free, to wait then for as long as a statement may take.
  *
  * Whoever stands still with locks on slices of one queue would stop all queues otherwise: claims need connections too.
  */
@@ -37,7 +37,8 @@ export class LockWaits {
   }
 
   /**
-   * Lets it wait for locks for a moment where a place is free, and hardly at all else; it may fail with what isLockNotAvailable knows.
+   * Lets it wait for locks for a moment where a place is free, and hardly at all else; it may fail with what
+   * isLockNotAvailable knows.
    *
    * @param statements - Wait for each lock for so long.
    */

@@ -30,7 +30,10 @@ export interface MessageWriterOptions<Row extends Topic | Queue> extends Omit<
   stored: (messages: number) => void;
 }
 
-/** Stores the messages of calls in topics, or in queues: those that break no rule, with others that come at the same time. */
+/**
+ * Stores the messages of calls in topics, or in queues: those that break no rule, with others that come at the same
+ * time.
+ */
 export class MessageWriter<Row extends Topic | Queue> {
   readonly #directory: Directory<Row>;
   readonly #standard: BatchWriter;
@@ -53,7 +56,8 @@ export class MessageWriter<Row extends Topic | Queue> {
 
   /**
    * One result a message, in order, after the commit. A message that breaks a rule is refused alone.
-   * @throws {SluiceError} `topic_not_found` or `queue_not_found`, `idempotency_key_reused`, `too_many_requests`, `unavailable`
+   * @throws {SluiceError} `topic_not_found` or `queue_not_found`, `idempotency_key_reused`, `too_many_requests`,
+   * `unavailable`
    */
   async write(
     account: string,

@@ -27,7 +27,10 @@ export function partsOf({ delays, groupIds }: Pick<NewBatch, "delays" | "groupId
   return [...parts.values()];
 }
 
-/** The groups of a batch and their messages as two array literals of equal length; "" twice where no message has a group. */
+/**
+ * The groups of a batch and their messages as two array literals of equal length; "" twice where no message has a
+ * group.
+ */
 export function groupArrays(batch: NewBatch): { groupIds: string; groupMasks: string } {
   if (batch.groupIds.every((groupId) => groupId === "")) return { groupIds: "", groupMasks: "" };
   const parts = partsOf(batch);

@@ -39,8 +39,8 @@ export function encodeStoredCall({ stamp, runs }: StoredCall): string {
 const FIFO = "fifo ";
 
 /**
- * What an idempotency key remembers, as the answer to its repeat. Of a FIFO topic or queue that is the answer itself, `fifo id/number
- * id/number …`: a duplicate has the id of another message.
+ * What an idempotency key remembers, as the answer to its repeat. Of a FIFO topic or queue that is the answer itself,
+ * `fifo id/number id/number …`: a duplicate has the id of another message.
  */
 export function answerOf(storedCall: string): StoredMessage[] {
   if (!storedCall.startsWith(FIFO)) return messagesOf(decodeStoredCall(storedCall));

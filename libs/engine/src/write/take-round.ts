@@ -9,8 +9,9 @@ const TARGETS = 4;
 /**
  * Parts what waits into the next round and the rest, each in the order of arrival.
  *
- * Without targets a round takes what came first. With them none takes more than a quarter before the others that wait had theirs, so that
- * whoever sends a few messages does not wait until somebody else's hundred thousand are written. What goes to one target keeps its order.
+ * Without targets a round takes what came first. With them none takes more than a quarter before the others that wait
+ * had theirs, so that whoever sends a few messages does not wait until somebody else's hundred thousand are written.
+ * What goes to one target keeps its order.
  *
  * @param maxRound - A round stops growing at this weight; one item may be heavier.
  */

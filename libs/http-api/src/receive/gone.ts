@@ -33,7 +33,10 @@ export function releaseUnlessRead(received: Pick<Received, "release">, signal: G
   else signal.addEventListener("abort", release);
 }
 
-/** What is needed of an AbortController and its signal, which take some microseconds and half a kilobyte to make, listen to and leave again. */
+/**
+ * What is needed of an AbortController and its signal, which take some microseconds and half a kilobyte to make, listen
+ * to and leave again.
+ */
 export class Gone implements GoneSignal {
   aborted = false;
   #listeners: (() => void)[] = [];

@@ -19,8 +19,9 @@ import {
 /** Most receives of a call. */
 const MAX_RECEIVES = 100;
 /**
- * How long an answer waits for acknowledgements that are held up by a lock, in ms, and for claims, which skip what is locked, but may have to wait
- * for a connection. What a claim that was given up gets after all has been received once more, and nobody has seen it: so not soon.
+ * How long an answer waits for acknowledgements that are held up by a lock, in ms, and for claims, which skip what is
+ * locked, but may have to wait for a connection. What a claim that was given up gets after all has been received once
+ * more, and nobody has seen it: so not soon.
  */
 const PATIENCE = { acknowledgements: 100, claims: 5_000 };
 
@@ -84,8 +85,9 @@ function total(receives: readonly OneReceive[], count: (one: OneReceive) => numb
 }
 
 /**
- * Receives that are answered together: the first one that is done ends the wait of the others. One whose acknowledgements are held up does not
- * hold up the rest: its answer says nothing of them. One that is held up itself is told to ask again in the end.
+ * Receives that are answered together: the first one that is done ends the wait of the others. One whose
+ * acknowledgements are held up does not hold up the rest: its answer says nothing of them. One that is held up itself
+ * is told to ask again in the end.
  */
 class JointReceive {
   readonly #c: Call;

@@ -214,7 +214,10 @@ export async function receive(
     : messagesJson(slices, acknowledged);
 }
 
-/** Both at once. When the acknowledgement fails, nobody learns what was received: the receive is given up, and what it got with it. */
+/**
+ * Both at once. When the acknowledgement fails, nobody learns what was received: the receive is given up, and what it
+ * got with it.
+ */
 async function acknowledgeAndReceive(
   acknowledging: Promise<string[]>,
   {
@@ -248,9 +251,9 @@ async function acknowledgeAndReceive(
 }
 
 /**
- * The response by receipts: each slice is written once, around the bytes of its whole batch where they are at hand, so that
- * it costs per slice, not per message. Measured with 1,008 messages of 256 bytes out of batches of 63: a third of the time
- * of {@link messagesJson} (1.3 ms and 4.1 ms), two thirds of its bytes, and half of the time to parse them.
+ * The response by receipts: each slice is written once, around the bytes of its whole batch where they are at hand, so
+ * that it costs per slice, not per message. Measured with 1,008 messages of 256 bytes out of batches of 63: a third of
+ * the time of {@link messagesJson} (1.3 ms and 4.1 ms), two thirds of its bytes, and half of the time to parse them.
  */
 export function receiptsJson(
   slices: readonly ReceivedSlice[],

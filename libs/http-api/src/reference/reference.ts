@@ -56,8 +56,8 @@ function statusRows(): string {
 }
 
 /**
- * `/openapi.json`, generated from the schemas that check the requests, and `/docs`, where one can read and try it; browsers
- * that ask for `/` are led there.
+ * `/openapi.json`, generated from the schemas that check the requests, and `/docs`, where one can read and try it;
+ * browsers that ask for `/` are led there.
  * @param needsKey - Whether a call needs an access key.
  */
 export function addReference(api: Api, needsKey: boolean): void {

@@ -54,8 +54,8 @@ const FATAL = 60;
 
 /**
  * Makes the logger of a process. Lines are safe to show in a terminal and to keep: control characters are escaped,
- * passwords and credentials are replaced by `[redacted]`, and no field is longer than 4,096 characters. Lines with an `err`
- * are bounded; see {@link Repeats}.
+ * passwords and credentials are replaced by `[redacted]`, and no field is longer than 4,096 characters. Lines with an
+ * `err` are bounded; see {@link Repeats}.
  *
  * @example
  * const logger = createLogger({ name: "api" })

@@ -114,7 +114,8 @@ function withoutBlocking(fd: number): number {
   const isTerminal = isatty(fd);
   if (process.platform === "linux" && (file.isFIFO() || isTerminal)) {
     try {
-      // Opened anew: O_NONBLOCK on the one that we were given would be there for all who share it, a shell and what else it started.
+      // Opened anew: O_NONBLOCK on the one that we were given would be there for all who share it, a shell and what
+      // else it started.
       const { O_WRONLY, O_NONBLOCK, O_NOCTTY } = constants;
       return openSync(`/proc/self/fd/${fd}`, O_WRONLY | O_NONBLOCK | O_NOCTTY);
     } catch {

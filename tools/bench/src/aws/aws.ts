@@ -38,7 +38,8 @@ export interface AwsResult {
 }
 
 /**
- * AWS' SDK on both sides: PublishBatch of 10 to a topic with several queues, ReceiveMessage of 10 and DeleteMessageBatch.
+ * AWS' SDK on both sides: PublishBatch of 10 to a topic with several queues, ReceiveMessage of 10 and
+ * DeleteMessageBatch.
  * @param round - Goes into the names, so that rounds do not meet.
  */
 export async function runAwsRound(

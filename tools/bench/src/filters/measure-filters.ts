@@ -29,8 +29,8 @@ const PUBLISH_BATCH = 100;
 const PUBLISHERS = 4;
 
 /**
- * One topic to ten queues, each message accepted, received and acknowledged in each: deliveries a second. What it costs to
- * filter is the difference between two workloads of one installation.
+ * One topic to ten queues, each message accepted, received and acknowledged in each: deliveries a second. What it costs
+ * to filter is the difference between two workloads of one installation.
  */
 export async function measureFilters(url: string, workload: FilterWorkload): Promise<FilterResult> {
   const connection = connect({ url });

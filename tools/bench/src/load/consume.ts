@@ -3,7 +3,10 @@ import { nothingDone, type Assignment, type Done } from "./assignment.ts";
 import { Ledger } from "./ledger.ts";
 import type { Load } from "./load.ts";
 
-/** Consumes its queues until each has had every message, acknowledged. Waits on them before it is told to start, unless everything is published first. */
+/**
+ * Consumes its queues until each has had every message, acknowledged. Waits on them before it is told to start, unless
+ * everything is published first.
+ */
 export async function consume(
   { load, consumes }: Assignment,
   client: Client,

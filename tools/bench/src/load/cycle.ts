@@ -4,7 +4,10 @@ import { bodyMaker } from "./bodies.ts";
 import { now } from "./clock.ts";
 import { Ledger } from "./ledger.ts";
 
-/** Sends a batch to each of its queues, receives and acknowledges it, and sends the next, for a time: what goes in comes out. */
+/**
+ * Sends a batch to each of its queues, receives and acknowledges it, and sends the next, for a time: what goes in comes
+ * out.
+ */
 export async function cycle(
   { load, consumes, cycle: plan }: Assignment,
   client: Client,

@@ -55,7 +55,9 @@ export class Ledger {
     return this.#latencies?.subarray(0, this.#timed) ?? new Float64Array();
   }
 
-  /** What is wrong with it, in words; undefined when every message came exactly once, in order where order is promised. */
+  /**
+   * What is wrong with it, in words; undefined when every message came exactly once, in order where order is promised.
+   */
   complaint(): string | undefined {
     const missing = this.#seen.length - this.#distinct;
     const counts = {

@@ -18,7 +18,10 @@ export interface Load {
   consumerProcesses: number;
   /** Publish calls a second; without it, each begins when the one before has been answered. */
   rate?: number;
-  /** With a rate: messages at the beginning whose latency does not count, since the processes of the load are new. Default 0. */
+  /**
+   * With a rate: messages at the beginning whose latency does not count, since the processes of the load are new.
+   * Default 0.
+   */
   untimed?: number;
   /** Spreads the messages of each queue, which is a FIFO queue then, over so many message groups. */
   groups?: number;

@@ -53,8 +53,8 @@ async function oneAfterAnother(
 }
 
 /**
- * Calls at a fixed rate, whether or not the system keeps up. The stamp is the time at which a call was due, so that a system that
- * makes the generator wait is charged for all messages that waited.
+ * Calls at a fixed rate, whether or not the system keeps up. The stamp is the time at which a call was due, so that a
+ * system that makes the generator wait is charged for all messages that waited.
  */
 async function paced(
   load: Load,

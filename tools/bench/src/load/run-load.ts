@@ -28,8 +28,8 @@ export interface RoundOptions {
 }
 
 /**
- * Runs a load through a system, in names of its own: every message received once by every queue, and acknowledged. Fails when one is
- * missing, came twice or is left over.
+ * Runs a load through a system, in names of its own: every message received once by every queue, and acknowledged.
+ * Fails when one is missing, came twice or is left over.
  */
 export async function runLoad(options: RoundOptions): Promise<LoadResult> {
   const { system, running, load, round } = options;

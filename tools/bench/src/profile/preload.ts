@@ -2,7 +2,10 @@ import { writeFileSync } from "node:fs";
 import { Session } from "node:inspector";
 import { basename, dirname, join } from "node:path";
 
-/** Loaded into a process before its program: takes a CPU profile from start to exit and writes it into BENCH_PROFILE_FOLDER. */
+/**
+ * Loaded into a process before its program: takes a CPU profile from start to exit and writes it into
+ * BENCH_PROFILE_FOLDER.
+ */
 const folder = process.env["BENCH_PROFILE_FOLDER"];
 if (folder !== undefined) {
   const session = new Session();

@@ -24,7 +24,10 @@ export function profilingArguments(name: string): string[] {
   ];
 }
 
-/** Environment with which API and dispatcher do: node takes no `--cpu-prof` from its environment, so a module is loaded first. */
+/**
+ * Environment with which API and dispatcher do: node takes no `--cpu-prof` from its environment, so a module is loaded
+ * first.
+ */
 export function profilingEnvironment(folder: string | undefined): NodeJS.ProcessEnv {
   if (folder === undefined) return {};
   const preload = fileURLToPath(new URL("../../dist/profile/preload.js", import.meta.url));

@@ -1,6 +1,8 @@
 import connect from "postgres";
 
-/** What Postgres spent on each statement since the start, the most expensive first, as lines; needs `profilingPostgres`. */
+/**
+ * What Postgres spent on each statement since the start, the most expensive first, as lines; needs `profilingPostgres`.
+ */
 export async function describeStatements(adminUrl: string, top = 12): Promise<string[]> {
   const sql = connect(adminUrl, { max: 1, onnotice: () => undefined });
   try {

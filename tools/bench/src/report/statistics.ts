@@ -25,7 +25,9 @@ function medianOf(sorted: readonly number[]): number {
   return Number.isInteger(middle) ? ((sorted[middle - 1] ?? 0) + upper) / 2 : upper;
 }
 
-/** The smallest value that `percent` of all are not above (nearest rank). Sorts what it is given; 0 when there are none. */
+/**
+ * The smallest value that `percent` of all are not above (nearest rank). Sorts what it is given; 0 when there are none.
+ */
 export function percentiles(values: Float64Array, ...percents: number[]): number[] {
   values.sort();
   return percents.map((percent) => {

@@ -31,7 +31,10 @@ function notInstalled(name: string): Unavailable {
   return new Unavailable(`no ${name} here (npm run bench -- --install-peers)`);
 }
 
-/** A built file of a library that is run as a program of its own. Fails with {@link Unavailable} where it is not installed. */
+/**
+ * A built file of a library that is run as a program of its own. Fails with {@link Unavailable} where it is not
+ * installed.
+ */
 export function peerFile(name: string, file: string): string {
   const path = join(folder, "node_modules", name, "dist", file);
   if (!existsSync(path)) throw notInstalled(name);

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 /**
- * Receives in a loop, again at once after each receive that brought something and after a pause when it did not. Gives how to stop,
- * which resolves when the last round is over and throws what a round failed with.
+ * Receives in a loop, again at once after each receive that brought something and after a pause when it did not. Gives
+ * how to stop, which resolves when the last round is over and throws what a round failed with.
  */
 export function poll(
   { interval, pollers }: { interval: number; pollers: number },

@@ -7,7 +7,10 @@ export interface Postgres {
   adminUrl: string | undefined;
 }
 
-/** Every system that lives in Postgres gets the same: its own cluster, flushed at each commit, with the settings of `npm start`. */
+/**
+ * Every system that lives in Postgres gets the same: its own cluster, flushed at each commit, with the settings of
+ * `npm start`.
+ */
 export async function ownPostgres(
   cleanup: Cleanup,
   folder: string,

@@ -9,7 +9,9 @@ import type { Row } from "../report/report.ts";
 import { figureOf } from "../report/statistics.ts";
 import { bulk, loadOf } from "./throughput.ts";
 
-/** How much disk is left when everything is gone: every message was a batch of its own, the worst that clients can do. */
+/**
+ * How much disk is left when everything is gone: every message was a batch of its own, the worst that clients can do.
+ */
 export const drain: Benchmark = {
   name: "drain",
   help: "sizes of all tables and indexes after 1 million messages, each a batch of its own, are drained",

@@ -12,10 +12,11 @@ import { receiveTimed } from "./receive-timed.ts";
 import { bulk, loadOf } from "./throughput.ts";
 
 /**
- * Messages of a group in their order, groups side by side: how the number of groups bounds the rate. The order is checked.
+ * Messages of a group in their order, groups side by side: how the number of groups bounds the rate. The order is
+ * checked.
  *
- * The receives are small and several at once, as workers make them: a receive that takes a thousand messages of one group
- * would hide that a group is in one hand at a time.
+ * The receives are small and several at once, as workers make them: a receive that takes a thousand messages of one
+ * group would hide that a group is in one hand at a time.
  */
 export const fifo: Benchmark = {
   name: "fifo",

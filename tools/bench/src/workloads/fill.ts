@@ -19,7 +19,10 @@ export interface FillOptions {
 /** As much as one call takes. */
 const callSize = 1_000;
 
-/** Makes a queue (if need be) and fills it by the biggest calls there are, a few at once; to a FIFO queue one after another. */
+/**
+ * Makes a queue (if need be) and fills it by the biggest calls there are, a few at once; to a FIFO queue one after
+ * another.
+ */
 export async function fill(options: FillOptions): Promise<void> {
   const { url, queue, messages, bytes = 256, groups, first = 0, say } = options;
   const connection = connect({ url });

@@ -2,7 +2,10 @@ import type { Benchmark } from "../bench.ts";
 import { compare } from "../compare.ts";
 import { measureFilters, type FilterWorkload } from "../filters/measure-filters.ts";
 
-/** What filters cost: ten queues that filter on attributes or bodies and accept everything, beside ten that do not filter. */
+/**
+ * What filters cost: ten queues that filter on attributes or bodies and accept everything, beside ten that do not
+ * filter.
+ */
 export const filters: Benchmark = {
   name: "filters",
   help: "ten queues with filters on attributes or on JSON bodies, and without",

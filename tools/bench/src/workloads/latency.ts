@@ -6,12 +6,14 @@ import { percentiles } from "../report/statistics.ts";
 import { bulk, describeLoad, loadOf } from "./throughput.ts";
 
 /**
- * How long it goes on before latencies count, for every system: the processes of the load are new, and what V8 has not compiled yet would be the 99th
- * percentile of all that comes after.
+ * How long it goes on before latencies count, for every system: the processes of the load are new, and what V8 has not
+ * compiled yet would be the 99th percentile of all that comes after.
  */
 const warmUpSeconds = 5;
 
-/** From the moment at which a publish is due to the arrival at its consumers, at a rate that every system should bear. */
+/**
+ * From the moment at which a publish is due to the arrival at its consumers, at a rate that every system should bear.
+ */
 export const latency: Benchmark = {
   name: "latency",
   help: "publish to receive at 1,000 publishes a second to 10 queues: p50, p99, p99.9",

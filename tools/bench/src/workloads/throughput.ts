@@ -155,7 +155,8 @@ export const small = throughput({
         variant: loadOf(
           {
             ...bulk,
-            // For 10,000 the processes of the load, which are new, spend half of their CPU time on what V8 has not compiled yet.
+            // For 10,000 the processes of the load, which are new, spend half of their CPU time on what V8 has not
+            // compiled yet.
             messages: 30_000,
             publishBatch: 1,
             publishers: 32,
@@ -178,8 +179,8 @@ export const width = throughput({
       variant: {
         ...loadOf(bulk, bench),
         queues,
-        // Two million deliveries, however they are spread, so that what a queue costs once is a small part of them; with few
-        // queues what one process publishes is the bound.
+        // Two million deliveries, however they are spread, so that what a queue costs once is a small part of them;
+        // with few queues what one process publishes is the bound.
         messages: bench.options.messages ?? Math.min(200_000, Math.floor(2_000_000 / queues)),
       },
     })),

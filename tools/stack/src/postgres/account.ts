@@ -40,7 +40,10 @@ async function lookUp(name: string): Promise<Account | undefined> {
   }
 }
 
-/** Whether `account` may enter every folder on the way to `path`, and read and run it if it is a file: by the permission bits. */
+/**
+ * Whether `account` may enter every folder on the way to `path`, and read and run it if it is a file: by the permission
+ * bits.
+ */
 export async function canReach(path: string, account: Account): Promise<boolean> {
   const entry = await stat(path);
   const { mode, uid, gid } = entry;

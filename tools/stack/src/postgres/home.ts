@@ -34,7 +34,9 @@ function realPath(path: string): string {
   return existsSync(path) ? realpathSync(path) : join(realPath(dirname(path)), basename(path));
 }
 
-/** Decides where the data lives, makes the folder for the user who runs Postgres, and finds binaries that user can run. */
+/**
+ * Decides where the data lives, makes the folder for the user who runs Postgres, and finds binaries that user can run.
+ */
 export async function preparePostgresHome(dataDir: string): Promise<PostgresHome> {
   await mkdir(dataDir, { recursive: true });
   const folders = homeFolders(dataDir);

@@ -3,8 +3,8 @@ import { createServer } from "node:net";
 import { isRefused } from "./refused-ports.ts";
 
 /**
- * Where to look: below the ports that systems give to outgoing connections (from 32,768 on, or higher), of which one may
- * have the port of a server that is about to start again.
+ * Where to look: below the ports that systems give to outgoing connections (from 32,768 on, or higher), of which one
+ * may have the port of a server that is about to start again.
  */
 const [LOWEST, BEYOND] = [10_000, 32_768];
 const ATTEMPTS = 100;

@@ -1,6 +1,6 @@
 /**
- * Ports that browsers and `fetch` refuse to call, since a web page could speak to services of other kinds there: the bad
- * ports of https://fetch.spec.whatwg.org/#port-blocking.
+ * Ports that browsers and `fetch` refuse to call, since a web page could speak to services of other kinds there: the
+ * bad ports of https://fetch.spec.whatwg.org/#port-blocking.
  */
 const REFUSED = new Set([
   1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102,

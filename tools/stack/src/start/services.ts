@@ -23,7 +23,9 @@ export interface ServicesPlan {
   signal: AbortSignal;
 }
 
-/** Starts API and dispatcher, or both as one process where there is no NATS; the one that serves the API comes first. */
+/**
+ * Starts API and dispatcher, or both as one process where there is no NATS; the one that serves the API comes first.
+ */
 export function startServices(plan: ServicesPlan): Promise<ServiceProcess[]> {
   const { natsUrl } = plan.stack;
   return natsUrl ? startTwo(plan, natsUrl) : startBoth(plan);

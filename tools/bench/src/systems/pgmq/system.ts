@@ -24,7 +24,10 @@ export const pgmq: System = {
   },
 };
 
-/** Its tables, and the statements that are in its functions, written for this benchmark: what a hand-made queue in Postgres comes to. */
+/**
+ * Its tables, and the statements that are in its functions, written for this benchmark: what a hand-made queue in
+ * Postgres comes to.
+ */
 export const pgmqLayout: System = {
   name: "pgmq-layout",
   title: "pgmq layout",

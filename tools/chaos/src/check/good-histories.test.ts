@@ -150,6 +150,17 @@ const good: [string, () => Story][] = [
     },
   ],
   [
+    "a delayed message that a redrive brings back, and that is received at once",
+    () => {
+      const story = new Story().send(at(1), "retry", { value: "a", delay: 5 });
+      const before = { value: "a", firstAt: 7_000, sentAt: 1_000 };
+      story.receive(at(7), "retry", before);
+      story.receive(at(13), "retry", { ...before, count: 2 });
+      story.call("redrive", at(20), { queue: "dead" }, null);
+      return story.take(at(21), "retry", { value: "a", firstAt: 21_000, sentAt: 20_500 });
+    },
+  ],
+  [
     "a redrive that still runs",
     () => {
       const story = new Story({}, { faults: [[2, 99]] });

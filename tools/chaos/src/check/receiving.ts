@@ -99,9 +99,13 @@ function checkDelay(index: Indexed, { receives, queue, message, value }: Stay, r
   const isDeadLetters = index.sources(queue.name).length > 0;
   if (message === undefined || delay === 0 || isDeadLetters) return;
   for (const receive of receives) {
+    // What a redrive brought back is delayed no second time.
+    const isBack =
+      index.fromDatabase(receive.sentAt) > message.acknowledged + clockTolerance &&
+      maySendAnew(index, receive);
     const tooEarly =
       receive.end < message.begin + delay * second - clockTolerance ||
-      receive.firstAt - receive.sentAt < delay * 1_000 - 1;
+      (!isBack && receive.firstAt - receive.sentAt < delay * 1_000 - 1);
     if (tooEarly) report("early-delivery", `${value} in ${queue.name}, delay ${delay} s`);
   }
 }
@@ -113,6 +117,15 @@ function checkRetention(index: Indexed, { receives, queue, value }: Stay, report
     if (receive.begin > expired + clockTolerance)
       report("after-retention", `${value} in ${queue.name}`);
   }
+}
+
+/** A redrive sends a message anew, and so does its way into the dead-letter queue of a FIFO queue. */
+export function maySendAnew(index: Indexed, { queue, sentAt }: Receive): boolean {
+  if (index.sources(queue).some(({ fifo }) => fifo)) return true;
+  const anew = index.fromDatabase(sentAt);
+  return index
+    .redrivenQueues(queue)
+    .some((one) => index.redrives(one).latestEnd(anew + clockTolerance) > anew - clockTolerance);
 }
 
 /** A second stay in one queue is one too many, but for messages that a redrive brought back. */

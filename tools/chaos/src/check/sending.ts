@@ -1,7 +1,7 @@
 import type { Report } from "./anomaly.ts";
-import { clockTolerance, type Indexed, type Message } from "./indexed.ts";
+import type { Indexed, Message } from "./indexed.ts";
 import type { Receive } from "./receive.ts";
-import { latestDeadline } from "./receiving.ts";
+import { latestDeadline, maySendAnew } from "./receiving.ts";
 
 /** I-1, I-2, I-19: every acknowledged message arrives, as what it was, where it should and nowhere else. */
 export function checkArrivals(index: Indexed, report: Report): void {
@@ -79,15 +79,6 @@ function checkContent(
     if (receive.id === receives[0]?.id && receive.sentAt !== sentAt && !maySendAnew(index, receive))
       report("sent-time-changed", where);
   }
-}
-
-/** A redrive sends a message anew, and so does its way into the dead-letter queue of a FIFO queue. */
-function maySendAnew(index: Indexed, { queue, sentAt }: Receive): boolean {
-  if (index.sources(queue).some(({ fifo }) => fifo)) return true;
-  const anew = index.fromDatabase(sentAt);
-  return index
-    .redrivenQueues(queue)
-    .some((one) => index.redrives(one).latestEnd(anew + clockTolerance) > anew - clockTolerance);
 }
 
 function checkPlace(

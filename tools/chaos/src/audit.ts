@@ -7,6 +7,9 @@ export interface Rest {
   outbox: number;
 }
 
+/** Of one kind so many are told: of a batch that is fanned out again and again each pair of slices is one. */
+const MOST = 1_000;
+
 /** Slices and batches that are still to be delivered, without those of the probe. */
 export async function countRest(sql: Sql): Promise<Rest> {
   const [row] = await sql<Rest[]>`
@@ -26,14 +29,16 @@ export async function audit(sql: Sql): Promise<Anomaly[]> {
     LEFT JOIN batches b ON b.id = s.batch_id
     LEFT JOIN queues q ON q.id = s.queue_id
     WHERE b.id IS NULL OR s.pending >> b.message_count <> 0
-       OR (q.id IS NULL AND NOT EXISTS (SELECT FROM deleted_queues d WHERE d.queue_id = s.queue_id))`;
+       OR (q.id IS NULL AND NOT EXISTS (SELECT FROM deleted_queues d WHERE d.queue_id = s.queue_id))
+    LIMIT ${MOST}::int`;
   for (const { queue, batch } of orphans)
     found.push({ name: "orphan", what: `${batch} in ${queue}` });
 
   const overlaps = await sql<{ queue: string; batch: string }[]>`
     SELECT a.queue_id::text AS queue, a.batch_id::text AS batch
     FROM slices a JOIN slices b ON a.queue_id = b.queue_id AND a.batch_id = b.batch_id
-      AND a.ctid < b.ctid AND a.pending & b.pending <> 0`;
+      AND a.ctid < b.ctid AND a.pending & b.pending <> 0
+    LIMIT ${MOST}::int`;
   for (const { queue, batch } of overlaps)
     found.push({ name: "overlap", what: `${batch} in queue ${queue}` });
 

@@ -36,3 +36,18 @@ export const filters = {
     kinds: ["green-json", "blue-json"],
   },
 } as const satisfies Record<string, KnownFilter>;
+
+/**
+ * The names of the kinds that a policy accepts.
+ *
+ * @param filterPolicy - one of those that are known; null accepts everything
+ */
+export function kindsAcceptedBy(filterPolicy: object | null): readonly string[] {
+  if (filterPolicy === null) return kinds.map(({ name }) => name);
+  const text = JSON.stringify(filterPolicy);
+  const known = Object.values<KnownFilter>(filters).find(
+    (one) => JSON.stringify(one.filterPolicy) === text,
+  );
+  if (known === undefined) throw new Error(`nobody has said what ${text} accepts`);
+  return known.kinds;
+}

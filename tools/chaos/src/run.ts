@@ -7,6 +7,7 @@ import postgres from "postgres";
 import { audit, auditCounts, countRest } from "./audit.ts";
 import type { Anomaly } from "./check/anomaly.ts";
 import { judgeApart } from "./check/judge-apart.ts";
+import type { Span } from "./check/spans.ts";
 import type { Verdict } from "./check/verdict.ts";
 import { Clients } from "./clients/clients.ts";
 import { historyFolder, type HistoryFolder } from "./history/folder.ts";
@@ -43,15 +44,20 @@ export async function runChaos(options: RunOptions): Promise<ChaosReport> {
   const capabilities = await probeCapabilities(direct[0] ?? "");
   const world = worldFor(capabilities);
   await createWorld(direct[0] ?? "", world);
-  const saved = { world, wallOffsetMs: Date.now() - performanceNow(), lateMs: lateMs(options) };
+  const wallOffsetMs = Date.now() - performanceNow();
+  const saved = { world, wallOffsetMs, lateMs: lateMsOf(options) };
   await writeFile(join(histories.path, "world.json"), JSON.stringify(saved));
   const probe = new RecoveryProbe(direct);
   await probe.create();
 
   const { urls } = system;
-  const clients = new Clients({ urls, folder: histories.path, seed, world, rate: options.rate });
+  const { rate } = options;
+  const { lateMs } = saved;
+  const clients = new Clients({ urls, folder: histories.path, seed, world, rate, lateMs });
   const names = possible.names;
   const outcome = await play({ options, names, system, clients, probe, world });
+  const withFaults = { ...saved, faults: outcome.faults.map(spanOf) };
+  await writeFile(join(histories.path, "world.json"), JSON.stringify(withFaults));
   const others = anomaliesOf({ system, clients, outcome });
   tell("checking the histories");
   const verdict = await judgeApart(histories.path).catch((error: unknown) => {
@@ -246,8 +252,13 @@ function describe({ name, at, lasted, recoveredAfter }: Fault): string {
  * How long after its begin a call can still have its effect. Whoever made it waits for four seconds; two faults at a time hold
  * it up, and two more when those end just as it gets to the next way. The rest is for slow machines.
  */
-function lateMs({ longest }: ChaosOptions): number {
+function lateMsOf({ longest }: ChaosOptions): number {
   return 30_000 + 5 * longest * 1_000;
+}
+
+/** When a fault was in force, until everything was served again; for a minute where it never was. */
+function spanOf({ begin, lasted, recoveredAfter = 60_000 }: Fault): Span {
+  return { begin, end: begin + lasted * 1e9 + recoveredAfter * 1e6 };
 }
 
 /** CLOCK_MONOTONIC, as the histories have it, in ms. */

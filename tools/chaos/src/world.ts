@@ -48,6 +48,9 @@ const standardSubscriptions: World["subscriptions"] = [
 
 /** Queues that want some kinds of messages only. */
 const filteredQueues = ["red", "patterned", "heavy"] as const;
+/** What these want is changed. The first has the only policy of its topic, so that there is none now and then. */
+const changingSubscription = { topic: "events", queue: "changing", ...known.red };
+const changingFifoSubscription = { topic: "entries.fifo", queue: "changing.fifo", ...known.red };
 
 /** The world of a run, as far as the server has what it needs. */
 export function worldFor({ fifo, fifoTopics, filters }: Capabilities): World {
@@ -59,20 +62,28 @@ export function worldFor({ fifo, fifoTopics, filters }: Capabilities): World {
     ],
     queues: [
       ...standardQueues,
-      ...(filters ? filteredQueues.map((name) => ({ name, visibilityTimeout: 5 })) : []),
+      ...(filters
+        ? [...filteredQueues, changingSubscription.queue].map((name) => ({
+            name,
+            visibilityTimeout: 5,
+          }))
+        : []),
       ...(fifo ? [{ name: "steps.fifo", visibilityTimeout: 4, fifo }] : []),
       ...(fifoTopics ? [{ name: "entries.fifo", visibilityTimeout: 4, fifo: true }] : []),
-      ...(fifoTopics && filters ? [{ name: "reds.fifo", visibilityTimeout: 4, fifo: true }] : []),
+      ...(fifoTopics && filters
+        ? [{ name: changingFifoSubscription.queue, visibilityTimeout: 4, fifo: true }]
+        : []),
     ],
     subscriptions: [
       ...standardSubscriptions,
       ...(filters
-        ? filteredQueues.map((queue) => ({ topic: "orders", queue, ...known[queue] }))
+        ? [
+            ...filteredQueues.map((queue) => ({ topic: "orders", queue, ...known[queue] })),
+            changingSubscription,
+          ]
         : []),
       ...(fifoTopics ? [{ topic: "entries.fifo", queue: "entries.fifo" }] : []),
-      ...(fifoTopics && filters
-        ? [{ topic: "entries.fifo", queue: "reds.fifo", ...known.red }]
-        : []),
+      ...(fifoTopics && filters ? [changingFifoSubscription] : []),
     ],
   };
 }

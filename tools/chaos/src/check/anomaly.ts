@@ -23,6 +23,7 @@ export const anomalies = {
     "the handle of the only receive there was is refused inside its visibility timeout",
   "acknowledged-twice": "acknowledging again what was gone is answered with success",
   "early-delivery": "received before its delay had passed",
+  "late-delivery": "received long after there was nothing in the way of that",
   "after-retention": "received after its retention had passed",
   "dead-letter-early": "in the dead-letter queue before it had been received often enough",
   "dead-letter-missed": "received more often than the queue allows",

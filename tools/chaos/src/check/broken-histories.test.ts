@@ -23,6 +23,25 @@ const inGroup = (value: string, sequence: string, more = {}) => ({
   ...more,
 });
 
+const toBlue = { topic: "topic", queue: "queue", kinds: ["blue"] };
+
+/** One queue wants red messages at first, the other one all. */
+function filtered(more: { lateMs?: number } = {}) {
+  const subscriptions = [
+    { topic: "topic", queue: "queue", kinds: ["red"] },
+    { topic: "topic", queue: "other" },
+  ];
+  return new Story({ subscriptions }, more);
+}
+
+/** A message that is received as often as it may, and then anew. */
+function twoStays(story: Story): Story {
+  story.send(at(100), "retry", "a");
+  story.receive(at(101), "retry", { value: "a", firstAt: 101_000 });
+  story.receive(at(107), "retry", { value: "a", count: 2, firstAt: 101_000 });
+  return story.take(at(115), "retry", { value: "a", firstAt: 115_000 });
+}
+
 /** What is wrong, and the history that is wrong in that way and in no other. */
 const broken: [AnomalyName, string, () => Story][] = [
   [
@@ -364,6 +383,207 @@ const broken: [AnomalyName, string, () => Story][] = [
         .send(at(1), "queue", "a")
         .call("purge", at(2), { queue: "queue" }, null)
         .take(at(3), "queue", "a"),
+  ],
+  [
+    "lost-tail",
+    "a purge with an unknown outcome takes what was sent when it could no longer be carried out",
+    () =>
+      new Story({}, { lateMs: 60_000 })
+        .call("purge", at(1), { queue: "queue" }, "unknown")
+        .send(at(62), "queue", "a"),
+  ],
+  [
+    "lost-tail",
+    "a message that is lost long before a purge",
+    () =>
+      new Story({}, { faults: [[2, 9]] })
+        .send(at(1), "queue", "a")
+        .call("purge", at(100), { queue: "queue" }, null),
+  ],
+  [
+    "vanished",
+    "received once, and lost long before a purge",
+    () => {
+      const story = new Story({}, { faults: [] }).send(at(1), "queue", "a");
+      story.receive(at(2), "queue", "a");
+      return story.call("purge", at(100), { queue: "queue" }, null);
+    },
+  ],
+  [
+    "doubled-delivery",
+    "a message that comes back long after a redrive",
+    () => {
+      const story = new Story({}, { faults: [[22, 30]] });
+      return twoStays(story.call("redrive", at(21), { queue: "dead" }, null));
+    },
+  ],
+  [
+    "doubled-delivery",
+    "a message that comes back when no redrive runs any more",
+    () => {
+      const story = new Story({}, { lateMs: 60_000 });
+      story.call("redrive", at(10), { queue: "dead" }, "unknown");
+      story.call("redrive", at(72), { queue: "dead" }, null);
+      story.call("redrives", at(73), { queue: "dead" }, { running: true });
+      story.call("redrives", at(74), { queue: "dead" }, { running: false });
+      return twoStays(story);
+    },
+  ],
+  [
+    "in-both-queues",
+    "a dead letter that is in its queue after the redrive before",
+    () => {
+      const story = new Story({}, { lateMs: 60_000, faults: [] });
+      story.call("redrive", at(1), { queue: "dead" }, null).send(at(100), "retry", "a");
+      story.receive(at(101), "retry", { value: "a", firstAt: 101_000 });
+      story.receive(at(107), "retry", { value: "a", count: 2, firstAt: 101_000 });
+      story.receive(at(113), "dead", { value: "a", firstAt: 113_000 });
+      return story.take(at(115), "retry", { value: "a", firstAt: 115_000 });
+    },
+  ],
+  [
+    "sent-time-changed",
+    "a sent time of long after the last redrive",
+    () => {
+      const story = new Story({}, { faults: [] }).send(at(1), "retry", "a");
+      story.receive(at(2), "retry", { value: "a", firstAt: 2_000 });
+      story.call("redrive", at(3), { queue: "dead" }, null);
+      return story.take(at(8), "retry", { value: "a", firstAt: 8_000, sentAt: 99_000 });
+    },
+  ],
+  [
+    "count-jump",
+    "a receive with an unknown outcome that is carried out too late",
+    () =>
+      new Story({}, { lateMs: 60_000 })
+        .call("receive", at(1), { queue: "queue" }, "unknown")
+        .send(at(62), "queue", "a")
+        .take(at(69), "queue", { value: "a", count: 2, firstAt: 63_000 }),
+  ],
+  [
+    "count-jump",
+    "a receive with an unknown outcome of before the last one that is known",
+    () => {
+      const story = new Story({}, { lateMs: 10_000 }).send(at(1), "queue", "a");
+      story.call("receive", at(2), { queue: "queue" }, "unknown");
+      story.receive(at(20), "queue", { value: "a", firstAt: 20_000 });
+      return story.take(at(40), "queue", { value: "a", count: 3, firstAt: 20_000 });
+    },
+  ],
+  [
+    "dead-letter-early",
+    "dead after one receive of two, and one with an unknown outcome of long before",
+    () => {
+      const story = new Story({}, { lateMs: 60_000 });
+      story.call("receive", at(1), { queue: "retry" }, "unknown").send(at(62), "retry", "a");
+      story.receive(at(63), "retry", { value: "a", firstAt: 63_000 });
+      return story.take(at(69), "dead", "a");
+    },
+  ],
+  [
+    "late-delivery",
+    "a message that rests for a long time",
+    () => new Story({}, { faults: [[2, 9]] }).send(at(1), "queue", "a").take(at(25), "queue", "a"),
+  ],
+  [
+    "late-delivery",
+    "a message that stays hidden when the time of its receiver is over",
+    () => {
+      const story = new Story({}, { faults: [] }).send(at(1), "queue", "a");
+      story.receive(at(2), "queue", { value: "a", firstAt: 2_000 });
+      return story.take(at(40), "queue", { value: "a", count: 2, firstAt: 2_000 });
+    },
+  ],
+  [
+    "late-delivery",
+    "a message that stays hidden by a receive with an unknown outcome",
+    () => {
+      const story = new Story({}, { lateMs: 60_000, faults: [] }).send(at(1), "queue", "a");
+      story.call("receive", at(2), { queue: "queue" }, "unknown");
+      return story.take(at(40), "queue", { value: "a", count: 2, firstAt: 2_000 });
+    },
+  ],
+  [
+    "filter-leak",
+    "a message that the policy refuses since a change",
+    () =>
+      filtered()
+        .call("refilter", at(1), toBlue, null)
+        .publish(at(2), { value: "a", kind: "red" })
+        .take(at(3), "other", "a")
+        .take(at(3), "queue", "a"),
+  ],
+  [
+    "lost-tail",
+    "a message that the policy accepts since a change",
+    () =>
+      filtered()
+        .call("refilter", at(1), toBlue, null)
+        .publish(at(2), { value: "a", kind: "blue" })
+        .take(at(3), "other", "a"),
+  ],
+  [
+    "filter-leak",
+    "a message that was refused, and fanned out, before a change",
+    () =>
+      filtered()
+        .publish(at(1), { value: "a", kind: "blue" })
+        .take(at(2), "other", "a")
+        .call("refilter", at(3), toBlue, null)
+        .take(at(4), "queue", "a"),
+  ],
+  [
+    "lost-tail",
+    "a message that was accepted, and fanned out, before a change",
+    () =>
+      filtered()
+        .publish(at(1), { value: "a", kind: "red" })
+        .take(at(2), "other", "a")
+        .call("refilter", at(3), toBlue, null),
+  ],
+  [
+    "lost-tail",
+    "a message that was accepted, and has to have been fanned out long before a change",
+    () =>
+      new Story(
+        { subscriptions: [{ topic: "topic", queue: "queue", kinds: ["red"] }] },
+        { faults: [] },
+      )
+        .publish(at(1), { value: "a", kind: "red" })
+        .call("refilter", at(30), toBlue, null),
+  ],
+  [
+    "filter-leak",
+    "a message by a policy of before two changes, one of them with an unknown outcome",
+    () =>
+      filtered({ lateMs: 60_000 })
+        .call("refilter", at(1), { ...toBlue, kinds: ["green"] }, "unknown")
+        .call("refilter", at(2), toBlue, null)
+        .publish(at(3), { value: "a", kind: "red" })
+        .take(at(4), "other", "a")
+        .take(at(4), "queue", "a"),
+  ],
+  [
+    "filter-leak",
+    "a message by a policy whose outcome was unknown, when another one is certain",
+    () =>
+      filtered({ lateMs: 60_000 })
+        .call("refilter", at(1), toBlue, "unknown")
+        .call("refilter", at(62), { ...toBlue, kinds: ["red"] }, null)
+        .publish(at(70), { value: "a", kind: "blue" })
+        .take(at(71), "other", "a")
+        .take(at(71), "queue", "a"),
+  ],
+  [
+    "unexpected-delivery",
+    "a delivery long after a subscribe with an unknown outcome, and an unsubscribe",
+    () =>
+      new Story({}, { lateMs: 60_000 })
+        .call("subscribe", at(1), { topic: "topic", queue: "other" }, "unknown")
+        .call("unsubscribe", at(62), { topic: "topic", queue: "other" }, null)
+        .publish(at(63), "a")
+        .take(at(64), "queue", "a")
+        .take(at(64), "other", "a"),
   ],
   [
     "lost-tail",

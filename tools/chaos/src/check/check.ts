@@ -7,6 +7,7 @@ import { silent, type Progress } from "./progress.ts";
 import { checkStays } from "./receiving.ts";
 import { checkArrivals, checkDeliveries, checkEnds, checkRepeats } from "./sending.ts";
 import { checkAcknowledgements, checkPauses, checkRemovals } from "./settling.ts";
+import { checkWaits } from "./waiting.ts";
 
 /** One for each promise, or few that belong together. */
 const checks = {
@@ -15,6 +16,7 @@ const checks = {
   deliveries: checkDeliveries,
   repeats: checkRepeats,
   stays: checkStays,
+  waits: checkWaits,
   acknowledgements: checkAcknowledgements,
   removals: checkRemovals,
   pauses: checkPauses,

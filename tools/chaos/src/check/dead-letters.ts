@@ -39,16 +39,17 @@ function checkLetter(
   if (index.messages.get(value)?.target === deadLetterQueue) return;
 
   const before = inQueue.filter(({ begin }) => begin < firstLetter.end);
-  const unseen = index.unknownReceives(name).begunBefore(firstLetter.end);
+  const sent = index.messages.get(value)?.begin ?? -Infinity;
+  const unseen = index.unseenReceives(name, sent, firstLetter.end);
   if (new Set(before.map(({ count }) => count)).size + unseen < maxReceiveCount)
     report("dead-letter-early", `${value} of ${name}: after ${before.length} receives`);
 
-  const sent = index.messages.get(value)?.begin ?? -Infinity;
-  if (index.spans("redrive", deadLetterQueue).latestEnd() > sent) return;
-  if (inQueue.some(({ begin }) => begin > firstLetter.end))
+  const redrives = index.redrives(deadLetterQueue);
+  const mayBeBack = ({ end }: Receive) => redrives.latestEnd(end) > firstLetter.begin;
+  if (inQueue.some((receive) => receive.begin > firstLetter.end && !mayBeBack(receive)))
     report("in-both-queues", `${value} of ${name}`);
   for (const receive of before) {
-    if (firstLetter.end < earliestDeadline(index, receive, firstLetter.end))
-      report("dead-letter-while-held", `${value} of ${name}`);
+    const isHeld = firstLetter.end < earliestDeadline(index, receive, firstLetter.end);
+    if (isHeld && !mayBeBack(receive)) report("dead-letter-while-held", `${value} of ${name}`);
   }
 }

@@ -68,7 +68,7 @@ function mayHaveComeBack(
 ): boolean {
   if (deadLetterQueue === undefined) return false;
   const known = Math.min(...receives.map(({ end }) => end));
-  return index.spans("redrive", deadLetterQueue).latestEnd(known) > message.begin;
+  return index.redrives(deadLetterQueue).latestEnd(known) > message.begin;
 }
 
 function checkOvertaking(

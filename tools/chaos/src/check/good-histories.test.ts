@@ -111,6 +111,134 @@ const good: [string, () => Story][] = [
         .take(at(101), "queue", "a"),
   ],
   [
+    "a purge with an unknown outcome that is carried out late",
+    () =>
+      new Story({}, { lateMs: 60_000 })
+        .call("purge", at(1), { queue: "queue" }, "unknown")
+        .send(at(50), "queue", "a"),
+  ],
+  [
+    "a purge that meets what faults have held up for long",
+    () =>
+      new Story({}, { faults: [[2, 90]] })
+        .send(at(1), "queue", "a")
+        .call("purge", at(100), { queue: "queue" }, null),
+  ],
+  [
+    "a redrive that faults hold up for long",
+    () => {
+      const story = new Story({}, { lateMs: 60_000, faults: [[22, 95]] });
+      story.call("redrive", at(21), { queue: "dead" }, null);
+      return twoStays(story);
+    },
+  ],
+  [
+    "a redrive with an unknown outcome that begins late",
+    () => {
+      const story = new Story({}, { lateMs: 60_000, faults: [] });
+      story.call("redrive", at(30), { queue: "dead" }, "unknown");
+      return twoStays(story);
+    },
+  ],
+  [
+    "a redrive that may have begun after somebody saw that none runs",
+    () => {
+      const story = new Story({}, { lateMs: 60_000 });
+      story.call("redrive", at(60), { queue: "dead" }, "unknown");
+      story.call("redrives", at(70), { queue: "dead" }, { running: false });
+      return twoStays(story);
+    },
+  ],
+  [
+    "a delayed message that a redrive brings back, and that is received at once",
+    () => {
+      const story = new Story().send(at(1), "retry", { value: "a", delay: 5 });
+      const before = { value: "a", firstAt: 7_000, sentAt: 1_000 };
+      story.receive(at(7), "retry", before);
+      story.receive(at(13), "retry", { ...before, count: 2 });
+      story.call("redrive", at(20), { queue: "dead" }, null);
+      return story.take(at(21), "retry", { value: "a", firstAt: 21_000, sentAt: 20_500 });
+    },
+  ],
+  [
+    "a redrive that still runs",
+    () => {
+      const story = new Story({}, { faults: [[2, 99]] });
+      story.call("redrive", at(1), { queue: "dead" }, null);
+      story.call("redrives", at(90), { queue: "dead" }, { running: true });
+      return twoStays(story);
+    },
+  ],
+  [
+    "a receive with an unknown outcome that is carried out late",
+    () =>
+      new Story({}, { lateMs: 60_000 })
+        .call("receive", at(1), { queue: "queue" }, "unknown")
+        .send(at(50), "queue", "a")
+        .take(at(59), "queue", { value: "a", count: 2, firstAt: 51_000 }),
+  ],
+  [
+    "a delivery that faults hold up for long, and then receives with unknown outcomes",
+    () => {
+      const story = new Story({}, { lateMs: 60_000, faults: [[2, 90]] }).send(at(1), "queue", "a");
+      for (const moment of [92, 103])
+        story.call("receive", at(moment), { queue: "queue" }, "unknown");
+      return story.take(at(130), "queue", { value: "a", count: 3, firstAt: 93_000 });
+    },
+  ],
+  [
+    "a delivery that its holder had put off",
+    () => {
+      const story = new Story({}, { faults: [] }).send(at(1), "queue", "a");
+      const [handle = ""] = story.receive(at(2), "queue", { value: "a", firstAt: 2_000 });
+      const entries = [{ handle, timeout: 60 }];
+      story.call("visibility", at(3), { queue: "queue", entries }, ["ok"]);
+      return story.take(at(64), "queue", { value: "a", count: 2, firstAt: 2_000 });
+    },
+  ],
+  [
+    "a filter policy that is changed during a publish: either",
+    () =>
+      filtered()
+        .publish(at(1, 3), { value: "a", kind: "red" }, { value: "b", kind: "red" })
+        .publish(at(1, 3), { value: "c", kind: "blue" }, { value: "d", kind: "blue" })
+        .call("refilter", at(2), toBlue, null)
+        .take(at(4), "other", "a", "b", "c", "d")
+        .take(at(4), "queue", "a", "d"),
+  ],
+  [
+    "a filter policy that is changed between a publish and its fan-out: either",
+    () =>
+      filtered()
+        .publish(at(1), { value: "a", kind: "blue" }, { value: "b", kind: "red" })
+        .call("refilter", at(2), toBlue, null)
+        .take(at(4), "other", "a", "b")
+        .take(at(4), "queue", "a"),
+  ],
+  [
+    "a change of a filter policy with an unknown outcome: either, until another one is certain",
+    () =>
+      filtered({ lateMs: 60_000 })
+        .call("refilter", at(1), toBlue, "unknown")
+        .call("refilter", at(2), { ...toBlue, kinds: ["red"] }, null)
+        .publish(at(50), { value: "a", kind: "blue" }, { value: "b", kind: "red" })
+        .take(at(51), "other", "a", "b")
+        .take(at(51), "queue", "a")
+        .call("refilter", at(62), { ...toBlue, kinds: ["red"] }, null)
+        .publish(at(70), { value: "c", kind: "blue" }, { value: "d", kind: "red" })
+        .take(at(71), "other", "c", "d")
+        .take(at(71), "queue", "d"),
+  ],
+  [
+    "a change of a filter policy that was refused",
+    () =>
+      filtered()
+        .call("refilter", at(1), toBlue, "fail")
+        .publish(at(2), { value: "a", kind: "red" }, { value: "b", kind: "blue" })
+        .take(at(3), "other", "a", "b")
+        .take(at(3), "queue", "a"),
+  ],
+  [
     "a slow answer that arrives after the next receive of the same message",
     () => {
       const story = new Story().send(at(1), "queue", "a");
@@ -155,6 +283,25 @@ const good: [string, () => Story][] = [
   ],
 ];
 
+const toBlue = { topic: "topic", queue: "queue", kinds: ["blue"] };
+
+/** One queue wants red messages at first, the other one all. */
+function filtered(more: { lateMs?: number } = {}) {
+  const subscriptions = [
+    { topic: "topic", queue: "queue", kinds: ["red"] },
+    { topic: "topic", queue: "other" },
+  ];
+  return new Story({ subscriptions }, more);
+}
+
+/** A message that is received as often as it may, and then anew. */
+function twoStays(story: Story): Story {
+  story.send(at(100), "retry", "a");
+  story.receive(at(101), "retry", { value: "a", firstAt: 101_000 });
+  story.receive(at(107), "retry", { value: "a", count: 2, firstAt: 101_000 });
+  return story.take(at(115), "retry", { value: "a", firstAt: 115_000 });
+}
+
 function sent(value: string) {
   return { value, digest: `digest of ${value}` };
 }
@@ -185,7 +332,7 @@ describe("the checker has nothing against", () => {
         const random = randomFrom(seed);
         const { history } = new ImaginedBroker(random).play(80);
         // Receives that are forgotten take their handles along, and acknowledgements of unknown handles say nothing.
-        const forgettable = new Set<Call["operation"]>(["publish", "send", "purge"]);
+        const forgettable = new Set<Call["operation"]>(["publish", "send", "purge", "refilter"]);
         const calls = history.calls.map((call) =>
           forgettable.has(call.operation) && random() < share ? unknownOutcome(call) : call,
         );

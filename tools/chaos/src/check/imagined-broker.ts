@@ -13,19 +13,22 @@ interface Resting {
 
 const VISIBILITY = 5;
 const MAX_RECEIVES = 2;
+const KINDS = ["red", "green"];
 
 /**
  * Plays a broker that keeps every promise to clients whose network does not, and tells the story: each call has its effect
  * or not when its outcome is unknown, and everything is drained at the end. Tests of the checker only.
  */
 export class ImaginedBroker {
-  readonly story = new Story();
+  readonly story = new Story({}, { lateMs: 100 });
   readonly #random: Random;
   #resting: Resting[] = [];
   #time = 1;
   #values = 0;
   #handles = 0;
   #held: Resting[] = [];
+  /** What a topic's second queue wants. */
+  #wanted: readonly string[] = KINDS;
 
   constructor(random: Random) {
     this.#random = random;
@@ -53,15 +56,18 @@ export class ImaginedBroker {
     else if (choice < 0.7) this.#held.push(...this.#receive(this.#anyQueue(), outcome));
     else if (choice < 0.9) this.#settle(this.#held.splice(0, 1), outcome);
     else if (choice < 0.95) this.#hide(outcome);
-    else if (choice < 0.98) this.#redrive(outcome);
+    else if (choice < 0.97) this.#redrive(outcome);
+    else if (choice < 0.985) this.#refilter(outcome);
     else this.#purge(outcome);
   }
 
   #publish(outcome: "ok" | "unknown"): void {
     const value = this.#value();
-    this.story.publish(this.#span(), value);
+    const kind = this.#pick(KINDS);
+    this.story.publish(this.#span(), { value, kind });
     if (!this.#happens(outcome)) return;
-    for (const queue of ["queue", "other"]) this.#store(value, queue);
+    this.#store(value, "queue");
+    if (this.#wanted.includes(kind)) this.#store(value, "other");
   }
 
   #send(queue: string, outcome: "ok" | "unknown"): void {
@@ -132,11 +138,19 @@ export class ImaginedBroker {
 
   #redrive(outcome: "ok" | "unknown"): void {
     this.story.call("redrive", this.#span(), { queue: "dead" }, null);
-    if (!this.#happens(outcome)) return;
+    const happens = this.#happens(outcome);
+    this.story.call("redrives", this.#span(), { queue: "dead" }, { running: false });
+    if (!happens) return;
     for (const message of this.#resting) {
       if (message.queue !== "dead" || message.visibleAt > this.#time) continue;
       Object.assign(message, { queue: "retry", count: 0, firstAt: 0, handle: "" });
     }
+  }
+
+  #refilter(outcome: "ok" | "unknown"): void {
+    const kinds = KINDS.filter(() => this.#random() < 0.5);
+    this.story.call("refilter", this.#span(), { topic: "topic", queue: "other", kinds }, null);
+    if (this.#happens(outcome)) this.#wanted = kinds;
   }
 
   #purge(outcome: "ok" | "unknown"): void {

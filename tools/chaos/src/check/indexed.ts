@@ -7,10 +7,12 @@ import type {
   Sent,
   World,
 } from "../history/history.ts";
+import { Calm } from "./calm.ts";
 import { Handles } from "./handles.ts";
+import { Policy } from "./policy.ts";
 import { silent, type Progress } from "./progress.ts";
 import { Receive } from "./receive.ts";
-import { Spans } from "./spans.ts";
+import { Spans, type Span } from "./spans.ts";
 import { Subscription } from "./subscription.ts";
 
 /** With each field, if only as undefined: objects of one shape take a third of the memory. */
@@ -42,11 +44,13 @@ export interface Stay {
   uncertain: number;
 }
 
-type OfQueue = "receive" | "purge" | "redrive" | "pause" | "resume" | "cancel";
+type OfSubscription = "subscribe" | "unsubscribe" | "refilter";
+type OfQueue = "receive" | "purge" | "redrive" | "redrives" | "pause" | "resume" | "cancel";
 
 /** A history, arranged for the checks: each looks things up here and walks the calls no second time. */
 export class Indexed {
   readonly world: World;
+  readonly calm: Calm;
   readonly outcomes: Partial<Record<OperationName, Record<Call["outcome"], number>>> = {};
   readonly messages = new Map<string, Message>();
   readonly queues = new Map<string, QueueOfWorld>();
@@ -63,8 +67,9 @@ export class Indexed {
   readonly #known = new Map<string, unknown>();
 
   constructor(history: History, progress: Progress = silent) {
-    const { world, calls, wallOffsetMs, lateMs = Infinity } = history;
+    const { world, calls, wallOffsetMs, lateMs = Infinity, faults } = history;
     this.world = world;
+    this.calm = new Calm(faults);
     this.#late = lateMs * 1e6;
     this.#wallOffsetMs = wallOffsetMs;
     this.#progress = progress;
@@ -90,7 +95,7 @@ export class Indexed {
       yield [value, grouped(all, ({ queue }) => queue)];
   }
 
-  calls<Name extends OfQueue | "subscribe" | "unsubscribe">(operation: Name): CallOf<Name>[] {
+  calls<Name extends OfQueue | OfSubscription>(operation: Name): CallOf<Name>[] {
     return (this.#calls.get(operation) ?? []) as unknown as CallOf<Name>[];
   }
 
@@ -112,22 +117,30 @@ export class Indexed {
     );
   }
 
-  /** The same, those with an unknown outcome only for as long as they can still have their effect. */
-  boundedSpans(operation: OfQueue, queue: string): Spans {
-    return this.#once(`bounded spans ${operation} ${queue}`, () => {
-      const calls = this.effective(operation, queue);
+  /** Redrives of a dead-letter queue, each from its call until nothing is moved by it any more. */
+  redrives(queue: string): Spans {
+    return this.#once(`redrives ${queue}`, () => {
+      // A queue has one at a time: none runs, so all before are over.
+      const none = this.effective("redrives", queue).filter(
+        ({ response }) => response?.running === false,
+      );
+      const looks = new Spans(none);
       return new Spans(
-        calls.map(({ begin, end }) => ({ begin, end: Math.min(end, begin + this.#late) })),
+        this.effective("redrive", queue).map(({ begin, end }) => {
+          const due = this.calm.dueAfter(end, SLOWEST_REDRIVE);
+          return { begin, end: Math.min(looks.earliestEnd(end), due) };
+        }),
       );
     });
   }
 
-  /** Receives that nobody knows what they brought: from their begin on, for ever. */
-  unknownReceives(queue: string): Spans {
-    return this.#once(`unknown receives ${queue}`, () => {
+  /** How many receives that nobody knows what they brought can have brought a message between two moments. */
+  unseenReceives(queue: string, from: number, until: number): number {
+    const unknown = this.#once(`unknown receives ${queue}`, () => {
       const all = this.effective("receive", queue);
       return new Spans(all.filter(({ outcome }) => outcome === "unknown"));
     });
+    return Math.max(0, unknown.begunBefore(until) - unknown.endedBefore(from));
   }
 
   /** Ids of messages that were, or may have been, taken back out of a queue. */
@@ -151,6 +164,19 @@ export class Indexed {
         atFirst ? [always, ...subscribed] : subscribed,
         this.calls("unsubscribe").filter(isIt),
       );
+    });
+  }
+
+  /** Undefined where there was no subscription at first: later ones have none. */
+  policy(topic: string, queue: string): Policy | undefined {
+    return this.#once(`policy ${topic} ${queue}`, () => {
+      const isIt = (one: { topic: string; queue: string }) =>
+        one.topic === topic && one.queue === queue;
+      const atFirst = this.world.subscriptions.find(isIt);
+      const changes = this.calls("refilter").filter(
+        ({ request, outcome }) => isIt(request) && outcome !== "fail",
+      );
+      return atFirst && new Policy(atFirst.kinds, changes);
     });
   }
 
@@ -178,6 +204,21 @@ export class Indexed {
     return this.#once(`sources ${name}`, () =>
       this.world.queues.filter((queue) => queue.deadLetterQueue === name),
     );
+  }
+
+  /** The dead-letter queues that a redrive empties into a queue, or out of it. */
+  redrivenQueues(name: string): string[] {
+    return this.#once(`redriven ${name}`, () => {
+      const related = this.world.queues.filter((queue) =>
+        [queue.name, queue.deadLetterQueue].includes(name),
+      );
+      return [...new Set(related.flatMap(({ deadLetterQueue }) => deadLetterQueue ?? []))];
+    });
+  }
+
+  /** The latest moment at which a call has its effect, if it has any. */
+  latestEffect({ begin, end, outcome }: Span & { outcome: string }): number {
+    return outcome === "unknown" ? begin + this.#late : end;
   }
 
   /** All receives of a value in these queues. */
@@ -210,11 +251,19 @@ export class Indexed {
         break;
       case "receive":
         this.#takeReceive(call, handles);
-        push(this.#calls, call.operation, call);
+        push(this.#calls, call.operation, this.#bounded(call));
         break;
       default:
-        push(this.#calls, call.operation, call);
+        push(this.#calls, call.operation, this.#bounded(call));
     }
+  }
+
+  /**
+   * One with an unknown outcome is over when it cannot have its effect any more: else it would be an excuse for the
+   * rest of a run.
+   */
+  #bounded(call: Call): Call {
+    return call.outcome === "unknown" ? { ...call, end: this.latestEffect(call) } : call;
   }
 
   #takeWrite(call: CallOf<"publish"> | CallOf<"send">): void {
@@ -244,17 +293,16 @@ export class Indexed {
   }
 
   #once<Found>(key: string, find: () => Found): Found {
-    let found = this.#known.get(key) as Found | undefined;
-    if (found === undefined) {
-      found = find();
-      this.#known.set(key, found);
-    }
-    return found;
+    if (!this.#known.has(key)) this.#known.set(key, find());
+    return this.#known.get(key) as Found;
   }
 }
 
 /** Between the two clocks, and for times of Postgres being cut to milliseconds, ns. */
 export const clockTolerance = 25e6;
+
+/** How often one takes as long as anything else: 1,200 messages, 20 a second, take a minute. */
+const SLOWEST_REDRIVE = 4;
 
 const none: readonly string[] = [];
 

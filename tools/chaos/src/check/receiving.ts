@@ -22,22 +22,25 @@ export function checkStays(index: Indexed, report: Report): void {
     report("handle-twice", `${handle} of ${value}`);
 }
 
-function checkCounts(index: Indexed, { receives, queue, value, uncertain }: Stay, report: Report) {
+function checkCounts(index: Indexed, stay: Stay, report: Report) {
+  const { receives, queue, message, value, uncertain } = stay;
   const where = `${value} in ${queue.name}`;
-  let unseen = (receives[0]?.count ?? 1) - 1;
+  let unexplained = 0;
   for (const [position, receive] of receives.entries()) {
     const before = receives[position - 1];
-    if (before === undefined) continue;
-    if (before.count === receive.count)
+    if (before?.count === receive.count)
       report("doubled-delivery", `${where}, receive ${receive.count}`);
-    else unseen += receive.count - before.count - 1;
-    if (receive.end < before.begin)
+    if (before !== undefined && receive.end < before.begin)
       report("count-jump", `${where}: ${receive.count} before ${before.count}`);
+    const unseen = receive.count - (before?.count ?? 0) - 1;
+    if (unseen <= 0) continue;
+    const from = before
+      ? earliestDeadline(index, before, receive.end)
+      : (message?.begin ?? -Infinity);
+    unexplained += Math.max(0, unseen - index.unseenReceives(queue.name, from, receive.end));
   }
-  if (unseen === 0) return;
-  const last = receives.at(-1) as Receive;
-  if (index.unknownReceives(queue.name).begunBefore(last.end) + uncertain < unseen)
-    report("count-jump", `${where}: ${unseen} receives that nobody made before ${last.count}`);
+  if (unexplained > uncertain)
+    report("count-jump", `${where}: ${unexplained} receives that nobody made`);
 }
 
 function checkHolders(index: Indexed, { receives, queue, value }: Stay, report: Report): void {
@@ -80,14 +83,29 @@ export function earliestDeadline(index: Indexed, receive: Receive, until: number
   return deadline - clockTolerance;
 }
 
+/** The latest moment until which a receive can have hidden what it brought. */
+export function latestDeadline(
+  index: Indexed,
+  { end, timeout, changes }: Pick<Receive, "end" | "timeout" | "changes">,
+): number {
+  const changed = changes
+    .filter(({ outcome }) => outcome !== "refused")
+    .map((change) => index.latestEffect(change) + change.timeout * second);
+  return Math.max(end + timeout * second, ...changed);
+}
+
 function checkDelay(index: Indexed, { receives, queue, message, value }: Stay, report: Report) {
   const delay = message?.delay ?? queue.delay ?? 0;
   const isDeadLetters = index.sources(queue.name).length > 0;
   if (message === undefined || delay === 0 || isDeadLetters) return;
   for (const receive of receives) {
+    // What a redrive brought back is delayed no second time.
+    const isBack =
+      index.fromDatabase(receive.sentAt) > message.acknowledged + clockTolerance &&
+      maySendAnew(index, receive);
     const tooEarly =
       receive.end < message.begin + delay * second - clockTolerance ||
-      receive.firstAt - receive.sentAt < delay * 1_000 - 1;
+      (!isBack && receive.firstAt - receive.sentAt < delay * 1_000 - 1);
     if (tooEarly) report("early-delivery", `${value} in ${queue.name}, delay ${delay} s`);
   }
 }
@@ -99,6 +117,15 @@ function checkRetention(index: Indexed, { receives, queue, value }: Stay, report
     if (receive.begin > expired + clockTolerance)
       report("after-retention", `${value} in ${queue.name}`);
   }
+}
+
+/** A redrive sends a message anew, and so does its way into the dead-letter queue of a FIFO queue. */
+export function maySendAnew(index: Indexed, { queue, sentAt }: Receive): boolean {
+  if (index.sources(queue).some(({ fifo }) => fifo)) return true;
+  const anew = index.fromDatabase(sentAt);
+  return index
+    .redrivenQueues(queue)
+    .some((one) => index.redrives(one).latestEnd(anew + clockTolerance) > anew - clockTolerance);
 }
 
 /** A second stay in one queue is one too many, but for messages that a redrive brought back. */
@@ -117,13 +144,10 @@ function checkReturns(index: Indexed, stays: readonly Stay[], report: Report): v
 }
 
 function mayHaveReturned(index: Indexed, before: Stay, stay: Stay): boolean {
-  const deadLetterQueues = index.world.queues
-    .filter(({ name, deadLetterQueue }) => [name, deadLetterQueue].includes(stay.queue.name))
-    .flatMap(({ deadLetterQueue }) => deadLetterQueue ?? []);
-  const began = Math.min(...before.receives.map(({ begin }) => begin));
-  const until = Math.max(...stay.receives.map(({ end }) => end));
-  // The call starts the redrive; the dispatchers carry it on for as long as it takes.
-  return deadLetterQueues.some(
-    (queue) => index.spans("redrive", queue).latestEnd(until) > began - 3_600 * second,
-  );
+  // It was still there when it was received for the last time, and back when it was received for the first time.
+  const there = Math.max(...before.receives.map(({ begin }) => begin));
+  const back = Math.min(...stay.receives.map(({ end }) => end));
+  return index
+    .redrivenQueues(stay.queue.name)
+    .some((queue) => index.redrives(queue).latestEnd(back) > there);
 }

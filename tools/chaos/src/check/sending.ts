@@ -1,7 +1,7 @@
-import type { World } from "../history/history.ts";
 import type { Report } from "./anomaly.ts";
-import { clockTolerance, type Indexed, type Message } from "./indexed.ts";
+import type { Indexed, Message } from "./indexed.ts";
 import type { Receive } from "./receive.ts";
+import { latestDeadline, maySendAnew } from "./receiving.ts";
 
 /** I-1, I-2, I-19: every acknowledged message arrives, as what it was, where it should and nowhere else. */
 export function checkArrivals(index: Indexed, report: Report): void {
@@ -13,7 +13,7 @@ export function checkArrivals(index: Indexed, report: Report): void {
         index.queues.get(queue) ?? { name: queue, visibilityTimeout: 30 },
       );
       if (index.receivesIn(message.value, family).length > 0) continue;
-      if (isExcused(index, message, family)) continue;
+      if (isExcused(index, message, family, dueBy(index, message))) continue;
       const later = (lastArrival.get(`${queue}/${message.client}`) ?? -Infinity) > message.begin;
       report(later ? "lost-middle" : "lost-tail", `${message.value} in ${queue}`);
     }
@@ -29,11 +29,13 @@ export function checkEnds(index: Indexed, report: Report): void {
       const queue = index.queues.get(name);
       if (queue === undefined) continue;
       const families = [queue, ...index.sources(name)].flatMap((one) => index.family(one));
-      const ended = index
-        .receivesIn(value, families)
+      const receives = index.receivesIn(value, families);
+      const ended = receives
         .flatMap(({ acknowledgements }) => acknowledgements)
         .some(({ outcome }) => outcome !== "refused");
-      if (ended || isExcused(index, message, families)) continue;
+      if (ended) continue;
+      const hidden = Math.max(...receives.map((receive) => latestDeadline(index, receive)));
+      if (isExcused(index, message, families, index.calm.dueAfter(hidden, UNSEEN))) continue;
       report("vanished", `${value} in ${name}`);
     }
   }
@@ -79,16 +81,6 @@ function checkContent(
   }
 }
 
-/** A redrive sends a message anew, and so does its way into the dead-letter queue of a FIFO queue. */
-function maySendAnew(index: Indexed, { queue, sentAt }: Receive): boolean {
-  if (index.sources(queue).some(({ fifo }) => fifo)) return true;
-  const by = index.fromDatabase(sentAt) + clockTolerance;
-  return index.world.queues.some(
-    ({ deadLetterQueue }) =>
-      deadLetterQueue !== undefined && index.spans("redrive", deadLetterQueue).begunBefore(by) > 0,
-  );
-}
-
 function checkPlace(
   index: Indexed,
   message: Message,
@@ -103,27 +95,28 @@ function checkPlace(
     )
   )
     report("unexpected-delivery", where);
-  const policy = index.world.subscriptions.find(
-    ({ topic, queue }) => topic === message.target && sources.includes(queue),
-  )?.kinds;
-  if (policy !== undefined && !policy.includes(message.kind ?? "")) report("filter-leak", where);
+  const policies = sources.flatMap((source) => index.policy(message.target, source) ?? []);
+  const { kind = "", begin } = message;
+  const fannedOut = fannedOutBy(index, message);
+  if (policies.length > 0 && !policies.some((one) => one.mayAccept(kind, begin, fannedOut)))
+    report("filter-leak", where);
   if (new Set(receives.map(({ id }) => id)).size > 1) report("doubled-delivery", where);
 }
 
 function expectedQueues(index: Indexed, message: Message): string[] {
   if (message.kindOfTarget === "queue") return [message.target];
-  // Fan-out is atomic: whoever got the message shows that it had reached all others.
-  const receives = index.receives.get(message.value) ?? [];
-  const fannedOut = Math.min(Infinity, ...receives.map(({ end }) => end));
-  return index.subscribedQueues(message.target).filter((queue) => {
-    const kinds = kindsOf(index.world, message.target, queue);
-    if (kinds !== undefined && !kinds.includes(message.kind ?? "")) return false;
-    return index.subscription(message.target, queue).mustBring(message.begin, fannedOut);
+  const { target, kind = "", begin } = message;
+  const fannedOut = fannedOutBy(index, message);
+  return index.subscribedQueues(target).filter((queue) => {
+    const accepts = index.policy(target, queue)?.mustAccept(kind, begin, fannedOut) ?? true;
+    return accepts && index.subscription(target, queue).mustBring(begin, fannedOut);
   });
 }
 
-function kindsOf(world: World, topic: string, queue: string): readonly string[] | undefined {
-  return world.subscriptions.find((one) => one.topic === topic && one.queue === queue)?.kinds;
+/** Fan-out is atomic: whoever got the message shows that it had reached all others. */
+function fannedOutBy(index: Indexed, { value, acknowledged }: Message): number {
+  const receives = index.receives.get(value) ?? [];
+  return Math.min(index.calm.dueAfter(acknowledged), ...receives.map(({ end }) => end));
 }
 
 function mayReach(
@@ -135,11 +128,27 @@ function mayReach(
   return index.subscription(message.target, source).mayBring(message.begin, receive.end);
 }
 
-/** A purge, or a cancellation, that may have met it. */
-function isExcused(index: Indexed, message: Message, queues: readonly string[]): boolean {
+/**
+ * Of what nobody has ever received nobody knows how often it was received by somebody whose answer was lost, and hidden
+ * for that: seldom twice.
+ */
+const UNSEEN = 3;
+
+/** When a message has been received in each queue at the latest. */
+function dueBy(index: Indexed, { acknowledged, delay = 0 }: Message): number {
+  return index.calm.dueAfter(acknowledged + delay * 1e9, UNSEEN);
+}
+
+/** A purge that began before a moment, or a cancellation, that may have met it. */
+function isExcused(
+  index: Indexed,
+  message: Message,
+  queues: readonly string[],
+  until = Infinity,
+): boolean {
   return queues.some(
     (queue) =>
-      index.spans("purge", queue).latestEnd() > message.begin ||
+      index.spans("purge", queue).latestEnd(until) > message.begin ||
       message.ids.some((id) => index.cancelled(queue).has(id)),
   );
 }

@@ -123,8 +123,7 @@ function checkCancellations(index: Indexed, report: Report): void {
 export function checkPauses(index: Indexed, report: Report): void {
   const carriedOut = index.calls("pause").filter(({ outcome }) => outcome === "ok");
   for (const [queue, calls] of grouped(carriedOut, ({ request }) => request.queue)) {
-    // Bounded: one whose answer is lost would excuse whatever a paused queue hands out for the rest of the run.
-    const resumes = index.boundedSpans("resume", queue);
+    const resumes = index.spans("resume", queue);
     const pauses = new Spans(
       calls.map(({ begin, end }) => ({ begin: end, end: resumes.earliestBegin(begin) })),
     );

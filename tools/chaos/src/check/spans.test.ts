@@ -11,6 +11,7 @@ test("spans answer what a walk over all of them answers", () => {
       const arranged = new Spans(all);
       const begun = all.filter(({ begin }) => begin < at);
       expect(arranged.begunBefore(at)).toBe(begun.length);
+      expect(arranged.endedBefore(at)).toBe(all.filter(({ end }) => end < at).length);
       expect(arranged.latestEnd(at)).toBe(Math.max(...begun.map(({ end }) => end)));
       const later = all.filter(({ begin }) => begin >= at);
       expect(arranged.earliestEnd(at)).toBe(Math.min(...later.map(({ end }) => end)));

@@ -14,6 +14,8 @@ export class Spans {
   readonly #latest: Float64Array;
   /** The earliest end of a span and of all after it. */
   readonly #earliest: Float64Array;
+  /** In order. */
+  readonly #ends: Float64Array;
 
   constructor(spans: Iterable<Span>) {
     const sorted = Array.from(spans, ({ begin, end }) => ({ begin, end }));
@@ -22,6 +24,7 @@ export class Spans {
     this.#begins = Float64Array.from(sorted, ({ begin }) => begin);
     let bound = -Infinity;
     this.#latest = Float64Array.from(sorted, ({ end }) => (bound = Math.max(bound, end)));
+    this.#ends = Float64Array.from(sorted, ({ end }) => end).sort();
     bound = Infinity;
     this.#earliest = Float64Array.from(
       sorted.toReversed(),
@@ -32,6 +35,11 @@ export class Spans {
   /** How many begin before a moment. */
   begunBefore(moment: number): number {
     return firstFrom(this.#begins, (begin) => begin >= moment);
+  }
+
+  /** How many end before a moment. */
+  endedBefore(moment: number): number {
+    return firstFrom(this.#ends, (end) => end >= moment);
   }
 
   /** The latest end of those that begin before a moment; -Infinity without one. */

@@ -28,10 +28,17 @@ export class Story {
   readonly #sent = new Map<string, Sent>();
   #handles = 0;
 
-  readonly #more: { lateMs?: number };
+  readonly #more: Pick<History, "lateMs" | "faults">;
 
-  constructor(world: Partial<World> = {}, more: { lateMs?: number } = {}) {
-    this.#more = more;
+  /** @param faults - when they were in force, in seconds */
+  constructor(
+    world: Partial<World> = {},
+    { faults, ...more }: { lateMs?: number; faults?: readonly [from: number, to: number][] } = {},
+  ) {
+    this.#more = {
+      ...more,
+      ...(faults && { faults: faults.map(([from, to]) => ({ begin: ns(from), end: ns(to) })) }),
+    };
     this.world = {
       topics: [{ name: "topic" }],
       queues: [

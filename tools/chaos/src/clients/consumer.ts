@@ -27,7 +27,8 @@ export async function consume(client: Client): Promise<void> {
 async function handle(client: Client, connection: Connection): Promise<void> {
   const consumer = createConsumer(connection, declareQueue("handled"), {
     wait: 1,
-    concurrency: 5,
+    // Enough to keep up: with five at a time it was two minutes behind after a quarter of an hour of faults.
+    concurrency: 20,
     signal: client.stopping.signal,
     drainTimeoutMs: 2_000,
     backoff: () => 1,

@@ -12,4 +12,6 @@ export interface ClientSettings {
   world: World;
   /** Messages a second that a publisher offers. */
   rate: number;
+  /** How long after its begin a call with an unknown outcome can still have its effect, ms. */
+  lateMs: number;
 }

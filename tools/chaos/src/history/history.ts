@@ -49,11 +49,18 @@ export interface Operations {
   };
   purge: { request: { queue: string }; response: null };
   redrive: { request: { queue: string }; response: null };
+  /** A look at the redrives of a queue: whether one runs. */
+  redrives: { request: { queue: string }; response: { running: boolean } };
   pause: { request: { queue: string }; response: null };
   resume: { request: { queue: string }; response: null };
   cancel: { request: { queue: string; id: string }; response: null };
   subscribe: { request: { topic: string; queue: string }; response: null };
   unsubscribe: { request: { topic: string; queue: string }; response: null };
+  /** Another filter policy for a subscription, told by the kinds that it accepts. */
+  refilter: {
+    request: { topic: string; queue: string; kinds: readonly string[] };
+    response: null;
+  };
 }
 
 interface Write {
@@ -123,4 +130,6 @@ export interface History {
   wallOffsetMs: number;
   /** How long after its begin a call with an unknown outcome can still have its effect, ms; not said: for ever. */
   lateMs?: number;
+  /** When faults were in force, each until everything was served again, ns; not said: nobody knows. */
+  faults?: { begin: number; end: number }[];
 }

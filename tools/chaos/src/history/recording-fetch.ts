@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { ClientLog } from "./log.ts";
+import { kindsAcceptedBy } from "../kinds.ts";
 import type { Delivered, OperationName, Operations, Sent, Settled, Written } from "./history.ts";
 
 type Fetch = typeof globalThis.fetch;
@@ -107,6 +108,16 @@ const routes: [RegExp, (names: string[], body: never, key: string | undefined) =
   [/^POST \/v1\/queues\/([^/]+)\/purge$/, ([queue = ""]) => only("purge", { queue })],
   [/^POST \/v1\/queues\/([^/]+)\/redrive$/, ([queue = ""]) => only("redrive", { queue })],
   [
+    /^GET \/v1\/queues\/([^/]+)\/redrive$/,
+    ([queue = ""]) => ({
+      operation: "redrives",
+      request: { queue },
+      read: ({ redrives }: { redrives: { status: string }[] }) => ({
+        running: redrives.some(({ status }) => status === "running"),
+      }),
+    }),
+  ],
+  [
     /^DELETE \/v1\/queues\/([^/]+)\/messages\/([^/]+)$/,
     ([queue = "", id = ""]) => only("cancel", { queue, id }),
   ],
@@ -173,6 +184,13 @@ function receivedTogether({
   );
 }
 
+function refiltered(
+  subscription: { topic: string; queue: string },
+  { filterPolicy }: { filterPolicy: object | null },
+): Attempt {
+  return only("refilter", { ...subscription, kinds: kindsAcceptedBy(filterPolicy) });
+}
+
 function only(operation: OperationName, request: Operations[OperationName]["request"]): Attempt {
   return { operation, request, read: () => null };
 }
@@ -183,10 +201,12 @@ function readAttempts(
   subscriptions: ReadonlyMap<string, { topic: string; queue: string }>,
 ): Attempt[] {
   const route = `${init?.method ?? "GET"} ${path}`;
-  const unsubscribed = subscriptions.get(
-    /^DELETE \/v1\/subscriptions\/(.+)$/.exec(route)?.[1] ?? "",
-  );
-  if (unsubscribed !== undefined) return [only("unsubscribe", unsubscribed)];
+  const [, verb, id = ""] = /^(DELETE|PATCH) \/v1\/subscriptions\/(.+)$/.exec(route) ?? [];
+  const subscription = subscriptions.get(id);
+  if (subscription !== undefined)
+    return [
+      verb === "PATCH" ? refiltered(subscription, bodyOf(init)) : only("unsubscribe", subscription),
+    ];
   if (route === "POST /v1/receive") return receivedTogether(bodyOf(init));
   for (const [pattern, attempt] of routes) {
     const match = pattern.exec(route);

@@ -81,6 +81,18 @@ export const mutants: readonly Mutant[] = [
     nemeses: "none",
   },
   {
+    name: "keeps-first-policies",
+    what: "a dispatcher knows policies by their place in the topic, and keeps the first one that it had there",
+    file: "engine/fan-out/fan-out",
+    edits: [
+      [
+        "const filter = compiled.get(id);",
+        "const place = `${batch.topicId}/${batch.filterIds.indexOf(id)}`; const filter = ((globalThis.firstPolicies ??= {})[place] ??= compiled.get(id));",
+      ],
+    ],
+    nemeses: "none",
+  },
+  {
     name: "leases-by-application-clock",
     what: "what is visible, and how long it is held, is decided by the clock of the API",
     file: "engine/receive/claim",

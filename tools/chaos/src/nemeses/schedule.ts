@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { now } from "../history/log.ts";
 import { between, pick, type Random } from "../random.ts";
 import { nemeses } from "./nemeses.ts";
 import type { Battlefield } from "./nemesis.ts";
@@ -8,6 +9,8 @@ export interface Fault {
   name: string;
   /** Seconds since the workload began. */
   at: number;
+  /** CLOCK_MONOTONIC, as the histories have it, ns. */
+  begin: number;
   /** Seconds that it lasted. */
   lasted: number;
   /** Milliseconds from its end until every API published and delivered again; undefined when it did not. */
@@ -47,7 +50,7 @@ export async function strikeUntil(options: ScheduleOptions): Promise<void> {
 
 async function strike(options: ScheduleOptions, drawn: readonly string[]): Promise<void> {
   const { field, from, recover, onFault } = options;
-  const began = performance.now();
+  const [began, begin] = [performance.now(), now()];
   const names = [...new Set(drawn)];
   // A nemesis that finds its victim gone by another one's hand has nothing to do.
   await Promise.allSettled(names.map(async (name) => await nemeses[name]?.(field)));
@@ -55,7 +58,7 @@ async function strike(options: ScheduleOptions, drawn: readonly string[]): Promi
   const lasted = (performance.now() - began) / 1_000;
   const recoveredAfter = await recover();
   const at = (began - from) / 1_000;
-  onFault({ name: names.join(" + "), at, lasted, recoveredAfter });
+  onFault({ name: names.join(" + "), at, begin, lasted, recoveredAfter });
 }
 
 function drawer(names: readonly string[], random: Random): () => string {

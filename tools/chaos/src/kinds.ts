@@ -14,7 +14,10 @@ export const kinds: readonly Kind[] = [
   { name: "blue-json", paint: { colour: "blue", weight: 900 } },
 ];
 
-/** A filter policy, and the names of the kinds that it accepts: said here by hand, so that the checker need not know the language. */
+/**
+ * A filter policy, and the names of the kinds that it accepts: said here by hand, so that the checker need not know the
+ * language.
+ */
 export interface KnownFilter {
   filterPolicy: object;
   filterPolicyScope?: "MessageBody";

@@ -249,8 +249,8 @@ function describe({ name, at, lasted, recoveredAfter }: Fault): string {
 }
 
 /**
- * How long after its begin a call can still have its effect. Whoever made it waits for four seconds; two faults at a time hold
- * it up, and two more when those end just as it gets to the next way. The rest is for slow machines.
+ * How long after its begin a call can still have its effect. Whoever made it waits for four seconds; two faults at a
+ * time hold it up, and two more when those end just as it gets to the next way. The rest is for slow machines.
  */
 function lateMsOf({ longest }: ChaosOptions): number {
   return 30_000 + 5 * longest * 1_000;

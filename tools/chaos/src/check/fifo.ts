@@ -45,8 +45,8 @@ function groupsOf(index: Indexed, queue: string): Map<string, Member[]> {
 }
 
 /**
- * A message that was acknowledged before another was sent comes before it. Of one way only: what is published to a topic is
- * in the queue once it is fanned out, and what was sent to the queue itself may get there first.
+ * A message that was acknowledged before another was sent comes before it. Of one way only: what is published to a
+ * topic is in the queue once it is fanned out, and what was sent to the queue itself may get there first.
  */
 function checkOrderOfSends(group: readonly Member[], queue: string, report: Report): void {
   let latest: Message | undefined;
@@ -58,8 +58,8 @@ function checkOrderOfSends(group: readonly Member[], queue: string, report: Repo
 }
 
 /**
- * Whether the first receive that is known may be one after a redrive: what comes back from the dead letters goes to the end
- * of its group, with a new number. The receives before it were then among those whose answer was lost.
+ * Whether the first receive that is known may be one after a redrive: what comes back from the dead letters goes to the
+ * end of its group, with a new number. The receives before it were then among those whose answer was lost.
  */
 function mayHaveComeBack(
   index: Indexed,

@@ -16,8 +16,8 @@ const MAX_RECEIVES = 2;
 const KINDS = ["red", "green"];
 
 /**
- * Plays a broker that keeps every promise to clients whose network does not, and tells the story: each call has its effect
- * or not when its outcome is unknown, and everything is drained at the end. Tests of the checker only.
+ * Plays a broker that keeps every promise to clients whose network does not, and tells the story: each call has its
+ * effect or not when its outcome is unknown, and everything is drained at the end. Tests of the checker only.
  */
 export class ImaginedBroker {
   readonly story = new Story({}, { lateMs: 100 });

@@ -13,8 +13,8 @@ export interface Use {
 }
 
 /**
- * What was done by a receipt handle. Added to by replacing: most are used once, and all that one call uses alike share its
- * list.
+ * What was done by a receipt handle. Added to by replacing: most are used once, and all that one call uses alike share
+ * its list.
  */
 export class Uses {
   acknowledgements: readonly Use[] = none;

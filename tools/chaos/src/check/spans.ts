@@ -4,8 +4,8 @@ export interface Span {
 }
 
 /**
- * Spans of time, arranged so that what the checks ask of them takes a binary search: an hour has hundreds of purges and tens
- * of thousands of receives without an answer, and every message asks.
+ * Spans of time, arranged so that what the checks ask of them takes a binary search: an hour has hundreds of purges and
+ * tens of thousands of receives without an answer, and every message asks.
  */
 export class Spans {
   /** In order. */

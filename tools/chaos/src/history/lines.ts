@@ -3,8 +3,8 @@ import { closeSync, openSync, readSync } from "node:fs";
 const CHUNK = 1 << 20;
 
 /**
- * The lines of a file, one after the other: a history has hundreds of megabytes. What follows the last line break is left
- * out: a killed client was writing it.
+ * The lines of a file, one after the other: a history has hundreds of megabytes. What follows the last line break is
+ * left out: a killed client was writing it.
  *
  * @param onRead told of bytes that were read
  */

@@ -65,7 +65,10 @@ export function now(): number {
   return Number(process.hrtime.bigint());
 }
 
-/** Reads the logs of all clients of a run, call by call: all at once they take more memory than what is learnt from them. */
+/**
+ * Reads the logs of all clients of a run, call by call: all at once they take more memory than what is learnt from
+ * them.
+ */
 export function* readCalls(folder: string, progress: Progress = silent): Generator<Call> {
   const names = readdirSync(folder).filter((name) => name.endsWith(".jsonl"));
   const size = names.reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
@@ -120,7 +123,9 @@ function finish(call: CallOf<OperationName>, entry: Exclude<Entry, { type: "invo
   if (entry.type === "ok") call.response = entry.response;
 }
 
-/** One copy of what each message repeats: a message is received in many queues, and `JSON.parse` makes all strings anew. */
+/**
+ * One copy of what each message repeats: a message is received in many queues, and `JSON.parse` makes all strings anew.
+ */
 class Strings {
   readonly #known = new Map<string, string>();
 

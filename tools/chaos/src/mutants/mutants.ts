@@ -11,7 +11,9 @@ export interface Mutant {
   nemeses: string;
 }
 
-/** Mistakes that somebody could make, each of which breaks a promise. A harness that does not find them finds nothing. */
+/**
+ * Mistakes that somebody could make, each of which breaks a promise. A harness that does not find them finds nothing.
+ */
 export const mutants: readonly Mutant[] = [
   {
     name: "answers-before-commit",

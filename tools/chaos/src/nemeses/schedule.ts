@@ -34,8 +34,9 @@ const MIX_MS = 20_000;
 const MIX_SIZE = 8;
 
 /**
- * Strikes every few seconds with one nemesis of a mix that is redrawn every 20 s, a quarter of the time with two at once, and
- * a quarter of the time not at all. Where there are few names, each is struck in turn, so that a short run misses none.
+ * Strikes every few seconds with one nemesis of a mix that is redrawn every 20 s, a quarter of the time with two at
+ * once, and a quarter of the time not at all. Where there are few names, each is struck in turn, so that a short run
+ * misses none.
  */
 export async function strikeUntil(options: ScheduleOptions): Promise<void> {
   const { names, field, until, signal } = options;

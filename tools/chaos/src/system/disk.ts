@@ -17,12 +17,13 @@ export class NoDisk extends Error {
 }
 
 /**
- * A disk of its own, which may lose its power, be full or stand still: an ext4 in a file, mounted as a loop device. It takes Linux, root and the
- * programs of the packages mount, util-linux and e2fsprogs.
+ * A disk of its own, which may lose its power, be full or stand still: an ext4 in a file, mounted as a loop device. It
+ * takes Linux, root and the programs of the packages mount, util-linux and e2fsprogs.
  *
- * A power cut is `mount -o remount,abort`: from that instant ext4 writes nothing more, neither data nor journal, and says so to whoever flushes. What
- * had been flushed is there after the next mount, and of the rest some, as after a real one. What it does not imitate: sectors that are torn in their middle, and
- * drives that say they have flushed what they have not.
+ * A power cut is `mount -o remount,abort`: from that instant ext4 writes nothing more, neither data nor journal, and
+ * says so to whoever flushes. What had been flushed is there after the next mount, and of the rest some, as after a
+ * real one. What it does not imitate: sectors that are torn in their middle, and drives that say they have flushed what
+ * they have not.
  */
 export class Disk implements AsyncDisposable {
   /** Where it is mounted; everybody may enter. */

@@ -84,12 +84,16 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "keeps-first-policies",
-    what: "a dispatcher knows policies by their place in the topic, and keeps the first one that it had there",
-    file: "engine/fan-out/fan-out",
+    what: "a dispatcher keeps the first policy that a topic had in each place",
+    file: "engine/fan-out/evaluate-batches",
     edits: [
       [
+        "for (const { batchId, filterIds } of batches) {",
+        "for (const { batchId, filterIds, topicId } of batches) {",
+      ],
+      [
         "const filter = compiled.get(id);",
-        "const place = `${batch.topicId}/${batch.filterIds.indexOf(id)}`; const filter = ((globalThis.firstPolicies ??= {})[place] ??= compiled.get(id));",
+        "const place = `${topicId}/${filterIds.indexOf(id)}`; const filter = ((globalThis.firstPolicies ??= {})[place] ??= compiled.get(id));",
       ],
     ],
     nemeses: "none",

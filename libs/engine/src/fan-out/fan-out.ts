@@ -1,6 +1,7 @@
 import { classifyFailure, isStatementCancelled, numbers, type Sql } from "@sluice/database";
 
 import { evaluateBatches, MAX_EVALUATION, type EvaluationContext } from "./evaluate-batches.ts";
+import { fifoHeads } from "./fifo-heads.ts";
 import {
   takeBatches,
   takenTogether,
@@ -219,14 +220,7 @@ export async function findForgottenOf(
  */
 export async function findForgottenTopics(sql: Sql, olderThan: number): Promise<string[]> {
   const rows = await sql<{ topic_id: string }[]>`
-    WITH RECURSIVE heads AS (
-      (SELECT topic_id, sent_at FROM outbox WHERE sequence IS NOT NULL ORDER BY topic_id, sequence LIMIT 1)
-      UNION ALL
-      SELECT next.topic_id, next.sent_at FROM heads h CROSS JOIN LATERAL (
-        SELECT o.topic_id, o.sent_at FROM outbox o
-        WHERE o.sequence IS NOT NULL AND o.topic_id > h.topic_id ORDER BY o.topic_id, o.sequence LIMIT 1
-      ) next
-    )
+    WITH RECURSIVE ${fifoHeads(sql)}
     SELECT topic_id FROM heads, (SELECT clock_timestamp() AS now) clock
     WHERE sent_at < now - ${olderThan}::float8 * interval '1 millisecond' OR (sent_at > now AND sent_at < 'infinity')`;
   return rows.map((row) => row.topic_id);

@@ -1,6 +1,7 @@
 import type { Sql } from "@sluice/database";
 import { createDuty, type Duty, type Logger } from "@sluice/runtime";
 
+import { fifoHeads } from "../fan-out/fifo-heads.ts";
 import type { Observer } from "../observer.ts";
 import { Pace } from "../pace.ts";
 
@@ -48,14 +49,7 @@ export function watchOutbox({
  */
 export async function ageOfOutbox(sql: Sql): Promise<number> {
   const [row] = await sql<{ seconds: number }[]>`
-    WITH RECURSIVE heads AS (
-      (SELECT topic_id, sent_at FROM outbox WHERE sequence IS NOT NULL ORDER BY topic_id, sequence LIMIT 1)
-      UNION ALL
-      SELECT next.topic_id, next.sent_at FROM heads h CROSS JOIN LATERAL (
-        SELECT o.topic_id, o.sent_at FROM outbox o
-        WHERE o.sequence IS NOT NULL AND o.topic_id > h.topic_id ORDER BY o.topic_id, o.sequence LIMIT 1
-      ) next
-    )
+    WITH RECURSIVE ${fifoHeads(sql)}
     SELECT coalesce(greatest(extract(epoch FROM clock_timestamp() - min(sent_at)), 0), 0)::float8 AS seconds
     FROM (
       (SELECT sent_at FROM outbox WHERE sequence IS NULL ORDER BY sent_at LIMIT 1)

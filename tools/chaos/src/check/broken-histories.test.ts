@@ -1,9 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { AnomalyName } from "./anomaly.ts";
 import { check } from "./check.ts";
-import { Story, type Span } from "./story.ts";
-
-const at = (seconds: number, until = seconds + 0.01): Span => ({ at: seconds, until });
+import { at, filtered, toBlue, twoStays } from "./stories.ts";
+import { Story } from "./story.ts";
 
 /** Names of what the checker has against a story, each once. */
 function found(story: Story): AnomalyName[] {
@@ -22,25 +21,6 @@ const inGroup = (value: string, sequence: string, more = {}) => ({
   group: "g",
   ...more,
 });
-
-const toBlue = { topic: "topic", queue: "queue", kinds: ["blue"] };
-
-/** One queue wants red messages at first, the other one all. */
-function filtered(more: { lateMs?: number } = {}) {
-  const subscriptions = [
-    { topic: "topic", queue: "queue", kinds: ["red"] },
-    { topic: "topic", queue: "other" },
-  ];
-  return new Story({ subscriptions }, more);
-}
-
-/** A message that is received as often as it may, and then anew. */
-function twoStays(story: Story): Story {
-  story.send(at(100), "retry", "a");
-  story.receive(at(101), "retry", { value: "a", firstAt: 101_000 });
-  story.receive(at(107), "retry", { value: "a", count: 2, firstAt: 101_000 });
-  return story.take(at(115), "retry", { value: "a", firstAt: 115_000 });
-}
 
 /** What is wrong, and the history that is wrong in that way and in no other. */
 const broken: [AnomalyName, string, () => Story][] = [

@@ -4,9 +4,8 @@ import { randomFrom } from "../random.ts";
 import type { Call } from "../history/history.ts";
 import { check } from "./check.ts";
 import { ImaginedBroker } from "./imagined-broker.ts";
-import { Story, unknownOutcome, type Span } from "./story.ts";
-
-const at = (seconds: number, until = seconds + 0.01): Span => ({ at: seconds, until });
+import { at, filtered, toBlue, twoStays } from "./stories.ts";
+import { Story, unknownOutcome } from "./story.ts";
 
 const good: [string, () => Story][] = [
   ["nothing at all", () => new Story()],
@@ -282,25 +281,6 @@ const good: [string, () => Story][] = [
     },
   ],
 ];
-
-const toBlue = { topic: "topic", queue: "queue", kinds: ["blue"] };
-
-/** One queue wants red messages at first, the other one all. */
-function filtered(more: { lateMs?: number } = {}) {
-  const subscriptions = [
-    { topic: "topic", queue: "queue", kinds: ["red"] },
-    { topic: "topic", queue: "other" },
-  ];
-  return new Story({ subscriptions }, more);
-}
-
-/** A message that is received as often as it may, and then anew. */
-function twoStays(story: Story): Story {
-  story.send(at(100), "retry", "a");
-  story.receive(at(101), "retry", { value: "a", firstAt: 101_000 });
-  story.receive(at(107), "retry", { value: "a", count: 2, firstAt: 101_000 });
-  return story.take(at(115), "retry", { value: "a", firstAt: 115_000 });
-}
 
 function sent(value: string) {
   return { value, digest: `digest of ${value}` };

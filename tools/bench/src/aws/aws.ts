@@ -30,6 +30,7 @@ export interface AwsWorkload {
 }
 
 export interface AwsResult {
+  /** From the first publish until the last message is deleted. */
   seconds: number;
   deliveries: number;
   deliveriesPerSecond: number;
@@ -104,14 +105,13 @@ async function measure(producer: ChildProcess, consumers: ChildProcess[]): Promi
   const children = [producer, ...consumers];
   try {
     await Promise.all(children.map((child) => nextReport(child)));
-    const started = performance.now();
+    const startedAt = Date.now();
     producer.send("start");
     const reports = await Promise.all(children.map((child) => nextReport(child)));
-    const seconds = (performance.now() - started) / 1_000;
-    const done = reports.map((report) =>
-      report.type === "done" ? report : { count: 0, cpuSeconds: 0 },
-    );
-    const deliveries = done.slice(1).reduce((sum, { count }) => sum + count, 0);
+    const done = reports.filter((report) => report.type === "done");
+    const consumed = done.slice(1);
+    const seconds = (Math.max(...consumed.map(({ endedAt }) => endedAt)) - startedAt) / 1_000;
+    const deliveries = consumed.reduce((sum, { count }) => sum + count, 0);
     return {
       seconds,
       deliveries,

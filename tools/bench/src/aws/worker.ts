@@ -14,7 +14,15 @@ export interface Assignment {
   queueUrls: readonly string[];
 }
 
-export type Report = { type: "ready" } | { type: "done"; count: number; cpuSeconds: number };
+export type Report = { type: "ready" } | Done;
+
+export interface Done {
+  type: "done";
+  count: number;
+  /** Of the last message, in ms since the epoch: a receive may still wait for more. */
+  endedAt: number;
+  cpuSeconds: number;
+}
 
 /** As many as AWS lets a call have. */
 const BATCH = 10;
@@ -29,15 +37,17 @@ process.once("message", (assignment: Assignment) => {
       : new Promise<void>((resolve) => process.once("message", () => resolve())).then(() =>
           work(assignment),
         );
-  void begin.then((count) => {
+  void begin.then((done) => {
     const { user, system } = process.cpuUsage();
-    report({ type: "done", count, cpuSeconds: (user + system) / 1e6 });
+    report({ type: "done", ...done, cpuSeconds: (user + system) / 1e6 });
     process.disconnect();
   });
   report({ type: "ready" });
 });
 
-async function publishAll({ url, messages, ...assignment }: Assignment): Promise<number> {
+type Work = Pick<Done, "count" | "endedAt">;
+
+async function publishAll({ url, messages, ...assignment }: Assignment): Promise<Work> {
   const sns = new SNSClient(clientOptions(url));
   const Message = "x".repeat(assignment.bodyBytes);
   const entries = Array.from({ length: BATCH }, (_, index) => ({ Id: String(index), Message }));
@@ -55,23 +65,27 @@ async function publishAll({ url, messages, ...assignment }: Assignment): Promise
     }
   };
   await Promise.all(Array.from({ length: assignment.publishers }, publish));
-  return messages;
+  return { count: messages, endedAt: Date.now() };
 }
 
-async function consumeAll({ url, queueUrls, ...assignment }: Assignment): Promise<number> {
+async function consumeAll({ url, queueUrls, ...assignment }: Assignment): Promise<Work> {
   const sqs = new SQSClient(clientOptions(url));
-  const counts = await Promise.all(
+  const emptied = await Promise.all(
     queueUrls.map((QueueUrl) => emptyQueue(sqs, QueueUrl, assignment)),
   );
-  return counts.reduce((sum, count) => sum + count, 0);
+  return {
+    count: emptied.reduce((sum, { count }) => sum + count, 0),
+    endedAt: Math.max(...emptied.map(({ endedAt }) => endedAt)),
+  };
 }
 
 async function emptyQueue(
   sqs: SQSClient,
   QueueUrl: string,
   { messages, receivers }: Pick<Assignment, "messages" | "receivers">,
-): Promise<number> {
+): Promise<Work> {
   let deleted = 0;
+  let endedAt = 0;
   const consume = async () => {
     while (deleted < messages) {
       const { Messages = [] } = await sqs.send(
@@ -85,10 +99,11 @@ async function emptyQueue(
       const { Failed = [] } = await sqs.send(new DeleteMessageBatchCommand({ QueueUrl, Entries }));
       if (Failed.length > 0) throw new Error(`not deleted: ${JSON.stringify(Failed)}`);
       deleted += Entries.length;
+      endedAt = Date.now();
     }
   };
   await Promise.all(Array.from({ length: receivers }, consume));
-  return deleted;
+  return { count: deleted, endedAt };
 }
 
 function clientOptions(endpoint: string) {

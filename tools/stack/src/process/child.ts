@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
+import { scheduledInBatches } from "./batch-scheduling.ts";
 import { dieWithParent } from "./parent-death.ts";
 import { StackError } from "../stack-error.ts";
 
@@ -72,7 +73,7 @@ export function abandonChildren(): void {
  * @throws StackError `child_failed` when the program cannot be started at all.
  */
 export async function startChild(options: ChildOptions): Promise<Child> {
-  const [program, ...args] = dieWithParent(options.command, options.stopSignal);
+  const [program, ...args] = dieWithParent(scheduledInBatches(options.command), options.stopSignal);
   const child = spawn(program as string, args, {
     cwd: options.cwd,
     env: options.env,

@@ -1,4 +1,5 @@
-import { writeFile } from "node:fs/promises";
+import { spawnSync } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { temporaryFolder, type TemporaryFolder } from "../temporary-folder.ts";
@@ -39,6 +40,21 @@ test("its environment is ours, with what was given on top, and it can lose a var
   });
   expect(process.url).toBe("seen more  string");
 });
+
+test.skipIf(spawnSync("chrt", ["--batch", "0", "true"]).status !== 0)(
+  "a process is scheduled as batch work where Linux can be told so",
+  async () => {
+    await using folder = await temporaryFolder();
+    await using process = await startProcess({
+      name: "worker",
+      script: await program(folder, `${READY} ${STAY}`),
+    });
+    const stat = await readFile(`/proc/${process.pid}/stat`, "utf8");
+    // Field 41, counted from the end of the name, which may have spaces.
+    const policy = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[38];
+    expect(policy).toBe("3");
+  },
+);
 
 test("a process that ends before it is ready is an error with its last words", async () => {
   await using folder = await temporaryFolder();

@@ -44,16 +44,14 @@ const NEARLY_ALL = 10_000;
 export class ScanFloor {
   /** Oldest first. */
   #marks: Mark[] = [];
+  /** The lowest position of all marks: asked for several times a claim, of sixty marks in a busy queue. */
+  #start = -Infinity;
   /** Where the scan started, second by second; `at` by the clock of this process, in ms. */
   #passed: { at: number; start: number }[] = [];
 
   /** Where a claim starts; -Infinity as long as nothing is known. */
   get start(): number {
-    const first = this.#marks[0];
-    if (first === undefined) return -Infinity;
-    // A queue that only waits has one mark, and thousands of them are asked several times a second.
-    if (this.#marks.length === 1) return first.position;
-    return Math.min(...this.#marks.map((mark) => mark.position));
+    return this.#start;
   }
 
   /** Where the scan started so long ago that nearly everything that was under way then has ended. */
@@ -75,18 +73,21 @@ export class ScanFloor {
       last.slices += slices;
     } else this.#marks.push({ at: now, position, slices });
     this.#settle(now);
+    this.#start = lowestOf(this.#marks);
   }
 
   /** Something is visible below: the next claims start there. */
   lower(position: number, now: number): void {
-    if (position < this.start)
-      this.#marks.push({ at: now, position: Math.floor(position), slices: 0 });
+    if (position >= this.#start) return;
+    this.#start = Math.floor(position);
+    this.#marks.push({ at: now, position: this.#start, slices: 0 });
   }
 
   /** Everything may be visible again: it was paused, or is kept longer. */
   forget(): void {
     this.#marks = [];
     this.#passed = [];
+    this.#start = -Infinity;
   }
 
   /** To be called once a second: notes where the scan starts, for `near`. */
@@ -116,4 +117,10 @@ export class ScanFloor {
       this.#marks.shift();
     }
   }
+}
+
+function lowestOf(marks: readonly Mark[]): number {
+  let lowest = marks[0]?.position ?? -Infinity;
+  for (const { position } of marks) if (position < lowest) lowest = position;
+  return lowest;
 }

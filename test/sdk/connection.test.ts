@@ -17,6 +17,17 @@ const quick = { baseDelayMs: 1, maxDelayMs: 5, budgetMs: 5_000 };
 const ok = json(200, { fine: true });
 const get = { method: "GET", path: "/v1/topics" } as const;
 
+const cutAt =
+  (bytes: Buffer) =>
+  (cut: number): Step =>
+  (response) => {
+    response.writeHead(200, { "content-type": "application/json" });
+    response.write(bytes.subarray(0, cut), () => {
+      // In a packet of its own.
+      setTimeout(() => response.end(bytes.subarray(cut)), 5);
+    });
+  };
+
 describe.each([
   ["Node's HTTP client", undefined],
   ["fetch", globalThis.fetch],
@@ -41,6 +52,20 @@ describe.each([
     await expect(connection.request({ ...get, onRetry })).resolves.toEqual({ fine: true });
     expect(server.seen).toHaveLength(3);
     expect(onRetry.mock.calls.map(([, attempt]) => attempt as number)).toEqual([1, 2]);
+  });
+
+  test.each([
+    ["plain", "a".repeat(300_000)],
+    ["not plain", "€😀é".repeat(50_000)],
+    ["plain but for its end", `${"a".repeat(300_000)}😀`],
+    ["of the bytes that plain text has not", "\u0080\u00ff\ufeff".repeat(1_000)],
+  ])("a long answer that is %s is read as it was written, wherever it is cut", async (_, body) => {
+    const bytes = Buffer.from(JSON.stringify({ body }));
+    const cuts = [1, 2, 3, 4].map((end) => bytes.length - end - '"}'.length);
+    await using server = await scriptedServer(...cuts.map(cutAt(bytes)));
+    const connection = connect({ url: server.url });
+    for (const cut of cuts)
+      await expect(connection.request(get), `cut at ${cut}`).resolves.toEqual({ body });
   });
 
   test("a connection tells of each attempt that will be repeated, and of no other", async () => {

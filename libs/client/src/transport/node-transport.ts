@@ -40,6 +40,7 @@ const options = {
 };
 
 let found: PoolClass | null | undefined;
+let isAscii: IsAscii | undefined;
 
 /** Only the pool is asked for: all of undici takes 50 ms to load, that 18. */
 function poolClass(): PoolClass | undefined {
@@ -57,6 +58,7 @@ function load(): PoolClass | undefined {
   const { process } = globalThis as { process?: NodeProcess };
   // Others that pass for Node have a `fetch` that is the native way there.
   if (process?.versions?.["bun"] || process?.versions?.["deno"]) return undefined;
+  isAscii = (process?.getBuiltinModule?.("node:buffer") as BufferModule | undefined)?.isAscii;
   const module = process?.getBuiltinModule?.("node:module") as NodeModule | undefined;
   return module?.createRequire(import.meta.url)("undici/lib/dispatcher/pool.js") as
     PoolClass | undefined;
@@ -67,6 +69,12 @@ interface NodeProcess {
   /** Node 20.16 and 22.3. */
   getBuiltinModule?: (name: string) => unknown;
 }
+
+interface BufferModule {
+  isAscii?: IsAscii;
+}
+
+type IsAscii = (bytes: Uint8Array) => boolean;
 
 interface NodeModule {
   createRequire: (url: string) => (name: string) => unknown;
@@ -131,7 +139,13 @@ class Attempt implements Handler {
   }
 }
 
+/**
+ * Most answers are ASCII, of which a text is a copy: with the parser behind it 1,000 messages of 256 bytes take 490 µs,
+ * where decoding UTF-8 makes them 660.
+ */
 function textOf(chunks: readonly NodeBuffer[]): string {
+  if (isAscii && chunks.every(isAscii))
+    return chunks.map((chunk) => chunk.toString("latin1")).join("");
   const [only] = chunks;
   if (only !== undefined && chunks.length === 1) return String(only);
   const decoder = new TextDecoder();
@@ -159,5 +173,5 @@ interface Controller {
   abort(reason: Error): void;
 }
 
-/** Its text is what it says as UTF-8. */
-type NodeBuffer = Uint8Array;
+/** Its text is what it says as UTF-8, unless another encoding is asked for. */
+type NodeBuffer = Uint8Array & { toString(encoding?: "latin1"): string };

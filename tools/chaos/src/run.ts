@@ -8,6 +8,7 @@ import { audit, auditCounts, countRest } from "./audit.ts";
 import type { Anomaly } from "./check/anomaly.ts";
 import { judgeApart } from "./check/judge-apart.ts";
 import type { Span } from "./check/spans.ts";
+import { summarize, together, type Summary } from "./check/summary.ts";
 import type { Verdict } from "./check/verdict.ts";
 import { Clients } from "./clients/clients.ts";
 import { historyFolder, type HistoryFolder } from "./history/folder.ts";
@@ -17,6 +18,7 @@ import { strikeUntil, type Fault } from "./nemeses/schedule.ts";
 import type { ChaosOptions } from "./options.ts";
 import { randomFrom, seedOf } from "./random.ts";
 import { RecoveryProbe } from "./recovery.ts";
+import { anomalyLines } from "./report/print.ts";
 import { countFaults, type ChaosReport } from "./report/report.ts";
 import { System } from "./system/system.ts";
 import { createWorld, probeCapabilities, worldFor, type Capabilities } from "./world.ts";
@@ -58,17 +60,17 @@ export async function runChaos(options: RunOptions): Promise<ChaosReport> {
   const outcome = await play({ options, names, system, clients, probe, world });
   const withFaults = { ...saved, faults: outcome.faults.map(spanOf) };
   await writeFile(join(histories.path, "world.json"), JSON.stringify(withFaults));
-  const others = anomaliesOf({ system, clients, outcome });
+  const others = summarize(anomaliesOf({ system, clients, outcome }));
   tell("checking the histories");
   const verdict = await judgeApart(histories.path).catch((error: unknown) => {
     histories.keep();
-    for (const { name, what } of others) tell(`${name}: ${what}`);
+    for (const line of anomalyLines(others)) tell(line);
     throw error;
   });
-  const anomalies = [...others, ...verdict.anomalies];
-  if (anomalies.length > 0) histories.keep();
+  const found = together(others, verdict);
+  if (found.anomalies.length > 0) histories.keep();
   const leftOut = [...possible.leftOut, ...leftOutOf(capabilities)];
-  return reportOf({ options, system, outcome, leftOut, histories, verdict, anomalies });
+  return reportOf({ options, system, outcome, leftOut, histories, verdict, found });
 }
 
 interface Play {
@@ -211,7 +213,7 @@ function reportOf({
   leftOut,
   histories,
   verdict,
-  anomalies,
+  found,
 }: {
   options: RunOptions;
   system: System;
@@ -219,7 +221,7 @@ function reportOf({
   leftOut: string[];
   histories: HistoryFolder;
   verdict: Verdict;
-  anomalies: Anomaly[];
+  found: Summary;
 }): ChaosReport {
   const { faults, lasted, drainedAfter } = outcome;
   const complaints: Record<string, number> = {};
@@ -228,7 +230,7 @@ function reportOf({
     complaints[key] = (complaints[key] ?? 0) + count;
   }
   return {
-    ok: anomalies.length === 0,
+    ok: found.anomalies.length === 0,
     seed: options.seed,
     seconds: lasted,
     leftOut,
@@ -237,7 +239,7 @@ function reportOf({
     faults: countFaults(faults),
     complaints,
     drainedAfter,
-    anomalies,
+    ...found,
     histories: histories.kept ? histories.path : undefined,
   };
 }

@@ -3,16 +3,15 @@ import { join } from "node:path";
 import { readCalls } from "../history/log.ts";
 import type { History } from "../history/history.ts";
 import { countMessages, type MessageCounts, type OperationCounts } from "../report/report.ts";
-import type { Anomaly } from "./anomaly.ts";
 import { checkIndexed } from "./check.ts";
 import { Indexed } from "./indexed.ts";
 import type { Progress } from "./progress.ts";
+import { summarize, type Summary } from "./summary.ts";
 
 /** What the histories of a run come to. */
-export interface Verdict {
+export interface Verdict extends Summary {
   operations: OperationCounts;
   messages: MessageCounts;
-  anomalies: Anomaly[];
 }
 
 /** Reads and checks what a run has left in a folder. */
@@ -25,6 +24,6 @@ export function judge(folder: string, progress: Progress): Verdict {
   return {
     operations: index.outcomes,
     messages: countMessages(index),
-    anomalies: checkIndexed(index, progress),
+    ...summarize(checkIndexed(index, progress)),
   };
 }

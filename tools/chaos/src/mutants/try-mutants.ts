@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { temporaryFolder } from "@sluice/stack";
+import { entriesOf } from "../check/summary.ts";
 import type { ChaosOptions } from "../options.ts";
 import type { ChaosReport } from "../report/report.ts";
 import { mutatedCopy } from "./mutated-copy.ts";
@@ -52,8 +53,6 @@ async function anomaliesOf(mutant: Mutant, seed: number, signal: AbortSignal): P
   const json = await stdout;
   // A run that breaks off says nothing of the promises.
   if (json === "") throw new Error(`the run of ${mutant.name} broke off:\n${await stderr}`);
-  const counts = new Map<string, number>();
-  for (const { name } of (JSON.parse(json) as ChaosReport).anomalies)
-    counts.set(name, (counts.get(name) ?? 0) + 1);
-  return [...counts].map(([name, count]) => `${count} × ${name}`);
+  const { counts } = JSON.parse(json) as ChaosReport;
+  return entriesOf(counts).map(([name, count]) => `${count} × ${name}`);
 }

@@ -1,4 +1,5 @@
 import { anomalies } from "../check/anomaly.ts";
+import { entriesOf, totalOf, type Summary } from "../check/summary.ts";
 import type { Verdict } from "../check/verdict.ts";
 import type { ChaosReport, MessageCounts, OperationCounts } from "./report.ts";
 
@@ -33,8 +34,9 @@ export function printed(report: ChaosReport): string[] {
   ];
 }
 
-/** What a check alone has to say, with every anomaly: whoever asks for it wants to read them. */
-export function printedVerdict({ operations, messages, anomalies: found }: Verdict): string[] {
+/** What a check alone has to say, with a thousand anomalies of each name: whoever asks for it wants to read them. */
+export function printedVerdict(judged: Verdict): string[] {
+  const { operations, messages, anomalies: found, counts } = judged;
   return [
     "",
     ...operationLines(operations),
@@ -42,7 +44,16 @@ export function printedVerdict({ operations, messages, anomalies: found }: Verdi
     ...messageLines(messages),
     "",
     ...found.map(({ name, what }) => `${name}: ${what}`),
-    `${found.length === 0 ? "✓" : "✗"} ${grouped(found.length)} anomalies`,
+    `${found.length === 0 ? "✓" : "✗"} ${grouped(totalOf(counts))} anomalies`,
+  ];
+}
+
+/** The first of what was found, and how much there is. */
+export function anomalyLines({ anomalies: found, counts }: Summary): string[] {
+  const all = entriesOf(counts).map(([name, count]) => `${grouped(count)} × ${name}`);
+  return [
+    ...found.slice(0, 40).map(({ name, what }) => `  ${name}: ${what}\n    ${anomalies[name]}`),
+    ...(totalOf(counts) > 40 ? [`  in all ${all.join(", ")}`] : []),
   ];
 }
 
@@ -67,14 +78,12 @@ function messageLines(messages: MessageCounts): string[] {
   ];
 }
 
-function verdict({ anomalies: found, seed, seconds, histories }: ChaosReport): string[] {
+function verdict(report: ChaosReport): string[] {
+  const { anomalies: found, counts, seed, seconds, histories } = report;
   if (found.length === 0) return [`✓ no anomaly in ${seconds} s of faults (seed ${seed})`];
-  const shown = found
-    .slice(0, 40)
-    .map(({ name, what }) => `  ${name}: ${what}\n    ${anomalies[name]}`);
   return [
-    `✗ ${grouped(found.length)} anomalies (seed ${seed})`,
-    ...shown,
+    `✗ ${grouped(totalOf(counts))} anomalies (seed ${seed})`,
+    ...anomalyLines(report),
     `  histories kept: npm run chaos -- --check ${histories} checks them again`,
   ];
 }

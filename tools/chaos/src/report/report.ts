@@ -1,5 +1,5 @@
-import type { Anomaly } from "../check/anomaly.ts";
 import type { Indexed } from "../check/indexed.ts";
+import type { Summary } from "../check/summary.ts";
 import type { OperationName } from "../history/history.ts";
 import type { Fault } from "../nemeses/schedule.ts";
 
@@ -28,7 +28,7 @@ export interface FaultCount {
 }
 
 /** What a run came to. */
-export interface ChaosReport {
+export interface ChaosReport extends Summary {
   ok: boolean;
   seed: number;
   /** For how long faults went on, also where it was interrupted. */
@@ -41,7 +41,6 @@ export interface ChaosReport {
   /** Error lines of the processes, by their event. */
   complaints: Record<string, number>;
   drainedAfter: number | undefined;
-  anomalies: Anomaly[];
   /** Where the histories are, when they were to be kept or somebody should read them. */
   histories: string | undefined;
 }

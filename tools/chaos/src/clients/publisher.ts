@@ -59,7 +59,8 @@ class Publisher {
       known = true;
     } finally {
       // The same call again, after a success or after nobody knows what: it must not be stored twice.
-      if (random() < (known ? 0.05 : 0.5))
+      const repeats = isDeduplicated(messages) ? 0.3 : 0.05;
+      if (random() < (known ? repeats : 0.5))
         await this.#client.request(this.#repeatOf(call), { patient }).catch(() => {});
       await this.#client.pause(this.#due - performance.now(), draining.signal);
     }
@@ -67,8 +68,7 @@ class Publisher {
 
   /** Where messages have deduplication ids these do as well as the key of the call. */
   #repeatOf({ idempotencyKey, ...call }: KeyedCall): KeyedCall {
-    const deduplicated = call.body.messages.every((one) => one.deduplicationId !== undefined);
-    const keyless = deduplicated && this.#client.random() < 0.5;
+    const keyless = isDeduplicated(call.body.messages) && this.#client.random() < 0.6;
     return { ...call, ...(!keyless && { idempotencyKey }) };
   }
 
@@ -147,4 +147,9 @@ function filler(random: Random): string {
   const length =
     luck < 0.9 ? between(random, 1, 400) : between(random, 400, luck < 0.995 ? 8_000 : MOST_BYTES);
   return piece.repeat(Math.ceil(length / Buffer.byteLength(piece)));
+}
+
+/** Sends to FIFO queues are few, so that half a minute has enough repeats of them only if they are repeated often. */
+function isDeduplicated(messages: readonly NewMessage[]): boolean {
+  return messages.every(({ deduplicationId }) => deduplicationId !== undefined);
 }

@@ -13,13 +13,16 @@ export async function* paced<T>(
   let group: T[] = [];
   let index = 0;
   for (const item of items) {
-    const wait = dueAt(index++) - performance.now();
-    if (group.length === groupSize || (wait > 0 && group.length > 0)) {
+    const due = dueAt(index++);
+    const isAhead = due > performance.now();
+    if (group.length === groupSize || (isAhead && group.length > 0)) {
       yield group;
       group = [];
     }
     signal.throwIfAborted();
-    if (wait > 0) await sleep(wait, undefined, { signal });
+    // Timers may fire a millisecond early.
+    for (let left = due - performance.now(); left > 0; left = due - performance.now())
+      await sleep(left, undefined, { signal });
     group.push(item);
   }
   if (group.length > 0) yield group;

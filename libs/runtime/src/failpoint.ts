@@ -10,6 +10,7 @@ export const failpoints = [
   "write.before-answer",
   "fan-out.announced",
   "fan-out.committed",
+  "claim.met-dead-letters",
   "claim.committed",
   "acknowledge.before-commit",
   "acknowledge.committed",

@@ -1,6 +1,7 @@
 import { isLockNotAvailable, type Sql, type Transaction } from "@sluice/database";
 
 import { clearHeads } from "../dead-letter/clear-heads.ts";
+import type { DeadLetters } from "../dead-letter/move-exhausted.ts";
 import { lockAttempt } from "../message-group/locks.ts";
 import type { LockWaits } from "../write/lock-waits.ts";
 import type { Claim } from "./claimed-slice.ts";
@@ -99,6 +100,8 @@ async function clearStuck(
 }
 
 export interface FifoClaim extends Claim {
+  /** Messages that had been received too often, and went to this dead-letter queue instead. */
+  deadLetters: DeadLetters | undefined;
   /** More groups may be handed out than these receives had room for. */
   more: boolean;
   /**

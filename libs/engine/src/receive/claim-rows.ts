@@ -22,9 +22,6 @@ interface SummaryRow {
    * too often.
    */
   pending: string;
-  /** Where dead letters went, and how many. */
-  source_queue_id: string | null;
-  receive_count: number | null;
   /** The last group that was looked at, where there are more. */
   group_id: string | null;
   /** Of the first slice that was found, or will be soon. */
@@ -90,7 +87,7 @@ export function readClaims(
 }
 
 function nothing(): Claim {
-  return { slices: [], deadLetters: undefined, dueIn: undefined };
+  return { slices: [], dueIn: undefined };
 }
 
 /** What became of the rows that marks name. */
@@ -99,9 +96,6 @@ export function readApplied(rows: readonly RowOfClaim[]): AppliedMark[] {
 }
 
 function summarize(claimed: Claim, row: SummaryRow, quiet: boolean): void {
-  if (row.source_queue_id !== null) {
-    claimed.deadLetters = { queueId: row.source_queue_id, messages: row.receive_count ?? 0 };
-  }
   if (quiet) {
     claimed.nextAfter = row.group_id ?? "";
     return;
@@ -111,12 +105,13 @@ function summarize(claimed: Claim, row: SummaryRow, quiet: boolean): void {
 }
 
 function finish(claimed: Claim, request: ClaimRequest, summary: SummaryRow): void {
-  const { scan, slices, deadLetters } = claimed;
+  const { scan, slices } = claimed;
   const seen = Math.abs(Number(summary.pending));
   const isExhausted = Number(summary.pending) < 0;
+  claimed.hasDeadLetters = isExhausted;
   claimed.onlyDeadLetters = isExhausted && slices.length === 0 && seen === request.slices;
   claimed.hidesNothing = slices.some(({ visibleAt }) => visibleAt < summary.sent_at + 1_000);
-  if (scan && !deadLetters) {
+  if (scan) {
     if (slices.length === 0 && scan.first !== undefined)
       claimed.dueIn = Math.max(scan.first - scan.now, isExhausted ? HELD_LETTERS : -Infinity);
     claimed.tookAll =

@@ -31,17 +31,14 @@ export interface ClaimedSlice {
 
 export interface Claim {
   slices: ClaimedSlice[];
-  /** Messages that had been received too often, and went to this dead-letter queue instead. */
-  deadLetters: { queueId: string; messages: number } | undefined;
   /**
-   * Where nothing was claimed: milliseconds until the first message will be visible, or can go to its dead-letter
-   * queue, where that is soon.
+   * Where nothing was claimed: milliseconds until the first message will be visible, or can perhaps go to its
+   * dead-letter queue, where that is soon.
    */
   dueIn: number | undefined;
-  /**
-   * Whether all slices that it looked at belong into the dead-letter queue, and more may follow: they were moved, or
-   * have to stay for now.
-   */
+  /** Whether it met slices that belong into the dead-letter queue, and left them where they are. */
+  hasDeadLetters?: boolean | undefined;
+  /** Whether all slices that it looked at do, and more may follow. */
   onlyDeadLetters?: boolean | undefined;
   /** Whether what it claimed is visible again by now: its timeout was 0, where others are whole seconds. */
   hidesNothing?: boolean | undefined;

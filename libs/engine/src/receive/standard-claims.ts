@@ -1,19 +1,23 @@
+import { failpoint } from "@sluice/runtime";
+
+import { moveExhausted } from "../dead-letter/move-exhausted.ts";
 import { overLimit } from "../errors.ts";
-import { claimQuiet, type QuietRequest } from "./claim.ts";
+import { claimQuiet, type ClaimRequest, type QuietRequest } from "./claim.ts";
 import type { Claim } from "./claimed-slice.ts";
 import { countInFlight } from "./count-in-flight.ts";
 import { messagesIn } from "./hand-out.ts";
 import { InFlight, MAX_IN_FLIGHT } from "./in-flight.ts";
+import { quietSlices } from "./quiet-slices.ts";
 import type { ClaimCall, QueueClaims, QueueClaimsOptions } from "./queue-claims.ts";
 
 const MAX_SLICES = 1_000;
 /**
  * After a look at dead letters only, the next one is at so many times more slices: a receive of one message passes
- * 1,000 of them in six statements, and not 500. Not at as many as it may be at once: other claims skip them all, also
+ * 1,000 of them in six looks, and not 500. Not at as many as it may be at once: other claims skip them all, also
  * those that it does not need.
  */
 const MORE_LETTERS = 4;
-/** Statements of one claim that may meet dead letters. Of 1,000 each takes 23 ms. */
+/** Looks of one claim that may meet dead letters. To move 1,000 of them takes about 25 ms. */
 const MAX_CLEARINGS = 20;
 /** How long quiet tenants are taken to have nothing after a look at all of them found nothing, in ms. */
 const ALL_QUIET = 20;
@@ -65,7 +69,7 @@ export class StandardClaims implements QueueClaims {
       got += messagesIn(found.slices);
       if (found.scan) floor.advance(found.scan, found.slices.length, from);
       if (found.onlyDeadLetters) least = Math.min(MAX_SLICES, slices * MORE_LETTERS);
-      if (found.deadLetters) {
+      if (found.hasDeadLetters && (await this.#moveExhausted(request, got))) {
         // They took the places of slices that are still to be looked at: by the next claim, where that takes too long
         // or nobody is there for them.
         if (round < MAX_CLEARINGS && isWaitedFor()) continue;
@@ -76,7 +80,7 @@ export class StandardClaims implements QueueClaims {
       if (found.onlyDeadLetters && slices < least) continue;
       if (found.slices.length < slices - 1) break;
     }
-    return { slices: claimed, deadLetters: undefined, dueIn, tookAll };
+    return { slices: claimed, dueIn, tookAll };
   }
 
   /**
@@ -89,12 +93,15 @@ export class StandardClaims implements QueueClaims {
       return { ...NOTHING, slices: [] };
     const { sql, queueId, account, floor } = this.#options;
     const { after } = this.#quiet;
-    const request = { queueId, account, max, slices: this.#slicesFor(max), visibilityTimeout };
+    const slices = this.#slicesFor(max);
+    const request = { queueId, account, max, slices, visibilityTimeout, from: floor.start };
     const quiet: QuietRequest = { noisy, after };
-    const found = await claimQuiet(sql, { ...request, from: floor.start, quiet });
+    const found = await claimQuiet(sql, request, quiet);
     this.#note(found);
+    const moved =
+      found.hasDeadLetters && (await this.#moveExhausted(request, messagesIn(found.slices), quiet));
     const sawAll = after === "" && found.nextAfter === "";
-    const nothing = found.slices.length === 0 && !found.deadLetters;
+    const nothing = found.slices.length === 0 && !moved;
     this.#quiet = {
       after: found.nextAfter ?? "",
       from: sawAll && nothing ? performance.now() + ALL_QUIET : 0,
@@ -106,8 +113,23 @@ export class StandardClaims implements QueueClaims {
     return Math.min(MAX_SLICES, Math.ceil(messages / this.#density) + 1);
   }
 
-  #note({ slices, deadLetters }: Claim): void {
-    if (deadLetters) this.#options.deadLettered(deadLetters);
+  /**
+   * Moves the dead letters that a claim has met; false where none of them could be. Where messages were claimed these
+   * are handed out however it ends: the next claim meets the same letters.
+   */
+  async #moveExhausted(request: ClaimRequest, got: number, quiet?: QuietRequest): Promise<boolean> {
+    failpoint("claim.met-dead-letters");
+    const { sql } = this.#options;
+    const visible = quiet && quietSlices(sql, request, quiet);
+    const moved = await moveExhausted(sql, request, visible).catch((error: unknown) => {
+      if (got === 0) throw error;
+      return undefined;
+    });
+    if (moved) this.#options.deadLettered(moved);
+    return moved !== undefined;
+  }
+
+  #note({ slices }: Claim): void {
     const messages = messagesIn(slices);
     if (messages === 0) return;
     this.#density = messages / slices.length;
@@ -116,4 +138,4 @@ export class StandardClaims implements QueueClaims {
   }
 }
 
-const NOTHING: Claim = { slices: [], deadLetters: undefined, dueIn: undefined };
+const NOTHING: Claim = { slices: [], dueIn: undefined };

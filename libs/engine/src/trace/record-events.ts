@@ -67,19 +67,6 @@ export function recordEvents(
       GROUP BY account, ${block}, chunk ${kind === "each its own" ? sql`, kind` : sql``} ${has("topic", sql`, topic_id`)}`;
 }
 
-/**
- * SQL: the same for dead letters in the statement that claims, a row for each slice: there are seldom any, and the
- * nodes that put rows together would cost every claim, also one that has no dead letters, another tenth of its time.
- */
-export function recordDeadLetters(sql: Sql | Transaction): Fragment {
-  return sql`
-      INSERT INTO message_events (
-        account, block, kind, batch_offsets, queue_ids, masks, to_queue_ids, reasons, visible_from)
-      SELECT account, ${blockOf(sql)}, 'deadLettered', ARRAY[${offsetOf(sql)}], ARRAY[source_queue_id], ARRAY[pending], ARRAY[queue_id],
-             ARRAY[failure_reason], visible_at
-      FROM dead WHERE current_setting('sluice.recording', true) = 'on'`;
-}
-
 function blockOf(sql: Sql | Transaction): Fragment {
   return sql.unsafe(`batch_id >> ${BLOCK_BITS}`);
 }

@@ -101,14 +101,14 @@ export const mutants: readonly Mutant[] = [
   {
     name: "leases-by-application-clock",
     what: "what is visible, and how long it is held, is decided by the clock of the API",
-    file: "engine/receive/claim",
+    file: "engine/receive/visible-slices",
     edits: [["clock_timestamp()", "to_timestamp(${Date.now() / 1_000}::float8)"]],
     nemeses: "jump-clock,jump-all-clocks",
   },
   {
     name: "hides-by-application-clock",
     what: "until when a received message is held is decided by the clock of the API",
-    file: "engine/receive/claim",
+    file: "engine/receive/visible-slices",
     edits: [
       [
         "date_trunc('milliseconds', clock_timestamp())",
@@ -153,7 +153,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "spares-dead-letters",
     what: "a message is received once more than its queue allows",
-    file: "engine/receive/claim",
+    file: "engine/receive/visible-slices",
     edits: [["s.receive_count >= q.max_receive_count", "s.receive_count > q.max_receive_count"]],
     nemeses: "none",
   },
@@ -192,7 +192,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "serves-paused-queues",
     what: "a paused queue hands out messages",
-    file: "engine/receive/claim",
+    file: "engine/receive/visible-slices",
     edits: [["WHERE NOT q.paused", "WHERE true"]],
     nemeses: "none",
   },

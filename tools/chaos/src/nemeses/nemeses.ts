@@ -10,6 +10,7 @@ const failpoints = {
     "write.before-commit",
     "write.committed",
     "write.before-answer",
+    "claim.met-dead-letters",
     "claim.committed",
     "acknowledge.before-commit",
     "acknowledge.committed",

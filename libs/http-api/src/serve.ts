@@ -4,7 +4,6 @@ import type { AddressInfo, Socket } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 
 import type { DirectWay } from "./direct-way.ts";
-import { Turns } from "./turns.ts";
 
 export interface HttpServer {
   /** `http://127.0.0.1:4566` */
@@ -52,9 +51,7 @@ export async function serve(options: ServeOptions): Promise<HttpServer> {
     keepAliveTimeout: 75_000,
     maxHeaderSize: 16 * 1024,
   };
-  const turns = new Turns();
   const server = createServer(limits, (incoming, outgoing) => {
-    turns.came();
     const next = () => void app(incoming, outgoing);
     if (direct) direct(incoming, outgoing, next);
     else next();

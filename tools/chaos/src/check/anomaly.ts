@@ -10,7 +10,7 @@ export const anomalies = {
   "payload-changed": "body or attributes are not what was sent",
   "identity-changed": "the id is not the one that its sender was answered",
   "sent-time-changed": "the sent time differs from receive to receive",
-  "repeat-stored-twice": "two calls with one key were answered different ids",
+  "repeat-stored-twice": "a call and its repeat were answered different ids",
   "doubled-delivery": "two deliveries of one message in one queue",
   "handle-twice": "one receipt handle for two receives",
   "early-redelivery": "received again while a receive still held it",

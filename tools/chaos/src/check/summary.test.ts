@@ -11,6 +11,9 @@ test("of each name a thousand anomalies are told, and all are counted", () => {
   const { anomalies, counts } = summarize([...doubled, lost]);
   expect(counts).toEqual({ "doubled-delivery": 2_500, "lost-tail": 1 });
   expect(anomalies).toEqual([...doubled.slice(0, 1_000), lost]);
+  const twice = together({ anomalies, counts }, { anomalies, counts });
+  expect(twice.anomalies).toHaveLength(1_002);
+  expect(twice.counts).toEqual({ "doubled-delivery": 5_000, "lost-tail": 2 });
 });
 
 test("what two checks found is counted together", () => {

@@ -17,19 +17,27 @@ export type AnomalyCounts = Partial<Record<AnomalyName, number>>;
 const MOST_OF_EACH = 1_000;
 
 export function summarize(found: readonly Anomaly[]): Summary {
-  const counts: AnomalyCounts = {};
-  const anomalies = found.filter(({ name }) => {
-    const before = counts[name] ?? 0;
-    counts[name] = before + 1;
-    return before < MOST_OF_EACH;
-  });
-  return { anomalies, counts };
+  return { anomalies: firstOfEach(found), counts: countsOf(found) };
 }
 
 export function together(one: Summary, other: Summary): Summary {
   const counts = { ...one.counts };
   for (const [name, count] of entriesOf(other.counts)) counts[name] = (counts[name] ?? 0) + count;
-  return { anomalies: [...one.anomalies, ...other.anomalies], counts };
+  return { anomalies: firstOfEach([...one.anomalies, ...other.anomalies]), counts };
+}
+
+function countsOf(found: readonly Anomaly[]): AnomalyCounts {
+  const counts: AnomalyCounts = {};
+  for (const { name } of found) counts[name] = (counts[name] ?? 0) + 1;
+  return counts;
+}
+
+function firstOfEach(found: readonly Anomaly[]): Anomaly[] {
+  const before: AnomalyCounts = {};
+  return found.filter(({ name }) => {
+    before[name] = (before[name] ?? 0) + 1;
+    return before[name] <= MOST_OF_EACH;
+  });
 }
 
 /** Of all names together. */

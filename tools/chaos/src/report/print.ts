@@ -50,10 +50,10 @@ export function printedVerdict(judged: Verdict): string[] {
 
 /** The first of what was found, and how much there is. */
 export function anomalyLines({ anomalies: found, counts }: Summary): string[] {
-  const all = entriesOf(counts).map(([name, count]) => `${grouped(count)} × ${name}`);
+  const all = entriesOf(counts).map(([name, count]) => `    ${grouped(count)} × ${name}`);
   return [
     ...found.slice(0, 40).map(({ name, what }) => `  ${name}: ${what}\n    ${anomalies[name]}`),
-    ...(totalOf(counts) > 40 ? [`  in all ${all.join(", ")}`] : []),
+    ...(totalOf(counts) > 40 ? ["  in all", ...all] : []),
   ];
 }
 

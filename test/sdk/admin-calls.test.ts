@@ -55,6 +55,7 @@ const calls: [string, object, Calls][] = [
     subscriptions,
     {
       create: (call) => subscriptions.create("t", "q", {}, call),
+      ensure: (call) => subscriptions.ensure("t", "q", {}, call),
       get: (call) => subscriptions.get("id", call),
       update: (call) => subscriptions.update("id", { rawDelivery: true }, call),
       delete: (call) => subscriptions.delete("id", call),

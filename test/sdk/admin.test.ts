@@ -104,6 +104,45 @@ test("a topic is made sure of: created, then given what is named, the rest left 
   await expect(admin.topics.ensure(orders)).resolves.toEqual({ ...created, archive });
 });
 
+test("a subscription is made sure of: created, then given what is named, the rest left as it is", async () => {
+  const orders = topic(unique("orders"));
+  const billing = queue(unique("billing"));
+  await admin.topics.ensure(orders);
+  await admin.queues.ensure(billing);
+  await admin.queues.ensure(`${billing.name}-other`);
+  await admin.subscribe(orders, `${billing.name}-other`);
+  const policy = { kind: ["sale"] };
+  const created = await admin.subscriptions.ensure(orders, billing, { filterPolicy: policy });
+  expect(created).toMatchObject({ queue: billing.name, filterPolicy: policy, rawDelivery: true });
+  const again = admin.subscriptions.ensure(orders, billing, { filterPolicy: policy });
+  await expect(again).resolves.toEqual(created);
+  const filterPolicy = { kind: ["refund"] };
+  const changed = { ...created, filterPolicy };
+  await expect(admin.subscriptions.ensure(orders, billing, { filterPolicy })).resolves.toEqual(
+    changed,
+  );
+  await expect(admin.subscriptions.ensure(orders, billing)).resolves.toEqual(changed);
+  await expect(
+    admin.subscriptions.ensure(orders, billing, { rawDelivery: false }),
+  ).resolves.toEqual({ ...changed, rawDelivery: false });
+  const kinds = Array.from({ length: 40 }, (_, index) => `kind-${index}`);
+  await expect(
+    admin.subscribe(orders, billing, { filterPolicy: { kind: kinds } }),
+  ).rejects.toMatchObject({
+    code: "subscription_exists",
+    details: [
+      {
+        path: "filterPolicy",
+        message: expect.stringMatching(/^is {"kind":\["refund"\]}; asked for was .{200}…$/),
+      },
+      { path: "rawDelivery", message: "is false; asked for was true, the default" },
+    ],
+  });
+  await expect(admin.subscriptions.ensure(unique("none"), billing)).rejects.toMatchObject({
+    code: "topic_not_found",
+  });
+});
+
 test("lists are walked page by page, by prefix", async () => {
   const prefix = unique("page");
   const names = ["a", "b", "c", "d", "e"].map((letter) => `${prefix}-${letter}`);

@@ -11,6 +11,7 @@ import type {
 import type { OptionNames } from "../options.ts";
 import { callOf } from "./call-options.ts";
 import type { AdminCallOptions, Call } from "./call-options.ts";
+import { ensure } from "./ensure.ts";
 import type { Checked, FilterPolicy } from "./filter-policy.ts";
 import { pages } from "./pages.ts";
 import type { ListOptions } from "./pages.ts";
@@ -159,10 +160,64 @@ export class SubscriptionAdmin {
   async create(
     topic: TopicReference,
     queue: QueueReference,
-    { replayFrom, ...settings }: NewSubscriptionSettings = {},
+    settings: NewSubscriptionSettings = {},
     call: AdminCallOptions = {},
   ): Promise<SubscriptionInfo> {
-    const made = callOf("admin.subscriptions.create", call);
+    return await this.#create(topic, queue, settings, callOf("admin.subscriptions.create", call));
+  }
+
+  /**
+   * Feeds the queue with what is published to the topic, or gives a subscription that already does the settings that
+   * are named, and leaves its others: for programs that do so each time they start, also when a setting has changed
+   * since. `replayFrom` counts for a new one only. Throws `topic_not_found`, `queue_not_found` and
+   * `invalid_filter_policy`.
+   *
+   * @example
+   * ```ts
+   * await admin.subscriptions.ensure("orders", "large-orders", {
+   *   filterPolicy: { total: [{ numeric: [">=", 1_000] }] },
+   * });
+   * ```
+   */
+  ensure<Input = never, const Policy extends FilterPolicy = FilterPolicy>(
+    topic: string | TopicDeclaration<Input, unknown>,
+    queue: FedQueue<NoInfer<Input>>,
+    settings?: NewSubscriptionSettings<Policy>,
+    call?: AdminCallOptions,
+  ): Promise<SubscriptionInfo>;
+  ensure<const Policy extends FilterPolicy = FilterPolicy>(
+    topic: TopicReference,
+    queue: QueueReference,
+    settings: EnvelopedSettings<Policy>,
+    call?: AdminCallOptions,
+  ): Promise<SubscriptionInfo>;
+  async ensure(
+    topic: TopicReference,
+    queue: QueueReference,
+    settings: NewSubscriptionSettings = {},
+    call: AdminCallOptions = {},
+  ): Promise<SubscriptionInfo> {
+    const made = callOf("admin.subscriptions.ensure", call);
+    const { replayFrom: _, ...changeable } = settings;
+    const create = () => this.#create(topic, queue, settings, made);
+    const get = () => this.#find(topic, queue, made);
+    return await ensure("subscription_exists", changeable, {
+      create,
+      update: async () => {
+        const existing = await get();
+        return existing ? await this.#update(existing.id, changeable, made) : await create();
+      },
+      // It may have ended since.
+      get: async () => (await get()) ?? (await create()),
+    });
+  }
+
+  async #create(
+    topic: TopicReference,
+    queue: QueueReference,
+    { replayFrom, ...settings }: NewSubscriptionSettings,
+    made: Call,
+  ): Promise<SubscriptionInfo> {
     const path = `${topicPath(topic)}/subscriptions`;
     const body = {
       queue: queueName(queue),
@@ -174,6 +229,19 @@ export class SubscriptionAdmin {
     );
   }
 
+  /** That of a queue to a topic. */
+  async #find(
+    topic: TopicReference,
+    queue: QueueReference,
+    { call, signal }: Call,
+  ): Promise<SubscriptionInfo | undefined> {
+    const name = queueName(queue);
+    const options = { topic, ...(signal !== undefined && { signal }) };
+    for await (const subscription of this.#list(options, call))
+      if (subscription.queue === name) return subscription;
+    return undefined;
+  }
+
   /** Throws `subscription_not_found`. */
   async get(id: string, call: AdminCallOptions = {}): Promise<SubscriptionInfo> {
     const made = callOf("admin.subscriptions.get", call);
@@ -183,12 +251,16 @@ export class SubscriptionAdmin {
 
   /** Iterates over all subscriptions, or those of one topic, page by page. Throws `topic_not_found`. */
   list(options: SubscriptionListOptions = {}): AsyncIterableIterator<SubscriptionInfo> {
+    return this.#list(options, "admin.subscriptions.list");
+  }
+
+  #list(options: SubscriptionListOptions, call: string): AsyncIterableIterator<SubscriptionInfo> {
     const path =
       options.topic === undefined
         ? "/v1/subscriptions"
         : `${topicPath(options.topic)}/subscriptions`;
     return pages(this.#connection, {
-      call: "admin.subscriptions.list",
+      call,
       path,
       field: "subscriptions",
       options,
@@ -206,7 +278,10 @@ export class SubscriptionAdmin {
     settings: SubscriptionSettings<Policy>,
     call: AdminCallOptions = {},
   ): Promise<SubscriptionInfo> {
-    const made = callOf("admin.subscriptions.update", call);
+    return await this.#update(id, settings, callOf("admin.subscriptions.update", call));
+  }
+
+  async #update(id: string, settings: SubscriptionSettings, made: Call): Promise<SubscriptionInfo> {
     const request = { path: subscriptionPath(id), body: settings, ...made };
     return subscriptionInfo(await this.#connection.request({ method: "PATCH", ...request }));
   }

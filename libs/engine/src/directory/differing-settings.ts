@@ -18,10 +18,18 @@ export function differingSettings<Name extends string>(
   return names
     .filter((name) => !isDeepStrictEqual(existing[name], wanted[name]))
     .map((name) => {
-      const asked = `${JSON.stringify(wanted[name])}${given[name] === undefined ? ", the default" : ""}`;
+      const asked = `${shown(wanted[name])}${given[name] === undefined ? ", the default" : ""}`;
       return {
         path: name,
-        message: `is ${JSON.stringify(existing[name])}; asked for was ${asked}`,
+        message: `is ${shown(existing[name])}; asked for was ${asked}`,
       };
     });
+}
+
+/** Most characters that are shown of a value: a filter policy may have 256 KiB. */
+const MOST_SHOWN = 200;
+
+function shown(value: unknown): string {
+  const text = JSON.stringify(value);
+  return text.length > MOST_SHOWN ? `${text.slice(0, MOST_SHOWN)}…` : text;
 }

@@ -1,5 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
-
 import type { FilterScope } from "@sluice/filter-policy";
 
 import { SluiceError } from "../errors.ts";
@@ -21,15 +19,6 @@ export const subscriptionDefaults: SubscriptionSettings = {
   rawDelivery: true,
   redrivePolicy: null,
 };
-
-/** The names of settings that are not the same. */
-export function differingSettings(
-  existing: SubscriptionSettings,
-  wanted: SubscriptionSettings,
-): string[] {
-  const names = Object.keys(subscriptionDefaults) as (keyof SubscriptionSettings)[];
-  return names.filter((name) => !isDeepStrictEqual(existing[name], wanted[name]));
-}
 
 /**
  * A FIFO queue keeps the order of a FIFO topic; a standard topic has none to keep (AWS: a standard topic takes no FIFO

@@ -3,6 +3,7 @@ import { and, asc, eq, gt, sql, type SQL } from "drizzle-orm";
 import { alias } from "drizzle-orm/pg-core";
 import { v7 as uuidv7 } from "uuid";
 
+import { differingSettings } from "../directory/differing-settings.ts";
 import {
   afterCursor,
   DEFAULT_PAGE,
@@ -19,7 +20,6 @@ import { filterIdOf } from "./filter-policies.ts";
 import {
   checkDeadLetterQueue,
   checkKinds,
-  differingSettings,
   subscriptionDefaults,
   type SubscriptionSettings,
 } from "./subscription-settings.ts";
@@ -35,6 +35,8 @@ export interface Subscription extends SubscriptionSettings {
 
 /** What a subscription connects. */
 export type Link = Pick<Subscription, "id" | "topic" | "queue">;
+
+const settingNames = Object.keys(subscriptionDefaults) as (keyof SubscriptionSettings)[];
 
 const { subscriptions, topics, queues, filterPolicies } = schema;
 const deadLetterQueues = alias(queues, "dead_letter_queues");
@@ -87,11 +89,17 @@ export class Subscriptions {
     if (!existing) return await this.create(account, { topic, queue }, some, alongWith);
     const subscription = subscriptionOf(existing);
     if (row) return { subscription, created: true };
-    const differing = differingSettings(subscription, settings);
-    if (differing.length > 0) {
+    const details = differingSettings(settingNames, {
+      existing: subscription,
+      wanted: settings,
+      given: some,
+    });
+    if (details.length > 0) {
+      const differing = details.map(({ path }) => path).join(", ");
       throw new SluiceError(
         "subscription_exists",
-        `the queue is subscribed with another ${differing.join(", ")}; change it with PATCH /v1/subscriptions/${subscription.id}`,
+        `the queue is subscribed with another ${differing}; change it with PATCH /v1/subscriptions/${subscription.id}`,
+        { details },
       );
     }
     return { subscription, created: false };

@@ -82,6 +82,32 @@ test("a published message reaches the subscribed queue with all that it carries"
   expect(message!.firstReceivedAt.getTime()).toBeGreaterThanOrEqual(message!.sentAt.getTime());
 });
 
+test("payloads of one call whose schema takes its time are checked many at once, and the first mistake is told", async () => {
+  let underWay = 0;
+  let most = 0;
+  const schema = z.number().refine(async (value) => {
+    underWay += 1;
+    most = Math.max(most, underWay);
+    await sleep(5 - (value % 3));
+    underWay -= 1;
+    return value < 250;
+  });
+  const slow = queue(unique("slow"), schema);
+  await createAdmin(connection).queues.create(slow);
+  const producer = createProducer(connection);
+  const payloads = Array.from({ length: 260 }, (_, index) => index);
+  await expect(producer.sendAll(slow, payloads)).rejects.toMatchObject({
+    code: "schema_mismatch",
+    details: [{ path: "payloads.250" }],
+  });
+  // Zod asks each check twice.
+  expect(most).toBeGreaterThan(50);
+  expect(most).toBeLessThanOrEqual(200);
+  const right = payloads.slice(0, 250);
+  await producer.sendAll(slow, right);
+  expect((await drain(slow, 250)).map(({ payload }) => payload)).toEqual(right);
+});
+
 test("messages that are not awaited one by one keep their order, however long their schemas take", async () => {
   const waits = { 3: 60, 2: 30, 1: 0 } as Record<number, number>;
   const schema = z.number().refine(async (left) => {

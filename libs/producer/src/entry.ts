@@ -27,12 +27,15 @@ export function writeEntry<Input>(outgoing: Outgoing<Input>): string | Promise<s
     throw locateMismatch(error, label);
   }
   if (!isPromise(body)) return entryText(body, options);
-  return body.then(
+  const written = body.then(
     (late) => entryText(late, options),
     (error: unknown) => {
       throw locateMismatch(error, label);
     },
   );
+  // Of several that are refused only the first one is waited for.
+  written.catch(() => undefined);
+  return written;
 }
 
 function entryText(body: string, options: EntryOptions): string {

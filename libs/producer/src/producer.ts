@@ -38,6 +38,9 @@ export interface ProducerOptions {
 
 const names: OptionNames<ProducerOptions> = { batching: true };
 
+/** Payloads of one call whose schemas are asked at once, where they take their time. */
+const checkedAtOnce = 100;
+
 /**
  * Makes a producer. One serves any number of topics, queues and concurrent publishes.
  *
@@ -201,13 +204,18 @@ export class Producer implements AsyncDisposable {
     refuseUnknown(given, known.all);
     const { each, ...common } = given;
     const { format } = destination;
-    const entries: string[] = [];
-    for (const [index, payload] of payloads.entries()) {
+    const writeOne = (payload: Input, index: number) => {
       const own = each?.(payload, index);
       if (own) refuseUnknown(own, known.each, "each.");
       const options = own ? { ...common, ...own } : common;
-      const written = writeEntry({ format, payload, options, label: `payloads.${index}` });
-      entries.push(typeof written === "string" ? written : await written);
+      return writeEntry({ format, payload, options, label: `payloads.${index}` });
+    };
+    const entries: string[] = [];
+    for (let from = 0; from < payloads.length; from += checkedAtOnce) {
+      const some = payloads.slice(from, from + checkedAtOnce);
+      // Holes are visited as well.
+      const written = Array.from(some, (payload, index) => writeOne(payload, from + index));
+      for (const entry of written) entries.push(typeof entry === "string" ? entry : await entry);
     }
     const placeOf = (index: number) => `payloads.${index}`;
     const method = manyBy[destination.kind];

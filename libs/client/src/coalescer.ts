@@ -41,6 +41,11 @@ export class Coalescer<Item> {
     return this.#items[0];
   }
 
+  /** Whether one of those that wait for a send of their own is such. */
+  some(isSuch: (item: Item) => boolean): boolean {
+    return this.#items.some(isSuch);
+  }
+
   /** Queues the item; an urgent one ends the linger. */
   add(item: Item, urgent = false): void {
     this.#items.push(item);

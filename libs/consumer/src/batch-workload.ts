@@ -51,7 +51,7 @@ export class BatchWorkload<Payload> implements Workload {
   }
 
   async take(messages: HeldMessage[]): Promise<void> {
-    const accepted = await this.#ready(messages);
+    const accepted = await this.#ready(this.#open(messages));
     if (accepted.length === 0) return;
     try {
       await this.#handler(accepted as ReceivedMessage<Payload>[]);
@@ -71,6 +71,12 @@ export class BatchWorkload<Payload> implements Workload {
   /** A receiver waits for its batch, so nothing is being handled when the receivers have ended. */
   idle(): Promise<void> {
     return Promise.resolve();
+  }
+
+  /** Those that have not been handled before; nearly always all of them. */
+  #open(messages: HeldMessage[]): HeldMessage[] {
+    if (messages.every(({ receiveCount }) => receiveCount === 1)) return messages;
+    return messages.filter((message) => !this.#outcomes.isHandled(message));
   }
 
   /**

@@ -143,7 +143,8 @@ export class HandlerWorkload<Payload> implements Workload {
     if (lane !== undefined) this.#busy.add(lane);
     let succeeded = false;
     try {
-      if (await this.#isReady(message)) {
+      if (this.#outcomes.isHandled(message)) succeeded = !message.lost;
+      else if (await this.#isReady(message)) {
         await this.#handler(message as ReceivedMessage<Payload>);
         this.#outcomes.succeeded(message);
         succeeded = !message.released && !message.lost;

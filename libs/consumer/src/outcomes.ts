@@ -36,6 +36,16 @@ export class Outcomes {
     if (settled.length > 0) await this.#settlements.ackBatch(settled);
   }
 
+  /**
+   * Whether this consumer has handled it before, and only the acknowledgement came too late. Then it is acknowledged by
+   * the handle of this receive.
+   */
+  isHandled(message: HeldMessage): boolean {
+    if (message.receiveCount === 1 || !this.#settlements.hasHandled(message)) return false;
+    this.succeeded(message);
+    return true;
+  }
+
   failed(error: unknown, messages: readonly HeldMessage[]): void {
     this.#failures.handler(error, messages);
     for (const message of messages) this.#retryLater(message, error);
@@ -56,6 +66,7 @@ export class Outcomes {
    */
   unhandled(messages: readonly HeldMessage[]): void {
     for (const message of messages) {
+      if (this.isHandled(message)) continue;
       const isLate = !message.isSafe;
       if (message.settle()) this.#settlements.giveBack(message, { isLate });
     }

@@ -61,9 +61,9 @@ export interface ReceivedMessage<Payload> {
    * Removes the message for good and resolves when the server has done so. A handler that returns does this by itself.
    *
    * The first of `ack()` and `release()` counts, and later ones come to what that comes to; when it fails and its error
-   * is `retryable`, the next one is another try. Throws `receipt_handle_expired` when another consumer has received the
-   * message since, `aborted` when stop() has given it back. With `outcomeUnknown` it came so late that either can be:
-   * an attempt before it whose answer was lost may have been in time.
+   * is `retryable`, the next one is another try. Throws `receipt_handle_expired` when the message has been received
+   * again since, `aborted` when stop() has given it back. With `outcomeUnknown` it came so late that either can be: an
+   * attempt before it whose answer was lost may have been in time.
    */
   ack(): Promise<void>;
 

@@ -10,6 +10,7 @@ import { QueueCalls } from "./queue-calls.ts";
 import type { Answer, ReceiveRequest } from "./queue-calls.ts";
 import { Settlements } from "./settlements.ts";
 import { untilAvailable } from "./until-available.ts";
+import { within } from "./within.ts";
 import type { Workload } from "./workload.ts";
 
 /**
@@ -153,6 +154,8 @@ export class Session {
         wait: failed ? 1 : wait,
         farewellMs: Math.min(farewellMs, drainTimeoutMs),
       };
+      const late = failed ? undefined : this.#settlements.sendLate();
+      if (late !== undefined) await late;
       const riders = this.#settlements.ride();
       try {
         const answer = await this.#calls.receive(asked, riders.messages, signal);
@@ -209,11 +212,4 @@ function onAbort(signal: AbortSignal, act: () => void): Promise<void> {
     if (signal.aborted) acted();
     else signal.addEventListener("abort", acted, { once: true });
   });
-}
-
-/** Waits for the promise, but no longer than the limit. */
-async function within(limitMs: number, promise: Promise<void>): Promise<void> {
-  const settled = new AbortController();
-  await Promise.race([promise, pause(limitMs, settled.signal)]);
-  settled.abort();
 }

@@ -2,14 +2,22 @@ import type { SluiceError } from "@sluice/client";
 import { Coalescer, onAbort, stopController } from "@sluice/client/internal";
 import type { Failures, Refused } from "./failures.ts";
 import type { Attempt, HeldMessage } from "./held-message.ts";
+import { HandledMessages } from "./handled-messages.ts";
 import { maxEntries } from "./queue-calls.ts";
 import type { ReleaseOptions } from "./received-message.ts";
 import type { EntryErrors, QueueCalls } from "./queue-calls.ts";
 import { errorsOf, part, unlessDone, withoutDone } from "./refusals.ts";
 import { releaseOf, type Release } from "./release.ts";
+import { within } from "./within.ts";
 
 /** How long the first of a few outcomes waits for others. */
 const lingerMs = 10;
+
+/**
+ * How long a receive waits for acknowledgements that come too late, from when they were sent, in ms. They take
+ * milliseconds; whether the server is away is for the receive itself to find out.
+ */
+const lateLimitMs = 2_000;
 
 interface Waiter {
   readonly resolve: () => void;
@@ -41,6 +49,17 @@ interface WaitingBatch {
   readonly settle: (errors: EntryErrors) => void;
 }
 
+/** Acknowledgements that have gone out and are not answered yet. */
+interface UnderWay {
+  /** Those whose handlers have returned: the others wait for the answer themselves. */
+  readonly handled: readonly HeldMessage[];
+  readonly sentAt: number;
+  /** From then on the first of them can be received again. */
+  readonly heldUntil: number;
+  /** Of a call of their own; what goes with a receive may wait for long. */
+  answered?: Promise<void>;
+}
+
 /**
  * Tells the server what became of messages: acknowledged or released, many to a call, repeated while the server is
  * away. The messages have left the state `held` before they come here.
@@ -54,6 +73,8 @@ export class Settlements {
   readonly #acks: Coalescer<Outcome>;
   readonly #releases: Coalescer<ReleaseOutcome>;
   readonly #batches = new Set<Promise<void>>();
+  readonly #underWay = new Set<UnderWay>();
+  readonly #handled = new HandledMessages();
   /** Releases that wait for an extension under way. */
   readonly #afterExtension = new Set<Promise<void>>();
   #waiting: WaitingBatch[] = [];
@@ -86,8 +107,50 @@ export class Settlements {
       this.#waiting.push({ messages, settle });
       this.#timer ??= setTimeout(() => this.#sendWaiting(), lingerMs);
     });
-    const refused = Array.from(errors, ([index, error]) => ({ error, message: messages[index]! }));
-    this.#failures.entries("acknowledge", refused);
+    this.#notAcknowledged(
+      Array.from(errors, ([index, error]) => ({ error, message: messages[index]! })),
+    );
+  }
+
+  /**
+   * Whether this consumer has handled it before, and acknowledged that too late for the message not to come again. To
+   * be asked of messages that have been received before.
+   */
+  hasHandled(message: HeldMessage): boolean {
+    if (this.#handled.take(message)) return true;
+    const now = performance.now();
+    const isSame = (other: HeldMessage) =>
+      other.id === message.id && other.receipt.firstReceivedAt === message.receipt.firstReceivedAt;
+    const isLate = (other: HeldMessage) => other.lease.heldUntil <= now && isSame(other);
+    for (const { handled, heldUntil } of this.#underWay)
+      if (heldUntil <= now && handled.some(isSame)) return true;
+    return (
+      this.#acks.some(({ message: other, waiter }) => waiter === undefined && isLate(other)) ||
+      this.#waiting.some(({ messages }) => messages.some(isLate))
+    );
+  }
+
+  /**
+   * Sends acknowledgements of messages that others may have by now. Resolves when they are answered, soon in any case:
+   * a receive waits for that, or it could bring them again. Undefined when there are none, nearly always.
+   */
+  sendLate(): Promise<unknown> | undefined {
+    const now = performance.now();
+    const isLate = (message: HeldMessage) => message.lease.heldUntil <= now;
+    const answers: Promise<void>[] = [];
+    let limitMs = 0;
+    if (this.#acks.some(({ message }) => isLate(message))) {
+      answers.push(this.#acks.flush());
+      limitMs = lateLimitMs;
+    }
+    if (this.#waiting.some(({ messages }) => messages.some(isLate))) this.#sendWaiting();
+    for (const { answered, heldUntil, sentAt } of this.#underWay) {
+      const leftMs = sentAt + lateLimitMs - now;
+      if (answered === undefined || heldUntil > now || leftMs <= 0) continue;
+      answers.push(answered);
+      limitMs = Math.max(limitMs, leftMs);
+    }
+    return answers.length === 0 ? undefined : within(limitMs, Promise.all(answers));
   }
 
   /** Takes acknowledgements along with a receive that is about to be sent. */
@@ -99,11 +162,17 @@ export class Settlements {
       ({ waiter }) => waiter === undefined,
     );
     const { messages, settle } = merged([...batches, ...this.#asBatch(single)]);
+    if (messages.length === 0) return { messages, arrived: () => {}, lost: () => {} };
+    const sent = this.#sent(messages);
     return {
       messages,
-      arrived: settle,
+      arrived: (errors) => {
+        this.#underWay.delete(sent);
+        settle(errors);
+      },
       lost: () => {
-        if (messages.length > 0) this.#send({ messages, settle }, { again: true });
+        this.#underWay.delete(sent);
+        this.#send({ messages, settle }, { again: true });
       },
     };
   }
@@ -191,15 +260,25 @@ export class Settlements {
   }
 
   #send({ messages, settle }: WaitingBatch, attempt: Attempt): void {
-    const sent = this.#acknowledge(messages, attempt).then(settle);
+    const sent = this.#acknowledge(messages, { handled: messages, attempt }).then(settle);
     this.#batches.add(sent);
     void sent.finally(() => this.#batches.delete(sent));
   }
 
   async #sendAcks(outcomes: readonly Outcome[]): Promise<void> {
     const messages = outcomes.map(({ message }) => message);
-    const errors = await this.#acknowledge(messages, { again: false });
+    const handled = messages.filter((_, index) => outcomes[index]!.waiter === undefined);
+    const errors = await this.#acknowledge(messages, { handled, attempt: { again: false } });
     this.#settle("acknowledge", outcomes, errors);
+  }
+
+  /** Notes that acknowledgements go out. */
+  #sent(handled: readonly HeldMessage[]): UnderWay {
+    let heldUntil = Infinity;
+    for (const { lease } of handled) heldUntil = Math.min(heldUntil, lease.heldUntil);
+    const sent = { handled, heldUntil, sentAt: performance.now() };
+    this.#underWay.add(sent);
+    return sent;
   }
 
   async #sendReleases(outcomes: readonly ReleaseOutcome[]): Promise<void> {
@@ -219,12 +298,18 @@ export class Settlements {
     this.#settle("release", outcomes, repeated ? withoutDone(errors, messages) : errors);
   }
 
-  async #acknowledge(messages: readonly HeldMessage[], { again }: Attempt): Promise<EntryErrors> {
+  async #acknowledge(
+    messages: readonly HeldMessage[],
+    { handled, attempt: { again } }: { handled: readonly HeldMessage[]; attempt: Attempt },
+  ): Promise<EntryErrors> {
     const { signal } = this.#giveUp;
     let repeated = again;
     const onRetry = ({ outcomeUnknown }: SluiceError) => (repeated ||= outcomeUnknown);
+    const sent = this.#sent(handled);
     const called = this.#calls.acknowledge(messages, { signal, retry: true, onRetry });
-    const errors = await errorsOf(called, messages.length);
+    const answered = errorsOf(called, messages.length);
+    sent.answered = answered.then(() => void this.#underWay.delete(sent));
+    const errors = await answered;
     return repeated ? withoutDone(errors, messages) : errors;
   }
 
@@ -243,7 +328,14 @@ export class Settlements {
       } else if (error === undefined) waiter.resolve();
       else waiter.reject(error);
     }
-    this.#failures.entries(stage, refused);
+    if (stage === "acknowledge") this.#notAcknowledged(refused);
+    else this.#failures.entries(stage, refused);
+  }
+
+  /** They have been handled all the same, which is remembered for when they come again. */
+  #notAcknowledged(refused: readonly Refused[]): void {
+    for (const { message } of refused) this.#handled.add(message);
+    this.#failures.entries("acknowledge", refused);
   }
 }
 

@@ -1,0 +1,122 @@
+import { connect, createAdmin, json, queue } from "@sluice/client";
+import type { Connection } from "@sluice/client";
+import { createConsumer } from "@sluice/consumer";
+import type { Consumer, ReceivedMessage } from "@sluice/consumer";
+import { createProducer } from "@sluice/producer";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { codeOf, countsOf, empty, eventually, gate, noting, queueOf } from "./consumer-setup.ts";
+import { startSluice, unique } from "./sluice.ts";
+import type { Sluice } from "./sluice.ts";
+
+let sluice: Sluice;
+let connection: Connection;
+
+beforeAll(async () => {
+  sluice = await startSluice();
+  connection = connect({ url: sluice.url });
+});
+afterAll(() => sluice[Symbol.asyncDispose]());
+
+/** Keeps the process from doing anything else. */
+function compute(ms: number): void {
+  const done = performance.now() + ms;
+  while (performance.now() < done);
+}
+
+type Handle = (message: ReceivedMessage<number>) => unknown;
+type Mode = (consumer: Consumer<number>, handle: Handle) => Promise<void>;
+
+const modes: [string, Mode][] = [
+  ["one by one", (consumer, handle) => consumer.run(handle)],
+  ["in batches", (consumer, handle) => consumer.runBatches((messages) => messages.forEach(handle))],
+  [
+    "in a loop",
+    async (consumer, handle) => {
+      for await (const message of consumer) handle(message);
+    },
+  ],
+];
+
+describe.each(modes)("%s", (_, runs) => {
+  test.each([
+    ["with one at a time", { concurrency: 1, prefetch: 0 }],
+    ["with a receive that waits meanwhile", {}],
+    ["with receives side by side", { receivers: 3 }],
+  ])("what is computed for longer than it is hidden is handled once, %s", async (__, limits) => {
+    const numbers = await queueOf(connection, 1, 1);
+    const { options } = noting(limits);
+    await using consumer = createConsumer(connection, numbers, options);
+    const counts: number[] = [];
+    const run = runs(consumer, ({ receiveCount }) => {
+      counts.push(receiveCount);
+      compute(1_500);
+    });
+    await eventually(async () => {
+      expect(await countsOf(connection, numbers)).toEqual(empty);
+      expect(counts).not.toHaveLength(0);
+    });
+    await consumer.stop();
+    await run;
+    expect(counts).toHaveLength(1);
+  });
+
+  test("its acknowledgement goes before the receive that could bring it again", async () => {
+    const [dead, jobs] = [queue(unique("dead")), queue(unique("jobs"), json<number>())];
+    const { queues } = createAdmin(connection);
+    await queues.create(dead);
+    const redrive = { deadLetterQueue: dead.name, maxReceiveCount: 1 };
+    await queues.create(jobs, { visibilityTimeout: 1, redrive });
+    await createProducer(connection).send(jobs, 1);
+    const { failures, options } = noting({ concurrency: 1, prefetch: 0, autoExtend: false });
+    await using consumer = createConsumer(connection, jobs, options);
+    const run = runs(consumer, () => compute(1_500));
+    await eventually(async () => expect((await queues.get(jobs)).totals.acknowledged).toBe(1));
+    await consumer.stop();
+    await run;
+    expect(failures).toEqual([]);
+    expect(await countsOf(connection, dead)).toEqual(empty);
+  });
+});
+
+test("what comes again while its handler runs is acknowledged when that has returned, and not handled", async () => {
+  const numbers = await queueOf(connection, 1, 1);
+  const { failures, options } = noting({ concurrency: 1, autoExtend: false, wait: 1 });
+  await using consumer = createConsumer(connection, numbers, options);
+  const { open, opened } = gate();
+  let handled = 0;
+  const run = consumer.run(async () => {
+    handled += 1;
+    await opened;
+  });
+  await eventually(async () => expect(await receiveCountOf(numbers)).toBe(2));
+  open();
+  await eventually(async () => expect(await countsOf(connection, numbers)).toEqual(empty));
+  await consumer.stop();
+  await run;
+  expect(handled).toBe(1);
+  expect(failures.map((failure) => [failure.stage, codeOf(failure)])).toEqual([
+    ["acknowledge", "receipt_handle_expired"],
+  ]);
+});
+
+test("what has failed and comes again is handled again", async () => {
+  const numbers = await queueOf(connection, 1, 1);
+  const { options } = noting({ concurrency: 1, autoExtend: false, backoff: () => 0 });
+  await using consumer = createConsumer(connection, numbers, options);
+  let handled = 0;
+  const run = consumer.run(() => {
+    handled += 1;
+    if (handled < 3) throw new Error("failed");
+    void consumer.stop();
+  });
+  await run;
+  expect(handled).toBe(3);
+  expect(await countsOf(connection, numbers)).toEqual(empty);
+});
+
+/** Of the only message of a queue. */
+async function receiveCountOf({ name }: { name: string }): Promise<number | undefined> {
+  for await (const { receiveCount } of createAdmin(connection).queues.peek(name))
+    return receiveCount;
+  return undefined;
+}

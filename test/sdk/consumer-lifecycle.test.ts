@@ -318,6 +318,74 @@ describe("when the server fails", () => {
     },
   );
 
+  test.each(["one by one", "in batches", "by hand"])(
+    "an acknowledgement is repeated for as long as its message is held, be that longer than calls are: %s",
+    async (how) => {
+      const numbers = await queueOf(connection, 3);
+      await using proxy = await faultyProxy(sluice.url);
+      const { failures, options } = noting();
+      const brief = connect({ url: proxy.url, retry: { baseDelayMs: 10, budgetMs: 100 } });
+      await using consumer = createConsumer(brief, numbers, options);
+      let handled = 0;
+      const handle = async (message: ReceivedMessage<number>) => {
+        handled += 1;
+        proxy.down();
+        if (how === "by hand") await message.ack();
+      };
+      const run =
+        how === "in batches"
+          ? consumer.runBatches((messages) => Promise.all(messages.map(handle)))
+          : consumer.run(handle);
+      await eventually(() => expect(handled).toBe(3));
+      const downAt = performance.now();
+      await eventually(() => expect(performance.now() - downAt).toBeGreaterThan(1_500));
+      proxy.up();
+      await eventually(async () => expect(await countsOf(connection, numbers)).toEqual(empty));
+      await consumer.stop();
+      await run;
+      expect(handled).toBe(3);
+      expect(failures.filter(({ stage }) => stage !== "receive")).toEqual([]);
+    },
+  );
+
+  test("a release is repeated for as long as its message is held", async () => {
+    const numbers = await queueOf(connection, 1);
+    await using proxy = await faultyProxy(sluice.url);
+    const { failures, options } = noting({ backoff: () => 0 });
+    const brief = connect({ url: proxy.url, retry: { baseDelayMs: 10, budgetMs: 100 } });
+    await using consumer = createConsumer(brief, numbers, options);
+    const downAt: number[] = [];
+    const run = consumer.run(({ receiveCount }) => {
+      if (receiveCount === 2) return void consumer.stop();
+      proxy.down();
+      downAt.push(performance.now());
+      throw new Error("failed");
+    });
+    await eventually(() => expect(performance.now() - downAt[0]!).toBeGreaterThan(1_500));
+    proxy.up();
+    await run;
+    expect(new Set(failures.map(({ stage }) => stage))).toEqual(new Set(["handle", "receive"]));
+    expect(await countsOf(connection, numbers)).toEqual(empty);
+  });
+
+  test("an acknowledgement that is repeated still is given up when stop() has waited for it", async () => {
+    const numbers = await queueOf(connection, 1);
+    await using proxy = await faultyProxy(sluice.url);
+    const { failures, options } = noting();
+    const brief = connect({ url: proxy.url, retry: { baseDelayMs: 10, budgetMs: 100 } });
+    await using consumer = createConsumer(brief, numbers, options);
+    await consumer.run(() => {
+      proxy.down();
+      void consumer.stop();
+    });
+    expect(failures.map((failure) => [failure.stage, codeOf(failure)])).toEqual([
+      ["acknowledge", "aborted"],
+    ]);
+    const attempts = proxy.count("/ack");
+    await countsOf(connection, numbers);
+    expect(proxy.count("/ack")).toBe(attempts);
+  });
+
   test.each([
     ["ack", "cut"],
     ["ack", "lose answer"],

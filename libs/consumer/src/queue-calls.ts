@@ -100,7 +100,7 @@ interface Told {
   readonly acknowledged?: EntryResult[];
 }
 
-interface CallOptions {
+export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   readonly retry: boolean;
   readonly timeoutMs?: number;

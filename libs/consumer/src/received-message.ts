@@ -59,6 +59,7 @@ export interface ReceivedMessage<Payload> {
 
   /**
    * Removes the message for good and resolves when the server has done so. A handler that returns does this by itself.
+   * It is repeated for as long as the message is held, unless the connection repeats nothing.
    *
    * The first of `ack()` and `release()` counts, and later ones come to what that comes to; when it fails and its error
    * is `retryable`, the next one is another try. Throws `receipt_handle_expired` when the message has been received

@@ -9,15 +9,6 @@ export function part(errors: EntryErrors, first: number, count: number): EntryEr
   return new Map(some.map(([index, error]) => [index - first, error]));
 }
 
-/** A call refused as a whole is every entry's error. */
-export async function errorsOf(called: Promise<EntryErrors>, size: number): Promise<EntryErrors> {
-  try {
-    return await called;
-  } catch (error) {
-    return new Map(Array.from({ length: size }, (_, index) => [index, error as SluiceError]));
-  }
-}
-
 /** What is left of the errors of a call after a repeat. */
 export function withoutDone(errors: EntryErrors, messages: readonly HeldMessage[]): EntryErrors {
   const left = new Map<number, SluiceError>();

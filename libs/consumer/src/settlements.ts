@@ -5,9 +5,10 @@ import type { Attempt, HeldMessage } from "./held-message.ts";
 import { HandledMessages } from "./handled-messages.ts";
 import { maxEntries } from "./queue-calls.ts";
 import type { ReleaseOptions } from "./received-message.ts";
-import type { EntryErrors, QueueCalls } from "./queue-calls.ts";
-import { errorsOf, part, unlessDone, withoutDone } from "./refusals.ts";
+import type { CallOptions, EntryErrors, QueueCalls } from "./queue-calls.ts";
+import { part, unlessDone, withoutDone } from "./refusals.ts";
 import { releaseOf, type Release } from "./release.ts";
+import { pauseBefore } from "./until-available.ts";
 import { within } from "./within.ts";
 
 /** How long the first of a few outcomes waits for others. */
@@ -47,6 +48,13 @@ export interface Riders {
 interface WaitingBatch {
   readonly messages: readonly HeldMessage[];
   readonly settle: (errors: EntryErrors) => void;
+}
+
+type Repeating = Required<Pick<CallOptions, "signal" | "retry" | "onRetry">>;
+
+/** A call about messages, and what to do with its answer. */
+interface Telling extends WaitingBatch {
+  readonly call: (how: Repeating) => Promise<EntryErrors>;
 }
 
 /** Acknowledgements that have gone out and are not answered yet. */
@@ -207,7 +215,9 @@ export class Settlements {
     const timer = setTimeout(() => this.#giveUp.abort(), limitMs);
     this.#sendWaiting();
     const releases = Promise.all(this.#afterExtension).then(() => this.#releases.flush());
-    await Promise.all([this.#acks.flush(), releases, ...this.#batches]);
+    await Promise.all([this.#acks.flush(), releases]);
+    // One of them may leave another one behind, which repeats it.
+    while (this.#batches.size > 0) await Promise.all(this.#batches);
     clearTimeout(timer);
   }
 
@@ -260,16 +270,20 @@ export class Settlements {
   }
 
   #send({ messages, settle }: WaitingBatch, attempt: Attempt): void {
-    const sent = this.#acknowledge(messages, { handled: messages, attempt }).then(settle);
-    this.#batches.add(sent);
-    void sent.finally(() => this.#batches.delete(sent));
+    this.#goOn(this.#acknowledge({ messages, settle }, { handled: messages, attempt }));
+  }
+
+  /** What flush() waits for. */
+  #goOn(sending: Promise<void>): void {
+    this.#batches.add(sending);
+    void sending.finally(() => this.#batches.delete(sending));
   }
 
   async #sendAcks(outcomes: readonly Outcome[]): Promise<void> {
     const messages = outcomes.map(({ message }) => message);
     const handled = messages.filter((_, index) => outcomes[index]!.waiter === undefined);
-    const errors = await this.#acknowledge(messages, { handled, attempt: { again: false } });
-    this.#settle("acknowledge", outcomes, errors);
+    const settle = (errors: EntryErrors) => this.#settle("acknowledge", outcomes, errors);
+    await this.#acknowledge({ messages, settle }, { handled, attempt: { again: false } });
   }
 
   /** Notes that acknowledgements go out. */
@@ -281,36 +295,63 @@ export class Settlements {
     return sent;
   }
 
-  async #sendReleases(outcomes: readonly ReleaseOutcome[]): Promise<void> {
+  #sendReleases(outcomes: readonly ReleaseOutcome[]): Promise<void> {
+    const messages = outcomes.map(({ message }) => message);
     const entries = outcomes.map(({ message, delay, reason, received }) => ({
       receiptHandle: message.receiptHandle,
       visibilityTimeout: delay,
       reason,
       received,
     }));
-    const { signal } = this.#giveUp;
-    let repeated = false;
-    const onRetry = ({ outcomeUnknown }: SluiceError) => (repeated ||= outcomeUnknown);
-    const how = { as: "release", signal, retry: true, onRetry } as const;
-    const called = this.#calls.changeVisibility(entries, how);
-    const errors = await errorsOf(called, entries.length);
-    const messages = outcomes.map(({ message }) => message);
-    this.#settle("release", outcomes, repeated ? withoutDone(errors, messages) : errors);
+    const call = (how: Repeating) =>
+      this.#calls.changeVisibility(entries, { as: "release", ...how });
+    const settle = (errors: EntryErrors) => this.#settle("release", outcomes, errors);
+    return this.#tell({ messages, call, settle }, { again: false });
   }
 
-  async #acknowledge(
-    messages: readonly HeldMessage[],
-    { handled, attempt: { again } }: { handled: readonly HeldMessage[]; attempt: Attempt },
-  ): Promise<EntryErrors> {
-    const { signal } = this.#giveUp;
-    let repeated = again;
-    const onRetry = ({ outcomeUnknown }: SluiceError) => (repeated ||= outcomeUnknown);
+  #acknowledge(
+    { messages, settle }: WaitingBatch,
+    { handled, attempt }: { handled: readonly HeldMessage[]; attempt: Attempt },
+  ): Promise<void> {
     const sent = this.#sent(handled);
-    const called = this.#calls.acknowledge(messages, { signal, retry: true, onRetry });
-    const answered = errorsOf(called, messages.length);
-    sent.answered = answered.then(() => void this.#underWay.delete(sent));
-    const errors = await answered;
-    return repeated ? withoutDone(errors, messages) : errors;
+    const call = (how: Repeating) => this.#calls.acknowledge(messages, how);
+    const answered = (errors: EntryErrors) => {
+      this.#underWay.delete(sent);
+      settle(errors);
+    };
+    sent.answered = this.#tell({ messages, call, settle: answered }, attempt);
+    return sent.answered;
+  }
+
+  /**
+   * Makes a call about messages. When the connection has repeated it for as long as it does, it is repeated for as long
+   * as one of the messages is held: until then it is worth a try. Others need not wait for that, so this resolves
+   * before.
+   */
+  async #tell(telling: Telling, { again, round = 1 }: Attempt & { round?: number }): Promise<void> {
+    const { messages, call, settle } = telling;
+    const { signal } = this.#giveUp;
+    let isOpen = again;
+    let isRepeated = false;
+    const onRetry = ({ outcomeUnknown }: SluiceError) => {
+      isRepeated = true;
+      isOpen ||= outcomeUnknown;
+    };
+    let errors: EntryErrors;
+    try {
+      errors = await call({ signal, retry: true, onRetry });
+    } catch (thrown) {
+      const error = thrown as SluiceError;
+      // A connection that repeats nothing is taken at its word.
+      if (isRepeated && error.retryable && isHeld(messages)) {
+        isOpen ||= error.outcomeUnknown;
+        const next = pauseBefore(round + 1, { error, signal });
+        this.#goOn(next.then(() => this.#tell(telling, { again: isOpen, round: round + 1 })));
+        return;
+      }
+      errors = new Map(messages.map((_, index) => [index, error]));
+    }
+    settle(isOpen ? withoutDone(errors, messages) : errors);
   }
 
   #settle(
@@ -337,6 +378,12 @@ export class Settlements {
     for (const { message } of refused) this.#handled.add(message);
     this.#failures.entries("acknowledge", refused);
   }
+}
+
+/** Whether the server may still know the consumer as the holder of one of them. */
+function isHeld(messages: readonly HeldMessage[]): boolean {
+  const now = performance.now();
+  return messages.some(({ lease }) => lease.heldUntil > now);
 }
 
 /** Nearly always there is one: then nothing is copied. */

@@ -31,11 +31,19 @@ export async function untilAvailable<T>(
       if (signal.aborted) return undefined;
       if (!(error instanceof SluiceError) || isFinal(error)) throw error;
       onFailure(error);
-      const asked = Math.min(error.retryAfterMs ?? 0, maxRetryAfterMs);
-      await pause(asked + fullJitter(attempt, backoff), signal);
+      await pauseBefore(attempt + 1, { error, signal });
     }
   }
   return undefined;
+}
+
+/** Waits until another attempt is due, of a consumer that goes on for as long as it takes. */
+export function pauseBefore(
+  attempt: number,
+  { error, signal }: { error: SluiceError; signal: AbortSignal },
+): Promise<void> {
+  const asked = Math.min(error.retryAfterMs ?? 0, maxRetryAfterMs);
+  return pause(asked + fullJitter(attempt - 1, backoff), signal);
 }
 
 function isFinal({ code, status }: SluiceError): boolean {

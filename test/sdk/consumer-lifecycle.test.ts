@@ -149,6 +149,23 @@ describe("stopping", () => {
     expect(seen).toEqual([7]);
   });
 
+  test.each(["one by one", "in batches"])(
+    "reports nothing of what was acknowledged in time, however long ago: %s",
+    async (how) => {
+      const numbers = await queueOf(connection, 3, 2);
+      const { failures, options } = noting({ concurrency: 1, prefetch: 0 });
+      await using consumer = createConsumer(connection, numbers, options);
+      const run = how === "in batches" ? consumer.runBatches(() => {}) : consumer.run(() => {});
+      await eventually(async () => expect(await countsOf(connection, numbers)).toEqual(empty));
+      const acknowledged = performance.now();
+      // The last receive has brought the last acknowledgement, and waits.
+      await eventually(() => expect(performance.now() - acknowledged).toBeGreaterThan(2_500));
+      await consumer.stop();
+      await run;
+      expect(failures).toEqual([]);
+    },
+  );
+
   test("an AbortSignal stops like stop(), also before the start", async () => {
     const numbers = await queueOf(connection, 1);
     const stopping = new AbortController();

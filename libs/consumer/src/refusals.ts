@@ -10,10 +10,14 @@ export function part(errors: EntryErrors, first: number, count: number): EntryEr
 }
 
 /** What is left of the errors of a call after a repeat. */
-export function withoutDone(errors: EntryErrors, messages: readonly HeldMessage[]): EntryErrors {
+export function withoutDone(
+  errors: EntryErrors,
+  messages: readonly HeldMessage[],
+  doneBy?: number,
+): EntryErrors {
   const left = new Map<number, SluiceError>();
   for (const [index, error] of errors) {
-    const open = unlessDone(error, messages[index]!);
+    const open = unlessDone(error, messages[index]!, doneBy);
     if (open !== undefined) left.set(index, open);
   }
   return left;
@@ -27,9 +31,10 @@ export function withoutDone(errors: EntryErrors, messages: readonly HeldMessage[
 export function unlessDone(
   error: SluiceError | undefined,
   { lease }: HeldMessage,
+  doneBy = performance.now(),
 ): SluiceError | undefined {
   if (error?.code === "message_not_in_flight") return undefined;
   if (error?.code !== "receipt_handle_expired") return error;
-  if (lease.heldUntil > performance.now()) return undefined;
+  if (lease.heldUntil > doneBy) return undefined;
   return new SluiceError(error.code, error.message, { outcomeUnknown: true, call: error.call });
 }

@@ -1,4 +1,5 @@
-import type { Connection, QueueDeclaration, SluiceError } from "@sluice/client";
+import { SluiceError } from "@sluice/client";
+import type { Connection, QueueDeclaration } from "@sluice/client";
 import { pause, queueName } from "@sluice/client/internal";
 import { FailureLog } from "./failure-log.ts";
 import { Failures } from "./failures.ts";
@@ -159,11 +160,11 @@ export class Session {
       const riders = this.#settlements.ride();
       try {
         const answer = await this.#calls.receive(asked, riders.messages, signal);
-        if (answer.errors === undefined) riders.lost();
+        if (answer.errors === undefined) riders.lost({ isGivenUp: false });
         else riders.arrived(answer.errors);
         return answer;
       } catch (error) {
-        riders.lost();
+        riders.lost({ isGivenUp: error instanceof SluiceError && error.code === "aborted" });
         throw error;
       }
     });

@@ -20,6 +20,12 @@ const lingerMs = 10;
  */
 const lateLimitMs = 2_000;
 
+/**
+ * The server acknowledges what comes with a receive at once: that of a receive which has waited for so long, in ms, is
+ * done, unless a lock held it up.
+ */
+const atOnceMs = 1_000;
+
 interface Waiter {
   readonly resolve: () => void;
   readonly reject: (error: SluiceError) => void;
@@ -40,8 +46,8 @@ export interface Riders {
   readonly messages: readonly HeldMessage[];
   /** The receive was answered. */
   arrived(errors: EntryErrors): void;
-  /** It was not: whether they arrived is unknown, and they go again with a call of their own. */
-  lost(): void;
+  /** It was not, or given up: whether they arrived is unknown, and they go again with a call of their own. */
+  lost(how: { isGivenUp: boolean }): void;
 }
 
 /** A batch that was acknowledged and waits for a receive to go with. */
@@ -178,9 +184,12 @@ export class Settlements {
         this.#underWay.delete(sent);
         settle(errors);
       },
-      lost: () => {
+      lost: ({ isGivenUp }) => {
         this.#underWay.delete(sent);
-        this.#send({ messages, settle }, { again: true });
+        const doneBy = sent.sentAt + atOnceMs;
+        // Where it failed, it may never have arrived.
+        const isDone = isGivenUp && doneBy <= performance.now();
+        this.#send({ messages, settle }, { again: true, ...(isDone && { doneBy }) });
       },
     };
   }
@@ -328,7 +337,10 @@ export class Settlements {
    * as one of the messages is held: until then it is worth a try. Others need not wait for that, so this resolves
    * before.
    */
-  async #tell(telling: Telling, { again, round = 1 }: Attempt & { round?: number }): Promise<void> {
+  async #tell(
+    telling: Telling,
+    { again, doneBy, round = 1 }: Attempt & { round?: number },
+  ): Promise<void> {
     const { messages, call, settle } = telling;
     const { signal } = this.#giveUp;
     let isOpen = again;
@@ -346,12 +358,14 @@ export class Settlements {
       if (isRepeated && error.retryable && isHeld(messages)) {
         isOpen ||= error.outcomeUnknown;
         const next = pauseBefore(round + 1, { error, signal });
-        this.#goOn(next.then(() => this.#tell(telling, { again: isOpen, round: round + 1 })));
+        this.#goOn(
+          next.then(() => this.#tell(telling, { again: isOpen, doneBy, round: round + 1 })),
+        );
         return;
       }
       errors = new Map(messages.map((_, index) => [index, error]));
     }
-    settle(isOpen ? withoutDone(errors, messages) : errors);
+    settle(isOpen ? withoutDone(errors, messages, doneBy) : errors);
   }
 
   #settle(

@@ -1,5 +1,6 @@
-import { connect, createAdmin, queue } from "@sluice/client";
+import { connect, createAdmin, json, queue } from "@sluice/client";
 import type { PeekOptions, QueueReference } from "@sluice/client";
+import { createConsumer } from "@sluice/consumer";
 import { createProducer } from "@sluice/producer";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startSluice, unique } from "./sluice.ts";
@@ -57,6 +58,27 @@ test("a message that fails too often is a dead letter, and a redrive brings it b
   });
   await expect(peeked(work)).resolves.toMatchObject([{ body: "m" }]);
   await expect(peeked(dead)).resolves.toEqual([]);
+});
+
+test("what died because its body is not what its queue declares is read as text", async () => {
+  const work = queue(unique("work"), json<number>());
+  const dead = queue(unique("dead"));
+  await admin.queues.create(dead);
+  await admin.queues.create(work, { redrive: { deadLetterQueue: dead.name, maxReceiveCount: 1 } });
+  await createProducer(connection).send(queue(work.name), "no JSON");
+  const handled: number[] = [];
+  await using worker = createConsumer(connection, work, { backoff: () => 0, onError: () => {} });
+  const working = worker.run(({ payload }) => handled.push(payload));
+  const looksAfter = createConsumer(connection, dead);
+  const read: unknown[] = [];
+  await looksAfter.run(({ payload, failureReason }) => {
+    read.push([payload, failureReason]);
+    void looksAfter.stop();
+  });
+  await worker.stop();
+  await working;
+  expect(handled).toEqual([]);
+  expect(read).toEqual([["no JSON", expect.stringContaining("JSON")]]);
 });
 
 /** Receives what is visible and leaves it visible. */

@@ -65,7 +65,8 @@ export function topic(name: string, schema?: Any): TopicDeclaration<never, unkno
 
 /**
  * Declares a queue: its name (1 to 80 of `A-Z a-z 0-9 _ -`; that of a FIFO queue ends in `.fifo`) and the schema of its
- * messages, or the topic that it is fed by, or the queue whose dead letters it gets.
+ * messages, or the topic that it is fed by, or a queue that carries the same. Of a dead-letter queue neither: among its
+ * messages are those whose body was not what the schema wants, and as text they can be read.
  *
  * Throws `invalid_name`, and `invalid_request` for what is no schema.
  *

@@ -11,8 +11,8 @@ export interface Attempt {
   /** Whether an acknowledgement or a release of it may have been carried out already: a call about it failed. */
   readonly again: boolean;
   /**
-   * By when that must have been done, if it was, by the clock of this process in ms. Default: by the time at which it is
-   * refused.
+   * By when that must have been done, if it was, by the clock of this process in ms. Default: by the time at which it
+   * is refused.
    */
   readonly doneBy?: number | undefined;
 }

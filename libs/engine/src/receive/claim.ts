@@ -131,7 +131,7 @@ function select(
     ), part AS (
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, lease, sent_at, received_at, first_received_at,
                           receive_count, source_queue_id, failure_reason, group_id, envelope, published_at)
-      SELECT queue_id, queue.deadline, batch_id, taken, rest.account, nextval('lease_ids'), sent_at, queue.now,
+      SELECT queue_id, queue.deadline, batch_id, taken, rest.account, queue.lease, sent_at, queue.now,
              coalesce(first_received_at, queue.now), receive_count + 1, source_queue_id, failure_reason, group_id, envelope, published_at
       FROM rest JOIN queue ON queue.id = rest.queue_id
       RETURNING *

@@ -12,7 +12,7 @@ export function askedQueues(sql: Sql, requests: readonly ClaimRequest[]): Fragme
   const timeouts = requests.map(({ visibilityTimeout }) => visibilityTimeout ?? "NULL");
   return sql`queue AS MATERIALIZED (
       SELECT q.id, q.account, r.max, r.slices, q.paused, q.retention, q.dead_letter_queue_id, clock_timestamp() AS now,
-             clock_timestamp() - make_interval(secs => q.retention) AS expired,
+             clock_timestamp() - make_interval(secs => q.retention) AS expired, nextval('lease_ids') AS lease,
              CASE WHEN EXISTS (SELECT FROM queues d WHERE d.id = q.dead_letter_queue_id)
                THEN q.max_receive_count ELSE 2147483647 END AS max_receive_count,
              date_trunc('milliseconds', clock_timestamp()) + interval '1 millisecond'

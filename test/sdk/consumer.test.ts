@@ -585,8 +585,8 @@ describe("with a handler of batches", () => {
         if (seen.size === 3) void consumer.stop();
       });
       expect(failures.map(({ stage }) => stage)).toEqual(["receive"]);
-      // That one, and the last one, which has no receive to go with; another one where the process stood still between a
-      // handler and the next receive.
+      // That one, and the last one, which has no receive to go with; another one where the process stood still between
+      // a handler and the next receive.
       expect(proxy.count("/ack")).toBeGreaterThanOrEqual(2);
       expect(await countsOf(connection, numbers)).toEqual(empty);
     },

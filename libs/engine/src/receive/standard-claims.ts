@@ -17,7 +17,7 @@ const MAX_SLICES = 1_000;
  * those that it does not need.
  */
 const MORE_LETTERS = 4;
-/** Looks of one claim that may meet dead letters. To move 1,000 of them takes about 25 ms. */
+/** Looks of one claim that may meet dead letters. To move 1,000 of them takes 9 ms. */
 const MAX_CLEARINGS = 20;
 /** How long quiet tenants are taken to have nothing after a look at all of them found nothing, in ms. */
 const ALL_QUIET = 20;

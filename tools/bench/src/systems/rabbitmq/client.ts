@@ -22,7 +22,11 @@ interface Channel {
   checkQueue(name: string): Promise<{ messageCount: number }>;
   bindQueue(queue: string, exchange: string, key: string): Promise<unknown>;
   prefetch(count: number): Promise<unknown>;
-  consume(queue: string, onMessage: (message: Message | null) => void): Promise<unknown>;
+  consume(
+    queue: string,
+    onMessage: (message: Message | null) => void,
+  ): Promise<{ consumerTag: string }>;
+  cancel(consumerTag: string): Promise<unknown>;
   ack(message: Message, allUpTo: boolean): void;
   close(): Promise<void>;
 }
@@ -109,13 +113,19 @@ export class RabbitMqClient implements Client {
       const last = messages.at(-1);
       if (last !== undefined) channel.ack(last, true);
     };
-    await channel.consume(queue, (message) => {
+    const { consumerTag } = await channel.consume(queue, (message) => {
       if (message === null) return;
       if (arrived.length === 0) setImmediate(takeAll);
       arrived.push(message);
     });
-    // Closing is answered, so the acknowledgements before it have been read.
-    return async () => channel.close();
+    // What is answered has been read, and the acknowledgements before it. Those of a quorum queue are kept back where
+    // many are under way, and forgotten by a channel that closes (200 to 900 of 5,000 single ones, measured): a cancel
+    // goes through the queue's log after them, and by the next answer the channel has sent on what it kept.
+    return async () => {
+      await channel.cancel(consumerTag);
+      await channel.checkQueue(queue);
+      await channel.close();
+    };
   }
 
   /** What was not acknowledged is ready again once its channel is closed. */

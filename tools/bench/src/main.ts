@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { benchmarks } from "./benchmarks.ts";
-import { readCommandLine, UsageError, type CommandLine } from "./options.ts";
+import { readCommandLine, UsageError, type CommandLine, type Options } from "./options.ts";
 import { describeProfiles } from "./profile/hot-functions.ts";
 import { profileLoad } from "./profile/profiling.ts";
 import { chartOf } from "./report/chart.ts";
@@ -73,7 +73,7 @@ async function withProfile<Result>(
   return result;
 }
 
-async function show(report: Report, { json, chart }: CommandLine): Promise<void> {
+async function show(report: Report, { json, chart, options }: CommandLine): Promise<void> {
   const machine = thisMachine();
   if (json !== "-") {
     const lines = [...tableOf(report), describeMachine(machine)];
@@ -82,15 +82,20 @@ async function show(report: Report, { json, chart }: CommandLine): Promise<void>
   if (!chart) return;
   await mkdir(chartFolder, { recursive: true });
   await writeFile(join(chartFolder, `${report.name}.svg`), chartOf(report, machine));
-  say(`drew docs/benchmarks/${report.name}.svg`);
+  await writeFile(join(chartFolder, `${report.name}.json`), jsonOf([report], options));
+  say(`drew docs/benchmarks/${report.name}.svg; ${report.name}.json beside it has every round`);
 }
 
 async function writeJson(reports: Report[], { json, options }: CommandLine): Promise<void> {
   if (json === undefined) return;
-  const result = { at: new Date().toISOString(), machine: thisMachine(), options, reports };
-  const text = `${JSON.stringify(result, null, 2)}\n`;
+  const text = jsonOf(reports, options);
   if (json === "-") process.stdout.write(text);
   else await writeFile(json, text);
+}
+
+function jsonOf(reports: Report[], options: Options): string {
+  const result = { at: new Date().toISOString(), machine: thisMachine(), options, reports };
+  return `${JSON.stringify(result, null, 2)}\n`;
 }
 
 function say(line: string): void {

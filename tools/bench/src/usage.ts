@@ -30,7 +30,8 @@ ${entry("--systems a,b", `compare these, or "all": ${systems.map(({ name }) => n
   --minutes N           the same in minutes (held-transaction)
   --url URL             measure a Sluice that runs instead of a fresh one
   --json FILE           write the result as JSON ("-": to standard output)
-  --chart               draw docs/benchmarks/<name>.svg
+  --chart               draw docs/benchmarks/<name>.svg, and write <name>.json
+                        beside it
   --profile             CPU profiles of API, dispatcher and load, and the
                         statements of Postgres
   --install-peers       install the client libraries of the other systems into

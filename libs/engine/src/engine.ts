@@ -1,26 +1,18 @@
 import type { Bus, BusSubscription, Change } from "@sluice/bus";
 import { classifyFailure, type Database } from "@sluice/database";
 
-import { cancelDelayed } from "./cancel/cancel-delayed.ts";
-import { FewAtOnce } from "./few-at-once.ts";
-import { peek } from "./peek/peek.ts";
+import { Canceller } from "./cancel/canceller.ts";
 import type { Peeked, PeekRequest } from "./peek/peeked.ts";
-import { peekFifo } from "./peek/peek-fifo.ts";
-import { purge } from "./purge/purge.ts";
-import { purgeFifo } from "./purge/purge-fifo.ts";
+import { Peeker } from "./peek/peeker.ts";
+import { Purger } from "./purge/purger.ts";
 import { RedriveTasks } from "./redrive/redrive-tasks.ts";
 import { Acknowledger } from "./acknowledge/acknowledge.ts";
 import { Directory } from "./directory/directory.ts";
 import type { Page } from "./directory/pages.ts";
 import { Envelopes, type NotificationOptions } from "./envelope/envelopes.ts";
-import { queueNotFound, SluiceError, topicNotArchived, topicNotFound } from "./errors.ts";
-import {
-  match,
-  matchArchived,
-  type ArchivedMatches,
-  type Match,
-  type MatchRequest,
-} from "./match/match.ts";
+import { queueNotFound, topicNotFound } from "./errors.ts";
+import type { ArchivedMatches, Match, MatchRequest } from "./match/match.ts";
+import { Matcher } from "./match/matcher.ts";
 import type { MessageInput } from "./message/message.ts";
 import type { Observer } from "./observer.ts";
 import { Publisher } from "./publish/publish.ts";
@@ -37,7 +29,6 @@ import {
   Subscriptions,
   type Subscription,
 } from "./subscriptions/subscriptions.ts";
-import { lastArchived } from "./archive/find-archived.ts";
 import {
   replayFromStart,
   Replays,
@@ -98,12 +89,12 @@ export class Engine implements AsyncDisposable {
   readonly database: Database;
   readonly bus: Bus;
   readonly #payloads: Payloads;
-  readonly #waits: LockWaits;
+  readonly #matcher: Matcher;
+  readonly #purger: Purger;
+  readonly #peeker: Peeker;
+  readonly #canceller: Canceller;
   readonly #tracer: Tracer;
-  /** Each may hold some ten MiB. */
-  readonly #peeks = new FewAtOnce("peeks", { running: 4, waiting: 100 });
   readonly #observer: Observer;
-  readonly #purgeGuard: number;
   #subscriptions: BusSubscription[] = [];
   readonly #batchIds: BatchIds;
   #stopWatching: () => void = () => undefined;
@@ -119,7 +110,6 @@ export class Engine implements AsyncDisposable {
     this.bus = bus;
     this.topics = new Topics(control);
     this.queues = new Queues({ control, hot: sql }, guards?.deletedQueueName ?? 0);
-    this.#purgeGuard = guards?.purge ?? 0;
     this.subscriptions = new Subscriptions(control);
     this.replays = new Replays({ control, hot: sql });
     this.redrives = new RedriveTasks(control, this.queues);
@@ -136,12 +126,10 @@ export class Engine implements AsyncDisposable {
     });
     const payloads = new Payloads(sql);
     this.#payloads = payloads;
-    this.#tracer = new Tracer(database);
     const batchIds = new BatchIds(sql);
     this.#batchIds = batchIds;
     this.handles = new ReceiptHandles(secret);
     const waits = new LockWaits(sql);
-    this.#waits = waits;
     const rounds = new Rounds({
       sql,
       waits,
@@ -199,6 +187,12 @@ export class Engine implements AsyncDisposable {
       queues: this.queueDirectory,
       handles: this.handles,
     });
+    const { topics, queues, subscriptions, envelopes } = this;
+    this.#matcher = new Matcher({ sql, topics, subscriptions });
+    this.#purger = new Purger({ database, queues, observer, guard: guards?.purge ?? 0 });
+    this.#peeker = new Peeker(queues, { sql, envelopes });
+    this.#canceller = new Canceller({ sql, waits, payloads, queues, observer });
+    this.#tracer = new Tracer(database);
   }
 
   /** Needs a migrated database. */
@@ -263,85 +257,42 @@ export class Engine implements AsyncDisposable {
     return await this.replays.start({ id: subscriptionId, account }, { topic, range, replace });
   }
 
-  /**
-   * The same for each of the newest messages of the archive.
-   * @throws {SluiceError} `topic_not_found`, `topic_not_archived`; `too_many_requests` when it takes too long
-   */
-  async matchArchived(
+  /** Which subscriptions of a topic would get a message; see {@link Matcher.match}. */
+  match(
     account: string,
-    topicName: string,
-    { last, ...request }: { last: number } & MatchRequest,
-  ): Promise<Page<ArchivedMatches>> {
-    const topic = await this.topics.find(account, topicName);
-    if (!topic) throw topicNotFound(topicName);
-    if (topic.archive === null) throw topicNotArchived(topicName);
-    const messages = await lastArchived(this.database.sql, topic, last);
-    return await matchArchived(this.subscriptions, topic, { messages, ...request });
-  }
-
-  /** Which subscriptions of a topic would get a message. @throws {SluiceError} `topic_not_found`, `invalid_request` */
-  async match(
-    account: string,
-    topicName: string,
+    topic: string,
     request: { message: MessageInput } & MatchRequest,
   ): Promise<Page<Match>> {
-    const topic = await this.topics.find(account, topicName);
-    if (!topic) throw topicNotFound(topicName);
-    return await match(this.subscriptions, topic, request);
+    return this.#matcher.match(account, topic, request);
   }
 
-  /**
-   * Deletes every message of a queue, and tells how many.
-   *
-   * @param guard - Seconds that must have passed since the last purge; default as configured.
-   * @throws {SluiceError} `queue_not_found`, `purge_in_progress`
-   */
-  async purge(account: string, queueName: string, guard = this.#purgeGuard): Promise<number> {
-    const queue = await this.#queue(account, queueName);
-    if (!(await this.queues.notePurge(queue, guard))) {
-      throw new SluiceError(
-        "purge_in_progress",
-        `queue "${queueName}" was purged less than ${guard} seconds ago; wait before you purge it again`,
-      );
-    }
-    const { maintenance } = this.database;
-    const messages = queue.fifo
-      ? await purgeFifo(maintenance, queue)
-      : await purge(maintenance, queue);
-    this.#observer.purged(messages);
-    return messages;
+  /** The same for each of the newest messages of its archive; see {@link Matcher.matchArchived}. */
+  matchArchived(
+    account: string,
+    topic: string,
+    request: { last: number } & MatchRequest,
+  ): Promise<Page<ArchivedMatches>> {
+    return this.#matcher.matchArchived(account, topic, request);
   }
 
-  /** Looks at messages without receiving them. @throws {SluiceError} `queue_not_found`, `too_many_requests` */
-  async peek(account: string, queueName: string, request: PeekRequest): Promise<Peeked> {
-    const context = { sql: this.database.sql, envelopes: this.envelopes };
-    const queue = await this.#queue(account, queueName);
-    const look = queue.fifo ? peekFifo : peek;
-    return await this.#peeks.run(account, () => look(context, queue, request));
+  /** Deletes every message of a queue, and tells how many; see {@link Purger.purge}. */
+  purge(account: string, queue: string, guard?: number): Promise<number> {
+    return this.#purger.purge(account, queue, guard);
   }
 
-  /** What became of a message. @throws {SluiceError} `message_not_found`, `too_many_requests` */
-  async trace(account: string, messageId: string): Promise<Trace> {
-    return await this.#tracer.trace(account, messageId);
+  /** Looks at messages without receiving them; see {@link Peeker.peek}. */
+  peek(account: string, queue: string, request: PeekRequest): Promise<Peeked> {
+    return this.#peeker.peek(account, queue, request);
   }
 
-  /** Takes a delayed message back. @throws {SluiceError} `queue_not_found`, `message_not_found` */
-  async cancelDelayed(account: string, queueName: string, messageId: string): Promise<void> {
-    const queue = await this.#queue(account, queueName);
-    const context = { sql: this.database.sql, waits: this.#waits, payloads: this.#payloads };
-    if (!(await cancelDelayed(context, queue, messageId))) {
-      throw new SluiceError(
-        "message_not_found",
-        `no message "${messageId}" is delayed in queue "${queueName}"`,
-      );
-    }
-    this.#observer.cancelled(1);
+  /** Takes a delayed message back; see {@link Canceller.cancelDelayed}. */
+  cancelDelayed(account: string, queue: string, messageId: string): Promise<void> {
+    return this.#canceller.cancelDelayed(account, queue, messageId);
   }
 
-  async #queue(account: string, name: string): Promise<Queue> {
-    const queue = await this.queues.find(account, name);
-    if (!queue) throw queueNotFound(name);
-    return queue;
+  /** What became of a message; see {@link Tracer.trace}. */
+  trace(account: string, messageId: string): Promise<Trace> {
+    return this.#tracer.trace(account, messageId);
   }
 
   /** Tells this and all other processes that a topic or queue is not what it was. */

@@ -159,6 +159,13 @@ export class Queues {
     return row && queueOf(row);
   }
 
+  /** @throws {SluiceError} `queue_not_found` */
+  async get(account: string, name: string): Promise<Queue> {
+    const queue = await this.find(account, name);
+    if (!queue) throw queueNotFound(name);
+    return queue;
+  }
+
   /** Those of these names that exist, by name. */
   async findAll(account: string, names: readonly string[]): Promise<Map<string, Queue>> {
     const rows = await this.#lookUpAll.execute({ account, names: texts(names) });
@@ -287,22 +294,6 @@ export class Queues {
         ),
       )
       .limit(1);
-    return rows.length > 0;
-  }
-
-  /** Notes that the queue is being purged; false when it was in the last so many seconds. */
-  async notePurge(queue: Queue, guard: number): Promise<boolean> {
-    const rows = await this.#db
-      .update(queues)
-      .set({ purgedAt: sql`clock_timestamp()` })
-      .where(
-        and(
-          eq(queues.id, BigInt(queue.id)),
-          // A purge that the clock has yet to come to was noted by one that was ahead.
-          sql`coalesce(${queues.purgedAt} NOT BETWEEN clock_timestamp() - make_interval(secs => ${guard}) AND clock_timestamp(), true)`,
-        ),
-      )
-      .returning({ id: queues.id });
     return rows.length > 0;
   }
 

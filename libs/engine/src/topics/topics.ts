@@ -98,6 +98,13 @@ export class Topics {
     return row && topicOf(row);
   }
 
+  /** @throws {SluiceError} `topic_not_found` */
+  async get(account: string, name: string): Promise<Topic> {
+    const topic = await this.find(account, name);
+    if (!topic) throw topicNotFound(name);
+    return topic;
+  }
+
   /** By name, in order of names. With large tags a page has fewer than it might have. */
   async list(account: string, request: PageRequest): Promise<Page<ListedTopic>> {
     const { limit = DEFAULT_PAGE } = request;

@@ -1,5 +1,5 @@
 import type { Bus, BusSubscription, Change } from "@sluice/bus";
-import { classifyFailure, type Database } from "@sluice/database";
+import type { Database } from "@sluice/database";
 
 import { Canceller } from "./cancel/canceller.ts";
 import type { Peeked, PeekRequest } from "./peek/peeked.ts";
@@ -23,19 +23,10 @@ import { Rounds } from "./rounds/rounds.ts";
 import { Receiver } from "./receive/receive.ts";
 import { sharedSecret } from "./receipt-handle/shared-secret.ts";
 import { Sender } from "./send/send.ts";
-import type { SubscriptionSettings } from "./subscriptions/subscription-settings.ts";
-import {
-  subscriptionNotFound,
-  Subscriptions,
-  type Subscription,
-} from "./subscriptions/subscriptions.ts";
-import {
-  replayFromStart,
-  Replays,
-  type Replay,
-  type ReplayPoint,
-  type ReplayRequest,
-} from "./replay/replays.ts";
+import { Subscriber, type NewSubscription } from "./subscriptions/subscriber.ts";
+import { Subscriptions, type Subscription } from "./subscriptions/subscriptions.ts";
+import type { ReplayRequest } from "./replay/replay-range.ts";
+import { Replays, type Replay } from "./replay/replays.ts";
 import { Topics, type Topic } from "./topics/topics.ts";
 import type { Trace } from "./trace/trace.ts";
 import { Tracer } from "./trace/tracer.ts";
@@ -56,13 +47,6 @@ export interface EngineOptions {
    * dispatchers.
    */
   directQueues: number;
-}
-
-interface NewSubscription extends Partial<SubscriptionSettings> {
-  /** Where a replay of the archive begins that the subscription begins with. */
-  replayFrom?: ReplayPoint | undefined;
-  /** The last message of that replay; default: everything up to the subscription. */
-  replayTo?: ReplayPoint | undefined;
 }
 
 /**
@@ -89,6 +73,7 @@ export class Engine implements AsyncDisposable {
   readonly database: Database;
   readonly bus: Bus;
   readonly #payloads: Payloads;
+  readonly #subscriber: Subscriber;
   readonly #matcher: Matcher;
   readonly #purger: Purger;
   readonly #peeker: Peeker;
@@ -111,7 +96,12 @@ export class Engine implements AsyncDisposable {
     this.topics = new Topics(control);
     this.queues = new Queues({ control, hot: sql }, guards?.deletedQueueName ?? 0);
     this.subscriptions = new Subscriptions(control);
-    this.replays = new Replays({ control, hot: sql });
+    this.replays = new Replays({
+      control,
+      hot: sql,
+      topics: this.topics,
+      subscriptions: this.subscriptions,
+    });
     this.redrives = new RedriveTasks(control, this.queues);
     this.topicDirectory = new Directory({
       find: (account, name) => this.topics.find(account, name),
@@ -188,6 +178,7 @@ export class Engine implements AsyncDisposable {
       handles: this.handles,
     });
     const { topics, queues, subscriptions, envelopes } = this;
+    this.#subscriber = new Subscriber({ sql, topics, queues, subscriptions });
     this.#matcher = new Matcher({ sql, topics, subscriptions });
     this.#purger = new Purger({ database, queues, observer, guard: guards?.purge ?? 0 });
     this.#peeker = new Peeker(queues, { sql, envelopes });
@@ -202,59 +193,23 @@ export class Engine implements AsyncDisposable {
     return engine;
   }
 
-  /**
-   * Subscribes a queue to a topic: every publish that begins after this resolves reaches the queue, if its filter
-   * accepts it. With `replayFrom` a new subscription also gets what the archive has from there on: each message once,
-   * live or replayed.
-   * @throws {SluiceError} `topic_not_found`, `queue_not_found`, `subscription_exists`, `invalid_filter_policy`;
-   * `invalid_request` for a FIFO queue and a standard topic; `topic_not_archived`, `message_not_found` when it is to be
-   * replayed
-   */
-  async subscribe(
+  /** Subscribes a queue to a topic; see {@link Subscriber.subscribe}. */
+  subscribe(
     account: string,
-    topicName: string,
-    queueName: string,
-    { replayFrom, replayTo, ...settings }: NewSubscription = {},
+    topic: string,
+    queue: string,
+    settings?: NewSubscription,
   ): Promise<{ subscription: Subscription; created: boolean }> {
-    const [topic, queue] = await Promise.all([
-      this.topics.find(account, topicName),
-      this.queues.find(account, queueName),
-    ]);
-    if (!topic) throw topicNotFound(topicName);
-    if (!queue) throw queueNotFound(queueName);
-    const range =
-      replayFrom && (await this.replays.rangeOf(topic, { from: replayFrom, to: replayTo }));
-    try {
-      return await this.subscriptions.create(
-        account,
-        { topic, queue },
-        settings,
-        range && ((tx, id) => replayFromStart(tx, { id, account }, { topic, range })),
-      );
-    } catch (error) {
-      if (classifyFailure(error) !== "missing-reference") throw error;
-      // Topic, queue, dead-letter queue or policy was deleted since we found it; who has its name now, if anybody?
-      const again = { ...settings, replayFrom, replayTo };
-      return await this.subscribe(account, topicName, queueName, again);
-    }
+    return this.#subscriber.subscribe(account, topic, queue, settings);
   }
 
-  /**
-   * Delivers a part of the topic's archive to a subscription, through its filter.
-   * @param replace - Whether it takes the place of one that is running
-   * @throws {SluiceError} `subscription_not_found`, `topic_not_archived`, `message_not_found`, `replay_running`;
-   * `invalid_request` when it ends before it begins
-   */
-  async replay(
+  /** Delivers a part of the topic's archive to a subscription; see {@link Replays.start}. */
+  replay(
     account: string,
     subscriptionId: string,
-    { replace = false, ...request }: ReplayRequest & { replace?: boolean },
+    request: ReplayRequest & { replace?: boolean },
   ): Promise<Replay> {
-    const subscription = await this.subscriptions.find(account, subscriptionId);
-    const topic = subscription && (await this.topics.find(account, subscription.topic));
-    if (!topic) throw subscriptionNotFound(subscriptionId);
-    const range = await this.replays.rangeOf(topic, request);
-    return await this.replays.start({ id: subscriptionId, account }, { topic, range, replace });
+    return this.replays.start(account, subscriptionId, request);
   }
 
   /** Which subscriptions of a topic would get a message; see {@link Matcher.match}. */

@@ -36,7 +36,8 @@ export {
   type SubscriptionSettings,
 } from "./subscriptions/subscription-settings.ts";
 export type { ArchivedMatches, Match } from "./match/match.ts";
-export type { Replay, ReplayPoint, ReplayRequest } from "./replay/replays.ts";
+export type { Replay } from "./replay/replays.ts";
+export type { ReplayPoint, ReplayRequest } from "./replay/replay-range.ts";
 export { ReplayDuty } from "./replay/replay-duty.ts";
 export type { Peeked, PeekRequest } from "./peek/peeked.ts";
 export type { RedriveTask } from "./redrive/redrive-tasks.ts";

@@ -1,38 +1,39 @@
-import type { Bus, BusSubscription, Change } from "@sluice/bus";
+import type { Bus, Change } from "@sluice/bus";
 import type { Database } from "@sluice/database";
 
-import { Canceller } from "./cancel/canceller.ts";
-import type { Peeked, PeekRequest } from "./peek/peeked.ts";
-import { Peeker } from "./peek/peeker.ts";
-import { Purger } from "./purge/purger.ts";
-import { RedriveTasks } from "./redrive/redrive-tasks.ts";
 import { Acknowledger } from "./acknowledge/acknowledge.ts";
+import { Canceller } from "./cancel/canceller.ts";
 import { Directory } from "./directory/directory.ts";
 import type { Page } from "./directory/pages.ts";
 import { Envelopes, type NotificationOptions } from "./envelope/envelopes.ts";
 import { queueNotFound, topicNotFound } from "./errors.ts";
+import { HintListener } from "./hint-listener.ts";
 import type { ArchivedMatches, Match, MatchRequest } from "./match/match.ts";
 import { Matcher } from "./match/matcher.ts";
 import type { MessageInput } from "./message/message.ts";
 import type { Observer } from "./observer.ts";
+import type { Peeked, PeekRequest } from "./peek/peeked.ts";
+import { Peeker } from "./peek/peeker.ts";
 import { Publisher } from "./publish/publish.ts";
+import { Purger } from "./purge/purger.ts";
 import { Queues, type Queue } from "./queues/queues.ts";
 import { ReceiptHandles } from "./receipt-handle/receipt-handle.ts";
-import { Payloads } from "./receive/payloads.ts";
-import { Rounds } from "./rounds/rounds.ts";
-import { Receiver } from "./receive/receive.ts";
 import { sharedSecret } from "./receipt-handle/shared-secret.ts";
+import { Payloads } from "./receive/payloads.ts";
+import { Receiver } from "./receive/receive.ts";
+import { RedriveTasks } from "./redrive/redrive-tasks.ts";
+import type { ReplayRequest } from "./replay/replay-range.ts";
+import { Replays, type Replay } from "./replay/replays.ts";
+import { Rounds } from "./rounds/rounds.ts";
 import { Sender } from "./send/send.ts";
 import { Subscriber, type NewSubscription } from "./subscriptions/subscriber.ts";
 import { Subscriptions, type Subscription } from "./subscriptions/subscriptions.ts";
-import type { ReplayRequest } from "./replay/replay-range.ts";
-import { Replays, type Replay } from "./replay/replays.ts";
 import { Topics, type Topic } from "./topics/topics.ts";
 import type { Trace } from "./trace/trace.ts";
 import { Tracer } from "./trace/tracer.ts";
+import { VisibilityChanger } from "./visibility/change-visibility.ts";
 import { BatchIds } from "./write/batch-ids.ts";
 import { LockWaits } from "./write/lock-waits.ts";
-import { VisibilityChanger } from "./visibility/change-visibility.ts";
 
 export interface EngineOptions {
   database: Database;
@@ -52,8 +53,7 @@ export interface EngineOptions {
 /**
  * Everything an API process does to topics, queues and messages, whatever protocol asks for it.
  *
- * Each verb is one object in a folder of its own, with its SQL beside it; this class only puts them together and keeps
- * their caches true to what other processes change.
+ * Each verb is one object in a folder of its own, with its SQL beside it; this class only puts them together.
  */
 export class Engine implements AsyncDisposable {
   readonly topics: Topics;
@@ -68,57 +68,49 @@ export class Engine implements AsyncDisposable {
   readonly visibility: VisibilityChanger;
   readonly redrives: RedriveTasks;
   readonly replays: Replays;
-  readonly handles: ReceiptHandles;
   readonly envelopes: Envelopes;
   readonly database: Database;
   readonly bus: Bus;
-  readonly #payloads: Payloads;
   readonly #subscriber: Subscriber;
   readonly #matcher: Matcher;
   readonly #purger: Purger;
   readonly #peeker: Peeker;
   readonly #canceller: Canceller;
   readonly #tracer: Tracer;
-  readonly #observer: Observer;
-  #subscriptions: BusSubscription[] = [];
-  readonly #batchIds: BatchIds;
-  #stopWatching: () => void = () => undefined;
+  readonly #hints: HintListener;
 
   private constructor(
     { database, bus, observer, guards, notifications, directQueues }: EngineOptions,
     secret: Uint8Array,
   ) {
     const { sql, control } = database;
-    this.envelopes = new Envelopes(sql, notifications);
     this.database = database;
-    this.#observer = observer;
     this.bus = bus;
-    this.topics = new Topics(control);
-    this.queues = new Queues({ control, hot: sql }, guards?.deletedQueueName ?? 0);
-    this.subscriptions = new Subscriptions(control);
-    this.replays = new Replays({
-      control,
-      hot: sql,
-      topics: this.topics,
-      subscriptions: this.subscriptions,
-    });
-    this.redrives = new RedriveTasks(control, this.queues);
-    this.topicDirectory = new Directory({
-      find: (account, name) => this.topics.find(account, name),
+
+    const topics = new Topics(control);
+    const queues = new Queues({ control, hot: sql }, guards?.deletedQueueName ?? 0);
+    const subscriptions = new Subscriptions(control);
+    this.topics = topics;
+    this.queues = queues;
+    this.subscriptions = subscriptions;
+    this.#subscriber = new Subscriber({ sql, topics, queues, subscriptions });
+    this.redrives = new RedriveTasks(control, queues);
+    this.replays = new Replays({ control, hot: sql, topics, subscriptions });
+
+    const topicDirectory = new Directory({
+      find: (account, name) => topics.find(account, name),
       notFound: topicNotFound,
     });
-    this.queueDirectory = new Directory({
-      find: (account, name) => this.queues.find(account, name),
-      findAll: (account, names) => this.queues.findAll(account, names),
+    const queueDirectory = new Directory({
+      find: (account, name) => queues.find(account, name),
+      findAll: (account, names) => queues.findAll(account, names),
       notFound: queueNotFound,
       // The handle may be one of a new queue of that name.
       doubts: ["receipt_handle_invalid"],
     });
-    const payloads = new Payloads(sql);
-    this.#payloads = payloads;
-    const batchIds = new BatchIds(sql);
-    this.#batchIds = batchIds;
-    this.handles = new ReceiptHandles(secret);
+    this.topicDirectory = topicDirectory;
+    this.queueDirectory = queueDirectory;
+
     const waits = new LockWaits(sql);
     const rounds = new Rounds({
       sql,
@@ -126,70 +118,60 @@ export class Engine implements AsyncDisposable {
       shared: database.shared,
       ask: (queueIds) => this.receiver.ask(queueIds),
     });
+    const payloads = new Payloads(sql);
+    const batchIds = new BatchIds(sql);
+    const envelopes = new Envelopes(sql, notifications);
+    const handles = new ReceiptHandles(secret);
+    const common = { sql, waits, rounds, bus, observer };
+    this.envelopes = envelopes;
     this.publisher = new Publisher({
-      sql,
-      waits,
-      rounds,
-      bus,
+      ...common,
       payloads,
       batchIds,
-      observer,
-      topics: this.topicDirectory,
+      topics: topicDirectory,
       directQueues,
     });
-    this.sender = new Sender({
-      sql,
-      waits,
-      rounds,
-      bus,
+    this.sender = new Sender({ ...common, payloads, batchIds, queues: queueDirectory });
+    const receiver = new Receiver({
+      ...common,
       payloads,
-      batchIds,
-      observer,
-      queues: this.queueDirectory,
+      envelopes,
+      queues: queueDirectory,
+      handles,
     });
-    this.receiver = new Receiver({
-      sql,
-      waits,
-      rounds,
-      bus,
-      payloads,
-      envelopes: this.envelopes,
-      observer,
-      queues: this.queueDirectory,
-      handles: this.handles,
-    });
+    this.receiver = receiver;
     this.acknowledger = new Acknowledger({
-      sql,
-      waits,
-      rounds,
-      bus,
-      observer,
+      ...common,
       acknowledged: (queueId, messages) => {
-        this.receiver.acknowledged(queueId, messages);
+        receiver.acknowledged(queueId, messages);
       },
-      queues: this.queueDirectory,
-      handles: this.handles,
+      queues: queueDirectory,
+      handles,
     });
-    this.visibility = new VisibilityChanger({
-      sql,
-      waits,
-      bus,
-      queues: this.queueDirectory,
-      handles: this.handles,
-    });
-    const { topics, queues, subscriptions, envelopes } = this;
-    this.#subscriber = new Subscriber({ sql, topics, queues, subscriptions });
+    this.visibility = new VisibilityChanger({ sql, waits, bus, queues: queueDirectory, handles });
+
     this.#matcher = new Matcher({ sql, topics, subscriptions });
     this.#purger = new Purger({ database, queues, observer, guard: guards?.purge ?? 0 });
     this.#peeker = new Peeker(queues, { sql, envelopes });
     this.#canceller = new Canceller({ sql, waits, payloads, queues, observer });
     this.#tracer = new Tracer(database);
+    this.#hints = new HintListener({
+      database,
+      bus,
+      observer,
+      queues,
+      topicDirectory,
+      queueDirectory,
+      payloads,
+      batchIds,
+      receiver,
+    });
   }
 
   /** Needs a migrated database. */
   static async open(options: EngineOptions): Promise<Engine> {
     const engine = new Engine(options, await sharedSecret(options.database.sql, "receipt-handles"));
-    await engine.#listen();
+    await engine.#hints.start();
     return engine;
   }
 
@@ -252,66 +234,18 @@ export class Engine implements AsyncDisposable {
 
   /** Tells this and all other processes that a topic or queue is not what it was. */
   changed(change: Change): void {
-    this.#forget(change);
-    this.bus.invalidate(change);
+    this.#hints.changed(change);
   }
 
   /** Ends waiting receives, finishes what is being written. Leaves the database and the bus to their owner. */
   async close(): Promise<void> {
-    this.#stopWatching();
-    this.receiver.close();
-    await Promise.all(this.#subscriptions.map((subscription) => subscription.stop()));
     const { publisher, sender, acknowledger, receiver } = this;
+    receiver.close();
+    await this.#hints.stop();
     await Promise.all([publisher.idle(), sender.idle(), acknowledger.idle(), receiver.idle()]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
-  }
-
-  async #listen(): Promise<void> {
-    this.#stopWatching = this.database.onLoss(() => {
-      this.#forgetAll();
-    });
-    this.#subscriptions = [
-      await this.bus.onQueues((queueIds) => {
-        this.receiver.signal(queueIds);
-      }),
-      await this.bus.onChange((change) => {
-        this.#forget(change);
-      }),
-      this.bus.onGap(() => {
-        this.topicDirectory.forgetAll();
-        this.queueDirectory.forgetAll();
-        this.receiver.signalAll();
-      }),
-    ];
-  }
-
-  /** Whatever it was that is known by an id or a time of the server: the next one may be another. */
-  #forgetAll(): void {
-    this.#payloads.forget();
-    this.#batchIds.forget();
-    this.topicDirectory.forgetAll();
-    this.queueDirectory.forgetAll();
-    this.receiver.forget();
-  }
-
-  #forget({ kind, account, name }: Change): void {
-    if (kind === "topic") this.topicDirectory.forget(account, name);
-    if (kind !== "queue") return;
-    this.queueDirectory.forget(account, name);
-    this.receiver.queueChanged(account, name);
-    if (this.receiver.isWaitedFor(account, name)) void this.#endWaitingIfDeleted(account, name);
-  }
-
-  async #endWaitingIfDeleted(account: string, name: string): Promise<void> {
-    try {
-      const queue = await this.queues.find(account, name);
-      this.receiver.queueIsNow(account, name, queue?.id);
-    } catch (error) {
-      // Whoever waits for it waits in vain until its wait is over.
-      this.#observer.failed("cache invalidation", error);
-    }
   }
 }

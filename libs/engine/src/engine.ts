@@ -93,9 +93,10 @@ export class Engine implements AsyncDisposable {
     this.topics = topics;
     this.queues = queues;
     this.subscriptions = subscriptions;
-    this.#subscriber = new Subscriber({ sql, topics, queues, subscriptions });
+    const replays = new Replays({ control, hot: sql, topics, subscriptions });
+    this.replays = replays;
+    this.#subscriber = new Subscriber({ topics, queues, subscriptions, replays });
     this.redrives = new RedriveTasks(control, queues);
-    this.replays = new Replays({ control, hot: sql, topics, subscriptions });
 
     const topicDirectory = new Directory({
       find: (account, name) => topics.find(account, name),

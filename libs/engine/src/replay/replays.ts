@@ -2,9 +2,9 @@ import { schema, type ControlPlane, type Sql } from "@sluice/database";
 import { and, eq, sql as expression } from "drizzle-orm";
 
 import { subscriptionNotFound, type Subscriptions } from "../subscriptions/subscriptions.ts";
-import type { Topics } from "../topics/topics.ts";
+import type { Topic, Topics } from "../topics/topics.ts";
 import { insertReplay, type ReplayedSubscription } from "./insert-replay.ts";
-import { rangeOf, type ReplayRequest } from "./replay-range.ts";
+import { rangeOf, type ReplayRange, type ReplayRequest } from "./replay-range.ts";
 
 export interface Replay {
   id: string;
@@ -45,6 +45,11 @@ export class Replays {
     this.#subscriptions = options.subscriptions;
   }
 
+  /** See {@link rangeOf}. */
+  async rangeOf(topic: Topic, request: ReplayRequest): Promise<ReplayRange> {
+    return await rangeOf(this.#sql, topic, request);
+  }
+
   /**
    * Delivers a part of the topic's archive to a subscription, through its filter. Of two calls at once the later one
    * finds what the first one started.
@@ -60,7 +65,7 @@ export class Replays {
     const found = await this.#subscriptions.find(account, subscriptionId);
     const topic = found && (await this.#topics.find(account, found.topic));
     if (!topic) throw subscriptionNotFound(subscriptionId);
-    const range = await rangeOf(this.#sql, topic, request);
+    const range = await this.rangeOf(topic, request);
     const subscription = { id: subscriptionId, account };
     const id = await this.#db.transaction(async (tx) => {
       await lockSubscription(tx, subscription);

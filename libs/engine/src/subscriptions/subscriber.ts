@@ -1,9 +1,10 @@
-import { classifyFailure, type Sql } from "@sluice/database";
+import { classifyFailure } from "@sluice/database";
 
 import { queueNotFound, topicNotFound } from "../errors.ts";
 import type { Queues } from "../queues/queues.ts";
 import { replayFromStart } from "../replay/insert-replay.ts";
-import { rangeOf, type ReplayPoint } from "../replay/replay-range.ts";
+import type { ReplayPoint } from "../replay/replay-range.ts";
+import type { Replays } from "../replay/replays.ts";
 import type { Topics } from "../topics/topics.ts";
 import type { SubscriptionSettings } from "./subscription-settings.ts";
 import type { Subscription, Subscriptions } from "./subscriptions.ts";
@@ -16,10 +17,10 @@ export interface NewSubscription extends Partial<SubscriptionSettings> {
 }
 
 export interface SubscriberOptions {
-  sql: Sql;
   topics: Topics;
   queues: Queues;
   subscriptions: Subscriptions;
+  replays: Replays;
 }
 
 /** Subscribes queues to topics, by their names. */
@@ -44,14 +45,14 @@ export class Subscriber {
     queueName: string,
     { replayFrom, replayTo, ...settings }: NewSubscription = {},
   ): Promise<{ subscription: Subscription; created: boolean }> {
-    const { sql, topics, queues, subscriptions } = this.#options;
+    const { topics, queues, subscriptions, replays } = this.#options;
     const [topic, queue] = await Promise.all([
       topics.find(account, topicName),
       queues.find(account, queueName),
     ]);
     if (!topic) throw topicNotFound(topicName);
     if (!queue) throw queueNotFound(queueName);
-    const range = replayFrom && (await rangeOf(sql, topic, { from: replayFrom, to: replayTo }));
+    const range = replayFrom && (await replays.rangeOf(topic, { from: replayFrom, to: replayTo }));
     try {
       return await subscriptions.create(
         account,

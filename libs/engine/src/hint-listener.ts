@@ -3,7 +3,8 @@ import type { Database } from "@sluice/database";
 
 import type { Directory } from "./directory/directory.ts";
 import type { Observer } from "./observer.ts";
-import type { Queue, Queues } from "./queues/queues.ts";
+import type { Queue } from "./queues/queue-rows.ts";
+import type { Queues } from "./queues/queues.ts";
 import type { Payloads } from "./receive/payloads.ts";
 import type { Receiver } from "./receive/receive.ts";
 import type { Topic } from "./topics/topics.ts";

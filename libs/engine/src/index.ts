@@ -16,12 +16,8 @@ export type { Page, PageRequest } from "./directory/pages.ts";
 export { AccessKeys, type AccessKey, type ListedAccessKey } from "./access-keys/access-keys.ts";
 export type { ListedTopic, SettableTopic, Topic } from "./topics/topics.ts";
 export { topicDefaults, type TopicSettings } from "./topics/topic-settings.ts";
-export {
-  queueDefaults,
-  type ListedQueue,
-  type Queue,
-  type QueueSettings,
-} from "./queues/queues.ts";
+export type { ListedQueue, Queue } from "./queues/queue-rows.ts";
+export { queueDefaults, type QueueSettings } from "./queues/queue-settings.ts";
 export { countMessages, type QueueCounts, type QueueTotals } from "./ledger/count-messages.ts";
 export { foldLedger } from "./ledger/fold-ledger.ts";
 export { ageOfOutbox, watchOutbox } from "./ledger/watch-outbox.ts";

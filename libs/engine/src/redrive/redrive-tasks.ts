@@ -4,7 +4,8 @@ import { alias } from "drizzle-orm/pg-core";
 import { v7 as uuidv7 } from "uuid";
 
 import { SluiceError } from "../errors.ts";
-import type { Queue, Queues } from "../queues/queues.ts";
+import type { Queue } from "../queues/queue-rows.ts";
+import type { Queues } from "../queues/queues.ts";
 
 export interface RedriveTask {
   id: string;

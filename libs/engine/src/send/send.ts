@@ -5,7 +5,7 @@ import type { Directory } from "../directory/directory.ts";
 import { queueNotFound } from "../errors.ts";
 import type { MessageInput } from "../message/accept-messages.ts";
 import type { Observer } from "../observer.ts";
-import type { Queue } from "../queues/queues.ts";
+import type { Queue } from "../queues/queue-rows.ts";
 import type { Payloads } from "../receive/payloads.ts";
 import { without, type Rounds } from "../rounds/rounds.ts";
 import type { BatchIds } from "../write/batch-ids.ts";

@@ -14,6 +14,7 @@ import {
   type Page,
   type PageRequest,
 } from "../directory/pages.ts";
+import { withoutUndefined } from "../directory/without-undefined.ts";
 import { SluiceError, topicNotFound } from "../errors.ts";
 import { cancelReplays } from "../replay/replays.ts";
 import { checkTopicSettings, topicDefaults, type TopicSettings } from "./topic-settings.ts";
@@ -217,10 +218,4 @@ function listedTopicOf(row: Omit<typeof topics.$inferSelect, "awsAttributes">): 
     account: accountOf(row.account),
     archive: archiveDays === null ? null : { days: archiveDays },
   };
-}
-
-function withoutUndefined<T extends object>(object: T): Partial<T> {
-  return Object.fromEntries(
-    Object.entries(object).filter(([, value]) => value !== undefined),
-  ) as Partial<T>;
 }

@@ -92,6 +92,10 @@ export function queueNotFound(name: string): SluiceError {
   );
 }
 
+export function subscriptionNotFound(id: string): SluiceError {
+  return new SluiceError("subscription_not_found", `there is no subscription "${id}"`);
+}
+
 export function overLimit(name: string, limit: number): SluiceError {
   return new SluiceError(
     "over_limit",

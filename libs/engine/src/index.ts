@@ -4,6 +4,7 @@ export {
   errorTable,
   SluiceError,
   queueNotFound,
+  subscriptionNotFound,
   topicNotFound,
   type EntryError,
   type EntryErrorCode,
@@ -22,11 +23,7 @@ export { countMessages, type QueueCounts, type QueueTotals } from "./ledger/coun
 export { foldLedger } from "./ledger/fold-ledger.ts";
 export { ageOfOutbox, watchOutbox } from "./ledger/watch-outbox.ts";
 export { TableMaintenance } from "./vacuum/maintain-tables.ts";
-export {
-  subscriptionNotFound,
-  type Link,
-  type Subscription,
-} from "./subscriptions/subscriptions.ts";
+export type { Link, Subscription } from "./subscriptions/subscription-rows.ts";
 export {
   subscriptionDefaults,
   type SubscriptionSettings,

@@ -10,7 +10,8 @@ import { cursorOf, DEFAULT_PAGE, type Page, type PageRequest } from "../director
 import { SluiceError } from "../errors.ts";
 import { checkMessage, type MessageInput } from "../message/message.ts";
 import type { GoneSignal } from "../receive/gone-signal.ts";
-import type { Subscription, Subscriptions } from "../subscriptions/subscriptions.ts";
+import type { Subscription } from "../subscriptions/subscription-rows.ts";
+import type { Subscriptions } from "../subscriptions/subscriptions.ts";
 import { turn, UNTIMED } from "../turn.ts";
 
 /** Whether a subscription would get a message. */

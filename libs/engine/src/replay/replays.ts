@@ -1,7 +1,8 @@
 import { schema, type ControlPlane, type Sql } from "@sluice/database";
 import { and, eq, sql as expression } from "drizzle-orm";
 
-import { subscriptionNotFound, type Subscriptions } from "../subscriptions/subscriptions.ts";
+import { subscriptionNotFound } from "../errors.ts";
+import type { Subscriptions } from "../subscriptions/subscriptions.ts";
 import type { Topic, Topics } from "../topics/topics.ts";
 import { insertReplay, type ReplayedSubscription } from "./insert-replay.ts";
 import { rangeOf, type ReplayRange, type ReplayRequest } from "./replay-range.ts";

@@ -6,8 +6,9 @@ import { replayFromStart } from "../replay/insert-replay.ts";
 import type { ReplayPoint } from "../replay/replay-range.ts";
 import type { Replays } from "../replay/replays.ts";
 import type { Topics } from "../topics/topics.ts";
+import type { Subscription } from "./subscription-rows.ts";
 import type { SubscriptionSettings } from "./subscription-settings.ts";
-import type { Subscription, Subscriptions } from "./subscriptions.ts";
+import type { Subscriptions } from "./subscriptions.ts";
 
 export interface NewSubscription extends Partial<SubscriptionSettings> {
   /** Where a replay of the archive begins that the subscription begins with. */

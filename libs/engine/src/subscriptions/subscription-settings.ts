@@ -20,6 +20,20 @@ export const subscriptionDefaults: SubscriptionSettings = {
   redrivePolicy: null,
 };
 
+/** The settings with what is named changed. An empty policy is none: it accepts everything. */
+export function mergedSettings(
+  settings: SubscriptionSettings,
+  { filterPolicy, filterPolicyScope, rawDelivery, redrivePolicy }: Partial<SubscriptionSettings>,
+): SubscriptionSettings {
+  const policy = filterPolicy === undefined ? settings.filterPolicy : filterPolicy;
+  return {
+    filterPolicy: policy !== null && Object.keys(policy).length === 0 ? null : policy,
+    filterPolicyScope: filterPolicyScope ?? settings.filterPolicyScope,
+    rawDelivery: rawDelivery ?? settings.rawDelivery,
+    redrivePolicy: redrivePolicy === undefined ? settings.redrivePolicy : redrivePolicy,
+  };
+}
+
 /**
  * A FIFO queue keeps the order of a FIFO topic; a standard topic has none to keep (AWS: a standard topic takes no FIFO
  * queues; a FIFO topic takes both).

@@ -78,6 +78,13 @@ export class SluiceError extends Error {
   }
 }
 
+/** What is wrong at one place of a request: `redrive.deadLetterQueue`. */
+export function invalidRequest(path: string, message: string): SluiceError {
+  return new SluiceError("invalid_request", `${path}: ${message}`, {
+    details: [{ path, message }],
+  });
+}
+
 export function topicNotFound(name: string): SluiceError {
   return new SluiceError(
     "topic_not_found",

@@ -1,5 +1,5 @@
 import type { RedriveAllowPolicy, RedrivePolicy } from "../dead-letter/redrive-policy.ts";
-import { SluiceError } from "../errors.ts";
+import { invalidRequest } from "../errors.ts";
 
 /** What can be set on a queue; durations in seconds, size in bytes (LIMITS: queues). */
 export interface QueueSettings {
@@ -72,7 +72,5 @@ export function checkQueueSettings(
 }
 
 function refuse(setting: keyof QueueSettings, message: string): never {
-  throw new SluiceError("invalid_request", `${setting}: ${message}`, {
-    details: [{ path: setting, message }],
-  });
+  throw invalidRequest(setting, message);
 }

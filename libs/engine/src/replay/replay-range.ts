@@ -1,7 +1,7 @@
 import type { Sql } from "@sluice/database";
 
 import { findArchived, type ArchivedTopic } from "../archive/find-archived.ts";
-import { SluiceError, topicNotArchived } from "../errors.ts";
+import { invalidRequest, SluiceError, topicNotArchived } from "../errors.ts";
 import type { Topic } from "../topics/topics.ts";
 
 /** A time, or the message with this id. */
@@ -45,7 +45,12 @@ export async function rangeOf(
   if (topic.archive === null) throw topicNotArchived(topic.name);
   const start = await placeOf(sql, topic, from);
   const end = to && ("at" in to ? { at: lastOf(to.at) } : await placeOf(sql, topic, to));
-  if (end && (await isBefore(sql, end, start))) throw endsBeforeItBegins();
+  if (end && (await isBefore(sql, end, start))) {
+    throw invalidRequest(
+      "to",
+      "is before from; a replay goes from what was published first to what came after it",
+    );
+  }
   return { start, end, rate };
 }
 
@@ -77,12 +82,4 @@ const LAST = { place: "9223372036854775807", bit: 62 } as const;
  */
 function lastOf(time: Date): string {
   return time.toISOString().replace("Z", "999Z");
-}
-
-function endsBeforeItBegins(): SluiceError {
-  const message =
-    "is before from; a replay goes from what was published first to what came after it";
-  return new SluiceError("invalid_request", `to: ${message}`, {
-    details: [{ path: "to", message }],
-  });
 }

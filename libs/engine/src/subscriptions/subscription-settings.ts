@@ -1,6 +1,6 @@
 import type { FilterScope } from "@sluice/filter-policy";
 
-import { SluiceError } from "../errors.ts";
+import { invalidRequest } from "../errors.ts";
 
 /** What can be set on a subscription. */
 export interface SubscriptionSettings {
@@ -70,5 +70,5 @@ function isFifo(name: string): boolean {
 }
 
 function refuse(path: string, message: string): never {
-  throw new SluiceError("invalid_request", `${path}: ${message}`, { details: [{ path, message }] });
+  throw invalidRequest(path, message);
 }

@@ -12,7 +12,7 @@ import {
   type PageRequest,
   UUID,
 } from "../directory/pages.ts";
-import { SluiceError, subscriptionNotFound } from "../errors.ts";
+import { invalidRequest, SluiceError, subscriptionNotFound } from "../errors.ts";
 import { filterIdOf } from "./filter-policies.ts";
 import {
   linkOf,
@@ -203,18 +203,15 @@ async function changed(
   if (!row) throw subscriptionNotFound(id);
   const existing = subscriptionOf(row);
   const settings = mergedSettings(existing, change);
-  if (existing.queueDeleted && settings.redrivePolicy === null) throw onlyDeadLettersLeft();
+  if (existing.queueDeleted && settings.redrivePolicy === null) {
+    throw invalidRequest(
+      "redrivePolicy",
+      "the queue was deleted and its dead-letter queue is all that is left; delete the subscription instead",
+    );
+  }
   const columns = await columnsOf(tx, { account, queue: existing.queue }, settings);
   await tx.update(subscriptions).set(columns).where(identified(account, id));
   return { ...existing, ...settings };
-}
-
-function onlyDeadLettersLeft(): SluiceError {
-  const message =
-    "the queue was deleted and its dead-letter queue is all that is left; delete the subscription instead";
-  return new SluiceError("invalid_request", `redrivePolicy: ${message}`, {
-    details: [{ path: "redrivePolicy", message }],
-  });
 }
 
 /** Settings as columns: the policy and the dead-letter queue by their ids, once they are known to be right. */

@@ -9,13 +9,8 @@ import type { Queue } from "../queues/queue-rows.ts";
 import type { Payloads } from "../receive/payloads.ts";
 import { without, type Rounds } from "../rounds/rounds.ts";
 import type { BatchIds } from "../write/batch-ids.ts";
-import {
-  lengthOf,
-  targetsOf,
-  type IdempotencyKey,
-  type Inserted,
-  type NewBatch,
-} from "../write/batch-writer.ts";
+import { lengthOf, targetsOf, type Inserted, type NewBatch } from "../write/batch-writer.ts";
+import type { IdempotencyKey } from "../write/idempotency-keys.ts";
 import type { LockWaits } from "../write/lock-waits.ts";
 import { MessageWriter, type WriteOptions, type WriteResult } from "../write/message-writer.ts";
 import { insertFifo } from "./insert-fifo.ts";

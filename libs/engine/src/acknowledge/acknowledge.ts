@@ -5,9 +5,13 @@ import type { Directory } from "../directory/directory.ts";
 import type { EntryError } from "../errors.ts";
 import type { Observer } from "../observer.ts";
 import type { Queue } from "../queues/queue-rows.ts";
-import { noLongerHeld, readHandles, readReceipts } from "../receipt-handle/read-handles.ts";
+import {
+  noLongerHeld,
+  readHandles,
+  readReceipts,
+  type MarkedReceipt,
+} from "../receipt-handle/read-handles.ts";
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
-import type { MarkedReceipt } from "../receipt-handle/read-handles.ts";
 import { markSlices, sliceKey, type SliceMark } from "../receipt-handle/slice-marks.ts";
 import { bitCount } from "../message/bits.ts";
 import type { Rounds } from "../rounds/rounds.ts";

@@ -4,7 +4,7 @@ import { LRUCache } from "lru-cache";
 
 import type { Directory } from "../directory/directory.ts";
 import { topicNotFound } from "../errors.ts";
-import type { MessageInput } from "../message/accept-messages.ts";
+import type { MessageInput } from "../message/message.ts";
 import type { Observer } from "../observer.ts";
 import type { Payloads } from "../receive/payloads.ts";
 import { without, type Rounds } from "../rounds/rounds.ts";

@@ -3,7 +3,7 @@ import type { Sql } from "@sluice/database";
 
 import type { Directory } from "../directory/directory.ts";
 import { queueNotFound } from "../errors.ts";
-import type { MessageInput } from "../message/accept-messages.ts";
+import type { MessageInput } from "../message/message.ts";
 import type { Observer } from "../observer.ts";
 import type { Queue } from "../queues/queue-rows.ts";
 import type { Payloads } from "../receive/payloads.ts";

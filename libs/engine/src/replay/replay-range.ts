@@ -34,8 +34,8 @@ interface Place {
 
 /**
  * The part of an archive that a replay is asked for.
- * @throws {SluiceError} `topic_not_archived`; `invalid_request` when it ends before it begins; `message_not_found` when a
- * message is named that is not in the archive
+ * @throws {SluiceError} `topic_not_archived`; `invalid_request` when it ends before it begins; `message_not_found` when
+ * a message is named that is not in the archive
  */
 export async function rangeOf(
   sql: Sql,

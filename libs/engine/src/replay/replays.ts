@@ -55,8 +55,8 @@ export class Replays {
    * Delivers a part of the topic's archive to a subscription, through its filter. Of two calls at once the later one
    * finds what the first one started.
    * @param replace - Whether it takes the place of one that is running; what that has delivered stays in the queue
-   * @throws {SluiceError} `subscription_not_found`, `topic_not_archived`, `message_not_found`; `replay_running` when one
-   * is running that is not to be replaced; `invalid_request` when it ends before it begins
+   * @throws {SluiceError} `subscription_not_found`, `topic_not_archived`, `message_not_found`; `replay_running` when
+   * one is running that is not to be replaced; `invalid_request` when it ends before it begins
    */
   async start(
     account: string,

@@ -1,56 +1,41 @@
-import type { Bus, BusSubscription, Change } from "@sluice/bus";
-import { classifyFailure, type Database } from "@sluice/database";
+import type { Bus, Change } from "@sluice/bus";
+import type { Database } from "@sluice/database";
 
-import { cancelDelayed } from "./cancel/cancel-delayed.ts";
-import { FewAtOnce } from "./few-at-once.ts";
-import { peek } from "./peek/peek.ts";
-import type { Peeked, PeekRequest } from "./peek/peeked.ts";
-import { peekFifo } from "./peek/peek-fifo.ts";
-import { purge } from "./purge/purge.ts";
-import { purgeFifo } from "./purge/purge-fifo.ts";
-import { RedriveTasks } from "./redrive/redrive-tasks.ts";
 import { Acknowledger } from "./acknowledge/acknowledge.ts";
+import { Canceller } from "./cancel/canceller.ts";
 import { Directory } from "./directory/directory.ts";
 import type { Page } from "./directory/pages.ts";
 import { Envelopes, type NotificationOptions } from "./envelope/envelopes.ts";
-import { queueNotFound, SluiceError, topicNotArchived, topicNotFound } from "./errors.ts";
-import {
-  match,
-  matchArchived,
-  type ArchivedMatches,
-  type Match,
-  type MatchRequest,
-} from "./match/match.ts";
+import { queueNotFound, topicNotFound } from "./errors.ts";
+import { HintListener } from "./hint-listener.ts";
+import type { ArchivedMatches, Match, MatchRequest } from "./match/match.ts";
+import { Matcher } from "./match/matcher.ts";
 import type { MessageInput } from "./message/message.ts";
 import type { Observer } from "./observer.ts";
+import type { Peeked, PeekRequest } from "./peek/peeked.ts";
+import { Peeker } from "./peek/peeker.ts";
 import { Publisher } from "./publish/publish.ts";
-import { Queues, type Queue } from "./queues/queues.ts";
+import { Purger } from "./purge/purger.ts";
+import type { Queue } from "./queues/queue-rows.ts";
+import { Queues } from "./queues/queues.ts";
 import { ReceiptHandles } from "./receipt-handle/receipt-handle.ts";
-import { Payloads } from "./receive/payloads.ts";
-import { Rounds } from "./rounds/rounds.ts";
-import { Receiver } from "./receive/receive.ts";
 import { sharedSecret } from "./receipt-handle/shared-secret.ts";
+import { Payloads } from "./receive/payloads.ts";
+import { Receiver } from "./receive/receive.ts";
+import { RedriveTasks } from "./redrive/redrive-tasks.ts";
+import type { ReplayRequest } from "./replay/replay-range.ts";
+import { Replays, type Replay } from "./replay/replays.ts";
+import { Rounds } from "./rounds/rounds.ts";
 import { Sender } from "./send/send.ts";
-import type { SubscriptionSettings } from "./subscriptions/subscription-settings.ts";
-import {
-  subscriptionNotFound,
-  Subscriptions,
-  type Subscription,
-} from "./subscriptions/subscriptions.ts";
-import { lastArchived } from "./archive/find-archived.ts";
-import {
-  replayFromStart,
-  Replays,
-  type Replay,
-  type ReplayPoint,
-  type ReplayRequest,
-} from "./replay/replays.ts";
+import { Subscriber, type NewSubscription } from "./subscriptions/subscriber.ts";
+import type { Subscription } from "./subscriptions/subscription-rows.ts";
+import { Subscriptions } from "./subscriptions/subscriptions.ts";
 import { Topics, type Topic } from "./topics/topics.ts";
 import type { Trace } from "./trace/trace.ts";
 import { Tracer } from "./trace/tracer.ts";
+import { VisibilityChanger } from "./visibility/change-visibility.ts";
 import { BatchIds } from "./write/batch-ids.ts";
 import { LockWaits } from "./write/lock-waits.ts";
-import { VisibilityChanger } from "./visibility/change-visibility.ts";
 
 export interface EngineOptions {
   database: Database;
@@ -67,18 +52,10 @@ export interface EngineOptions {
   directQueues: number;
 }
 
-interface NewSubscription extends Partial<SubscriptionSettings> {
-  /** Where a replay of the archive begins that the subscription begins with. */
-  replayFrom?: ReplayPoint | undefined;
-  /** The last message of that replay; default: everything up to the subscription. */
-  replayTo?: ReplayPoint | undefined;
-}
-
 /**
  * Everything an API process does to topics, queues and messages, whatever protocol asks for it.
  *
- * Each verb is one object in a folder of its own, with its SQL beside it; this class only puts them together and keeps
- * their caches true to what other processes change.
+ * Each verb is one object in a folder of its own, with its SQL beside it; this class only puts them together.
  */
 export class Engine implements AsyncDisposable {
   readonly topics: Topics;
@@ -93,319 +70,185 @@ export class Engine implements AsyncDisposable {
   readonly visibility: VisibilityChanger;
   readonly redrives: RedriveTasks;
   readonly replays: Replays;
-  readonly handles: ReceiptHandles;
   readonly envelopes: Envelopes;
   readonly database: Database;
   readonly bus: Bus;
-  readonly #payloads: Payloads;
-  readonly #waits: LockWaits;
+  readonly #subscriber: Subscriber;
+  readonly #matcher: Matcher;
+  readonly #purger: Purger;
+  readonly #peeker: Peeker;
+  readonly #canceller: Canceller;
   readonly #tracer: Tracer;
-  /** Each may hold some ten MiB. */
-  readonly #peeks = new FewAtOnce("peeks", { running: 4, waiting: 100 });
-  readonly #observer: Observer;
-  readonly #purgeGuard: number;
-  #subscriptions: BusSubscription[] = [];
-  readonly #batchIds: BatchIds;
-  #stopWatching: () => void = () => undefined;
+  readonly #hints: HintListener;
 
   private constructor(
     { database, bus, observer, guards, notifications, directQueues }: EngineOptions,
     secret: Uint8Array,
   ) {
     const { sql, control } = database;
-    this.envelopes = new Envelopes(sql, notifications);
     this.database = database;
-    this.#observer = observer;
     this.bus = bus;
-    this.topics = new Topics(control);
-    this.queues = new Queues({ control, hot: sql }, guards?.deletedQueueName ?? 0);
-    this.#purgeGuard = guards?.purge ?? 0;
-    this.subscriptions = new Subscriptions(control);
-    this.replays = new Replays({ control, hot: sql });
-    this.redrives = new RedriveTasks(control, this.queues);
-    this.topicDirectory = new Directory({
-      find: (account, name) => this.topics.find(account, name),
+
+    const topics = new Topics(control);
+    const queues = new Queues({ control, hot: sql }, guards?.deletedQueueName ?? 0);
+    const subscriptions = new Subscriptions(control);
+    this.topics = topics;
+    this.queues = queues;
+    this.subscriptions = subscriptions;
+    const replays = new Replays({ control, hot: sql, topics, subscriptions });
+    this.replays = replays;
+    this.#subscriber = new Subscriber({ topics, queues, subscriptions, replays });
+    this.redrives = new RedriveTasks(control, queues);
+
+    const topicDirectory = new Directory({
+      find: (account, name) => topics.find(account, name),
       notFound: topicNotFound,
     });
-    this.queueDirectory = new Directory({
-      find: (account, name) => this.queues.find(account, name),
-      findAll: (account, names) => this.queues.findAll(account, names),
+    const queueDirectory = new Directory({
+      find: (account, name) => queues.find(account, name),
+      findAll: (account, names) => queues.findAll(account, names),
       notFound: queueNotFound,
       // The handle may be one of a new queue of that name.
       doubts: ["receipt_handle_invalid"],
     });
-    const payloads = new Payloads(sql);
-    this.#payloads = payloads;
-    this.#tracer = new Tracer(database);
-    const batchIds = new BatchIds(sql);
-    this.#batchIds = batchIds;
-    this.handles = new ReceiptHandles(secret);
+    this.topicDirectory = topicDirectory;
+    this.queueDirectory = queueDirectory;
+
     const waits = new LockWaits(sql);
-    this.#waits = waits;
     const rounds = new Rounds({
       sql,
       waits,
       shared: database.shared,
       ask: (queueIds) => this.receiver.ask(queueIds),
     });
+    const payloads = new Payloads(sql);
+    const batchIds = new BatchIds(sql);
+    const envelopes = new Envelopes(sql, notifications);
+    const handles = new ReceiptHandles(secret);
+    const common = { sql, waits, rounds, bus, observer };
+    this.envelopes = envelopes;
     this.publisher = new Publisher({
-      sql,
-      waits,
-      rounds,
-      bus,
+      ...common,
       payloads,
       batchIds,
-      observer,
-      topics: this.topicDirectory,
+      topics: topicDirectory,
       directQueues,
     });
-    this.sender = new Sender({
-      sql,
-      waits,
-      rounds,
+    this.sender = new Sender({ ...common, payloads, batchIds, queues: queueDirectory });
+    const receiver = new Receiver({
+      ...common,
+      payloads,
+      envelopes,
+      queues: queueDirectory,
+      handles,
+    });
+    this.receiver = receiver;
+    this.acknowledger = new Acknowledger({
+      ...common,
+      acknowledged: (queueId, messages) => {
+        receiver.acknowledged(queueId, messages);
+      },
+      queues: queueDirectory,
+      handles,
+    });
+    this.visibility = new VisibilityChanger({ sql, waits, bus, queues: queueDirectory, handles });
+
+    this.#matcher = new Matcher({ sql, topics, subscriptions });
+    this.#purger = new Purger({ database, queues, observer, guard: guards?.purge ?? 0 });
+    this.#peeker = new Peeker(queues, { sql, envelopes });
+    this.#canceller = new Canceller({ sql, waits, payloads, queues, observer });
+    this.#tracer = new Tracer(database);
+    this.#hints = new HintListener({
+      database,
       bus,
+      observer,
+      queues,
+      topicDirectory,
+      queueDirectory,
       payloads,
       batchIds,
-      observer,
-      queues: this.queueDirectory,
-    });
-    this.receiver = new Receiver({
-      sql,
-      waits,
-      rounds,
-      bus,
-      payloads,
-      envelopes: this.envelopes,
-      observer,
-      queues: this.queueDirectory,
-      handles: this.handles,
-    });
-    this.acknowledger = new Acknowledger({
-      sql,
-      waits,
-      rounds,
-      bus,
-      observer,
-      acknowledged: (queueId, messages) => {
-        this.receiver.acknowledged(queueId, messages);
-      },
-      queues: this.queueDirectory,
-      handles: this.handles,
-    });
-    this.visibility = new VisibilityChanger({
-      sql,
-      waits,
-      bus,
-      queues: this.queueDirectory,
-      handles: this.handles,
+      receiver,
     });
   }
 
   /** Needs a migrated database. */
   static async open(options: EngineOptions): Promise<Engine> {
     const engine = new Engine(options, await sharedSecret(options.database.sql, "receipt-handles"));
-    await engine.#listen();
+    await engine.#hints.start();
     return engine;
   }
 
-  /**
-   * Subscribes a queue to a topic: every publish that begins after this resolves reaches the queue, if its filter
-   * accepts it. With `replayFrom` a new subscription also gets what the archive has from there on: each message once,
-   * live or replayed.
-   * @throws {SluiceError} `topic_not_found`, `queue_not_found`, `subscription_exists`, `invalid_filter_policy`;
-   * `invalid_request` for a FIFO queue and a standard topic; `topic_not_archived`, `message_not_found` when it is to be
-   * replayed
-   */
-  async subscribe(
+  /** Subscribes a queue to a topic; see {@link Subscriber.subscribe}. */
+  subscribe(
     account: string,
-    topicName: string,
-    queueName: string,
-    { replayFrom, replayTo, ...settings }: NewSubscription = {},
+    topic: string,
+    queue: string,
+    settings?: NewSubscription,
   ): Promise<{ subscription: Subscription; created: boolean }> {
-    const [topic, queue] = await Promise.all([
-      this.topics.find(account, topicName),
-      this.queues.find(account, queueName),
-    ]);
-    if (!topic) throw topicNotFound(topicName);
-    if (!queue) throw queueNotFound(queueName);
-    const range =
-      replayFrom && (await this.replays.rangeOf(topic, { from: replayFrom, to: replayTo }));
-    try {
-      return await this.subscriptions.create(
-        account,
-        { topic, queue },
-        settings,
-        range && ((tx, id) => replayFromStart(tx, { id, account }, { topic, range })),
-      );
-    } catch (error) {
-      if (classifyFailure(error) !== "missing-reference") throw error;
-      // Topic, queue, dead-letter queue or policy was deleted since we found it; who has its name now, if anybody?
-      const again = { ...settings, replayFrom, replayTo };
-      return await this.subscribe(account, topicName, queueName, again);
-    }
+    return this.#subscriber.subscribe(account, topic, queue, settings);
   }
 
-  /**
-   * Delivers a part of the topic's archive to a subscription, through its filter.
-   * @param replace - Whether it takes the place of one that is running
-   * @throws {SluiceError} `subscription_not_found`, `topic_not_archived`, `message_not_found`, `replay_running`;
-   * `invalid_request` when it ends before it begins
-   */
-  async replay(
+  /** Delivers a part of the topic's archive to a subscription; see {@link Replays.start}. */
+  replay(
     account: string,
     subscriptionId: string,
-    { replace = false, ...request }: ReplayRequest & { replace?: boolean },
+    request: ReplayRequest & { replace?: boolean },
   ): Promise<Replay> {
-    const subscription = await this.subscriptions.find(account, subscriptionId);
-    const topic = subscription && (await this.topics.find(account, subscription.topic));
-    if (!topic) throw subscriptionNotFound(subscriptionId);
-    const range = await this.replays.rangeOf(topic, request);
-    return await this.replays.start({ id: subscriptionId, account }, { topic, range, replace });
+    return this.replays.start(account, subscriptionId, request);
   }
 
-  /**
-   * The same for each of the newest messages of the archive.
-   * @throws {SluiceError} `topic_not_found`, `topic_not_archived`; `too_many_requests` when it takes too long
-   */
-  async matchArchived(
+  /** Which subscriptions of a topic would get a message; see {@link Matcher.match}. */
+  match(
     account: string,
-    topicName: string,
-    { last, ...request }: { last: number } & MatchRequest,
-  ): Promise<Page<ArchivedMatches>> {
-    const topic = await this.topics.find(account, topicName);
-    if (!topic) throw topicNotFound(topicName);
-    if (topic.archive === null) throw topicNotArchived(topicName);
-    const messages = await lastArchived(this.database.sql, topic, last);
-    return await matchArchived(this.subscriptions, topic, { messages, ...request });
-  }
-
-  /** Which subscriptions of a topic would get a message. @throws {SluiceError} `topic_not_found`, `invalid_request` */
-  async match(
-    account: string,
-    topicName: string,
+    topic: string,
     request: { message: MessageInput } & MatchRequest,
   ): Promise<Page<Match>> {
-    const topic = await this.topics.find(account, topicName);
-    if (!topic) throw topicNotFound(topicName);
-    return await match(this.subscriptions, topic, request);
+    return this.#matcher.match(account, topic, request);
   }
 
-  /**
-   * Deletes every message of a queue, and tells how many.
-   *
-   * @param guard - Seconds that must have passed since the last purge; default as configured.
-   * @throws {SluiceError} `queue_not_found`, `purge_in_progress`
-   */
-  async purge(account: string, queueName: string, guard = this.#purgeGuard): Promise<number> {
-    const queue = await this.#queue(account, queueName);
-    if (!(await this.queues.notePurge(queue, guard))) {
-      throw new SluiceError(
-        "purge_in_progress",
-        `queue "${queueName}" was purged less than ${guard} seconds ago; wait before you purge it again`,
-      );
-    }
-    const { maintenance } = this.database;
-    const messages = queue.fifo
-      ? await purgeFifo(maintenance, queue)
-      : await purge(maintenance, queue);
-    this.#observer.purged(messages);
-    return messages;
+  /** The same for each of the newest messages of its archive; see {@link Matcher.matchArchived}. */
+  matchArchived(
+    account: string,
+    topic: string,
+    request: { last: number } & MatchRequest,
+  ): Promise<Page<ArchivedMatches>> {
+    return this.#matcher.matchArchived(account, topic, request);
   }
 
-  /** Looks at messages without receiving them. @throws {SluiceError} `queue_not_found`, `too_many_requests` */
-  async peek(account: string, queueName: string, request: PeekRequest): Promise<Peeked> {
-    const context = { sql: this.database.sql, envelopes: this.envelopes };
-    const queue = await this.#queue(account, queueName);
-    const look = queue.fifo ? peekFifo : peek;
-    return await this.#peeks.run(account, () => look(context, queue, request));
+  /** Deletes every message of a queue, and tells how many; see {@link Purger.purge}. */
+  purge(account: string, queue: string, guard?: number): Promise<number> {
+    return this.#purger.purge(account, queue, guard);
   }
 
-  /** What became of a message. @throws {SluiceError} `message_not_found`, `too_many_requests` */
-  async trace(account: string, messageId: string): Promise<Trace> {
-    return await this.#tracer.trace(account, messageId);
+  /** Looks at messages without receiving them; see {@link Peeker.peek}. */
+  peek(account: string, queue: string, request: PeekRequest): Promise<Peeked> {
+    return this.#peeker.peek(account, queue, request);
   }
 
-  /** Takes a delayed message back. @throws {SluiceError} `queue_not_found`, `message_not_found` */
-  async cancelDelayed(account: string, queueName: string, messageId: string): Promise<void> {
-    const queue = await this.#queue(account, queueName);
-    const context = { sql: this.database.sql, waits: this.#waits, payloads: this.#payloads };
-    if (!(await cancelDelayed(context, queue, messageId))) {
-      throw new SluiceError(
-        "message_not_found",
-        `no message "${messageId}" is delayed in queue "${queueName}"`,
-      );
-    }
-    this.#observer.cancelled(1);
+  /** Takes a delayed message back; see {@link Canceller.cancelDelayed}. */
+  cancelDelayed(account: string, queue: string, messageId: string): Promise<void> {
+    return this.#canceller.cancelDelayed(account, queue, messageId);
   }
 
-  async #queue(account: string, name: string): Promise<Queue> {
-    const queue = await this.queues.find(account, name);
-    if (!queue) throw queueNotFound(name);
-    return queue;
+  /** What became of a message; see {@link Tracer.trace}. */
+  trace(account: string, messageId: string): Promise<Trace> {
+    return this.#tracer.trace(account, messageId);
   }
 
   /** Tells this and all other processes that a topic or queue is not what it was. */
   changed(change: Change): void {
-    this.#forget(change);
-    this.bus.invalidate(change);
+    this.#hints.changed(change);
   }
 
   /** Ends waiting receives, finishes what is being written. Leaves the database and the bus to their owner. */
   async close(): Promise<void> {
-    this.#stopWatching();
-    this.receiver.close();
-    await Promise.all(this.#subscriptions.map((subscription) => subscription.stop()));
     const { publisher, sender, acknowledger, receiver } = this;
+    receiver.close();
+    await this.#hints.stop();
     await Promise.all([publisher.idle(), sender.idle(), acknowledger.idle(), receiver.idle()]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
-  }
-
-  async #listen(): Promise<void> {
-    this.#stopWatching = this.database.onLoss(() => {
-      this.#forgetAll();
-    });
-    this.#subscriptions = [
-      await this.bus.onQueues((queueIds) => {
-        this.receiver.signal(queueIds);
-      }),
-      await this.bus.onChange((change) => {
-        this.#forget(change);
-      }),
-      this.bus.onGap(() => {
-        this.topicDirectory.forgetAll();
-        this.queueDirectory.forgetAll();
-        this.receiver.signalAll();
-      }),
-    ];
-  }
-
-  /** Whatever it was that is known by an id or a time of the server: the next one may be another. */
-  #forgetAll(): void {
-    this.#payloads.forget();
-    this.#batchIds.forget();
-    this.topicDirectory.forgetAll();
-    this.queueDirectory.forgetAll();
-    this.receiver.forget();
-  }
-
-  #forget({ kind, account, name }: Change): void {
-    if (kind === "topic") this.topicDirectory.forget(account, name);
-    if (kind !== "queue") return;
-    this.queueDirectory.forget(account, name);
-    this.receiver.queueChanged(account, name);
-    if (this.receiver.isWaitedFor(account, name)) void this.#endWaitingIfDeleted(account, name);
-  }
-
-  async #endWaitingIfDeleted(account: string, name: string): Promise<void> {
-    try {
-      const queue = await this.queues.find(account, name);
-      this.receiver.queueIsNow(account, name, queue?.id);
-    } catch (error) {
-      // Whoever waits for it waits in vain until its wait is over.
-      this.#observer.failed("cache invalidation", error);
-    }
   }
 }

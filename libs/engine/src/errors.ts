@@ -78,6 +78,13 @@ export class SluiceError extends Error {
   }
 }
 
+/** What is wrong at one place of a request: `redrive.deadLetterQueue`. */
+export function invalidRequest(path: string, message: string): SluiceError {
+  return new SluiceError("invalid_request", `${path}: ${message}`, {
+    details: [{ path, message }],
+  });
+}
+
 export function topicNotFound(name: string): SluiceError {
   return new SluiceError(
     "topic_not_found",
@@ -90,6 +97,10 @@ export function queueNotFound(name: string): SluiceError {
     "queue_not_found",
     `there is no queue "${name}"; create it with POST /v1/queues`,
   );
+}
+
+export function subscriptionNotFound(id: string): SluiceError {
+  return new SluiceError("subscription_not_found", `there is no subscription "${id}"`);
 }
 
 export function overLimit(name: string, limit: number): SluiceError {

@@ -4,6 +4,7 @@ export {
   errorTable,
   SluiceError,
   queueNotFound,
+  subscriptionNotFound,
   topicNotFound,
   type EntryError,
   type EntryErrorCode,
@@ -16,27 +17,20 @@ export type { Page, PageRequest } from "./directory/pages.ts";
 export { AccessKeys, type AccessKey, type ListedAccessKey } from "./access-keys/access-keys.ts";
 export type { ListedTopic, SettableTopic, Topic } from "./topics/topics.ts";
 export { topicDefaults, type TopicSettings } from "./topics/topic-settings.ts";
-export {
-  queueDefaults,
-  type ListedQueue,
-  type Queue,
-  type QueueSettings,
-} from "./queues/queues.ts";
+export type { ListedQueue, Queue } from "./queues/queue-rows.ts";
+export { queueDefaults, type QueueSettings } from "./queues/queue-settings.ts";
 export { countMessages, type QueueCounts, type QueueTotals } from "./ledger/count-messages.ts";
 export { foldLedger } from "./ledger/fold-ledger.ts";
 export { ageOfOutbox, watchOutbox } from "./ledger/watch-outbox.ts";
 export { TableMaintenance } from "./vacuum/maintain-tables.ts";
-export {
-  subscriptionNotFound,
-  type Link,
-  type Subscription,
-} from "./subscriptions/subscriptions.ts";
+export type { Link, Subscription } from "./subscriptions/subscription-rows.ts";
 export {
   subscriptionDefaults,
   type SubscriptionSettings,
 } from "./subscriptions/subscription-settings.ts";
 export type { ArchivedMatches, Match } from "./match/match.ts";
-export type { Replay, ReplayPoint, ReplayRequest } from "./replay/replays.ts";
+export type { Replay } from "./replay/replays.ts";
+export type { ReplayPoint, ReplayRequest } from "./replay/replay-range.ts";
 export { ReplayDuty } from "./replay/replay-duty.ts";
 export type { Peeked, PeekRequest } from "./peek/peeked.ts";
 export type { RedriveTask } from "./redrive/redrive-tasks.ts";

@@ -4,10 +4,14 @@ import type { Sql } from "@sluice/database";
 import type { Directory } from "../directory/directory.ts";
 import type { EntryError } from "../errors.ts";
 import type { Observer } from "../observer.ts";
-import type { Queue } from "../queues/queues.ts";
-import { noLongerHeld, readHandles, readReceipts } from "../receipt-handle/read-handles.ts";
+import type { Queue } from "../queues/queue-rows.ts";
+import {
+  noLongerHeld,
+  readHandles,
+  readReceipts,
+  type MarkedReceipt,
+} from "../receipt-handle/read-handles.ts";
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
-import type { MarkedReceipt } from "../receipt-handle/read-handles.ts";
 import { markSlices, sliceKey, type SliceMark } from "../receipt-handle/slice-marks.ts";
 import { bitCount } from "../message/bits.ts";
 import type { Rounds } from "../rounds/rounds.ts";

@@ -40,7 +40,7 @@ export interface CleanUpOptions {
  * What a repeat of a call with an Idempotency-Key can rely on, in seconds: what a deduplication id has (LIMITS:
  * topics). A million calls in this time are 230 MB.
  */
-export const IDEMPOTENCY_WINDOW = 300;
+const IDEMPOTENCY_WINDOW = 300;
 /** How long an ended redrive or replay can be looked at, in seconds: as long as a message can be kept. */
 const REDRIVE_KEPT = 1_209_600;
 /** A write that was under way when its queue was deleted has long ended by then. */

@@ -1,4 +1,4 @@
-import { SluiceError } from "../errors.ts";
+import { invalidRequest } from "../errors.ts";
 
 /** After how many receives a message goes to which queue. */
 export interface RedrivePolicy {
@@ -38,7 +38,5 @@ export function checkRedrive(
 }
 
 function refuse(message: string): never {
-  throw new SluiceError("invalid_request", `redrive.deadLetterQueue: ${message}`, {
-    details: [{ path: "redrive.deadLetterQueue", message }],
-  });
+  throw invalidRequest("redrive.deadLetterQueue", message);
 }

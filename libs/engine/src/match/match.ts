@@ -7,10 +7,11 @@ import {
 
 import type { ArchivedMessage } from "../archive/find-archived.ts";
 import { cursorOf, DEFAULT_PAGE, type Page, type PageRequest } from "../directory/pages.ts";
-import { SluiceError } from "../errors.ts";
+import { invalidRequest, SluiceError } from "../errors.ts";
 import { checkMessage, type MessageInput } from "../message/message.ts";
 import type { GoneSignal } from "../receive/gone-signal.ts";
-import type { Subscription, Subscriptions } from "../subscriptions/subscriptions.ts";
+import type { Subscription } from "../subscriptions/subscription-rows.ts";
+import type { Subscriptions } from "../subscriptions/subscriptions.ts";
 import { turn, UNTIMED } from "../turn.ts";
 
 /** Whether a subscription would get a message. */
@@ -44,11 +45,7 @@ export async function match(
   { message, ...request }: { message: MessageInput } & MatchRequest,
 ): Promise<Page<Match>> {
   const refused = checkMessage(message, topic.maxMessageSize);
-  if (refused) {
-    throw new SluiceError("invalid_request", `message: ${refused.message}`, {
-      details: [{ path: "message", message: refused.message }],
-    });
-  }
+  if (refused) throw invalidRequest("message", refused.message);
   const { body, attributes = {} } = message;
   const tried = await tryOn(subscriptions, topic, {
     ...request,

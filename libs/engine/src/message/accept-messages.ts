@@ -3,8 +3,6 @@ import type { StoredMessage } from "../write/stored-call.ts";
 import { standardMessage } from "./fifo-message.ts";
 import { checkMessage, serializeMessage, type MessageInput } from "./message.ts";
 
-export type { MessageInput } from "./message.ts";
-
 /** One message that may be stored. */
 export interface AcceptedMessage {
   /** See serializeMessage; its id is put in front once its place is known. */

@@ -2,7 +2,8 @@ import type { Sql, Transaction } from "@sluice/database";
 
 import { lockTopics } from "../message-group/locks.ts";
 import { DEDUPLICATION_INTERVAL } from "../send/insert-fifo.ts";
-import type { IdempotencyKey, NewBatch } from "../write/batch-writer.ts";
+import type { NewBatch } from "../write/batch-writer.ts";
+import type { IdempotencyKey } from "../write/idempotency-keys.ts";
 import {
   fifoMessageRows,
   fifoMessagesOf,

@@ -9,7 +9,8 @@ import {
 } from "@sluice/database";
 
 import { deliver } from "../fan-out/deliver.ts";
-import type { IdempotencyKey, NewBatch } from "../write/batch-writer.ts";
+import type { NewBatch } from "../write/batch-writer.ts";
+import type { IdempotencyKey } from "../write/idempotency-keys.ts";
 import { groupArrays } from "../write/parts.ts";
 
 /** Never part of a serialised message: JSON escapes it. */

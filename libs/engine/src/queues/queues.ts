@@ -1,92 +1,40 @@
 import { schema, texts, type ControlPlane, type Sql } from "@sluice/database";
-import { and, asc, eq, getTableColumns, gt, inArray, like, or, sql } from "drizzle-orm";
-import { alias } from "drizzle-orm/pg-core";
+import { and, asc, eq, gt, inArray, like, or, sql } from "drizzle-orm";
 
-import { accountOf } from "../directory/account.ts";
 import { differingSettings } from "../directory/differing-settings.ts";
 import {
   afterCursor,
   DEFAULT_PAGE,
-  fitsPage,
   fittingLimit,
-  ifFits,
   likePrefix,
   pageOf,
   type Page,
   type PageRequest,
 } from "../directory/pages.ts";
-import {
-  checkRedrive,
-  type RedriveAllowPolicy,
-  type RedrivePolicy,
-} from "../dead-letter/redrive-policy.ts";
+import { withoutUndefined } from "../directory/without-undefined.ts";
+import { checkRedrive } from "../dead-letter/redrive-policy.ts";
 import { queueNotFound, SluiceError } from "../errors.ts";
 import type { QueueCounts, QueueTotals } from "../ledger/count-messages.ts";
 import { SharedCounts } from "../ledger/shared-counts.ts";
-import { checkFifoSettings } from "./check-fifo-settings.ts";
 import { outliveQueue, takeOverSubscriptions } from "../subscriptions/deleted-queues.ts";
-
-/** What can be set on a queue; durations in seconds, size in bytes (LIMITS: queues). */
-export interface QueueSettings {
-  visibilityTimeout: number;
-  delay: number;
-  retention: number;
-  maxMessageSize: number;
-  receiveWait: number;
-  /** Null: messages are received until they are acknowledged or expire. */
-  redrive: RedrivePolicy | null;
-  redriveAllow: RedriveAllowPolicy;
-  /**
-   * Whether messages of a group come in order, and duplicates not at all; its name ends in `.fifo` then. Cannot be
-   * changed.
-   */
-  fifo: boolean;
-  /** Of a FIFO queue: whether a message without a deduplication id gets the SHA-256 of its body. */
-  contentBasedDeduplication: boolean;
-  /** Of a FIFO queue: within what a deduplication id counts. */
-  deduplicationScope: "queue" | "messageGroup";
-  /** Of a FIFO queue; `perMessageGroupId` needs the scope `messageGroup`. Groups never share a limit here. */
-  fifoThroughputLimit: "perQueue" | "perMessageGroupId";
-  /** Whether receives get nothing; sends and fan-out go on. */
-  paused: boolean;
-  tags: Record<string, string>;
-  /** What AWS' protocols set and show although it has no meaning here; not what makes two queues differ. */
-  awsAttributes?: Record<string, string>;
-}
-
-export interface Queue extends QueueSettings {
-  id: string;
-  account: string;
-  name: string;
-  awsAttributes: Record<string, string>;
-  createdAt: Date;
-}
-
-/** As lists show it. */
-export type ListedQueue = Omit<Queue, "awsAttributes">;
-
-export const queueDefaults: QueueSettings = {
-  visibilityTimeout: 30,
-  delay: 0,
-  retention: 345_600,
-  maxMessageSize: 1_048_576,
-  receiveWait: 0,
-  redrive: null,
-  redriveAllow: { permission: "allowAll" },
-  fifo: false,
-  contentBasedDeduplication: false,
-  deduplicationScope: "queue",
-  fifoThroughputLimit: "perQueue",
-  paused: false,
-  tags: {},
-};
+import {
+  findQueue,
+  listedQueueOf,
+  lookUp,
+  lookUpAll,
+  named,
+  queueOf,
+  selectListed,
+  type ListedQueue,
+  type Queue,
+  type Reader,
+} from "./queue-rows.ts";
+import { checkQueueSettings, queueDefaults, type QueueSettings } from "./queue-settings.ts";
 
 /** Of the settings that make two queues differ. */
 const settingNames = Object.keys(queueDefaults) as Exclude<keyof QueueSettings, "awsAttributes">[];
 
 const { queues, deletedQueues } = schema;
-const { awsAttributes: _awsAttributes, ...listedColumns } = getTableColumns(queues);
-const deadLetterQueues = alias(queues, "dead_letter_queues");
 
 /** Queues in Postgres: create, look up, list, change, delete. */
 export class Queues {
@@ -118,10 +66,10 @@ export class Queues {
     some: Partial<QueueSettings>,
   ): Promise<{ queue: Queue; created: boolean }> {
     const settings = { ...queueDefaults, ...withoutUndefined(some) };
-    checkFifoSettings(name, settings);
+    checkQueueSettings(name, settings);
     const columns = await columnsOf(this.#db, { account, name, fifo: settings.fifo }, settings);
     if (
-      (await this.deletedWithin(account, name, this.#nameGuard)) &&
+      (await wasDeletedWithin(this.#db, { account, name }, this.#nameGuard)) &&
       !(await this.find(account, name))
     ) {
       throw new SluiceError(
@@ -159,6 +107,13 @@ export class Queues {
     return row && queueOf(row);
   }
 
+  /** @throws {SluiceError} `queue_not_found` */
+  async get(account: string, name: string): Promise<Queue> {
+    const queue = await this.find(account, name);
+    if (!queue) throw queueNotFound(name);
+    return queue;
+  }
+
   /** Those of these names that exist, by name. */
   async findAll(account: string, names: readonly string[]): Promise<Map<string, Queue>> {
     const rows = await this.#lookUpAll.execute({ account, names: texts(names) });
@@ -177,12 +132,7 @@ export class Queues {
   /** By name, in order of names. With large tags a page has fewer than it might have. */
   async list(account: string, request: PageRequest): Promise<Page<ListedQueue>> {
     const { limit = DEFAULT_PAGE } = request;
-    const fits = fitsPage(sql`octet_length(${queues.tags}::text)`, queues.name);
-    const queue = { ...listedColumns, tags: ifFits(fits, queues.tags) };
-    const rows = await this.#db
-      .select({ queue, deadLetterQueue: deadLetterQueues.name, fits })
-      .from(queues)
-      .leftJoin(deadLetterQueues, eq(deadLetterQueues.id, queues.deadLetterQueueId))
+    const rows = await selectListed(this.#db)
       .where(listed(account, request))
       .orderBy(asc(queues.name))
       .limit(limit + 1);
@@ -219,10 +169,10 @@ export class Queues {
         .from(queues)
         .where(named(account, name))
         .for("no key update");
-      const before = await find(tx, account, name);
+      const before = await findQueue(tx, account, name);
       if (!before) throw queueNotFound(name);
       const settings = withoutUndefined(typeof change === "function" ? change(before) : change);
-      checkFifoSettings(name, { ...before, ...settings });
+      checkQueueSettings(name, { ...before, ...settings });
       if (Object.keys(settings).length === 0) return before;
       const columns = await columnsOf(tx, before, settings);
       await tx.update(queues).set(columns).where(named(account, name));
@@ -273,82 +223,31 @@ export class Queues {
     });
   }
 
-  /** Whether a queue of that name was deleted in the last so many seconds (up to 3,600). */
-  async deletedWithin(account: string, name: string, seconds: number): Promise<boolean> {
-    if (seconds === 0) return false;
-    const rows = await this.#db
-      .select({ id: deletedQueues.queueId })
-      .from(deletedQueues)
-      .where(
-        and(
-          eq(deletedQueues.account, BigInt(account)),
-          eq(deletedQueues.name, name),
-          gt(deletedQueues.deletedAt, sql`clock_timestamp() - make_interval(secs => ${seconds})`),
-        ),
-      )
-      .limit(1);
-    return rows.length > 0;
-  }
-
-  /** Notes that the queue is being purged; false when it was in the last so many seconds. */
-  async notePurge(queue: Queue, guard: number): Promise<boolean> {
-    const rows = await this.#db
-      .update(queues)
-      .set({ purgedAt: sql`clock_timestamp()` })
-      .where(
-        and(
-          eq(queues.id, BigInt(queue.id)),
-          // A purge that the clock has yet to come to was noted by one that was ahead.
-          sql`coalesce(${queues.purgedAt} NOT BETWEEN clock_timestamp() - make_interval(secs => ${guard}) AND clock_timestamp(), true)`,
-        ),
-      )
-      .returning({ id: queues.id });
-    return rows.length > 0;
-  }
-
   /** How many messages the queue holds, and how many came and went, at the call or later; see {@link SharedCounts}. */
   async counts(queue: Queue): Promise<QueueCounts & { totals: QueueTotals }> {
     return await this.#counts.count(queue);
   }
 }
 
-type Reader = Pick<ControlPlane, "select">;
-
-function select(db: Reader) {
-  return db
-    .select({ queue: queues, deadLetterQueue: deadLetterQueues.name })
-    .from(queues)
-    .leftJoin(deadLetterQueues, eq(deadLetterQueues.id, queues.deadLetterQueueId))
-    .$dynamic();
-}
-
-/**
- * The look-up that a process makes of each queue it is asked for, and once a minute where none of its calls comes in
- * time for {@link lookUpAll}: its SQL is put together once. With 5,000 long polls, each on a queue of its own, doing
- * that each time was a tenth of what they cost.
- */
-function lookUp(db: Reader) {
-  return select(db)
-    .where(
-      and(eq(queues.account, sql.placeholder("account")), eq(queues.name, sql.placeholder("name"))),
-    )
-    .prepare("look_up_queue");
-}
-
-function lookUpAll(db: Reader) {
-  return select(db)
+/** Whether a queue of that name was deleted in the last so many seconds (up to 3,600). */
+async function wasDeletedWithin(
+  db: Reader,
+  { account, name }: { account: string; name: string },
+  seconds: number,
+): Promise<boolean> {
+  if (seconds === 0) return false;
+  const rows = await db
+    .select({ id: deletedQueues.queueId })
+    .from(deletedQueues)
     .where(
       and(
-        eq(queues.account, sql.placeholder("account")),
-        sql`${queues.name} = ANY(${sql.placeholder("names")}::text[])`,
+        eq(deletedQueues.account, BigInt(account)),
+        eq(deletedQueues.name, name),
+        gt(deletedQueues.deletedAt, sql`clock_timestamp() - make_interval(secs => ${seconds})`),
       ),
     )
-    .prepare("look_up_queues");
-}
-
-async function find(db: Reader, account: string, name: string): Promise<Queue | undefined> {
-  const [row] = await select(db).where(named(account, name));
-  return row && queueOf(row);
+    .limit(1);
+  return rows.length > 0;
 }
 
 /** Settings as columns: the policy's queue by its id, once it is known to be allowed. */
@@ -359,7 +258,7 @@ async function columnsOf<Settings extends Partial<QueueSettings>>(
 ) {
   if (redrive === undefined) return columns;
   if (redrive === null) return { ...columns, deadLetterQueueId: null, maxReceiveCount: null };
-  const deadLetterQueue = await find(db, account, redrive.deadLetterQueue);
+  const deadLetterQueue = await findQueue(db, account, redrive.deadLetterQueue);
   checkRedrive(queue, redrive, deadLetterQueue);
   return {
     ...columns,
@@ -380,48 +279,4 @@ function listed(account: string, { prefix, cursor }: PageRequest) {
     after === undefined ? undefined : gt(queues.name, after),
     prefix === undefined ? undefined : like(queues.name, likePrefix(prefix)),
   );
-}
-
-function named(account: string, name: string) {
-  return and(eq(queues.account, BigInt(account)), eq(queues.name, name));
-}
-
-function queueOf({ queue, deadLetterQueue }: SelectedQueue): Queue {
-  const { awsAttributes } = queue;
-  return { ...listedQueueOf({ queue, deadLetterQueue }), awsAttributes };
-}
-
-function listedQueueOf({ queue: row, deadLetterQueue }: ListedRow): ListedQueue {
-  const {
-    deadLetterQueueId: _id,
-    maxReceiveCount,
-    purgedAt: _purgedAt,
-    hasTenants: _hasTenants,
-    ...columns
-  } = row;
-  return {
-    ...columns,
-    id: String(row.id),
-    account: accountOf(row.account),
-    redrive:
-      deadLetterQueue === null || maxReceiveCount === null
-        ? null
-        : { deadLetterQueue, maxReceiveCount },
-  };
-}
-
-interface SelectedQueue {
-  queue: typeof queues.$inferSelect;
-  deadLetterQueue: string | null;
-}
-
-interface ListedRow {
-  queue: Omit<SelectedQueue["queue"], "awsAttributes">;
-  deadLetterQueue: string | null;
-}
-
-function withoutUndefined<T extends object>(object: T): Partial<T> {
-  return Object.fromEntries(
-    Object.entries(object).filter(([, value]) => value !== undefined),
-  ) as Partial<T>;
 }

@@ -2,8 +2,7 @@ import { texts, type Transaction } from "@sluice/database";
 
 import { fromHead } from "../message-group/from-head.ts";
 import { limitWaits } from "../message-group/locks.ts";
-import { LOOK_AHEAD } from "./find-visible.ts";
-import { millisecond } from "./find-visible.ts";
+import { LOOK_AHEAD, millisecond } from "./find-visible.ts";
 import type { ScanReport } from "./scan-floor.ts";
 
 export interface AvailableGroup {

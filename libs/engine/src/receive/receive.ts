@@ -6,7 +6,7 @@ import type { Directory } from "../directory/directory.ts";
 import type { Envelopes } from "../envelope/envelopes.ts";
 import { sequenceNumberOf } from "../message-group/sequence-number.ts";
 import type { Observer } from "../observer.ts";
-import type { Queue } from "../queues/queues.ts";
+import type { Queue } from "../queues/queue-rows.ts";
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
 import { changeFifo } from "../visibility/change-fifo.ts";
 import { moveDeadlines } from "../visibility/change-visibility.ts";

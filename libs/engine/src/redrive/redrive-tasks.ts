@@ -3,8 +3,9 @@ import { and, asc, desc, eq, sql } from "drizzle-orm";
 import { alias } from "drizzle-orm/pg-core";
 import { v7 as uuidv7 } from "uuid";
 
-import { SluiceError } from "../errors.ts";
-import type { Queue, Queues } from "../queues/queues.ts";
+import { invalidRequest, SluiceError } from "../errors.ts";
+import type { Queue } from "../queues/queue-rows.ts";
+import type { Queues } from "../queues/queues.ts";
 
 export interface RedriveTask {
   id: string;
@@ -34,12 +35,11 @@ const destinations = alias(queues, "destinations");
 /** Moves of dead letters: start, look at, list, cancel. A dispatcher does the work; see moveDeadLetters. */
 export class RedriveTasks {
   readonly #db: ControlPlane;
-
   readonly #queues: Queues;
 
-  constructor(db: ControlPlane, queueCounter: Queues) {
+  constructor(db: ControlPlane, allQueues: Queues) {
     this.#db = db;
-    this.#queues = queueCounter;
+    this.#queues = allQueues;
   }
 
   /**
@@ -119,9 +119,7 @@ export class RedriveTasks {
 }
 
 function refuseDestination(message: string): never {
-  throw new SluiceError("invalid_request", `destination: ${message}`, {
-    details: [{ path: "destination", message }],
-  });
+  throw invalidRequest("destination", message);
 }
 
 function of(queue: Queue) {

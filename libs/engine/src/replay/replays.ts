@@ -1,23 +1,11 @@
 import { schema, type ControlPlane, type Sql } from "@sluice/database";
 import { and, eq, sql as expression } from "drizzle-orm";
-import { v7 as uuidv7 } from "uuid";
 
-import { findArchived, type ArchivedTopic } from "../archive/find-archived.ts";
-import { SluiceError, topicNotArchived } from "../errors.ts";
-import { subscriptionNotFound } from "../subscriptions/subscriptions.ts";
-import type { Topic } from "../topics/topics.ts";
-
-/** A time, or the message with this id. */
-export type ReplayPoint = { at: Date } | { messageId: string };
-
-export interface ReplayRequest {
-  /** The first message, inclusive. */
-  from: ReplayPoint;
-  /** The last one, inclusive; absent: the start of the replay, and no later than that in any case. */
-  to?: ReplayPoint | undefined;
-  /** Messages a second; absent: as fast as it goes. */
-  rate?: number | undefined;
-}
+import { subscriptionNotFound } from "../errors.ts";
+import type { Subscriptions } from "../subscriptions/subscriptions.ts";
+import type { Topic, Topics } from "../topics/topics.ts";
+import { insertReplay, type ReplayedSubscription } from "./insert-replay.ts";
+import { rangeOf, type ReplayRange, type ReplayRequest } from "./replay-range.ts";
 
 export interface Replay {
   id: string;
@@ -37,60 +25,49 @@ export interface Replay {
   finishedAt?: Date | undefined;
 }
 
-/** A range of an archive, by the places of its first and its last message. */
-export interface ReplayRange {
-  start: Place;
-  /** Undefined: now. */
-  end: Place | undefined;
-  rate: number | undefined;
-}
-
-interface Place {
-  /** A time as Postgres reads it. */
-  at: string;
-  /** Of a message, with that of its batch at that time; undefined: whatever was published at that time. */
-  place?: string;
-  bit?: number;
-}
-
-interface ReplayedSubscription {
-  id: string;
-  account: string;
-}
-
 const { replays, subscriptions } = schema;
 
 /** Replays of archives: start, look at, list, cancel. A dispatcher does the work; see deliverPage. */
 export class Replays {
   readonly #sql: Sql;
   readonly #db: ControlPlane;
+  readonly #topics: Topics;
+  readonly #subscriptions: Subscriptions;
 
-  constructor({ hot, control }: { hot: Sql; control: ControlPlane }) {
-    this.#sql = hot;
-    this.#db = control;
+  constructor(options: {
+    hot: Sql;
+    control: ControlPlane;
+    topics: Topics;
+    subscriptions: Subscriptions;
+  }) {
+    this.#sql = options.hot;
+    this.#db = options.control;
+    this.#topics = options.topics;
+    this.#subscriptions = options.subscriptions;
+  }
+
+  /** See {@link rangeOf}. */
+  async rangeOf(topic: Topic, request: ReplayRequest): Promise<ReplayRange> {
+    return await rangeOf(this.#sql, topic, request);
   }
 
   /**
-   * @throws {SluiceError} `topic_not_archived`; `invalid_request` when it ends before it begins; `message_not_found`
-   * when a message is named that is not in the archive
-   */
-  async rangeOf(topic: Topic, { from, to, rate }: ReplayRequest): Promise<ReplayRange> {
-    if (topic.archive === null) throw topicNotArchived(topic.name);
-    const start = await this.#placeOf(topic, from);
-    const end = to && ("at" in to ? { at: lastOf(to.at) } : await this.#placeOf(topic, to));
-    if (end && (await this.#isBefore(end, start))) throw endsBeforeItBegins();
-    return { start, end, rate };
-  }
-
-  /**
-   * Of two calls at once the later one finds what the first one started.
-   * @param replace - Ends one that is running; what it has delivered stays in the queue
-   * @throws {SluiceError} `subscription_not_found`; `replay_running` when one is running that is not to be replaced
+   * Delivers a part of the topic's archive to a subscription, through its filter. Of two calls at once the later one
+   * finds what the first one started.
+   * @param replace - Whether it takes the place of one that is running; what that has delivered stays in the queue
+   * @throws {SluiceError} `subscription_not_found`, `topic_not_archived`, `message_not_found`; `replay_running` when
+   * one is running that is not to be replaced; `invalid_request` when it ends before it begins
    */
   async start(
-    subscription: ReplayedSubscription,
-    { topic, range, replace }: { topic: ArchivedTopic; range: ReplayRange; replace: boolean },
+    account: string,
+    subscriptionId: string,
+    { replace = false, ...request }: ReplayRequest & { replace?: boolean },
   ): Promise<Replay> {
+    const found = await this.#subscriptions.find(account, subscriptionId);
+    const topic = found && (await this.#topics.find(account, found.topic));
+    if (!topic) throw subscriptionNotFound(subscriptionId);
+    const range = await this.rangeOf(topic, request);
+    const subscription = { id: subscriptionId, account };
     const id = await this.#db.transaction(async (tx) => {
       await lockSubscription(tx, subscription);
       if (replace) await tx.update(replays).set(CANCELLED).where(runningFor(subscription));
@@ -133,25 +110,6 @@ export class Replays {
       DELETE FROM replays WHERE subscription_id = ${id}::uuid AND account = ${account}::bigint`;
   }
 
-  async #placeOf(topic: ArchivedTopic, point: ReplayPoint): Promise<Place> {
-    if ("at" in point) return { at: point.at.toISOString() };
-    const found = await findArchived(this.#sql, topic, point.messageId);
-    if (!found) {
-      throw new SluiceError(
-        "message_not_found",
-        `the archive of this topic has no message "${point.messageId}"`,
-      );
-    }
-    return { at: found.publishedAt, place: found.place, bit: found.bit };
-  }
-
-  async #isBefore(end: Place, start: Place): Promise<boolean> {
-    const [row] = await this.#sql<{ before: boolean }[]>`
-      SELECT (${end.at}::timestamptz, ${end.place ?? LAST.place}::bigint, ${end.bit ?? LAST.bit}::int)
-             < (${start.at}::timestamptz, ${start.place ?? "0"}::bigint, ${start.bit ?? 0}::int) AS before`;
-    return row?.before === true;
-  }
-
   #select() {
     return this.#sql`
       SELECT r.id, r.subscription_id, r.rate, r.status, r.replayed::float8 AS replayed,
@@ -167,59 +125,6 @@ export class Replays {
   #ms(time: string) {
     return this.#sql.unsafe(`extract(epoch FROM ${time})::float8 * 1000`);
   }
-}
-
-/**
- * Replays an archive to a subscription that the same transaction makes, up to it: of whatever is fanned out, each batch
- * comes either live or by the replay.
- */
-export async function replayFromStart(
-  tx: Pick<ControlPlane, "insert">,
-  subscription: ReplayedSubscription,
-  { topic, range }: { topic: ArchivedTopic; range: ReplayRange },
-): Promise<void> {
-  await tx.insert(replays).values({
-    ...columnsOf(subscription, topic, range),
-    endAt: range.end ? expression`${range.end.at}::timestamptz` : expression`'infinity'`,
-    subscribedBy: expression`pg_current_xact_id()`,
-  });
-}
-
-/**
- * Replays up to now, or to an end before that. Without one it ends when it was created, to the microsecond; where the
- * archive is ahead of that, since a clock was set back, with the last of what it has.
- */
-async function insertReplay(
-  tx: Pick<ControlPlane, "insert" | "execute">,
-  subscription: ReplayedSubscription,
-  { topic, range }: { topic: ArchivedTopic; range: ReplayRange },
-): Promise<string> {
-  const [clock] = await tx.execute<{ now: string; last: string; place: string | null }>(expression`
-    SELECT clock.now::text, coalesce(ahead.published_at, clock.now)::text AS last, ahead.place
-    FROM (SELECT clock_timestamp() AS now) clock
-    LEFT JOIN LATERAL (
-      SELECT a.published_at, a.place FROM archived_batches a
-      WHERE a.topic_id = ${topic.id}::bigint AND a.account = ${topic.account}::bigint AND a.published_at > clock.now
-      ORDER BY a.topic_id DESC, a.published_at DESC, a.place DESC LIMIT 1
-    ) ahead ON true`);
-  const last = expression`${clock?.last}::timestamptz`;
-  const [row] = await tx
-    .insert(replays)
-    .values({
-      ...columnsOf(subscription, topic, range),
-      endAt: range.end
-        ? expression`least(${range.end.at}::timestamptz, ${last})`
-        : expression`${last}`,
-      ...(!range.end && clock?.place && { endPlace: BigInt(clock.place) }),
-      createdAt: expression`${clock?.now}::timestamptz`,
-    })
-    .onConflictDoNothing()
-    .returning({ id: replays.id });
-  if (row) return row.id;
-  throw new SluiceError(
-    "replay_running",
-    `a replay for subscription "${subscription.id}" is running; cancel it or wait for its end`,
-  );
 }
 
 /** @throws {SluiceError} `subscription_not_found` */
@@ -252,44 +157,6 @@ function runningFor({ id, account }: ReplayedSubscription) {
     eq(replays.account, BigInt(account)),
     eq(replays.status, "running"),
   );
-}
-
-/** Of what was published at a time. */
-const LAST = { place: "9223372036854775807", bit: 62 } as const;
-
-/**
- * The last microsecond of a millisecond: messages show their times without the rest, and who names one means that one
- * too.
- */
-function lastOf(time: Date): string {
-  return time.toISOString().replace("Z", "999Z");
-}
-
-function endsBeforeItBegins(): SluiceError {
-  const message =
-    "is before from; a replay goes from what was published first to what came after it";
-  return new SluiceError("invalid_request", `to: ${message}`, {
-    details: [{ path: "to", message }],
-  });
-}
-
-function columnsOf(
-  subscription: ReplayedSubscription,
-  topic: ArchivedTopic,
-  { start, end, rate }: ReplayRange,
-) {
-  return {
-    id: uuidv7(),
-    account: BigInt(subscription.account),
-    subscriptionId: subscription.id,
-    topicId: BigInt(topic.id),
-    startAt: expression`${start.at}::timestamptz`,
-    ...(start.place !== undefined && { startPlace: BigInt(start.place) }),
-    ...(start.bit !== undefined && { startBit: start.bit }),
-    ...(end?.place !== undefined && { endPlace: BigInt(end.place) }),
-    ...(end?.bit !== undefined && { endBit: end.bit }),
-    rate,
-  };
 }
 
 /** Times in ms since the epoch. */

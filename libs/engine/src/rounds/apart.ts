@@ -46,13 +46,13 @@ const NONE: ReadonlySet<string> = new Set();
  */
 export class Apart {
   readonly #sql: Sql;
-  readonly #calls: SharedAcknowledgements;
+  readonly #acknowledgements: SharedAcknowledgements;
   readonly #claims: GroupCommit<ClaimItem, Claim>;
 
   /** @param sql - Waits for locks. */
   constructor(sql: Sql, waits: LockWaits) {
     this.#sql = sql;
-    this.#calls = new SharedAcknowledgements(waits, (marks, send) =>
+    this.#acknowledgements = new SharedAcknowledgements(waits, (marks, send) =>
       applyMarks(marks, async (some, lookup) => {
         const remove = (lockTimeout?: string) =>
           deleteAcknowledged(sql, some, lookup, lockTimeout).send();
@@ -84,17 +84,17 @@ export class Apart {
    * @throws {SluiceError} `too_many_requests` when too many are waiting
    */
   acknowledge(marks: Marks): Promise<bigint[]> {
-    return this.#calls.add(marks);
+    return this.#acknowledgements.add(marks);
   }
 
   /** Whether an acknowledgement of this queue has met a lock, and is not done yet. */
   isHeldUp(queueId: string): boolean {
-    return this.#calls.isHeldUp(queueId);
+    return this.#acknowledgements.isHeldUp(queueId);
   }
 
   /** Resolves when no claim and no acknowledgement is waiting or being written. */
   async idle(): Promise<void> {
     await this.#claims.idle();
-    await this.#calls.idle();
+    await this.#acknowledgements.idle();
   }
 }

@@ -11,7 +11,7 @@ import { failpoint } from "@sluice/runtime";
 
 import { deleteAcknowledged } from "../acknowledge/delete-acknowledged.ts";
 import { finish, MAX_WAITING_MARKS, type Marks } from "../acknowledge/shared-acknowledgements.ts";
-import { mergeMarks } from "../acknowledge/write-together.ts";
+import { mergeMarks, type MergedMarks } from "../acknowledge/write-together.ts";
 import type { AppliedMark } from "../receipt-handle/apply-marks.ts";
 import { claim, claimAndAcknowledge, type ClaimRequest } from "../receive/claim.ts";
 import type { Claim } from "../receive/claimed-slice.ts";
@@ -50,18 +50,15 @@ interface Waiting<Item, Result> {
 
 type WaitingStore = Waiting<Store<unknown>, Stored<unknown>>;
 type WaitingClaim = Waiting<ClaimItem, Claim>;
-type WaitingCall = Waiting<Marks, bigint[]>;
+type WaitingAcknowledgement = Waiting<Marks, bigint[]>;
 
 interface Round {
   /** How much waited as it was gathered; see Rounds. */
   parts: number;
   stores: WaitingStore[];
   claims: WaitingClaim[];
-  calls: WaitingCall[];
+  acknowledgements: WaitingAcknowledgement[];
 }
-
-/** The marks of all calls of a round, each row once, and what to make of it for each call. */
-type SharedMarks = ReturnType<typeof mergeMarks>;
 
 type Failure = Extract<Outcome<unknown>, { error: unknown }>;
 
@@ -95,7 +92,7 @@ export class Rounds {
   readonly #apart: Apart;
   #stores: WaitingStore[] = [];
   #claims: WaitingClaim[] = [];
-  #calls: WaitingCall[] = [];
+  #acknowledgements: WaitingAcknowledgement[] = [];
   #waitingMarks = 0;
   #running: Promise<void> | undefined;
   readonly #gathering = new Gathering();
@@ -140,7 +137,7 @@ export class Rounds {
     if (this.#isSlow || (item[0] && this.#apart.isHeldUp(item[0].queueId)))
       return this.#apart.acknowledge(item);
     return new Promise((resolve, reject) => {
-      this.#calls.push({ item, resolve, reject });
+      this.#acknowledgements.push({ item, resolve, reject });
       this.#waitingMarks += item.length;
       this.#came();
     });
@@ -178,7 +175,7 @@ export class Rounds {
       while (await this.#gathering.isEnoughDuring(last, this.#parts)) {
         await setImmediate();
         // Claims alone are sent over another connection: there they would not see what the last one stores.
-        if (this.#stores.length + this.#calls.length === 0) {
+        if (this.#stores.length + this.#acknowledgements.length === 0) {
           await last;
           break;
         }
@@ -192,9 +189,9 @@ export class Rounds {
     this.#running = undefined;
   }
 
-  /** How much waits. A receive that acknowledges what it had before is a claim and a call, and counts once. */
+  /** How much waits. A receive that acknowledges what it had before is a claim and an acknowledgement: one part. */
   get #parts(): number {
-    return this.#stores.length + Math.max(this.#claims.length, this.#calls.length);
+    return this.#stores.length + Math.max(this.#claims.length, this.#acknowledgements.length);
   }
 
   #came(): void {
@@ -209,7 +206,12 @@ export class Rounds {
       await setImmediate();
     const parts = this.#parts;
     const stores = this.#stores.splice(0);
-    return { parts, stores, claims: this.#takeClaims(), calls: this.#takeCalls() };
+    return {
+      parts,
+      stores,
+      claims: this.#takeClaims(),
+      acknowledgements: this.#takeAcknowledgements(),
+    };
   }
 
   /** A round has its turn: how long those before it took does not count. */
@@ -218,7 +220,7 @@ export class Rounds {
     this.#patience = setTimeout(() => {
       this.#isSlow = true;
       this.#storesApart(this.#stores.splice(0));
-      this.#acknowledgeApart(this.#takeCalls());
+      this.#acknowledgeApart(this.#takeAcknowledgements());
       for (const { item, resolve } of this.#claims.splice(0)) resolve(this.#apart.claim(item));
     }, PATIENCE);
   }
@@ -237,7 +239,8 @@ export class Rounds {
       if (!isTogether) await this.#sendApart(round);
       this.#gathering.ended(isTogether && length <= MAX_GATHERED_LENGTH ? round.parts : 0);
     } catch (error) {
-      for (const { reject } of [...round.stores, ...round.claims, ...round.calls]) reject(error);
+      for (const { reject } of [...round.stores, ...round.claims, ...round.acknowledgements])
+        reject(error);
     }
   }
 
@@ -251,9 +254,9 @@ export class Rounds {
   }
 
   /** All of them, however many claims wait. */
-  #takeCalls(): WaitingCall[] {
+  #takeAcknowledgements(): WaitingAcknowledgement[] {
     this.#waitingMarks = 0;
-    return this.#calls.splice(0);
+    return this.#acknowledgements.splice(0);
   }
 
   /** By one commit; false where that is not the way, and nothing was done of what is left in the round. */
@@ -282,8 +285,8 @@ export class Rounds {
 
   /** Gives all of the round what their commit did for them. */
   #answer(
-    { stores, claims, calls }: Round,
-    { marks, partOf, results }: SharedMarks & { results: readonly unknown[] },
+    { stores, claims, acknowledgements }: Round,
+    { marks, partOf, results }: MergedMarks & { results: readonly unknown[] },
   ): void {
     // Behind the stores comes one statement more: it claims and acknowledges, or does what there is of the two.
     const last = results[stores.length];
@@ -297,17 +300,17 @@ export class Rounds {
     stores.forEach(({ resolve }, index) => resolve({ result: results[index], emptied }));
     claims.forEach(({ resolve }, index) => resolve(claimed[index] as Claim));
     const parts = partOf(bitsOf(marks, applied));
-    // Nearly always the first look did it all; what it left of a call is looked for apart.
-    calls.forEach(({ item, resolve }, index) =>
+    // Nearly always the first look did it all; what it left of an acknowledgement is looked for apart.
+    acknowledgements.forEach(({ item, resolve }, index) =>
       resolve(finish(item, parts[index] ?? [], (left) => this.#apart.acknowledge(left))),
     );
   }
 
   /** The marks of the acknowledgements that go with the others of their round. */
-  #shareMarks(round: Round): SharedMarks {
-    const merged = mergeMarks(round.calls.map(({ item }) => item));
+  #shareMarks(round: Round): MergedMarks {
+    const merged = mergeMarks(round.acknowledgements.map(({ item }) => item));
     if (merged.marks.length <= MAX_SHARED_MARKS) return merged;
-    this.#acknowledgeApart(round.calls.splice(0));
+    this.#acknowledgeApart(round.acknowledgements.splice(0));
     return mergeMarks([]);
   }
 
@@ -315,21 +318,26 @@ export class Rounds {
    * Takes out of the round whoever Postgres refused; the others try apart.
    * @throws what all of them fail with, where it may be that all of it is done
    */
-  #refused({ stores, claims, calls }: Round, { failed, error, isUndone }: Failure): void {
+  #refused(
+    { stores, claims, acknowledgements }: Round,
+    { failed, error, isUndone }: Failure,
+  ): void {
     if (!isUndone) throw error;
     const isHeldUp = classifyFailure(error) === "unavailable";
     const pause = isHeldUp ? APART_AFTER_LOCK : APART_AFTER_REFUSAL;
     this.#apartUntil = Math.max(this.#apartUntil, performance.now() + pause);
     if (isHeldUp) return;
     const culprits =
-      failed < stores.length ? stores.splice(failed, 1) : [...claims.splice(0), ...calls.splice(0)];
+      failed < stores.length
+        ? stores.splice(failed, 1)
+        : [...claims.splice(0), ...acknowledgements.splice(0)];
     for (const { reject } of culprits) reject(error);
   }
 
   /** Claims now; the others beside them, by statements of their own that no claim waits for. */
-  async #sendApart({ stores, claims, calls }: Round): Promise<void> {
+  async #sendApart({ stores, claims, acknowledgements }: Round): Promise<void> {
     this.#storesApart(stores);
-    this.#acknowledgeApart(calls);
+    this.#acknowledgeApart(acknowledgements);
     if (claims.length === 0) return;
     const found = await claim(
       this.#options.sql,
@@ -342,8 +350,8 @@ export class Rounds {
     for (const { item, resolve } of stores) resolve(this.#apart.store(item));
   }
 
-  #acknowledgeApart(calls: readonly WaitingCall[]): void {
-    for (const { item, resolve } of calls) resolve(this.#apart.acknowledge(item));
+  #acknowledgeApart(acknowledgements: readonly WaitingAcknowledgement[]): void {
+    for (const { item, resolve } of acknowledgements) resolve(this.#apart.acknowledge(item));
   }
 }
 

@@ -4,7 +4,8 @@ import { deletedSource } from "../dead-letter/deleted-source.ts";
 import { arrivals } from "../message-group/arrivals.ts";
 import { lockGroups, lockQueues } from "../message-group/locks.ts";
 import { recordEvents } from "../trace/record-events.ts";
-import type { IdempotencyKey, NewBatch } from "../write/batch-writer.ts";
+import type { NewBatch } from "../write/batch-writer.ts";
+import type { IdempotencyKey } from "../write/idempotency-keys.ts";
 import {
   fifoMessageRows,
   fifoMessagesOf,

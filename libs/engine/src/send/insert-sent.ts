@@ -2,7 +2,8 @@ import { constant, numbers, statement, texts, type Sql, type Statement } from "@
 
 import { RECORD_SEPARATOR } from "../publish/insert-published.ts";
 import { recordEvents } from "../trace/record-events.ts";
-import type { IdempotencyKey, NewBatch } from "../write/batch-writer.ts";
+import type { NewBatch } from "../write/batch-writer.ts";
+import type { IdempotencyKey } from "../write/idempotency-keys.ts";
 import { partsOf } from "../write/parts.ts";
 
 /**

@@ -3,19 +3,14 @@ import type { Sql } from "@sluice/database";
 
 import type { Directory } from "../directory/directory.ts";
 import { queueNotFound } from "../errors.ts";
-import type { MessageInput } from "../message/accept-messages.ts";
+import type { MessageInput } from "../message/message.ts";
 import type { Observer } from "../observer.ts";
-import type { Queue } from "../queues/queues.ts";
+import type { Queue } from "../queues/queue-rows.ts";
 import type { Payloads } from "../receive/payloads.ts";
 import { without, type Rounds } from "../rounds/rounds.ts";
 import type { BatchIds } from "../write/batch-ids.ts";
-import {
-  lengthOf,
-  targetsOf,
-  type IdempotencyKey,
-  type Inserted,
-  type NewBatch,
-} from "../write/batch-writer.ts";
+import { lengthOf, targetsOf, type Inserted, type NewBatch } from "../write/batch-writer.ts";
+import type { IdempotencyKey } from "../write/idempotency-keys.ts";
 import type { LockWaits } from "../write/lock-waits.ts";
 import { MessageWriter, type WriteOptions, type WriteResult } from "../write/message-writer.ts";
 import { insertFifo } from "./insert-fifo.ts";

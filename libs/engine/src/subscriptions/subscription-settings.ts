@@ -1,6 +1,6 @@
 import type { FilterScope } from "@sluice/filter-policy";
 
-import { SluiceError } from "../errors.ts";
+import { invalidRequest } from "../errors.ts";
 
 /** What can be set on a subscription. */
 export interface SubscriptionSettings {
@@ -19,6 +19,20 @@ export const subscriptionDefaults: SubscriptionSettings = {
   rawDelivery: true,
   redrivePolicy: null,
 };
+
+/** The settings with what is named changed. An empty policy is none: it accepts everything. */
+export function mergedSettings(
+  settings: SubscriptionSettings,
+  { filterPolicy, filterPolicyScope, rawDelivery, redrivePolicy }: Partial<SubscriptionSettings>,
+): SubscriptionSettings {
+  const policy = filterPolicy === undefined ? settings.filterPolicy : filterPolicy;
+  return {
+    filterPolicy: policy !== null && Object.keys(policy).length === 0 ? null : policy,
+    filterPolicyScope: filterPolicyScope ?? settings.filterPolicyScope,
+    rawDelivery: rawDelivery ?? settings.rawDelivery,
+    redrivePolicy: redrivePolicy === undefined ? settings.redrivePolicy : redrivePolicy,
+  };
+}
 
 /**
  * A FIFO queue keeps the order of a FIFO topic; a standard topic has none to keep (AWS: a standard topic takes no FIFO
@@ -56,5 +70,5 @@ function isFifo(name: string): boolean {
 }
 
 function refuse(path: string, message: string): never {
-  throw new SluiceError("invalid_request", `${path}: ${message}`, { details: [{ path, message }] });
+  throw invalidRequest(path, message);
 }

@@ -1,45 +1,40 @@
 import { classifyFailure, schema, type ControlPlane } from "@sluice/database";
-import { and, asc, eq, gt, sql, type SQL } from "drizzle-orm";
-import { alias } from "drizzle-orm/pg-core";
+import { and, asc, eq, gt, sql } from "drizzle-orm";
 import { v7 as uuidv7 } from "uuid";
 
 import { differingSettings } from "../directory/differing-settings.ts";
 import {
   afterCursor,
   DEFAULT_PAGE,
-  fitsPage,
   fittingLimit,
-  ifFits,
   pageOf,
   type Page,
   type PageRequest,
   UUID,
 } from "../directory/pages.ts";
-import { SluiceError } from "../errors.ts";
+import { invalidRequest, SluiceError, subscriptionNotFound } from "../errors.ts";
 import { filterIdOf } from "./filter-policies.ts";
+import {
+  linkOf,
+  select,
+  selectLinks,
+  selectListed,
+  subscriptionOf,
+  type Link,
+  type Reader,
+  type Subscription,
+} from "./subscription-rows.ts";
 import {
   checkDeadLetterQueue,
   checkKinds,
+  mergedSettings,
   subscriptionDefaults,
   type SubscriptionSettings,
 } from "./subscription-settings.ts";
 
-export interface Subscription extends SubscriptionSettings {
-  id: string;
-  topic: string;
-  queue: string;
-  /** Whether the queue was deleted: deliveries go to the dead-letter queue until there is one of that name again. */
-  queueDeleted: boolean;
-  createdAt: Date;
-}
-
-/** What a subscription connects. */
-export type Link = Pick<Subscription, "id" | "topic" | "queue">;
-
 const settingNames = Object.keys(subscriptionDefaults) as (keyof SubscriptionSettings)[];
 
-const { subscriptions, topics, queues, filterPolicies } = schema;
-const deadLetterQueues = alias(queues, "dead_letter_queues");
+const { subscriptions, queues } = schema;
 
 /** Which queues a topic fans out to. A change counts for every publish that begins after it was answered. */
 export class Subscriptions {
@@ -61,7 +56,7 @@ export class Subscriptions {
     alongWith?: AlongWith,
   ): Promise<{ subscription: Subscription; created: boolean }> {
     checkKinds(topic.name, queue.name);
-    const settings = merged(subscriptionDefaults, some);
+    const settings = mergedSettings(subscriptionDefaults, some);
     const columns = await columnsOf(this.#db, { account, queue: queue.name }, settings);
     const [row] = await this.#db.transaction(async (tx) => {
       const inserted = await tx
@@ -131,9 +126,7 @@ export class Subscriptions {
     request: PageRequest,
   ): Promise<Page<Subscription>> {
     const limit = request.limit ?? DEFAULT_PAGE;
-    const bytes = sql`coalesce(octet_length(${filterPolicies.policy}), 0)`;
-    const fits = fitsPage(bytes, subscriptions.id);
-    const rows = await select(this.#db, fits)
+    const rows = await selectListed(this.#db)
       .where(listed(account, topicId, request))
       .orderBy(asc(subscriptions.id))
       .limit(limit + 1);
@@ -147,11 +140,7 @@ export class Subscriptions {
     request: PageRequest,
   ): Promise<Page<Link>> {
     const limit = request.limit ?? DEFAULT_PAGE;
-    const rows = await this.#db
-      .select(linked)
-      .from(subscriptions)
-      .innerJoin(topics, eq(topics.id, subscriptions.topicId))
-      .leftJoin(queues, eq(queues.id, subscriptions.queueId))
+    const rows = await selectLinks(this.#db)
       .where(listed(account, topicId, request))
       .orderBy(asc(subscriptions.id))
       .limit(limit + 1);
@@ -213,72 +202,16 @@ async function changed(
   const [row] = await select(tx).where(identified(account, id));
   if (!row) throw subscriptionNotFound(id);
   const existing = subscriptionOf(row);
-  const settings = merged(existing, change);
-  if (existing.queueDeleted && settings.redrivePolicy === null) throw onlyDeadLettersLeft();
+  const settings = mergedSettings(existing, change);
+  if (existing.queueDeleted && settings.redrivePolicy === null) {
+    throw invalidRequest(
+      "redrivePolicy",
+      "the queue was deleted and its dead-letter queue is all that is left; delete the subscription instead",
+    );
+  }
   const columns = await columnsOf(tx, { account, queue: existing.queue }, settings);
   await tx.update(subscriptions).set(columns).where(identified(account, id));
   return { ...existing, ...settings };
-}
-
-function onlyDeadLettersLeft(): SluiceError {
-  const message =
-    "the queue was deleted and its dead-letter queue is all that is left; delete the subscription instead";
-  return new SluiceError("invalid_request", `redrivePolicy: ${message}`, {
-    details: [{ path: "redrivePolicy", message }],
-  });
-}
-
-type Reader = Pick<ControlPlane, "select">;
-
-const linked = {
-  id: subscriptions.id,
-  topic: topics.name,
-  queue: queues.name,
-  deletedQueue: subscriptions.deletedQueue,
-};
-
-/** @param fits - For a list: which rows are within a page; of others the policy is not read */
-function select(db: Reader, fits?: SQL<boolean>) {
-  const { policy } = filterPolicies;
-  return db
-    .select({
-      ...linked,
-      filterPolicy: fits ? ifFits(fits, policy) : sql<string | null>`${policy}`,
-      filterPolicyScope: subscriptions.filterPolicyScope,
-      rawDelivery: subscriptions.rawDelivery,
-      deadLetterQueue: deadLetterQueues.name,
-      createdAt: subscriptions.createdAt,
-      fits: fits ?? sql<boolean>`true`,
-    })
-    .from(subscriptions)
-    .innerJoin(topics, eq(topics.id, subscriptions.topicId))
-    .leftJoin(queues, eq(queues.id, subscriptions.queueId))
-    .leftJoin(filterPolicies, eq(filterPolicies.id, subscriptions.filterId))
-    .leftJoin(deadLetterQueues, eq(deadLetterQueues.id, subscriptions.deadLetterQueueId))
-    .$dynamic();
-}
-
-type Row = Awaited<ReturnType<typeof select>>[number];
-
-function linkOf({
-  id,
-  topic,
-  queue,
-  deletedQueue,
-}: Pick<Row, "id" | "topic" | "queue" | "deletedQueue">): Link {
-  return { id, topic, queue: queue ?? deletedQueue ?? "" };
-}
-
-function subscriptionOf({ deadLetterQueue, ...row }: Row): Subscription {
-  return {
-    ...linkOf(row),
-    queueDeleted: row.deletedQueue !== null,
-    filterPolicy: row.filterPolicy === null ? null : (JSON.parse(row.filterPolicy) as object),
-    filterPolicyScope: row.filterPolicyScope,
-    rawDelivery: row.rawDelivery,
-    redrivePolicy: deadLetterQueue === null ? null : { deadLetterQueue },
-    createdAt: row.createdAt,
-  };
 }
 
 /** Settings as columns: the policy and the dead-letter queue by their ids, once they are known to be right. */
@@ -330,22 +263,4 @@ function listed(account: string, topicId: string | undefined, { cursor }: PageRe
 
 function identified(account: string, id: string) {
   return and(eq(subscriptions.id, id), eq(subscriptions.account, BigInt(account)));
-}
-
-/** An empty policy is none: it accepts everything. */
-function merged(
-  settings: SubscriptionSettings,
-  { filterPolicy, filterPolicyScope, rawDelivery, redrivePolicy }: Partial<SubscriptionSettings>,
-): SubscriptionSettings {
-  const policy = filterPolicy === undefined ? settings.filterPolicy : filterPolicy;
-  return {
-    filterPolicy: policy !== null && Object.keys(policy).length === 0 ? null : policy,
-    filterPolicyScope: filterPolicyScope ?? settings.filterPolicyScope,
-    rawDelivery: rawDelivery ?? settings.rawDelivery,
-    redrivePolicy: redrivePolicy === undefined ? settings.redrivePolicy : redrivePolicy,
-  };
-}
-
-export function subscriptionNotFound(id: string): SluiceError {
-  return new SluiceError("subscription_not_found", `there is no subscription "${id}"`);
 }

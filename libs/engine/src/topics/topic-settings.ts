@@ -1,4 +1,4 @@
-import { SluiceError } from "../errors.ts";
+import { invalidRequest } from "../errors.ts";
 
 /** What can be set on a topic (LIMITS: topics). */
 export interface TopicSettings {
@@ -43,7 +43,5 @@ export function checkTopicSettings(
 }
 
 function refuse(setting: keyof TopicSettings, message: string): never {
-  throw new SluiceError("invalid_request", `${setting}: ${message}`, {
-    details: [{ path: setting, message }],
-  });
+  throw invalidRequest(setting, message);
 }

@@ -14,6 +14,7 @@ import {
   type Page,
   type PageRequest,
 } from "../directory/pages.ts";
+import { withoutUndefined } from "../directory/without-undefined.ts";
 import { SluiceError, topicNotFound } from "../errors.ts";
 import { cancelReplays } from "../replay/replays.ts";
 import { checkTopicSettings, topicDefaults, type TopicSettings } from "./topic-settings.ts";
@@ -96,6 +97,13 @@ export class Topics {
   async find(account: string, name: string): Promise<Topic | undefined> {
     const [row] = await this.#db.select().from(topics).where(named(account, name));
     return row && topicOf(row);
+  }
+
+  /** @throws {SluiceError} `topic_not_found` */
+  async get(account: string, name: string): Promise<Topic> {
+    const topic = await this.find(account, name);
+    if (!topic) throw topicNotFound(name);
+    return topic;
   }
 
   /** By name, in order of names. With large tags a page has fewer than it might have. */
@@ -210,10 +218,4 @@ function listedTopicOf(row: Omit<typeof topics.$inferSelect, "awsAttributes">): 
     account: accountOf(row.account),
     archive: archiveDays === null ? null : { days: archiveDays },
   };
-}
-
-function withoutUndefined<T extends object>(object: T): Partial<T> {
-  return Object.fromEntries(
-    Object.entries(object).filter(([, value]) => value !== undefined),
-  ) as Partial<T>;
 }

@@ -5,7 +5,7 @@ import { failpoint } from "@sluice/runtime";
 import { MAX_ROUND_MARKS, MAX_WAITING_MARKS } from "../acknowledge/shared-acknowledgements.ts";
 import type { Directory } from "../directory/directory.ts";
 import type { EntryError } from "../errors.ts";
-import type { Queue } from "../queues/queues.ts";
+import type { Queue } from "../queues/queue-rows.ts";
 import { applyMarks } from "../receipt-handle/apply-marks.ts";
 import { readHandles } from "../receipt-handle/read-handles.ts";
 import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";

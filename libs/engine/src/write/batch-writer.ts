@@ -1,22 +1,17 @@
-import { classifyFailure, isLockNotAvailable, numbers, texts, type Sql } from "@sluice/database";
+import { classifyFailure, isLockNotAvailable, type Sql } from "@sluice/database";
 import { failpoint } from "@sluice/runtime";
 
-import { SluiceError } from "../errors.ts";
+import type { SluiceError } from "../errors.ts";
 import type { AcceptedMessage } from "../message/accept-messages.ts";
 import { messageIdOf, newCallStamp, type CallStamp } from "../message/message-ids.ts";
 import type { Payloads } from "../receive/payloads.ts";
 import type { BatchIds } from "./batch-ids.ts";
 import { cutIntoBatches } from "./cut-into-batches.ts";
 import { GroupCommit } from "./group-commit.ts";
+import { answerRepeats, keysOf, partByKey, type IdempotencyKey } from "./idempotency-keys.ts";
 import { InOrder, resultOf, type Results } from "./in-order.ts";
 import type { LockWaits } from "./lock-waits.ts";
-import {
-  answerOf,
-  encodeStoredCall,
-  messagesOf,
-  type StoredCall,
-  type StoredMessage,
-} from "./stored-call.ts";
+import { messagesOf, type StoredCall, type StoredMessage } from "./stored-call.ts";
 
 /** One call's accepted messages, on their way into a topic or queue. */
 export interface WriteRequest {
@@ -41,16 +36,6 @@ export interface NewBatch {
   delays: number[];
   /** "" for none; one for each line. */
   groupIds: string[];
-}
-
-export interface IdempotencyKey {
-  account: string;
-  key: string;
-  targetId: string;
-  messageCount: number;
-  /** Seconds before the window of its repeats begins; see WriteOptions. */
-  repeatableFor: number;
-  storedCall: string;
 }
 
 /** What became of a call. */
@@ -198,7 +183,9 @@ export class BatchWriter {
       for (const { id } of batches) this.#options.payloads.delete(id);
       if (lockTimeout !== undefined && isLockNotAvailable(error)) throw error;
       const failure = classifyFailure(error);
-      if (failure === "unique-violation") return await this.#answerRepeats(requests, outcomes);
+      if (failure === "unique-violation") {
+        return await answerRepeats(this.#options, requests, outcomes);
+      }
       // Postgres refused the statement, so nothing was stored: find the request that it refuses.
       if (failure === "refused" && requests.length > 1) {
         const again: WriteRequest[] = [];
@@ -267,40 +254,6 @@ export class BatchWriter {
       );
     }
   }
-
-  /** Some keys of the round are known already: answers those requests, returns the others. */
-  async #answerRepeats(requests: WriteRequest[], outcomes: Outcomes): Promise<WriteRequest[]> {
-    const { sql, kind } = this.#options;
-    const keyed = requests.filter((request) => request.idempotency);
-    const known = await sql<KnownKey[]>`
-      SELECT k.account, k.key, k.target_kind, k.target_id, k.message_count, k.stored_call
-      FROM unnest(${numbers(keyed.map(({ account }) => account))}::bigint[],
-                  ${texts(keyed.map(({ idempotency }) => idempotency?.key ?? ""))}::text[]) AS wanted(account, key)
-      JOIN idempotency_keys k ON k.account = wanted.account AND k.key = wanted.key`;
-    const byKey = new Map(known.map((row) => [identity(row.account, row.key), row]));
-    return requests.filter((request) => {
-      const row =
-        request.idempotency && byKey.get(identity(request.account, request.idempotency.key));
-      if (!row) return true;
-      const messages = answerOf(row.stored_call);
-      // Where another part of the call was refused than now, nobody can tell which message is which.
-      const isSame =
-        row.target_kind === kind &&
-        isSameCall(row, request) &&
-        messages.length === request.messages.length;
-      outcomes.set(request, isSame ? { messages, repeated: true } : keyReused());
-      return false;
-    });
-  }
-}
-
-interface KnownKey {
-  account: string;
-  key: string;
-  target_kind: "topic" | "queue";
-  target_id: string;
-  message_count: number;
-  stored_call: string;
 }
 
 /** How much is stored, in characters. */
@@ -311,19 +264,6 @@ export function lengthOf(batches: readonly NewBatch[]): number {
 /** The topics or queues of batches. */
 export function targetsOf(batches: readonly NewBatch[]): string[] {
   return [...new Set(batches.map(({ targetId }) => targetId))];
-}
-
-function partByKey(requests: WriteRequest[]): { first: WriteRequest[]; repeated: WriteRequest[] } {
-  const seen = new Set<string>();
-  const first: WriteRequest[] = [];
-  const repeated: WriteRequest[] = [];
-  for (const request of requests) {
-    const key = request.idempotency && identity(request.account, request.idempotency.key);
-    if (key !== undefined && seen.has(key)) repeated.push(request);
-    else first.push(request);
-    if (key !== undefined) seen.add(key);
-  }
-  return { first, repeated };
 }
 
 function extendRuns({ runs }: StoredCall, batchId: string, bit: number): void {
@@ -346,27 +286,4 @@ function lineOf(
   { batchId, bit, line }: { batchId: string; bit: number; line: string },
 ): string {
   return `"messageId":"${messageIdOf(stamp, { batchId, bit })}",${line}`;
-}
-
-function keysOf(calls: ReadonlyMap<WriteRequest, StoredCall>): IdempotencyKey[] {
-  return [...calls].flatMap(([{ account, targetId, idempotency }, call]) =>
-    idempotency ? [{ account, targetId, ...idempotency, storedCall: encodeStoredCall(call) }] : [],
-  );
-}
-
-function isSameCall(row: KnownKey, request: WriteRequest): boolean {
-  return (
-    row.target_id === request.targetId && row.message_count === request.idempotency?.messageCount
-  );
-}
-
-function identity(account: string, key: string): string {
-  return `${BigInt(account)}/${key}`;
-}
-
-function keyReused(): SluiceError {
-  return new SluiceError(
-    "idempotency_key_reused",
-    "this Idempotency-Key was used for another topic or queue, or with another number of messages, or of messages that were accepted; use a new key for a new call",
-  );
 }

@@ -13,7 +13,7 @@ export interface BatchDraft<Request> {
 /** A set of a batch's messages is one non-negative bigint, so a batch has at most 63. */
 export const MAX_BATCH_MESSAGES = 63;
 /** A bigger message gets a batch of its own: reading one message must not mean reading megabytes. */
-export const MAX_BATCH_BYTES = 256 * 1024;
+const MAX_BATCH_BYTES = 256 * 1024;
 
 /** Merges the messages of each topic or queue, in order of arrival, into as few batches as the bounds allow. */
 export function cutIntoBatches<

@@ -1,7 +1,8 @@
 import { numbers, texts, type Transaction } from "@sluice/database";
 
 import { RECORD_SEPARATOR } from "../publish/insert-published.ts";
-import type { IdempotencyKey, NewBatch } from "./batch-writer.ts";
+import type { NewBatch } from "./batch-writer.ts";
+import type { IdempotencyKey } from "./idempotency-keys.ts";
 import { decodeStoredCall, type StoredMessage } from "./stored-call.ts";
 
 /** A message on its way into a FIFO topic or queue. */

@@ -1,8 +1,9 @@
 import type { Directory } from "../directory/directory.ts";
 import type { EntryError } from "../errors.ts";
-import { acceptMessages, resultsOf, type MessageInput } from "../message/accept-messages.ts";
+import { acceptMessages, resultsOf } from "../message/accept-messages.ts";
 import { fifoMessage } from "../message/fifo-message.ts";
-import type { Queue } from "../queues/queues.ts";
+import type { MessageInput } from "../message/message.ts";
+import type { Queue } from "../queues/queue-rows.ts";
 import type { Topic } from "../topics/topics.ts";
 import { BatchWriter, type BatchWriterOptions } from "./batch-writer.ts";
 import type { LockWaits } from "./lock-waits.ts";

@@ -1,0 +1,117 @@
+import { schema, type ControlPlane } from "@sluice/database";
+import { and, eq, getTableColumns, sql } from "drizzle-orm";
+import { alias } from "drizzle-orm/pg-core";
+
+import { accountOf } from "../directory/account.ts";
+import { fitsPage, ifFits } from "../directory/pages.ts";
+import type { QueueSettings } from "./queue-settings.ts";
+
+export interface Queue extends QueueSettings {
+  id: string;
+  account: string;
+  name: string;
+  awsAttributes: Record<string, string>;
+  createdAt: Date;
+}
+
+/** As lists show it. */
+export type ListedQueue = Omit<Queue, "awsAttributes">;
+
+const { queues } = schema;
+const { awsAttributes: _awsAttributes, ...listedColumns } = getTableColumns(queues);
+const deadLetterQueues = alias(queues, "dead_letter_queues");
+
+export type Reader = Pick<ControlPlane, "select">;
+
+function select(db: Reader) {
+  return db
+    .select({ queue: queues, deadLetterQueue: deadLetterQueues.name })
+    .from(queues)
+    .leftJoin(deadLetterQueues, eq(deadLetterQueues.id, queues.deadLetterQueueId))
+    .$dynamic();
+}
+
+/** As lists show them, each with whether it is within the bytes of a page. */
+export function selectListed(db: Reader) {
+  const fits = fitsPage(sql`octet_length(${queues.tags}::text)`, queues.name);
+  return db
+    .select({
+      queue: { ...listedColumns, tags: ifFits(fits, queues.tags) },
+      deadLetterQueue: deadLetterQueues.name,
+      fits,
+    })
+    .from(queues)
+    .leftJoin(deadLetterQueues, eq(deadLetterQueues.id, queues.deadLetterQueueId))
+    .$dynamic();
+}
+
+/**
+ * The look-up that a process makes of each queue it is asked for, and once a minute where none of its calls comes in
+ * time for {@link lookUpAll}: its SQL is put together once. With 5,000 long polls, each on a queue of its own, doing
+ * that each time was a tenth of what they cost.
+ */
+export function lookUp(db: Reader) {
+  return select(db)
+    .where(
+      and(eq(queues.account, sql.placeholder("account")), eq(queues.name, sql.placeholder("name"))),
+    )
+    .prepare("look_up_queue");
+}
+
+export function lookUpAll(db: Reader) {
+  return select(db)
+    .where(
+      and(
+        eq(queues.account, sql.placeholder("account")),
+        sql`${queues.name} = ANY(${sql.placeholder("names")}::text[])`,
+      ),
+    )
+    .prepare("look_up_queues");
+}
+
+export async function findQueue(
+  db: Reader,
+  account: string,
+  name: string,
+): Promise<Queue | undefined> {
+  const [row] = await select(db).where(named(account, name));
+  return row && queueOf(row);
+}
+
+export function named(account: string, name: string) {
+  return and(eq(queues.account, BigInt(account)), eq(queues.name, name));
+}
+
+export function queueOf({ queue, deadLetterQueue }: SelectedQueue): Queue {
+  const { awsAttributes } = queue;
+  return { ...listedQueueOf({ queue, deadLetterQueue }), awsAttributes };
+}
+
+export function listedQueueOf({ queue: row, deadLetterQueue }: ListedRow): ListedQueue {
+  const {
+    deadLetterQueueId: _id,
+    maxReceiveCount,
+    purgedAt: _purgedAt,
+    hasTenants: _hasTenants,
+    ...columns
+  } = row;
+  return {
+    ...columns,
+    id: String(row.id),
+    account: accountOf(row.account),
+    redrive:
+      deadLetterQueue === null || maxReceiveCount === null
+        ? null
+        : { deadLetterQueue, maxReceiveCount },
+  };
+}
+
+interface SelectedQueue {
+  queue: typeof queues.$inferSelect;
+  deadLetterQueue: string | null;
+}
+
+interface ListedRow {
+  queue: Omit<SelectedQueue["queue"], "awsAttributes">;
+  deadLetterQueue: string | null;
+}

@@ -155,7 +155,7 @@ export class Session {
         wait: failed ? 1 : wait,
         farewellMs: Math.min(farewellMs, drainTimeoutMs),
       };
-      const late = failed ? undefined : this.#settlements.sendLate();
+      const late = failed ? undefined : this.#settlements.late.send();
       if (late !== undefined) await late;
       const riders = this.#settlements.ride();
       try {

@@ -5,6 +5,7 @@ import {
   assertDeclared,
   invalidOption,
   refuseUnknown,
+  sideBySide,
 } from "@sluice/client/internal";
 import type { OptionNames } from "@sluice/client/internal";
 import { Batching } from "./batching.ts";
@@ -37,9 +38,6 @@ export interface ProducerOptions {
 }
 
 const names: OptionNames<ProducerOptions> = { batching: true };
-
-/** Payloads of one call whose schemas are asked at once, where they take their time. */
-const checkedAtOnce = 100;
 
 /**
  * Makes a producer. One serves any number of topics, queues and concurrent publishes.
@@ -210,13 +208,7 @@ export class Producer implements AsyncDisposable {
       const options = own ? { ...common, ...own } : common;
       return writeEntry({ format, payload, options, label: `payloads.${index}` });
     };
-    const entries: string[] = [];
-    for (let from = 0; from < payloads.length; from += checkedAtOnce) {
-      const some = payloads.slice(from, from + checkedAtOnce);
-      // Holes are visited as well.
-      const written = Array.from(some, (payload, index) => writeOne(payload, from + index));
-      for (const entry of written) entries.push(typeof entry === "string" ? entry : await entry);
-    }
+    const entries = await sideBySide(payloads, writeOne);
     const placeOf = (index: number) => `payloads.${index}`;
     const method = manyBy[destination.kind];
     return messagesOf(

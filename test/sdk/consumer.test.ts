@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { connect, createAdmin, queue } from "@sluice/client";
 import type { Connection, SluiceError } from "@sluice/client";
 import { createConsumer } from "@sluice/consumer";
@@ -428,7 +429,7 @@ describe("with a handler", () => {
       if (!(init?.body as string | undefined)?.includes('"visibilityTimeout":4}'))
         return await globalThis.fetch(input, init);
       extending.open();
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await sleep(500);
       const answer = await globalThis.fetch(input, init);
       extended.open();
       return answer;
@@ -643,6 +644,32 @@ describe("with a handler of batches", () => {
       ["handle", 10],
     ]);
     expect(await countsOf(connection, numbers)).toEqual(empty);
+  });
+
+  test("bodies of one batch whose schema takes its time are read many at once", async () => {
+    const { name } = await queueOf(connection, 260);
+    let underWay = 0;
+    let most = 0;
+    const schema = z.number().refine(async (value) => {
+      underWay += 1;
+      most = Math.max(most, underWay);
+      await sleep(5 - (value % 3));
+      underWay -= 1;
+      return value !== 7;
+    });
+    const { failures, options } = noting({ batchSize: 260, backoff: () => 60 });
+    const consumer = createConsumer(connection, queue(name, schema), options);
+    const batches: number[][] = [];
+    await consumer.runBatches((messages) => {
+      batches.push(messages.map(({ payload }) => payload));
+      if (batches.flat().length === 259) void consumer.stop();
+    });
+    for (const batch of batches) expect(batch).toEqual(batch.toSorted((a, b) => a - b));
+    expect(batches.flat().sort((a, b) => a - b)).toEqual(range(260).filter((n) => n !== 7));
+    expect(failures.flatMap(({ messages }) => messages.map(({ body }) => body))).toEqual(["7"]);
+    // Zod asks each check twice.
+    expect(most).toBeGreaterThan(50);
+    expect(most).toBeLessThanOrEqual(200);
   });
 
   test("what does not match is kept out of the batch", async () => {

@@ -79,7 +79,8 @@ describe.each(modes)("%s", (_, runs) => {
 });
 
 test("what comes again while its handler runs is acknowledged when that has returned, and not handled", async () => {
-  const numbers = await queueOf(connection, 1, 1);
+  // It waits for the handler up to a quarter of the timeout, and then others may have it.
+  const numbers = await queueOf(connection, 1, 4);
   const { failures, options } = noting({ concurrency: 1, autoExtend: false, wait: 1 });
   await using consumer = createConsumer(connection, numbers, options);
   const { open, opened } = gate();

@@ -8,7 +8,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { z } from "zod";
 import { faultyProxy } from "./faulty-proxy.ts";
-import { json as answer, refusal, scriptedServer, silence, type Step } from "./scripted-server.ts";
+import {
+  hangUp,
+  json as answer,
+  refusal,
+  scriptedServer,
+  silence,
+  type Step,
+} from "./scripted-server.ts";
 import { startSluice, unique } from "./sluice.ts";
 import type { Sluice } from "./sluice.ts";
 
@@ -477,11 +484,56 @@ test("with batching, a refused message fails alone", async () => {
   expect(await visible(numbers.name)).toBe(2);
 });
 
-test("closing sends what still waits and resolves when it is answered", async () => {
-  const numbers = await newQueue();
-  const producer = createProducer(connection, { batching: { maxDelayMs: 60_000 } });
-  const sent = [1, 2, 3].map((n) => producer.send(numbers, n));
+test.each([undefined, 60_000, Infinity])(
+  "closing sends what still waits and resolves when it is answered: within %s ms",
+  async (drainTimeoutMs) => {
+    const numbers = await newQueue();
+    const batching = { maxDelayMs: 60_000 };
+    const producer = createProducer(connection, {
+      batching,
+      ...(drainTimeoutMs && { drainTimeoutMs }),
+    });
+    const sent = [1, 2, 3].map((n) => producer.send(numbers, n));
+    await producer.close();
+    expect(await visible(numbers.name)).toBe(3);
+    await expect(Promise.all(sent)).resolves.toHaveLength(3);
+  },
+);
+
+test("closing gives up what is not answered in time, and says of each message whether it may have been stored", async () => {
+  await using server = await scriptedServer(silence);
+  const producer = createProducer(connect({ url: server.url }), { drainTimeoutMs: 300 });
+  const numbers = queue("numbers", json<number>());
+  const never = z.number().refine(() => new Promise<boolean>(() => {}));
+  const signal = new AbortController().signal;
+  const underWay = [
+    producer.send(numbers, 1),
+    producer.sendAll(numbers, [2, 3]),
+    producer.send(numbers, 4, { idempotencyKey: "four" }),
+    producer.send(numbers, 5, { signal }),
+  ];
+  const outcomes = Promise.allSettled(underWay);
+  await vi.waitFor(() => expect(server.seen).toHaveLength(4), { timeout: 15_000 });
+  const unsent = Promise.allSettled([
+    producer.send(numbers, 6),
+    producer.send(queue("slow", never), 7),
+    producer.send(queue("slow", never), 8, { idempotencyKey: "eight" }),
+    producer.sendAll(queue("slow", never), [9]),
+  ]);
   await producer.close();
-  expect(await visible(numbers.name)).toBe(3);
-  await expect(Promise.all(sent)).resolves.toHaveLength(3);
+  for (const outcome of await outcomes)
+    expect(outcome).toMatchObject({ reason: { code: "aborted", outcomeUnknown: true } });
+  for (const outcome of await unsent)
+    expect(outcome).toMatchObject({ reason: { code: "aborted", outcomeUnknown: false } });
+  expect(server.seen).toHaveLength(4);
+});
+
+test("closing gives up what is to be repeated, and does not forget what an attempt may have stored", async () => {
+  await using server = await scriptedServer(hangUp);
+  const connection = connect({ url: server.url, retry: { baseDelayMs: 10_000 } });
+  const producer = createProducer(connection, { drainTimeoutMs: 100 });
+  const sent = producer.send(queue("numbers", json<number>()), 1).catch((error: unknown) => error);
+  await vi.waitFor(() => expect(server.seen).not.toHaveLength(0), { timeout: 15_000 });
+  await producer.close();
+  expect(await sent).toMatchObject({ code: "aborted", outcomeUnknown: true });
 });

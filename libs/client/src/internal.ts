@@ -16,5 +16,6 @@ export type { OptionNames } from "./options.ts";
 export { pause } from "./pause.ts";
 export { isPromise, locateMismatch } from "./payload.ts";
 export { fullJitter } from "./retry.ts";
+export { sideBySide } from "./side-by-side.ts";
 export { stopController } from "./stop-signal.ts";
 export { startTimer } from "./timer.ts";

@@ -1,4 +1,5 @@
 import type { PayloadFormat, SluiceError } from "@sluice/client";
+import { sideBySide } from "@sluice/client/internal";
 import { decode } from "./decode.ts";
 import type { Refused } from "./failures.ts";
 import type { HeldMessage } from "./held-message.ts";
@@ -104,19 +105,26 @@ export class BatchWorkload<Payload> implements Workload {
     return ready;
   }
 
-  /** Returns what could not be read. A schema may take its time: what stop() is not to wait for it does not begin. */
+  /** Returns what could not be read. What stop() is not to wait for does not begin. */
   async #decodeAll(messages: readonly HeldMessage[]): Promise<Refused[]> {
-    const refused: Refused[] = [];
-    for (const message of messages) {
-      try {
-        const late = decode(this.#format, message);
-        if (late === undefined) continue;
-        await late;
-        if (this.#stopped) break;
-      } catch (error) {
-        refused.push({ error: error as SluiceError, message });
-      }
-    }
-    return refused;
+    const read = (message: HeldMessage) => this.#decode(message);
+    const refused = await sideBySide(messages, read, () => this.#stopped);
+    return refused.filter((one) => one !== undefined);
   }
+
+  /** Returns what could not be read, with why; a promise only where the schema does. */
+  #decode(message: HeldMessage): Refused | undefined | Promise<Refused | undefined> {
+    try {
+      const late = decode(this.#format, message);
+      return late?.then(nothing, (error: unknown) => refusedBy(error, message));
+    } catch (error) {
+      return refusedBy(error, message);
+    }
+  }
+}
+
+function nothing(): undefined {}
+
+function refusedBy(error: unknown, message: HeldMessage): Refused {
+  return { error: error as SluiceError, message };
 }

@@ -15,10 +15,9 @@ import type { Handler } from "./handler-workload.ts";
 import { Handoff } from "./handoff.ts";
 import { settingsOf } from "./options.ts";
 import type { ConsumerOptions, ConsumerState, Settings } from "./options.ts";
-import type { Outcomes } from "./outcomes.ts";
 import type { ReceivedMessage } from "./received-message.ts";
 import { Session } from "./session.ts";
-import type { Workload } from "./workload.ts";
+import type { Run, Workload } from "./workload.ts";
 
 /**
  * Makes a consumer of a queue. Nothing is received until it runs: with a handler (`run`), with a handler of batches
@@ -77,9 +76,7 @@ export class Consumer<Payload> implements AsyncDisposable, AsyncIterable<Receive
    */
   async run(handler: Handler<Payload>): Promise<void> {
     assertFunction(handler);
-    await this.#run((outcomes) =>
-      this.#handlerWorkload(handler, this.#settings.concurrency, outcomes),
-    );
+    await this.#run((run) => this.#handlerWorkload(handler, this.#settings.concurrency, run));
   }
 
   /**
@@ -99,7 +96,7 @@ export class Consumer<Payload> implements AsyncDisposable, AsyncIterable<Receive
     assertFunction(handler);
     const { format } = this.#queue;
     await this.#run(
-      (outcomes) => new BatchWorkload(handler, { limits: this.#settings, format, outcomes }),
+      ({ outcomes }) => new BatchWorkload(handler, { limits: this.#settings, format, outcomes }),
     );
   }
 
@@ -118,7 +115,7 @@ export class Consumer<Payload> implements AsyncDisposable, AsyncIterable<Receive
   async *[Symbol.asyncIterator](): AsyncGenerator<ReceivedMessage<Payload>, void, undefined> {
     this.#assertIdle();
     const handoff = new Handoff<Payload>();
-    const running = this.#run((outcomes) => this.#handlerWorkload(handoff.handler, 1, outcomes));
+    const running = this.#run((run) => this.#handlerWorkload(handoff.handler, 1, run));
     const ended = running.finally(() => handoff.close());
     ended.catch(() => {}); // awaited below, but perhaps only after many messages
     try {
@@ -157,7 +154,7 @@ export class Consumer<Payload> implements AsyncDisposable, AsyncIterable<Receive
     return this.stop();
   }
 
-  async #run(workload: (outcomes: Outcomes) => Workload): Promise<void> {
+  async #run(workload: (run: Run) => Workload): Promise<void> {
     this.#assertIdle();
     const { signal } = this.#settings;
     const stop = () => this.#stopping.abort();
@@ -181,9 +178,9 @@ export class Consumer<Payload> implements AsyncDisposable, AsyncIterable<Receive
     throw new SluiceError("closed", message);
   }
 
-  #handlerWorkload(handler: Handler<Payload>, concurrency: number, outcomes: Outcomes): Workload {
+  #handlerWorkload(handler: Handler<Payload>, concurrency: number, run: Run): Workload {
     const limits = { ...this.#settings, concurrency };
-    return new HandlerWorkload(handler, { limits, format: this.#queue.format, outcomes });
+    return new HandlerWorkload(handler, { limits, format: this.#queue.format, run });
   }
 
   #changeState(state: ConsumerState): void {

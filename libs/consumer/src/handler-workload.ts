@@ -3,7 +3,8 @@ import { decode } from "./decode.ts";
 import type { HeldMessage } from "./held-message.ts";
 import type { Outcomes } from "./outcomes.ts";
 import type { ReceivedMessage } from "./received-message.ts";
-import type { Workload } from "./workload.ts";
+import { Standstill } from "./standstill.ts";
+import type { Run, Workload } from "./workload.ts";
 
 /** Handles one message; returning acknowledges it, throwing makes it visible again. */
 export type Handler<Payload> = (message: ReceivedMessage<Payload>) => unknown;
@@ -24,11 +25,16 @@ export interface HandlerLimits {
  * When others may have a message before its handler has begun, because handlers keep the process busy for longer than
  * messages are hidden, say, no more than one is taken at a time, and then one more for each that is handled in time.
  * Each receive counts: otherwise most messages would go to the dead-letter queue without having been handled once.
+ *
+ * When all handlers are busy and none has ended for a whole visibility timeout, what was fetched ahead is given back,
+ * for others to have, and nothing is fetched ahead any more, but for one more message for each that is handled in time.
+ * What comes after a message of its group that is being handled nobody else could have: that stays.
  */
 export class HandlerWorkload<Payload> implements Workload {
   readonly #handler: Handler<Payload>;
   readonly #format: PayloadFormat<never, unknown>;
   readonly #outcomes: Outcomes;
+  readonly #standstill: Standstill;
   readonly #concurrency: number;
   readonly #capacity: number;
   readonly #share: number;
@@ -49,12 +55,13 @@ export class HandlerWorkload<Payload> implements Workload {
     {
       limits,
       format,
-      outcomes,
-    }: { limits: HandlerLimits; format: PayloadFormat<never, unknown>; outcomes: Outcomes },
+      run: { outcomes, visibilityTimeout },
+    }: { limits: HandlerLimits; format: PayloadFormat<never, unknown>; run: Run },
   ) {
     this.#handler = handler;
     this.#format = format;
     this.#outcomes = outcomes;
+    this.#standstill = new Standstill(visibilityTimeout * 1000, () => this.#yieldIfStuck());
     this.#concurrency = limits.concurrency;
     this.#capacity = limits.concurrency + limits.prefetch;
     this.#most = this.#capacity;
@@ -72,10 +79,12 @@ export class HandlerWorkload<Payload> implements Workload {
     this.#reserved -= reserved;
     this.#waiting.push(...messages);
     this.#advance();
+    this.#yieldIfStuck(); // of a receive that has been under way since before
   }
 
   stop(): HeldMessage[] {
     this.#stopped = true;
+    this.#standstill.stop();
     for (const resolve of this.#wanting) resolve(0);
     const waiting = this.#waiting;
     this.#waiting = [];
@@ -99,7 +108,7 @@ export class HandlerWorkload<Payload> implements Workload {
     // A queue has groups, or it has not.
     if (this.#waiting[0]?.lane === undefined) return this.#waiting.length;
     const lanes = new Set(this.#waiting.map(({ lane }) => lane));
-    return [...lanes].filter((lane) => lane !== undefined && !this.#busy.has(lane)).length;
+    return [...lanes].filter((lane) => !this.#isBusy(lane)).length;
   }
 
   /**
@@ -110,6 +119,10 @@ export class HandlerWorkload<Payload> implements Workload {
     const free = this.#free;
     const starving = this.#running < this.#concurrency && free > 0;
     return free >= this.#threshold || (starving && this.#reserved === 0);
+  }
+
+  #isBusy(lane: string | undefined): boolean {
+    return lane !== undefined && this.#busy.has(lane);
   }
 
   #reserve(): number {
@@ -131,15 +144,14 @@ export class HandlerWorkload<Payload> implements Workload {
 
   /** The first message that may be handled now. */
   #next(): HeldMessage | undefined {
-    const index = this.#waiting.findIndex(
-      ({ lane }) => lane === undefined || !this.#busy.has(lane),
-    );
+    const index = this.#waiting.findIndex(({ lane }) => !this.#isBusy(lane));
     if (index === 0) return this.#waiting.shift();
     return index < 0 ? undefined : this.#waiting.splice(index, 1)[0];
   }
 
   async #handle(message: HeldMessage): Promise<void> {
     const { lane } = message;
+    this.#standstill.moved();
     if (lane !== undefined) this.#busy.add(lane);
     let succeeded = false;
     try {
@@ -153,10 +165,14 @@ export class HandlerWorkload<Payload> implements Workload {
       this.#outcomes.failed(error, [message]);
     } finally {
       if (lane !== undefined) this.#leave(lane, succeeded);
-      if (this.#most < this.#capacity && message.lease.heldUntil > performance.now()) this.#most++;
+      if (this.#most < this.#capacity && this.#isInTime(message)) this.#most++;
       this.#running--;
       this.#advance();
     }
+  }
+
+  #isInTime({ lease }: HeldMessage): boolean {
+    return !this.#standstill.lasts && lease.heldUntil > performance.now();
   }
 
   #leave(lane: string, succeeded: boolean): void {
@@ -164,6 +180,15 @@ export class HandlerWorkload<Payload> implements Workload {
     if (succeeded) return;
     this.#outcomes.unhandled(this.#waiting.filter((message) => message.lane === lane));
     this.#waiting = this.#waiting.filter((message) => message.lane !== lane);
+  }
+
+  /** Leaves to others what they can have, when all handlers have been busy for long. */
+  #yieldIfStuck(): void {
+    if (this.#running < this.#concurrency || !this.#standstill.lasts) return;
+    this.#most = Math.min(this.#most, this.#concurrency);
+    const waiting = this.#waiting;
+    this.#waiting = waiting.filter(({ lane }) => this.#isBusy(lane));
+    this.#outcomes.unhandled(waiting.filter(({ lane }) => !this.#isBusy(lane)));
   }
 
   /** Whether it could be read and is still to be handled. What others may have by now is left to them. */

@@ -30,8 +30,9 @@ export interface ConsumerOptions {
   /** How many messages are handled at once by `run`: from 1. Default 10. */
   readonly concurrency?: number;
   /**
-   * How many more are fetched ahead of the handlers; 0 for slow jobs that idle consumers should get. Of a FIFO queue:
-   * of how many more groups. Default: `concurrency`.
+   * How many more are fetched ahead of the handlers; 0 for slow jobs that idle consumers should get at once: otherwise
+   * those get them when no handler has ended for a visibility timeout. Of a FIFO queue: of how many more groups.
+   * Default: `concurrency`.
    */
   readonly prefetch?: number;
   /** Most messages one receive takes, and a batch of `runBatches` holds: 1 to 1,000. Default 100. */

@@ -41,7 +41,7 @@ export class Outcomes {
    * the handle of this receive.
    */
   isHandled(message: HeldMessage): boolean {
-    if (message.receiveCount === 1 || !this.#settlements.hasHandled(message)) return false;
+    if (message.receiveCount === 1 || !this.#settlements.late.hasHandled(message)) return false;
     this.succeeded(message);
     return true;
   }

@@ -12,7 +12,7 @@ import type { Answer, ReceiveRequest } from "./queue-calls.ts";
 import { Settlements } from "./settlements.ts";
 import { untilAvailable } from "./until-available.ts";
 import { within } from "./within.ts";
-import type { Workload } from "./workload.ts";
+import type { Run, Workload } from "./workload.ts";
 
 /**
  * How long stop() waits for its last calls, in milliseconds; with the default drain it fits in Kubernetes' 30 s of
@@ -74,12 +74,12 @@ export class Session {
   }
 
   /** Resolves when stopped and drained; rejects, after draining, with what makes going on pointless. */
-  async run(workloadFor: (outcomes: Outcomes) => Workload): Promise<void> {
+  async run(workloadFor: (run: Run) => Workload): Promise<void> {
     this.#onState("receiving");
     const visibilityTimeout = await this.#visibilityTimeout();
     if (visibilityTimeout === undefined) return;
     const holdings = this.#holdings(visibilityTimeout);
-    const workload = workloadFor(this.#outcomes);
+    const workload = workloadFor({ outcomes: this.#outcomes, visibilityTimeout });
     let final: { error: unknown } | undefined;
     const receivers = Array.from({ length: this.#settings.receivers }, async () => {
       try {
@@ -155,7 +155,7 @@ export class Session {
         wait: failed ? 1 : wait,
         farewellMs: Math.min(farewellMs, drainTimeoutMs),
       };
-      const late = failed ? undefined : this.#settlements.sendLate();
+      const late = failed ? undefined : this.#settlements.late.send();
       if (late !== undefined) await late;
       const riders = this.#settlements.ride();
       try {

@@ -1,4 +1,12 @@
 import type { HeldMessage } from "./held-message.ts";
+import type { Outcomes } from "./outcomes.ts";
+
+/** What a workload is told of the run that it is for. */
+export interface Run {
+  readonly outcomes: Outcomes;
+  /** How long a receive hides messages, in seconds. */
+  readonly visibilityTimeout: number;
+}
 
 /** Handles messages in its own way: one by one, or in batches. */
 export interface Workload {

@@ -29,14 +29,17 @@ interface Waiting extends Waiter {
 /** One coalescer a destination, each with one call under way at most: messages are committed in the order published. */
 export class Batching {
   readonly #connection: Connection;
+  /** Gives up their calls. */
+  readonly #signal: AbortSignal | undefined;
   readonly #maxItems: number;
   readonly #lingerMs: number;
   readonly #byDestination = new Map<string, Coalescer<Waiting>>();
   #closing = false;
 
-  constructor(connection: Connection, options: BatchingOptions) {
+  constructor(connection: Connection, options: BatchingOptions, signal?: AbortSignal) {
     refuseUnknown(options, names, "batching.");
     this.#connection = connection;
+    this.#signal = signal;
     this.#maxItems = options.maxMessages ?? maxMessagesPerCall;
     this.#lingerMs = options.maxDelayMs ?? 0;
     if (!(this.#maxItems >= 1 && this.#maxItems <= maxMessagesPerCall)) {
@@ -100,7 +103,7 @@ export class Batching {
         entries,
         placeOf: () => "payload",
         method: oneBy[destination.kind],
-        call: {},
+        call: { signal: this.#signal },
         waitedMs,
       };
       const { results, failure } = await write(this.#connection, destination, writing);

@@ -95,6 +95,11 @@ test("a closed producer takes nothing more", async () => {
   await expect(closed.publish(notes, "x")).rejects.toMatchObject({ code: "closed" });
 });
 
+test.each([-1, Number.NaN, "soon"])("a drain of %s ms is refused", (drainTimeoutMs) => {
+  const make = () => createProducer(offline, { drainTimeoutMs: drainTimeoutMs as number });
+  expect(make).toThrow(expect.objectContaining({ code: "invalid_request" }));
+});
+
 test("types: what is published is what the schema takes", () => {
   const check = () => {
     expectTypeOf(producer.publish(orders, { id: "a" })).toEqualTypeOf<Promise<PublishedMessage>>();

@@ -5,14 +5,17 @@ import {
   assertDeclared,
   invalidOption,
   refuseUnknown,
+  sideBySide,
 } from "@sluice/client/internal";
 import type { OptionNames } from "@sluice/client/internal";
 import { Batching } from "./batching.ts";
 import type { BatchingOptions } from "./batching.ts";
 import { splitIntoChunks } from "./chunks.ts";
+import { Drain } from "./drain.ts";
 import { writeEntry } from "./entry.ts";
 import { namesOfOptions } from "./message-options.ts";
 import type {
+  CallOptions,
   PublishAllArguments,
   PublishAllOptions,
   PublishArguments,
@@ -34,12 +37,15 @@ export interface ProducerOptions {
    * those that come while its call is under way share the next. Default true; false: each makes a call of its own.
    */
   readonly batching?: boolean | BatchingOptions;
+  /**
+   * How long close() waits for calls under way, in milliseconds, before it gives them up: what is not answered by then
+   * is refused with `aborted`, and its `outcomeUnknown` tells whether it may have been stored. Default Infinity: as
+   * long as the calls take, 90 s by the connection's defaults where no server answers.
+   */
+  readonly drainTimeoutMs?: number;
 }
 
-const names: OptionNames<ProducerOptions> = { batching: true };
-
-/** Payloads of one call whose schemas are asked at once, where they take their time. */
-const checkedAtOnce = 100;
+const names: OptionNames<ProducerOptions> = { batching: true, drainTimeoutMs: true };
 
 /**
  * Makes a producer. One serves any number of topics, queues and concurrent publishes.
@@ -59,6 +65,7 @@ export function createProducer(connection: Connection, options: ProducerOptions 
 export class Producer implements AsyncDisposable {
   readonly #connection: Connection;
   readonly #batching: Batching | undefined;
+  readonly #drain: Drain;
   readonly #underWay = new Set<Promise<unknown>>();
   /**
    * By destination, where schemas take their time: resolves when the last message so far has joined its batch, or was
@@ -71,9 +78,12 @@ export class Producer implements AsyncDisposable {
     assertConnection(connection);
     refuseUnknown(options, names);
     this.#connection = connection;
-    const { batching = true } = options;
-    if (batching !== false)
-      this.#batching = new Batching(connection, batching === true ? {} : batching);
+    const { batching = true, drainTimeoutMs = Infinity } = options;
+    this.#drain = new Drain(drainTimeoutMs);
+    if (batching !== false) {
+      const signal = this.#drain.signalOf();
+      this.#batching = new Batching(connection, batching === true ? {} : batching, signal);
+    }
   }
 
   /**
@@ -86,7 +96,7 @@ export class Producer implements AsyncDisposable {
    *
    * Throws `schema_mismatch`, and `invalid_request` for an unknown option, before anything is sent; `topic_not_found`,
    * `message_too_large`, `invalid_message`, `invalid_attribute`; `unavailable`, `network` or `timeout` when retries
-   * have used up their budget; `closed`.
+   * have used up their budget; `aborted` when close() has waited long enough; `closed`.
    */
   publish<Input, Name extends string>(
     topic: TopicDeclaration<Input, unknown, Name>,
@@ -134,11 +144,16 @@ export class Producer implements AsyncDisposable {
     return this.#track(() => this.#all(queue, payloads, options));
   }
 
-  /** Takes no more messages and resolves when all those under way have been answered. */
+  /**
+   * Takes no more messages and resolves when all those under way have been answered, or given up after
+   * `drainTimeoutMs`.
+   */
   async close(): Promise<void> {
     this.#closed = true;
+    const end = this.#drain.begin();
     await this.#batching?.close();
     await Promise.allSettled(this.#underWay);
+    end();
   }
 
   /** The same as {@link close}, for `await using`. */
@@ -161,12 +176,12 @@ export class Producer implements AsyncDisposable {
       splitIntoChunks([written]); // one too large for any call must not fail the others of its batch
       return this.#batching.add(destination, written);
     }
-    const entry = typeof written === "string" ? written : await written;
+    const entry = typeof written === "string" ? written : await this.#drain.unsent(written);
     const { results } = await write(this.#connection, destination, {
       entries: [entry],
       placeOf: () => "payload",
       method: oneBy[destination.kind],
-      call: options,
+      call: this.#callOf(options),
     });
     return messageOf(results[0]);
   }
@@ -179,7 +194,8 @@ export class Producer implements AsyncDisposable {
   ): Promise<PublishedMessage> {
     const key = `${destination.kind}/${destination.name}`;
     const earlier = this.#joining.get(key);
-    const joined = Promise.all([written, earlier]).then(([entry]) => {
+    const entryOf = typeof written === "string" ? written : this.#drain.unsent(written);
+    const joined = Promise.all([entryOf, earlier]).then(([entry]) => {
       splitIntoChunks([entry]);
       return { answer: batching.add(destination, entry) };
     });
@@ -210,18 +226,17 @@ export class Producer implements AsyncDisposable {
       const options = own ? { ...common, ...own } : common;
       return writeEntry({ format, payload, options, label: `payloads.${index}` });
     };
-    const entries: string[] = [];
-    for (let from = 0; from < payloads.length; from += checkedAtOnce) {
-      const some = payloads.slice(from, from + checkedAtOnce);
-      // Holes are visited as well.
-      const written = Array.from(some, (payload, index) => writeOne(payload, from + index));
-      for (const entry of written) entries.push(typeof entry === "string" ? entry : await entry);
-    }
+    const entries = await this.#drain.unsent(sideBySide(payloads, writeOne));
     const placeOf = (index: number) => `payloads.${index}`;
     const method = manyBy[destination.kind];
+    const call = this.#callOf(common);
     return messagesOf(
-      await write(this.#connection, destination, { entries, placeOf, method, call: common }),
+      await write(this.#connection, destination, { entries, placeOf, method, call }),
     );
+  }
+
+  #callOf({ idempotencyKey, signal }: CallOptions): CallOptions {
+    return { idempotencyKey, signal: this.#drain.signalOf(signal) };
   }
 
   /** Keeps the call known until it ends, for close() to wait for. */

@@ -87,7 +87,7 @@ async function sharedAttributes(
   if (system("ApproximateReceiveCount"))
     shown["ApproximateReceiveCount"] = String(slice.receiveCount);
   if (system("ApproximateFirstReceiveTimestamp"))
-    shown["ApproximateFirstReceiveTimestamp"] = String(slice.firstReceivedAt);
+    shown["ApproximateFirstReceiveTimestamp"] = String(Math.floor(slice.firstReceivedAt));
   if (slice.deadLetter && system("DeadLetterQueueSourceArn")) {
     const source = await call.engine.queues.nameOf(call.account, slice.deadLetter.sourceQueueId);
     if (source !== undefined) shown["DeadLetterQueueSourceArn"] = queueArn(call, source);

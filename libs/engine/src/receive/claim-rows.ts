@@ -143,7 +143,7 @@ function claimedSlice(row: ClaimRow): ClaimedSlice {
     lease: row.lease,
     visibleAt: Math.round(row.visible_at),
     sentAt: Math.floor(row.sent_at),
-    firstReceivedAt: Math.floor(row.first_received_at),
+    firstReceivedAt: Math.round(row.first_received_at * 1_000) / 1_000,
     receiveCount: row.receive_count,
     groupId: row.group_id ?? undefined,
     deadLetter:

@@ -48,7 +48,7 @@ export interface QuietRequest {
  * - A slice whose receive count would pass the queue's `maxReceiveCount` is left where it is, and told of: it belongs
  *   into the dead-letter queue, see moveExhausted.
  * - Each slice has a lease of its own: a dead-letter queue that two queues of one topic share holds the same batch
- *   twice, and the handles of the two must differ.
+ *   twice, and the handles of the two must differ. So do the times at which they were received first.
  * - A claim that finds nothing says when there will be something, so that whoever waits needs no second query.
  * - It starts at the floor that it is given, and says where it found the first slice, for the next floor.
  *
@@ -113,7 +113,7 @@ function select(
       FROM queue q JOIN visible v ON v.queue_id = q.id
       WHERE NOT v.exhausted
     ), split AS MATERIALIZED (
-      SELECT row, (SELECT bit_or(1::bigint << bit) FROM (
+      SELECT row, upto - messages AS before, (SELECT bit_or(1::bigint << bit) FROM (
                SELECT bit FROM generate_series(0, 62) bit WHERE pending >> bit & 1 = 1
                ORDER BY bit LIMIT max - (upto - messages)) lowest) AS taken
       FROM counted
@@ -121,18 +121,19 @@ function select(
     ), whole AS (
       UPDATE slices s
       SET visible_at = queue.deadline, lease = nextval('lease_ids'), receive_count = receive_count + 1, moved = false,
-          received_at = queue.now, first_received_at = coalesce(first_received_at, queue.now)
+          received_at = queue.now,
+          first_received_at = coalesce(first_received_at, queue.now + (counted.upto - counted.messages) * interval '1 microsecond')
       FROM counted, queue
       WHERE s.ctid = counted.row AND s.queue_id = queue.id AND counted.upto <= counted.max
       RETURNING s.*
     ), rest AS (
       UPDATE slices s SET pending = pending & ~split.taken FROM split WHERE s.ctid = split.row
-      RETURNING s.*, split.taken
+      RETURNING s.*, split.taken, split.before
     ), part AS (
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, lease, sent_at, received_at, first_received_at,
                           receive_count, source_queue_id, failure_reason, group_id, envelope, published_at)
       SELECT queue_id, queue.deadline, batch_id, taken, rest.account, queue.lease, sent_at, queue.now,
-             coalesce(first_received_at, queue.now), receive_count + 1, source_queue_id, failure_reason, group_id, envelope, published_at
+             coalesce(first_received_at, queue.now + rest.before * interval '1 microsecond'), receive_count + 1, source_queue_id, failure_reason, group_id, envelope, published_at
       FROM rest JOIN queue ON queue.id = rest.queue_id
       RETURNING *
     ), claimed AS (

@@ -26,7 +26,7 @@ export function fifoSlice(row: TakenRow): ClaimedSlice {
     lease: row.lease,
     visibleAt: Number(row.sequence),
     sentAt: Math.floor(row.sent_ms),
-    firstReceivedAt: Math.floor(row.first_received_ms),
+    firstReceivedAt: Math.round(row.first_received_ms * 1_000) / 1_000,
     receiveCount: row.receive_count,
     deadLetter:
       row.source_queue_id === null

@@ -62,6 +62,7 @@ export interface ReceivedSlice {
   receiveCount: number;
   /** Milliseconds since the epoch. */
   sentAt: number;
+  /** With three decimals; see {@link ClaimedSlice}. */
   firstReceivedAt: number;
   /** Whether it came out of the archive of its topic; `sentAt` is then when it was published. */
   replayed: boolean;

@@ -15,7 +15,10 @@ interface TakeRequest {
   attemptId?: string | undefined;
 }
 
-/** Takes the first messages of locked groups: in order, up to the first one that is not to be handed out. */
+/**
+ * Takes the first messages of locked groups: in order, up to the first one that is not to be handed out. Slices of one
+ * group have times of their own at which they were received first, as in a standard queue.
+ */
 export async function takeMessages(
   tx: Transaction,
   { queueId, account, visibilityTimeout, attemptId }: TakeRequest,
@@ -55,31 +58,31 @@ export async function takeMessages(
       FROM front f CROSS JOIN queue q
       WINDOW inorder AS (PARTITION BY f.position ORDER BY f.sequence, f.pending & -f.pending ROWS UNBOUNDED PRECEDING)
     ), split AS MATERIALIZED (
-      SELECT row, position, (SELECT bit_or(1::bigint << bit) FROM (
+      SELECT row, position, upto - messages AS before, (SELECT bit_or(1::bigint << bit) FROM (
                SELECT bit FROM generate_series(0, 62) bit WHERE pending >> bit & 1 = 1
                ORDER BY bit LIMIT room - (upto - messages)) lowest) AS taken
       FROM counted WHERE takeable AND upto > room AND upto - messages < room
     ), whole AS (
       UPDATE fifo_slices s
       SET visible_at = q.deadline, lease = q.lease, received_at = q.now, receive_count = s.receive_count + 1, delayed = false,
-          first_received_at = coalesce(s.first_received_at, q.now)
+          first_received_at = coalesce(s.first_received_at, q.now + (c.upto - c.messages) * interval '1 microsecond')
       FROM counted c, queue q
       WHERE s.ctid = c.row AND c.takeable AND c.upto <= c.room
       RETURNING s.*, c.position
     ), rest AS (
-      UPDATE fifo_slices s SET pending = s.pending & ~split.taken FROM split WHERE s.ctid = split.row
-      RETURNING s.*, split.taken, split.position
+      UPDATE fifo_slices s SET pending = s.pending & ~split.taken FROM split, queue q WHERE s.ctid = split.row
+      RETURNING s.*, split.taken, split.position, q.now + split.before * interval '1 microsecond' AS first_time
     ), part AS (
       INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, lease, sent_at, received_at,
                                first_received_at, receive_count, source_queue_id, failure_reason, envelope, published_at)
       SELECT queue_id, group_id, sequence, batch_id, taken, rest.account, q.deadline, q.lease, sent_at, q.now,
-             coalesce(first_received_at, q.now), receive_count + 1, source_queue_id, failure_reason, envelope, published_at
+             coalesce(first_received_at, first_time), receive_count + 1, source_queue_id, failure_reason, envelope, published_at
       FROM rest, queue q
     ), claimed AS (
       SELECT position, group_id, sequence, batch_id, pending, sent_at, first_received_at, receive_count, source_queue_id,
              failure_reason, envelope, published_at FROM whole
       UNION ALL
-      SELECT position, group_id, sequence, batch_id, taken, sent_at, coalesce(first_received_at, q.now), receive_count + 1,
+      SELECT position, group_id, sequence, batch_id, taken, sent_at, coalesce(first_received_at, first_time), receive_count + 1,
              source_queue_id, failure_reason, envelope, published_at
       FROM rest, queue q
     ), held AS (

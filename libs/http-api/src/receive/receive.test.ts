@@ -14,7 +14,7 @@ const slice: ReceivedSlice = {
   handlePrefix: "prefix-",
   receiveCount: 3,
   sentAt: Date.UTC(2026, 10, 23),
-  firstReceivedAt: Date.UTC(2026, 10, 24),
+  firstReceivedAt: Date.UTC(2026, 10, 24) + 0.042,
   deadLetter: undefined,
   replayed: false,
 };
@@ -46,11 +46,11 @@ test("nothing received is an empty list of receipts", () => {
   expect(receiptsJson([]).toString()).toBe('{"receipts":[]}');
 });
 
-test("a receipt has what its messages share once, and says which they are", () => {
+test("a receipt has what its messages share once, the first receive in microseconds, and says which they are", () => {
   const shared = {
     receiveCount: 3,
     sentAt: "2026-11-23T00:00:00.000Z",
-    firstReceivedAt: "2026-11-24T00:00:00.000Z",
+    firstReceivedAt: "2026-11-24T00:00:00.000042Z",
   };
   const messages = [
     { messageId: "1", body: "a", attributes: {} },

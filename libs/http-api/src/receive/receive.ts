@@ -74,7 +74,10 @@ const receivedReceipt = z
     }),
     receiveCount: z.int().min(1),
     sentAt: timestamp,
-    firstReceivedAt: timestamp,
+    firstReceivedAt: timestamp.openapi({
+      example: "2026-11-23T09:30:00.000123Z",
+      description: "In microseconds: a message that is in the queue twice has two of them",
+    }),
     failureReason,
     replayed: replayedMark,
     firstSequenceNumber: sequenceNumber.optional().openapi({
@@ -269,7 +272,7 @@ export function receiptsJson(
     const head =
       `${separator}{"receipt":"${slice.handlePrefix}","bits":"${hexOf(slice.bits)}","receiveCount":${slice.receiveCount},` +
       `"sentAt":"${new Date(slice.sentAt).toISOString()}",` +
-      `"firstReceivedAt":"${new Date(slice.firstReceivedAt).toISOString()}",${marksOf(slice)}` +
+      `"firstReceivedAt":"${toMicroseconds(slice.firstReceivedAt)}",${marksOf(slice)}` +
       (slice.firstSequenceNumber === undefined
         ? ""
         : `"firstSequenceNumber":"${slice.firstSequenceNumber}",`) +
@@ -307,6 +310,12 @@ export function messagesJson(
 
 function acknowledgedJson(entries: readonly string[] | undefined): string {
   return entries === undefined ? "" : `,"acknowledged":[${entries.join(",")}]`;
+}
+
+/** @param time - In ms since the epoch, with three decimals. */
+function toMicroseconds(time: number): string {
+  const micros = Math.round((time % 1) * 1_000);
+  return `${new Date(time).toISOString().slice(0, -1)}${String(micros).padStart(3, "0")}Z`;
 }
 
 /** What few messages have. */

@@ -53,6 +53,16 @@ export async function holdDeliveries(sql: Sql): Promise<Held> {
   return await holdAtGate(sql, "deliveries", "INSERT ON slices");
 }
 
+/** Stops moves to dead-letter queues that standard queues make, when they have their rows. */
+export async function holdDeadLetters(sql: Sql): Promise<Held> {
+  return await holdAtGate(
+    sql,
+    "letters",
+    "INSERT ON queue_ledger",
+    "WHEN (new.kind = 'deadLettered')",
+  );
+}
+
 /** Stops whatever deletes a queue, when it has locked its row. */
 export async function holdDeletions(sql: Sql): Promise<Held> {
   return await holdAtGate(sql, "deletions", "DELETE ON queues");

@@ -1,7 +1,7 @@
 import type { Fragment, Sql } from "@sluice/database";
 
 import type { ClaimRequest } from "../receive/claim.ts";
-import { askedQueues, oldestSlices } from "../receive/visible-slices.ts";
+import { askedQueues, exhaustedSlices } from "../receive/visible-slices.ts";
 import { recordEvents } from "../trace/record-events.ts";
 
 /** How many messages went to which dead-letter queue. */
@@ -23,18 +23,18 @@ export interface DeadLetters {
  * process that stands still 20 s. Where it is gone, messages are received again.
  *
  * @param request - Of the claim.
- * @param visible - SQL: what the claim looked at.
+ * @param letters - SQL: which they are; by default those among the slices that the claim looked at.
  * @returns Undefined where none was moved: others have done it, or they have to stay.
  */
 export async function moveExhausted(
   sql: Sql,
   request: ClaimRequest,
-  visible: Fragment = oldestSlices(sql),
+  letters: Fragment = exhaustedSlices(sql),
 ): Promise<DeadLetters | undefined> {
   const [moved] = await sql<DeadLetters[]>`
-    WITH RECURSIVE ${askedQueues(sql, [request])}, ${visible}, dead_letter_queue AS MATERIALIZED (
+    WITH RECURSIVE ${askedQueues(sql, [request])}, ${letters}, dead_letter_queue AS MATERIALIZED (
       SELECT d.id FROM queues d
-      WHERE d.id = (SELECT q.dead_letter_queue_id FROM queue q WHERE EXISTS (SELECT FROM visible v WHERE v.exhausted))
+      WHERE d.id = (SELECT q.dead_letter_queue_id FROM queue q WHERE EXISTS (SELECT FROM letters))
       FOR KEY SHARE SKIP LOCKED
     ), dead AS (
       UPDATE slices s
@@ -42,8 +42,8 @@ export async function moveExhausted(
           first_received_at = NULL, source_queue_id = s.queue_id,
           failure_reason = coalesce(failure_reason, 'received ' || receive_count
             || CASE receive_count WHEN 1 THEN ' time' ELSE ' times' END || ' without being acknowledged')
-      FROM visible v JOIN queue q ON q.id = v.queue_id JOIN dead_letter_queue d ON d.id = q.dead_letter_queue_id
-      WHERE v.exhausted AND s.ctid = v.row
+      FROM letters l JOIN queue q ON q.id = l.queue_id JOIN dead_letter_queue d ON d.id = q.dead_letter_queue_id
+      WHERE s.ctid = l.row
       RETURNING s.account, s.queue_id, s.source_queue_id, s.batch_id, s.pending, s.visible_at, s.failure_reason
     ), counted AS (
       SELECT account, queue_id, source_queue_id, sum(bit_count(pending::bit(64)))::int AS messages FROM dead GROUP BY 1, 2, 3

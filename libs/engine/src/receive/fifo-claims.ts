@@ -24,6 +24,10 @@ export class FifoClaims implements QueueClaims {
     this.#inFlight.acknowledged(messages);
   }
 
+  ended(): Promise<void> {
+    return Promise.resolve();
+  }
+
   async claim({ group }: ClaimCall): Promise<FifoClaim> {
     const { queueId, account, floor, deadLettered } = this.#options;
     // SQS answers a FIFO queue at its limit with nothing, not with an error.

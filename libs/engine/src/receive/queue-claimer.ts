@@ -27,6 +27,8 @@ export interface QueueClaimerOptions {
   due: (ms: number) => void;
   /** Told of messages that a claim moved to the dead-letter queue. */
   deadLettered: (letters: { queueId: string; messages: number }) => void;
+  /** Told when something in the background failed; it is tried again. */
+  failed: (what: string, error: unknown) => void;
 }
 
 /** Most messages one statement claims, however many receives it serves. */
@@ -162,9 +164,10 @@ export class QueueClaimer {
     for (const waiter of waiters) waiter.settle(error);
   }
 
-  /** Resolves when no claim is under way. */
+  /** Resolves when no claim is under way, nor what one has left to be done. */
   async ended(): Promise<void> {
     while (this.#running) await this.#running;
+    await this.#claims.ended();
   }
 
   #start(): void {

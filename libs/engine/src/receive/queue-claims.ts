@@ -12,6 +12,8 @@ export interface QueueClaims {
   claim: (call: ClaimCall) => Promise<Claim & Pick<Partial<FifoClaim>, "more" | "isBlind">>;
   /** This many messages of the queue were acknowledged here. */
   acknowledged: (messages: number) => void;
+  /** Resolves when nothing is under way that a claim has left to be done. */
+  ended: () => Promise<void>;
 }
 
 export interface ClaimCall {
@@ -37,4 +39,6 @@ export interface QueueClaimsOptions {
   floor: ScanFloor;
   /** Told of messages that a claim moved to the dead-letter queue. */
   deadLettered: (letters: { queueId: string; messages: number }) => void;
+  /** Told when something in the background failed; it is tried again. */
+  failed: (what: string, error: unknown) => void;
 }

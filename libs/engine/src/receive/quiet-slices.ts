@@ -26,7 +26,31 @@ const MAX_FRONT = 500;
  * The candidates are locked after they were chosen: locking each group's first slices to use a few would write to all
  * of them. The row is compared again where it is locked; a claim that came in between has moved it.
  */
-export function quietSlices(
+export function quietSlices(sql: Sql, request: ClaimRequest, quiet: QuietRequest) {
+  const { queueId, account } = request;
+  return sql`${quietCandidates(sql, request, quiet)}, visible AS (
+      SELECT s.ctid AS row, s.queue_id, s.pending, s.visible_at, s.batch_id,
+             s.receive_count >= (SELECT max_receive_count FROM queue) AS exhausted
+      FROM candidates c JOIN slices s ON s.ctid = c.row AND s.visible_at = c.visible_at AND s.batch_id = c.batch_id
+      WHERE s.queue_id = ${queueId}::bigint AND s.account = ${account}::bigint AND NOT (SELECT paused FROM queue)
+      FOR UPDATE OF s SKIP LOCKED
+    )`;
+}
+
+/** SQL: the exhausted ones of them, locked; see exhaustedSlices. */
+export function exhaustedQuietSlices(sql: Sql, request: ClaimRequest, quiet: QuietRequest) {
+  const { queueId, account } = request;
+  return sql`${quietCandidates(sql, request, quiet)}, letters AS (
+      SELECT s.ctid AS row, s.queue_id
+      FROM candidates c JOIN slices s ON s.ctid = c.row AND s.visible_at = c.visible_at AND s.batch_id = c.batch_id
+      WHERE s.queue_id = ${queueId}::bigint AND s.account = ${account}::bigint AND NOT (SELECT paused FROM queue)
+        AND s.receive_count >= (SELECT max_receive_count FROM queue)
+      FOR UPDATE OF s SKIP LOCKED
+    )`;
+}
+
+/** SQL: the slices that both choose from. */
+function quietCandidates(
   sql: Sql,
   { queueId, account, slices }: ClaimRequest,
   { noisy, after }: QuietRequest,
@@ -65,11 +89,5 @@ export function quietSlices(
         WHERE group_id IS NULL AND sent_at > (SELECT now - make_interval(secs => retention) FROM queue)
       ) quiet
       ORDER BY visible_at, batch_id LIMIT ${slices}::int
-    ), visible AS (
-      SELECT s.ctid AS row, s.queue_id, s.pending, s.visible_at, s.batch_id,
-             s.receive_count >= (SELECT max_receive_count FROM queue) AS exhausted
-      FROM candidates c JOIN slices s ON s.ctid = c.row AND s.visible_at = c.visible_at AND s.batch_id = c.batch_id
-      WHERE s.queue_id = ${queueId}::bigint AND s.account = ${account}::bigint AND NOT (SELECT paused FROM queue)
-      FOR UPDATE OF s SKIP LOCKED
     )`;
 }

@@ -134,8 +134,8 @@ export class Receiver {
       deleted: (account, queueName) => {
         this.#queues.forget(account, queueName);
       },
-      onError: (error) => {
-        this.#observer.failed("safety poll", error);
+      failed: (what, error) => {
+        this.#observer.failed(what, error);
       },
     });
   }

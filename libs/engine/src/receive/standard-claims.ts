@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
 import { failpoint } from "@sluice/runtime";
 
 import { moveExhausted } from "../dead-letter/move-exhausted.ts";
@@ -7,7 +9,7 @@ import type { Claim } from "./claimed-slice.ts";
 import { countInFlight } from "./count-in-flight.ts";
 import { messagesIn } from "./hand-out.ts";
 import { InFlight, MAX_IN_FLIGHT } from "./in-flight.ts";
-import { quietSlices } from "./quiet-slices.ts";
+import { exhaustedQuietSlices } from "./quiet-slices.ts";
 import type { ClaimCall, QueueClaims, QueueClaimsOptions } from "./queue-claims.ts";
 
 const MAX_SLICES = 1_000;
@@ -19,6 +21,8 @@ const MAX_SLICES = 1_000;
 const MORE_LETTERS = 4;
 /** Looks of one claim that may meet dead letters. To move 1,000 of them takes 9 ms. */
 const MAX_CLEARINGS = 20;
+/** How long messages wait for the dead letters that were met together with them, in ms: most moves take a few. */
+const MEANWHILE = 100;
 /** How long quiet tenants are taken to have nothing after a look at all of them found nothing, in ms. */
 const ALL_QUIET = 20;
 
@@ -30,6 +34,8 @@ export class StandardClaims implements QueueClaims {
   #density = 1;
   /** The group after which to go on looking for quiet tenants, and from when on that is worth it. */
   #quiet = { after: "", from: 0 };
+  /** Dead letters on their way, when what was claimed with them need not wait for that. */
+  #moving: Promise<void> | undefined;
 
   constructor(options: QueueClaimsOptions) {
     this.#options = options;
@@ -38,6 +44,10 @@ export class StandardClaims implements QueueClaims {
 
   acknowledged(messages: number): void {
     this.#inFlight.acknowledged(messages);
+  }
+
+  async ended(): Promise<void> {
+    await this.#moving;
   }
 
   async claim({ group, wanted, begins, isWaitedFor }: ClaimCall): Promise<Claim> {
@@ -69,11 +79,17 @@ export class StandardClaims implements QueueClaims {
       got += messagesIn(found.slices);
       if (found.scan) floor.advance(found.scan, found.slices.length, from);
       if (found.onlyDeadLetters) least = Math.min(MAX_SLICES, slices * MORE_LETTERS);
-      if (found.hasDeadLetters && (await this.#moveExhausted(request, got))) {
+      if (found.hasDeadLetters && got > 0) {
+        await this.#moveMeanwhile(request);
+        // Whoever got nothing asks again: there may be something behind them.
+        dueIn = 0;
+        break;
+      }
+      if (found.hasDeadLetters && (await this.#moveExhausted(request))) {
         // They took the places of slices that are still to be looked at: by the next claim, where that takes too long
         // or nobody is there for them.
         if (round < MAX_CLEARINGS && isWaitedFor()) continue;
-        if (got === 0) dueIn = 0;
+        dueIn = 0;
         break;
       }
       // So do those that have to stay where they are.
@@ -98,10 +114,11 @@ export class StandardClaims implements QueueClaims {
     const quiet: QuietRequest = { noisy, after };
     const found = await claimQuiet(sql, request, quiet);
     this.#note(found);
-    const moved =
-      found.hasDeadLetters && (await this.#moveExhausted(request, messagesIn(found.slices), quiet));
+    const isEmpty = found.slices.length === 0;
+    if (found.hasDeadLetters && !isEmpty) await this.#moveMeanwhile(request, quiet);
+    const moved = found.hasDeadLetters && isEmpty && (await this.#moveExhausted(request, quiet));
     const sawAll = after === "" && found.nextAfter === "";
-    const nothing = found.slices.length === 0 && !moved;
+    const nothing = isEmpty && !moved;
     this.#quiet = {
       after: found.nextAfter ?? "",
       from: sawAll && nothing ? performance.now() + ALL_QUIET : 0,
@@ -113,20 +130,32 @@ export class StandardClaims implements QueueClaims {
     return Math.min(MAX_SLICES, Math.ceil(messages / this.#density) + 1);
   }
 
-  /**
-   * Moves the dead letters that a claim has met; false where none of them could be. Where messages were claimed these
-   * are handed out however it ends: the next claim meets the same letters.
-   */
-  async #moveExhausted(request: ClaimRequest, got: number, quiet?: QuietRequest): Promise<boolean> {
+  /** Moves the dead letters that a claim has met; false where none of them could be. */
+  async #moveExhausted(request: ClaimRequest, quiet?: QuietRequest): Promise<boolean> {
     failpoint("claim.met-dead-letters");
     const { sql } = this.#options;
-    const visible = quiet && quietSlices(sql, request, quiet);
-    const moved = await moveExhausted(sql, request, visible).catch((error: unknown) => {
-      if (got === 0) throw error;
-      return undefined;
-    });
+    const letters = quiet && exhaustedQuietSlices(sql, request, quiet);
+    const moved = await moveExhausted(sql, request, letters);
     if (moved) this.#options.deadLettered(moved);
     return moved !== undefined;
+  }
+
+  /**
+   * The same for a claim that has found messages as well: these are handed out soon, since their visibility timeout
+   * runs, and however it ends. The next claim meets the letters that stay.
+   */
+  async #moveMeanwhile(request: ClaimRequest, quiet?: QuietRequest): Promise<void> {
+    this.#moving ??= this.#moveExhausted(request, quiet)
+      .catch((error: unknown) => {
+        this.#options.failed("dead letters", error);
+      })
+      .then(() => {
+        this.#moving = undefined;
+      });
+    const enough = new AbortController();
+    const soon = sleep(MEANWHILE, undefined, { signal: enough.signal }).catch(() => undefined);
+    await Promise.race([this.#moving, soon]);
+    enough.abort();
   }
 
   #note({ slices }: Claim): void {

@@ -45,3 +45,28 @@ export const oldestSlices = constant(
       WHERE NOT q.paused
     )`,
 );
+
+/**
+ * SQL: the exhausted ones of these slices, locked, and of as many more: others may have locked some, which the claim
+ * has looked past. Chosen before they are locked, as in quietSlices: nobody else is to skip the live ones meanwhile,
+ * nor are they written to (a receive of 1,000 messages that met one dead letter wrote a sixth more).
+ */
+export const exhaustedSlices = constant(
+  (sql) => sql`candidates AS MATERIALIZED (
+      SELECT s.* FROM queue q CROSS JOIN LATERAL (
+        SELECT s.ctid AS row, s.visible_at, s.batch_id, s.receive_count >= q.max_receive_count AS exhausted
+        FROM slices s
+        WHERE s.queue_id = q.id AND s.account = q.account AND s.visible_at >= q.floor AND s.visible_at <= q.now
+          AND s.sent_at > q.expired
+        ORDER BY s.visible_at, s.batch_id
+        LIMIT 2 * q.slices
+      ) s
+      WHERE s.exhausted AND NOT q.paused
+    ), letters AS (
+      SELECT s.ctid AS row, s.queue_id
+      FROM candidates c JOIN slices s ON s.ctid = c.row AND s.visible_at = c.visible_at AND s.batch_id = c.batch_id
+      ORDER BY c.visible_at, c.batch_id
+      LIMIT (SELECT slices FROM queue)
+      FOR UPDATE OF s SKIP LOCKED
+    )`,
+);

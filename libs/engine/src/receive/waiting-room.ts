@@ -19,8 +19,8 @@ export interface WaitingRoomOptions {
   deadLettered: (letters: { queueId: string; messages: number }) => void;
   /** Told that a queue of this name was deleted; there may be a new one. */
   deleted: (account: string, name: string) => void;
-  /** Told when the safety poll fails; it goes on. */
-  onError: (error: unknown) => void;
+  /** Told when something in the background failed; it is tried again. */
+  failed: (what: string, error: unknown) => void;
 }
 
 /**
@@ -207,7 +207,7 @@ export class WaitingRoom {
       const due = (ms: number) => {
         this.#signalIn(queueId, Math.max(ms, CLAIMED_ELSEWHERE));
       };
-      const { sql, waits, rounds, deadLettered } = this.#options;
+      const { sql, waits, rounds, deadLettered, failed } = this.#options;
       claimer = new QueueClaimer({
         sql,
         waits,
@@ -219,6 +219,7 @@ export class WaitingRoom {
         release,
         due,
         deadLettered,
+        failed,
       });
       this.#claimers.set(queueId, claimer);
     }
@@ -227,10 +228,14 @@ export class WaitingRoom {
 
   async #safetyPoll(): Promise<void> {
     this.#forgetUnused();
-    await this.#signalVisible().catch(this.#options.onError);
+    await this.#signalVisible().catch(this.#pollFailed);
     if (!this.#closed) this.#lookForStragglers();
     this.#poll = this.#claimers.size === 0 || this.#closed ? undefined : this.#pollLater();
   }
+
+  readonly #pollFailed = (error: unknown): void => {
+    this.#options.failed("safety poll", error);
+  };
 
   /** Signals those of the queues asked for whose next message is visible, and sets a timer where it soon will be. */
   async #signalVisible(): Promise<void> {
@@ -269,7 +274,7 @@ export class WaitingRoom {
     const claimers = [...this.#claimers.values()];
     for (const { floor } of claimers) floor.note();
     this.#looking ??= this.#signalStragglers(claimers)
-      .catch(this.#options.onError)
+      .catch(this.#pollFailed)
       .finally(() => {
         this.#looking = undefined;
       });

@@ -6,7 +6,13 @@ import {
   type Database,
   type Sql,
 } from "@sluice/database";
-import { Engine, startDispatcher, type Observer, type QueueSettings } from "@sluice/engine";
+import {
+  Engine,
+  startDispatcher,
+  type Observer,
+  type QueueSettings,
+  type RunningDispatcher,
+} from "@sluice/engine";
 import { createLogger } from "@sluice/runtime";
 import { createTestDatabase } from "@sluice/stack/testing";
 import { expect, inject } from "vitest";
@@ -152,12 +158,15 @@ export class Broker implements AsyncDisposable {
   }
 
   /** One more dispatcher process. */
-  async startDispatcher(database = this.#connect("test-dispatcher", 2, true)): Promise<void> {
+  async startDispatcher(
+    database = this.#connect("test-dispatcher", 2, true),
+  ): Promise<RunningDispatcher> {
     this.#own(database);
     const bus = await this.#joinBus();
     const logger = createLogger({ name: "test-dispatcher", level: "silent" });
     const dispatcher = await startDispatcher({ database, bus, observer: this.observer, logger });
     this.#steps.push(() => dispatcher.stop());
+    return dispatcher;
   }
 
   /** A new queue's name. */

@@ -75,7 +75,9 @@ async function expectBounded(statements: readonly Statement[], bound: number): P
 }
 
 /** Fans out what was published here; the statements of that. */
-async function fanOut(begin = () => Promise.resolve()): Promise<Statement[]> {
+async function fanOut(
+  begin: () => Promise<unknown> = () => Promise.resolve(),
+): Promise<Statement[]> {
   const waiting = await broker.sql<{ id: string }[]>`
     SELECT batch_id AS id FROM outbox WHERE batch_id < 1e9`;
   dispatcher.statements.length = 0;

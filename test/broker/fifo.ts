@@ -58,12 +58,21 @@ export async function finishInOrder(
   }
 }
 
-/** Receives and acknowledges all there is. */
-export async function finishAll(client: Client, queue: string): Promise<ReceivedMessage[]> {
+/**
+ * Receives and acknowledges all there is.
+ *
+ * @param expected - So many are there; until they have come it asks again, since a dispatcher that comes to them second
+ * may have their groups locked, which a receive that does not wait leaves to the next one.
+ */
+export async function finishAll(
+  client: Client,
+  queue: string,
+  expected = 0,
+): Promise<ReceivedMessage[]> {
   const all: ReceivedMessage[] = [];
   for (;;) {
     const messages = await client.receive(queue, { maxMessages: 1_000 });
-    if (messages.length === 0) return all;
+    if (messages.length === 0 && all.length >= expected) return all;
     all.push(...messages);
     await client.acknowledge(queue, messages);
   }

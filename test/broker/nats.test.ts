@@ -95,10 +95,10 @@ test("of a FIFO topic, confused announcements change neither order nor number", 
   await confused.clock.advance(1);
   await untilFannedOut(confused);
   const odd = (_: string, at: number) => at % 2 === 1;
-  expect(byGroup(await finishAll(confused.client(), queue))).toEqual(
+  expect(byGroup(await finishAll(confused.client(), queue, 120))).toEqual(
     Object.fromEntries(groups.map((group) => [group, bodies(group)])),
   );
-  expect(byGroup(await finishAll(confused.client(1), filtered))).toEqual(
+  expect(byGroup(await finishAll(confused.client(1), filtered, 60))).toEqual(
     Object.fromEntries(groups.map((group) => [group, bodies(group).filter(odd)])),
   );
 });

@@ -363,9 +363,10 @@ describe("nothing is lost or doubled", () => {
     await held.letGo();
     expect(await find(pair.deadLetters, task.id)).toMatchObject({ status: "running", moved: 0 });
     await broker.clock.advance(60);
-    await broker.startDispatcher();
+    const other = await broker.startDispatcher();
     await until(async () => (await find(pair.deadLetters, task.id))?.status === "completed");
     expect(await multiset(broker, [pair.queue])).toEqual(all);
+    await other.stop();
   });
 
   test("when the destination is deleted in the instant of the move", async () => {

@@ -12,6 +12,7 @@ import {
   newPair,
   type DeadLetterPair,
 } from "./dead-letters.ts";
+import { newFifoTopic } from "./fifo.ts";
 import { holdClaims, holdDeadLetters, until, untilBlocked } from "./interleaving.ts";
 
 const broker = await Broker.start({ engines: 2 });
@@ -228,23 +229,37 @@ test("a handle of before the move can do nothing", async () => {
   expect(await client.finish(pair.deadLetters)).toEqual(["m"]);
 });
 
-test("the same message of two queues is two dead letters, each acknowledged alone", async () => {
-  const one = await newPair(broker);
-  const other = await broker.newQueue({
-    redrive: { deadLetterQueue: one.deadLetters, maxReceiveCount: 1 },
-  });
-  const topic = await broker.newTopic([one.queue, other]);
-  await client.publish(topic, ["m"]);
-  for (const queue of [one.queue, other]) {
-    const held = await client.receive(queue, { wait: 20 });
-    await client.hide(queue, held, 0);
-    await client.drain(queue);
-  }
-  const letters = await client.receive(one.deadLetters, { maxMessages: 10 });
-  expect(bodiesOf(letters)).toEqual(["m", "m"]);
-  expect(await client.acknowledge(one.deadLetters, letters.slice(0, 1))).toEqual(["ok"]);
-  expect(await broker.counts(one.deadLetters)).toMatchObject({ inFlight: 1 });
-});
+test.each([
+  ["standard", false],
+  ["FIFO", true],
+])(
+  "the same message of two %s queues is two dead letters, told apart by their first receives, each acknowledged alone",
+  async (_, fifo) => {
+    await using own = await Broker.start();
+    const client = own.client();
+    const one = await newPair(own, 1, { fifo });
+    const redrive = { deadLetterQueue: one.deadLetters, maxReceiveCount: 1 };
+    const other = await own.newQueue({ fifo, redrive });
+    const topic = await (fifo ? newFifoTopic(own, []) : own.newTopic([]));
+    for (const queue of [one.queue, other]) await own.engine.subscribe(ACCOUNT, topic, queue);
+    await client.publish(topic, fifo ? [{ body: "m", groupId: "g", deduplicationId: "m" }] : ["m"]);
+    for (const queue of [one.queue, other]) {
+      const held = await client.receive(queue, { wait: 20 });
+      await client.hide(queue, held, 0);
+      await client.drain(queue);
+    }
+    const letters = await client.receive(one.deadLetters, { maxMessages: 10 });
+    expect(bodiesOf(letters)).toEqual(["m", "m"]);
+    const times = (messages: typeof letters) =>
+      messages.map(({ firstReceivedAt }) => firstReceivedAt).sort();
+    expect(new Set(times(letters)).size).toBe(2);
+    await client.hide(one.deadLetters, letters, 0);
+    const again = await client.receive(one.deadLetters, { maxMessages: 10 });
+    expect(times(again)).toEqual(times(letters));
+    expect(await client.acknowledge(one.deadLetters, again.slice(0, 1))).toEqual(["ok"]);
+    expect(await own.counts(one.deadLetters)).toMatchObject({ inFlight: 1 });
+  },
+);
 
 describe("a dead-letter queue that is deleted", () => {
   test("leaves its source without one: messages are received again", async () => {

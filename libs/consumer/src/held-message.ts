@@ -209,6 +209,11 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     lease.add(this);
   }
 
+  /** Has another lease tell until when it was held, unless it is held still. */
+  leave(lease: Lease, before: Lease): void {
+    if (this.#state !== "held" && this.#lease === lease) this.#lease = before;
+  }
+
   /** Marks it as acknowledged or released; false when it was so already. */
   settle(): boolean {
     if (this.#state === "settled") return false;

@@ -10,6 +10,8 @@ export interface FaultyProxy extends AsyncDisposable {
   readonly url: string;
   /** The next requests whose path ends so meet these faults, in order. */
   fail(pathEnd: string, ...faults: Fault[]): void;
+  /** No request meets a fault any more. */
+  mend(): void;
   /** Cuts every connection and every request until up(). */
   down(): void;
   up(): void;
@@ -46,6 +48,7 @@ export async function faultyProxy(target: string): Promise<FaultyProxy> {
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     fail: (pathEnd, ...kinds) => faults.push(...kinds.map((fault) => ({ pathEnd, fault }))),
+    mend: () => void faults.splice(0),
     down() {
       isDown = true;
       server.closeAllConnections();

@@ -4,7 +4,18 @@ import { createConsumer } from "@sluice/consumer";
 import type { Consumer, ReceivedMessage } from "@sluice/consumer";
 import { createProducer } from "@sluice/producer";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { codeOf, countsOf, empty, eventually, gate, noting, queueOf } from "./consumer-setup.ts";
+import {
+  codeOf,
+  countsOf,
+  empty,
+  eventually,
+  gate,
+  noting,
+  queueOf,
+  range,
+} from "./consumer-setup.ts";
+import { faultyProxy } from "./faulty-proxy.ts";
+import type { Fault } from "./faulty-proxy.ts";
 import { startSluice, unique } from "./sluice.ts";
 import type { Sluice } from "./sluice.ts";
 
@@ -115,9 +126,108 @@ test("what has failed and comes again is handled again", async () => {
   expect(await countsOf(connection, numbers)).toEqual(empty);
 });
 
-/** Of the only message of a queue. */
-async function receiveCountOf({ name }: { name: string }): Promise<number | undefined> {
+describe("while another message of its receive is extended", () => {
+  const often = (fault: Fault) => range(5_000).map(() => fault);
+
+  test.each([
+    ["by its handler, which is told", true],
+    ["when that has returned, which is reported", false],
+  ])("what another consumer has by now is not acknowledged, %s", async (_, isAwaited) => {
+    const numbers = await queueOf(connection, 2, 2);
+    await using proxy = await faultyProxy(sluice.url);
+    const { failures, options } = noting({ concurrency: 2, prefetch: 0 });
+    const away = connect({ url: proxy.url, retry: { maxDelayMs: 100 } });
+    await using first = createConsumer(away, numbers, options);
+    await using second = createConsumer(connection, numbers, { visibilityTimeout: 30, wait: 1 });
+    const [begun, taken, told] = [gate(), gate(), gate()];
+    let result: unknown;
+    const run = first.run(async (message) => {
+      if (message.payload === 1) return await told.opened;
+      proxy.fail("/ack", ...often("cut"));
+      void first.stop();
+      begun.open();
+      if (isAwaited) result = await message.ack().catch((error: unknown) => error);
+      return undefined;
+    });
+    await begun.opened;
+    const other = second.run(async ({ payload }) => {
+      if (payload === 0) taken.open();
+      await told.opened;
+    });
+    await taken.opened;
+    proxy.mend();
+    const refusal = { code: "receipt_handle_expired", outcomeUnknown: true };
+    await eventually(() => {
+      if (isAwaited) expect(result).toMatchObject(refusal);
+      else expect(failures).toMatchObject([{ stage: "acknowledge", error: refusal }]);
+    });
+    told.open();
+    await Promise.all([run, second.stop()]);
+    await other;
+  });
+
+  test("an acknowledgement is repeated for as long as its own message is held", async () => {
+    const numbers = await queueOf(connection, 2, 2);
+    await using proxy = await faultyProxy(sluice.url);
+    const { options } = noting({ concurrency: 2, prefetch: 0 });
+    const retry = { budgetMs: 300, maxDelayMs: 100 };
+    await using consumer = createConsumer(connect({ url: proxy.url, retry }), numbers, options);
+    const { open, opened } = gate();
+    const began = performance.now();
+    let result: unknown;
+    let after = 0;
+    const run = consumer.run(async (message) => {
+      if (message.payload === 1 || message.receiveCount > 1) return await opened;
+      proxy.fail("/ack", ...often("unavailable"));
+      result = await message.ack().catch((error: unknown) => error);
+      after = performance.now() - began;
+      return undefined;
+    });
+    await eventually(() => expect(result).toMatchObject({ code: "unavailable" }));
+    expect(after).toBeGreaterThan(2_000);
+    proxy.mend();
+    open();
+    await eventually(async () => expect(await countsOf(connection, numbers)).toEqual(empty));
+    await consumer.stop();
+    await run;
+  });
+
+  test("what is handled is not handled again, though its acknowledgement waits behind others", async () => {
+    const numbers = await queueOf(connection, 3, 1);
+    await using proxy = await faultyProxy(sluice.url);
+    proxy.fail("/ack", ...often("cut"));
+    const { options } = noting({ concurrency: 5 });
+    const away = connect({ url: proxy.url, retry: { maxDelayMs: 100 } });
+    await using consumer = createConsumer(away, numbers, options);
+    const { open, opened } = gate();
+    const handled: number[] = [];
+    const run = consumer.run(async ({ payload }) => {
+      handled.push(payload);
+      if (payload === 1) await eventually(() => expect(proxy.count("/ack")).toBeGreaterThan(0));
+      if (payload === 2) await opened;
+    });
+    await eventually(async () => {
+      const counts = await receiveCountsOf(numbers);
+      expect(counts.filter((count) => count > 1)).toHaveLength(2);
+    });
+    proxy.mend();
+    open();
+    await eventually(async () => expect(await countsOf(connection, numbers)).toEqual(empty));
+    await consumer.stop();
+    await run;
+    expect(handled).toEqual([0, 1, 2]);
+  });
+});
+
+async function receiveCountsOf({ name }: { name: string }): Promise<number[]> {
+  const counts: number[] = [];
   for await (const { receiveCount } of createAdmin(connection).queues.peek(name))
-    return receiveCount;
-  return undefined;
+    counts.push(receiveCount);
+  return counts;
+}
+
+/** Of the only message of a queue. */
+async function receiveCountOf(queue: { name: string }): Promise<number | undefined> {
+  const [count] = await receiveCountsOf(queue);
+  return count;
 }

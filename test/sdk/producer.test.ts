@@ -115,6 +115,25 @@ test("payloads of one call whose schema takes its time are checked many at once,
   expect((await drain(slow, 250)).map(({ payload }) => payload)).toEqual(right);
 });
 
+test("a mistake that shows at once is told only when there is none before it in the list", async () => {
+  const schema = z.number().refine(async (value) => {
+    await sleep(5);
+    return value < 5;
+  });
+  const slow = queue(unique("slow"), schema);
+  await createAdmin(connection).queues.create(slow);
+  const producer = createProducer(connection);
+  const each = (value: number) => {
+    if (value === 2) throw new Error("two");
+    return {};
+  };
+  await expect(producer.sendAll(slow, [1, 2, 9], { each })).rejects.toThrow("two");
+  await expect(producer.sendAll(slow, [1, 9, 2, 9], { each })).rejects.toMatchObject({
+    code: "schema_mismatch",
+    details: [{ path: "payloads.1" }],
+  });
+});
+
 test("messages that are not awaited one by one keep their order, however long their schemas take", async () => {
   const waits = { 3: 60, 2: 30, 1: 0 } as Record<number, number>;
   const schema = z.number().refine(async (left) => {

@@ -47,3 +47,21 @@ test("the first error in the order of items is told, and nothing begins after it
   await expect(sideBySide(range(250), failing)).rejects.toThrow("the seventh");
   expect(counted.begun).toBe(100);
 });
+
+test("an error that is thrown at once is told when none before it is, and nothing begins after it", async () => {
+  const begun: number[] = [];
+  const failing = (slow: readonly number[], wrong: readonly number[]) => (item: number) => {
+    begun.push(item);
+    const told = `the ${item}`;
+    if (slow.includes(item))
+      return Promise.resolve().then(() => {
+        if (wrong.includes(item)) throw new Error(told);
+      });
+    if (wrong.includes(item)) throw new Error(told);
+    return undefined;
+  };
+  await expect(sideBySide(range(9), failing([1, 3], [3, 5]))).rejects.toThrow("the 3");
+  await expect(sideBySide(range(9), failing([1, 3], [5]))).rejects.toThrow("the 5");
+  await expect(sideBySide(range(9), failing([], [5]))).rejects.toThrow("the 5");
+  expect(begun).toEqual([...range(6), ...range(6), ...range(6)]);
+});

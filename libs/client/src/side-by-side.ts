@@ -22,10 +22,16 @@ export async function sideBySide<Item, Result>(
     let takesTime = false;
     const to = Math.min(from + atOnce, items.length);
     // By their numbers, so that holes are visited as well: Array.from() costs 50 ns an item more.
-    for (let index = from; index < to; index++) {
-      const result = act(items[index]!, index);
-      takesTime ||= isPromise(result);
-      begun.push(result);
+    try {
+      for (let index = from; index < to; index++) {
+        const result = act(items[index]!, index);
+        takesTime ||= isPromise(result);
+        begun.push(result);
+      }
+    } catch (error) {
+      // It may not be the first: of those before it some are still under way.
+      if (takesTime) for (const result of begun) await result;
+      throw error;
     }
     if (takesTime) for (const result of begun) results.push(await result);
     else results.push(...(begun as Result[]));

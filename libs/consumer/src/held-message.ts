@@ -161,7 +161,7 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     return this.#state === "held";
   }
 
-  /** Given back by its handler. */
+  /** Whether its handler has given it back, or wanted to: then it is not to be acknowledged without being asked. */
   get released(): boolean {
     return this.#seldom?.released ?? false;
   }
@@ -174,22 +174,20 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
   ack(): Promise<void> {
     const { drainedBy } = this.#seldom ?? {};
     if (drainedBy !== undefined) return Promise.reject(drainedBy);
-    return this.#settleBy((attempt) => this.#lease.holder.acknowledge(this, attempt));
+    return this.#settleBy("ack", (attempt) => this.#lease.holder.acknowledge(this, attempt));
   }
 
   async release(options: number | ReleaseOptions = {}): Promise<void> {
     const given = releaseOptionsOf(options);
-    await this.#settleBy((attempt) => {
-      (this.#seldom ??= {}).released = true;
-      return this.#lease.holder.release(this, given, attempt);
-    });
+    await this.#settleBy("release", (attempt) => this.#lease.holder.release(this, given, attempt));
   }
 
   /** Once, unless that fails and is worth another try; whoever asks meanwhile or later is told what came of it. */
-  #settleBy(send: (attempt: Attempt) => Promise<void>): Promise<void> {
+  #settleBy(how: "ack" | "release", send: (attempt: Attempt) => Promise<void>): Promise<void> {
     const isFirst = this.settle();
     if (!isFirst && !this.reopen()) return this.#seldom?.outcome ?? Promise.resolve();
     const seldom = (this.#seldom ??= {});
+    seldom.released = how === "release";
     seldom.outcome = send({ again: !isFirst }).catch((error: SluiceError) => {
       seldom.isOpen = error.retryable;
       throw error;
@@ -209,6 +207,11 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     this.#lease.close();
     this.#lease = lease;
     lease.add(this);
+  }
+
+  /** Has another lease tell until when it was held, unless it is held still. */
+  leave(lease: Lease, before: Lease): void {
+    if (this.#state !== "held" && this.#lease === lease) this.#lease = before;
   }
 
   /** Marks it as acknowledged or released; false when it was so already. */

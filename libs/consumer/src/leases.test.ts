@@ -215,6 +215,28 @@ test("an extension counts from when it was sent, however late its answer", async
   expect(lapsed).toEqual([{ at: 45_000, ids: ["a"] }]);
 });
 
+test("what is settled or lost is held for as long as it was then, also when others of its receive are extended", async () => {
+  const { receive, answers } = setUp();
+  const started = performance.now();
+  const heldFor = ({ lease }: HeldMessage) => lease.heldUntil - started;
+  const [before, lost, during, held] = receive("before", "lost", "during", "held");
+  const [last] = receive("last");
+  before!.settle();
+  const answer = later<boolean>();
+  answers.push(answer.promise);
+  await vi.advanceTimersByTimeAsync(16_000);
+  for (const settled of [during!, last!]) settled.settle();
+  lost!.lose(new SluiceError("message_not_in_flight", "x"));
+  answer.resolve(true);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect([before!, lost!, during!, last!].map(heldFor)).toEqual([30_000, 30_000, 30_000, 30_000]);
+  expect(heldFor(held!)).toBe(45_000);
+  during!.settle();
+  held!.settle();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(heldFor(held!)).toBe(45_000);
+});
+
 test("what its holder hides for a time of its own is extended at the end of that", async () => {
   const { leases, receive, extended, lapsed } = setUp();
   const [long, short, usual] = receive("long", "short", "usual");

@@ -20,8 +20,8 @@ export class Lease {
   /** When it is extended; Infinity: it is not. */
   dueAt: number;
   /**
-   * From then on others may have what it holds: its time counts from before the call was sent that began or extended
-   * it.
+   * From then on others may have what it holds, and what it held when that was settled: its time counts from before the
+   * call was sent that began or extended it.
    */
   heldUntil: number;
   /** When it cannot be extended any more. */
@@ -51,6 +51,21 @@ export class Lease {
   add(message: HeldMessage): void {
     this.messages.push(message);
     this.#open++;
+  }
+
+  /**
+   * Holds what is held now for longer. What has been settled since the last time leaves it, for a lease that stays as
+   * it was: nobody has extended that. Done here it costs nothing where a message is settled.
+   */
+  extendTo(heldUntil: number): void {
+    if (!this.open) return;
+    const held = stillHeld(this);
+    if (held.length < this.messages.length) {
+      const before = new Lease(this, this.holder);
+      for (const message of this.messages) message.leave(this, before);
+      this.messages = held;
+    }
+    this.heldUntil = heldUntil;
   }
 
   /** One message less to extend. With the last one goes the memory, long before the lease is due. */
@@ -211,7 +226,7 @@ export class Leases {
     const extended = await extending;
     for (const lease of leases) {
       lease.extending = undefined;
-      if (extended) lease.heldUntil = sentAt + seconds * 1000;
+      if (extended) lease.extendTo(sentAt + seconds * 1000);
       // Not yet lost: about a quarter of the term is left by then, and the next try has time for an answer.
       else lease.dueAt = sentAt + termMs / 4;
       this.#wakeFor(lease);

@@ -20,10 +20,13 @@ export class Outcomes {
     this.#backoff = backoff;
   }
 
-  /** Acknowledges, unless the handler has settled the message itself, and that did not fail. */
+  /**
+   * Acknowledges, unless the handler has settled the message itself, and that did not fail. What it failed to release
+   * comes again by itself: it has not been handled.
+   */
   succeeded(message: HeldMessage): void {
     if (message.settle()) this.#settlements.ack(message);
-    else if (message.reopen()) this.#settlements.ack(message, { again: true });
+    else if (!message.released && message.reopen()) this.#settlements.ack(message, { again: true });
   }
 
   /** Acknowledges what the batch's handler has not settled itself; resolves when the server has answered. */

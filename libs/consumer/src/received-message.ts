@@ -69,9 +69,13 @@ export interface ReceivedMessage<Payload> {
   ack(): Promise<void>;
 
   /**
-   * Makes the message visible again, after that many seconds if told so, with a reason if there is one. Throws
-   * `message_not_in_flight` when it is so already, `visibility_beyond_limit` when the message has been hidden for 12
-   * hours, `invalid_request` when an option is not what it is to be: then the message is held as before.
+   * Makes the message visible again, after that many seconds if told so, with a reason if there is one. It is repeated
+   * for as long as the message is held, unless the connection repeats nothing.
+   *
+   * Where that fails, the message is visible again when its visibility timeout is over, whether the handler returns or
+   * throws then: only another `ack()` acknowledges it. Throws `message_not_in_flight` when it is visible already,
+   * `visibility_beyond_limit` when the message has been hidden for 12 hours, `invalid_request` when an option is not
+   * what it is to be: then the message is held as before.
    */
   release(options?: number | ReleaseOptions): Promise<void>;
 

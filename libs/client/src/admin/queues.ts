@@ -156,14 +156,21 @@ export class QueueAdmin {
     call: AdminCallOptions = {},
   ): Promise<QueueInfo> {
     const made = callOf("admin.queues.ensure", call);
-    const { fifo: _, ...changeable } = settings;
-    return await ensure("queue_exists", changeable, {
+    const { fifo, ...changeable } = settings;
+    // Of another kind than its name says there is none.
+    const mayBeThere = fifo === undefined || fifo === queueName(queue).endsWith(".fifo");
+    return await ensure<QueueInfo>({
+      given: changeable,
+      exists: "queue_exists",
+      // Of settings that need others: one that is there may have those.
+      unfit: mayBeThere ? ["invalid_request"] : [],
       create: () => this.#create(queue, settings, made),
-      update: () => this.#update(queue, changeable, made),
+      missing: "queue_not_found",
       get: async () => {
         const { counts: _counts, totals: _totals, ...info } = await this.#get(queue, made);
         return info;
       },
+      update: () => this.#update(queue, changeable, made),
     });
   }
 

@@ -169,8 +169,9 @@ export class SubscriptionAdmin {
   /**
    * Feeds the queue with what is published to the topic, or gives a subscription that already does the settings that
    * are named, and leaves its others: for programs that do so each time they start, also when a setting has changed
-   * since. `replayFrom` counts for a new one only. Throws `topic_not_found`, `queue_not_found` and
-   * `invalid_filter_policy`.
+   * since. `replayFrom` counts for a new one only. Throws `topic_not_found`, `queue_not_found`,
+   * `invalid_filter_policy`, and for a new one `topic_not_archived`, and `message_not_found` when it is to begin with a
+   * message that is not in the archive.
    *
    * @example
    * ```ts
@@ -199,16 +200,19 @@ export class SubscriptionAdmin {
   ): Promise<SubscriptionInfo> {
     const made = callOf("admin.subscriptions.ensure", call);
     const { replayFrom: _, ...changeable } = settings;
-    const create = () => this.#create(topic, queue, settings, made);
     const get = () => this.#find(topic, queue, made);
-    return await ensure("subscription_exists", changeable, {
-      create,
-      update: async () => {
-        const existing = await get();
-        return existing ? await this.#update(existing.id, changeable, made) : await create();
+    return await ensure<SubscriptionInfo>({
+      given: changeable,
+      exists: "subscription_exists",
+      // A policy is for the scope of the subscription, and where a new one begins is nothing to one that is there.
+      unfit: ["invalid_filter_policy", "topic_not_archived", "message_not_found"],
+      create: () => this.#create(topic, queue, settings, made),
+      missing: "subscription_not_found",
+      get,
+      update: async (existing) => {
+        const { id } = existing ?? (await get()) ?? {};
+        return id === undefined ? undefined : await this.#update(id, changeable, made);
       },
-      // It may have ended since.
-      get: async () => (await get()) ?? (await create()),
     });
   }
 

@@ -88,10 +88,13 @@ export class TopicAdmin {
     call: AdminCallOptions = {},
   ): Promise<TopicInfo> {
     const made = callOf("admin.topics.ensure", call);
-    return await ensure("topic_exists", settings, {
+    return await ensure({
+      given: settings,
+      exists: "topic_exists",
       create: () => this.#create(topic, settings, made),
-      update: () => this.#update(topic, settings, made),
+      missing: "topic_not_found",
       get: () => this.#get(topic, made),
+      update: () => this.#update(topic, settings, made),
     });
   }
 

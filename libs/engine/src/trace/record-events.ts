@@ -32,10 +32,10 @@ export const OFFSET_MASK = 2 ** BLOCK_BITS - 1;
  * SQL: an INSERT that records what the statement around it does to messages; nothing on connections that do not record.
  *
  * It costs by the row, and a row holds what happened to neighbouring batches at once: under load the acknowledgements
- * of ten queues, which share a statement, are a row or two for it. No row has more than 32 events: so it is under 2 KB,
- * and stays in one piece, unless dead letters have long reasons. A batch is told by its place in its block, and no masks are told where all are 1: of each
- * batch its first message, as where messages come one a call. (To tell a queue or a mask that all have only once would
- * cost the statement 1.5 µs each.)
+ * of ten queues, which share a statement, are a row or two for it. No row has more than 32 events: so it is under 2
+ * KB, and stays in one piece, unless dead letters have long reasons. A batch is told by its place in its block, and no
+ * masks are told where all are 1: of each batch its first message, as where messages come one a call. (To tell a queue
+ * or a mask that all have only once would cost the statement 1.5 µs each.)
  *
  * @param source - What follows FROM, with `account`, `batch_id`, `queue_id` and `mask` (the messages, a bit each), and
  * for the details `topic_id`, `subscription_id`, `to_queue_id`, `sequence`, `reason`, `visible_at`.

@@ -15,7 +15,6 @@ import { Drain } from "./drain.ts";
 import { writeEntry } from "./entry.ts";
 import { namesOfOptions } from "./message-options.ts";
 import type {
-  CallOptions,
   PublishAllArguments,
   PublishAllOptions,
   PublishArguments,
@@ -81,7 +80,7 @@ export class Producer implements AsyncDisposable {
     const { batching = true, drainTimeoutMs = Infinity } = options;
     this.#drain = new Drain(drainTimeoutMs);
     if (batching !== false) {
-      const signal = this.#drain.signalOf();
+      const { signal } = this.#drain;
       this.#batching = new Batching(connection, batching === true ? {} : batching, signal);
     }
   }
@@ -177,13 +176,18 @@ export class Producer implements AsyncDisposable {
       return this.#batching.add(destination, written);
     }
     const entry = typeof written === "string" ? written : await this.#drain.unsent(written);
-    const { results } = await write(this.#connection, destination, {
-      entries: [entry],
-      placeOf: () => "payload",
-      method: oneBy[destination.kind],
-      call: this.#callOf(options),
-    });
-    return messageOf(results[0]);
+    const { signal, forget } = this.#drain.listenTo(options.signal);
+    try {
+      const { results } = await write(this.#connection, destination, {
+        entries: [entry],
+        placeOf: () => "payload",
+        method: oneBy[destination.kind],
+        call: { idempotencyKey: options.idempotencyKey, signal },
+      });
+      return messageOf(results[0]);
+    } finally {
+      forget();
+    }
   }
 
   /** Messages to one destination keep their order, also where the schema of one takes longer than that of the next. */
@@ -229,14 +233,15 @@ export class Producer implements AsyncDisposable {
     const entries = await this.#drain.unsent(sideBySide(payloads, writeOne));
     const placeOf = (index: number) => `payloads.${index}`;
     const method = manyBy[destination.kind];
-    const call = this.#callOf(common);
-    return messagesOf(
-      await write(this.#connection, destination, { entries, placeOf, method, call }),
-    );
-  }
-
-  #callOf({ idempotencyKey, signal }: CallOptions): CallOptions {
-    return { idempotencyKey, signal: this.#drain.signalOf(signal) };
+    const { signal, forget } = this.#drain.listenTo(common.signal);
+    try {
+      const call = { idempotencyKey: common.idempotencyKey, signal };
+      return messagesOf(
+        await write(this.#connection, destination, { entries, placeOf, method, call }),
+      );
+    } finally {
+      forget();
+    }
   }
 
   /** Keeps the call known until it ends, for close() to wait for. */

@@ -171,8 +171,13 @@ export class HandlerWorkload<Payload> implements Workload {
     }
   }
 
-  #isInTime({ lease }: HeldMessage): boolean {
-    return !this.#standstill.lasts && lease.heldUntil > performance.now();
+  /** Whether others could not have it before its handler was done with it, nor was what waits given back for it. */
+  #isInTime({ lease, settledAt = performance.now() }: HeldMessage): boolean {
+    return !this.#isStuck && lease.heldUntil > settledAt;
+  }
+
+  get #isStuck(): boolean {
+    return this.#running >= this.#concurrency && this.#standstill.lasts;
   }
 
   #leave(lane: string, succeeded: boolean): void {
@@ -184,7 +189,7 @@ export class HandlerWorkload<Payload> implements Workload {
 
   /** Leaves to others what they can have, when all handlers have been busy for long. */
   #yieldIfStuck(): void {
-    if (this.#running < this.#concurrency || !this.#standstill.lasts) return;
+    if (!this.#isStuck) return;
     this.#most = Math.min(this.#most, this.#concurrency);
     const waiting = this.#waiting;
     this.#waiting = waiting.filter(({ lane }) => this.#isBusy(lane));

@@ -32,8 +32,9 @@ interface Seldom {
   abort?: AbortController;
   lostBy?: SluiceError;
   released?: boolean;
-  /** What its handler has settled it by. */
+  /** What its handler has settled it by, and when first. */
   outcome?: Promise<void>;
+  settledAt?: number;
   /** That failed, and is worth another try. */
   isOpen?: boolean;
   /** What its handler is told with once stop() has waited for it long enough and given the message back. */
@@ -166,6 +167,11 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     return this.#seldom?.released ?? false;
   }
 
+  /** When its handler has settled it itself, by performance.now(): from then on it is not extended. */
+  get settledAt(): number | undefined {
+    return this.#seldom?.settledAt;
+  }
+
   /** Visible to others before it was settled. */
   get lost(): boolean {
     return this.#seldom?.lostBy !== undefined;
@@ -188,6 +194,7 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     if (!isFirst && !this.reopen()) return this.#seldom?.outcome ?? Promise.resolve();
     const seldom = (this.#seldom ??= {});
     seldom.released = how === "release";
+    seldom.settledAt ??= performance.now();
     seldom.outcome = send({ again: !isFirst }).catch((error: SluiceError) => {
       seldom.isOpen = error.retryable;
       throw error;

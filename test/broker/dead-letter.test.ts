@@ -175,6 +175,18 @@ test("no more of them are moved for a client that has gone", async () => {
 });
 
 describe("what is received together with dead letters", () => {
+  test("is as much as without them, also where several ask at once", async () => {
+    const [alone, together] = [await newPair(broker), await newPair(broker)];
+    for (const { queue } of [alone, together]) {
+      await exhaust(broker, queue, 10);
+      for (const body of numbered(20)) await client.send(queue, [body]);
+    }
+    expect(await client.receive(alone.queue, { maxMessages: 10 })).toHaveLength(10);
+    const ask = () => client.receive(together.queue, { maxMessages: 5 });
+    const received = await Promise.all([ask(), ask()]);
+    expect(received.map((messages) => messages.length)).toEqual([5, 5]);
+  });
+
   test("does not wait for them for long, and nobody else is kept from what is behind them", async () => {
     await using own = await Broker.start({ engines: 2 });
     const pair = await newPair(own);

@@ -13,8 +13,8 @@ export interface ClaimedSlice {
   visibleAt: number;
   sentAt: number;
   /**
-   * In ms since the epoch with three decimals: no two deliveries of one message to a queue have the same, which is how
-   * a consumer knows again what it has handled.
+   * In ms since the epoch with three decimals: no two slices of a claim are received first at the same time, so that a
+   * consumer knows again which delivery of a message it has handled.
    */
   firstReceivedAt: number;
   receiveCount: number;

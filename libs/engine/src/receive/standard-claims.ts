@@ -5,6 +5,7 @@ import { failpoint } from "@sluice/runtime";
 import { moveExhausted } from "../dead-letter/move-exhausted.ts";
 import { overLimit } from "../errors.ts";
 import { claimQuiet, type ClaimRequest, type QuietRequest } from "./claim.ts";
+import { HELD_LETTERS } from "./claim-rows.ts";
 import type { Claim } from "./claimed-slice.ts";
 import { countInFlight } from "./count-in-flight.ts";
 import { messagesIn } from "./hand-out.ts";
@@ -21,7 +22,7 @@ const MAX_SLICES = 1_000;
 const MORE_LETTERS = 4;
 /** Looks of one claim that may meet dead letters. To move 1,000 of them takes 9 ms. */
 const MAX_CLEARINGS = 20;
-/** How long messages wait for the dead letters that were met together with them, in ms: most moves take a few. */
+/** How long messages wait while dead letters that were met with them are moved, in ms: most moves take a few. */
 const MEANWHILE = 100;
 /** How long quiet tenants are taken to have nothing after a look at all of them found nothing, in ms. */
 const ALL_QUIET = 20;
@@ -35,7 +36,7 @@ export class StandardClaims implements QueueClaims {
   /** The group after which to go on looking for quiet tenants, and from when on that is worth it. */
   #quiet = { after: "", from: 0 };
   /** Dead letters on their way, when what was claimed with them need not wait for that. */
-  #moving: Promise<void> | undefined;
+  #moving: Promise<boolean> | undefined;
 
   constructor(options: QueueClaimsOptions) {
     this.#options = options;
@@ -60,6 +61,7 @@ export class StandardClaims implements QueueClaims {
     let { hidesNothing, dueIn, tookAll } = quiet;
     let got = messagesIn(claimed);
     let least = 0;
+    let handOutAt = got > 0 ? performance.now() + MEANWHILE : Infinity;
     // Where slices are sparser than expected, the next statement looks at more of them. It would claim once more what
     // is visible again.
     for (let round = 1; !hidesNothing && (got === 0 || got * 2 < room); round += 1) {
@@ -79,18 +81,17 @@ export class StandardClaims implements QueueClaims {
       got += messagesIn(found.slices);
       if (found.scan) floor.advance(found.scan, found.slices.length, from);
       if (found.onlyDeadLetters) least = Math.min(MAX_SLICES, slices * MORE_LETTERS);
-      if (found.hasDeadLetters && got > 0) {
-        await this.#moveMeanwhile(request);
-        // Whoever got nothing asks again: there may be something behind them.
-        dueIn = 0;
-        break;
-      }
-      if (found.hasDeadLetters && (await this.#moveExhausted(request))) {
+      if (found.hasDeadLetters) {
+        if (got > 0) handOutAt = Math.min(handOutAt, performance.now() + MEANWHILE);
+        const moved = await this.#moveUntil(handOutAt, request);
         // They took the places of slices that are still to be looked at: by the next claim, where that takes too long
         // or nobody is there for them.
-        if (round < MAX_CLEARINGS && isWaitedFor()) continue;
-        dueIn = 0;
-        break;
+        const goesOn = round < MAX_CLEARINGS && isWaitedFor() && performance.now() < handOutAt;
+        if (moved === true && goesOn) continue;
+        if (moved !== false) {
+          dueIn = moved ? 0 : HELD_LETTERS;
+          break;
+        }
       }
       // So do those that have to stay where they are.
       if (found.onlyDeadLetters && slices < least) continue;
@@ -115,8 +116,8 @@ export class StandardClaims implements QueueClaims {
     const found = await claimQuiet(sql, request, quiet);
     this.#note(found);
     const isEmpty = found.slices.length === 0;
-    if (found.hasDeadLetters && !isEmpty) await this.#moveMeanwhile(request, quiet);
-    const moved = found.hasDeadLetters && isEmpty && (await this.#moveExhausted(request, quiet));
+    const handOutAt = isEmpty ? Infinity : performance.now() + MEANWHILE;
+    const moved = found.hasDeadLetters && (await this.#moveUntil(handOutAt, request, quiet));
     const sawAll = after === "" && found.nextAfter === "";
     const nothing = isEmpty && !moved;
     this.#quiet = {
@@ -141,21 +142,30 @@ export class StandardClaims implements QueueClaims {
   }
 
   /**
-   * The same for a claim that has found messages as well: these are handed out soon, since their visibility timeout
-   * runs, and however it ends. The next claim meets the letters that stay.
+   * The same, but not beyond the time at which what was claimed is handed out, since its visibility timeout runs, and
+   * however that ends; undefined where it goes on meanwhile. The next claim meets the letters that stay.
    */
-  async #moveMeanwhile(request: ClaimRequest, quiet?: QuietRequest): Promise<void> {
-    this.#moving ??= this.#moveExhausted(request, quiet)
+  async #moveUntil(
+    handOutAt: number,
+    request: ClaimRequest,
+    quiet?: QuietRequest,
+  ): Promise<boolean | undefined> {
+    if (handOutAt === Infinity) return await this.#moveExhausted(request, quiet);
+    if (this.#moving !== undefined) return undefined;
+    this.#moving = this.#moveExhausted(request, quiet)
       .catch((error: unknown) => {
         this.#options.failed("dead letters", error);
+        return false;
       })
-      .then(() => {
+      .finally(() => {
         this.#moving = undefined;
       });
     const enough = new AbortController();
-    const soon = sleep(MEANWHILE, undefined, { signal: enough.signal }).catch(() => undefined);
-    await Promise.race([this.#moving, soon]);
+    const ms = Math.max(0, handOutAt - performance.now());
+    const soon = sleep(ms, undefined, { signal: enough.signal }).catch(() => undefined);
+    const moved = await Promise.race([this.#moving, soon]);
     enough.abort();
+    return moved;
   }
 
   #note({ slices }: Claim): void {

@@ -47,7 +47,7 @@ export const oldestSlices = constant(
 );
 
 /**
- * SQL: the exhausted ones of these slices, locked, and of as many more: others may have locked some, which the claim
+ * SQL: the exhausted ones of these slices, locked, and of more behind them: others may have locked some, which the claim
  * has looked past. Chosen before they are locked, as in quietSlices: nobody else is to skip the live ones meanwhile,
  * nor are they written to (a receive of 1,000 messages that met one dead letter wrote a sixth more).
  */
@@ -59,7 +59,7 @@ export const exhaustedSlices = constant(
         WHERE s.queue_id = q.id AND s.account = q.account AND s.visible_at >= q.floor AND s.visible_at <= q.now
           AND s.sent_at > q.expired
         ORDER BY s.visible_at, s.batch_id
-        LIMIT 2 * q.slices
+        LIMIT 2 * q.slices + 100
       ) s
       WHERE s.exhausted AND NOT q.paused
     ), letters AS (

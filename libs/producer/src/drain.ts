@@ -14,7 +14,8 @@ export class Drain {
 
   /** Throws `invalid_request` for what is no limit. */
   constructor(limitMs: number) {
-    if (!(limitMs >= 0)) throw invalidOption("drainTimeoutMs", "expected milliseconds from 0");
+    if (typeof limitMs !== "number" || !(limitMs >= 0))
+      throw invalidOption("drainTimeoutMs", "expected milliseconds from 0");
     this.#limitMs = limitMs;
     this.#over = limitMs === Infinity ? undefined : stopController();
   }

@@ -95,8 +95,8 @@ test("a closed producer takes nothing more", async () => {
   await expect(closed.publish(notes, "x")).rejects.toMatchObject({ code: "closed" });
 });
 
-test.each([-1, Number.NaN, "soon"])("a drain of %s ms is refused", (drainTimeoutMs) => {
-  const make = () => createProducer(offline, { drainTimeoutMs: drainTimeoutMs as number });
+test.each([-1, Number.NaN, "soon", "5", null])("a drain of %s ms is refused", (drainTimeoutMs) => {
+  const make = () => createProducer(offline, { drainTimeoutMs: drainTimeoutMs as never });
   expect(make).toThrow(expect.objectContaining({ code: "invalid_request" }));
 });
 

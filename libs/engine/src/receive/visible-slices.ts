@@ -47,9 +47,9 @@ export const oldestSlices = constant(
 );
 
 /**
- * SQL: the exhausted ones of these slices, locked, and of more behind them: others may have locked some, which the claim
- * has looked past. Chosen before they are locked, as in quietSlices: nobody else is to skip the live ones meanwhile,
- * nor are they written to (a receive of 1,000 messages that met one dead letter wrote a sixth more).
+ * SQL: the exhausted ones of these slices, locked, and of more behind them: others may have locked some, which the
+ * claim has looked past. Chosen before they are locked, as in quietSlices: nobody else is to skip the live ones
+ * meanwhile, nor are they written to (a receive of 1,000 messages that met one dead letter wrote a sixth more).
  */
 export const exhaustedSlices = constant(
   (sql) => sql`candidates AS MATERIALIZED (

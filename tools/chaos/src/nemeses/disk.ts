@@ -5,6 +5,8 @@ export const diskStrikes: Record<string, Strike> = {
   "cut-power": (field) => field.system.cutPower(),
   "fill-disk": (field) =>
     field.system.withDisk(async (disk) => {
+      // It ends where it needs room for a new file of its log, by the load alone as well.
+      field.system.mayDie(field.system.postgres);
       try {
         await disk.fill();
         if (field.random() < 0.5) await useUpLog(field);
@@ -24,10 +26,9 @@ export const diskStrikes: Record<string, Strike> = {
     }),
 };
 
-/** Until Postgres needs room for a new file of its log, which it ends for where there is none. */
-async function useUpLog({ connect, system }: Battlefield): Promise<void> {
+/** Until Postgres needs room for a new file of its log. */
+async function useUpLog({ connect }: Battlefield): Promise<void> {
   const sql = connect();
-  system.mayDie(system.postgres);
   try {
     for (let files = 0; files < 20; files += 1) {
       await sql`SELECT pg_logical_emit_message(false, 'chaos', 'a file of its own')`;

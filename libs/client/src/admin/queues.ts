@@ -34,7 +34,10 @@ export type RedriveAllowPolicy =
 export interface QueueSettings {
   /** How long a received message stays hidden from other consumers: 0 to 43,200 seconds. Default 30. */
   readonly visibilityTimeout?: number;
-  /** How long a new message stays hidden, in seconds; below `retention`. Default 0. */
+  /**
+   * How long a new message stays hidden, in seconds, up to ten years. Where it is as long as `retention`, or longer,
+   * messages are kept from its end on. Default 0.
+   */
   readonly delay?: number;
   /** How long a message is kept: 60 to 1,209,600 seconds. Default 345,600 (4 days). */
   readonly retention?: number;

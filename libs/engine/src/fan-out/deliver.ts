@@ -12,6 +12,8 @@ import { recordEvents } from "../trace/record-events.ts";
  *   subscriptions got the batch, and a replay knows the border to what came live. No time there is before that at which
  *   the archive was switched on, which tells its batches from those of an earlier one, whatever a clock does.
  * - Where a queue was deleted, its subscription's dead-letter queue gets what it would have got.
+ * - What is delayed for as long as its queue keeps messages, or longer, is kept from the end of its delay (as in
+ *   insertSent); its notification goes on telling when it was published.
  *
  * `taken` has `batch_id`, `account`, `topic_id`, `sent_at`, `message_count`, `group_ids`, `group_masks`; of its topic
  * `archived_since` and `subscribed` (how many subscriptions it has); and its `filters` with what each accepts of it
@@ -29,9 +31,11 @@ export const deliver = constant(
     ), targets AS MATERIALIZED (
       SELECT t.account, t.topic_id, t.batch_id, coalesce(t.group_id, CASE WHEN q.has_tenants THEN '' END) AS group_id,
              t.sent_at, t.mask, accepted.bits, s.id AS subscription_id,
-             coalesce(q.id, d.id) AS queue_id, coalesce(q.delay, 0) AS delay,
+             coalesce(q.id, d.id) AS queue_id, coalesce(q.delay, 0) AS delay, q.delay >= q.retention AS outlives_retention,
              clock_timestamp() + make_interval(secs => coalesce(q.delay, 0)) AS visible_at,
-             CASE WHEN NOT s.raw_delivery THEN (SELECT name FROM topics WHERE id = t.topic_id) || '/' || s.id END AS envelope,
+             CASE WHEN NOT s.raw_delivery THEN (SELECT name FROM topics WHERE id = t.topic_id) || '/' || s.id
+               || CASE WHEN q.delay >= q.retention THEN '/' || floor(extract(epoch FROM t.sent_at) * 1000) ELSE '' END
+             END AS envelope,
              CASE WHEN q.id IS NULL THEN 'the queue "' || s.deleted_queue || '" was deleted' END AS failure_reason
       FROM parts t
       JOIN subscriptions s ON s.topic_id = t.topic_id AND s.account = t.account
@@ -44,7 +48,7 @@ export const deliver = constant(
       WHERE q.id IS NOT NULL OR d.id IS NOT NULL
     ), sliced AS (
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, group_id, moved, envelope, source_queue_id, failure_reason)
-      SELECT queue_id, visible_at, batch_id, bits, account, sent_at, group_id, delay > 0, envelope, ${deletedSource(sql)}, failure_reason
+      SELECT queue_id, visible_at, batch_id, bits, account, CASE WHEN outlives_retention THEN visible_at ELSE sent_at END, group_id, delay > 0, envelope, ${deletedSource(sql)}, failure_reason
       FROM targets WHERE bits > 0
       ORDER BY queue_id, batch_id
       RETURNING account, queue_id, pending, visible_at, moved

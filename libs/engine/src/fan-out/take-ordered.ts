@@ -152,6 +152,7 @@ async function take(
     targets AS MATERIALIZED (
       SELECT s.id AS subscription_id, s.filter_id, array_position(${numbers(filterIds)}::bigint[], s.filter_id) AS filter,
              coalesce(q.id, d.id) AS queue_id, coalesce(q.fifo, d.fifo) AS fifo, coalesce(q.delay, 0) AS delay,
+             q.delay >= q.retention AS outlives_retention,
              coalesce(q.deduplication_scope, d.deduplication_scope) AS deduplication_scope,
              CASE WHEN NOT s.raw_delivery THEN t.name || '/' || s.id END AS envelope,
              CASE WHEN q.id IS NULL THEN 'the queue "' || s.deleted_queue || '" was deleted' END AS failure_reason
@@ -194,7 +195,10 @@ async function take(
       FROM taken t CROSS JOIN targets x CROSS JOIN clock WHERE x.queue_id IS NOT NULL
     ), each AS MATERIALIZED (
       SELECT a.queue_id, a.fifo, a.account, a.batch_id, a.sequence AS topic_sequence, a.sent_at, a.visible_at, a.delayed,
-             a.subscription_id, a.mask IS NULL OR a.mask >> m.bit & 1 = 1 AS accepted, a.envelope, a.failure_reason, m.bit, m.message_id, m.group_id, m.deduplication_id,
+             CASE WHEN a.outlives_retention THEN a.visible_at ELSE a.sent_at END AS kept_from,
+             a.subscription_id, a.mask IS NULL OR a.mask >> m.bit & 1 = 1 AS accepted, a.failure_reason,
+             a.envelope || CASE WHEN a.outlives_retention THEN '/' || floor(extract(epoch FROM a.sent_at) * 1000) ELSE '' END AS envelope,
+             m.bit, m.message_id, m.group_id, m.deduplication_id,
              CASE a.deduplication_scope WHEN 'messageGroup' THEN m.group_id ELSE '' END AS scope
       FROM accepted a
       CROSS JOIN LATERAL unnest(a.message_bits, a.message_ids, a.message_group_ids, a.deduplication_ids)
@@ -202,15 +206,15 @@ async function take(
     ), messages AS MATERIALIZED (
       -- Where a queue gets a message twice, as that of a subscription and as a dead letter of another, the former comes first.
       SELECT row_number() OVER (ORDER BY queue_id, topic_sequence, failure_reason NULLS FIRST, envelope, bit) AS n,
-             account, queue_id, batch_id, bit, message_id, group_id, scope, deduplication_id, sent_at, visible_at, delayed,
+             account, queue_id, batch_id, bit, message_id, group_id, scope, deduplication_id, sent_at, kept_from, visible_at, delayed,
              envelope, failure_reason, NULL::timestamptz AS published_at, '' AS key, 0 AS message_count, subscription_id
       FROM each WHERE fifo AND accepted
     ), ${fifoDeliveries(tx, { isLate: true })}, standard AS (
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, group_id, moved, envelope, source_queue_id, failure_reason)
-      SELECT queue_id, visible_at, batch_id, bit_or(1::bigint << bit), account, sent_at, group_id, delayed, envelope, ${deletedSource(tx)},
+      SELECT queue_id, visible_at, batch_id, bit_or(1::bigint << bit), account, kept_from, group_id, delayed, envelope, ${deletedSource(tx)},
              failure_reason
       FROM each WHERE NOT fifo AND accepted
-      GROUP BY queue_id, visible_at, batch_id, topic_sequence, account, sent_at, group_id, delayed, envelope, failure_reason
+      GROUP BY queue_id, visible_at, batch_id, topic_sequence, account, kept_from, group_id, delayed, envelope, failure_reason
       ORDER BY queue_id, topic_sequence
       RETURNING account, queue_id, pending, visible_at, moved
     ), counted AS (

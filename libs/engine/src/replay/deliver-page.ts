@@ -48,8 +48,9 @@ async function deliverStandard(
     WITH ${takePage(sql, page, masks)}, sliced AS (
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, group_id, moved, envelope, source_queue_id,
                           failure_reason, published_at)
-      SELECT target.queue_id, clock_timestamp() + make_interval(secs => target.delay), t.batch_id, t.bits & coalesce(g.mask, -1),
-             t.account, t.now, coalesce(g.group_id, CASE WHEN target.has_tenants THEN '' END), target.delay > 0, target.envelope,
+      SELECT target.queue_id, t.now + make_interval(secs => target.delay), t.batch_id, t.bits & coalesce(g.mask, -1),
+             t.account, t.now + CASE WHEN target.outlives_retention THEN make_interval(secs => target.delay) ELSE interval '0' END,
+             coalesce(g.group_id, CASE WHEN target.has_tenants THEN '' END), target.delay > 0, target.envelope,
              ${deletedSource(sql)}, target.failure_reason, t.sent_at
       FROM taken t CROSS JOIN target
       LEFT JOIN LATERAL unnest(t.group_ids, t.group_masks) AS g(group_id, mask) ON true

@@ -6,7 +6,7 @@ import type { ReplayPage } from "./next-page.ts";
 /**
  * SQL: what of a page goes to the queue now: `taken` batches (account, batch_id, sent_at, published_at, place, bits,
  * group_ids, group_masks, now), in the order of (published_at, place), and their `target` (queue_id, delay,
- * has_tenants, envelope, failure_reason).
+ * outlives_retention, has_tenants, envelope, failure_reason).
  *
  * - Another dispatcher that is at the same replay, or has moved it on, leaves nothing to take.
  * - The masks say what the filter accepts; they count only while the subscription has that very filter, and only for
@@ -27,7 +27,7 @@ export function takePage(sql: Sql | Transaction, page: ReplayPage, masks: readon
       WHERE r.id = ${page.replayId}::uuid AND r.status = 'running' AND r.done_place IS NOT DISTINCT FROM ${page.donePlace}::bigint
       FOR UPDATE OF r SKIP LOCKED
     ), target AS MATERIALIZED (
-      SELECT coalesce(q.id, d.id) AS queue_id, coalesce(q.delay, 0) AS delay, q.has_tenants,
+      SELECT coalesce(q.id, d.id) AS queue_id, coalesce(q.delay, 0) AS delay, q.delay >= q.retention AS outlives_retention, q.has_tenants,
              CASE WHEN NOT s.raw_delivery THEN (SELECT name FROM topics WHERE id = s.topic_id) || '/' || s.id END AS envelope,
              CASE WHEN q.id IS NULL THEN 'the queue "' || s.deleted_queue || '" was deleted' END AS failure_reason
       FROM replay r

@@ -63,6 +63,7 @@ async function insert(
     WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
     messages AS MATERIALIZED (
       SELECT m.*, m.target_id AS queue_id, clock.now AS sent_at, clock.now + make_interval(secs => q.delay) AS visible_at, q.delay > 0 AS delayed,
+             clock.now + CASE WHEN q.delay >= q.retention THEN make_interval(secs => q.delay) ELSE interval '0' END AS kept_from,
              NULL AS envelope, NULL AS failure_reason, NULL::timestamptz AS published_at,
              CASE q.deduplication_scope WHEN 'messageGroup' THEN m.group_id ELSE '' END AS scope
       FROM ${fifoMessageRows(tx, messages)}
@@ -83,8 +84,8 @@ function sent(tx: Transaction) {
 
 /**
  * SQL: makes deliveries of `messages` (n, account, queue_id, batch_id, bit, message_id, group_id, scope,
- * deduplication_id, sent_at, visible_at, delayed, envelope, failure_reason, published_at) in the order of n, and
- * `answered`: each of them as the queue knows it, and whether it is `fresh`. Their queues and groups are locked. What
+ * deduplication_id, sent_at, kept_from, visible_at, delayed, envelope, failure_reason, published_at) in the order of n,
+ * and `answered`: each of them as the queue knows it, and whether it is `fresh`. Their queues and groups are locked. What
  * has no deduplication id, as a replayed message, is fresh whatever the queue knows, and the queue does not remember
  * it.
  *
@@ -121,10 +122,10 @@ export function fifoDeliveries(
     ), sliced AS (
       INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, sent_at, delayed, envelope,
                                source_queue_id, failure_reason, published_at)
-      SELECT queue_id, group_id, sequence, batch_id, bit_or(1::bigint << bit), account, visible_at, sent_at, delayed, envelope,
+      SELECT queue_id, group_id, sequence, batch_id, bit_or(1::bigint << bit), account, visible_at, kept_from, delayed, envelope,
              ${deletedSource(sql)}, failure_reason, published_at
       FROM numbered WHERE fresh
-      GROUP BY queue_id, group_id, sequence, batch_id, account, visible_at, sent_at, delayed, envelope, failure_reason, published_at
+      GROUP BY queue_id, group_id, sequence, batch_id, account, visible_at, kept_from, delayed, envelope, failure_reason, published_at
       RETURNING account, queue_id, pending, visible_at, delayed
     ), ledger AS (
       INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)

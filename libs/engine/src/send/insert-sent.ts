@@ -11,7 +11,7 @@ import { partsOf } from "../write/parts.ts";
  *
  * A batch gets one slice for each delay and group among its messages; the queue's own delay is read here, so that a
  * change of it counts from its commit. A message that is delayed for as long as its queue keeps messages, or longer,
- * comes to the queue at the end of its delay: from then on it is kept.
+ * by itself or by its queue, comes to the queue at the end of its delay: from then on it is kept.
  */
 export function insertSent(
   sql: Sql,
@@ -39,12 +39,12 @@ export function insertSent(
     ), sliced AS (
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, group_id, moved)
       SELECT i.queue_id,
-             i.sent_at + make_interval(secs => CASE WHEN s.delay < 0 THEN i.queue_delay ELSE s.delay END),
+             i.sent_at + make_interval(secs => d.delay),
              i.id, s.pending, i.account,
-             i.sent_at + CASE WHEN s.delay >= i.retention THEN make_interval(secs => s.delay) ELSE interval '0' END,
+             i.sent_at + CASE WHEN d.delay >= i.retention THEN make_interval(secs => d.delay) ELSE interval '0' END,
              CASE WHEN i.has_tenants OR s.group_id <> '' THEN s.group_id END,
              -- A delayed message can be cancelled, so it can be found by its batch.
-             CASE WHEN s.delay < 0 THEN i.queue_delay ELSE s.delay END > 0
+             d.delay > 0
       FROM unnest(
         ${numbers(slices.map((slice) => slice.position))}::int[],
         ${numbers(slices.map((slice) => slice.pending))}::bigint[],
@@ -52,6 +52,7 @@ export function insertSent(
         ${texts(slices.map((slice) => slice.groupId))}::text[]
       ) AS s(position, pending, delay, group_id)
       JOIN input i ON i.position = s.position
+      CROSS JOIN LATERAL (SELECT CASE WHEN s.delay < 0 THEN i.queue_delay ELSE s.delay END AS delay) d
       RETURNING account, queue_id, batch_id, pending, visible_at, moved
     ), ledger AS (
       INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)

@@ -19,7 +19,7 @@ const settings = {
   delay: seconds(0, MAX_DELAY).openapi({
     default: queueDefaults.delay,
     description:
-      "Seconds until a new message can be received. Below the retention: messages expire before they are visible otherwise, as in SQS",
+      "Seconds until a new message can be received. Where it is as long as the retention, or longer, messages count as sent at its end",
   }),
   retention: seconds(60, 1_209_600).openapi({ default: queueDefaults.retention }),
   maxMessageSize: z

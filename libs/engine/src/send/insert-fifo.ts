@@ -85,9 +85,9 @@ function sent(tx: Transaction) {
 /**
  * SQL: makes deliveries of `messages` (n, account, queue_id, batch_id, bit, message_id, group_id, scope,
  * deduplication_id, sent_at, kept_from, visible_at, delayed, envelope, failure_reason, published_at) in the order of n,
- * and `answered`: each of them as the queue knows it, and whether it is `fresh`. Their queues and groups are locked. What
- * has no deduplication id, as a replayed message, is fresh whatever the queue knows, and the queue does not remember
- * it.
+ * and `answered`: each of them as the queue knows it, and whether it is `fresh`. Their queues and groups are locked.
+ * What has no deduplication id, as a replayed message, is fresh whatever the queue knows, and the queue does not
+ * remember it.
  *
  * What was published may come to the queue `isLate`: later than what was sent after it. Whatever else comes while the
  * queue is locked comes after all that it knows, also where that has a later time because the clock was put back.

@@ -4,7 +4,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf } from "./client.ts";
 import { finishInOrder, grouped, newFifoTopic, one, untilFannedOut } from "./fifo.ts";
-import { holdWith, untilBlocked, type Held } from "./interleaving.ts";
+import { holdWith, until, untilBlocked, type Held } from "./interleaving.ts";
 
 const broker = await Broker.start({ engines: 2 });
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -28,10 +28,15 @@ async function holdQueue(queue: string): Promise<Held> {
   return await holdWith(broker.sql, `SELECT pg_advisory_xact_lock(${2n ** 62n + id})`);
 }
 
-async function holdTopic(topic: string): Promise<Held> {
+async function holdTopic(topic: string, locks = 2n ** 60n): Promise<Held> {
   const row = await broker.engine.topics.find(ACCOUNT, topic);
-  const lock = 2n ** 60n + BigInt(row?.id ?? "");
+  const lock = locks + BigInt(row?.id ?? "");
   return await holdWith(broker.sql, `SELECT pg_advisory_xact_lock(${lock})`);
+}
+
+/** Locks a FIFO topic, as a dispatcher that is fanning it out. */
+async function holdFanOut(topic: string): Promise<Held> {
+  return await holdTopic(topic, 2n ** 59n);
 }
 
 describe("whoever stands still", () => {
@@ -78,6 +83,32 @@ describe("whoever stands still", () => {
     expect(await finishInOrder(client, other)).toEqual(["a0", "a1", "a2"]);
   });
 });
+
+test.each([
+  ["a group of a queue", holdGroups],
+  ["a queue", holdQueue],
+])(
+  "a dispatcher that comes to a FIFO topic second, when nothing is left, does not lock %s",
+  async (_, hold) => {
+    const queue = await newFifo();
+    const topic = await newFifoTopic(broker, [queue]);
+    await client.send(queue, grouped("a", 1));
+    const first = await holdFanOut(topic);
+    await client.publish(topic, grouped("a", 1, 1));
+    await untilBlocked(broker.sql);
+    await broker.sql`DELETE FROM outbox`;
+    const held = await hold(queue);
+    await first.letGo();
+    await until(async () => {
+      const busy = await broker.sql`
+        SELECT pid IN (SELECT pid FROM pg_locks WHERE NOT granted) AS waits FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'test-dispatcher' AND state <> 'idle'`;
+      expect(busy).not.toContainEqual({ waits: true });
+      return busy.length === 0;
+    });
+    await held.letGo();
+  },
+);
 
 test("sends of a process stay in their order while their queue is held and let go again", async () => {
   const queue = await newFifo();

@@ -36,7 +36,7 @@ export async function clearHeads(
   const target = queue?.dead_letter_queue_id ?? null;
   return await sql.begin(async (tx) => {
     const queueIds = target === null ? [queueId] : [queueId, target];
-    await lockQueues(tx, queueIds, lockTimeout);
+    await lockQueues(tx, queueIds, { lockTimeout });
     const locked = await lockGroups(
       tx,
       queueIds.flatMap((id) => groupIds.map((groupId) => ({ queueId: id, groupId }))),

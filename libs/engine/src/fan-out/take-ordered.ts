@@ -94,7 +94,8 @@ function endOfRun(rows: readonly WaitingRow[], fifoQueues: number): number {
  *   since their order is that of commits, and all are taken in this order: so what is left of it when the lock is there
  *   is in front again.
  * - Then the FIFO queues and their groups are locked, as by a send; what reaches a queue gets its place there, in the
- *   order of the topic, and is a duplicate where the queue knows its id.
+ *   order of the topic, and is a duplicate where the queue knows its id. Whoever comes second and finds nothing left
+ *   locks none of them: receives skip groups that are locked, and sends wait for them.
  * - Subscriptions are joined here. When they have other filters or other FIFO queues than those that were evaluated and
  *   locked, nothing is taken, and the caller looks again.
  * - The commit is flushed, unlike others of a dispatcher: this process remembers up to where all is fanned out (see
@@ -120,8 +121,8 @@ export async function takeOrdered(
       flushCommit(tx),
       limitWaits(tx),
       lockFanOut(tx, found.topicId),
-      lockQueues(tx, found.fifoQueueIds),
-      lockGroups(tx, groups),
+      lockQueues(tx, found.fifoQueueIds, { onlyIf: stillWaits(tx, found) }),
+      lockGroups(tx, groups, { onlyIf: stillWaits(tx, found) }),
       take(tx, found, masks),
     ]);
     return taken;
@@ -135,6 +136,14 @@ export async function takeOrdered(
     }
   }
   return result;
+}
+
+/**
+ * SQL: whether anything is left of what was found. The fan-out of the topic is locked by then, so it will stay, and what
+ * is gone does not come back.
+ */
+function stillWaits(tx: Transaction, { batches }: OrderedBatches) {
+  return tx`EXISTS (SELECT FROM outbox WHERE batch_id = ANY(${numbers(batches.map((batch) => batch.batchId))}::bigint[]))`;
 }
 
 /** Awaits its statement by itself, as the others do: a bare one would be sent after theirs. */

@@ -1,4 +1,4 @@
-import { numbers, texts, type Transaction } from "@sluice/database";
+import { numbers, texts, type Fragment, type Transaction } from "@sluice/database";
 
 import { groupRow } from "./group-row.ts";
 import { slicesAt } from "./slices-at.ts";
@@ -13,6 +13,13 @@ export interface GroupKey {
 export interface FifoPlace {
   queueId: string;
   sequence: string;
+}
+
+export interface LockOptions {
+  /** How long the transaction waits for each lock from here on; default: as long as its connection does. */
+  lockTimeout?: string | undefined;
+  /** SQL: whether anything is to be locked, asked before the first lock. Default: it is. */
+  onlyIf?: Fragment | undefined;
 }
 
 /** Locks of queues are the advisory ones from 2^62 on; the others are below, and those of processes far below. */
@@ -48,26 +55,21 @@ export async function limitWaits(tx: Transaction, lockTimeout = LOCK_TIMEOUT): P
   await tx`SELECT set_config('lock_timeout', ${lockTimeout}, true)`;
 }
 
-/**
- * Waits until nobody else adds messages to these queues; their sequences are then taken in the order of commits.
- *
- * @param lockTimeout - How long the transaction waits for each lock from here on; default: as long as its connection
- * does.
- */
+/** Waits until nobody else adds messages to these queues; their sequences are then taken in the order of commits. */
 export async function lockQueues(
   tx: Transaction,
   queueIds: readonly string[],
-  lockTimeout?: string,
+  options: LockOptions = {},
 ): Promise<void> {
   const inOrder = [...new Set(queueIds)].sort((a, b) => Number(a) - Number(b));
   await tx`
-    SELECT pg_advisory_xact_lock(${QUEUE_LOCKS}::bigint + id) FROM unnest(${numbers(inOrder)}::bigint[]) AS id ${soon(tx, lockTimeout)}`;
+    SELECT pg_advisory_xact_lock(${QUEUE_LOCKS}::bigint + id) FROM unnest(${numbers(inOrder)}::bigint[]) AS id ${first(tx, options)}`;
 }
 
 /**
  * Waits until nobody else publishes to these FIFO topics; their sequences are then taken in the order of commits.
  *
- * @param lockTimeout - As for lockQueues.
+ * @param lockTimeout - As in LockOptions.
  */
 export async function lockTopics(
   tx: Transaction,
@@ -76,7 +78,7 @@ export async function lockTopics(
 ): Promise<void> {
   const inOrder = [...new Set(topicIds)].sort((a, b) => Number(a) - Number(b));
   await tx`
-    SELECT pg_advisory_xact_lock(${TOPIC_LOCKS}::bigint + id) FROM unnest(${numbers(inOrder)}::bigint[]) AS id ${soon(tx, lockTimeout)}`;
+    SELECT pg_advisory_xact_lock(${TOPIC_LOCKS}::bigint + id) FROM unnest(${numbers(inOrder)}::bigint[]) AS id ${first(tx, { lockTimeout })}`;
 }
 
 /** Waits until no other dispatcher fans this FIFO topic out. Taken before the locks of its queues. */
@@ -87,7 +89,7 @@ export async function lockFanOut(tx: Transaction, topicId: string): Promise<void
 /**
  * Waits until no other receive with this attempt id is under way. Taken before any other lock.
  *
- * @param lockTimeout - As for lockQueues.
+ * @param lockTimeout - As in LockOptions.
  */
 export async function lockAttempt(
   tx: Transaction,
@@ -95,20 +97,14 @@ export async function lockAttempt(
 ): Promise<void> {
   await tx`
     SELECT pg_advisory_xact_lock(
-      hashtextextended(${`${queueId}/${attemptId}`}, 0) & (${ATTEMPT_LOCKS}::bigint - 1) | ${ATTEMPT_LOCKS}::bigint) ${soon(tx, lockTimeout)}`;
+      hashtextextended(${`${queueId}/${attemptId}`}, 0) & (${ATTEMPT_LOCKS}::bigint - 1) | ${ATTEMPT_LOCKS}::bigint) ${first(tx, { lockTimeout })}`;
 }
 
-/**
- * Locks those of these groups that have messages, and tells which. With `skipLocked` only those that nobody holds;
- * `lockTimeout` as for lockQueues.
- */
+/** Locks those of these groups that have messages, and tells which. With `skipLocked` only those that nobody holds. */
 export async function lockGroups(
   tx: Transaction,
   groups: readonly GroupKey[],
-  {
-    skipLocked = false,
-    lockTimeout,
-  }: { skipLocked?: boolean; lockTimeout?: string | undefined } = {},
+  { skipLocked = false, ...options }: LockOptions & { skipLocked?: boolean } = {},
 ): Promise<GroupKey[]> {
   const lock = skipLocked ? tx`FOR UPDATE SKIP LOCKED` : tx`FOR UPDATE`;
   const rows = await tx<GroupRow[]>`
@@ -116,14 +112,14 @@ export async function lockGroups(
     FROM (SELECT DISTINCT * FROM unnest(
       ${numbers(groups.map((group) => group.queueId))}::bigint[],
       ${texts(groups.map((group) => group.groupId))}::text[]
-    ) AS k(queue_id, group_id) ${soon(tx, lockTimeout)} ORDER BY queue_id, group_id) k ${groupRow(tx, lock)}`;
+    ) AS k(queue_id, group_id) ${first(tx, options)} ORDER BY queue_id, group_id) k ${groupRow(tx, lock)}`;
   return rows.map(groupOf);
 }
 
 /**
  * Locks the groups that have messages at these places, and tells which. A message never changes its group.
  *
- * @param lockTimeout - As for lockQueues.
+ * @param lockTimeout - As in LockOptions.
  */
 export async function lockGroupsAt(
   tx: Transaction,
@@ -137,20 +133,20 @@ export async function lockGroupsAt(
       FROM unnest(
         ${numbers(places.map((place) => place.queueId))}::bigint[],
         ${numbers(places.map((place) => place.sequence))}::bigint[]
-      ) AS m(queue_id, sequence) ${slicesAt(tx)} ${soon(tx, lockTimeout)}
+      ) AS m(queue_id, sequence) ${slicesAt(tx)} ${first(tx, { lockTimeout })}
       ORDER BY s.queue_id, s.group_id
     ) k ${groupRow(tx, tx`FOR UPDATE`)}`;
   return rows.map(groupOf);
 }
 
 /**
- * SQL: has a statement set how long its transaction waits, before it locks anything. To set it beforehand would be one
- * round trip more.
+ * SQL: has a statement ask whether it is to lock anything, and set how long its transaction waits, before it locks. To
+ * do that beforehand would be a round trip more for each.
  */
-function soon(tx: Transaction, lockTimeout: string | undefined) {
-  return lockTimeout === undefined
-    ? tx``
-    : tx`WHERE (SELECT set_config('lock_timeout', ${lockTimeout}, true)) IS NOT NULL`;
+function first(tx: Transaction, { lockTimeout, onlyIf }: LockOptions) {
+  if (lockTimeout === undefined) return onlyIf ? tx`WHERE ${onlyIf}` : tx``;
+  const soon = tx`(SELECT set_config('lock_timeout', ${lockTimeout}, true)) IS NOT NULL`;
+  return onlyIf ? tx`WHERE ${onlyIf} AND ${soon}` : tx`WHERE ${soon}`;
 }
 
 interface GroupRow {

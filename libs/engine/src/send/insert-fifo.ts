@@ -42,7 +42,7 @@ export async function insertFifo(
       lockQueues(
         tx,
         batches.map((batch) => batch.targetId),
-        lockTimeout,
+        { lockTimeout },
       ),
       lockGroups(
         tx,

@@ -1,3 +1,5 @@
+import { setImmediate } from "node:timers/promises";
+
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 
@@ -129,6 +131,24 @@ describe("a publish is left to a dispatcher", () => {
       "wanted",
     ]);
     expect(bodiesOf(await mixed.client().drain(plain)).sort()).toEqual(["unwanted", "wanted"]);
+  });
+
+  test("where all calls that share its statement have more slices than that is to write", async () => {
+    await using busy = await Broker.start({ dispatchers: 0, directQueues: 16 });
+    const queues = await Promise.all(Array.from({ length: 16 }, () => busy.newQueue()));
+    const topic = await busy.newTopic(queues);
+    const thousand = Array.from({ length: 1_000 }, (_, n) => ({ body: "m", groupId: `g${n}` }));
+    const table = await holdTable(busy.sql, "slices");
+    const first = busy.client().publish(topic, ["first"]);
+    await untilBlocked(busy.sql);
+    const others = Array.from({ length: 3 }, () => busy.client().publish(topic, thousand));
+    await setImmediate();
+    await table.letGo();
+    await Promise.all([first, ...others]);
+    expect(await busy.waitingBatches()).toHaveLength(48);
+    await busy.client().publish(topic, thousand);
+    expect(await busy.waitingBatches()).toHaveLength(48);
+    expect(await busy.counts(queues[0] ?? "")).toMatchObject({ visible: 1_001 });
   });
 
   test("where the topic has an archive, so that a replay misses nothing", async () => {

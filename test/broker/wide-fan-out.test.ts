@@ -22,6 +22,11 @@ async function subscribeMany(topic: string, count: number): Promise<void> {
     SELECT gen_random_uuid(), 0, t.id, made.id FROM made, topics t WHERE t.name = ${topic}`;
 }
 
+async function whatWasWritten() {
+  return await broker.sql<{ slices: number; batches: number }[]>`
+    SELECT slices, batches FROM written WHERE slices > 0`;
+}
+
 test("a topic fans out to a thousand queues, a bounded number of slices at a time, each batch whole", async () => {
   const topic = await broker.newTopic();
   await subscribeMany(topic, QUEUES);
@@ -37,8 +42,7 @@ test("a topic fans out to a thousand queues, a bounded number of slices at a tim
   await broker.startDispatcher(dispatcher);
   await until(async () => (await broker.waitingBatches()).length === 0);
 
-  const written = await broker.sql<{ slices: number; batches: number }[]>`
-    SELECT slices, batches FROM written WHERE slices > 0`;
+  const written = await whatWasWritten();
   expect(written.reduce((sum, { slices }) => sum + slices, 0)).toBe(20 * QUEUES);
   for (const { slices, batches } of written) {
     expect(slices).toBe(batches * QUEUES);
@@ -46,6 +50,18 @@ test("a topic fans out to a thousand queues, a bounded number of slices at a tim
   }
   for (const queue of [`${topic}-1`, `${topic}-500`, `${topic}-1000`])
     expect(bodiesOf(await client.drain(queue)).sort()).toEqual(numbered(20).sort());
+});
+
+test("messages with a group each count one by one, in each queue", async () => {
+  const topic = await broker.newTopic();
+  await subscribeMany(topic, 16);
+  await broker.sql`TRUNCATE written`;
+  const grouped = Array.from({ length: 63 }, (_, n) => ({ body: `m${n}`, groupId: `g${n}` }));
+  for (let call = 0; call < 20; call += 1) await client.publish(topic, grouped);
+  await until(async () => (await broker.waitingBatches()).length === 0);
+  const written = await whatWasWritten();
+  expect(written.reduce((sum, { slices }) => sum + slices, 0)).toBe(20 * 63 * 16);
+  for (const { slices } of written) expect(slices).toBeLessThanOrEqual(5_000);
 });
 
 test("a topic wider than the bound goes a batch at a time", async () => {

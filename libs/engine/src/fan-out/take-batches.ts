@@ -33,7 +33,7 @@ export interface TakenBatches {
   fifoTopicIds: string[];
 }
 
-/** Slices that one statement writes, unless a single batch has more queues than that. */
+/** Slices that one statement writes, unless a single batch has more: one for each queue and group of its messages. */
 const MAX_SLICES = 5_000;
 
 /**
@@ -45,7 +45,8 @@ const MAX_SLICES = 5_000;
  * - A batch is taken only when exactly the filters that its topic has in this very snapshot were evaluated. Otherwise
  *   it is left, with the filters to evaluate: so a policy that was changed meanwhile is never half applied, and no
  *   cache of subscriptions has to be right.
- * - A batch goes to all of its queues or to none; how many batches go at once depends on how many queues they have.
+ * - A batch goes to all of its queues or to none; how many batches go at once depends on how many queues and groups they
+ *   have.
  */
 export async function takeBatches(
   sql: Sql,
@@ -59,7 +60,7 @@ export async function takeBatches(
   });
   const rows = await sql<FanOutRow[]>`
     WITH waiting AS MATERIALIZED (
-      SELECT o.batch_id, o.account, o.topic_id, o.sequence,
+      SELECT o.batch_id, o.account, o.topic_id, o.sequence, coalesce(cardinality(o.group_ids), 1) AS parts,
              (${numbers(batches.flatMap((batch) => batch.filterIds))}::bigint[])[g.first : g.first + g.count - 1] AS filters,
              (${numbers(batches.flatMap((batch) => batch.masks))}::bigint[])[g.first : g.first + g.count - 1] AS masks
       FROM unnest(
@@ -80,12 +81,13 @@ export async function takeBatches(
         FROM subscriptions s WHERE s.topic_id = t.topic_id AND s.account = t.account
       ) of
     ), evaluated AS MATERIALIZED (
-      SELECT w.*, f.width, f.subscribed, f.archived_since, sum(f.width) OVER (ORDER BY w.batch_id ROWS UNBOUNDED PRECEDING) AS upto
+      SELECT w.*, f.subscribed, f.archived_since, f.width * w.parts AS slices,
+             sum(f.width * w.parts) OVER (ORDER BY w.batch_id ROWS UNBOUNDED PRECEDING) AS upto
       FROM waiting w JOIN fan_outs f ON f.topic_id = w.topic_id AND f.account = w.account
       WHERE f.filters = w.filters AND w.sequence IS NULL
     ), taken AS (
       DELETE FROM outbox o USING evaluated e
-      WHERE o.batch_id = e.batch_id AND (e.upto <= ${MAX_SLICES}::int OR e.upto = e.width)
+      WHERE o.batch_id = e.batch_id AND (e.upto <= ${MAX_SLICES}::int OR e.upto = e.slices)
       RETURNING o.batch_id, o.account, o.topic_id, o.sent_at, o.message_count, o.group_ids, o.group_masks, e.filters, e.masks, e.archived_since,
                 e.subscribed
     ), ${deliver(sql)}

@@ -7,6 +7,7 @@ import { topicNotFound } from "../errors.ts";
 import type { MessageInput } from "../message/message.ts";
 import type { Observer } from "../observer.ts";
 import type { Payloads } from "../receive/payloads.ts";
+import type { Stored } from "../rounds/apart.ts";
 import { without, type Rounds } from "../rounds/rounds.ts";
 import type { Topic } from "../topics/topics.ts";
 import type { BatchIds } from "../write/batch-ids.ts";
@@ -14,11 +15,17 @@ import { lengthOf, targetsOf, type Inserted, type NewBatch } from "../write/batc
 import type { IdempotencyKey } from "../write/idempotency-keys.ts";
 import type { LockWaits } from "../write/lock-waits.ts";
 import { MessageWriter, type WriteOptions, type WriteResult } from "../write/message-writer.ts";
+import { groupsIn } from "../write/parts.ts";
 import { insertPublished, type Published } from "./insert-published.ts";
 import { insertPublishedFifo } from "./insert-published-fifo.ts";
 
 /** Topics whose queues are remembered. */
 const MAX_TOPICS = 10_000;
+/**
+ * Slices that a round writes itself, for all who share it. Messages with a group each are a slice each in every queue:
+ * 50 calls of 1,000 to 16 queues took longer than a statement may, were refused all together, and came again.
+ */
+const MAX_DIRECT_SLICES = 32_768;
 
 export interface PublisherOptions {
   sql: Sql;
@@ -79,16 +86,9 @@ export class Publisher {
   }
 
   async #insert(batches: NewBatch[], keys: IdempotencyKey[]): Promise<Inserted> {
-    const { rounds, bus, observer, directQueues } = this.#options;
-    const { result, emptied } = await rounds.store({
-      queueIds: [
-        ...new Set(targetsOf(batches).flatMap((topicId) => this.#queuesOf.get(topicId) ?? [])),
-      ],
-      length: lengthOf(batches),
-      statement: (hot) => insertPublished(hot, batches, keys, directQueues),
-    });
+    const { bus, observer } = this.#options;
+    const { result, emptied } = await this.#store(batches, keys);
     const { stored, waiting, queuesOf, deliveries } = result;
-    this.#remember(batches, queuesOf);
     return {
       stored,
       announce: () => {
@@ -98,6 +98,36 @@ export class Publisher {
         observer.fannedOut(stored.length - waiting.length, deliveries);
       },
     };
+  }
+
+  async #store(batches: NewBatch[], keys: IdempotencyKey[]): Promise<Stored<Published>> {
+    const { rounds, directQueues } = this.#options;
+    const isDirect = this.#slicesOf(batches) <= MAX_DIRECT_SLICES;
+    try {
+      const stored = await rounds.store({
+        queueIds: isDirect ? this.#queuesOfAll(batches) : [],
+        length: lengthOf(batches),
+        statement: (hot) => insertPublished(hot, batches, keys, isDirect ? directQueues : 0),
+      });
+      if (isDirect) this.#remember(batches, stored.result.queuesOf);
+      return stored;
+    } catch (error) {
+      // There may be more queues by now than are known, and then it was too much.
+      this.#remember(batches, new Map());
+      throw error;
+    }
+  }
+
+  /** As far as the queues of their topics are known; else as many as there may be. */
+  #slicesOf(batches: readonly NewBatch[]): number {
+    const { directQueues } = this.#options;
+    const queues = ({ targetId }: NewBatch) => this.#queuesOf.get(targetId)?.length ?? directQueues;
+    return batches.reduce((sum, batch) => sum + groupsIn(batch) * queues(batch), 0);
+  }
+
+  #queuesOfAll(batches: readonly NewBatch[]): string[] {
+    const known = targetsOf(batches).flatMap((topicId) => this.#queuesOf.get(topicId) ?? []);
+    return [...new Set(known)];
   }
 
   #remember(batches: readonly NewBatch[], queuesOf: Published["queuesOf"]): void {

@@ -39,3 +39,8 @@ export function groupArrays(batch: NewBatch): { groupIds: string; groupMasks: st
     groupMasks: numbers(parts.map(({ pending }) => pending)),
   };
 }
+
+/** How many slices a batch is in each queue of its topic. */
+export function groupsIn({ groupIds }: Pick<NewBatch, "groupIds">): number {
+  return groupIds.every((groupId) => groupId === "") ? 1 : new Set(groupIds).size;
+}

@@ -1,6 +1,7 @@
 import { connect } from "node:net";
 import { once } from "node:events";
 import { startApi, startDispatcher, type ServiceProcess } from "@sluice/stack";
+import postgres from "postgres";
 import { afterAll, expect, test } from "vitest";
 import { Client } from "./http.ts";
 import { install } from "./installation.ts";
@@ -57,6 +58,27 @@ test("a connection that brings no request does not keep the process", async () =
   api.signal("SIGTERM");
   await once(silent.resume(), "close");
   expect(await api.exited).toEqual({ code: 0, signal: null });
+});
+
+test("a dispatcher does not wait for its clean-up, which may have minutes to go", async () => {
+  const { settings } = installation.own(await install({ apis: 0, dispatchers: 0 }));
+  await using dispatcher = await startDispatcher(settings);
+  const sql = postgres(settings.databaseUrl, { max: 2, onnotice: () => undefined });
+  const held = await sql.reserve();
+  await held`BEGIN`;
+  await held`LOCK TABLE filter_policies IN ACCESS EXCLUSIVE MODE`;
+  let isCleaningUp = false;
+  while (!isCleaningUp) {
+    const waiting = await sql`
+      SELECT FROM pg_stat_activity
+      WHERE datname = current_database() AND application_name = 'sluice-dispatcher-maintenance' AND wait_event_type = 'Lock'`;
+    isCleaningUp = waiting.length > 0;
+  }
+  dispatcher.signal("SIGTERM");
+  expect(await dispatcher.exited).toEqual({ code: 0, signal: null });
+  await held`ROLLBACK`;
+  held.release();
+  await sql.end();
 });
 
 test("a dispatcher finishes what it has begun, and another goes on", async () => {

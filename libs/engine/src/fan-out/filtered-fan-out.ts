@@ -1,3 +1,4 @@
+import { within } from "../within.ts";
 import { MAX_PAYLOADS, takeFiltered, takeUnfiltered, type FanOutContext } from "./fan-out.ts";
 import type { WaitingBatch } from "./take-batches.ts";
 
@@ -137,18 +138,5 @@ export class FilteredFanOut {
       if (this.#lanes.get(topicId) === lane) this.#lanes.delete(topicId);
     }
     return total;
-  }
-}
-
-/** Undefined when that takes longer than so many ms. */
-async function within<Result>(time: number, of: Promise<Result>): Promise<Result | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const over = new Promise<undefined>((resolve) => {
-    timer = setTimeout(resolve, time, undefined);
-  });
-  try {
-    return await Promise.race([of, over]);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -11,10 +11,14 @@ import { carryOnRedrives } from "../redrive/carry-on-redrives.ts";
 import { ReplayDuty } from "../replay/replay-duty.ts";
 import { rotateEvents } from "../trace/rotate-events.ts";
 import { TableMaintenance } from "../vacuum/maintain-tables.ts";
+import { within } from "../within.ts";
 import { Dispatcher } from "./dispatcher.ts";
 
 export interface RunningDispatcher {
-  /** Finishes what is running; what was announced meanwhile stays in the outbox for others. */
+  /**
+   * Finishes what is running; what was announced meanwhile stays in the outbox for others. What is being cleaned up may
+   * go on for as long as the database is open.
+   */
   stop: () => Promise<void>;
 }
 
@@ -31,6 +35,11 @@ const ROTATE_EVERY = 60_000;
 const MAINTAIN_EVERY = 15_000;
 const COUNT_EVERY = 15_000;
 const COUNT_SHARE = 0.05;
+/**
+ * How long whoever stops waits for what is being cleaned up, in ms: a statement of that may have minutes to go, and is
+ * made again by whoever is next.
+ */
+const CLEAN_UP_PATIENCE = 2_000;
 
 /** Starts everything a dispatcher does: fan-out on announcement, the sweeper behind it, and the clean-up. */
 export async function startDispatcher(options: {
@@ -59,21 +68,24 @@ export async function startDispatcher(options: {
     ["retry sweeper", SWEEP_EVERY, () => dispatcher.retry()],
     ["redrive", REDRIVE_EVERY, (signal) => carryOnRedrives({ sql, bus, observer, signal })],
     ["replay", REPLAY_EVERY, () => replays.runOnce()],
-    ["clean-up", CLEAN_UP_EVERY, (signal) => cleaning.runOnce(signal)],
     ["ledger", FOLD_EVERY, () => foldLedger(sql)],
     ["trace", ROTATE_EVERY, () => rotateEvents(sql, database.traceHours)],
-    ["maintenance", MAINTAIN_EVERY, (signal) => tables.runOnce(signal)],
     ["queue metrics", COUNT_EVERY, countQueues],
   ];
-  const duties = rows.map(([name, intervalMs, runOnce]) =>
-    createDuty({ name, intervalMs, runOnce, logger }),
-  );
+  const upkeepRows: typeof rows = [
+    ["clean-up", CLEAN_UP_EVERY, (signal) => cleaning.runOnce(signal)],
+    ["maintenance", MAINTAIN_EVERY, (signal) => tables.runOnce(signal)],
+  ];
+  const dutiesOf = (of: typeof rows) =>
+    of.map(([name, intervalMs, runOnce]) => createDuty({ name, intervalMs, runOnce, logger }));
+  const duties = dutiesOf(rows);
+  const upkeep = dutiesOf(upkeepRows);
   const stopWatching = database.onLoss(() => {
     dispatcher.forget();
     replays.forget();
   });
   await dispatcher.start();
-  for (const duty of duties) {
+  for (const duty of [...duties, ...upkeep]) {
     duty.start(() => {
       observer.dutyFailed(duty.name);
     });
@@ -81,7 +93,9 @@ export async function startDispatcher(options: {
   return {
     stop: async () => {
       stopWatching();
+      const cleanedUp = Promise.all(upkeep.map((duty) => duty.stop()));
       await Promise.all([dispatcher.stop(), replays.stop(), ...duties.map((duty) => duty.stop())]);
+      await within(CLEAN_UP_PATIENCE, cleanedUp);
     },
   };
 }

@@ -1,10 +1,12 @@
+import { setImmediate } from "node:timers/promises";
+
 import { cleanUp } from "@sluice/engine";
-import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
 import { newFifoTopic } from "./fifo.ts";
-import { until } from "./interleaving.ts";
+import { holdTable, until, untilBlocked } from "./interleaving.ts";
 
 const broker = await Broker.start({ engines: 2 });
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -222,5 +224,28 @@ test.for([
     await broker.clock.advance(10);
     await cleanUp(broker.database.maintenance);
     expect(await call()).not.toEqual(first);
+  },
+);
+
+test.each(["standard", "FIFO"])(
+  "a call to a %s queue that its process comes to minutes later is not stored: it may have been repeated elsewhere",
+  async (kind) => {
+    await using frozen = await Broker.start({ dispatchers: 0 });
+    const to = await frozen.newQueue(
+      kind === "FIFO" ? { fifo: true, contentBasedDeduplication: true } : {},
+    );
+    const message = (body: string) => ({ body, groupId: "g" });
+    const table = await holdTable(frozen.sql, "test_clock");
+    const first = frozen.client().send(to, [message("first")]);
+    await untilBlocked(frozen.sql);
+    const late = frozen.client().send(to, [message("late")], "key");
+    const refused = expect(late).rejects.toMatchObject({ code: "unavailable" });
+    await setImmediate();
+    const now = performance.now();
+    const clock = vi.spyOn(performance, "now").mockImplementation(() => now + 151_000);
+    await table.letGo();
+    await Promise.all([first, refused]);
+    clock.mockRestore();
+    expect(bodiesOf(await frozen.client().drain(to))).toEqual(["first"]);
   },
 );

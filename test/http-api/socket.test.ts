@@ -1,8 +1,9 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { setTimeout } from "node:timers/promises";
+import { Worker } from "node:worker_threads";
 
-import { serve } from "@sluice/http-api";
+import { serve, type ServeOptions } from "@sluice/http-api";
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import { ACCOUNT } from "../broker/broker.ts";
@@ -439,7 +440,52 @@ test("one connection more than are allowed is closed, and served as soon as anot
   expect(await full.asks(second)).toMatch(/^HTTP\/1\.1 200 /);
 });
 
-async function another(limits: { maxConnections?: number; stalledAfterMs?: number }) {
+/** On a thread of its own, since that of the server stands still: tells what each connection got by its end. */
+const clientOfFrozen = `
+  const { connect } = require("node:net");
+  const { once } = require("node:events");
+  const { setTimeout } = require("node:timers/promises");
+  const { parentPort, workerData: { port, head, body } } = require("node:worker_threads");
+  const open = async () => {
+    const socket = connect(port, "127.0.0.1");
+    socket.answer = "";
+    socket.on("data", (chunk) => (socket.answer += chunk)).on("error", () => undefined);
+    await once(socket, "connect");
+    return socket;
+  };
+  (async () => {
+    const sockets = [await open(), await open()];
+    sockets[0].write(head);
+    await setTimeout(100);
+    parentPort.postMessage("ready");
+    await setTimeout(200);
+    sockets[0].write(body);
+    sockets[1].write(head + body);
+    sockets.push(await open());
+    sockets[2].write(head + body);
+    await Promise.all(sockets.map((socket) => new Promise((resolve) => socket.once("close", resolve))));
+    parentPort.postMessage(sockets.map(({ answer }) => answer));
+  })();
+`;
+
+test("a process that stood still drops what came meanwhile, also over connections that are new to it", async () => {
+  await using frozen = await another({ stoodStillAfterMs: 400 });
+  const workerData = {
+    port: frozen.port,
+    head: head([json, close, `Content-Length: ${good.length}`]),
+    body: good,
+  };
+  const client = new Worker(clientOfFrozen, { eval: true, workerData });
+  await once(client, "message");
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000);
+  expect(await once(client, "message")).toEqual([["", "", ""]]);
+  expect(await rests()).toBe(0);
+  await until(async () => (await frozen.asks(await frozen.connect())) !== "");
+});
+
+async function another(
+  limits: Pick<ServeOptions, "maxConnections" | "stalledAfterMs" | "stoodStillAfterMs">,
+) {
   const address = { host: "127.0.0.1", port: 0 };
   const anotherServer = await serve({
     fetch: api.app.fetch,
@@ -448,9 +494,11 @@ async function another(limits: { maxConnections?: number; stalledAfterMs?: numbe
     ...limits,
   });
   const sockets: Socket[] = [];
+  const portOfIt = Number(new URL(anotherServer.url).port);
   return {
+    port: portOfIt,
     async connect(): Promise<Socket> {
-      const socket = connect(Number(new URL(anotherServer.url).port), "127.0.0.1");
+      const socket = connect(portOfIt, "127.0.0.1");
       socket.on("error", () => undefined);
       sockets.push(socket);
       await once(socket, "connect");

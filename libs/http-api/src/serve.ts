@@ -31,6 +31,8 @@ export interface ServeOptions {
   maxConnections?: number | undefined;
   /** A client that takes nothing of its answer for as long, in ms, is cut off. Default 30,000. */
   stalledAfterMs?: number | undefined;
+  /** A process that has stood still for as long, in ms, drops what came meanwhile. Default 120,000. */
+  stoodStillAfterMs?: number | undefined;
 }
 
 /**
@@ -39,7 +41,8 @@ export interface ServeOptions {
  * @throws the error of `listen`: `EADDRINUSE` when the port is taken, `EACCES` when it may not be used.
  */
 export async function serve(options: ServeOptions): Promise<HttpServer> {
-  const { fetch, direct, host, port, maxConnections, stalledAfterMs = 30_000 } = options;
+  const { fetch, direct, host, port, maxConnections } = options;
+  const { stalledAfterMs = 30_000, stoodStillAfterMs = 120_000 } = options;
   const app = getRequestListener(fetch as Parameters<typeof getRequestListener>[0]);
   const limits = {
     // A client that drips its headers or body must not hold a socket for minutes.
@@ -53,9 +56,11 @@ export async function serve(options: ServeOptions): Promise<HttpServer> {
   };
   const server = createServer(limits, (incoming, outgoing) => {
     const next = () => void app(incoming, outgoing);
-    if (direct) direct(incoming, outgoing, next);
+    if (isLate()) incoming.socket.destroy();
+    else if (direct) direct(incoming, outgoing, next);
     else next();
   });
+  const isLate = dropAfterStandstill(server, stoodStillAfterMs);
   if (maxConnections !== undefined) server.maxConnections = maxConnections;
   endQueuedAnswers(server);
   const unused = unusedConnections(server);
@@ -81,6 +86,36 @@ export async function serve(options: ServeOptions): Promise<HttpServer> {
       return close(server, { unused, endWaiting });
     },
   };
+}
+
+/** How soon after it stood still a process has met all that had come meanwhile, in ms. */
+const CATCHES_UP_WITHIN = 2_000;
+
+/**
+ * Once a process goes on after it stood still (a machine that was frozen, say), its connections are closed: what they
+ * brought nobody waits for any more. Who had a message to store has repeated the call elsewhere, and the key of that is
+ * forgotten after five minutes: the message would be stored once more.
+ *
+ * @returns Whether a request that comes now may have come while it stood still.
+ */
+function dropAfterStandstill(server: Server, afterMs: number): () => boolean {
+  let lookedAt = performance.now();
+  let isLateUntil = -Infinity;
+  const look = () => {
+    const now = performance.now();
+    if (now - lookedAt > afterMs) {
+      isLateUntil = now + CATCHES_UP_WITHIN;
+      server.closeAllConnections();
+    }
+    lookedAt = now;
+    return now < isLateUntil;
+  };
+  const looking = setInterval(look, afterMs / 8);
+  looking.unref();
+  server.once("close", () => {
+    clearInterval(looking);
+  });
+  return look;
 }
 
 /** Requests that may wait behind another one on their connection; who sends more is cut off. */

@@ -1,7 +1,7 @@
 import { classifyFailure, isLockNotAvailable, type Sql } from "@sluice/database";
 import { failpoint } from "@sluice/runtime";
 
-import type { SluiceError } from "../errors.ts";
+import { SluiceError } from "../errors.ts";
 import type { AcceptedMessage } from "../message/accept-messages.ts";
 import { messageIdOf, newCallStamp, type CallStamp } from "../message/message-ids.ts";
 import type { Payloads } from "../receive/payloads.ts";
@@ -20,6 +20,8 @@ export interface WriteRequest {
   targetName: string;
   /** At least one. */
   messages: readonly AcceptedMessage[];
+  /** Since when it waits, by the clock of this process in ms. */
+  since: number;
   idempotency?: Pick<IdempotencyKey, "key" | "messageCount" | "repeatableFor"> | undefined;
 }
 
@@ -89,6 +91,11 @@ const MAX_WAITING_BYTES = 64 * 1024 * 1024;
  * a round, and 60,000 wait.
  */
 const FIFO_MESSAGE_BYTES = 1_024;
+/**
+ * How long a call may wait for its round, in ms; a process that stood still may come to it after any time. Its client
+ * has repeated it elsewhere by then, and the key of that is forgotten after five minutes.
+ */
+const MAX_WAIT = 150_000;
 
 /**
  * Group commit of publishes (or sends): all requests of a round go down in one statement, which is one transaction,
@@ -141,7 +148,11 @@ export class BatchWriter {
     outcomes: Outcomes,
     lockTimeout?: string,
   ): Promise<void> {
-    let left = requests;
+    let left = requests.filter((request) => {
+      const isLate = performance.now() - request.since > MAX_WAIT;
+      if (isLate) outcomes.set(request, tooLate());
+      return !isLate;
+    });
     while (left.length > 0) {
       // Two calls with one key cannot go down together: the second one waits and then finds the first one's answer.
       const { first, repeated } = partByKey(left);
@@ -254,6 +265,10 @@ export class BatchWriter {
       );
     }
   }
+}
+
+function tooLate(): SluiceError {
+  return new SluiceError("unavailable", "the call has waited for too long, and was not written");
 }
 
 /** How much is stored, in characters. */

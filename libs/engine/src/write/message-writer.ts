@@ -78,6 +78,7 @@ export class MessageWriter<Row extends Topic | Queue> {
         targetId: row.id,
         targetName: name,
         messages: accepted,
+        since: performance.now(),
         idempotency:
           idempotencyKey === undefined
             ? undefined

@@ -140,6 +140,16 @@ describe(`with a million messages in ${GROUPS.toLocaleString("en")} groups`, () 
     await expectBounded(() => broker.engine.peek(ACCOUNT, queue, { limit: 10 }), 80);
   });
 
+  test("a page of what is in flight reads the groups that are held", async () => {
+    await client.receive(queue, { maxMessages: 10, visibilityTimeout: 600 });
+    const { inFlight } = await broker.counts(queue);
+    for (const order of ["oldest", "newest"] as const) {
+      const request = { state: "inFlight", order, limit: 10 } as const;
+      expect((await broker.engine.peek(ACCOUNT, queue, request)).messages).toHaveLength(10);
+      await expectBounded(() => broker.engine.peek(ACCOUNT, queue, request), inFlight);
+    }
+  });
+
   test("a step of a redrive reads what it moves", async () => {
     await broker.engine.redrives.start((await broker.engine.queues.find(ACCOUNT, queue))!, {});
     const signal = new AbortController().signal;

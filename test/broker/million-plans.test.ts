@@ -143,6 +143,17 @@ describe("with a million slices of one message in a queue", () => {
     await expectBounded(() => broker.engine.peek(ACCOUNT, queue, { limit: 10 }), 200);
   });
 
+  test("a page of what is in one state does as well, whatever else there is", async () => {
+    await client.receive(queue, { visibilityTimeout: 600 });
+    await client.send(queue, [{ body: "m", delay: 900 }]);
+    const { inFlight } = await broker.counts(queue);
+    for (const order of ["oldest", "newest"] as const)
+      for (const state of ["visible", "inFlight", "delayed"] as const) {
+        const request = { state, order, limit: 10 };
+        await expectBounded(() => broker.engine.peek(ACCOUNT, queue, request), 200 + inFlight);
+      }
+  });
+
   test("a delayed message is cancelled by one entry", async () => {
     const [id = ""] = await client.send(queue, [{ body: "m", delay: 600 }]);
     await expectBounded(() => broker.engine.cancelDelayed(ACCOUNT, queue, id), 10);

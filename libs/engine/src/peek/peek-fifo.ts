@@ -5,6 +5,7 @@ import { bitsOf } from "../message/bits.ts";
 import { turn } from "../turn.ts";
 import {
   asHandedOut,
+  clockOf,
   FIRST_BIT,
   isShown,
   lookOf,
@@ -75,9 +76,10 @@ async function selectSlices(
 ): Promise<FifoRow[]> {
   const oldest = order === "oldest";
   return await sql<FifoRow[]>`
+    WITH ${clockOf(sql)}
     SELECT s.*, octet_length(b.payload) AS batch_length FROM (
       SELECT sequence, pending & -pending AS lowest, ${storedColumns(sql)}
-      FROM fifo_slices f, (SELECT clock_timestamp() AS now) clock
+      FROM ${state === "inFlight" ? received(sql, queue) : sql`fifo_slices`} f
       WHERE ${isShown(sql, queue, state)}
         ${start ? sql`AND sequence ${oldest ? sql`>=` : sql`<=`} ${start.sequence}::bigint` : sql``}
       ORDER BY ${
@@ -88,6 +90,20 @@ async function selectSlices(
       LIMIT ${slices}::int
     ) s JOIN batches b ON b.id = s.batch_id
     ORDER BY ${oldest ? sql`s.sequence, s.lowest` : sql`s.sequence DESC, s.lowest DESC`}`;
+}
+
+/**
+ * SQL: what of a queue may be in flight: what was received of the groups that are held. To look for it in the order of
+ * sequences is to pass the whole backlog, which takes a second for a million messages.
+ */
+function received(sql: Sql, { id, account }: PeekedQueue) {
+  return sql`(
+        SELECT s.* FROM fifo_groups g
+        JOIN fifo_slices s ON s.queue_id = g.queue_id AND s.group_id = g.group_id AND s.account = g.account
+          AND s.sequence BETWEEN g.head_sequence AND g.received_upto
+        WHERE g.queue_id = ${id}::bigint AND g.account = ${account}::bigint AND g.available_at > (SELECT now FROM clock)
+        OFFSET 0
+      )`;
 }
 
 function writeCursor(sequence: string, bit: number): string {

@@ -174,7 +174,12 @@ async function readLines(
 /** In a cursor instead of a bit: everything at that place is still to be looked at. */
 export const FIRST_BIT = { oldest: 0, newest: 62 };
 
-/** SQL: what is shown of a slice, as {@link StoredRow} has it; `now` is the time of the look. */
+/** SQL: the time of a look, `clock`, as the first part of its WITH. */
+export function clockOf(sql: Sql) {
+  return sql`clock AS MATERIALIZED (SELECT clock_timestamp() AS now)`;
+}
+
+/** SQL: what is shown of a slice, as {@link StoredRow} has it. */
 export function storedColumns(sql: Sql) {
   return sql`
     batch_id, pending, receive_count, failure_reason, envelope,
@@ -187,12 +192,12 @@ export function storedColumns(sql: Sql) {
 export function isShown(sql: Sql, queue: PeekedQueue, state: MessageState | undefined) {
   return sql`
     queue_id = ${queue.id}::bigint AND account = ${queue.account}::bigint
-    AND sent_at > now - make_interval(secs => ${queue.retention}::int)
+    AND sent_at > (SELECT now FROM clock) - make_interval(secs => ${queue.retention}::int)
     AND (${state ?? null}::text IS NULL OR ${state ?? null}::text = ${stateOf(sql)})`;
 }
 
 function stateOf(sql: Sql) {
-  return sql`CASE WHEN visible_at <= now THEN 'visible' WHEN receive_count > 0 THEN 'inFlight' ELSE 'delayed' END`;
+  return sql`CASE WHEN visible_at <= (SELECT now FROM clock) THEN 'visible' WHEN receive_count > 0 THEN 'inFlight' ELSE 'delayed' END`;
 }
 
 /** What a message's slice says of it. */

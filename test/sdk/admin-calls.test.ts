@@ -1,7 +1,8 @@
 import { connect, createAdmin } from "@sluice/client";
 import type { AdminCallOptions } from "@sluice/client";
 import { expect, test } from "vitest";
-import { scriptedServer, silence } from "./scripted-server.ts";
+import { json, scriptedServer, silence } from "./scripted-server.ts";
+import type { Step } from "./scripted-server.ts";
 
 const admin = createAdmin(connect({ url: "http://127.0.0.1:1" }));
 const { topics, queues, subscriptions, messages } = admin;
@@ -120,6 +121,16 @@ test("a call that is under way is given up", async () => {
   const signal = AbortSignal.timeout(50);
   const call = createAdmin(connect({ url: mute.url })).queues.purge("q", { signal });
   await expect(call).rejects.toMatchObject({ code: "aborted", outcomeUnknown: true });
+});
+
+test("a purge is waited for longer than other calls: a large queue takes its time", async () => {
+  const late: Step = (...answer) => void setTimeout(() => json(200, { purged: 7 })(...answer), 200);
+  await using slow = await scriptedServer(late);
+  const { queues: slowQueues } = createAdmin(
+    connect({ url: slow.url, timeoutMs: 50, retry: false }),
+  );
+  await expect(slowQueues.get("q")).rejects.toMatchObject({ code: "timeout" });
+  expect(await slowQueues.purge("q")).toBe(7);
 });
 
 test("what a redrive or a replay does not know is refused before it starts", async () => {

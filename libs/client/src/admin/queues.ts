@@ -13,6 +13,9 @@ import { RedriveAdmin } from "./redrives.ts";
 import { remove } from "./remove.ts";
 import type { Tags } from "./topics.ts";
 
+/** How long a purge is waited for beyond other calls, in milliseconds: it takes ten seconds for a million messages. */
+const PURGE_MS = 600_000;
+
 /** After how many receives a message goes to which queue. */
 export interface RedrivePolicy {
   /** Where it goes instead of being received once more: the name of a queue that is there. */
@@ -220,12 +223,15 @@ export class QueueAdmin {
 
   /**
    * Deletes every message of the queue, in flight or not, and returns how many. What is sent afterwards survives.
+   * A million messages that were sent one by one may take ten seconds, and it is waited for ten minutes longer than
+   * for other calls.
    *
    * Not repeated when its answer is lost, since a repeat would delete what came since. Throws `queue_not_found`.
    */
   async purge(queue: QueueReference, call: AdminCallOptions = {}): Promise<number> {
     const path = `${queuePath(queue)}/purge`;
-    const request = { method: "POST", path, ...callOf("admin.queues.purge", call) } as const;
+    const made = callOf("admin.queues.purge", call);
+    const request = { method: "POST", path, waitMs: PURGE_MS, ...made } as const;
     const { purged } = (await this.#connection.request(request)) as { purged: number };
     return purged;
   }

@@ -53,7 +53,7 @@ export interface PeekedMessage {
   readonly replayed?: true;
   /** When it becomes, or became, visible. */
   readonly visibleAt: Date;
-  /** Why it is a dead letter; absent from other messages. */
+  /** Why it is a dead letter, or was last given back by a consumer; absent where neither is known. */
   readonly failureReason?: string;
 }
 

@@ -429,6 +429,31 @@ describe.each([
     await expect(admin.queues.delete("billing")).resolves.toBeUndefined();
     await expect(admin.queues.delete("billing")).rejects.toMatchObject({ code: "queue_not_found" });
   });
+
+  test("a delete that was refused before there was nothing to delete has deleted nothing", async () => {
+    const busy = refusal(429, "too_many_requests");
+    await using server = await scriptedServer(busy, refusal(404, "queue_not_found"));
+    const admin = createAdmin(connect({ url: server.url, retry: quick }));
+    await expect(admin.queues.delete("billing")).rejects.toMatchObject({
+      code: "queue_not_found",
+      outcomeUnknown: false,
+    });
+  });
+
+  test.each([
+    ["the first answer was lost", hangUp, true],
+    ["the first attempt was refused", refusal(429, "too_many_requests"), false],
+  ])(
+    "a message that is delayed no more is not taken for cancelled where %s",
+    async (_, first, open) => {
+      await using server = await scriptedServer(first, refusal(404, "message_not_found"));
+      const admin = createAdmin(connect({ url: server.url, retry: quick }));
+      await expect(admin.queues.cancelDelayed("billing", "id")).rejects.toMatchObject({
+        code: "message_not_found",
+        outcomeUnknown: open,
+      });
+    },
+  );
 });
 
 function raise(error: Error): never {

@@ -249,8 +249,8 @@ export class QueueAdmin {
   }
 
   /**
-   * Takes a delayed message back, by its id. Throws `message_not_found` when it is no longer delayed,
-   * `queue_not_found`.
+   * Takes a delayed message back, by its id. Throws `message_not_found` when it is no longer delayed, with
+   * `outcomeUnknown` where an attempt whose answer was lost may have been what took it back; `queue_not_found`.
    */
   async cancelDelayed(
     queue: QueueReference,
@@ -258,7 +258,9 @@ export class QueueAdmin {
     call: AdminCallOptions = {},
   ): Promise<void> {
     const path = `${queuePath(queue)}/messages/${encodeURIComponent(messageId)}`;
-    await remove(this.#connection, path, callOf("admin.queues.cancelDelayed", call));
+    const made = callOf("admin.queues.cancelDelayed", call);
+    // A repeat that does not find it is no success: it may have been received meanwhile.
+    await this.#connection.request({ method: "DELETE", path, ...made });
   }
 
   async #create(queue: QueueReference, settings: NewQueueSettings, call: Call): Promise<QueueInfo> {

@@ -142,6 +142,20 @@ describe("SQS in the Query protocol", () => {
     expect(received).toContain("<Name>SentTimestamp</Name>");
   });
 
+  test("reads an attribute and a tag without their number", async () => {
+    const path = await newQueue("unnumbered");
+    await sqs(
+      "SetQueueAttributes",
+      { "Attribute.Name": "VisibilityTimeout", "Attribute.Value": "35" },
+      path,
+    );
+    const attributes = await sqs("GetQueueAttributes", { AttributeName: "All" }, path);
+    expect(attributes).toContain("<Name>VisibilityTimeout</Name><Value>35</Value>");
+    await sqs("TagQueue", { "Tag.Key": "team", "Tag.Value": "billing" }, path);
+    const tags = await sqs("ListQueueTags", {}, path);
+    expect(tags).toContain("<Key>team</Key><Value>billing</Value>");
+  });
+
   test("leaves what is no call of an action to the native API", async () => {
     const response = await fetch(`${sluice.url}/${ACCOUNT}/by-get`);
     expect(response.status).toBe(404);

@@ -81,8 +81,9 @@ class FormReader {
   }
 
   #map(shape: MapShape, places: Places, path: string): Map<string, unknown> {
+    const entries = [...onlyEntryOf(places, shape), ...entriesOf(places, "entry")];
     return new Map(
-      entriesOf(places, "entry").map(([index, entry]) => {
+      entries.map(([index, entry]) => {
         const key = childOf(entry, shape.keyName)?.value;
         if (key === undefined)
           throw missingParameter(this.#service, `${path}.${index}.${shape.keyName}`);
@@ -151,6 +152,12 @@ function spellingsOf({ name, shape }: Member): Set<string> {
 function bareOf(places: Places): [number, FormNode][] {
   const place = places.find(({ value }) => value !== undefined && value !== "");
   return place ? [[1, { ...place, children: new Map() }]] : [];
+}
+
+/** A map of one may come without its number as well: `Attribute.Name=…&Attribute.Value=…`, as boto 2 sends it. */
+function onlyEntryOf(places: Places, { keyName }: MapShape): [number, FormNode][] {
+  const place = places.find((each) => childOf(each, keyName) !== undefined);
+  return place ? [[1, place]] : [];
 }
 
 /** The numbered children, in order of their numbers; wrapped or bare. */

@@ -156,6 +156,14 @@ describe("SQS in the Query protocol", () => {
     expect(tags).toContain("<Key>team</Key><Value>billing</Value>");
   });
 
+  test("says in its own words that there is no such queue", async () => {
+    const { xml } = await sluice.query({ Action: "GetQueueUrl", QueueName: "absent" });
+    expect(textIn(xml, "Code")).toBe("AWS.SimpleQueueService.NonExistentQueue");
+    expect(textIn(xml, "Message")).toBe(
+      "The specified queue does not exist for this wsdl version.",
+    );
+  });
+
   test("leaves what is no call of an action to the native API", async () => {
     const response = await fetch(`${sluice.url}/${ACCOUNT}/by-get`);
     expect(response.status).toBe(404);

@@ -7,6 +7,8 @@ interface ErrorForm {
   type: string;
   /** Of the answer in the Query protocol; in the JSON protocol it is 400 where this is below 500 and not 403. */
   status: number;
+  /** What the Query protocol says, where that is not what the JSON protocol says. */
+  queryMessage?: string;
 }
 
 const SQS = "com.amazonaws.sqs#";
@@ -58,6 +60,7 @@ const sqsErrors = {
     code: "AWS.SimpleQueueService.NonExistentQueue",
     type: `${SQS}QueueDoesNotExist`,
     status: 400,
+    queryMessage: "The specified queue does not exist for this wsdl version.",
   },
   QueueNameExists: { code: "QueueAlreadyExists", type: `${SQS}QueueNameExists`, status: 400 },
   InvalidAddress: plain("InvalidAddress", 404),

@@ -62,11 +62,11 @@ export function xmlAnswer({ service, action, shape, output, requestId }: XmlAnsw
 }
 
 export function xmlError(service: Service, error: AwsError, requestId: string): AwsAnswer {
-  const { code, status } = error.form;
+  const { code, status, queryMessage = error.message } = error.form;
   const details =
     element("Type", error.fault) +
     element("Code", code) +
-    element("Message", escapeXml(error.message)) +
+    element("Message", escapeXml(queryMessage)) +
     (service === "sqs" ? "<Detail/>" : "");
   return xmlResponse(
     `<ErrorResponse xmlns="${namespaces[service]}">${element("Error", details)}${element("RequestId", requestId)}</ErrorResponse>`,

@@ -301,6 +301,25 @@ describe("FIFO topics", () => {
     expect(taken).toMatchObject({ Body: "m", Attributes: { MessageGroupId: "group" } });
   });
 
+  test.each([".fifo", ""])(
+    "say in the notification the number of the publish (to a queue%s)",
+    async (queueKind) => {
+      const { TopicArn, QueueUrl } = await newTopic({ raw: false, queueKind });
+      const { Successful = [] } = await sluice.sns.send(
+        new PublishBatchCommand({
+          TopicArn,
+          PublishBatchRequestEntries: ["a", "b"].map((text) => ({ Id: text, ...message(text) })),
+        }),
+      );
+      const taken = await take(QueueUrl, 2);
+      const told = taken.map(({ Body }) => {
+        const { Message, SequenceNumber } = JSON.parse(Body!) as Record<string, string>;
+        return [Message, SequenceNumber];
+      });
+      expect(told).toEqual(Successful.map(({ Id, SequenceNumber }) => [Id, SequenceNumber]));
+    },
+  );
+
   test("say in the notification what is replayed, and when it was published", async () => {
     const { TopicArn, QueueUrl, subscription } = await newTopic({ raw: false });
     const call = async (method: string, path: string, body: object) => {
@@ -321,10 +340,12 @@ describe("FIFO topics", () => {
       (taken) => JSON.parse(taken!.Body!) as Record<string, unknown>,
     );
     expect(first).not.toHaveProperty("Replayed");
+    expect(first).toHaveProperty("SequenceNumber");
     expect(second).toMatchObject({
       Replayed: true,
       Message: "m",
       MessageId: first!["MessageId"],
+      SequenceNumber: first!["SequenceNumber"],
       Timestamp: first!["Timestamp"],
     });
   });

@@ -2,6 +2,7 @@ import type { Fragment, Sql, Transaction } from "@sluice/database";
 import { LRUCache } from "lru-cache";
 
 import type { MessageAttribute } from "../message/message.ts";
+import { sequenceNumberOf } from "../message-group/sequence-number.ts";
 import {
   notificationJson,
   textToSign,
@@ -31,7 +32,10 @@ export const notificationDefaults: NotificationOptions = {
 /** Of which slice a message is. */
 export interface EnvelopedSlice {
   account: string;
-  /** `<topic>/<subscription>`, and what {@link withTimestamp} adds */
+  /**
+   * `<topic>/<subscription>`, from a FIFO topic with `#<sequence>`, by which its messages are numbered, and what
+   * {@link withTimestamp} adds
+   */
   envelope: string;
   sentAt: number;
   /** Whether it came out of the archive; `sentAt` is then when it was published. */
@@ -92,12 +96,12 @@ export class Envelopes {
   }
 
   /** A stored line as the line that is handed out: the notification is its body, which has subject and attributes. */
-  async wrap(line: string, slice: EnvelopedSlice): Promise<string> {
+  async wrap(line: string, bit: number, slice: EnvelopedSlice): Promise<string> {
     const stored = JSON.parse(`{${line}}`) as StoredMessage;
     const { subject: _inside, ...rest } = stored;
     const delivered = {
       ...rest,
-      body: await this.#notification(stored, slice),
+      body: await this.#notification(stored, bit, slice),
       attributes: Object.fromEntries(
         Object.entries(stored.attributes).filter(([name]) => OUTSIDE.has(name.toLowerCase())),
       ),
@@ -107,12 +111,15 @@ export class Envelopes {
 
   async #notification(
     { messageId, body, attributes, subject }: StoredMessage,
+    bit: number,
     { account, envelope, sentAt, replayed }: EnvelopedSlice,
   ): Promise<string> {
-    const [topic = "", subscriptionId = "", timestamp = sentAt] = envelope.split("/");
+    const [topic = "", of = "", timestamp = sentAt] = envelope.split("/");
+    const [subscriptionId = "", sequence] = of.split("#");
     const topicArn = `arn:aws:sns:${this.#options.region}:${account}:${topic}`;
     const fields = { messageId, topicArn, subject, message: body, sentAt: Number(timestamp) };
     return notificationJson(fields, {
+      sequenceNumber: sequence === undefined ? undefined : sequenceNumberOf(sequence, bit),
       attributes,
       replayed,
       signature: this.#options.signed ? await this.#sign(fields) : undefined,

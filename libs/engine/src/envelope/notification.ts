@@ -24,6 +24,8 @@ export interface NotificationSignature {
 export function notificationJson(
   fields: NotificationFields,
   options: {
+    /** That the publish to a FIFO topic was answered with. */
+    sequenceNumber: string | undefined;
     attributes: Readonly<Record<string, MessageAttribute>>;
     /** Out of the archive of the topic. */
     replayed: boolean;
@@ -31,7 +33,7 @@ export function notificationJson(
     unsubscribeUrl: string;
   },
 ): string {
-  const { attributes, replayed, signature, unsubscribeUrl } = options;
+  const { sequenceNumber, attributes, replayed, signature, unsubscribeUrl } = options;
   const entries = Object.entries(attributes).map(([name, { type, value }]) => [
     name,
     { Type: type, Value: value },
@@ -39,6 +41,7 @@ export function notificationJson(
   return JSON.stringify({
     Type: "Notification",
     MessageId: fields.messageId,
+    ...(sequenceNumber !== undefined && { SequenceNumber: sequenceNumber }),
     TopicArn: fields.topicArn,
     ...(fields.subject !== undefined && { Subject: fields.subject }),
     Message: fields.message,

@@ -206,7 +206,7 @@ async function take(
       SELECT a.queue_id, a.fifo, a.account, a.batch_id, a.sequence AS topic_sequence, a.sent_at, a.visible_at, a.delayed,
              CASE WHEN a.outlives_retention THEN a.visible_at ELSE a.sent_at END AS kept_from,
              a.subscription_id, a.mask IS NULL OR a.mask >> m.bit & 1 = 1 AS accepted, a.failure_reason,
-             a.envelope || CASE WHEN a.outlives_retention THEN '/' || floor(extract(epoch FROM a.sent_at) * 1000) ELSE '' END AS envelope,
+             a.envelope || '#' || a.sequence || CASE WHEN a.outlives_retention THEN '/' || floor(extract(epoch FROM a.sent_at) * 1000) ELSE '' END AS envelope,
              m.bit, m.message_id, m.group_id, m.deduplication_id,
              CASE a.deduplication_scope WHEN 'messageGroup' THEN m.group_id ELSE '' END AS scope
       FROM accepted a

@@ -57,7 +57,7 @@ export async function peekFifo(
       // It is gone since its slice was found.
       if (!line) continue;
       if (turn.isOver(line.length)) await turn.next(queue.account);
-      const entry = { row, line };
+      const entry = { row, bit, line };
       if (!matches(messageOf(entry), request.search)) continue;
       const sequenceNumber = sequenceNumberOf(row.sequence, bit);
       const message = messageOf(await asHandedOut(entry, queue, envelopes));

@@ -213,7 +213,7 @@ export interface StoredRow {
 }
 
 /** The entry as a receive would hand it out. */
-export async function asHandedOut<Stored extends { row: StoredRow; line: string }>(
+export async function asHandedOut<Stored extends { row: StoredRow; bit: number; line: string }>(
   entry: Stored,
   { account }: { account: string },
   envelopes: Envelopes,
@@ -221,7 +221,7 @@ export async function asHandedOut<Stored extends { row: StoredRow; line: string 
   const { envelope } = entry.row;
   if (envelope === null) return entry;
   const slice = { account, envelope, ...sendingOf(entry.row) };
-  return { ...entry, line: await envelopes.wrap(entry.line, slice) };
+  return { ...entry, line: await envelopes.wrap(entry.line, entry.bit, slice) };
 }
 
 function sendingOf({ sent_at, published_at }: StoredRow): { sentAt: number; replayed: boolean } {

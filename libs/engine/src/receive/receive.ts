@@ -287,8 +287,13 @@ export class Receiver {
         const { envelope, sentAt, replayed } = slice;
         if (envelope === undefined) return;
         slice.lines = await Promise.all(
-          slice.lines.map((line) =>
-            this.#envelopes.wrap(line, { account, envelope, sentAt, replayed }),
+          slice.lines.map((line, index) =>
+            this.#envelopes.wrap(line, slice.bits[index] ?? 0, {
+              account,
+              envelope,
+              sentAt,
+              replayed,
+            }),
           ),
         );
       }),

@@ -4,7 +4,7 @@ import { limitWaits, lockGroups, lockQueues } from "../message-group/locks.ts";
 import { fifoDeliveries } from "../send/insert-fifo.ts";
 import { recordEvents } from "../trace/record-events.ts";
 import type { ReplayPage } from "./next-page.ts";
-import { movePast, takePage, type MovedRow } from "./page-steps.ts";
+import { envelopeOf, movePast, takePage, type MovedRow } from "./page-steps.ts";
 
 /**
  * Delivers a page to a FIFO queue, as a send does: with its lock and those of the groups, so what is replayed comes in
@@ -34,7 +34,7 @@ export async function deliverFifo(
           SELECT row_number() OVER (ORDER BY t.published_at, t.place, b.bit) AS n, t.account, target.queue_id, t.batch_id, b.bit,
                  NULL::uuid AS message_id, g.group_id, '' AS scope, NULL::text AS deduplication_id, t.now AS sent_at,
                  t.now + make_interval(secs => target.delay) AS visible_at, target.delay > 0 AS delayed,
-                 t.now + CASE WHEN target.outlives_retention THEN make_interval(secs => target.delay) ELSE interval '0' END AS kept_from, target.envelope,
+                 t.now + CASE WHEN target.outlives_retention THEN make_interval(secs => target.delay) ELSE interval '0' END AS kept_from, ${envelopeOf(tx)} AS envelope,
                  target.failure_reason, t.sent_at AS published_at, '' AS key, 0 AS message_count
           FROM taken t CROSS JOIN target
           CROSS JOIN LATERAL unnest(t.group_ids, t.group_masks) AS g(group_id, mask)

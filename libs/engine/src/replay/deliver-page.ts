@@ -4,7 +4,7 @@ import { deletedSource } from "../dead-letter/deleted-source.ts";
 import { recordEvents } from "../trace/record-events.ts";
 import { deliverFifo } from "./deliver-fifo.ts";
 import type { ReplayPage } from "./next-page.ts";
-import { movePast, takePage, type MovedRow } from "./page-steps.ts";
+import { envelopeOf, movePast, takePage, type MovedRow } from "./page-steps.ts";
 
 export interface DeliverResult {
   /** Messages put into the queue by this step. */
@@ -50,7 +50,7 @@ async function deliverStandard(
                           failure_reason, published_at)
       SELECT target.queue_id, t.now + make_interval(secs => target.delay), t.batch_id, t.bits & coalesce(g.mask, -1),
              t.account, t.now + CASE WHEN target.outlives_retention THEN make_interval(secs => target.delay) ELSE interval '0' END,
-             coalesce(g.group_id, CASE WHEN target.has_tenants THEN '' END), target.delay > 0, target.envelope,
+             coalesce(g.group_id, CASE WHEN target.has_tenants THEN '' END), target.delay > 0, ${envelopeOf(sql)},
              ${deletedSource(sql)}, target.failure_reason, t.sent_at
       FROM taken t CROSS JOIN target
       LEFT JOIN LATERAL unnest(t.group_ids, t.group_masks) AS g(group_id, mask) ON true

@@ -6,7 +6,7 @@ import type { ReplayPage } from "./next-page.ts";
 /**
  * SQL: what of a page goes to the queue now: `taken` batches (account, batch_id, sent_at, published_at, place, bits,
  * group_ids, group_masks, now), in the order of (published_at, place), and their `target` (queue_id, delay,
- * outlives_retention, has_tenants, envelope, failure_reason).
+ * outlives_retention, has_tenants, envelope, failure_reason); see {@link envelopeOf}.
  *
  * - Another dispatcher that is at the same replay, or has moved it on, leaves nothing to take.
  * - The masks say what the filter accepts; they count only while the subscription has that very filter, and only for
@@ -28,10 +28,11 @@ export function takePage(sql: Sql | Transaction, page: ReplayPage, masks: readon
       FOR UPDATE OF r SKIP LOCKED
     ), target AS MATERIALIZED (
       SELECT coalesce(q.id, d.id) AS queue_id, coalesce(q.delay, 0) AS delay, q.delay >= q.retention AS outlives_retention, q.has_tenants,
-             CASE WHEN NOT s.raw_delivery THEN (SELECT name FROM topics WHERE id = s.topic_id) || '/' || s.id END AS envelope,
+             CASE WHEN NOT s.raw_delivery THEN topics.name || '/' || s.id END AS envelope, topics.fifo AS from_fifo,
              CASE WHEN q.id IS NULL THEN 'the queue "' || s.deleted_queue || '" was deleted' END AS failure_reason
       FROM replay r
       JOIN subscriptions s ON s.id = r.subscription_id AND s.account = r.account
+      JOIN topics ON topics.id = s.topic_id
       LEFT JOIN queues q ON q.id = s.queue_id AND q.account = r.account
       LEFT JOIN queues d ON d.id = s.dead_letter_queue_id AND d.account = r.account AND s.queue_id IS NULL
       WHERE s.filter_id IS NOT DISTINCT FROM ${page.filterId}::bigint
@@ -59,6 +60,11 @@ export function takePage(sql: Sql | Transaction, page: ReplayPage, masks: readon
     ), taken AS MATERIALIZED (
       SELECT c.*, r.now FROM counted c, replay r WHERE c.upto <= r.budget
     )`;
+}
+
+/** SQL: the envelope of a batch `t` that was `taken`: of a FIFO topic it says by what sequence its messages are numbered. */
+export function envelopeOf(sql: Sql | Transaction) {
+  return sql`target.envelope || CASE WHEN target.from_fifo THEN '#' || t.place ELSE '' END`;
 }
 
 /** SQL: moves the replay on past what was taken, with the messages that were `delivered` of it (queue_id, messages). */

@@ -8,6 +8,7 @@ import {
   MAX_POLICY_BYTES,
   removePermission as remove,
 } from "../policy.ts";
+import { defaultPolicy } from "./topic-attributes.ts";
 import { changeAttributes } from "./topics.ts";
 
 const LABEL = /^[A-Za-z0-9_-]{1,80}$/;
@@ -32,11 +33,13 @@ export async function addPermission(call: Call, input: SnsInput<"AddPermission">
   if (actions.length === 0 || !actions.every((action) => ACTIONS.has(action)))
     throw invalidParameter("Policy statement action out of service scope!");
   await changeAttributes(call, input.TopicArn, ({ name, awsAttributes }) => {
-    const policy = add(awsAttributes["Policy"], {
+    const resource = topicArn(call, name);
+    // What a topic has of itself stays beside it.
+    const policy = add(awsAttributes["Policy"] ?? defaultPolicy(call.account, resource), {
       label,
       accounts,
       actions: actions.map((action) => `SNS:${action}`),
-      resource: topicArn(call, name),
+      resource,
     });
     if (policy === undefined) throw invalidParameter("Statement already exists");
     if (!isPolicy(policy))

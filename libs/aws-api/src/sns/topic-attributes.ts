@@ -129,7 +129,7 @@ export async function shownTopicAttributes(
 }
 
 /** What AWS gives a topic that was created without one. */
-function defaultPolicy(account: string, arn: string): string {
+export function defaultPolicy(account: string, arn: string): string {
   const actions = [
     "GetTopicAttributes",
     "SetTopicAttributes",

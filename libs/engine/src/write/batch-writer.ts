@@ -148,11 +148,10 @@ export class BatchWriter {
     outcomes: Outcomes,
     lockTimeout?: string,
   ): Promise<void> {
-    let left = requests.filter((request) => {
-      const isLate = performance.now() - request.since > MAX_WAIT;
-      if (isLate) outcomes.set(request, tooLate());
-      return !isLate;
-    });
+    const sinceAtLeast = performance.now() - MAX_WAIT;
+    for (const late of requests.filter(({ since }) => since < sinceAtLeast))
+      outcomes.set(late, tooLate());
+    let left = requests.filter(({ since }) => since >= sinceAtLeast);
     while (left.length > 0) {
       // Two calls with one key cannot go down together: the second one waits and then finds the first one's answer.
       const { first, repeated } = partByKey(left);

@@ -3,7 +3,7 @@ import { cleanUp, ReplayDuty, type ReplayRequest } from "@sluice/engine";
 import { afterAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
-import { bodiesOf, numbered } from "./client.ts";
+import { bodiesOf, Client, numbered } from "./client.ts";
 import { holdWith, refuseSlices, until, untilBlocked } from "./interleaving.ts";
 
 const broker = await Broker.start();
@@ -69,6 +69,20 @@ describe("a replay", () => {
       live.map(({ sentAt }) => [sentAt, true]),
     );
     expect(await client.drain(other)).toEqual([]);
+  });
+
+  test("delivers a page in the order of publishing, also of what several processes published", async () => {
+    const { topic, queue, subscription } = await archived();
+    // They take ids of batches from blocks of their own.
+    const processes = [client, new Client(await broker.startEngine())];
+    const bodies = numbered(20);
+    for (const [index, body] of bodies.entries())
+      await processes[index % 2]!.publish(topic, [body]);
+    await until(async () => (await broker.counts(queue)).visible === 20);
+    await client.finish(queue);
+    expect(await replay(subscription, { from: BEGINNING })).toMatchObject({ replayed: 20 });
+    const { messages } = await engine.peek(ACCOUNT, queue, { limit: 20 });
+    expect(messages.map(({ body }) => body)).toEqual(bodies);
   });
 
   test("goes from one message to another one, both included, also within a batch", async () => {

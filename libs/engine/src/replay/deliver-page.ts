@@ -48,11 +48,12 @@ async function deliverStandard(
     WITH ${takePage(sql, page, masks)}, sliced AS (
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, group_id, moved, envelope, source_queue_id,
                           failure_reason, published_at)
-      SELECT target.queue_id, t.now + make_interval(secs => target.delay), t.batch_id, t.bits & coalesce(g.mask, -1),
-             t.account, t.now + CASE WHEN target.outlives_retention THEN make_interval(secs => target.delay) ELSE interval '0' END,
+      SELECT target.queue_id, t.came_at + make_interval(secs => target.delay), t.batch_id, t.bits & coalesce(g.mask, -1),
+             t.account, CASE WHEN target.outlives_retention THEN t.came_at + make_interval(secs => target.delay) ELSE t.now END,
              coalesce(g.group_id, CASE WHEN target.has_tenants THEN '' END), target.delay > 0, ${envelopeOf(sql)},
              ${deletedSource(sql)}, target.failure_reason, t.sent_at
-      FROM taken t CROSS JOIN target
+      -- A time for each: batches of one time are received in the order of their ids, which each process has of its own.
+      FROM (SELECT *, clock_timestamp() AS came_at FROM taken ORDER BY published_at, place) t CROSS JOIN target
       LEFT JOIN LATERAL unnest(t.group_ids, t.group_masks) AS g(group_id, mask) ON true
       WHERE t.bits & coalesce(g.mask, -1) > 0 AND target.queue_id IS NOT NULL
       ORDER BY t.published_at, t.place

@@ -174,6 +174,29 @@ test("filters count for FIFO and for standard queues of a FIFO topic", async () 
   expect(bodiesOf(await broker.client().drain(standard))).toEqual(odd);
 });
 
+test("what waits of a FIFO topic with many queues, standard ones too, goes a bounded number of deliveries at a time", async () => {
+  await using broker = await Broker.start({ dispatchers: 0 });
+  const fifo = await broker.newQueue({ fifo: true });
+  const topic = await newFifoTopic(broker, [fifo]);
+  for (let count = 0; count < 24; count += 1)
+    await broker.engine.subscribe(ACCOUNT, topic, await broker.newQueue());
+  for (let from = 0; from < 400; from += 50) await publish(broker, topic, grouped("a", 50, from));
+  // Each transaction adds a line.
+  await broker.sql.unsafe(`
+    CREATE TABLE taken (messages int);
+    CREATE FUNCTION note_taken() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN INSERT INTO public.taken SELECT sum(message_count) FROM gone; RETURN NULL; END $$;
+    CREATE TRIGGER note_taken AFTER DELETE ON outbox REFERENCING OLD TABLE AS gone
+      FOR EACH STATEMENT EXECUTE FUNCTION note_taken()`);
+  await broker.startDispatcher();
+  await untilFannedOut(broker);
+  const taken = await broker.sql<
+    { messages: number }[]
+  >`SELECT messages FROM taken WHERE messages > 0`;
+  expect(taken.map(({ messages }) => messages)).toEqual([200, 200]);
+  expect(await finishInOrder(broker.client(), fifo)).toEqual(bodiesOf(grouped("a", 400) as never));
+});
+
 test("a standard topic takes no FIFO queue", async () => {
   await using broker = await Broker.start();
   const queue = await broker.newQueue({ fifo: true });

@@ -283,7 +283,7 @@ const sqsRefusals: [string, Record<string, unknown>, string, string][] = [
     "SendMessage",
     { MessageBody: "x", MessageAttributes: { a: { DataType: "String", StringValue: "" } } },
     "InvalidParameterValue",
-    "non-empty message attribute value",
+    "Message (user) attribute 'a' must contain a non-empty value of type 'String'.",
   ],
   [
     "SendMessage",
@@ -759,5 +759,66 @@ describe("SNS refuses", () => {
     const { status, xml } = await sluice.query({ Action, Version: "2010-03-31", ...parameters });
     expect(`${status} ${textIn(xml, "Code")}`).toBe(expected);
     expect(xml).toContain('<ErrorResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/">');
+  });
+
+  test.each<[string, Record<string, string>, string]>([
+    [
+      "Publish",
+      { TopicArn: "", Message: "x" },
+      "TopicArn Reason: An ARN must have at least 6 elements, not 1",
+    ],
+    ["Publish", { TopicArn: topicArn.replace(REGION, "eu-west-1"), Message: "x" }, "TopicArn"],
+    [
+      "Unsubscribe",
+      { SubscriptionArn: "a:b" },
+      "SubscriptionArn Reason: An ARN must have at least 6 elements, not 2",
+    ],
+    ...["Subscribe", "SetSubscriptionAttributes"].flatMap((action) =>
+      [
+        ["Nonsense", "x", "AttributeName"],
+        [
+          "RawMessageDelivery",
+          "x",
+          "RawMessageDelivery: Invalid value [x]. Must be true or false.",
+        ],
+        ["FilterPolicy", "{", "FilterPolicy: failed to parse JSON."],
+        [
+          "RedrivePolicy",
+          '{"deadLetterTargetArn":"x"}',
+          "RedrivePolicy: deadLetterTargetArn is an invalid arn",
+        ],
+      ].map(([name, value, what]): [string, Record<string, string>, string] =>
+        action === "Subscribe"
+          ? [
+              action,
+              {
+                TopicArn: topicArn,
+                Protocol: "sqs",
+                Endpoint: queueArn,
+                "Attributes.entry.1.key": name!,
+                "Attributes.entry.1.value": value!,
+              },
+              `Attributes Reason: ${what}`,
+            ]
+          : [action, { SubscriptionArn: "x", AttributeName: name!, AttributeValue: value! }, what!],
+      ),
+    ),
+  ])("%s %j in its own words", async (Action, parameters, what) => {
+    const { xml } = await sluice.query({ Action, Version: "2010-03-31", ...parameters });
+    expect(textIn(xml, "Message")).toBe(`Invalid parameter: ${what}`);
+  });
+
+  test("an attribute without a value in its own words", async () => {
+    const { xml } = await sluice.query({
+      Action: "Publish",
+      Version: "2010-03-31",
+      TopicArn: topicArn,
+      Message: "x",
+      "MessageAttributes.entry.1.Name": "a",
+      "MessageAttributes.entry.1.Value.DataType": "String",
+    });
+    expect(textIn(xml, "Message")).toBe(
+      "The message attribute &apos;a&apos; must contain non-empty message attribute value for message attribute type &apos;String&apos;.",
+    );
   });
 });

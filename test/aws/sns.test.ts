@@ -388,7 +388,7 @@ describe("publishing", () => {
   const text = { DataType: "String" };
   test.each([
     ["its subject", { Subject: "two\nlines" }, "Invalid parameter: Subject"],
-    ["an attribute", { MessageAttributes: { a: text } }, "must contain a non-empty"],
+    ["an attribute", { MessageAttributes: { a: text } }, "must contain non-empty"],
     ["its structure", { MessageStructure: "json" }, "JSON message body failed to parse"],
     ["what is for FIFO topics", { MessageDeduplicationId: "1" }, "MessageDeduplicationId"],
   ])("a batch with a message that is wrong in %s is refused as a whole", async (_, given, said) => {

@@ -8,24 +8,28 @@ export type AwsAttributes = ReadonlyMap<string, AwsAttributeValue>;
 const TYPE = /^(String|Number|Binary)(\.\S{1,245})?$/;
 const MAX_TYPE = 256;
 
-/**
- * Attributes as the engine has them. Names, and what a number is, the engine checks as well.
- * @param refuse - Makes the error of the service.
- */
+/** How a service says what is wrong with attributes. */
+export interface AttributeWords {
+  refuse: (message: string) => AwsError;
+  /** Of an attribute without a value. */
+  empty: (name: string, type: string) => string;
+}
+
+/** Attributes as the engine has them. Names, and what a number is, the engine checks as well. */
 export function attributesOf(
   attributes: AwsAttributes | undefined,
-  refuse: (message: string) => AwsError,
+  words: AttributeWords,
 ): Record<string, MessageAttribute> | undefined {
   if (attributes === undefined || attributes.size === 0) return undefined;
   return Object.fromEntries(
-    [...attributes].map(([name, value]) => [name, attributeOf(name, value, refuse)]),
+    [...attributes].map(([name, value]) => [name, attributeOf(name, value, words)]),
   );
 }
 
 function attributeOf(
   name: string,
   { DataType: type, StringValue: text, BinaryValue: binary }: AwsAttributeValue,
-  refuse: (message: string) => AwsError,
+  { refuse, empty }: AttributeWords,
 ): MessageAttribute {
   const shown = name.slice(0, 256);
   if (type === "") {
@@ -49,11 +53,7 @@ function attributeOf(
       `The message attribute '${shown}' with type '${base}' must use field '${isBinary ? "Binary" : "String"}'.`,
     );
   }
-  if (value === undefined || value === "") {
-    throw refuse(
-      `The message attribute '${shown}' must contain a non-empty message attribute value for message attribute type '${base}'.`,
-    );
-  }
+  if (value === undefined || value === "") throw refuse(empty(shown, base));
   return { type, value: isBinary ? Buffer.from(value, "base64").toString("base64") : value };
 }
 

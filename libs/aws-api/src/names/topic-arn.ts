@@ -13,7 +13,7 @@ export function topicArn({ settings, account }: Call, name: string): string {
 /** @throws {AwsError} `InvalidParameter` for what is no ARN of a topic of this account and region */
 export function topicOfArn(call: Call, arn: string, parameter = "TopicArn"): string {
   const name = readArn("sns", call, arn);
-  if (name === undefined || !isTopicName(name)) throw invalidParameter(parameter);
+  if (name === undefined || !isTopicName(name)) throw invalidArn(parameter, arn);
   return name;
 }
 
@@ -29,8 +29,16 @@ export function subscriptionArn(call: Call, subscription: { id: string; topic: s
 export function subscriptionOfArn(call: Call, arn: string): { topic: string; id: string } {
   const [topic = "", id = "", more] = (readArn("sns", call, arn) ?? "").split(":");
   if (!isTopicName(topic) || !UUID.test(id) || more !== undefined)
-    throw invalidParameter("SubscriptionArn");
+    throw invalidArn("SubscriptionArn", arn);
   return { topic, id };
+}
+
+function invalidArn(parameter: string, arn: string) {
+  const elements = arn.split(":", 6).length;
+  return invalidParameter(
+    parameter,
+    elements < 6 ? `An ARN must have at least 6 elements, not ${elements}` : undefined,
+  );
 }
 
 export function noSuchTopic() {

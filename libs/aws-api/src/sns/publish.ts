@@ -4,7 +4,7 @@ import { checkBatch, failedEntry, type FailedEntry } from "../batch.ts";
 import type { Call } from "../call.ts";
 import { engineMessage, isFifoTopic, maxMessageSizeOf, sequenceNumberOf } from "../contract.ts";
 import { invalidParameter, snsError } from "../errors.ts";
-import { attributesOf } from "../message/attributes.ts";
+import { attributesOf, type AttributeWords } from "../message/attributes.ts";
 import type { SnsInput } from "../model/sns.ts";
 import { topicOfArn } from "../names/topic-arn.ts";
 import { parseObject } from "../policy.ts";
@@ -12,6 +12,12 @@ import { messageError } from "./errors.ts";
 
 const ID_TEXT = /^[\x21-\x7e]{1,128}$/;
 const MAX_SUBJECT = 99;
+
+const words: AttributeWords = {
+  refuse: (message) => snsError("InvalidParameterValue", message),
+  empty: (name, type) =>
+    `The message attribute '${name}' must contain non-empty message attribute value for message attribute type '${type}'.`,
+};
 
 type Given = Omit<SnsInput<"Publish">, "TopicArn" | "TargetArn" | "PhoneNumber">;
 
@@ -21,7 +27,11 @@ export async function publish(call: Call, input: SnsInput<"Publish">) {
     throw invalidParameter("PhoneNumber", "messages to phones are not supported");
   if (arn === undefined)
     throw invalidParameter("TopicArn or TargetArn", "no value for required parameter");
-  const topic = await rememberedTopicAt(call, arn, input.TopicArn ? "TopicArn" : "TargetArn");
+  const topic = await rememberedTopicAt(
+    call,
+    arn,
+    input.TopicArn === undefined ? "TargetArn" : "TopicArn",
+  );
   const [result] = await write(call, topic, [messageOf(topic, input)]);
   if (!result || "error" in result) {
     throw result
@@ -89,9 +99,7 @@ function messageOf(topic: Topic, given: Given): MessageInput {
   }
   return engineMessage({
     body: bodyOf(given),
-    attributes: attributesOf(given.MessageAttributes, (message) =>
-      snsError("InvalidParameterValue", message),
-    ),
+    attributes: attributesOf(given.MessageAttributes, words),
     subject: given.Subject,
     groupId,
     deduplicationId,

@@ -2,7 +2,7 @@ import type { Link, Replay, Subscription } from "@sluice/engine";
 
 import type { Call } from "../call.ts";
 import { subscriptionSettingsOf, type SubscriptionSettings } from "../contract.ts";
-import { invalidParameter } from "../errors.ts";
+import type { AwsError } from "../errors.ts";
 import { queueArn, queueOfArn } from "../names/queue-address.ts";
 import { subscriptionArn, topicArn } from "../names/topic-arn.ts";
 import { parseObject } from "../policy.ts";
@@ -13,55 +13,58 @@ export type SubscriptionAttributes = Partial<SubscriptionSettings> & {
   replay?: ReplayedTimes | null;
 };
 
+/** Makes the error of what is wrong with an attribute: in Subscribe they are a parameter, `Attributes`. */
+export type RefuseAttribute = (what: string) => AwsError;
+
 /** @throws {AwsError} `InvalidParameter` */
 export function readSubscriptionAttribute(
   call: Call,
-  name: string,
-  text: string,
+  { name, text }: { name: string; text: string },
+  refuse: RefuseAttribute,
 ): SubscriptionAttributes {
   switch (name) {
     case "RawMessageDelivery":
       if (text !== "true" && text !== "false") {
-        throw invalidParameter(
-          "Attributes",
+        throw refuse(
           `RawMessageDelivery: Invalid value [${text.slice(0, 100)}]. Must be true or false.`,
         );
       }
       return { rawDelivery: text === "true" };
     case "FilterPolicyScope":
       if (text !== "MessageAttributes" && text !== "MessageBody") {
-        throw invalidParameter(
-          "Attributes",
+        throw refuse(
           `FilterPolicyScope: Invalid value [${text.slice(0, 100)}]. Please use either MessageBody or MessageAttributes`,
         );
       }
       return { filterPolicyScope: text };
     case "FilterPolicy":
-      return { filterPolicy: text === "" || text === "{}" ? null : jsonOf("FilterPolicy", text) };
+      return {
+        filterPolicy: text === "" || text === "{}" ? null : jsonOf("FilterPolicy", text, refuse),
+      };
     case "RedrivePolicy":
-      return { redrivePolicy: text === "" || text === "{}" ? null : redriveOf(call, text) };
+      return { redrivePolicy: text === "" || text === "{}" ? null : redriveOf(call, text, refuse) };
     case "ReplayPolicy":
       return { replay: readReplayPolicy(text) };
     case "DeliveryPolicy":
     case "SubscriptionRoleArn":
-      throw invalidParameter("AttributeName", `${name} is not possible for the protocol sqs`);
+      throw refuse(`AttributeName: ${name} is not possible for the protocol sqs`);
     default:
-      throw invalidParameter("AttributeName");
+      throw refuse("AttributeName");
   }
 }
 
-function jsonOf(name: string, text: string): object {
+function jsonOf(name: string, text: string, refuse: RefuseAttribute): object {
   const value = parseObject(text);
-  if (!value) throw invalidParameter(name, "failed to parse JSON.");
+  if (!value) throw refuse(`${name}: failed to parse JSON.`);
   return value;
 }
 
-function redriveOf(call: Call, text: string): { deadLetterQueue: string } {
-  const arn = (jsonOf("RedrivePolicy", text) as { deadLetterTargetArn?: unknown })
+function redriveOf(call: Call, text: string, refuse: RefuseAttribute): { deadLetterQueue: string } {
+  const arn = (jsonOf("RedrivePolicy", text, refuse) as { deadLetterTargetArn?: unknown })
     .deadLetterTargetArn;
   const deadLetterQueue = typeof arn === "string" ? queueOfArn(call, arn) : undefined;
   if (deadLetterQueue === undefined)
-    throw invalidParameter("RedrivePolicy", "deadLetterTargetArn is an invalid arn");
+    throw refuse("RedrivePolicy: deadLetterTargetArn is an invalid arn");
   return { deadLetterQueue };
 }
 

@@ -13,9 +13,13 @@ import {
   readSubscriptionAttribute,
   shownSubscription,
   shownSubscriptionAttributes,
+  type RefuseAttribute,
   type SubscriptionAttributes,
 } from "./subscription-attributes.ts";
 import { topicAt } from "./topics.ts";
+
+const inSubscribe: RefuseAttribute = (what) => invalidParameter("Attributes", what);
+const inChange: RefuseAttribute = (what) => invalidParameter(what);
 
 export async function subscribe(call: Call, input: SnsInput<"Subscribe">) {
   const topic = topicOfArn(call, input.TopicArn);
@@ -23,7 +27,7 @@ export async function subscribe(call: Call, input: SnsInput<"Subscribe">) {
   const { replay, ...given } = Object.assign(
     {},
     ...[...(input.Attributes ?? [])].map(([name, text]) =>
-      readSubscriptionAttribute(call, name, text),
+      readSubscriptionAttribute(call, { name, text }, inSubscribe),
     ),
   ) as SubscriptionAttributes;
   try {
@@ -44,7 +48,7 @@ export async function subscribe(call: Call, input: SnsInput<"Subscribe">) {
     }
     if (error.code === "queue_not_found")
       throw invalidParameter("Endpoint", "the queue does not exist; create it first");
-    throw refusalOf(error);
+    throw refusalOf(error, inSubscribe);
   }
 }
 
@@ -109,7 +113,7 @@ function existsOtherwise() {
 }
 
 /** What is wrong with an endpoint or a policy; with a policy in the engine's words: they point into it. */
-function refusalOf(error: SluiceError) {
+function refusalOf(error: SluiceError, refuse: RefuseAttribute) {
   const { path = "", message = "" } = error.details?.[0] ?? {};
   if (path === "to") return invalidReplay("Invalid EndingPoint value, it is before StartingPoint");
   // SNS says it twice.
@@ -124,7 +128,7 @@ function refusalOf(error: SluiceError) {
       "the topic has no ArchivePolicy; set one, for what is published from then on",
     );
   const isPolicy = ["invalid_request", "invalid_filter_policy"].includes(codeOf(error));
-  return isPolicy ? invalidParameter("FilterPolicy", error.message) : error;
+  return isPolicy ? refuse(`FilterPolicy: ${error.message}`) : error;
 }
 
 /** Ending a subscription that is not there is no error. */
@@ -155,7 +159,7 @@ export async function setSubscriptionAttributes(
   input: SnsInput<"SetSubscriptionAttributes">,
 ) {
   const { AttributeName: name, AttributeValue: text = "" } = input;
-  const { replay, ...change } = readSubscriptionAttribute(call, name, text);
+  const { replay, ...change } = readSubscriptionAttribute(call, { name, text }, inChange);
   const { id } = await subscriptionAt(call, input.SubscriptionArn);
   const { engine, account } = call;
   try {
@@ -163,7 +167,7 @@ export async function setSubscriptionAttributes(
     else if (replay === null) await engine.replays.forget({ id, account });
     else await engine.subscriptions.update(account, id, change);
   } catch (error) {
-    throw error instanceof SluiceError ? refusalOf(error) : error;
+    throw error instanceof SluiceError ? refusalOf(error, inChange) : error;
   }
 }
 

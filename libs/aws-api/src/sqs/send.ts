@@ -4,7 +4,7 @@ import { attempt, batchAnswer, checkBatch, failedEntry, type FailedEntry } from 
 import type { Call } from "../call.ts";
 import { engineMessage, fifoSettingsOf, sequenceNumberOf } from "../contract.ts";
 import { AwsError, invalidValue, sqsError } from "../errors.ts";
-import { attributesOf, type AwsAttributes } from "../message/attributes.ts";
+import { attributesOf, type AttributeWords, type AwsAttributes } from "../message/attributes.ts";
 import { md5, md5OfAttributes } from "../message/md5.ts";
 import type { SqsInput } from "../model/sqs.ts";
 import { messageError } from "./errors.ts";
@@ -16,6 +16,9 @@ export const ID_TEXT = /^[\x21-\x7e]{1,128}$/;
 const TRACE_HEADER = "AWSTraceHeader";
 /** As X-Ray writes one. It counts toward no message's size, and goes into every answer with the message. */
 const TRACE_TEXT = /^[\x20-\x7e]{1,256}$/;
+
+const OF_USER = wordsOf("(user)");
+const OF_SYSTEM = wordsOf("system");
 
 type Given = Omit<SqsInput<"SendMessage">, "QueueUrl">;
 
@@ -90,10 +93,18 @@ function messageOf(queue: Queue, given: Given): MessageInput {
   }
   return engineMessage({
     body: given.MessageBody,
-    attributes: attributesOf(given.MessageAttributes, refuse),
+    attributes: attributesOf(given.MessageAttributes, OF_USER),
     traceHeader: traceHeaderOf(given.MessageSystemAttributes),
     ...orderOf(queue, given),
   });
+}
+
+function wordsOf(kind: "(user)" | "system"): AttributeWords {
+  return {
+    refuse,
+    empty: (name, type) =>
+      `Message ${kind} attribute '${name}' must contain a non-empty value of type '${type}'.`,
+  };
 }
 
 function refuse(message: string): AwsError {
@@ -108,7 +119,7 @@ function traceHeaderOf(attributes: AwsAttributes | undefined): string | undefine
       );
     }
   }
-  const trace = attributesOf(attributes, refuse)?.[TRACE_HEADER];
+  const trace = attributesOf(attributes, OF_SYSTEM)?.[TRACE_HEADER];
   if (trace && trace.type !== "String")
     throw refuse(`The message system attribute '${TRACE_HEADER}' must be of type 'String'.`);
   if (trace && !TRACE_TEXT.test(trace.value)) {

@@ -226,6 +226,12 @@ const sqsRefusals: [string, Record<string, unknown>, string, string][] = [
     "Unknown Attribute Nonsense.",
   ],
   [
+    "GetQueueAttributes",
+    { AttributeNames: ["QueueArn", "FifoQueue"] },
+    "InvalidAttributeName",
+    "Unknown Attribute FifoQueue.",
+  ],
+  [
     "SetQueueAttributes",
     { Attributes: { FifoQueue: "true" } },
     "InvalidAttributeName",

@@ -133,17 +133,21 @@ export async function showAttributes(
   queue: Queue,
   names: readonly string[],
 ): Promise<Record<string, string>> {
-  const wanted = new Set(names.includes("All") ? attributes.keys() : names);
-  for (const name of wanted) if (!attributes.has(name)) throw unknownAttribute(name);
+  const { fifo } = fifoSettingsOf(queue);
+  const isKnown = (name: string) => {
+    const attribute = attributes.get(name);
+    return attribute !== undefined && (fifo || !attribute.fifo);
+  };
+  const all = names.includes("All");
+  const unknown = all ? undefined : names.find((name) => !isKnown(name));
+  if (unknown !== undefined) throw unknownAttribute(unknown);
+  const wanted = new Set(all ? [...attributes.keys()].filter(isKnown) : names);
   const counts = [...wanted].some((name) => attributes.get(name)?.counted)
     ? await countsOf(call.engine, queue)
     : new Map<string, string>();
-  const { fifo } = fifoSettingsOf(queue);
   const shown: Record<string, string> = {};
   for (const name of wanted) {
-    const attribute = attributes.get(name);
-    if (!attribute || (attribute.fifo && !fifo)) continue;
-    const text = counts.get(name) ?? attribute.show(queue, call);
+    const text = counts.get(name) ?? attributes.get(name)?.show(queue, call);
     if (text !== undefined) shown[name] = text;
   }
   return shown;

@@ -358,8 +358,9 @@ describe("publishing", () => {
     await publish('{"default":"for all","sqs":"for queues"}');
     await publish('{"default":"for all","email":"for mail"}');
     const bodies: (string | undefined)[] = [];
-    while (bodies.length < 2) bodies.push(...(await receive(url)).map(({ Body }) => Body));
-    expect(bodies).toEqual(["for queues", "for all"]);
+    await publish('{"default":"first","default":"last"}');
+    while (bodies.length < 3) bodies.push(...(await receive(url)).map(({ Body }) => Body));
+    expect(bodies).toEqual(["for queues", "for all", "last"]);
     expect(await refusal(publish('{"sqs":"no default"}'))).toBe("InvalidParameterException 400");
     expect(await refusal(publish("no json"))).toBe("InvalidParameterException 400");
   });

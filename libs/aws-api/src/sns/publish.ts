@@ -7,7 +7,6 @@ import { invalidParameter, snsError } from "../errors.ts";
 import { attributesOf, type AttributeWords } from "../message/attributes.ts";
 import type { SnsInput } from "../model/sns.ts";
 import { topicOfArn } from "../names/topic-arn.ts";
-import { parseObject } from "../policy.ts";
 import { messageError } from "./errors.ts";
 
 const ID_TEXT = /^[\x21-\x7e]{1,128}$/;
@@ -124,7 +123,7 @@ function checkIdText(parameter: string, text: string | undefined): void {
 function bodyOf({ Message: message, MessageStructure: structure }: Given): string {
   if (structure === undefined || structure === "") return message;
   if (structure !== "json") throw invalidParameter("MessageStructure");
-  const forms = parseObject(message);
+  const forms = formsOf(message);
   if (!forms) throw invalidParameter("Message Structure - JSON message body failed to parse");
   const { default: fallback, sqs } = forms;
   if (typeof fallback !== "string")
@@ -132,4 +131,14 @@ function bodyOf({ Message: message, MessageStructure: structure }: Given): strin
   const body = typeof sqs === "string" ? sqs : fallback;
   if (body === "") throw invalidParameter("Empty message");
   return body;
+}
+
+/** Nothing of it is kept but one text, so it may be any JSON: SNS takes keys that are there twice. */
+function formsOf(message: string): { default?: unknown; sqs?: unknown } | undefined {
+  try {
+    const forms: unknown = JSON.parse(message);
+    return typeof forms === "object" && forms !== null && !Array.isArray(forms) ? forms : undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -167,6 +167,20 @@ describe("topics", () => {
     expect(Topics).not.toContainEqual(next.Topics![0]);
   });
 
+  test("lists begin with an empty token as without one", async () => {
+    const TopicArn = await newTopic();
+    const { arn } = await newQueue();
+    await subscribe(TopicArn, arn);
+    const NextToken = "";
+    const topics = await sluice.sns.send(new ListTopicsCommand({ NextToken }));
+    expect(topics.Topics).toEqual((await sluice.sns.send(new ListTopicsCommand({}))).Topics);
+    const all = await sluice.sns.send(new ListSubscriptionsCommand({ NextToken }));
+    const byTopic = new ListSubscriptionsByTopicCommand({ TopicArn, NextToken });
+    const { Subscriptions } = await sluice.sns.send(byTopic);
+    expect(Subscriptions?.map(({ Endpoint }) => Endpoint)).toEqual([arn]);
+    expect(all.Subscriptions).toContainEqual(Subscriptions![0]);
+  });
+
   test("a deleted topic is not there, and deleting it again is no error", async () => {
     const TopicArn = await newTopic();
     await sluice.sns.send(new DeleteTopicCommand({ TopicArn }));

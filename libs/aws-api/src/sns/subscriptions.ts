@@ -16,7 +16,7 @@ import {
   type RefuseAttribute,
   type SubscriptionAttributes,
 } from "./subscription-attributes.ts";
-import { topicAt } from "./topics.ts";
+import { cursorOf, topicAt } from "./topics.ts";
 
 const inSubscribe: RefuseAttribute = (what) => invalidParameter("Attributes", what);
 const inChange: RefuseAttribute = (what) => invalidParameter(what);
@@ -183,9 +183,9 @@ export async function listSubscriptionsByTopic(
   return await page(call, topic.id, input.NextToken);
 }
 
-async function page(call: Call, topicId: string | undefined, cursor: string | undefined) {
+async function page(call: Call, topicId: string | undefined, token: string | undefined) {
   const { items, nextCursor } = await call.engine.subscriptions.links(call.account, topicId, {
-    cursor,
+    cursor: cursorOf(token),
   });
   return {
     Subscriptions: items.map((link) => shownSubscription(call, link)),

@@ -81,7 +81,13 @@ export async function deleteTopic(call: Call, { TopicArn }: SnsInput<"DeleteTopi
   call.engine.changed({ kind: "topic", account: call.account, name });
 }
 
-export async function listTopics(call: Call, { NextToken: cursor }: SnsInput<"ListTopics">) {
+/** Loops over pages begin with an empty token, Salt's do: for SNS that is none. */
+export function cursorOf(nextToken: string | undefined): string | undefined {
+  return nextToken === "" ? undefined : nextToken;
+}
+
+export async function listTopics(call: Call, { NextToken: token }: SnsInput<"ListTopics">) {
+  const cursor = cursorOf(token);
   const { items, nextCursor } = await call.engine.topics.names(call.account, { cursor });
   return {
     Topics: items.map((name) => ({ TopicArn: topicArn(call, name) })),

@@ -116,6 +116,28 @@ describe("a body", () => {
     expect(await answer).toMatch(/^HTTP\/1\.1 413 [^]*"request_too_large"/);
   });
 
+  test("is refused while too much is on its way in others, unless it is small", async () => {
+    const sockets: Socket[] = [];
+    const part = Buffer.alloc(MIB, " ");
+    const refused = new Promise<string>((resolve) => {
+      const begin = async () => {
+        const socket = await open();
+        sockets.push(socket);
+        socket.on("error", () => undefined);
+        socket.once("data", (chunk: Buffer) => resolve(chunk.toString("latin1")));
+        socket.write(head([json, `Content-Length: ${16 * MIB}`]));
+        for (let count = 0; count < 15; count += 1) socket.write(part);
+      };
+      for (let count = 0; count < 18; count += 1) void begin();
+    });
+    expect(await refused).toMatch(/^HTTP\/1\.1 429 [^]*Retry-After[^]*"too_many_requests"/i);
+    const small = head([json, close, `Content-Length: ${good.length}`]);
+    expect(await answerTo(small, good)).toMatch(/^HTTP\/1\.1 200 /);
+    for (const socket of sockets) socket.destroy();
+    const large = head([json, close, `Content-Length: ${good.length + MIB}`]);
+    await until(async () => (await answerTo(large, good, part)).startsWith("HTTP/1.1 200 "));
+  });
+
   test("that says that it is too large is refused unread", async () => {
     const answer = await answerTo(head([json, `Content-Length: ${16 * MIB + 1}`]), "x");
     expect(answer).toMatch(/^HTTP\/1\.1 413 [^]*"request_too_large"/);

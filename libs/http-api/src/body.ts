@@ -8,10 +8,18 @@ import { checkShape } from "./json-shape.ts";
 
 /** JSON around and inside 4 MiB of messages; what is above it is refused before it is read. */
 export const MAX_BODY_BYTES = 16 * 1024 * 1024;
+/** Bytes of bodies that may be on their way in a process: as many connections as there may be could bring 160 GB. */
+const MAX_UNDER_WAY = 256 * 1024 * 1024;
+/** What is no larger is read also beyond that. */
+const SMALL = 64 * 1024;
+
+/** Of all servers of this process: they share its memory. */
+let underWay = 0;
 
 /**
  * Reads and parses a JSON body, counting bytes as they arrive, whatever the request says of its length.
- * @throws {SluiceError} `unsupported_media_type`, `request_too_large`, `malformed_json`, `invalid_request`
+ * @throws {SluiceError} `unsupported_media_type`, `request_too_large`, `too_many_requests`, `malformed_json`,
+ * `invalid_request`
  */
 export async function readJson(c: Call): Promise<unknown> {
   const type = c.req.header("content-type")?.split(";", 1)[0]?.trim().toLowerCase();
@@ -26,7 +34,7 @@ export async function readJson(c: Call): Promise<unknown> {
 
 /**
  * Reads a body, counting bytes as they arrive, whatever the request says of its length.
- * @throws {SluiceError} `unsupported_media_type`, `request_too_large`, `malformed_json`
+ * @throws {SluiceError} `unsupported_media_type`, `request_too_large`, `too_many_requests`, `malformed_json`
  */
 export async function readBody(c: Call): Promise<Buffer> {
   if (c.req.header("content-encoding") !== undefined) {
@@ -56,25 +64,37 @@ function readIncoming(incoming: IncomingMessage): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let length = 0;
+    let counted = 0;
+    const forget = () => {
+      underWay -= counted;
+      counted = 0;
+      // The listeners live as long as the request does, which is twenty seconds where it is a long poll.
+      chunks.length = 0;
+    };
     const close = () => {
+      forget();
       // Errors are dear: of those that nobody hears of none is made.
       if (!incoming.readableEnded) reject(malformed("the connection ended before the body did"));
     };
     if (incoming.destroyed) close();
+    const refuse = (error: SluiceError) => {
+      // Left open where we stop: the answer goes out on the same connection.
+      incoming.off("data", take).pause();
+      forget();
+      reject(error);
+    };
     const take = (chunk: Buffer) => {
       length += chunk.length;
-      if (length <= MAX_BODY_BYTES) chunks.push(chunk);
-      else {
-        // Left open where we stop: the answer goes out on the same connection.
-        incoming.off("data", take).pause();
-        reject(tooLarge());
-      }
+      counted += chunk.length;
+      underWay += chunk.length;
+      if (length > MAX_BODY_BYTES) refuse(tooLarge());
+      else if (underWay > MAX_UNDER_WAY && length > SMALL) refuse(tooMuchUnderWay());
+      else chunks.push(chunk);
     };
     incoming.on("data", take);
     incoming.on("end", () => {
       resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length));
-      // The listeners live as long as the request does, which is twenty seconds where it is a long poll.
-      chunks.length = 0;
+      forget();
     });
     incoming.on("close", close);
   });
@@ -98,6 +118,13 @@ function tooLarge(): SluiceError {
   return new SluiceError(
     "request_too_large",
     `the request is larger than ${MAX_BODY_BYTES} bytes; send fewer messages at once`,
+  );
+}
+
+function tooMuchUnderWay(): SluiceError {
+  return new SluiceError(
+    "too_many_requests",
+    "more is being sent than this server has room for; retry later, or send less at once",
   );
 }
 

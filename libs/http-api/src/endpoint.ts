@@ -148,7 +148,12 @@ function document(api: Api, definition: EndpointDefinition<z.ZodType, z.ZodType,
         ...errors,
         ...(params ? (["invalid_name"] as const) : []),
         ...(body
-          ? (["malformed_json", "unsupported_media_type", "request_too_large"] as const)
+          ? ([
+              "malformed_json",
+              "unsupported_media_type",
+              "request_too_large",
+              "too_many_requests",
+            ] as const)
           : []),
       ]),
     },

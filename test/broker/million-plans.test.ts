@@ -166,8 +166,28 @@ describe("with a million slices of one message in a queue", () => {
     const signal = new AbortController().signal;
     const step = () =>
       carryOnRedrives({ sql: api.sql, bus: createInProcessBus(), observer, signal });
-    await expectBounded(step, 2_100);
+    await expectBounded(step, 3_100);
     await broker.engine.redrives.cancel(row, id);
+  });
+
+  test("a redrive passes what has nowhere to go in steps, and ends", async () => {
+    const row = (await broker.engine.queues.find(ACCOUNT, tenants))!;
+    const { observer } = broker;
+    const signal = new AbortController().signal;
+    const step = () =>
+      carryOnRedrives({ sql: api.sql, bus: createInProcessBus(), observer, signal });
+    const before = await broker.engine.redrives.start(row, {});
+    await step();
+    const { text, parameters } = last(api.statements, "FROM redrive_tasks t LEFT JOIN queues dlq");
+    await broker.engine.redrives.cancel(row, before.id);
+    const { id } = await broker.engine.redrives.start(row, {});
+    const first = {
+      text,
+      parameters: parameters.map((value) => (value === before.id ? id : value)),
+    };
+    expect(await rowsOf(api.sql, first, TABLES)).toBeLessThanOrEqual(250_000);
+    for (let steps = 1; (await step()) === "again"; steps += 1) expect(steps).toBeLessThan(12);
+    expect(await broker.engine.redrives.find(row, id)).toMatchObject({ status: "completed" });
   });
 
   test("the clean-up of what has expired reads the front of each queue", async () => {

@@ -1,4 +1,4 @@
-import type { Sql, Transaction } from "@sluice/database";
+import type { Fragment, Sql, Transaction } from "@sluice/database";
 
 import { withTimestamp } from "../envelope/envelopes.ts";
 import { recordEvents } from "../trace/record-events.ts";
@@ -14,6 +14,11 @@ export interface MoveResult {
 
 /** Slices moved by one statement. */
 const STEP = 1_000;
+/**
+ * Slices that one looks at: to pass a million that have nowhere to go takes two seconds, and a statement has twenty.
+ * Far more than there are of one time, which is where the next one begins.
+ */
+const LOOK = 100_000;
 
 /** The redrives that are under way. */
 export async function runningRedrives(sql: Sql): Promise<{ id: string; fifo: boolean }[]> {
@@ -32,9 +37,10 @@ export async function runningRedrives(sql: Sql): Promise<{ id: string; fifo: boo
  * - A message goes back to where it came from, or to the task's destination, which is locked against deletion
  *   meanwhile. One that has nowhere to go (it was sent to the dead-letter queue, or its queue was deleted) stays. A
  *   task whose destination was deleted before all had gone there has failed.
- * - A step begins where the last one did, not at the front, where the dead entries of what was moved may still lie. One
- *   that finds nothing has the next one begin at the front again, and the task is over when nothing is left from there
- *   on either, also nothing that a receive or a deletion has locked just now.
+ * - A step begins where the last one did, not at the front, where the dead entries of what was moved may still lie, or
+ *   behind what that has found to stay. It passes nothing that a receive or a deletion has locked just now. One that
+ *   comes to the end without finding anything looks at the front again, and the task is over when nothing is left there
+ *   either.
  * - It is kept there for as long as if it had just been sent: dead-letter queues keep messages for longer than those
  *   that they come from, and what is older than these keep any would be lost.
  * - The rate bounds what has been moved since the start; slices go whole, as soon as the rate has made room for them.
@@ -50,17 +56,24 @@ export async function moveDeadLetters(sql: Sql, taskId: string): Promise<MoveRes
       FROM redrive_tasks t LEFT JOIN queues dlq ON dlq.id = t.source_queue_id AND dlq.account = t.account
       WHERE t.id = ${taskId}::uuid AND t.status = 'running'
       FOR UPDATE OF t SKIP LOCKED
-    ), movable AS (
-      SELECT s.ctid AS row, s.pending, s.visible_at, s.batch_id, ${target(sql)} AS target
-      FROM slices s WHERE ${isLeftToMove(sql)} AND s.visible_at >= (SELECT floor FROM task)
-      ORDER BY s.visible_at, s.batch_id
-      LIMIT ${STEP}::int
-      FOR UPDATE SKIP LOCKED
+    ), left_to_move AS MATERIALIZED (
+      SELECT * FROM ${leftToMove(sql, sql`(SELECT floor FROM task)`)} s LIMIT ${STEP}::int
+    ), movable AS MATERIALIZED (
+      SELECT s.ctid AS row, s.pending, s.visible_at, s.batch_id, l.target
+      FROM left_to_move l JOIN slices s ON s.ctid = l.row AND s.visible_at = l.visible_at AND s.batch_id = l.batch_id
+      WHERE s.queue_id = (SELECT source_queue_id FROM task)
+      ORDER BY l.visible_at, l.batch_id
+      FOR UPDATE OF s SKIP LOCKED
     ), targets AS MATERIALIZED (
       SELECT id FROM queues WHERE id IN (SELECT target FROM movable) FOR KEY SHARE SKIP LOCKED
+    ), passed AS MATERIALIZED (
+      -- To where nothing is to be moved, where there is more behind it.
+      SELECT CASE WHEN NOT EXISTS (SELECT FROM left_to_move) THEN (
+        SELECT s.visible_at FROM slices s WHERE ${mayBeMoved(sql)} AND s.visible_at >= (SELECT floor FROM task)
+        ORDER BY s.visible_at, s.batch_id OFFSET ${LOOK - 1}::int LIMIT 1) END AS upto
     ), unfinished AS MATERIALIZED (
-      SELECT EXISTS (SELECT FROM movable)
-             OR EXISTS (SELECT FROM slices s WHERE ${isLeftToMove(sql)}) AS more
+      SELECT EXISTS (SELECT FROM left_to_move) OR EXISTS (SELECT FROM passed WHERE upto IS NOT NULL)
+             OR EXISTS (SELECT FROM ${leftToMove(sql, sql`timestamptz '-infinity'`)} s) AS more
     ), counted AS (
       SELECT *, sum(bit_count(pending::bit(64))) OVER (ORDER BY visible_at, batch_id ROWS UNBOUNDED PRECEDING) AS upto
       FROM movable
@@ -82,31 +95,44 @@ export async function moveDeadLetters(sql: Sql, taskId: string): Promise<MoveRes
     ), recorded AS (
       UPDATE redrive_tasks t
       SET moved = t.moved + (SELECT coalesce(sum(bit_count(pending::bit(64))), 0) FROM moved),
-          scanned_to = (SELECT min(visible_at) FROM movable),
+          scanned_to = coalesce((SELECT min(visible_at) FROM left_to_move), (SELECT upto FROM passed)),
           status = CASE WHEN unfinished.more THEN t.status ELSE task.ended END,
           finished_at = CASE WHEN unfinished.more THEN NULL ELSE task.now END
       FROM task, unfinished WHERE t.id = task.id
-      RETURNING t.id
     )
     SELECT queue_id, sum(bit_count(pending::bit(64)))::int AS messages, count(*)::int AS slices FROM moved GROUP BY queue_id
     UNION ALL
-    SELECT NULL, 0, count(*)::int FROM recorded`;
+    SELECT NULL, 0, count(upto)::int FROM passed`;
   const moved = rows.filter((row) => row.queue_id !== null);
   return {
     messages: moved.reduce((sum, row) => sum + row.messages, 0),
     queueIds: moved.map((row) => row.queue_id ?? ""),
-    more: moved.reduce((sum, row) => sum + row.slices, 0) === STEP,
+    more:
+      moved.reduce((sum, row) => sum + row.slices, 0) === STEP ||
+      rows.some((row) => row.queue_id === null && row.slices > 0),
   };
 }
 
 /**
- * SQL: whether a redrive has still to move the slice `s`. Task and queue are asked value by value: joined, they would
- * keep the planner from reading the slices in the order of their index, and a step would read and sort the whole queue.
+ * SQL: what of the next slices from a place on a redrive has still to move, in their order, locked by somebody or not.
+ * Task and queue are asked value by value: joined, they would keep the planner from reading the slices in the order of
+ * their index, and a step would read and sort the whole queue.
  */
-function isLeftToMove(sql: Sql) {
+function leftToMove(sql: Sql, floor: Fragment) {
+  return sql`(
+        SELECT s.row, s.visible_at, s.batch_id, s.target FROM (
+          SELECT s.ctid AS row, s.visible_at, s.batch_id, s.sent_at, s.account, ${target(sql)} AS target
+          FROM slices s WHERE ${mayBeMoved(sql)} AND s.visible_at >= ${floor}
+          ORDER BY s.visible_at, s.batch_id LIMIT ${LOOK}::int
+        ) s
+        WHERE s.sent_at > (SELECT expired FROM task) AND (SELECT q.account FROM queues q WHERE q.id = s.target) = s.account
+      )`;
+}
+
+/** SQL: whether the slice `s` was visible in the dead-letter queue when the task started. */
+function mayBeMoved(sql: Sql) {
   return sql`s.queue_id = (SELECT source_queue_id FROM task) AND s.account = (SELECT account FROM task)
-        AND s.visible_at <= (SELECT created_at FROM task) AND s.sent_at > (SELECT expired FROM task)
-        AND (SELECT q.account FROM queues q WHERE q.id = ${target(sql)}) = s.account`;
+        AND s.visible_at <= (SELECT created_at FROM task)`;
 }
 
 /** SQL: what the task is that has nothing left to move, before that is counted in which moved the last. */

@@ -13,7 +13,9 @@ import type { GroupKey } from "./locks.ts";
  * groups take turns.
  *
  * What was received stands before what was not, so the look for what is in flight ends at `received_upto`, and no scan
- * begins before the head, where the rows of acknowledged messages lie dead.
+ * begins before the head, where the rows of acknowledged messages lie dead. It ends by a LIMIT: where only a comparison
+ * of rows says that it is to, Postgres 18 reads on to the end of the group (of 300,000 messages 130 ms for each
+ * acknowledgement).
  *
  * @returns The queues of groups that may be handed out now: whoever waits for them should hear of it.
  */
@@ -38,9 +40,12 @@ export async function settleGroups(
         ORDER BY s.queue_id, s.group_id, s.sequence, s.pending & -s.pending LIMIT 1
       ) head ON true
       LEFT JOIN LATERAL (
-        SELECT max(s.visible_at) AS until FROM fifo_slices s
-        WHERE ${fromHead(tx)} AND (s.group_id, s.sequence) <= (g.group_id, g.received_upto)
-          AND s.receive_count > 0 AND s.visible_at > (SELECT now FROM clock)
+        SELECT f.until FROM (
+          SELECT s.sequence, lead(s.sequence) OVER inorder IS NULL AS is_last,
+                 max(s.visible_at) FILTER (WHERE s.receive_count > 0 AND s.visible_at > (SELECT now FROM clock)) OVER inorder AS until
+          FROM fifo_slices s WHERE ${fromHead(tx)}
+          WINDOW inorder AS (ORDER BY s.queue_id, s.group_id, s.sequence ROWS UNBOUNDED PRECEDING)
+        ) f WHERE f.sequence > g.received_upto OR f.is_last LIMIT 1
       ) held ON true
     ), gone AS (
       DELETE FROM fifo_groups g USING state

@@ -2,7 +2,7 @@ import { cleanUp } from "@sluice/engine";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { Broker } from "./broker.ts";
-import { explain, nodesOf, rowsRead } from "./explain.ts";
+import { explain, nodesOf, pagesOf, rowsRead } from "./explain.ts";
 import { connectTraced } from "./statements.ts";
 
 const ROWS = 100_000;
@@ -49,3 +49,25 @@ test.each(["deduplication_ids", "topic_deduplication_ids", "receive_attempts", "
     }
   },
 );
+
+test("of a FIFO group with a long backlog the clean-up reads what has expired, while sends wait for the group", async () => {
+  const [queue] = await broker.sql<{ id: string }[]>`
+    INSERT INTO queues (account, name, fifo, retention) VALUES (0, 'long.fifo', true, 3600) RETURNING id`;
+  await broker.sql`
+    INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, sent_at)
+    SELECT ${queue!.id}::bigint, 'long', nextval('fifo_sequences'), 1e9, 1, 0, at, at
+    FROM generate_series(1, 20000) n, LATERAL (SELECT clock_timestamp() - interval '3700 s' + n * interval '1 s' AS at) sent`;
+  await broker.sql`
+    INSERT INTO fifo_groups (queue_id, group_id, account, available_at, head_sequence)
+    SELECT queue_id, group_id, 0, min(visible_at), min(sequence) FROM fifo_slices GROUP BY queue_id, group_id`;
+  traced.upkeep.length = 0;
+  const removed = await cleanUp(traced.maintenance, { thorough: false });
+  expect(removed?.expiredMessages).toBeGreaterThanOrEqual(100);
+  expect(removed?.expiredMessages).toBeLessThan(1_000);
+  const statements = traced.upkeep.filter(({ text }) =>
+    /DELETE FROM fifo_slices WHERE ctid/.test(text),
+  );
+  expect(statements).not.toEqual([]);
+  for (const statement of statements)
+    expect(await pagesOf(traced.maintenance, statement)).toBeLessThanOrEqual(100);
+});

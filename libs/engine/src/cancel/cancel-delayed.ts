@@ -40,7 +40,7 @@ export async function cancelDelayed(
         RETURNING f.row, f.visible_at
       ), reduced AS (
         UPDATE slices s SET pending = s.pending & ~${bit}::bigint FROM found f
-        WHERE f.rest <> 0 AND s.ctid = f.row AND s.lease = 0 AND s.pending & ~${bit}::bigint <> 0
+        WHERE f.rest <> 0 AND s.ctid = f.row AND s.lease = 0 AND s.pending & ${bit}::bigint <> 0 AND s.pending & ~${bit}::bigint <> 0
         RETURNING f.row, f.visible_at
       ), applied AS (
         SELECT * FROM emptied UNION ALL SELECT * FROM reduced

@@ -125,8 +125,8 @@ export class TopicAdmin {
   }
 
   /**
-   * Deletes the topic and its subscriptions. What was fanned out before stays in the queues; what was published just now
-   * and waits for that reaches none. Throws `topic_not_found`.
+   * Deletes the topic and its subscriptions. What was fanned out before stays in the queues; what was published just
+   * now and waits for that reaches none. Throws `topic_not_found`.
    */
   async delete(topic: TopicReference, call: AdminCallOptions = {}): Promise<void> {
     await remove(this.#connection, topicPath(topic), callOf("admin.topics.delete", call));

@@ -45,8 +45,8 @@ const MAX_SLICES = 5_000;
  * - A batch is taken only when exactly the filters that its topic has in this very snapshot were evaluated. Otherwise
  *   it is left, with the filters to evaluate: so a policy that was changed meanwhile is never half applied, and no
  *   cache of subscriptions has to be right.
- * - A batch goes to all of its queues or to none; how many batches go at once depends on how many queues and groups they
- *   have.
+ * - A batch goes to all of its queues or to none; how many batches go at once depends on how many queues and groups
+ *   they have.
  */
 export async function takeBatches(
   sql: Sql,

@@ -141,8 +141,8 @@ export async function takeOrdered(
 }
 
 /**
- * SQL: whether anything is left of what was found. The fan-out of the topic is locked by then, so it will stay, and what
- * is gone does not come back.
+ * SQL: whether anything is left of what was found. The fan-out of the topic is locked by then, so it will stay, and
+ * what is gone does not come back.
  */
 function stillWaits(tx: Transaction, { batches }: OrderedBatches) {
   return tx`EXISTS (SELECT FROM outbox WHERE batch_id = ANY(${numbers(batches.map((batch) => batch.batchId))}::bigint[]))`;

@@ -62,7 +62,7 @@ export function takePage(sql: Sql | Transaction, page: ReplayPage, masks: readon
     )`;
 }
 
-/** SQL: the envelope of a batch `t` that was `taken`. Of a FIFO topic it says by what sequence messages are numbered. */
+/** SQL: the envelope of a batch `t` that was `taken`. Of a FIFO topic it tells the sequence of its messages. */
 export function envelopeOf(sql: Sql | Transaction) {
   return sql`target.envelope || CASE WHEN target.from_fifo THEN '#' || t.place ELSE '' END`;
 }

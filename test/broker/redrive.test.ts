@@ -411,3 +411,30 @@ test("a message that a claim holds just now does not end the redrive", async () 
   await step();
   expect(await client.finish(pair.queue)).toEqual(["m"]);
 });
+
+test("nor has it hold up what stands behind it until the next round", async () => {
+  const pair = await newPair(broker);
+  const [queueId, deadLetters] = [
+    await broker.idOf(pair.queue),
+    await broker.idOf(pair.deadLetters),
+  ];
+  await broker.sql`
+    INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, source_queue_id)
+    SELECT ${deadLetters}::bigint, now - n * interval '1 millisecond', 8e8 + n, 1, 0, now, ${queueId}::bigint
+    FROM generate_series(1, 1500) n, (SELECT clock_timestamp() AS now) clock`;
+  const task = await start(pair.deadLetters);
+  const claim = await holdWith(
+    broker.sql,
+    `SELECT FROM slices WHERE queue_id = ${deadLetters} ORDER BY visible_at LIMIT 1 FOR UPDATE`,
+  );
+  expect(await step()).toBe("again");
+  expect(await step()).toBeUndefined();
+  expect(await find(pair.deadLetters, task.id)).toMatchObject({ status: "running", moved: 1_499 });
+  await claim.letGo();
+  await step();
+  await step();
+  expect(await find(pair.deadLetters, task.id)).toMatchObject({
+    status: "completed",
+    moved: 1_500,
+  });
+});

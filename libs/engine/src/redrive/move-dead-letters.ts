@@ -46,7 +46,7 @@ export async function runningRedrives(sql: Sql): Promise<{ id: string; fifo: boo
  * - The rate bounds what has been moved since the start; slices go whole, as soon as the rate has made room for them.
  */
 export async function moveDeadLetters(sql: Sql, taskId: string): Promise<MoveResult> {
-  const rows = await sql<{ queue_id: string | null; messages: number; slices: number }[]>`
+  const rows = await sql<{ queue_id: string | null; messages: number; more: boolean }[]>`
     WITH task AS MATERIALIZED (
       SELECT t.id, t.account, t.source_queue_id, t.destination_queue_id, t.created_at, t.moved, clock_timestamp() AS now,
              coalesce(t.scanned_to, '-infinity') AS floor,
@@ -100,16 +100,16 @@ export async function moveDeadLetters(sql: Sql, taskId: string): Promise<MoveRes
           finished_at = CASE WHEN unfinished.more THEN NULL ELSE task.now END
       FROM task, unfinished WHERE t.id = task.id
     )
-    SELECT queue_id, sum(bit_count(pending::bit(64)))::int AS messages, count(*)::int AS slices FROM moved GROUP BY queue_id
+    SELECT queue_id, sum(bit_count(pending::bit(64)))::int AS messages, false AS more FROM moved GROUP BY queue_id
     UNION ALL
-    SELECT NULL, 0, count(upto)::int FROM passed`;
+    -- What somebody had locked is not moved: that it is not a whole step says nothing.
+    SELECT NULL, 0, upto IS NOT NULL OR (EXISTS (SELECT FROM moved) AND (SELECT count(*) FROM left_to_move) = ${STEP}::int
+           AND (SELECT max(c.upto) FROM counted c) <= (SELECT budget FROM task)) FROM passed`;
   const moved = rows.filter((row) => row.queue_id !== null);
   return {
     messages: moved.reduce((sum, row) => sum + row.messages, 0),
     queueIds: moved.map((row) => row.queue_id ?? ""),
-    more:
-      moved.reduce((sum, row) => sum + row.slices, 0) === STEP ||
-      rows.some((row) => row.queue_id === null && row.slices > 0),
+    more: rows.some((row) => row.more),
   };
 }
 

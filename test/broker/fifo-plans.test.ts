@@ -162,6 +162,21 @@ describe(`with a million messages in ${GROUPS.toLocaleString("en")} groups`, () 
     }
   });
 
+  test("nor does it look for something in each of the groups that are delayed", async () => {
+    const delayed = await broker.newQueue({ fifo: true });
+    await client.send(delayed, grouped("held", 1));
+    await client.receive(delayed);
+    await broker.sql`
+      INSERT INTO fifo_groups (queue_id, group_id, account, available_at, head_sequence)
+      SELECT ${await broker.idOf(delayed)}::bigint, 'g' || n, 0, now + interval '900 seconds', 1e9 + n
+      FROM generate_series(1, 20000) n, (SELECT clock_timestamp() AS now) clock`;
+    const [statement] = await statementsOf(async () => {
+      const { messages } = await broker.engine.peek(ACCOUNT, delayed, { state: "inFlight" });
+      expect(messages).toHaveLength(1);
+    });
+    expect(await pagesOf(api.sql, statement!)).toBeLessThanOrEqual(2_000);
+  });
+
   test("a step of a redrive reads what it moves", async () => {
     await broker.engine.redrives.start((await broker.engine.queues.find(ACCOUNT, queue))!, {});
     const signal = new AbortController().signal;

@@ -92,9 +92,9 @@ export async function serve(options: ServeOptions): Promise<HttpServer> {
 const CATCHES_UP_WITHIN = 2_000;
 
 /**
- * Once a process goes on after it stood still (a machine that was frozen, say), its connections are closed: what they
- * brought nobody waits for any more. Who had a message to store has repeated the call elsewhere, and the key of that is
- * forgotten after five minutes: the message would be stored once more.
+ * Once a process goes on after it stood still (stopped by a signal, or in a container that was paused), its connections
+ * are closed: what they brought nobody waits for any more. Who had a message to store has repeated the call elsewhere,
+ * and the key of that is forgotten after five minutes: the message would be stored once more.
  *
  * @returns Whether a request that comes now may have come while it stood still.
  */

@@ -119,20 +119,25 @@ describe("a body", () => {
   test("is refused while too much is on its way in others, unless it is small", async () => {
     const sockets: Socket[] = [];
     const part = Buffer.alloc(MIB, " ");
-    const refused = new Promise<string>((resolve) => {
+    const refused = new Promise<{ answer: string; socket: Socket }>((resolve) => {
       const begin = async () => {
         const socket = await open();
         sockets.push(socket);
         socket.on("error", () => undefined);
-        socket.once("data", (chunk: Buffer) => resolve(chunk.toString("latin1")));
+        socket.once("data", (chunk: Buffer) => resolve({ answer: String(chunk), socket }));
         socket.write(head([json, `Content-Length: ${16 * MIB}`]));
         for (let count = 0; count < 15; count += 1) socket.write(part);
       };
       for (let count = 0; count < 18; count += 1) void begin();
     });
-    expect(await refused).toMatch(/^HTTP\/1\.1 429 [^]*Retry-After[^]*"too_many_requests"/i);
+    const { answer, socket } = await refused;
+    expect(answer).toMatch(/^HTTP\/1\.1 429 [^]*Retry-After[^]*"too_many_requests"/i);
     const small = head([json, close, `Content-Length: ${good.length}`]);
     expect(await answerTo(small, good)).toMatch(/^HTTP\/1\.1 200 /);
+    // Who sends all of it before it reads the answer is not left hanging, and goes on over the same connection.
+    const next = answerOf(socket);
+    socket.write(Buffer.concat([part, Buffer.from(small + good)]));
+    expect(await next).toMatch(/^HTTP\/1\.1 200 /);
     for (const socket of sockets) socket.destroy();
     const large = head([json, close, `Content-Length: ${good.length + MIB}`]);
     await until(async () => (await answerTo(large, good, part)).startsWith("HTTP/1.1 200 "));

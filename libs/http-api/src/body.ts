@@ -78,8 +78,9 @@ function readIncoming(incoming: IncomingMessage): Promise<Buffer> {
     };
     if (incoming.destroyed) close();
     const refuse = (error: SluiceError) => {
-      // Left open where we stop: the answer goes out on the same connection.
-      incoming.off("data", take).pause();
+      // The rest comes and is thrown away: who reads the answer only after it would hang, and hold its connection. Of
+      // what never ends Hono ends the connection.
+      incoming.off("data", take).resume();
       forget();
       reject(error);
     };

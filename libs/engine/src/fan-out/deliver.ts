@@ -1,6 +1,7 @@
 import { constant, type Sql, type Transaction } from "@sluice/database";
 
 import { deletedSource } from "../dead-letter/deleted-source.ts";
+import { delivered } from "../ledger/delivered.ts";
 import { recordEvents } from "../trace/record-events.ts";
 
 /**
@@ -17,7 +18,7 @@ import { recordEvents } from "../trace/record-events.ts";
  *
  * `taken` has `batch_id`, `account`, `topic_id`, `sent_at`, `message_count`, `group_ids`, `group_masks`; of its topic
  * `archived_since` and `subscribed` (how many subscriptions it has); and its `filters` with what each accepts of it
- * (`masks`). The part `counted` says how many messages went to which queue.
+ * (`masks`). See {@link delivered} for how many messages went to which queue.
  */
 export const deliver = constant(
   (sql) => sql`archived AS (
@@ -52,15 +53,7 @@ export const deliver = constant(
       FROM targets WHERE bits > 0
       ORDER BY queue_id, batch_id
       RETURNING account, queue_id, pending, visible_at, moved
-    ), counted AS (
-      SELECT account, queue_id, sum(bit_count(pending::bit(64)))::int AS count FROM sliced GROUP BY account, queue_id
-    ), ledger AS (
-      INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
-      SELECT account, queue_id, 'sent', count, NULL FROM counted
-      UNION ALL
-      SELECT account, queue_id, 'delayed', sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
-      FROM sliced WHERE moved GROUP BY account, queue_id, date_trunc('minute', visible_at)
-    ), events AS (
+    ), ${delivered(sql)}, events AS (
       ${recordEvents(sql, "each its own", fannedOut(sql), ["topic", "subscription", "visibleAt"])}
     )`,
 );

@@ -91,7 +91,7 @@ export async function takeBatches(
       RETURNING o.batch_id, o.account, o.topic_id, o.sent_at, o.message_count, o.group_ids, o.group_masks, e.filters, e.masks, e.archived_since,
                 e.subscribed
     ), ${deliver(sql)}
-    SELECT queue_id, count, NULL::bigint AS batch_id, NULL AS filters, NULL::bigint AS topic_id FROM counted
+    SELECT queue_id, messages AS count, NULL::bigint AS batch_id, NULL AS filters, NULL::bigint AS topic_id FROM delivered
     UNION ALL
     SELECT NULL, count(*)::int, NULL, NULL, NULL FROM taken
     UNION ALL

@@ -1,6 +1,7 @@
 import { numbers, type Sql, type Transaction } from "@sluice/database";
 
 import { deletedSource } from "../dead-letter/deleted-source.ts";
+import { delivered } from "../ledger/delivered.ts";
 import { limitWaits, lockFanOut, lockGroups, lockQueues } from "../message-group/locks.ts";
 import { DEDUPLICATION_INTERVAL, fifoDeliveries } from "../send/insert-fifo.ts";
 import { recordEvents } from "../trace/record-events.ts";
@@ -220,7 +221,7 @@ async function take(
              account, queue_id, batch_id, bit, message_id, group_id, scope, deduplication_id, sent_at, kept_from, visible_at, delayed,
              envelope, failure_reason, NULL::timestamptz AS published_at, '' AS key, 0 AS message_count, subscription_id
       FROM each WHERE fifo AND accepted
-    ), ${fifoDeliveries(tx, { isLate: true })}, standard AS (
+    ), ${fifoDeliveries(tx, { isLate: true })}, sliced AS (
       INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at, group_id, moved, envelope, source_queue_id, failure_reason)
       SELECT queue_id, visible_at, batch_id, bit_or(1::bigint << bit), account, kept_from, group_id, delayed, envelope, ${deletedSource(tx)},
              failure_reason
@@ -228,18 +229,10 @@ async function take(
       GROUP BY queue_id, visible_at, batch_id, topic_sequence, account, kept_from, group_id, delayed, envelope, failure_reason
       ORDER BY queue_id, topic_sequence
       RETURNING account, queue_id, pending, visible_at, moved
-    ), counted AS (
-      SELECT account, queue_id, sum(bit_count(pending::bit(64)))::int AS count FROM standard GROUP BY account, queue_id
-    ), standard_ledger AS (
-      INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
-      SELECT account, queue_id, 'sent', count, NULL FROM counted
-      UNION ALL
-      SELECT account, queue_id, 'delayed', sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
-      FROM standard WHERE moved GROUP BY account, queue_id, date_trunc('minute', visible_at)
-    ), events AS (
+    ), ${delivered(tx)}, events AS (
       ${recordEvents(tx, "each its own", fannedOut(tx, topicId), ["topic", "subscription", "sequence", "visibleAt"])}
     )
-    SELECT queue_id, count FROM counted
+    SELECT queue_id, messages AS count FROM delivered
     UNION ALL
     SELECT queue_id, count(*)::int FROM numbered WHERE fresh GROUP BY queue_id
     UNION ALL

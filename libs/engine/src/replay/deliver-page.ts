@@ -1,6 +1,7 @@
 import type { Sql } from "@sluice/database";
 
 import { deletedSource } from "../dead-letter/deleted-source.ts";
+import { delivered } from "../ledger/delivered.ts";
 import { recordEvents } from "../trace/record-events.ts";
 import { deliverFifo } from "./deliver-fifo.ts";
 import type { ReplayPage } from "./next-page.ts";
@@ -58,15 +59,7 @@ async function deliverStandard(
       WHERE t.bits & coalesce(g.mask, -1) > 0 AND target.queue_id IS NOT NULL
       ORDER BY t.published_at, t.place
       RETURNING account, queue_id, batch_id, pending, visible_at, moved
-    ), delivered AS (
-      SELECT account, queue_id, sum(bit_count(pending::bit(64)))::int AS messages FROM sliced GROUP BY account, queue_id
-    ), ledger AS (
-      INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
-      SELECT account, queue_id, 'sent', messages, NULL FROM delivered
-      UNION ALL
-      SELECT account, queue_id, 'delayed', sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
-      FROM sliced WHERE moved GROUP BY account, queue_id, date_trunc('minute', visible_at)
-    ), events AS (
+    ), ${delivered(sql)}, events AS (
       ${recordEvents(sql, "replayed", replayed(sql), ["topic", "subscription", "visibleAt"])}
     ), ${movePast(sql, page)}`;
 }

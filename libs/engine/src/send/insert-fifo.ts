@@ -119,7 +119,7 @@ export function fifoDeliveries(
       SELECT o.*, CASE WHEN o.fresh AND o.leads THEN nextval('fifo_sequences') END AS taken FROM ordered o
     ), numbered AS MATERIALIZED (
       SELECT l.*, max(l.taken) OVER (PARTITION BY l.queue_id, l.batch_id, l.group_id, l.envelope, l.failure_reason) AS sequence FROM led l
-    ), sliced AS (
+    ), fifo_sliced AS (
       INSERT INTO fifo_slices (queue_id, group_id, sequence, batch_id, pending, account, visible_at, sent_at, delayed, envelope,
                                source_queue_id, failure_reason, published_at)
       SELECT queue_id, group_id, sequence, batch_id, bit_or(1::bigint << bit), account, visible_at, kept_from, delayed, envelope,
@@ -127,12 +127,12 @@ export function fifoDeliveries(
       FROM numbered WHERE fresh
       GROUP BY queue_id, group_id, sequence, batch_id, account, visible_at, kept_from, delayed, envelope, failure_reason, published_at
       RETURNING account, queue_id, pending, visible_at, delayed
-    ), ledger AS (
+    ), fifo_ledger AS (
       INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
-      SELECT account, queue_id, 'sent', sum(bit_count(pending::bit(64))), NULL FROM sliced GROUP BY account, queue_id
+      SELECT account, queue_id, 'sent', sum(bit_count(pending::bit(64))), NULL FROM fifo_sliced GROUP BY account, queue_id
       UNION ALL
       SELECT account, queue_id, 'delayed', sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
-      FROM sliced WHERE delayed GROUP BY account, queue_id, date_trunc('minute', visible_at)
+      FROM fifo_sliced WHERE delayed GROUP BY account, queue_id, date_trunc('minute', visible_at)
     ), ${arrivals(sql, sql`numbered WHERE fresh`)}, answered AS MATERIALIZED (
       SELECT n, account, queue_id, batch_id, fresh, scope, deduplication_id, sent_at, key, message_count,
              coalesce(known_id, first_value(message_id) OVER same) AS message_id,

@@ -1,5 +1,6 @@
 import { constant, numbers, statement, texts, type Sql, type Statement } from "@sluice/database";
 
+import { delivered } from "../ledger/delivered.ts";
 import { RECORD_SEPARATOR } from "../publish/insert-published.ts";
 import { recordEvents } from "../trace/record-events.ts";
 import type { NewBatch } from "../write/batch-writer.ts";
@@ -54,13 +55,7 @@ export function insertSent(
       JOIN input i ON i.position = s.position
       CROSS JOIN LATERAL (SELECT CASE WHEN s.delay < 0 THEN i.queue_delay ELSE s.delay END AS delay) d
       RETURNING account, queue_id, batch_id, pending, visible_at, moved
-    ), ledger AS (
-      INSERT INTO queue_ledger (account, queue_id, kind, messages, due_at)
-      SELECT account, queue_id, 'sent', sum(bit_count(pending::bit(64))), NULL FROM sliced GROUP BY account, queue_id
-      UNION ALL
-      SELECT account, queue_id, 'delayed', sum(bit_count(pending::bit(64))), date_trunc('minute', visible_at)
-      FROM sliced WHERE moved GROUP BY account, queue_id, date_trunc('minute', visible_at)
-    ), events AS (
+    ), ${delivered(sql)}, events AS (
       ${sentEvents(sql)}
     ), keys AS (
       INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call, created_at)

@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 
 import type { DirectWay } from "./direct-way.ts";
+import { dropAfterStandstill } from "./standstill.ts";
 
 export interface HttpServer {
   /** `http://127.0.0.1:4566` */
@@ -36,6 +37,12 @@ export interface ServeOptions {
 }
 
 /**
+ * Connections that may wait to be accepted: thousands come back at once when another process has gone. With Node's 511
+ * most of them would try again seconds later.
+ */
+const BACKLOG = 4_096;
+
+/**
  * Serves an app over HTTP/1.1.
  *
  * @throws the error of `listen`: `EADDRINUSE` when the port is taken, `EACCES` when it may not be used.
@@ -56,16 +63,18 @@ export async function serve(options: ServeOptions): Promise<HttpServer> {
   };
   const server = createServer(limits, (incoming, outgoing) => {
     const next = () => void app(incoming, outgoing);
-    if (isLate()) incoming.socket.destroy();
-    else if (direct) direct(incoming, outgoing, next);
+    standstill.look();
+    // Also the next ones that came with a request whose connection is closed now.
+    if (incoming.socket.destroyed) return;
+    if (direct) direct(incoming, outgoing, next);
     else next();
   });
-  const isLate = dropAfterStandstill(server, stoodStillAfterMs);
+  const standstill = dropAfterStandstill(server, { afterMs: stoodStillAfterMs, backlog: BACKLOG });
   if (maxConnections !== undefined) server.maxConnections = maxConnections;
   endQueuedAnswers(server);
   const unused = unusedConnections(server);
   const open = openAnswers(server);
-  endStalled(server, open, stalledAfterMs);
+  const timers = [standstill.timer, endStalled(open, stalledAfterMs)];
   let isClosing = false;
   const sendElsewhere = () => {
     if (!isClosing) announceClosing(server, open);
@@ -73,9 +82,10 @@ export async function serve(options: ServeOptions): Promise<HttpServer> {
   };
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    // Thousands come back at once when another process has gone: with Node's 511 most of them would try again seconds
-    // later.
-    server.listen({ port, host, backlog: 4_096 }, resolve);
+    server.listen({ port, host, backlog: BACKLOG }, () => {
+      server.off("error", reject);
+      resolve();
+    });
   });
   const { address, port: actual, family } = server.address() as AddressInfo;
   return {
@@ -83,39 +93,9 @@ export async function serve(options: ServeOptions): Promise<HttpServer> {
     sendElsewhere,
     close: (endWaiting) => {
       sendElsewhere();
-      return close(server, { unused, endWaiting });
+      return close(server, { unused, endWaiting, timers });
     },
   };
-}
-
-/** How soon after it stood still a process has met all that had come meanwhile, in ms. */
-const CATCHES_UP_WITHIN = 2_000;
-
-/**
- * Once a process goes on after it stood still (stopped by a signal, or in a container that was paused), its connections
- * are closed: what they brought nobody waits for any more. Who had a message to store has repeated the call elsewhere,
- * and the key of that is forgotten after five minutes: the message would be stored once more.
- *
- * @returns Whether a request that comes now may have come while it stood still.
- */
-function dropAfterStandstill(server: Server, afterMs: number): () => boolean {
-  let lookedAt = performance.now();
-  let isLateUntil = -Infinity;
-  const look = () => {
-    const now = performance.now();
-    if (now - lookedAt > afterMs) {
-      isLateUntil = now + CATCHES_UP_WITHIN;
-      server.closeAllConnections();
-    }
-    lookedAt = now;
-    return now < isLateUntil;
-  };
-  const looking = setInterval(look, afterMs / 8);
-  looking.unref();
-  server.once("close", () => {
-    clearInterval(looking);
-  });
-  return look;
 }
 
 /** Requests that may wait behind another one on their connection; who sends more is cut off. */
@@ -178,7 +158,7 @@ function openAnswers(server: Server): Set<ServerResponse> {
  * from time to time, since most answers are written before that and pay nothing for it. Node tells how far a write is:
  * one that goes on is not stalled.
  */
-function endStalled(server: Server, open: ReadonlySet<ServerResponse>, afterMs: number): void {
+function endStalled(open: ReadonlySet<ServerResponse>, afterMs: number): NodeJS.Timeout {
   const look = setInterval(() => {
     for (const response of open) {
       const { socket } = response;
@@ -191,9 +171,7 @@ function endStalled(server: Server, open: ReadonlySet<ServerResponse>, afterMs: 
     }
   }, afterMs / 6);
   look.unref();
-  server.once("close", () => {
-    clearInterval(look);
-  });
+  return look;
 }
 
 function announceClosing(server: Server, open: ReadonlySet<ServerResponse>): void {
@@ -209,9 +187,11 @@ function announceClosing(server: Server, open: ReadonlySet<ServerResponse>): voi
 interface Closing {
   unused: Set<Socket>;
   endWaiting?: (() => void) | undefined;
+  /** Of what looks after the connections. */
+  timers: readonly NodeJS.Timeout[];
 }
 
-async function close(server: Server, { unused, endWaiting }: Closing): Promise<void> {
+async function close(server: Server, { unused, endWaiting, timers }: Closing): Promise<void> {
   const closed = new Promise<void>((resolve) => {
     server.close(() => {
       resolve();
@@ -224,5 +204,5 @@ async function close(server: Server, { unused, endWaiting }: Closing): Promise<v
     for (const socket of unused) socket.destroy();
   }, 50);
   await closed;
-  clearInterval(sweep);
+  for (const timer of [sweep, ...timers]) clearInterval(timer);
 }

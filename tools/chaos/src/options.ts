@@ -68,7 +68,7 @@ export function readOptions(args: readonly string[]): ChaosOptions {
     rate: number("rate", values.rate ?? "150", [1, 100_000]),
     apis: number("apis", values.apis ?? "2", [1, 10]),
     dispatchers: number("dispatchers", values.dispatchers ?? "2", [1, 10]),
-    longest: number("longest", values.longest ?? "6", [1, 120]),
+    longest: number("longest", values.longest ?? "6", [1, 600]),
     patience: number("patience", values.patience ?? "60", [1, 3_600]),
     durable: values["no-fsync"] !== true,
     mutants: values.mutants === undefined ? [] : mutantsOf(values.mutants),

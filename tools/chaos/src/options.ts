@@ -16,7 +16,8 @@ saw that no promise was broken.
   --rate N           messages a second that are offered (default 150)
   --apis N           API processes (default 2)
   --dispatchers N    dispatcher processes (default 2)
-  --longest N        how long a fault lasts at most, in seconds (default 6)
+  --longest N        how long a fault lasts at most, in seconds (default 6, at
+                     most 600)
   --patience N       how long everything that rests may take to be delivered at
                      the end, in seconds (default 60)
   --no-fsync         leave Postgres' flushing to disk away: faster, and safe

@@ -30,11 +30,11 @@ export async function deliverPage(
     page.fifoQueueId === null
       ? await deliverStandard(sql, page, masks)
       : await deliverFifo(sql, { ...page, fifoQueueId: page.fifoQueueId }, masks);
-  const delivered = rows.filter((row) => row.queue_id !== null);
+  const moved = rows.filter((row) => row.queue_id !== null);
   const taken = rows.reduce((sum, row) => sum + row.batches, 0);
   return {
-    messages: delivered.reduce((sum, row) => sum + row.messages, 0),
-    queueIds: delivered.map((row) => row.queue_id ?? ""),
+    messages: moved.reduce((sum, row) => sum + row.messages, 0),
+    queueIds: moved.map((row) => row.queue_id ?? ""),
     more: !page.last && taken === page.batches.length,
   };
 }

@@ -3,7 +3,7 @@ import { ReplayDuty } from "@sluice/engine";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
-import { rowsOf } from "./explain.ts";
+import { last, pagesOf, rowsOf } from "./explain.ts";
 import { grouped, newFifoTopic } from "./fifo.ts";
 import { until } from "./interleaving.ts";
 import { connectTraced, type Statement } from "./statements.ts";
@@ -118,6 +118,12 @@ describe(`with ${ARCHIVED.toLocaleString("en")} archived batches`, () => {
       const statements = traced.statements.filter(({ text }) => !text.includes("SET started_at"));
       // The batches, and as many groups.
       await expectBounded(statements, 2 * page + 10);
+      const next = last(statements, "size.batches");
+      const first = await pagesOf(broker.sql, next);
+      await broker.sql`
+        UPDATE replays r SET done_at = a.published_at, done_place = a.place FROM archived_batches a
+        WHERE r.id = ${id}::uuid AND a.topic_id = r.topic_id AND a.place = ${ARCHIVED - 1_000}::bigint`;
+      expect(await pagesOf(broker.sql, next)).toBeLessThanOrEqual(first + 5);
       await broker.engine.replays.cancel(of, id);
     },
   );

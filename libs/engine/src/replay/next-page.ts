@@ -93,9 +93,12 @@ function readsUntil(sql: Sql) {
 export async function nextPage(sql: Sql, replayId: string): Promise<ReplayPage | undefined> {
   const rows = await sql<PageRow[]>`
     WITH replay AS MATERIALIZED (
-      SELECT r.*, s.filter_id, CASE WHEN coalesce(q.fifo, d.fifo) THEN coalesce(q.id, d.id) END AS fifo_queue_id
+      SELECT r.*, s.filter_id, CASE WHEN coalesce(q.fifo, d.fifo) THEN coalesce(q.id, d.id) END AS fifo_queue_id, t.archived_since,
+             greatest(coalesce(r.done_at, r.start_at), t.archived_since) AS next_at,
+             CASE WHEN t.archived_since > coalesce(r.done_at, r.start_at) THEN 0 ELSE coalesce(r.done_place + 1, r.start_place) END AS next_place
       FROM replays r
       JOIN subscriptions s ON s.id = r.subscription_id AND s.account = r.account
+      LEFT JOIN topics t ON t.id = r.topic_id
       LEFT JOIN queues q ON q.id = s.queue_id AND q.account = r.account
       LEFT JOIN queues d ON d.id = s.dead_letter_queue_id AND d.account = r.account AND s.queue_id IS NULL
       WHERE r.id = ${replayId}::uuid AND r.status = 'running'
@@ -110,12 +113,12 @@ export async function nextPage(sql: Sql, replayId: string): Promise<ReplayPage |
     LEFT JOIN LATERAL (
       SELECT a.published_at, a.place, a.batch_id, a.group_ids FROM archived_batches a
       WHERE a.topic_id = r.topic_id AND a.account = r.account
-        AND (a.published_at, a.place) >= (r.start_at, r.start_place)
-        AND (a.published_at, a.place) > (coalesce(r.done_at, '-infinity'), coalesce(r.done_place, 0))
+        -- One place to begin at: of several a scan takes the first one, and would pass all that is done again for each page.
+        AND (a.published_at, a.place) >= (r.next_at, r.next_place)
         AND (a.published_at, a.place) <= (r.end_at, r.end_place)
         AND a.published_at <= ${readsUntil(sql)}
         -- Of an archive that was switched off meanwhile nothing is left, also where it was not yet removed.
-        AND a.published_at >= (SELECT t.archived_since FROM topics t WHERE t.id = r.topic_id)
+        AND r.archived_since IS NOT NULL
         AND (r.subscribed_by IS NULL OR NOT pg_visible_in_snapshot(r.subscribed_by, a.fanned_out) OR ${isRestored(sql)})
       ORDER BY a.topic_id, a.published_at, a.place
       LIMIT (SELECT batches FROM size)

@@ -151,3 +151,19 @@ test("a message is found in the archive by its time, and the newest ones at its 
   await broker.engine.matchArchived(ACCOUNT, topic, { last: 10 });
   await expectBounded(traced.statements, 12);
 });
+
+test("a message that a standard topic does not have is not looked for in all that it has", async () => {
+  const standard = await broker.newTopic();
+  await broker.engine.topics.update(ACCOUNT, standard, { archive: { days: 30 } });
+  const row = await broker.engine.topics.find(ACCOUNT, standard);
+  const [messageId = ""] = await client.send(await broker.newQueue(), ["sent"]);
+  await broker.sql`
+    INSERT INTO archived_batches (topic_id, account, published_at, place, batch_id, message_count, fanned_out)
+    SELECT ${row!.id}::bigint, 0, now + n * interval '1 ms', n, 1e9, 1, pg_current_snapshot()
+    FROM generate_series(1, ${WAITING}::int) n, (SELECT clock_timestamp() AS now) clock`;
+  traced.statements.length = 0;
+  await expect(broker.engine.replays.rangeOf(row!, { from: { messageId } })).rejects.toMatchObject({
+    code: "message_not_found",
+  });
+  await expectBounded(traced.statements, 12);
+});

@@ -45,8 +45,9 @@ export async function findArchived(
     CROSS JOIN LATERAL (
       SELECT a.published_at, a.place, a.batch_id FROM archived_batches a
       WHERE a.topic_id = t.id AND a.account = t.account AND a.published_at >= greatest(b.sent_at, t.archived_since)
-        -- In a FIFO topic after a clock was set back: later than it was sent, see takeOrdered.
-        AND (t.fifo OR a.published_at = greatest(b.sent_at, t.archived_since))
+        -- In a FIFO topic after a clock was set back: later than it was sent, see takeOrdered. Elsewhere a bound of the
+        -- index: what is not there, as a message of another topic, would be looked for in the whole archive.
+        AND a.published_at <= CASE WHEN t.fifo THEN 'infinity' ELSE greatest(b.sent_at, t.archived_since) END
       ORDER BY a.topic_id, a.published_at, a.place LIMIT ${MAX_LOOKED_THROUGH}::int
     ) a
     WHERE b.id = ${batchId}::bigint AND a.batch_id = b.id LIMIT 1`;

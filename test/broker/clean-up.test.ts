@@ -1,4 +1,5 @@
-import { cleanUp } from "@sluice/engine";
+import { cleanUp, CleanUpDuty } from "@sluice/engine";
+import { createLogger } from "@sluice/runtime";
 import { afterAll, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
@@ -200,6 +201,21 @@ test("what fails is told, and keeps nothing else from its turn, which may take t
   expect((await broker.sql`SELECT of_payloads FROM timeouts`)[0]).toEqual({ of_payloads: "10min" });
   await broker.sql.unsafe("DROP TRIGGER refuse ON slices; DROP TRIGGER note ON batches");
   await run();
+});
+
+test("what has expired is counted, whatever fails after it", async () => {
+  const duty = new CleanUpDuty({
+    sql: broker.database.maintenance,
+    observer: broker.observer,
+    logger: createLogger({ name: "test", level: "silent" }),
+  });
+  await client.send(await broker.newQueue({ retention: 60 }), numbered(3));
+  await broker.sql`CREATE TRIGGER refuse BEFORE DELETE ON batches FOR EACH ROW EXECUTE FUNCTION refuse()`;
+  await broker.clock.advance(100);
+  const { expired } = broker.counted;
+  await expect(duty.runOnce()).rejects.toThrow("refused");
+  expect(broker.counted.expired).toBe(expired + 3);
+  await broker.sql`DROP TRIGGER refuse ON batches`;
 });
 
 test("one at a time cleans up; the others are told so", async () => {

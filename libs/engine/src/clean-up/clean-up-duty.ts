@@ -36,14 +36,20 @@ export class CleanUpDuty {
   async runOnce(signal?: AbortSignal): Promise<void> {
     const holder = await findHorizonHolder(this.#sql);
     const payloads = !this.#horizon.stands("batches", holder);
-    const run = (thorough: boolean) =>
-      cleanUp(this.#sql, { thorough, payloads, chunks: this.#chunks, ...(signal && { signal }) });
+    const options = {
+      payloads,
+      expired: (messages: number) => {
+        this.#observer.expired(messages);
+      },
+      chunks: this.#chunks,
+      ...(signal && { signal }),
+    };
+    const run = (thorough: boolean) => cleanUp(this.#sql, { thorough, ...options });
     const removed = await (this.#thorough.isDue
       ? this.#thorough.run(() => run(true), removalMs)
       : run(false));
     if (!removed) return;
     if (removed.payloads > 0) this.#horizon.note("batches", holder);
-    if (removed.expiredMessages > 0) this.#observer.expired(removed.expiredMessages);
     this.#logger.debug(
       { event: "clean-up.done", ...removed },
       "removed what nobody can reach any more",

@@ -32,6 +32,8 @@ export interface CleanUpOptions {
   payloads?: boolean;
   /** Ends it after the statement that runs; what comes after it is for the next run. */
   signal?: AbortSignal;
+  /** Told of messages past their retention as they go: gone they are, whatever fails after them. */
+  expired?: (messages: number) => void;
   /** How much goes at once; keep one for many runs, since it learns. */
   chunks?: { payloads: ChunkSize };
 }
@@ -65,7 +67,13 @@ export function cleanUpChunks(): Required<CleanUpOptions>["chunks"] {
  */
 export async function cleanUp(
   sql: Sql,
-  { thorough = true, payloads = true, signal, chunks = cleanUpChunks() }: CleanUpOptions = {},
+  {
+    thorough = true,
+    payloads = true,
+    signal,
+    expired = () => undefined,
+    chunks = cleanUpChunks(),
+  }: CleanUpOptions = {},
 ): Promise<CleanUpResult | undefined> {
   const [lock] = await sql<
     { mine: boolean }[]
@@ -82,6 +90,7 @@ export async function cleanUp(
       const chunk = await deleteChunk(sql, CHUNK);
       removed.expiredSlices += chunk.slices;
       removed.expiredMessages += chunk.messages;
+      if (chunk.messages > 0) expired(chunk.messages);
       return chunk.slices;
     });
   };

@@ -127,6 +127,31 @@ describe(`with ${ARCHIVED.toLocaleString("en")} archived batches`, () => {
       await broker.engine.replays.cancel(of, id);
     },
   );
+
+  test("replays look once at what waits of other topics, however many they are", async () => {
+    await broker.sql`
+      INSERT INTO outbox (batch_id, account, topic_id, sent_at, message_count)
+      SELECT 3e9 + n, 0, 1e9, (SELECT clock_timestamp()), 1 FROM generate_series(1, ${WAITING}::int) n`;
+    for (let count = 0; count < 3; count += 1) {
+      const name = await broker.newTopic();
+      await broker.engine.topics.update(ACCOUNT, name, { archive: { days: 30 } });
+      const options = { replayFrom: { at: new Date() } };
+      await broker.engine.subscribe(ACCOUNT, name, await broker.newQueue(), options);
+    }
+    const duty = new ReplayDuty({
+      sql: traced.sql,
+      bus: createInProcessBus(),
+      observer: broker.observer,
+    });
+    traced.statements.length = 0;
+    await duty.runOnce();
+    await duty.idle();
+    await broker.sql`UPDATE replays SET status = 'running' WHERE subscribed_by IS NOT NULL`;
+    const look = last(traced.statements, "FROM outbox");
+    expect(await rowsOf(broker.sql, look, ["outbox"])).toBeLessThanOrEqual(WAITING + 10);
+    await broker.sql`DELETE FROM replays WHERE subscribed_by IS NOT NULL`;
+    await broker.sql`DELETE FROM outbox WHERE batch_id > 3e9`;
+  });
 });
 
 test("a fan-out of a FIFO topic reads what waits in front of it, and looks up its groups and ids", async () => {

@@ -39,22 +39,25 @@ const FIFO_PAGE = 64;
 export async function runningReplays(sql: Sql): Promise<{ id: string; account: string }[]> {
   await takeUp(sql);
   return await sql<{ id: string; account: string }[]>`
-    SELECT r.id, r.account FROM replays r
-    CROSS JOIN LATERAL (SELECT ${readsUntil(sql)} AS until) reads
-    CROSS JOIN LATERAL (SELECT least(reads.until, r.started_at + ${GRACE}::interval) AS until) waits
-    WHERE r.status = 'running' AND r.started_at IS NOT NULL
-      -- Each by the index of its kind: whatever else waits, of other topics or sent later, is not read.
+    WITH running AS MATERIALIZED (
+      SELECT r.id, r.account, r.topic_id, reads.until AS reads_until, least(reads.until, r.started_at + ${GRACE}::interval) AS waits_until
+      FROM replays r CROSS JOIN LATERAL (SELECT ${readsUntil(sql)} AS until) reads
+      WHERE r.status = 'running' AND r.started_at IS NOT NULL
+    ), waiting AS MATERIALIZED (
+      -- One look for all: of standard topics the index tells the time alone, so each replay by itself would pass what waits of others.
+      SELECT topic_id, account, min(sent_at) AS first, min(sent_at) FILTER (WHERE sent_at > (SELECT clock_timestamp())) AS ahead
+      FROM outbox WHERE sequence IS NULL AND sent_at <= (SELECT max(reads_until) FROM running) GROUP BY topic_id, account
+    )
+    SELECT r.id, r.account FROM running r
+    LEFT JOIN waiting w ON w.topic_id = r.topic_id AND w.account = r.account
+    WHERE coalesce(w.first > r.waits_until, true)
       AND NOT EXISTS (SELECT FROM outbox o
-                      WHERE o.topic_id = r.topic_id AND o.account = r.account AND o.sent_at <= waits.until AND o.sequence IS NULL)
-      AND NOT EXISTS (SELECT FROM outbox o
-                      WHERE o.topic_id = r.topic_id AND o.account = r.account AND o.sent_at <= waits.until AND o.sequence IS NOT NULL)
+                      WHERE o.topic_id = r.topic_id AND o.account = r.account AND o.sent_at <= r.waits_until AND o.sequence IS NOT NULL)
       -- From before a clock was set back. What is published since is not: a busy topic would be waited for until its clock is there again.
+      AND coalesce(w.ahead > r.reads_until, true)
       AND NOT EXISTS (SELECT FROM outbox o
                       WHERE o.topic_id = r.topic_id AND o.account = r.account
-                        AND o.sent_at > (SELECT clock_timestamp()) AND o.sent_at <= reads.until AND o.sequence IS NULL)
-      AND NOT EXISTS (SELECT FROM outbox o
-                      WHERE o.topic_id = r.topic_id AND o.account = r.account
-                        AND o.sent_at > (SELECT clock_timestamp()) AND o.sent_at <= reads.until AND o.sequence IS NOT NULL)
+                        AND o.sent_at > (SELECT clock_timestamp()) AND o.sent_at <= r.reads_until AND o.sequence IS NOT NULL)
     ORDER BY r.id`;
 }
 

@@ -380,6 +380,24 @@ describe("an archive", () => {
     expect(await archivedBatches(topic)).toBe(0);
   });
 
+  test("keeps it for one that has read what is past its days, however long it has not gone on", async () => {
+    const { topic, subscription, id, held } = await heldReplay();
+    await engine.topics.update(ACCOUNT, topic, { archive: { days: 40 } });
+    // As if the first batch had been published ten days before the second one, and delivered.
+    await broker.sql`
+      WITH first AS (
+        UPDATE archived_batches SET published_at = published_at - interval '10 days'
+        WHERE batch_id = (SELECT min(a.batch_id) FROM archived_batches a JOIN replays r ON r.topic_id = a.topic_id WHERE r.id = ${id}::uuid)
+        RETURNING published_at, place
+      ) UPDATE replays r SET done_at = first.published_at, done_place = first.place FROM first WHERE r.id = ${id}::uuid`;
+    await broker.clock.advance(31 * 86_400);
+    await cleanUp(broker.database.maintenance);
+    expect(await engine.replays.find(subscription, id)).toMatchObject({ status: "running" });
+    await held.letGo();
+    await untilEnded(subscription, id);
+    expect(await engine.replays.find(subscription, id)).toMatchObject({ replayed: 50 });
+  });
+
   test("ends the replays of it when it is switched off", async () => {
     const { topic, subscription, id, held } = await heldReplay();
     await engine.topics.update(ACCOUNT, topic, { archive: { days: 2 } });

@@ -51,7 +51,9 @@ export async function endOverlongReplays(sql: Sql): Promise<number> {
       AND greatest(r.created_at, r.started_at + make_interval(secs => r.replayed::float8 / r.rate))
           < clock_timestamp() - make_interval(days => ${KEPT_FOR_REPLAY}::int)
       AND EXISTS (SELECT FROM archived_batches a
-                  WHERE a.topic_id = r.topic_id AND a.published_at >= coalesce(r.done_at, r.start_at) AND a.published_at < ${pastDays(sql)})`;
+                  WHERE a.topic_id = r.topic_id AND a.published_at < ${pastDays(sql)}
+                    -- Not the last one that is done, which stays as well.
+                    AND (a.published_at, a.place) >= (coalesce(r.done_at, r.start_at), coalesce(r.done_place + 1, r.start_place)))`;
   return result.count;
 }
 

@@ -307,6 +307,7 @@ describe("without a record", () => {
     const [id = ""] = await silent.client().publish(topic, ["m"]);
     await until(async () => (await silent.waitingBatches()).length === 0);
     expect(await trace(id, silent)).toMatchObject({ recordedSince: null, complete: true });
+    expect(await trace(id, silent)).not.toHaveProperty("topic");
     expect(await courseOf(id, silent)).toEqual([`? -> ${queue}: waiting`]);
     const [dead = ""] = await silent.client().send(queue, ["n"]);
     await bury(silent.client(), { queue, deadLetters }, ["o"]);

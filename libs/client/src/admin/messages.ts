@@ -85,7 +85,10 @@ export type TracedDelivery = Delivery &
 export interface MessageTrace {
   /** What the publish or send returned. */
   readonly messageId: string;
-  /** That it was published to, while that is there; absent for what was sent straight to a queue. */
+  /**
+   * That it was published to, while that is there and on record, see {@link recordedSince}; absent for what was sent
+   * straight to a queue.
+   */
   readonly topic?: string;
   /** When it was published or sent. */
   readonly sentAt: Date;

@@ -13,7 +13,7 @@ export interface Stored {
   sentAtText: string;
   /** It is still to be fanned out. */
   waits: boolean;
-  /** Where that, or an archive, tells it. */
+  /** While it is. */
   topicId: string | undefined;
 }
 

@@ -61,7 +61,7 @@ const traceSchema = z
     messageId: z.uuid(),
     topic: z.string().optional().openapi({
       description:
-        "That it was published to, while that is there; absent for what was sent to a queue",
+        "That it was published to, while that is there and on record; absent for what was sent to a queue",
       example: "orders",
     }),
     sentAt: timestamp,

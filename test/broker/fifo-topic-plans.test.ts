@@ -128,6 +128,27 @@ describe(`with ${ARCHIVED.toLocaleString("en")} archived batches`, () => {
     },
   );
 
+  test.each([0, 1])(
+    "a replay locks no more than its rate has room for soon (queue %i)",
+    async (which) => {
+      const { items } = await broker.engine.subscriptions.list(ACCOUNT, undefined, {});
+      const id = items.find(({ queue }) => queue === queues[which])?.id ?? "";
+      const from = { at: new Date(0) };
+      const replay = await broker.engine.replay(ACCOUNT, id, { from, rate: 1 });
+      const duty = new ReplayDuty({
+        sql: traced.sql,
+        bus: createInProcessBus(),
+        observer: broker.observer,
+      });
+      traced.statements.length = 0;
+      await duty.runOnce();
+      await duty.idle();
+      const statements = traced.statements.filter(({ text }) => !text.includes("SET started_at"));
+      await expectBounded(statements, 20);
+      await broker.engine.replays.cancel({ id, account: ACCOUNT }, replay.id);
+    },
+  );
+
   test("replays look once at what waits of other topics, however many they are", async () => {
     await broker.sql`
       INSERT INTO outbox (batch_id, account, topic_id, sent_at, message_count)

@@ -107,7 +107,11 @@ export async function nextPage(sql: Sql, replayId: string): Promise<ReplayPage |
       WHERE r.id = ${replayId}::uuid AND r.status = 'running'
     ), size AS MATERIALIZED (
       SELECT least(${PAGE}::int, CASE WHEN filter_id IS NOT NULL THEN ${FILTERED_PAGE}::int END,
-                   CASE WHEN fifo_queue_id IS NOT NULL THEN ${FIFO_PAGE}::int END) AS batches
+                   CASE WHEN fifo_queue_id IS NOT NULL THEN ${FIFO_PAGE}::int END,
+                   -- No more than its rate has room for within a second: a step locks all of its page, and of a FIFO queue
+                   -- their groups. (A filter may accept nothing of them.)
+                   CASE WHEN filter_id IS NULL THEN
+                     1 + ceil(rate + greatest(0, rate * extract(epoch FROM clock_timestamp() - started_at) - replayed)) END)::int AS batches
       FROM replay
     )
     SELECT r.done_place, r.filter_id, r.fifo_queue_id, size.batches AS size, a.batch_id, a.published_at::text AS published_at, a.place,

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -37,14 +37,30 @@ test("a program for browsers has nothing of Node's in it", async () => {
 });
 
 test("a program in one file runs on Node with nothing beside it", async () => {
-  const file = await bundled("node");
+  await runs(await bundled("node"));
+});
+
+test("a program in one file runs on Node beside an undici that is not the client's", async () => {
+  const undici = join(folder, "node_modules/undici");
+  await mkdir(join(undici, "lib/dispatcher"), { recursive: true });
+  await writeFile(join(undici, "package.json"), '{ "name": "undici", "version": "6.29.1" }');
+  // It takes no handlers of the kind that the client has.
+  const pool =
+    "module.exports = class { dispatch() { throw new Error('invalid onError method'); } };";
+  await writeFile(join(undici, "lib/dispatcher/pool.js"), pool);
+  await runs(await bundled("node"));
+});
+
+/** Makes a call with the bundle, by a process of its own. */
+async function runs(file: string): Promise<void> {
   await using server = await scriptedServer(json(200, { fine: true }));
   const program = `import { connect } from ${JSON.stringify(file)};
-    console.log(JSON.stringify(await connect({ url: ${JSON.stringify(server.url)} }).request({ method: "GET", path: "/v1/topics" })));`;
+    const connection = connect({ url: ${JSON.stringify(server.url)}, retry: false });
+    console.log(JSON.stringify(await connection.request({ method: "GET", path: "/v1/topics" })));`;
   const { stdout } = await promisify(execFile)(
     process.execPath,
     ["--input-type=module", "--eval", program],
     { cwd: folder },
   );
   expect(JSON.parse(stdout)).toEqual({ fine: true });
-});
+}

@@ -10,7 +10,8 @@ import type { Transport, TransportRequest } from "./transport.ts";
  * instead of 255 with `node:http`.
  *
  * It is asked for at run time and not imported, so that this package needs neither Node's types nor a bundler's special
- * treatment: a bundle that runs without `node_modules` calls by `fetch`.
+ * treatment: a bundle that runs without `node_modules` calls by `fetch`, and so does one that finds another undici there
+ * than this package's own.
  */
 export function nodeTransport(url: string): Transport | undefined {
   const Pool = poolClass();
@@ -60,8 +61,12 @@ function load(): PoolClass | undefined {
   if (process?.versions?.["bun"] || process?.versions?.["deno"]) return undefined;
   isAscii = (process?.getBuiltinModule?.("node:buffer") as BufferModule | undefined)?.isAscii;
   const module = process?.getBuiltinModule?.("node:module") as NodeModule | undefined;
-  return module?.createRequire(import.meta.url)("undici/lib/dispatcher/pool.js") as
-    PoolClass | undefined;
+  const require = module?.createRequire(import.meta.url);
+  // Beside a bundle there may be that of somebody else. Those before 7 take handlers of another kind.
+  const { version } = (require?.("undici/package.json") ?? {}) as { version?: string };
+  return version?.startsWith("7.")
+    ? (require?.("undici/lib/dispatcher/pool.js") as PoolClass)
+    : undefined;
 }
 
 interface NodeProcess {

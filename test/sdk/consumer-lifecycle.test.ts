@@ -385,6 +385,24 @@ describe("when the server fails", () => {
     expect(await countsOf(connection, numbers)).toEqual(empty);
   });
 
+  test.each(["ack", "visibility"])(
+    "what the connection has no time to repeat is repeated all the same, while its message is held: %s",
+    async (path) => {
+      const numbers = await queueOf(connection, 1);
+      await using proxy = await faultyProxy(sluice.url);
+      proxy.fail(`/${path}`, "come back in a second");
+      const { failures, options } = noting();
+      const brief = connect({ url: proxy.url, retry: { budgetMs: 500 } });
+      await using consumer = createConsumer(brief, numbers, options);
+      await consumer.run(async (message) => {
+        void consumer.stop();
+        await (path === "ack" ? message.ack() : message.release(60));
+      });
+      expect(failures).toEqual([]);
+      expect(proxy.count(`/${path}`)).toBe(2);
+    },
+  );
+
   test("an acknowledgement that is repeated still is given up when stop() has waited for it", async () => {
     const numbers = await queueOf(connection, 1);
     await using proxy = await faultyProxy(sluice.url);

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 
 /** What happens to one request: nothing, it is not forwarded, or it is and its answer is lost. */
-export type Fault = "pass" | "cut" | "unavailable" | "lose answer";
+export type Fault = "pass" | "cut" | "unavailable" | "come back in a second" | "lose answer";
 
 export interface FaultyProxy extends AsyncDisposable {
   readonly url: string;
@@ -33,6 +33,8 @@ export async function faultyProxy(target: string): Promise<FaultyProxy> {
     const body = await buffer(request);
     if (fault === "cut") return void response.destroy();
     if (fault === "unavailable") return void response.writeHead(503).end();
+    if (fault === "come back in a second")
+      return void response.writeHead(503, { "retry-after": "1" }).end();
     const gone = new AbortController();
     response.once("close", () => gone.abort());
     const answer = await forward(target + path, { request, body, signal: gone.signal });

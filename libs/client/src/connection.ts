@@ -140,6 +140,11 @@ export class Connection {
     return (this.#retry?.budgetMs ?? 0) + this.#timeoutMs;
   }
 
+  /** Whether calls that failed for a reason that may pass are made again. */
+  get repeats(): boolean {
+    return (this.#retry?.budgetMs ?? 0) > 0;
+  }
+
   /**
    * Makes one call of the HTTP API and returns its parsed JSON, undefined when the answer has none.
    *

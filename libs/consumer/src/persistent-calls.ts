@@ -21,6 +21,12 @@ export interface MessageCall {
 export class PersistentCalls {
   readonly #open = new Set<Promise<void>>();
   readonly #giveUp = stopController();
+  readonly #repeats: boolean;
+
+  /** @param repeats - Whether the connection repeats calls: one that repeats nothing is taken at its word. */
+  constructor(repeats: boolean) {
+    this.#repeats = repeats;
+  }
 
   /** Aborts when they are given up. */
   get signal(): AbortSignal {
@@ -52,9 +58,7 @@ export class PersistentCalls {
     const { messages, call, settle } = made;
     const { signal } = this.#giveUp;
     let mayBeDone = again;
-    let isRepeated = false;
     const onRetry = ({ outcomeUnknown }: SluiceError) => {
-      isRepeated = true;
       mayBeDone ||= outcomeUnknown;
     };
     let errors: EntryErrors;
@@ -62,8 +66,8 @@ export class PersistentCalls {
       errors = await call({ signal, retry: true, onRetry });
     } catch (thrown) {
       const error = thrown as SluiceError;
-      // A connection that repeats nothing is taken at its word.
-      if (isRepeated && error.retryable && isHeld(messages)) {
+      // Also where the connection has not repeated it once: the server asked for a longer pause, or hung for too long.
+      if (this.#repeats && error.retryable && isHeld(messages)) {
         mayBeDone ||= error.outcomeUnknown;
         const next = pauseBefore(round + 1, { error, signal });
         void this.#keep(next.then(() => this.#make(made, { again: mayBeDone, doneBy }, round + 1)));

@@ -125,6 +125,11 @@ export class QueueCalls {
     this.#receives = sharedReceives(connection);
   }
 
+  /** Whether the connection repeats calls. */
+  get repeats(): boolean {
+    return this.#connection.repeats;
+  }
+
   /** The queue's own visibility timeout, in seconds. */
   async visibilityTimeout(signal: AbortSignal): Promise<number> {
     const queue = await this.#connection.request({

@@ -54,7 +54,7 @@ export interface Riders {
 export class Settlements {
   readonly #calls: QueueCalls;
   readonly #failures: Failures;
-  readonly #persistent = new PersistentCalls();
+  readonly #persistent: PersistentCalls;
   readonly #acks: Coalescer<Outcome>;
   readonly #batches: WaitingBatches;
   readonly #releases: Coalescer<ReleaseOutcome>;
@@ -66,6 +66,7 @@ export class Settlements {
   constructor(calls: QueueCalls, failures: Failures) {
     this.#calls = calls;
     this.#failures = failures;
+    this.#persistent = new PersistentCalls(calls.repeats);
     const common = { maxItems: maxEntries, lingerMs };
     this.#acks = new Coalescer({ ...common, send: (outcomes) => this.#sendAcks(outcomes) });
     this.#releases = new Coalescer({ ...common, send: (outcomes) => this.#sendReleases(outcomes) });

@@ -15,11 +15,16 @@ export interface Answer {
   readonly text: string;
 }
 
-/** Parses a successful answer's JSON (undefined when it has none) or throws the typed error that it stands for. */
-export function readAnswer(request: string, answer: Answer): unknown {
+/**
+ * Parses a successful answer's JSON (undefined when it has none) or throws the typed error that it stands for.
+ *
+ * @param field - What the JSON has to have: anything else is not Sluice's.
+ */
+export function readAnswer(request: string, answer: Answer, field?: string): unknown {
   const body = parse(answer.text);
   if (answer.status >= 200 && answer.status < 300) {
-    if (body === notJson) throw unexpected(request, answer);
+    const isOurs = field === undefined || has(body, field);
+    if (body === notJson || !isOurs) throw unexpected(request, answer);
     return body;
   }
   throw refusal(request, answer, errorBody(body));
@@ -107,6 +112,10 @@ function parse(text: string): unknown {
   } catch {
     return notJson;
   }
+}
+
+function has(body: unknown, field: string): boolean {
+  return typeof body === "object" && body !== null && Object.hasOwn(body, field);
 }
 
 function errorBody(body: unknown): ErrorBody | undefined {

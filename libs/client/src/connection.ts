@@ -67,6 +67,8 @@ export interface ApiRequest {
   readonly body?: unknown;
   /** 1 to 128 printable ASCII characters: the server stores a call and its repeats once. */
   readonly idempotencyKey?: string;
+  /** What its answer has to have: one without it is not Sluice's, and `unexpected_response`. Default: nothing. */
+  readonly field?: string | undefined;
   /** Gives up the call. An answer that has begun to arrive is still read to its end. */
   readonly signal?: AbortSignal | undefined;
   /** How long the server may hold the call back, in milliseconds, added to the timeout. Default 0. */
@@ -205,7 +207,7 @@ export class Connection {
         // From here on giving up would lose the outcome (and received messages with it).
         onAnswer: () => leave?.(),
       });
-      return readAnswer(label, answer);
+      return readAnswer(label, answer, request.field);
     } catch (cause) {
       if (isSluiceError(cause)) throw cause;
       if (givenUp === "timed out") throw timedOut(label, limitMs, { isSent, cause });

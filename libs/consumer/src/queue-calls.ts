@@ -135,6 +135,7 @@ export class QueueCalls {
     const queue = await this.#connection.request({
       method: "GET",
       path: this.#path,
+      field: "visibilityTimeout",
       call: "consumer.receive",
       signal,
       retry: false,
@@ -212,7 +213,7 @@ export class QueueCalls {
     body: object,
     { size, ...options }: CallOptions & { size: number },
   ): Promise<EntryResult[]> {
-    const request = { ...this.#request(verb), body, ...options };
+    const request = { ...this.#request(verb), body, field: "results", ...options };
     const answer = await this.#connection.request(request);
     return listOf<EntryResult>(answer, "results", size);
   }

@@ -178,6 +178,7 @@ export class SharedReceives {
     return this.#connection.request({
       ...receiveFrom(queue),
       body: { ...body, wait, receipts: true },
+      field: "receipts",
       signal,
       waitMs: wait * 1000,
       retry: false,
@@ -190,6 +191,7 @@ export class SharedReceives {
     const answer = await this.#connection.request({
       ...receiveTogether,
       body: { receives, wait, receipts: true },
+      field: "results",
       signal,
       waitMs: wait * 1000,
       retry: false,

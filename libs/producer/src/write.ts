@@ -103,7 +103,7 @@ async function writePart(
 ): Promise<Written> {
   try {
     const body = callBody(entries);
-    const answer = await connection.request({ method: "POST", body, ...request });
+    const answer = await connection.request({ method: "POST", body, field: "results", ...request });
     const results = listOf<WireResult>(answer, "results", entries.length);
     const call = nameOf({ method: "POST", ...request });
     return { results: results.map((result) => read(result, call)) };

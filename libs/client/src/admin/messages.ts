@@ -120,7 +120,8 @@ export class MessageAdmin {
   async trace(messageId: string, call: AdminCallOptions = {}): Promise<MessageTrace> {
     const made = callOf("admin.messages.trace", call);
     const path = `/v1/messages/${encodeURIComponent(messageId)}/trace`;
-    return traceOf(await this.#connection.request({ method: "GET", path, ...made }));
+    const request = { method: "GET", path, field: "deliveries", ...made } as const;
+    return traceOf(await this.#connection.request(request));
   }
 }
 

@@ -41,8 +41,8 @@ export async function* pages<Info>(
   let cursor: string | undefined;
   do {
     const query = { ...list.query, prefix, limit: pageSize, cursor };
-    const { call, path } = list;
-    const request = { method: "GET", path, query, call, signal } as const;
+    const { call, path, field } = list;
+    const request = { method: "GET", path, query, call, signal, field } as const;
     let page: unknown;
     try {
       page = await connection.request(request);

@@ -15,6 +15,8 @@ import type { Tags } from "./topics.ts";
 
 /** How long a purge is waited for beyond other calls, in milliseconds: it takes ten seconds for a million messages. */
 const PURGE_MS = 600_000;
+/** What the answer of a queue has. */
+const field = "createdAt";
 
 /** After how many receives a message goes to which queue. */
 export interface RedrivePolicy {
@@ -231,7 +233,7 @@ export class QueueAdmin {
   async purge(queue: QueueReference, call: AdminCallOptions = {}): Promise<number> {
     const path = `${queuePath(queue)}/purge`;
     const made = callOf("admin.queues.purge", call);
-    const request = { method: "POST", path, waitMs: PURGE_MS, ...made } as const;
+    const request = { method: "POST", path, field: "purged", waitMs: PURGE_MS, ...made } as const;
     const { purged } = (await this.#connection.request(request)) as { purged: number };
     return purged;
   }
@@ -268,19 +270,21 @@ export class QueueAdmin {
     const body = { name, ...(name.endsWith(".fifo") && { fifo: true }), ...settings };
     const path = "/v1/queues";
     return queueInfo(
-      await this.#connection.request({ method: "POST", path, body, retry: true, ...call }),
+      await this.#connection.request({ method: "POST", path, body, field, retry: true, ...call }),
     );
   }
 
   async #get(queue: QueueReference, call: Call): Promise<QueueInfoWithCounts> {
     const path = queuePath(queue);
-    const wire = await this.#connection.request({ method: "GET", path, ...call });
+    const wire = await this.#connection.request({ method: "GET", path, field, ...call });
     return queueInfo(wire) as QueueInfoWithCounts;
   }
 
   async #update(queue: QueueReference, body: QueueSettings, call: Call): Promise<QueueInfo> {
     const path = queuePath(queue);
-    return queueInfo(await this.#connection.request({ method: "PATCH", path, body, ...call }));
+    return queueInfo(
+      await this.#connection.request({ method: "PATCH", path, body, field, ...call }),
+    );
   }
 }
 

@@ -37,6 +37,9 @@ export interface Redrive {
   readonly finishedAt?: Date;
 }
 
+/** What the answer of one has. */
+const field = "createdAt";
+
 const names: OptionNames<RedriveOptions> = { destination: true, rate: true };
 
 /** Starts, watches and cancels moves of dead letters. The server carries them on, also after a restart. */
@@ -72,7 +75,9 @@ export class RedriveAdmin {
       rate,
     };
     const path = redrivesPath(queue);
-    return redriveOf(await this.#connection.request({ method: "POST", path, body, ...made }));
+    return redriveOf(
+      await this.#connection.request({ method: "POST", path, body, field, ...made }),
+    );
   }
 
   /** Throws `redrive_not_found`, `queue_not_found`. */
@@ -84,7 +89,8 @@ export class RedriveAdmin {
   async list(queue: QueueReference, call: AdminCallOptions = {}): Promise<Redrive[]> {
     const made = callOf("admin.queues.redrives.list", call);
     const path = redrivesPath(queue);
-    const answer = await this.#connection.request({ method: "GET", path, ...made });
+    const request = { method: "GET", path, field: "redrives", ...made } as const;
+    const answer = await this.#connection.request(request);
     return listOf(answer, "redrives").map(redriveOf);
   }
 
@@ -113,13 +119,13 @@ export class RedriveAdmin {
     const made = callOf("admin.queues.redrives.cancel", call);
     const path = redrivePath(queue, id);
     return redriveOf(
-      await this.#connection.request({ method: "DELETE", path, retry: false, ...made }),
+      await this.#connection.request({ method: "DELETE", path, field, retry: false, ...made }),
     );
   }
 
   async #get(queue: QueueReference, id: string, call: Call): Promise<Redrive> {
     const path = redrivePath(queue, id);
-    return redriveOf(await this.#connection.request({ method: "GET", path, ...call }));
+    return redriveOf(await this.#connection.request({ method: "GET", path, field, ...call }));
   }
 }
 

@@ -42,6 +42,9 @@ export interface Replay {
   readonly finishedAt?: Date;
 }
 
+/** What the answer of one has. */
+const field = "createdAt";
+
 const names: OptionNames<ReplayOptions> = { from: true, to: true, rate: true };
 
 /** Starts, watches and cancels replays. The server carries them on, also after a restart. */
@@ -74,7 +77,7 @@ export class ReplayAdmin {
       rate,
     };
     const path = replaysPath(subscriptionId);
-    return replayOf(await this.#connection.request({ method: "POST", path, body, ...made }));
+    return replayOf(await this.#connection.request({ method: "POST", path, body, field, ...made }));
   }
 
   /** Throws `replay_not_found`, `subscription_not_found`. */
@@ -86,7 +89,8 @@ export class ReplayAdmin {
   async list(subscriptionId: string, call: AdminCallOptions = {}): Promise<Replay[]> {
     const made = callOf("admin.subscriptions.replays.list", call);
     const path = replaysPath(subscriptionId);
-    const answer = await this.#connection.request({ method: "GET", path, ...made });
+    const request = { method: "GET", path, field: "replays", ...made } as const;
+    const answer = await this.#connection.request(request);
     return listOf(answer, "replays").map(replayOf);
   }
 
@@ -115,13 +119,13 @@ export class ReplayAdmin {
     const made = callOf("admin.subscriptions.replays.cancel", call);
     const path = replayPath(subscriptionId, id);
     return replayOf(
-      await this.#connection.request({ method: "DELETE", path, retry: false, ...made }),
+      await this.#connection.request({ method: "DELETE", path, field, retry: false, ...made }),
     );
   }
 
   async #get(subscriptionId: string, id: string, call: Call): Promise<Replay> {
     const path = replayPath(subscriptionId, id);
-    return replayOf(await this.#connection.request({ method: "GET", path, ...call }));
+    return replayOf(await this.#connection.request({ method: "GET", path, field, ...call }));
   }
 }
 

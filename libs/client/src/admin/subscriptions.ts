@@ -124,6 +124,9 @@ interface ArchivedMatchesWire {
   matches: MatchInfo[];
 }
 
+/** What the answer of a subscription has. */
+const field = "createdAt";
+
 /** Subscriptions that a message is tried on. */
 const MAX_MATCHED = 1_000;
 
@@ -229,7 +232,7 @@ export class SubscriptionAdmin {
       ...(replayFrom !== undefined && { replayFrom: replayPoint(replayFrom) }),
     };
     return subscriptionInfo(
-      await this.#connection.request({ method: "POST", path, body, retry: true, ...made }),
+      await this.#connection.request({ method: "POST", path, body, field, retry: true, ...made }),
     );
   }
 
@@ -250,7 +253,9 @@ export class SubscriptionAdmin {
   async get(id: string, call: AdminCallOptions = {}): Promise<SubscriptionInfo> {
     const made = callOf("admin.subscriptions.get", call);
     const path = subscriptionPath(id);
-    return subscriptionInfo(await this.#connection.request({ method: "GET", path, ...made }));
+    return subscriptionInfo(
+      await this.#connection.request({ method: "GET", path, field, ...made }),
+    );
   }
 
   /** Iterates over all subscriptions, or those of one topic, page by page. Throws `topic_not_found`. */
@@ -286,7 +291,7 @@ export class SubscriptionAdmin {
   }
 
   async #update(id: string, settings: SubscriptionSettings, made: Call): Promise<SubscriptionInfo> {
-    const request = { path: subscriptionPath(id), body: settings, ...made };
+    const request = { path: subscriptionPath(id), body: settings, field, ...made };
     return subscriptionInfo(await this.#connection.request({ method: "PATCH", ...request }));
   }
 
@@ -305,7 +310,10 @@ export class SubscriptionAdmin {
     let cursor: string | undefined;
     do {
       const look = { limit: MAX_MATCHED - found.length, cursor, ...made };
-      const page = await this.#match<{ matches: MatchInfo[] }>(topic, look, request);
+      const page = await this.#match<{ matches: MatchInfo[] }>(topic, look, {
+        body: request,
+        field: "matches",
+      });
       found.push(...page.matches);
       cursor = page.nextCursor;
     } while (cursor !== undefined && found.length < MAX_MATCHED);
@@ -328,7 +336,10 @@ export class SubscriptionAdmin {
     let cursor: string | undefined;
     do {
       const look = { limit: MAX_MATCHED - tried, cursor, ...made };
-      const page = await this.#match<{ messages: ArchivedMatchesWire[] }>(topic, look, { last });
+      const page = await this.#match<{ messages: ArchivedMatchesWire[] }>(topic, look, {
+        body: { last },
+        field: "messages",
+      });
       for (const { messageId, publishedAt, matches } of page.messages) {
         const known = found.get(messageId);
         if (known) known.matches.push(...matches);
@@ -346,14 +357,14 @@ export class SubscriptionAdmin {
   async #match<Page>(
     topic: TopicReference,
     { call, signal, ...query }: Call & { limit: number; cursor: string | undefined },
-    body: object,
+    asked: { body: object; field: keyof Page & string },
   ): Promise<Page & { nextCursor?: string }> {
     const path = `${topicPath(topic)}/match`;
     const page = await this.#connection.request({
       method: "POST",
       path,
       query,
-      body,
+      ...asked,
       retry: true,
       call,
       signal,

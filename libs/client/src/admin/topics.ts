@@ -51,6 +51,9 @@ export interface TopicSettings {
   readonly tags?: Tags;
 }
 
+/** What the answer of a topic has. */
+const field = "createdAt";
+
 /** Creates, reads and removes topics. Every method takes a declaration or a name. */
 export class TopicAdmin {
   readonly #connection: Connection;
@@ -137,18 +140,20 @@ export class TopicAdmin {
     const body = { name, ...(name.endsWith(".fifo") && { fifo: true }), ...settings };
     const path = "/v1/topics";
     return topicInfo(
-      await this.#connection.request({ method: "POST", path, body, retry: true, ...call }),
+      await this.#connection.request({ method: "POST", path, body, field, retry: true, ...call }),
     );
   }
 
   async #get(topic: TopicReference, call: Call): Promise<TopicInfo> {
     const path = topicPath(topic);
-    return topicInfo(await this.#connection.request({ method: "GET", path, ...call }));
+    return topicInfo(await this.#connection.request({ method: "GET", path, field, ...call }));
   }
 
   async #update(topic: TopicReference, body: TopicSettings, call: Call): Promise<TopicInfo> {
     const path = topicPath(topic);
-    return topicInfo(await this.#connection.request({ method: "PATCH", path, body, ...call }));
+    return topicInfo(
+      await this.#connection.request({ method: "PATCH", path, body, field, ...call }),
+    );
   }
 }
 

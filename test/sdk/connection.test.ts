@@ -101,6 +101,18 @@ describe.each([
     expect(server.seen).toEqual([]);
   });
 
+  test("what JSON does not carry is refused at once, and never sent", async () => {
+    await using server = await scriptedServer(ok);
+    const connection = connect({ url: server.url, retry: quick });
+    const call = connection.request({ ...publish, body: { count: 1n } });
+    await expect(call).rejects.toMatchObject({
+      code: "invalid_request",
+      message: expect.stringMatching(/ cannot be sent: .*BigInt/),
+      outcomeUnknown: false,
+    });
+    expect(server.seen).toEqual([]);
+  });
+
   test("a call that is given up before it could be sent never is", async () => {
     await using server = await scriptedServer(ok, ok);
     const connection = connect({ url: server.url });

@@ -202,7 +202,7 @@ export class Connection {
       const answer = await this.#transport(pathOf(request), {
         method: request.method,
         headers: headersOf(request, given),
-        body: bodyOf(request),
+        body: bodyOf(request, label),
         onGiveUp: (how) => (end = how),
         // From here on giving up would lose the outcome (and received messages with it).
         onAnswer: () => leave?.(),
@@ -212,11 +212,7 @@ export class Connection {
       if (isSluiceError(cause)) throw cause;
       if (givenUp === "timed out") throw timedOut(label, limitMs, { isSent, cause });
       if (givenUp === "aborted") throw aborted(label, signal, { isSent });
-      if (invalid.has(codeOf(cause))) {
-        throw new SluiceError("invalid_request", `${label} cannot be sent: ${reason(cause)}`, {
-          cause,
-        });
-      }
+      if (invalid.has(codeOf(cause))) throw unsendable(label, cause);
       throw new SluiceError("network", `${label} at ${this.url} failed: ${reason(cause)}`, {
         cause,
         outcomeUnknown: codeOf(cause) !== refused,
@@ -254,9 +250,17 @@ function headersOf(
   return headers;
 }
 
-function bodyOf({ body }: ApiRequest): string | undefined {
+function bodyOf({ body }: ApiRequest, label: string): string | undefined {
   if (body === undefined || typeof body === "string") return body;
-  return JSON.stringify(body);
+  try {
+    return JSON.stringify(body);
+  } catch (cause) {
+    throw unsendable(label, cause);
+  }
+}
+
+function unsendable(label: string, cause: unknown): SluiceError {
+  return new SluiceError("invalid_request", `${label} cannot be sent: ${reason(cause)}`, { cause });
 }
 
 function pathOf({ path, query }: ApiRequest): string {

@@ -143,6 +143,25 @@ test("a subscription is made sure of: created, then given what is named, the res
   });
 });
 
+test("what is created with the settings of another one has its own name, and feeds its own queue", async () => {
+  const [billing, twin] = [unique("billing"), unique("twin")];
+  const { createdAt: _1, ...likeBilling } = await admin.queues.create(billing, { delay: 7 });
+  const made = await admin.queues.create(twin, likeBilling);
+  expect(made).toMatchObject({ name: twin, delay: 7 });
+
+  const [orders, others] = [unique("orders"), unique("others")];
+  const { createdAt: _2, ...likeOrders } = await admin.topics.create(orders, { tags: { a: "b" } });
+  expect(await admin.topics.create(others, likeOrders)).toMatchObject({
+    name: others,
+    tags: { a: "b" },
+  });
+
+  const filterPolicy = { store: ["north"] };
+  const subscription = await admin.subscribe(orders, billing, { filterPolicy });
+  const { id: _3, topic: _4, queueDeleted: _5, createdAt: _6, ...likeIt } = subscription;
+  expect(await admin.subscribe(orders, twin, likeIt)).toMatchObject({ queue: twin, filterPolicy });
+});
+
 test("lists are walked page by page, by prefix", async () => {
   const prefix = unique("page");
   const names = ["a", "b", "c", "d", "e"].map((letter) => `${prefix}-${letter}`);

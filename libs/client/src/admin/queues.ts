@@ -267,7 +267,8 @@ export class QueueAdmin {
 
   async #create(queue: QueueReference, settings: NewQueueSettings, call: Call): Promise<QueueInfo> {
     const name = queueName(queue);
-    const body = { name, ...(name.endsWith(".fifo") && { fifo: true }), ...settings };
+    // The name last: settings may be those of another queue, with the name of that.
+    const body = { ...(name.endsWith(".fifo") && { fifo: true }), ...settings, name };
     const path = "/v1/queues";
     return queueInfo(
       await this.#connection.request({ method: "POST", path, body, field, retry: true, ...call }),

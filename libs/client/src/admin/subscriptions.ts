@@ -227,9 +227,10 @@ export class SubscriptionAdmin {
   ): Promise<SubscriptionInfo> {
     const path = `${topicPath(topic)}/subscriptions`;
     const body = {
-      queue: queueName(queue),
       ...settings,
       ...(replayFrom !== undefined && { replayFrom: replayPoint(replayFrom) }),
+      // Last: settings may be those of another subscription, with the queue of that.
+      queue: queueName(queue),
     };
     return subscriptionInfo(
       await this.#connection.request({ method: "POST", path, body, field, retry: true, ...made }),

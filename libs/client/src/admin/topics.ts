@@ -137,7 +137,8 @@ export class TopicAdmin {
 
   async #create(topic: TopicReference, settings: TopicSettings, call: Call): Promise<TopicInfo> {
     const name = topicName(topic);
-    const body = { name, ...(name.endsWith(".fifo") && { fifo: true }), ...settings };
+    // The name last: settings may be those of another topic, with the name of that.
+    const body = { ...(name.endsWith(".fifo") && { fifo: true }), ...settings, name };
     const path = "/v1/topics";
     return topicInfo(
       await this.#connection.request({ method: "POST", path, body, field, retry: true, ...call }),

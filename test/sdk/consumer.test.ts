@@ -501,6 +501,27 @@ describe("with a handler", () => {
     expect([visible, inFlight + delayed]).toEqual([0, 1]);
   });
 
+  test.each([0, -1, 1.5, NaN, "60"])(
+    "an extension by %s seconds is refused, and the message is held as before",
+    async (seconds) => {
+      const numbers = await queueOf(connection, 1);
+      const { failures, options } = noting();
+      const consumer = createConsumer(connection, numbers, options);
+      let seen: unknown;
+      await consumer.run(async (message) => {
+        void consumer.stop();
+        const refused = await message.extend(seconds as number).catch((error: unknown) => error);
+        seen = { refused, counts: await countsOf(connection, numbers) };
+      });
+      expect(seen).toMatchObject({
+        refused: { code: "invalid_request", details: [{ path: "extend" }] },
+        counts: { visible: 0, inFlight: 1 },
+      });
+      expect(failures).toEqual([]);
+      expect(await countsOf(connection, numbers)).toEqual(empty);
+    },
+  );
+
   test.each([
     ["no text as a reason", { reason: new Error("failed") }],
     ["no number as a delay", { delay: "60" }],

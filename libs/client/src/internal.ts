@@ -8,7 +8,7 @@ export { callBack } from "./call-back.ts";
 export { assertConnection } from "./connection.ts";
 export { reworded } from "./errors.ts";
 export { nameOf } from "./call-name.ts";
-export { sayingOf, tellConsole } from "./given.ts";
+export { sayingOf, shown, tellConsole } from "./given.ts";
 export { Coalescer } from "./coalescer.ts";
 export { onAbort } from "./on-abort.ts";
 export { invalidOption, refuseUnknown } from "./options.ts";

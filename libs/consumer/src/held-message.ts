@@ -1,6 +1,6 @@
 import type { AttributeValue, WireAttributes } from "@sluice/client";
 import { SluiceError } from "@sluice/client";
-import { decodeAttributes } from "@sluice/client/internal";
+import { decodeAttributes, invalidOption, shown } from "@sluice/client/internal";
 import type { Lease } from "./leases.ts";
 import { receiptHandleOf, type WireMessage, type WireReceipt } from "./queue-calls.ts";
 import type { ReceivedMessage, ReleaseOptions } from "./received-message.ts";
@@ -205,6 +205,9 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
   async extend(seconds: number): Promise<void> {
     const { drainedBy } = this.#seldom ?? {};
     if (drainedBy !== undefined) throw drainedBy;
+    // By 0, as SQS has it, others would get the message while its handler goes on: that is what release() is for.
+    if (!(Number.isInteger(seconds) && seconds > 0))
+      throw invalidOption("extend", `expected whole seconds from 1, got ${shown(seconds)}`);
     if (this.#state !== "settled") await this.#lease.holder.extend(this, seconds);
   }
 

@@ -82,7 +82,7 @@ export interface ReceivedMessage<Payload> {
   /**
    * Hides the message for that many seconds from now (1 to 43,200), for work that keeps this process from extending it;
    * near the end of that it is extended by itself again. Seldom needed. Nothing is hidden for longer than 12 hours from
-   * its receive.
+   * its receive. Throws `invalid_request` for what is no such number: then the message is held as before.
    */
   extend(seconds: number): Promise<void>;
 }

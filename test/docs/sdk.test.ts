@@ -59,5 +59,16 @@ test(
       env: { ...process.env, SLUICE_URL: sluice.url },
     });
     expect({ stdout, stderr }).toEqual({ stdout: "bill 12.5 for order o-1\n", stderr: "" });
+
+    // As a program for browsers is compiled, whose compiler looks at the declarations of packages too.
+    await writeFile(
+      join(service, "types.ts"),
+      'import "@sluice/producer";\nimport "@sluice/consumer";\n',
+    );
+    const options = "--noEmit --strict --target es2022 --module nodenext --lib es2022,dom";
+    const tsc = join(root, "node_modules/typescript/bin/tsc");
+    await run(process.execPath, [tsc, ...options.split(" "), "--types", "", "types.ts"], {
+      cwd: service,
+    });
   },
 );

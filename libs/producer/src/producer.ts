@@ -1,3 +1,5 @@
+// For programs whose own `lib` does not have AsyncDisposable: it goes into the declarations that they see.
+/// <reference lib="esnext.disposable" preserve="true" />
 import { SluiceError } from "@sluice/client";
 import type { Connection, QueueDeclaration, TopicDeclaration } from "@sluice/client";
 import {

@@ -52,6 +52,21 @@ test("a body that is not JSON is a mismatch with its cause", () => {
   expect(error.cause).toBeInstanceOf(SyntaxError);
 });
 
+test("a schema is asked as the object that it is", () => {
+  const even = {
+    version: 1 as const,
+    vendor: "mine",
+    divisor: 2,
+    validate(value: unknown) {
+      const isOne = typeof value === "number" && value % this.divisor === 0;
+      return isOne ? { value } : { issues: [{ message: `no multiple of ${this.divisor}` }] };
+    },
+  };
+  const format = jsonFormat({ "~standard": even });
+  expect(format.decode("4")).toBe(4);
+  expect(() => format.encode(3)).toThrow("no multiple of 2");
+});
+
 test("an asynchronous schema is awaited on both sides", async () => {
   const known = async (id: string) => id !== "ghost";
   const format = jsonFormat(

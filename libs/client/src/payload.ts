@@ -82,10 +82,11 @@ type Result<Schema extends StandardSchemaV1> = StandardSchemaV1.Result<
 function guarded<Schema extends StandardSchemaV1>(
   schema: Schema,
 ): (value: unknown) => Result<Schema> | Promise<Result<Schema>> {
-  const { validate } = schema["~standard"];
+  // As a method of it: one that somebody has written himself may use `this`.
+  const standard = schema["~standard"];
   return (value) => {
     try {
-      const result = validate(value) as Result<Schema> | Promise<Result<Schema>>;
+      const result = standard.validate(value) as Result<Schema> | Promise<Result<Schema>>;
       if (!isPromise(result)) return result;
       return result.then(undefined, (cause: unknown) => {
         throw failed(cause);

@@ -20,10 +20,14 @@ export type AttributeValue = string | number | Uint8Array;
 /** Up to 10 attributes; the short forms become `String`, `Number` and `Binary`, the long form can carry a label. */
 export type AttributesInput = Readonly<Record<string, AttributeValue | bigint | WireAttribute>>;
 
-/** Throws `invalid_attribute` for a value that no attribute type can carry. */
-export function encodeAttributes(attributes: AttributesInput): WireAttributes {
+/**
+ * Throws `invalid_attribute` for a value that no attribute type can carry.
+ *
+ * @param of - How errors call the message whose attributes they are, such as `payloads.3`. Default: not at all.
+ */
+export function encodeAttributes(attributes: AttributesInput, of?: string): WireAttributes {
   const given = Object.entries(attributes).filter(([, value]) => value !== undefined);
-  return ownEntries(given.map(([name, value]) => [name, encodeAttribute(name, value)]));
+  return ownEntries(given.map(([name, value]) => [name, encodeAttribute(value, { name, of })]));
 }
 
 export function decodeAttributes(wire: WireAttributes): Record<string, AttributeValue> {
@@ -37,7 +41,10 @@ function ownEntries<Value>(entries: [string, Value][]): Record<string, Value> {
   return Object.fromEntries(entries);
 }
 
-function encodeAttribute(name: string, value: AttributesInput[string]): WireAttribute {
+function encodeAttribute(
+  value: AttributesInput[string],
+  { name, of }: { name: string; of: string | undefined },
+): WireAttribute {
   if (typeof value === "string") return { type: "String", value };
   if (typeof value === "bigint" || isFiniteNumber(value)) {
     return { type: "Number", value: String(value) };
@@ -45,8 +52,9 @@ function encodeAttribute(name: string, value: AttributesInput[string]): WireAttr
   if (value instanceof Uint8Array) return { type: "Binary", value: toBase64(value) };
   if (isWireAttribute(value)) return value;
   const message = `expected a string, a finite number, bytes or {type, value}, got ${shown(value)}`;
-  throw new SluiceError("invalid_attribute", `Attribute ${name}: ${message}.`, {
-    details: [{ path: `attributes.${name}`, message }],
+  const [told, at] = of === undefined ? ["", ""] : [` of ${of}`, `${of}.`];
+  throw new SluiceError("invalid_attribute", `Attribute ${name}${told}: ${message}.`, {
+    details: [{ path: `${at}attributes.${name}`, message }],
   });
 }
 

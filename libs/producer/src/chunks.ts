@@ -17,8 +17,13 @@ export interface Chunk {
  * Splits entries, in order, into as few calls as the limits allow.
  *
  * Throws `message_too_large` when a single entry fills more than a call.
+ *
+ * @param placeOf - How errors call an entry. Default: as one of many payloads.
  */
-export function splitIntoChunks(entries: readonly string[]): Chunk[] {
+export function splitIntoChunks(
+  entries: readonly string[],
+  placeOf = (index: number) => `payloads.${index}`,
+): Chunk[] {
   const sizeOf = sizer(entries);
   const chunks: Chunk[] = [];
   const room = maxBytesPerCall - prefix.length - suffix.length + 1; // the last one has no comma
@@ -26,7 +31,7 @@ export function splitIntoChunks(entries: readonly string[]): Chunk[] {
   let bytes = 0;
   for (const [index, entry] of entries.entries()) {
     const size = sizeOf(entry) + 1; // with its comma
-    if (size > room) throw tooLarge(index, size);
+    if (size > room) throw tooLarge(placeOf(index), size);
     if (bytes + size > room || index - from === maxMessagesPerCall) {
       chunks.push({ from, to: index });
       from = index;
@@ -53,9 +58,9 @@ function sizer(entries: readonly string[]): (entry: string) => number {
   return (entry) => encoder.encode(entry).byteLength;
 }
 
-function tooLarge(index: number, size: number): SluiceError {
+function tooLarge(path: string, size: number): SluiceError {
   const message = `${size} bytes as JSON, while a call takes ${maxBytesPerCall}`;
-  return new SluiceError("message_too_large", `Message ${index} is too large: ${message}.`, {
-    details: [{ path: `payloads.${index}`, message }],
+  return new SluiceError("message_too_large", `The message ${path} is too large: ${message}.`, {
+    details: [{ path, message }],
   });
 }

@@ -8,7 +8,7 @@ interface Outgoing<Input> {
   readonly format: PayloadFormat<Input, unknown>;
   readonly payload: Input;
   readonly options: EntryOptions;
-  /** How errors call the payload. */
+  /** How errors call the message. */
   readonly label: string;
 }
 
@@ -19,16 +19,16 @@ interface Outgoing<Input> {
  * Returns a promise only when the schema does, so that publishes made in one go meet in one batch.
  */
 export function writeEntry<Input>(outgoing: Outgoing<Input>): string | Promise<string> {
-  const { format, payload, options, label } = outgoing;
+  const { format, payload, label } = outgoing;
   let body: string | Promise<string>;
   try {
     body = format.encode(payload);
   } catch (error) {
     throw locateMismatch(error, label);
   }
-  if (!isPromise(body)) return entryText(body, options);
+  if (!isPromise(body)) return entryText(body, outgoing);
   const written = body.then(
-    (late) => entryText(late, options),
+    (late) => entryText(late, outgoing),
     (error: unknown) => {
       throw locateMismatch(error, label);
     },
@@ -38,11 +38,14 @@ export function writeEntry<Input>(outgoing: Outgoing<Input>): string | Promise<s
   return written;
 }
 
-function entryText(body: string, options: EntryOptions): string {
+function entryText(
+  body: string,
+  { options, label }: Pick<Outgoing<never>, "options" | "label">,
+): string {
   const { attributes, subject, groupId, deduplicationId, delay } = options;
   return JSON.stringify({
     body,
-    attributes: attributes && encodeAttributes(attributes),
+    attributes: attributes && encodeAttributes(attributes, label),
     subject,
     groupId,
     deduplicationId,

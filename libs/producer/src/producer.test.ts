@@ -35,6 +35,15 @@ test("bad attributes, keys and options are refused before the network", async ()
   ).rejects.toMatchObject({
     code: "invalid_attribute",
   });
+  const each = (_: string, index: number) => ({ attributes: { load: index === 1 ? NaN : 1 } });
+  await expect(producer.publishAll(notes, ["x", "y"], { each })).rejects.toMatchObject({
+    message: expect.stringMatching(/^Attribute load of payloads\.1: /),
+    details: [{ path: "payloads.1.attributes.load" }],
+  });
+  await expect(producer.publish(notes, "x".repeat(5_000_000))).rejects.toMatchObject({
+    code: "message_too_large",
+    details: [{ path: "payload" }],
+  });
   await expect(producer.publish(notes, "x", { idempotencyKey: "two words" })).rejects.toMatchObject(
     {
       code: "invalid_request",

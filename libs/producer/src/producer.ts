@@ -170,11 +170,11 @@ export class Producer implements AsyncDisposable {
     assertDeclared(destination);
     refuseUnknown(options, namesOfOptions[destination.kind].one);
     const { format } = destination;
-    const written = writeEntry({ format, payload, options, label: "payload" });
+    const written = writeEntry({ format, payload, options, label: single() });
     if (this.#batching !== undefined && !needsOwnCall(options)) {
       if (typeof written !== "string" || this.#joining.size > 0)
         return await this.#join(this.#batching, destination, written);
-      splitIntoChunks([written]); // one too large for any call must not fail the others of its batch
+      splitIntoChunks([written], single); // one too large for any call must not fail the others of its batch
       return this.#batching.add(destination, written);
     }
     const entry = typeof written === "string" ? written : await this.#drain.unsent(written);
@@ -182,7 +182,7 @@ export class Producer implements AsyncDisposable {
     try {
       const { results } = await write(this.#connection, destination, {
         entries: [entry],
-        placeOf: () => "payload",
+        placeOf: single,
         method: oneBy[destination.kind],
         call: { idempotencyKey: options.idempotencyKey, signal },
       });
@@ -202,7 +202,7 @@ export class Producer implements AsyncDisposable {
     const earlier = this.#joining.get(key);
     const entryOf = typeof written === "string" ? written : this.#drain.unsent(written);
     const joined = Promise.all([entryOf, earlier]).then(([entry]) => {
-      splitIntoChunks([entry]);
+      splitIntoChunks([entry], single);
       return { answer: batching.add(destination, entry) };
     });
     const settled = Promise.allSettled([joined, earlier]).then(() => {
@@ -259,6 +259,9 @@ export class Producer implements AsyncDisposable {
     }
   }
 }
+
+/** How errors call a message that is published alone. */
+const single = () => "payload";
 
 /** A merged call cannot be given up, or named, for one of its messages. */
 function needsOwnCall({ idempotencyKey, signal }: PublishOptions): boolean {

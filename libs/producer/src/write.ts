@@ -48,7 +48,7 @@ export async function write(
   const path = messagesPath(destination);
   const key = call.idempotencyKey === undefined ? randomKey() : checkedKey(call.idempotencyKey);
   const results: PublishResult[] = [];
-  for (const [index, { from, to }] of splitIntoChunks(entries).entries()) {
+  for (const [index, { from, to }] of splitIntoChunks(entries, placeOf).entries()) {
     const whole = from === 0 && to === entries.length;
     const part = {
       entries: whole ? entries : entries.slice(from, to),

@@ -16,6 +16,16 @@ test.each<[string, () => unknown, string]>([
   ["an address alone", () => connect(any("http://127.0.0.1:1")), 'expected { url: "http://..." }'],
   ["a URL alone", () => connect(any(new URL("http://127.0.0.1:1"))), 'expected { url: "http://'],
   ["no address", () => connect(any(undefined)), "expected { url:"],
+  [
+    "a time out of the environment, which is text",
+    () => connect({ url: "http://127.0.0.1:1", timeoutMs: any("5000") }),
+    'timeoutMs: expected milliseconds above 0, got "5000"',
+  ],
+  [
+    "the same of a budget",
+    () => connect({ url: "http://127.0.0.1:1", retry: { budgetMs: any("5000") } }),
+    'retry.budgetMs: expected milliseconds from 0, got "5000"',
+  ],
   ["options where a connection is to be", () => createAdmin(any({ url: "x" })), "connect({ url })"],
   ["the same of a producer", () => createProducer(any({ url: "x" })), "connect({ url })"],
   ["the same of a consumer", () => createConsumer(any({}), billing), "connect({ url })"],

@@ -127,8 +127,10 @@ export class Connection {
     this.#timeoutMs = options.timeoutMs ?? 30_000;
     this.#retry = options.retry === false ? undefined : retryPolicy(options.retry);
     this.#onRetry = options.onRetry;
-    if (!(this.#timeoutMs > 0)) {
-      throw invalidOption("timeoutMs", `expected milliseconds above 0, got ${this.#timeoutMs}`);
+    // Of text, as it comes out of an environment, "5000", a sum would be "500020000".
+    if (!(typeof this.#timeoutMs === "number" && this.#timeoutMs > 0)) {
+      const told = `expected milliseconds above 0, got ${shown(this.#timeoutMs)}`;
+      throw invalidOption("timeoutMs", told);
     }
   }
 

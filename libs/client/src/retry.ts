@@ -1,3 +1,4 @@
+import { shown } from "./given.ts";
 import { invalidOption, refuseUnknown } from "./options.ts";
 import type { OptionNames } from "./options.ts";
 
@@ -30,8 +31,8 @@ export function retryPolicy(options: RetryOptions = {}): RetryPolicy {
     ...withoutUndefined(options),
   };
   for (const [name, value] of Object.entries(policy)) {
-    if (!(value >= 0))
-      throw invalidOption(`retry.${name}`, `expected milliseconds from 0, got ${value}`);
+    if (!(typeof value === "number" && value >= 0))
+      throw invalidOption(`retry.${name}`, `expected milliseconds from 0, got ${shown(value)}`);
   }
   if (policy.budgetMs > maxBudgetMs) {
     throw invalidOption(

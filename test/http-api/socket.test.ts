@@ -457,6 +457,33 @@ test("a server that closes answers who waits and whom it accepted, and takes nob
   await closed;
 });
 
+test("a server that closes answers all requests that came behind each other on a connection", async () => {
+  await using closing = await another({});
+  const socket = await closing.connect();
+  const answer = answerOf(socket);
+  const claims = await holdClaims(api.broker.sql);
+  socket.write(receive({}) + head([json, `Content-Length: ${good.length}`]) + good);
+  await untilBlocked(api.broker.sql);
+  const closed = closing.close();
+  await claims.letGo();
+  expect(await answer).toMatch(/^HTTP\/1\.1 200 [^]*HTTP\/1\.1 200 [^]*connection: close/i);
+  await closed;
+});
+
+test("a server that closes waits no more than ten seconds for requests that do not come whole", async () => {
+  await using closing = await another({});
+  for (const part of [head([json, "Content-Length: 9"]) + "{", "POST / HTTP/1.1\r\nHost:"]) {
+    const socket = await closing.connect();
+    expect(await closing.asks(socket)).toMatch(/^HTTP\/1\.1 200 /);
+    socket.write(part);
+  }
+  // The server has read them.
+  expect(await closing.asks(await closing.connect())).toMatch(/^HTTP\/1\.1 200 /);
+  const began = performance.now();
+  await closing.close();
+  expect(performance.now() - began).toBeGreaterThan(8_000);
+}, 40_000);
+
 test("one connection more than are allowed is closed, and served as soon as another has gone", async () => {
   await using full = await another({ maxConnections: 2 });
   const [first, second] = await Promise.all([full.connect(), full.connect()]);
@@ -546,6 +573,7 @@ async function another(
         socket.once("close", () => resolve(""));
       });
     },
+    close: () => anotherServer.close(),
     async [Symbol.asyncDispose](): Promise<void> {
       for (const socket of sockets) socket.destroy();
       await anotherServer.close();

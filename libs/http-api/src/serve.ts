@@ -1,5 +1,5 @@
 import { createServer, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import { Server as NetServer, type AddressInfo, type Socket } from "node:net";
 
 import { getRequestListener } from "@hono/node-server";
 
@@ -174,9 +174,17 @@ function endStalled(open: ReadonlySet<ServerResponse>, afterMs: number): NodeJS.
   return look;
 }
 
+/** By the last answer on each connection: after one that says so Node sends none of those that wait behind it. */
 function announceClosing(server: Server, open: ReadonlySet<ServerResponse>): void {
+  const lastOn = new WeakMap<Socket, ServerResponse>();
+  const tell = (response: ServerResponse | undefined, connection: string) => {
+    if (response?.headersSent === false) response.setHeader("connection", connection);
+  };
   const announce = (response: ServerResponse) => {
-    if (!response.headersSent) response.setHeader("connection", "close");
+    const { socket } = response.req;
+    tell(lastOn.get(socket), "keep-alive");
+    tell(response, "close");
+    lastOn.set(socket, response);
   };
   for (const response of open) announce(response);
   server.prependListener("request", (_, response: ServerResponse) => {
@@ -191,12 +199,19 @@ interface Closing {
   timers: readonly NodeJS.Timeout[];
 }
 
+/** What a request that has begun may take to come whole once the server closes, in ms. */
+const ARRIVES_WITHIN = 10_000;
+
 async function close(server: Server, { unused, endWaiting, timers }: Closing): Promise<void> {
+  server.requestTimeout = ARRIVES_WITHIN;
   const closed = new Promise<void>((resolve) => {
-    server.close(() => {
+    // The way of HTTP servers also ends the look at what does not come whole: a client that vanished in the middle of a
+    // request would hold the server open for good.
+    NetServer.prototype.close.call(server, () => {
       resolve();
     });
   });
+  server.closeIdleConnections();
   endWaiting?.();
   // A connection whose answer was sent while closing began may linger as keep-alive.
   const sweep = setInterval(() => {
@@ -205,4 +220,5 @@ async function close(server: Server, { unused, endWaiting, timers }: Closing): P
   }, 50);
   await closed;
   for (const timer of [sweep, ...timers]) clearInterval(timer);
+  server.close();
 }

@@ -24,6 +24,8 @@ export interface ListedAccessKey {
 
 /** How long a disabled key may go on working in a process, and a new one be unknown to it, in ms. */
 const TIME_TO_LIVE = 3_000;
+/** For how long calls join a look-up that is under way, in ms: it may wait for a connection that fell silent. */
+const SHARED_FOR = 1_000;
 const MAX_KEYS = 10_000;
 /** Keys to try before the sealing key is taken for another one. */
 const ENOUGH_TO_TELL = 100;
@@ -38,6 +40,10 @@ export class AccessKeys {
   readonly #known = new LRUCache<string, { key: AccessKey | undefined }>({
     max: MAX_KEYS,
     ttl: TIME_TO_LIVE,
+  });
+  readonly #lookups = new LRUCache<string, Promise<AccessKey | undefined>>({
+    max: MAX_KEYS,
+    ttl: SHARED_FOR,
   });
 
   /** @param sealingKey - 32 bytes; the same for all processes of an installation */
@@ -105,6 +111,16 @@ export class AccessKeys {
   async find(id: string): Promise<AccessKey | undefined> {
     const known = this.#known.get(id);
     if (known) return known.key;
+    // All calls of a key ask when its time is over, and each that waits asks once a second, also while nobody answers.
+    let lookup = this.#lookups.get(id);
+    if (!lookup) {
+      lookup = this.#lookUp(id).finally(() => this.#lookups.delete(id));
+      this.#lookups.set(id, lookup);
+    }
+    return await lookup;
+  }
+
+  async #lookUp(id: string): Promise<AccessKey | undefined> {
     const [row] = await this.#db
       .select({ account: accessKeys.account, sealedSecret: accessKeys.sealedSecret })
       .from(accessKeys)

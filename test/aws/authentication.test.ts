@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { once } from "node:events";
 
 import {
@@ -466,6 +466,64 @@ describe("the native API", () => {
     expect(text).toContain('route="/v1/queues/:queue"');
     for (const name of ["measured", ACCOUNT, key.id]) expect(text).not.toContain(name);
   });
+});
+
+describe("an account that sends more than there is room for", () => {
+  const MIB = 2 ** 20;
+  const length = String(16 * MIB);
+  const heads = {
+    "by the native API": () => {
+      const lines = `Authorization: Bearer ${key.id}.${key.secret}\r\nContent-Type: application/json`;
+      return `POST /v1/queues/crowded/messages HTTP/1.1\r\nHost: test\r\nContent-Length: ${length}\r\n${lines}\r\n\r\n`;
+    },
+    "by AWS' protocols": () => {
+      const { path, headers } = signedRequest();
+      const all = Object.entries({ ...headers, "Content-Length": length });
+      return `POST ${path} HTTP/1.1\r\n${all.map((header) => header.join(": ")).join("\r\n")}\r\n\r\n`;
+    },
+  };
+
+  test.each(Object.entries(heads))("%s has others served", async (_, headOf) => {
+    const { hostname, port } = new URL(sluice.url);
+    const sockets: Socket[] = [];
+    let answers = "";
+    // 17 of these leave 150 KiB of 256 MiB.
+    const part = Buffer.alloc(15.05 * MIB, " ");
+    await Promise.all(
+      Array.from({ length: 18 }, async () => {
+        const socket = connect(Number(port), hostname);
+        sockets.push(socket.on("error", () => undefined));
+        socket.on("data", (chunk: Buffer) => (answers += chunk.toString()));
+        socket.write(headOf());
+        await new Promise((written) => socket.write(part, written));
+      }),
+    );
+    await vi.waitFor(() => expect(answers).toMatch(/^HTTP\/1\.1 4/), 10_000);
+
+    const other = await sluice.keys!.create(OTHER);
+    const theirs = new SQSClient(sluice.clientOptions(credentialsOf(other)));
+    const { QueueUrl } = await theirs.send(new CreateQueueCommand({ QueueName: "uncrowded" }));
+    const MessageBody = "x".repeat(MIB / 2);
+    await theirs.send(new SendMessageCommand({ QueueUrl, MessageBody }));
+    theirs.destroy();
+    const authorization = `Bearer ${other.id}.${other.secret}`;
+    const { status } = await fetch(`${sluice.url}/v1/queues/uncrowded/messages`, {
+      method: "POST",
+      headers: { authorization, "content-type": "application/json" },
+      body: JSON.stringify({ messages: [{ body: MessageBody }] }),
+    });
+    expect(status).toBe(200);
+    for (const socket of sockets) socket.destroy();
+  });
+});
+
+test("a key that many calls ask for at once is looked up once", async () => {
+  const { id } = await sluice.keys!.create(OTHER);
+  const select = vi.spyOn(sluice.database.control, "select");
+  const found = await Promise.all(Array.from({ length: 100 }, () => sluice.keys!.find(id)));
+  expect(select).toHaveBeenCalledTimes(1);
+  select.mockRestore();
+  expect(new Set(found.map((each) => each?.id))).toEqual(new Set([id]));
 });
 
 test("no secret is to be found in the database", async () => {

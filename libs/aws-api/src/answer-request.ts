@@ -48,7 +48,7 @@ export async function answerRequest(
   try {
     const parameters = readParameters(request.query);
     let reading: Promise<Buffer> | undefined;
-    const readOnce = () => (reading ??= readBody(request.http));
+    const readOnce = (account?: string) => (reading ??= readBody(request.http, account));
     const caller =
       authentication &&
       (await verify(authentication.accessKeys, settings.region, {

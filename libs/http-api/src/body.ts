@@ -13,7 +13,16 @@ const MAX_UNDER_WAY = 256 * 1024 * 1024;
 /** What is no larger is read also beyond that. */
 const SMALL = 64 * 1024;
 
+/** A body on its way. */
+interface Arriving {
+  account: string;
+  /** What has come of it. */
+  length: number;
+  refuse: (error: SluiceError) => void;
+}
+
 /** Of all servers of this process: they share its memory. */
+const arriving = new Set<Arriving>();
 let underWay = 0;
 
 /**
@@ -34,9 +43,10 @@ export async function readJson(c: Call): Promise<unknown> {
 
 /**
  * Reads a body, counting bytes as they arrive, whatever the request says of its length.
+ * @param account - Who is said to have sent it.
  * @throws {SluiceError} `unsupported_media_type`, `request_too_large`, `too_many_requests`, `malformed_json`
  */
-export async function readBody(c: Call): Promise<Buffer> {
+export async function readBody(c: Call, account = c.var.account): Promise<Buffer> {
   if (c.req.header("content-encoding") !== undefined) {
     throw new SluiceError(
       "unsupported_media_type",
@@ -44,7 +54,7 @@ export async function readBody(c: Call): Promise<Buffer> {
     );
   }
   if (Number(c.req.header("content-length") ?? 0) > MAX_BODY_BYTES) throw tooLarge();
-  if (c.env?.incoming) return await readIncoming(c.env.incoming);
+  if (c.env?.incoming) return await readIncoming(c.env.incoming, account);
   const bytes = Buffer.from((await c.req.raw?.arrayBuffer()) ?? new ArrayBuffer(0));
   if (bytes.length > MAX_BODY_BYTES) throw tooLarge();
   return bytes;
@@ -60,23 +70,14 @@ export function textOf(bytes: Buffer): string {
  * By listeners: an async iterator takes 5 µs more for a small body, and keeps its machinery for as long as a poll
  * waits.
  */
-function readIncoming(incoming: IncomingMessage): Promise<Buffer> {
+function readIncoming(incoming: IncomingMessage, account: string): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
-    let length = 0;
-    let counted = 0;
     const forget = () => {
-      underWay -= counted;
-      counted = 0;
+      if (arriving.delete(body)) underWay -= body.length;
       // The listeners live as long as the request does, which is twenty seconds where it is a long poll.
       chunks.length = 0;
     };
-    const close = () => {
-      forget();
-      // Errors are dear: of those that nobody hears of none is made.
-      if (!incoming.readableEnded) reject(malformed("the connection ended before the body did"));
-    };
-    if (incoming.destroyed) close();
     const refuse = (error: SluiceError) => {
       // The rest comes and is thrown away: who reads the answer only after it would hang, and hold its connection. Of
       // what never ends Hono ends the connection.
@@ -84,21 +85,44 @@ function readIncoming(incoming: IncomingMessage): Promise<Buffer> {
       forget();
       reject(error);
     };
+    const body: Arriving = { account, length: 0, refuse };
+    const close = () => {
+      forget();
+      // Errors are dear: of those that nobody hears of none is made.
+      if (!incoming.readableEnded) reject(malformed("the connection ended before the body did"));
+    };
+    if (incoming.destroyed) close();
+    else arriving.add(body);
     const take = (chunk: Buffer) => {
-      length += chunk.length;
-      counted += chunk.length;
+      chunks.push(chunk);
+      body.length += chunk.length;
       underWay += chunk.length;
-      if (length > MAX_BODY_BYTES) refuse(tooLarge());
-      else if (underWay > MAX_UNDER_WAY && length > SMALL) refuse(tooMuchUnderWay());
-      else chunks.push(chunk);
+      if (body.length > MAX_BODY_BYTES) refuse(tooLarge());
+      else if (underWay > MAX_UNDER_WAY && body.length > SMALL)
+        whoGivesWay(body).refuse(tooMuchUnderWay());
     };
     incoming.on("data", take);
     incoming.on("end", () => {
-      resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length));
+      resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, body.length));
       forget();
     });
     incoming.on("close", close);
   });
+}
+
+/**
+ * The body that is refused when there is no room for another piece: one of the account that holds most, so that none
+ * can take all the room and have the others refused. Of that account it is the one that asks, else its largest.
+ */
+function whoGivesWay(asking: Arriving): Arriving {
+  const held = new Map<string, number>();
+  for (const { account, length } of arriving) held.set(account, (held.get(account) ?? 0) + length);
+  const most = Math.max(...held.values());
+  if (held.get(asking.account) === most) return asking;
+  const large = [...arriving].filter(
+    ({ account, length }) => held.get(account) === most && length > SMALL,
+  );
+  return large.sort((a, b) => b.length - a.length)[0] ?? asking;
 }
 
 /** @throws {SluiceError} `malformed_json`, `invalid_request`; see checkShape */

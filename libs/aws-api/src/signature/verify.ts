@@ -22,7 +22,9 @@ export interface Caller {
 }
 
 /** A request whose body is read once somebody known is said to have sent it. */
-export type UnreadRequest = Omit<SignedRequest, "body"> & { body: () => Promise<Uint8Array> };
+export type UnreadRequest = Omit<SignedRequest, "body"> & {
+  body: (account: string) => Promise<Uint8Array>;
+};
 
 /**
  * Checks the signature of a request, over the bytes of its body and before anything looks into them. All that needs no
@@ -50,7 +52,7 @@ export async function verify(
       "The security token included in the request is invalid.",
     );
   }
-  const request = { ...unread, body: await unread.body() };
+  const request = { ...unread, body: await unread.body(key.account) };
   checkBodyHash(request);
   const made = signatureOf(request, given, key.secret);
   const matches = timingSafeEqual(Buffer.from(made, "hex"), Buffer.from(given.signature, "hex"));

@@ -445,6 +445,35 @@ describe("the native API", () => {
     }
   });
 
+  test("lets in others at once while an account reads large lists", async () => {
+    const other = await sluice.keys!.create(OTHER);
+    const bearerOf = ({ id, secret }: AccessKey) => ({ authorization: `Bearer ${id}.${secret}` });
+    const post = (by: AccessKey, path: string, body: object) =>
+      fetch(sluice.url + path, {
+        method: "POST",
+        headers: { ...bearerOf(by), "content-type": "application/json" },
+        body: JSON.stringify(body),
+      });
+    await post(key, "/v1/topics", { name: "listed" });
+    const filterPolicy = { k: Array.from({ length: 145 }, (_, n) => `${n}${"x".repeat(1_750)}`) };
+    for (let count = 0; count < 16; count += 1) {
+      await post(key, "/v1/queues", { name: `listed-${count}` });
+      const body = { queue: `listed-${count}`, filterPolicy };
+      await post(key, "/v1/topics/listed/subscriptions", body);
+    }
+    let answered = 0;
+    const lists = Array.from({ length: 40 }, async () => {
+      const headers = bearerOf(key);
+      const response = await fetch(`${sluice.url}/v1/subscriptions?limit=1000`, { headers });
+      await response.arrayBuffer();
+      answered += 1;
+    });
+    await lists[0];
+    expect((await post(other, "/v1/queues", { name: "unlisted" })).status).toBe(201);
+    expect(answered).toBeLessThan(20);
+    await Promise.all(lists);
+  });
+
   test("tells everybody how to get in", async () => {
     const document = (await (await call(undefined, "/openapi.json")).json()) as object;
     expect(document).toMatchObject({

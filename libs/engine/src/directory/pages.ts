@@ -1,6 +1,7 @@
 import { sql, type Column, type SQL } from "drizzle-orm";
 
 import { SluiceError } from "../errors.ts";
+import { FewAtOnce } from "../few-at-once.ts";
 
 /** One page of a list. `nextCursor` is absent on the last one. */
 export interface Page<Item> {
@@ -16,6 +17,21 @@ export interface PageRequest {
 }
 
 export const DEFAULT_PAGE = 100;
+
+const turns = new FewAtOnce("lists", { running: 1, waiting: 100 });
+
+/**
+ * Reads a page in turn, those of all accounts one after the other: a large one takes a third of a second, and what
+ * every call needs, the access keys and the rows of names, is read over the same two connections. 300 lists of one
+ * account under way had the publishes of others wait for a minute.
+ * @throws {SluiceError} `too_many_requests` when a hundred lists of the account wait already
+ */
+export async function inTurn<Result>(
+  account: string,
+  read: () => Promise<Result>,
+): Promise<Result> {
+  return await turns.run(account, read);
+}
 
 /** Cuts a page out of rows that were read with one more than the limit; the cursor names the last row shown. */
 export function pageOf<Item>(

@@ -6,6 +6,7 @@ import {
   afterCursor,
   DEFAULT_PAGE,
   fittingLimit,
+  inTurn,
   likePrefix,
   pageOf,
   type Page,
@@ -132,22 +133,26 @@ export class Queues {
   /** By name, in order of names. With large tags a page has fewer than it might have. */
   async list(account: string, request: PageRequest): Promise<Page<ListedQueue>> {
     const { limit = DEFAULT_PAGE } = request;
-    const rows = await selectListed(this.#db)
-      .where(listed(account, request))
-      .orderBy(asc(queues.name))
-      .limit(limit + 1);
+    const rows = await inTurn(account, async () =>
+      selectListed(this.#db)
+        .where(listed(account, request))
+        .orderBy(asc(queues.name))
+        .limit(limit + 1),
+    );
     return pageOf(rows.map(listedQueueOf), fittingLimit(rows, limit), ({ name }) => name);
   }
 
   /** The same, their names alone. */
   async names(account: string, request: PageRequest): Promise<Page<string>> {
     const { limit = DEFAULT_PAGE } = request;
-    const rows = await this.#db
-      .select({ name: queues.name })
-      .from(queues)
-      .where(listed(account, request))
-      .orderBy(asc(queues.name))
-      .limit(limit + 1);
+    const rows = await inTurn(account, async () =>
+      this.#db
+        .select({ name: queues.name })
+        .from(queues)
+        .where(listed(account, request))
+        .orderBy(asc(queues.name))
+        .limit(limit + 1),
+    );
     const names = rows.map(({ name }) => name);
     return pageOf(names, limit, (name) => name);
   }

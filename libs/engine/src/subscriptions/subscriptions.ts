@@ -7,6 +7,7 @@ import {
   afterCursor,
   DEFAULT_PAGE,
   fittingLimit,
+  inTurn,
   pageOf,
   type Page,
   type PageRequest,
@@ -126,10 +127,12 @@ export class Subscriptions {
     request: PageRequest,
   ): Promise<Page<Subscription>> {
     const limit = request.limit ?? DEFAULT_PAGE;
-    const rows = await selectListed(this.#db)
-      .where(listed(account, topicId, request))
-      .orderBy(asc(subscriptions.id))
-      .limit(limit + 1);
+    const rows = await inTurn(account, async () =>
+      selectListed(this.#db)
+        .where(listed(account, topicId, request))
+        .orderBy(asc(subscriptions.id))
+        .limit(limit + 1),
+    );
     return pageOf(rows.map(subscriptionOf), fittingLimit(rows, limit), ({ id }) => id);
   }
 
@@ -140,10 +143,12 @@ export class Subscriptions {
     request: PageRequest,
   ): Promise<Page<Link>> {
     const limit = request.limit ?? DEFAULT_PAGE;
-    const rows = await selectLinks(this.#db)
-      .where(listed(account, topicId, request))
-      .orderBy(asc(subscriptions.id))
-      .limit(limit + 1);
+    const rows = await inTurn(account, async () =>
+      selectLinks(this.#db)
+        .where(listed(account, topicId, request))
+        .orderBy(asc(subscriptions.id))
+        .limit(limit + 1),
+    );
     return pageOf(rows.map(linkOf), limit, ({ id }) => id);
   }
 

@@ -9,6 +9,7 @@ import {
   fitsPage,
   fittingLimit,
   ifFits,
+  inTurn,
   likePrefix,
   pageOf,
   type Page,
@@ -110,12 +111,14 @@ export class Topics {
   async list(account: string, request: PageRequest): Promise<Page<ListedTopic>> {
     const { limit = DEFAULT_PAGE } = request;
     const fits = fitsPage(sql`octet_length(${topics.tags}::text)`, topics.name);
-    const rows = await this.#db
-      .select({ topic: { ...listedColumns, tags: ifFits(fits, topics.tags) }, fits })
-      .from(topics)
-      .where(listed(account, request))
-      .orderBy(asc(topics.name))
-      .limit(limit + 1);
+    const rows = await inTurn(account, async () =>
+      this.#db
+        .select({ topic: { ...listedColumns, tags: ifFits(fits, topics.tags) }, fits })
+        .from(topics)
+        .where(listed(account, request))
+        .orderBy(asc(topics.name))
+        .limit(limit + 1),
+    );
     const items = rows.map(({ topic }) => listedTopicOf(topic));
     return pageOf(items, fittingLimit(rows, limit), ({ name }) => name);
   }
@@ -123,12 +126,14 @@ export class Topics {
   /** The same, their names alone. */
   async names(account: string, request: PageRequest): Promise<Page<string>> {
     const { limit = DEFAULT_PAGE } = request;
-    const rows = await this.#db
-      .select({ name: topics.name })
-      .from(topics)
-      .where(listed(account, request))
-      .orderBy(asc(topics.name))
-      .limit(limit + 1);
+    const rows = await inTurn(account, async () =>
+      this.#db
+        .select({ name: topics.name })
+        .from(topics)
+        .where(listed(account, request))
+        .orderBy(asc(topics.name))
+        .limit(limit + 1),
+    );
     const names = rows.map(({ name }) => name);
     return pageOf(names, limit, (name) => name);
   }

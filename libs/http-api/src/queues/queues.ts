@@ -157,6 +157,7 @@ function addAllQueuesEndpoints(api: Api): void {
           schema: z.object({ queues: z.array(queueSchema), nextCursor: z.string().optional() }),
         },
       },
+      errors: ["too_many_requests"],
     },
     async ({ c, query }) => {
       const { items, nextCursor } = await c.var.engine.queues.list(c.var.account, query);

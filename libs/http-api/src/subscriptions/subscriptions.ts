@@ -121,7 +121,7 @@ function addSubscriptionLists(api: Api): void {
       params: topicPath,
       query: subscriptionsQuery,
       responses: { 200: { description: "A page, oldest first", schema: pageSchema } },
-      errors: ["topic_not_found"],
+      errors: ["topic_not_found", "too_many_requests"],
     },
     async ({ c, params, query }) => {
       const { engine, account } = c.var;
@@ -141,6 +141,7 @@ function addSubscriptionLists(api: Api): void {
       tag: TAG,
       query: subscriptionsQuery,
       responses: { 200: { description: "A page, oldest first", schema: pageSchema } },
+      errors: ["too_many_requests"],
     },
     async ({ c, query }) => {
       const { items, nextCursor } = await c.var.engine.subscriptions.list(

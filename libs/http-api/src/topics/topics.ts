@@ -92,6 +92,7 @@ function addAllTopicsEndpoints(api: Api): void {
           schema: z.object({ topics: z.array(topicSchema), nextCursor: z.string().optional() }),
         },
       },
+      errors: ["too_many_requests"],
     },
     async ({ c, query }) => {
       const { items, nextCursor } = await c.var.engine.topics.list(c.var.account, query);

@@ -399,6 +399,29 @@ describe("a client that does not read", () => {
     expect(await impatient.asks(idle)).toMatch(/^HTTP\/1\.1 200 /);
   });
 
+  test("is cut off where too much is unread, although it takes a little of its answer now and then", async () => {
+    await using full = await another({ stalledAfterMs: 3_000, maxUnread: 24 * MIB });
+    for (let count = 0; count < 15; count += 1)
+      await api.broker.client().send(queue, ["x".repeat(MIB - 1_024)]);
+    const slow: Socket[] = [];
+    const ended: Socket[] = [];
+    for (let count = 0; count < 6; count += 1) {
+      const socket = await full.connect();
+      slow.push(socket.pause());
+      socket.once("close", () => ended.push(socket));
+      socket.write(receive({ maxMessages: 15, visibilityTimeout: 0 }));
+      await once(socket, "readable");
+    }
+    const until = performance.now() + 8_000;
+    while (performance.now() < until) {
+      for (const socket of slow) socket.read(200_000);
+      await setTimeout(200);
+    }
+    expect(ended).toContain(slow[0]);
+    expect(ended).not.toContain(slow[5]);
+    expect(await full.asks(await full.connect())).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
   test("leaves room in memory for the answers of others, who get less at a time", async () => {
     for (let count = 0; count < 16; count += 1)
       await api.broker.client().send(queue, ["x".repeat(MIB - 1_024)]);
@@ -545,7 +568,10 @@ function block(ms: number): void {
 }
 
 async function another(
-  limits: Pick<ServeOptions, "maxConnections" | "stalledAfterMs" | "stoodStillAfterMs">,
+  limits: Pick<
+    ServeOptions,
+    "maxConnections" | "stalledAfterMs" | "stoodStillAfterMs" | "maxUnread"
+  >,
 ) {
   const address = { host: "127.0.0.1", port: 0 };
   const anotherServer = await serve({

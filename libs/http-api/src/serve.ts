@@ -32,6 +32,8 @@ export interface ServeOptions {
   maxConnections?: number | undefined;
   /** A client that takes nothing of its answer for as long, in ms, is cut off. Default 30,000. */
   stalledAfterMs?: number | undefined;
+  /** Bytes of answers that clients may leave unread, all together; who is slow is cut off beyond. Default 512 MiB. */
+  maxUnread?: number | undefined;
   /** A process that has stood still for as long, in ms, drops what came meanwhile. Default 120,000. */
   stoodStillAfterMs?: number | undefined;
 }
@@ -50,6 +52,7 @@ const BACKLOG = 4_096;
 export async function serve(options: ServeOptions): Promise<HttpServer> {
   const { fetch, direct, host, port, maxConnections } = options;
   const { stalledAfterMs = 30_000, stoodStillAfterMs = 120_000 } = options;
+  const { maxUnread = 512 * 1024 * 1024 } = options;
   const app = getRequestListener(fetch as Parameters<typeof getRequestListener>[0]);
   const limits = {
     // A client that drips its headers or body must not hold a socket for minutes.
@@ -74,7 +77,7 @@ export async function serve(options: ServeOptions): Promise<HttpServer> {
   endQueuedAnswers(server);
   const unused = unusedConnections(server);
   const open = openAnswers(server);
-  const timers = [standstill.timer, endStalled(open, stalledAfterMs)];
+  const timers = [standstill.timer, endStalled(open, { afterMs: stalledAfterMs, maxUnread })];
   let isClosing = false;
   const sendElsewhere = () => {
     if (!isClosing) announceClosing(server, open);
@@ -156,22 +159,39 @@ function openAnswers(server: Server): Set<ServerResponse> {
 /**
  * Ends connections of which nobody reads the answer, and which would hold it for as long as the client likes. Looked at
  * from time to time, since most answers are written before that and pay nothing for it. Node tells how far a write is:
- * one that goes on is not stalled.
+ * one that goes on is not stalled. Where too much is held all the same, as by a thousand clients that read a little of
+ * their 4 MiB now and then, those that were at it when it was looked before are ended as well, the oldest first.
  */
-function endStalled(open: ReadonlySet<ServerResponse>, afterMs: number): NodeJS.Timeout {
+function endStalled(
+  open: ReadonlySet<ServerResponse>,
+  { afterMs, maxUnread }: { afterMs: number; maxUnread: number },
+): NodeJS.Timeout {
   const look = setInterval(() => {
-    for (const response of open) {
-      const { socket } = response;
-      if (!socket || response.writableLength === 0 || socket.timeout === afterMs) continue;
-      socket.setTimeout(afterMs);
-      // Before Node sets the timeout of a connection that waits for its next request.
-      response.prependOnceListener("finish", () => {
-        socket.setTimeout(0);
-      });
+    const unread = [...open].filter(({ writableLength }) => writableLength > 0);
+    let held = unread.reduce((sum, { writableLength }) => sum + writableLength, 0);
+    for (const response of unread) {
+      const { writableLength } = response;
+      // Not that of the answer: it has none yet where others go before it on its connection.
+      const { socket } = response.req;
+      if (socket.timeout !== afterMs) giveTime(response, afterMs);
+      else if (held > maxUnread) {
+        held -= writableLength;
+        socket.destroy();
+      }
     }
   }, afterMs / 6);
   look.unref();
   return look;
+}
+
+function giveTime(response: ServerResponse, afterMs: number): void {
+  const { socket } = response;
+  if (!socket) return;
+  socket.setTimeout(afterMs);
+  // Before Node sets the timeout of a connection that waits for its next request.
+  response.prependOnceListener("finish", () => {
+    socket.setTimeout(0);
+  });
 }
 
 /** By the last answer on each connection: after one that says so Node sends none of those that wait behind it. */

@@ -4,6 +4,7 @@ export type StackErrorCode =
   | "child_failed"
   | "data_folder_denied"
   | "database_unusable"
+  | "invalid_host"
   | "invalid_port"
   | "invalid_settings"
   | "nats_missing"

@@ -44,6 +44,33 @@ test("API and dispatcher never get the same port by default", async () => {
   expect(api).not.toBe(health);
 });
 
+test("a health port that is the usual port of the API is left to the dispatcher", async () => {
+  const { api: usual } = await choosePorts(context({}));
+  const { api, health } = await choosePorts(context({ HEALTH_PORT: `${usual}` }));
+  expect(health).toBe(usual);
+  expect(api).not.toBe(usual);
+});
+
+test("one port for both is refused with another one to copy", async () => {
+  const port = `${await freePort()}`;
+  await expect(choosePorts(context({ PORT: port, HEALTH_PORT: port }))).rejects.toMatchObject({
+    code: "port_taken",
+    message: expect.stringContaining(`PORT and HEALTH_PORT are both ${port}`) as string,
+    hint: expect.stringMatching(/HEALTH_PORT=\d+ npm start/) as string,
+  });
+});
+
+// The second one is kept for documentation.
+test.each(["no-such-host.invalid", "192.0.2.1"])(
+  "HOST=%s, where nothing can listen, is refused by its name",
+  async (host) => {
+    await expect(choosePorts(context({ HOST: host }))).rejects.toMatchObject({
+      code: "invalid_host",
+      message: expect.stringContaining(`HOST=${host} is no address of this machine`) as string,
+    });
+  },
+);
+
 function context(env: NodeJS.ProcessEnv): StartContext {
   const progress = {
     step: <T>(_label: string, work: () => Promise<T>) => work(),

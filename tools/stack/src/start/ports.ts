@@ -14,10 +14,21 @@ export interface Ports {
   health: number;
 }
 
-/** Takes HOST, PORT and HEALTH_PORT from the environment, and says so when the API cannot have its usual port. */
+/**
+ * Takes HOST, PORT and HEALTH_PORT from the environment, and says so when the API cannot have its usual port.
+ *
+ * @throws StackError `port_taken`, `invalid_port`, `invalid_host`.
+ */
 export async function choosePorts({ env, progress }: StartContext): Promise<Ports> {
   const host = env["HOST"] || "127.0.0.1";
-  const api = await choosePort({ variable: "PORT", given: env["PORT"], fallback: API_PORT, host });
+  await requireHost(host);
+  const api = await choosePort({
+    variable: "PORT",
+    given: env["PORT"],
+    fallback: API_PORT,
+    host,
+    except: [Number(env["HEALTH_PORT"])],
+  });
   const health = await choosePort({
     variable: "HEALTH_PORT",
     given: env["HEALTH_PORT"],
@@ -25,10 +36,21 @@ export async function choosePorts({ env, progress }: StartContext): Promise<Port
     host,
     except: [api],
   });
+  if (health === api) throw await onePort(api, host);
   if (!env["PORT"] && api !== API_PORT) {
     progress.line(`Port ${API_PORT} is taken: the API gets ${api}.`);
   }
   return { api, health };
+}
+
+async function requireHost(host: string): Promise<void> {
+  await isPortFree(0, host).catch((cause: Error) => {
+    throw new StackError(
+      "invalid_host",
+      `HOST=${host} is no address of this machine: ${cause.message}.`,
+      { hint: "Unset it to listen on 127.0.0.1, or see docs/configuration.md.", cause },
+    );
+  });
 }
 
 /** A port that an environment variable may set. */
@@ -78,11 +100,23 @@ async function requirePort(variable: string, given: string, host: string): Promi
       { hint: await another(variable, host) },
     );
   }
-  if (port === 0 || (await isPortFree(port, host))) return port;
+  // Chosen here and not by the process: what clients are sent has the address of the API in it.
+  if (port === 0) return freePort(host);
+  if (await isPortFree(port, host)) return port;
   throw new StackError(
     "port_taken",
     `${variable}=${given}: something else listens on ${host}:${port}.`,
     { hint: `Stop that, or c${(await another(variable, host)).slice(1)}` },
+  );
+}
+
+async function onePort(port: number, host: string): Promise<StackError> {
+  return new StackError(
+    "port_taken",
+    `PORT and HEALTH_PORT are both ${port}: each has to be free.`,
+    {
+      hint: await another("HEALTH_PORT", host),
+    },
   );
 }
 

@@ -1,5 +1,5 @@
 import { access, mkdir, readdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { startProcess } from "@sluice/stack";
 import { createTestDatabase, temporaryFolder } from "@sluice/stack/testing";
 import { expect, inject, test } from "vitest";
@@ -84,6 +84,51 @@ test(
     expect(await run(script, { args: ["--reset"], env })).toMatchObject({ code: 0 });
   },
 );
+
+test(
+  "what clients of npm start are sent leads to the port that it has, and a folder of one's own is told of",
+  { timeout: 120_000 },
+  async () => {
+    await using folder = await temporaryFolder();
+    const env = { SLUICE_DATA_DIR: folder.path, PORT: "0", HEALTH_PORT: "0" };
+    const said: string[] = [];
+    await using sluice = await startProcess({
+      name: "start",
+      script: "tools/start.mjs",
+      env: { ...env, NATS_URL: inject("natsUrl"), NATS_PREFIX: basename(folder.path) },
+      onLine: (line) => said.push(line),
+      ready: (line) => / API {2,}(\S+)/.exec(line)?.[1],
+    });
+    const notification = await firstNotification(sluice.url);
+    expect(notification.UnsubscribeURL.slice(0, sluice.url.length + 1)).toBe(`${sluice.url}/`);
+    expect((await fetch(notification.SigningCertURL)).status).toBe(200);
+    expect(said.find((line) => line.startsWith("  Data "))).toContain(
+      "npm run reset with the same SLUICE_DATA_DIR",
+    );
+  },
+);
+
+interface Notification {
+  readonly SigningCertURL: string;
+  readonly UnsubscribeURL: string;
+}
+
+/** Of a new topic, as its queue has it without raw delivery. */
+async function firstNotification(url: string): Promise<Notification> {
+  const post = async (path: string, body: unknown) => {
+    const headers = { "content-type": "application/json" };
+    const call = { method: "POST", headers, body: JSON.stringify(body) };
+    return (await fetch(`${url}/v1/${path}`, call)).json() as Promise<unknown>;
+  };
+  await post("topics", { name: "news" });
+  await post("queues", { name: "inbox" });
+  await post("topics/news/subscriptions", { queue: "inbox", rawDelivery: false });
+  await post("topics/news/messages", { messages: [{ body: "hello" }] });
+  const received = (await post("queues/inbox/receive", { wait: 5 })) as {
+    messages: { body: string }[];
+  };
+  return JSON.parse(received.messages[0]?.body ?? "{}") as Notification;
+}
 
 async function dataOfAStart() {
   const folder = await temporaryFolder();

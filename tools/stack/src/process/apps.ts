@@ -99,7 +99,7 @@ function startApp(app: App, options: ServiceOptions): Promise<ServiceProcess> {
       DATABASE_URL: options.databaseUrl,
       ...app.env,
       ...options.env,
-      ...readable(options.env ?? process.env),
+      ...readable({ ...process.env, ...options.env }),
     },
     ready: readyLine(app.event),
     onLine: options.onLine,

@@ -40,7 +40,7 @@ async function startTwo(plan: ServicesPlan, natsUrl: string): Promise<ServicePro
     startOne("Dispatcher", () =>
       startDispatcher({ ...settings(plan, "dispatcher"), natsUrl, port: ports.health }),
     ),
-    startOne("API", () => startApi({ ...settings(plan, "api"), natsUrl, port: ports.api })),
+    startOne("API", () => startApi({ ...apiSettings(plan, "api"), natsUrl })),
   ]);
   return [api.child, dispatcher.child];
 }
@@ -49,10 +49,24 @@ async function startBoth(plan: ServicesPlan): Promise<ServiceProcess[]> {
   const { progress } = plan.context;
   const both = await progress.step(
     "API and dispatcher",
-    () => startStandalone({ ...settings(plan, "standalone"), port: plan.ports.api }),
+    () => startStandalone(apiSettings(plan, "standalone")),
     ({ url }) => `API and dispatcher, as one process, on ${url}`,
   );
   return [plan.cleanup.use(announced(progress, both)).child];
+}
+
+function apiSettings(plan: ServicesPlan, name: string): ServiceOptions {
+  const { api: port } = plan.ports;
+  return { ...settings(plan, name), port, env: { SLUICE_PUBLIC_URL: publicUrl(plan) } };
+}
+
+/** Stands in what clients are sent: the port is often not the usual one. */
+function publicUrl({ context: { env }, ports }: ServicesPlan): string {
+  const host = env["HOST"] || "127.0.0.1";
+  // Where it listens on every address, this one is known.
+  const reached = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+  const name = reached.includes(":") ? `[${reached}]` : reached;
+  return env["SLUICE_PUBLIC_URL"] || `http://${name}:${ports.api}`;
 }
 
 function settings({ stack, logs, signal }: ServicesPlan, name: string): ServiceOptions {

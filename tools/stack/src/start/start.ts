@@ -63,7 +63,7 @@ async function bringUp(
       url,
       seconds: (Date.now() - startedAt) / 1000,
       data: stack.postgres
-        ? `${shortPath(dataDir)} (npm run reset clears it)`
+        ? `${shortPath(dataDir)} (${howToReset(env)})`
         : "in the database of DATABASE_URL",
       logs: shortPath(logs.folder),
       needsKey: await needsKey(url),
@@ -74,6 +74,12 @@ async function bringUp(
     }),
   );
   return [...services, stack.nats, stack.postgres].filter((child) => child !== undefined);
+}
+
+/** A reset without the folder that this start was given would delete the data of another one. */
+function howToReset(env: NodeJS.ProcessEnv): string {
+  const same = env["SLUICE_DATA_DIR"] ? " with the same SLUICE_DATA_DIR" : "";
+  return `npm run reset${same} clears it`;
 }
 
 async function needsKey(url: string): Promise<boolean> {

@@ -74,8 +74,7 @@ export async function answerRequest(
     return xmlAnswer({ ...requested, output, requestId });
   } catch (error) {
     const known = toAwsError(service, error);
-    if (known.form.code === "InternalFailure" || known.form.code === "InternalError")
-      request.http.var.report(error);
+    if (known.form.status >= 500) request.http.var.report(error);
     return isJson ? jsonError(known, requestId) : xmlError(service, known, requestId);
   }
 }

@@ -7,7 +7,7 @@ import { authenticate } from "./authentication/authentication.ts";
 import { addCertificate } from "./certificate/certificate.ts";
 import { directWay, type AnsweredRequest, type DirectWay } from "./direct-way.ts";
 import { Api } from "./endpoint.ts";
-import { errorResponse, toSluiceError } from "./errors.ts";
+import { errorResponse, isForTheLog, toSluiceError } from "./errors.ts";
 import { addMatchEndpoint } from "./match/match.ts";
 import { addWriteEndpoints } from "./messages/write.ts";
 import { addQueueEndpoints } from "./queues/queues.ts";
@@ -47,7 +47,12 @@ export function createApi(options: ApiOptions): Api & { direct: DirectWay } {
   const { engine, account, logger, health, accessKeys, guard, protocols = [], onRequest } = options;
   const api = new Api();
   const report = (error: unknown) => {
-    logger.error({ event: "request.failed", err: error }, "a request failed on our side");
+    if (toSluiceError(error).code === "unavailable")
+      logger.warn(
+        { event: "request.unavailable", err: error },
+        "Postgres did not do what a request asked for",
+      );
+    else logger.error({ event: "request.failed", err: error }, "a request failed on our side");
   };
 
   api.use(async (c, next) => {
@@ -95,7 +100,7 @@ export function createApi(options: ApiOptions): Api & { direct: DirectWay } {
   api.notFound((c) => noSuchRoute(c, api));
   api.onError((error, c) => {
     const known = toSluiceError(error);
-    if (known.code === "internal") report(error);
+    if (isForTheLog(known)) report(error);
     return errorResponse(c, known);
   });
   const surroundings = { engine, account, report, guard, onRequest };

@@ -5,7 +5,7 @@ import type { AccessKeys, Engine } from "@sluice/engine";
 import { keyOf } from "./authentication/authentication.ts";
 import { MAX_BODY_BYTES } from "./body.ts";
 import type { ApiEnv, Call } from "./environment.ts";
-import { errorAnswer, toSluiceError } from "./errors.ts";
+import { errorAnswer, isForTheLog, toSluiceError } from "./errors.ts";
 import type { Guard } from "./pages.ts";
 
 /** An endpoint that is called for each message or two; `hotEndpoint` makes one. */
@@ -167,7 +167,7 @@ async function run(
     writeAnswer(outgoing, { status, headers: JSON_ONLY, body: await route.answer(call, params) });
   } catch (error) {
     const known = toSluiceError(error);
-    if (known.code === "internal") report(error);
+    if (isForTheLog(known)) report(error);
     const { body, headers, ...answer } = errorAnswer(known);
     ({ status } = answer);
     writeAnswer(outgoing, {

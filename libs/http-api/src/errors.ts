@@ -76,6 +76,12 @@ export function errorResponse(c: Context, error: unknown): Response {
   return c.json(body, status, headers);
 }
 
+/** Whether the log has to say why a call failed: where it is no fault of its caller, who is not told. */
+export function isForTheLog(error: unknown): boolean {
+  const { code } = toSluiceError(error);
+  return code === "internal" || code === "unavailable";
+}
+
 /**
  * What an error means to a caller: our own as they are, a database that is away as `unavailable`, a bug as `internal`.
  */

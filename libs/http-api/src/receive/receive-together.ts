@@ -3,7 +3,7 @@ import { MAX_ANSWER, SluiceError } from "@sluice/engine";
 
 import { hotEndpoint, type Api } from "../endpoint.ts";
 import type { Call } from "../environment.ts";
-import { errorAnswer, errorSchema, toSluiceError } from "../errors.ts";
+import { errorAnswer, errorSchema, isForTheLog, toSluiceError } from "../errors.ts";
 import { queuePath } from "../fields.ts";
 import { countUntilWritten } from "./answers-under-way.ts";
 import { Gone, goneSignal } from "./gone.ts";
@@ -145,7 +145,7 @@ class JointReceive {
       });
     } catch (error) {
       const known = toSluiceError(error);
-      if (known.code === "internal") this.#c.var.report(error);
+      if (isForTheLog(known)) this.#c.var.report(error);
       return errorJson(known);
     } finally {
       this.#oneIsDone();

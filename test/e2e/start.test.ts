@@ -52,6 +52,15 @@ test("npm start tells what is wrong in the environment before it starts anything
   expect(await readdir(folder.path)).toEqual([]);
 });
 
+test("npm start says in two lines that its folder cannot be made, and what to do", async () => {
+  await using data = await dataOfAStart();
+  const { code, stdout } = await run("tools/start.mjs", { env: { SLUICE_DATA_DIR: data.file } });
+  expect(code).toBe(1);
+  expect(stdout).toContain(data.file);
+  expect(stdout).toContain("SLUICE_DATA_DIR sets another");
+  expect(stdout).not.toContain("    at ");
+});
+
 test(
   "a second npm start on a folder, or a reset, says who has it, and leaves it alone",
   { timeout: 60_000 },

@@ -30,6 +30,10 @@ export function tellError(console: Console, error: unknown): void {
       "Was an earlier start by another user? Start as that user, run npm run reset as that user,",
     );
     console.line("or set SLUICE_DATA_DIR to a folder of your own.");
+  } else if (isOfFiles(error)) {
+    console.alarm(error.message);
+    console.line("Is there room on that disk, and may it be written? SLUICE_DATA_DIR sets another");
+    console.line("folder for the data.");
   } else {
     console.alarm(error instanceof Error ? (error.stack ?? error.message) : String(error));
   }
@@ -38,6 +42,11 @@ export function tellError(console: Console, error: unknown): void {
 function isDenied(error: unknown): error is Error {
   const { code } = error as NodeJS.ErrnoException;
   return error instanceof Error && (code === "EACCES" || code === "EPERM");
+}
+
+/** A file or folder that cannot be made or written: a full or read-only disk, a file where a folder is to be. */
+function isOfFiles(error: unknown): error is Error {
+  return error instanceof Error && "path" in error && "syscall" in error;
 }
 
 /** A path as the developer knows it: relative to the project where it lies inside. */

@@ -33,8 +33,9 @@ export class Logs implements AsyncDisposable {
       this.#files.set(name, file);
     }
     file.write(`${line}\n`);
-    const { level, message } = parseLogLine(line) ?? {};
-    if (SERIOUS.includes(String(level))) this.#console.line(`${name}: ${String(message)}`);
+    const { level, message, err } = parseLogLine(line) ?? {};
+    if (SERIOUS.includes(String(level)))
+      this.#console.line(`${name}: ${withReason(String(message), err)}`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -43,4 +44,18 @@ export class Logs implements AsyncDisposable {
       await finished(file).catch(() => {});
     }
   }
+}
+
+/** What a log line has of an error. */
+interface Described {
+  readonly message?: string;
+  readonly cause?: Described;
+}
+
+/** The innermost cause says why: "No space left on device". */
+function withReason(message: string, err: unknown): string {
+  let reason = err as Described | undefined;
+  while (reason?.cause) reason = reason.cause;
+  const [why = ""] = reason?.message?.split("\n") ?? [];
+  return message.includes(why) ? message : `${message}: ${why}`;
 }

@@ -7,10 +7,14 @@ import { run } from "./run.ts";
 /** Longer than the demo itself waits for what is missing, so that it can tell what that is. */
 const patience = { timeout: 120_000 };
 
+/** What a developer may have set for `npm start`. */
+const settings = { HOST: "0.0.0.0", AUTH: "on", SECRETS_KEY: "5".repeat(64), LOG_LEVEL: "silent" };
+
 /** `npm run demo`, on its own Postgres and NATS; fails with what it wrote unless it ends well. */
 async function demo(...args: string[]): Promise<DemoResult> {
   const { code, stdout, stderr } = await run("tools/demo/dist/main.js", {
     args: [...args, "--json"],
+    env: settings,
   });
   if (code !== 0) throw new Error(`The demo ended with exit code ${code}:\n${stderr}\n${stdout}`);
   return JSON.parse(stdout) as DemoResult;

@@ -147,8 +147,8 @@ export class LocalSystem implements System {
   #service(name: string): ServiceOptions {
     return {
       databaseUrl: this.#stack!.databaseUrl,
-      // Whatever the developer's own environment says: we connect to loopback, and wait for a log line.
-      env: { HOST: "127.0.0.1", LOG_LEVEL: "info" },
+      // Whatever the developer's own environment says: we connect to loopback, have no key, and wait for a log line.
+      env: { HOST: "127.0.0.1", AUTH: "off", LOG_LEVEL: "info" },
       onLine: (line) => {
         const complaint = complaintIn(line);
         if (complaint !== undefined) this.complaints.push(`${name}: ${complaint}`);

@@ -159,7 +159,8 @@ export const publicUrl = define({
   schema: urlOf("http", "https").refine((value) => !value.endsWith("/")),
   expected: "http://host:port or https://host without a slash at its end",
   description:
-    "Where clients reach the API: stands in notifications, before the path of their certificate, and in the URLs of queues where a client calls this host.",
+    "Where clients reach the API: stands in notifications, before the path of their certificate, and in the URLs of queues where a client calls this host. " +
+    "With another PORT it has to be set as well; `npm start` does that itself.",
   default: "http://127.0.0.1:4566",
 });
 

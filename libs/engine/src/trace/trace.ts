@@ -63,7 +63,8 @@ export interface TracedDelivery {
 export interface Trace {
   messageId: string;
   /**
-   * The topic that it was published to, while that is there and on record; absent for what was sent straight to a queue.
+   * The topic that it was published to, while that is there and on record; absent for what was sent straight to a
+   * queue.
    */
   topic?: string;
   sentAt: Date;

@@ -10,8 +10,8 @@ import type { Transport, TransportRequest } from "./transport.ts";
  * instead of 255 with `node:http`.
  *
  * It is asked for at run time and not imported, so that this package needs neither Node's types nor a bundler's special
- * treatment: a bundle that runs without `node_modules` calls by `fetch`, and so does one that finds an undici there that
- * is not this package's own.
+ * treatment: a bundle that runs without `node_modules` calls by `fetch`, and so does one that finds another undici
+ * there than this package's own.
  */
 export function nodeTransport(url: string): Transport | undefined {
   const Pool = poolClass();

@@ -555,6 +555,19 @@ test("a key that many calls ask for at once is looked up once", async () => {
   expect(new Set(found.map((each) => each?.id))).toEqual(new Set([id]));
 });
 
+test("a key in use is looked up ahead of its time, and no call waits for that", async () => {
+  const { id } = await sluice.keys!.create(OTHER);
+  await sluice.keys!.find(id);
+  const select = vi.spyOn(sluice.database.control, "select").mockImplementation(() => {
+    throw new Error("the database is away");
+  });
+  await vi.waitFor(async () => {
+    expect(await sluice.keys!.find(id)).toMatchObject({ id });
+    expect(select).toHaveBeenCalled();
+  }, 2_000);
+  select.mockRestore();
+});
+
 test("no secret is to be found in the database", async () => {
   const rows = await sluice.database.sql`SELECT t::text AS row FROM access_keys t`;
   const hex = Buffer.from(key.secret).toString("hex");

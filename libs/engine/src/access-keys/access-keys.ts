@@ -24,6 +24,8 @@ export interface ListedAccessKey {
 
 /** How long a disabled key may go on working in a process, and a new one be unknown to it, in ms. */
 const TIME_TO_LIVE = 3_000;
+/** Age at which a key that is in use is looked up anew, in ms. */
+const RENEWED_AFTER = 1_000;
 /** For how long calls join a look-up that is under way, in ms: it may wait for a connection that fell silent. */
 const SHARED_FOR = 1_000;
 const MAX_KEYS = 10_000;
@@ -110,14 +112,24 @@ export class AccessKeys {
   /** A key that may be used, as it was a few seconds ago at most. */
   async find(id: string): Promise<AccessKey | undefined> {
     const known = this.#known.get(id);
-    if (known) return known.key;
-    // All calls of a key ask when its time is over, and each that waits asks once a second, also while nobody answers.
+    if (!known) return await this.#lookUpOnce(id);
+    // Ahead of its time, so that nobody waits where the connections for it are busy with what others change and list.
+    if (this.#known.getRemainingTTL(id) < TIME_TO_LIVE - RENEWED_AFTER)
+      this.#lookUpOnce(id).catch(() => undefined);
+    return known.key;
+  }
+
+  /**
+   * For all who ask meanwhile: every call of a key asks when its time is over, and each that waits asks once a second,
+   * also while nobody answers.
+   */
+  #lookUpOnce(id: string): Promise<AccessKey | undefined> {
     let lookup = this.#lookups.get(id);
     if (!lookup) {
       lookup = this.#lookUp(id).finally(() => this.#lookups.delete(id));
       this.#lookups.set(id, lookup);
     }
-    return await lookup;
+    return lookup;
   }
 
   async #lookUp(id: string): Promise<AccessKey | undefined> {

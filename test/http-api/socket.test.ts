@@ -546,7 +546,9 @@ const clientOfFrozen = `
 `;
 
 test("a process that stood still drops what came meanwhile, also over connections that it comes to late", async () => {
-  await using frozen = await another({ stoodStillAfterMs: 3_000 });
+  const told: number[] = [];
+  const onStandstill = (ms: number) => void told.push(ms);
+  await using frozen = await another({ stoodStillAfterMs: 3_000, onStandstill });
   const workerData = {
     port: frozen.port,
     head: head([json, close, `Content-Length: ${good.length}`]),
@@ -561,6 +563,7 @@ test("a process that stood still drops what came meanwhile, also over connection
   expect(await once(client, "message")).toEqual([["", "", ""]]);
   expect(await rests()).toBe(0);
   expect(await frozen.asks(await frozen.connect())).toMatch(/^HTTP\/1\.1 200 /);
+  expect(told[0]).toBeGreaterThanOrEqual(3_500);
 });
 
 function block(ms: number): void {
@@ -570,7 +573,7 @@ function block(ms: number): void {
 async function another(
   limits: Pick<
     ServeOptions,
-    "maxConnections" | "stalledAfterMs" | "stoodStillAfterMs" | "maxUnread"
+    "maxConnections" | "stalledAfterMs" | "stoodStillAfterMs" | "onStandstill" | "maxUnread"
   >,
 ) {
   const address = { host: "127.0.0.1", port: 0 };

@@ -36,6 +36,8 @@ export interface ServeOptions {
   maxUnread?: number | undefined;
   /** A process that has stood still for as long, in ms, drops what came meanwhile. Default 120,000. */
   stoodStillAfterMs?: number | undefined;
+  /** Told for how many ms it stood still, when it has dropped what came meanwhile. */
+  onStandstill?: ((ms: number) => void) | undefined;
 }
 
 /**
@@ -51,7 +53,7 @@ const BACKLOG = 4_096;
  */
 export async function serve(options: ServeOptions): Promise<HttpServer> {
   const { fetch, direct, host, port, maxConnections } = options;
-  const { stalledAfterMs = 30_000, stoodStillAfterMs = 120_000 } = options;
+  const { stalledAfterMs = 30_000, stoodStillAfterMs = 120_000, onStandstill } = options;
   const { maxUnread = 512 * 1024 * 1024 } = options;
   const app = getRequestListener(fetch as Parameters<typeof getRequestListener>[0]);
   const limits = {
@@ -72,7 +74,11 @@ export async function serve(options: ServeOptions): Promise<HttpServer> {
     if (direct) direct(incoming, outgoing, next);
     else next();
   });
-  const standstill = dropAfterStandstill(server, { afterMs: stoodStillAfterMs, backlog: BACKLOG });
+  const standstill = dropAfterStandstill(server, {
+    afterMs: stoodStillAfterMs,
+    backlog: BACKLOG,
+    onStandstill,
+  });
   if (maxConnections !== undefined) server.maxConnections = maxConnections;
   endQueuedAnswers(server);
   const unused = unusedConnections(server);

@@ -1,6 +1,15 @@
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 
+export interface StandstillOptions {
+  /** In ms. */
+  afterMs: number;
+  /** How many connections may wait to be accepted. */
+  backlog: number;
+  /** Told for how many ms it stood still, when its connections are closed. */
+  onStandstill?: ((ms: number) => void) | undefined;
+}
+
 /**
  * Once a process goes on after it stood still (stopped by a signal, or in a container that was paused), its connections
  * are closed: what they brought nobody waits for any more. Who had a message to store has repeated the call elsewhere,
@@ -9,18 +18,20 @@ import type { AddressInfo } from "node:net";
  * Most connections are still with the operating system, thousands that nobody has accepted yet, which a busy machine
  * takes any time to go through. They go with the socket that they came to, which is replaced.
  *
- * @param backlog - How many may wait to be accepted.
  * @returns The timer that looks, and a look for whoever is asked to do something and should know.
  */
 export function dropAfterStandstill(
   server: Server,
-  { afterMs, backlog }: { afterMs: number; backlog: number },
+  { afterMs, backlog, onStandstill }: StandstillOptions,
 ): { look: () => void; timer: NodeJS.Timeout } {
   let lookedAt = performance.now();
   const look = () => {
     const now = performance.now();
-    if (now - lookedAt > afterMs && server.listening) dropAll(server, backlog);
+    const stoodFor = now - lookedAt;
     lookedAt = now;
+    if (stoodFor <= afterMs || !server.listening) return;
+    dropAll(server, backlog);
+    onStandstill?.(stoodFor);
   };
   const timer = setInterval(look, afterMs / 8);
   timer.unref();

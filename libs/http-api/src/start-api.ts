@@ -75,7 +75,19 @@ export async function startApi(options: StartApiOptions): Promise<RunningApi> {
     protocols,
     onRequest: requestMetrics(metrics),
   });
-  const server = await serve({ fetch: api.fetch, direct: api.direct, host, port, maxConnections });
+  const server = await serve({
+    fetch: api.fetch,
+    direct: api.direct,
+    host,
+    port,
+    maxConnections,
+    onStandstill: (ms) => {
+      logger.warn(
+        { event: "api.stood-still", seconds: Math.round(ms / 1_000) },
+        "the process stood still; its connections are closed, and what came over them meanwhile is dropped",
+      );
+    },
+  });
   return {
     url: server.url,
     stop: async () => {

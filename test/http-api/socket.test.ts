@@ -493,18 +493,29 @@ test("a server that closes answers all requests that came behind each other on a
   await closed;
 });
 
-test("a server that closes waits no more than ten seconds for requests that do not come whole", async () => {
+test("a server that closes gives requests that have begun ten seconds to come whole, and ends those that do not", async () => {
   await using closing = await another({});
-  for (const part of [head([json, "Content-Length: 9"]) + "{", "POST / HTTP/1.1\r\nHost:"]) {
+  const begin = async (part: string) => {
     const socket = await closing.connect();
     expect(await closing.asks(socket)).toMatch(/^HTTP\/1\.1 200 /);
     socket.write(part);
-  }
+    return { socket, answer: answerOf(socket) };
+  };
+  const slow = await begin(head([json, `Content-Length: ${good.length}`]) + good.slice(0, 1));
+  await setTimeout(5_000);
+  const body = await begin(head([json, "Content-Length: 9"]) + "{");
+  const headers = await begin("POST / HTTP/1.1\r\nHost:");
   // The server has read them.
   expect(await closing.asks(await closing.connect())).toMatch(/^HTTP\/1\.1 200 /);
   const began = performance.now();
-  await closing.close();
+  const closed = closing.close();
+  await setTimeout(7_500);
+  slow.socket.write(good.slice(1));
+  expect(await slow.answer).toMatch(/^HTTP\/1\.1 200 [^]*connection: close/i);
+  await closed;
   expect(performance.now() - began).toBeGreaterThan(8_000);
+  // No answer that says whose fault it is: clients ask another server then.
+  expect(await Promise.all([body.answer, headers.answer])).toEqual(["", ""]);
 }, 40_000);
 
 test("one connection more than are allowed is closed, and served as soon as another has gone", async () => {

@@ -307,6 +307,16 @@ describe("a dry run", () => {
     expect(await broker.sql`SELECT FROM batches`).toHaveLength(before.length);
   });
 
+  test("is not given up because it had to wait for the list of the subscriptions", async () => {
+    const topic = await broker.newTopic();
+    await subscribed(topic, {});
+    const held = await holdTable(broker.sql, "filter_policies");
+    const page = broker.engine.match(ACCOUNT, topic, { message: { body: "m" } });
+    await untilBlocked(broker.sql, 1, 5.1);
+    await held.letGo();
+    expect((await page).items).toHaveLength(1);
+  });
+
   test("refuses a message that could not be published", async () => {
     const topic = await broker.newTopic();
     await expect(

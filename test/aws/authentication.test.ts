@@ -472,7 +472,7 @@ describe("the native API", () => {
     expect((await post(other, "/v1/queues", { name: "unlisted" })).status).toBe(201);
     expect(answered).toBeLessThan(20);
     await Promise.all(lists);
-  });
+  }, 60_000);
 
   test("tells everybody how to get in", async () => {
     const document = (await (await call(undefined, "/openapi.json")).json()) as object;

@@ -564,7 +564,7 @@ test("a key in use is looked up ahead of its time, and no call waits for that", 
   await vi.waitFor(async () => {
     expect(await sluice.keys!.find(id)).toMatchObject({ id });
     expect(select).toHaveBeenCalled();
-  }, 2_000);
+  }, 2_900);
   select.mockRestore();
 });
 

@@ -25,7 +25,7 @@ export interface ListedAccessKey {
 /** How long a disabled key may go on working in a process, and a new one be unknown to it, in ms. */
 const TIME_TO_LIVE = 3_000;
 /** Age at which a key that is in use is looked up anew, in ms. */
-const RENEWED_AFTER = 1_000;
+const RENEWED_AFTER = 1_500;
 /** For how long calls join a look-up that is under way, in ms: it may wait for a connection that fell silent. */
 const SHARED_FOR = 1_000;
 const MAX_KEYS = 10_000;

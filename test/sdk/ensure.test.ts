@@ -83,6 +83,24 @@ test("another kind than a queue has by its name is refused, also when it is ther
   await expect(admin.queues.get(queue)).resolves.toMatchObject({ delay: 0 });
 });
 
+test("what is ensured with the settings of another one gets those, and stays what it is, also when it is there", async () => {
+  const [like, mine] = [await topicAndQueue(), await topicAndQueue()];
+  const { createdAt: _1, ...queueSettings } = await admin.queues.update(like.queue, { delay: 7 });
+  const queue = { name: mine.queue, delay: 7 };
+  await expect(admin.queues.ensure(mine.queue, queueSettings)).resolves.toMatchObject(queue);
+
+  const tags = { team: "shop" };
+  const { createdAt: _2, ...topicSettings } = await admin.topics.update(like.topic, { tags });
+  const topic = { name: mine.topic, tags };
+  await expect(admin.topics.ensure(mine.topic, topicSettings)).resolves.toMatchObject(topic);
+
+  const made = await admin.subscribe(like.topic, like.queue, { rawDelivery: false });
+  const { id: _3, topic: _4, queueDeleted: _5, createdAt: _6, ...settings } = made;
+  const { id } = await admin.subscribe(mine.topic, mine.queue);
+  const ensured = admin.subscriptions.ensure(mine.topic, mine.queue, settings);
+  await expect(ensured).resolves.toMatchObject({ id, queue: mine.queue, rawDelivery: false });
+});
+
 describe("what ends between the look at it and its change is created anew", () => {
   const createdAt = "2026-01-01T00:00:00.000Z";
   const subscription = { id: "s", topic: "orders", queue: "billing", createdAt };

@@ -164,7 +164,8 @@ export class QueueAdmin {
     call: AdminCallOptions = {},
   ): Promise<QueueInfo> {
     const made = callOf("admin.queues.ensure", call);
-    const { fifo, ...changeable } = settings;
+    // Those of another queue have its name with them, which is nothing to change.
+    const { fifo, name: _, ...changeable } = settings as NewQueueSettings & { name?: string };
     // Of another kind than its name says there is none.
     const mayBeThere = fifo === undefined || fifo === queueName(queue).endsWith(".fifo");
     return await ensure<QueueInfo>({

@@ -202,7 +202,14 @@ export class SubscriptionAdmin {
     call: AdminCallOptions = {},
   ): Promise<SubscriptionInfo> {
     const made = callOf("admin.subscriptions.ensure", call);
-    const { replayFrom: _, ...changeable } = settings;
+    // Those of another subscription have its queue with them, which is nothing to change.
+    const {
+      replayFrom: _1,
+      queue: _2,
+      ...changeable
+    } = settings as NewSubscriptionSettings & {
+      queue?: string;
+    };
     const get = () => this.#find(topic, queue, made);
     return await ensure<SubscriptionInfo>({
       given: changeable,

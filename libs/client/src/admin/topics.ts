@@ -91,13 +91,19 @@ export class TopicAdmin {
     call: AdminCallOptions = {},
   ): Promise<TopicInfo> {
     const made = callOf("admin.topics.ensure", call);
+    // Those of another topic have its name and kind with them, which are nothing to change.
+    const {
+      name: _1,
+      fifo: _2,
+      ...changeable
+    } = settings as TopicSettings & Partial<Pick<TopicInfo, "name" | "fifo">>;
     return await ensure({
-      given: settings,
+      given: changeable,
       exists: "topic_exists",
       create: () => this.#create(topic, settings, made),
       missing: "topic_not_found",
       get: () => this.#get(topic, made),
-      update: () => this.#update(topic, settings, made),
+      update: () => this.#update(topic, changeable, made),
     });
   }
 

@@ -1,5 +1,5 @@
-import type { PayloadFormat } from "@sluice/client";
-import { encodeAttributes, isPromise, locateMismatch } from "@sluice/client/internal";
+import { SluiceError, type PayloadFormat } from "@sluice/client";
+import { encodeAttributes, isPromise, locateMismatch, sayingOf } from "@sluice/client/internal";
 import type { QueueMessageOptions, TopicMessageOptions } from "./message-options.ts";
 
 type EntryOptions = TopicMessageOptions & QueueMessageOptions;
@@ -42,13 +42,13 @@ function entryText(
   body: string,
   { options, label }: Pick<Outgoing<never>, "options" | "label">,
 ): string {
-  const { attributes, subject, groupId, deduplicationId, delay } = options;
-  return JSON.stringify({
-    body,
-    attributes: attributes && encodeAttributes(attributes, label),
-    subject,
-    groupId,
-    deduplicationId,
-    delay,
-  });
+  const { attributes: given, subject, groupId, deduplicationId, delay } = options;
+  const attributes = given && encodeAttributes(given, label);
+  try {
+    return JSON.stringify({ body, attributes, subject, groupId, deduplicationId, delay });
+  } catch (cause) {
+    // A bigint as a group id, for callers without types.
+    const told = `The options of ${label} cannot be sent: ${sayingOf(cause) ?? "it is not said why"}`;
+    throw new SluiceError("invalid_request", told, { cause });
+  }
 }

@@ -55,6 +55,19 @@ test("bad attributes, keys and options are refused before the network", async ()
   );
 });
 
+test("what JSON does not carry is refused as an option, saying of which message", async () => {
+  const each = (_: string, index: number) => ({ groupId: index === 1 ? (7n as never) : "g" });
+  await expect(producer.publishAll(notes, ["x", "y"], { each } as never)).rejects.toMatchObject({
+    code: "invalid_request",
+    message: expect.stringMatching(/^The options of payloads\.1 cannot be sent: .*BigInt/),
+    outcomeUnknown: false,
+  });
+  await expect(producer.publish(notes, "x", { subject: 7n as never })).rejects.toMatchObject({
+    code: "invalid_request",
+    message: expect.stringMatching(/^The options of payload cannot be sent: .*BigInt/),
+  });
+});
+
 test("unknown options are refused by their names, out of variables too", async () => {
   const unknown = (path: string) => ({
     code: "invalid_request",

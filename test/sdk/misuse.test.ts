@@ -59,6 +59,22 @@ test.each<[string, () => Promise<unknown>, string]>([
     () => createProducer(connection).publishAll(orders, any({ id: "1" })),
     "expected an array, got object",
   ],
+  [
+    "a date that is none, as of a text that is no time,",
+    () => createAdmin(connection).subscriptions.replays.start("s", { from: new Date("noon") }),
+    "Option from: expected a time or the id of a message, got null",
+  ],
+  [
+    "a number for the end of a replay",
+    () =>
+      createAdmin(connection).subscriptions.replays.start("s", { from: "id", to: any(17_000_000) }),
+    "Option to: expected a time or the id of a message, got 17000000",
+  ],
+  [
+    "no date for where a subscription begins",
+    () => createAdmin(connection).subscribe("t", "q", { replayFrom: new Date(NaN) }),
+    "Option replayFrom: expected a time or the id of a message, got null",
+  ],
 ])("%s is refused, and what came told", async (_, call, told) => {
   const message = expect.stringContaining(told) as string;
   await expect(call()).rejects.toMatchObject({ code: "invalid_request", message });

@@ -1,6 +1,7 @@
 import { listOf } from "../answer.ts";
 import type { Connection } from "../connection.ts";
-import { refuseUnknown } from "../options.ts";
+import { safely, shown } from "../given.ts";
+import { invalidOption, refuseUnknown } from "../options.ts";
 import type { OptionNames } from "../options.ts";
 import { callOf } from "./call-options.ts";
 import type { AdminCallOptions, Call } from "./call-options.ts";
@@ -72,8 +73,8 @@ export class ReplayAdmin {
     const { from, to, rate } = options;
     const made = callOf("admin.subscriptions.replays.start", call);
     const body = {
-      from: replayPoint(from),
-      to: to === undefined ? undefined : replayPoint(to),
+      from: replayPoint(from, "from"),
+      to: to === undefined ? undefined : replayPoint(to, "to"),
       rate,
     };
     const path = replaysPath(subscriptionId);
@@ -129,8 +130,11 @@ export class ReplayAdmin {
   }
 }
 
-export function replayPoint(point: ReplayPoint): string {
-  return typeof point === "string" ? point : point.toISOString();
+/** Throws `invalid_request` for what is no such place, also a date that is none: of a text that is no time. */
+export function replayPoint(point: ReplayPoint, option: string): string {
+  const told = typeof point === "string" ? point : safely(() => point.toISOString());
+  if (told !== undefined) return told;
+  throw invalidOption(option, `expected a time or the id of a message, got ${shown(point)}`);
 }
 
 function replaysPath(subscriptionId: string): string {

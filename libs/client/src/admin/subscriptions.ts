@@ -235,7 +235,7 @@ export class SubscriptionAdmin {
     const path = `${topicPath(topic)}/subscriptions`;
     const body = {
       ...settings,
-      ...(replayFrom !== undefined && { replayFrom: replayPoint(replayFrom) }),
+      ...(replayFrom !== undefined && { replayFrom: replayPoint(replayFrom, "replayFrom") }),
       // Last: settings may be those of another subscription, with the queue of that.
       queue: queueName(queue),
     };

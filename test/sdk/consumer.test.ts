@@ -501,7 +501,7 @@ describe("with a handler", () => {
     expect([visible, inFlight + delayed]).toEqual([0, 1]);
   });
 
-  test.each([0, -1, 1.5, NaN, "60"])(
+  test.each([0, -1, 1.5, NaN, "60", 43_201])(
     "an extension by %s seconds is refused, and the message is held as before",
     async (seconds) => {
       const numbers = await queueOf(connection, 1);

@@ -6,6 +6,9 @@ import { receiptHandleOf, type WireMessage, type WireReceipt } from "./queue-cal
 import type { ReceivedMessage, ReleaseOptions } from "./received-message.ts";
 import { releaseOptionsOf } from "./release.ts";
 
+/** For how long a message can be hidden at most, in seconds. */
+const maxExtension = 43_200;
+
 /** Which try it is to settle a message. */
 export interface Attempt {
   /** Whether an acknowledgement or a release of it may have been carried out already: a call about it failed. */
@@ -206,8 +209,10 @@ export class HeldMessage<Payload = unknown> implements ReceivedMessage<Payload> 
     const { drainedBy } = this.#seldom ?? {};
     if (drainedBy !== undefined) throw drainedBy;
     // By 0, as SQS has it, others would get the message while its handler goes on: that is what release() is for.
-    if (!(Number.isInteger(seconds) && seconds > 0))
-      throw invalidOption("extend", `expected whole seconds from 1, got ${shown(seconds)}`);
+    if (!(Number.isInteger(seconds) && seconds > 0 && seconds <= maxExtension)) {
+      const told = `expected whole seconds from 1 to ${maxExtension}, got ${shown(seconds)}`;
+      throw invalidOption("extend", told);
+    }
     if (this.#state !== "settled") await this.#lease.holder.extend(this, seconds);
   }
 

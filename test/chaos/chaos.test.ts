@@ -10,10 +10,13 @@ import { expect, test } from "vitest";
 
 const script = fileURLToPath(new URL("../../tools/chaos/dist/main.js", import.meta.url));
 
+/** What a developer may have set for `npm start`. */
+const settings = { HOST: "0.0.0.0", AUTH: "on", SECRETS_KEY: "5".repeat(64), LOG_LEVEL: "silent" };
+
 /** `npm run chaos`, on a Postgres and a NATS of its own. */
 async function chaos(...args: string[]) {
   const child = spawn(process.execPath, [script, ...args], {
-    env: { PATH: process.env["PATH"] },
+    env: { PATH: process.env["PATH"], ...settings },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const [stdout, stderr] = [text(child.stdout), text(child.stderr)];

@@ -27,8 +27,8 @@ export interface SystemOptions {
   disk?: Disk | undefined;
 }
 
-/** Whatever is set where this runs. */
-const quiet = { HOST: "127.0.0.1", LOG_LEVEL: "info", SHUTDOWN_TIMEOUT: undefined };
+/** Whatever is set where this runs: clients connect to loopback, and have no key. */
+const quiet = { HOST: "127.0.0.1", AUTH: "off", LOG_LEVEL: "info", SHUTDOWN_TIMEOUT: undefined };
 /** Gives a process a clock that can be put forward and back. */
 const SHIFTABLE = `--import ${new URL("../../shift-clock.mjs", import.meta.url).href}`;
 

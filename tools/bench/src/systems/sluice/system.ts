@@ -27,10 +27,13 @@ export const sluiceUnbatched: System = {
   },
 };
 
+/** Whatever the developer's own environment says for `npm start`: loads have no key, and debug lines take time. */
+const plain = { HOST: "127.0.0.1", AUTH: "off", LOG_LEVEL: "info" };
+
 /** For tests, which have a Postgres and a NATS already. */
 export async function startSluiceOn(databaseUrl: string, natsUrl: string): Promise<RunningSystem> {
   return assemble(async (cleanup) => {
-    const options = { databaseUrl, natsUrl };
+    const options = { databaseUrl, natsUrl, env: plain };
     const dispatcher = cleanup.use(await startDispatcher(options));
     const api = cleanup.use(await startApi(options));
     return {
@@ -51,7 +54,8 @@ async function startFresh({ profileFolder }: StartOptions): Promise<RunningSyste
       throw new Unavailable(
         "no nats-server could be found or installed (apt-get install nats-server)",
       );
-    const options = { databaseUrl, natsUrl, env: profilingEnvironment(profileFolder) };
+    const env = { ...plain, ...profilingEnvironment(profileFolder) };
+    const options = { databaseUrl, natsUrl, env };
     const dispatcher = cleanup.use(await startDispatcher(options));
     const api = cleanup.use(await startApi(options));
     return {

@@ -1,0 +1,62 @@
+import type { Server, ServerResponse } from "node:http";
+import { Server as NetServer, type Socket } from "node:net";
+
+/** By the last answer on each connection: after one that says so Node sends none of those that wait behind it. */
+export function announceClosing(server: Server, open: ReadonlySet<ServerResponse>): void {
+  const lastOn = new WeakMap<Socket, ServerResponse>();
+  const tell = (response: ServerResponse | undefined, connection: string) => {
+    if (response?.headersSent === false) response.setHeader("connection", connection);
+  };
+  const announce = (response: ServerResponse) => {
+    const { socket } = response.req;
+    tell(lastOn.get(socket), "keep-alive");
+    tell(response, "close");
+    lastOn.set(socket, response);
+  };
+  for (const response of open) announce(response);
+  server.prependListener("request", (_, response: ServerResponse) => {
+    announce(response);
+  });
+}
+
+export interface Closing {
+  /** Connections that have not carried a request yet. */
+  unused: ReadonlySet<Socket>;
+  /** Called as soon as nobody new comes. */
+  endWaiting?: (() => void) | undefined;
+  /** Of what looks after the connections. */
+  timers: readonly NodeJS.Timeout[];
+}
+
+/** What a request that has begun may still take to come whole once the server closes, in ms. */
+const ARRIVES_WITHIN = 10_000;
+
+/** Accepts no more, and waits until every accepted request is answered. */
+export async function close(
+  server: Server,
+  { unused, endWaiting, timers }: Closing,
+): Promise<void> {
+  // Without an answer: clients then repeat the call elsewhere, which after Node's 408 they do not.
+  server.on("clientError", (_, socket) => socket.destroy());
+  const late = setTimeout(() => {
+    server.requestTimeout = 1;
+  }, ARRIVES_WITHIN);
+  const closed = new Promise<void>((resolve) => {
+    // The way of HTTP servers also ends the look at what does not come whole: a client that vanished in the middle of a
+    // request would hold the server open for good.
+    NetServer.prototype.close.call(server, () => {
+      resolve();
+    });
+  });
+  server.closeIdleConnections();
+  endWaiting?.();
+  // A connection whose answer was sent while closing began may linger as keep-alive.
+  const sweep = setInterval(() => {
+    server.closeIdleConnections();
+    for (const socket of unused) socket.destroy();
+  }, 50);
+  await closed;
+  for (const timer of [late, sweep, ...timers]) clearTimeout(timer);
+  // Ends that look.
+  server.close();
+}

@@ -47,9 +47,11 @@ export function failpointStrike(point: string, kind: ServiceKind): Strike {
     if (process === undefined) return;
     // Not every point is passed so often in this time.
     await Promise.race([process.exited, sleep(field.longest * 1_000)]);
-    process.signal("SIGCONT");
+    // Again and again: it may come to the point, and stand still, also on its way out.
+    const waking = setInterval(() => process.signal("SIGCONT"), 500);
     // Whoever it left undone work to may find it now; what is still armed must not go off later.
     if (process.running) await system.kill(process, "SIGTERM");
+    clearInterval(waking);
     await system.startSlot(slot);
   };
 }

@@ -79,8 +79,8 @@ function readIncoming(incoming: IncomingMessage, account: string): Promise<Buffe
       chunks.length = 0;
     };
     const refuse = (error: SluiceError) => {
-      // The rest comes and is thrown away: who reads the answer only after it would hang, and hold its connection. Of
-      // what never ends Hono ends the connection.
+      // The rest comes and is thrown away: who reads the answer only after it would hang, and hold its connection. What
+      // never ends is cut off, by Hono where its length is not known, else by the time that Node gives a request.
       incoming.off("data", take).resume();
       forget();
       reject(error);

@@ -532,27 +532,30 @@ test("one connection more than are allowed is closed, and served as soon as anot
 const clientOfFrozen = `
   const { connect } = require("node:net");
   const { once } = require("node:events");
-  const { setTimeout } = require("node:timers/promises");
-  const { parentPort, workerData: { port, head, body } } = require("node:worker_threads");
+  const { parentPort, workerData: { port, head, body, signals } } = require("node:worker_threads");
   const open = async () => {
     const socket = connect(port, "127.0.0.1");
-    socket.answer = "";
-    socket.on("data", (chunk) => (socket.answer += chunk)).on("error", () => undefined);
+    let answer = "";
+    socket.on("data", (chunk) => (answer += chunk)).on("error", () => undefined);
+    socket.answered = new Promise((resolve) => socket.once("close", () => resolve(answer)));
     await once(socket, "connect");
     return socket;
   };
   (async () => {
     const sockets = [await open(), await open()];
     sockets[0].write(head);
-    await setTimeout(100);
     parentPort.postMessage("ready");
-    await setTimeout(200);
-    sockets[0].write(body);
-    sockets[1].write(head + body);
+    await Atomics.waitAsync(signals, 0, 0).value;
+    const written = [];
+    const write = (socket, text) => written.push(new Promise((resolve) => socket.write(text, resolve)));
+    write(sockets[0], body);
+    write(sockets[1], head + body);
     sockets.push(await open());
-    sockets[2].write(head + body);
-    await Promise.all(sockets.map((socket) => new Promise((resolve) => socket.once("close", resolve))));
-    parentPort.postMessage(sockets.map(({ answer }) => answer));
+    write(sockets[2], head + body);
+    await Promise.all(written);
+    Atomics.store(signals, 1, 1);
+    Atomics.notify(signals, 1);
+    parentPort.postMessage(await Promise.all(sockets.map(({ answered }) => answered)));
   })();
 `;
 
@@ -560,22 +563,29 @@ test("a process that stood still drops what came meanwhile, also over connection
   const told: number[] = [];
   const onStandstill = (ms: number) => void told.push(ms);
   await using frozen = await another({ stoodStillAfterMs: 3_000, onStandstill });
+  const signals = new Int32Array(new SharedArrayBuffer(8));
   const workerData = {
     port: frozen.port,
     head: head([json, close, `Content-Length: ${good.length}`]),
     body: good,
+    signals,
   };
   const client = new Worker(clientOfFrozen, { eval: true, workerData });
   await once(client, "message");
+  const answers = once(client, "message");
+  // From here to the end of the block nothing else is done on this thread.
+  Atomics.store(signals, 0, 1);
+  Atomics.notify(signals, 0);
+  expect(Atomics.wait(signals, 1, 0, 10_000)).not.toBe("timed-out");
   block(3_500);
   // Before it accepts anybody it has a while of other work to do.
   await setTimeout(0);
   block(2_500);
-  expect(await once(client, "message")).toEqual([["", "", ""]]);
+  expect(await answers).toEqual([["", "", ""]]);
   expect(await rests()).toBe(0);
   expect(await frozen.asks(await frozen.connect())).toMatch(/^HTTP\/1\.1 200 /);
   expect(told[0]).toBeGreaterThanOrEqual(3_500);
-});
+}, 40_000);
 
 function block(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);

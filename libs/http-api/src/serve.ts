@@ -5,6 +5,7 @@ import { getRequestListener } from "@hono/node-server";
 
 import { announceClosing, close } from "./closing.ts";
 import type { DirectWay } from "./direct-way.ts";
+import { endStalled } from "./stalled.ts";
 import { dropAfterStandstill } from "./standstill.ts";
 
 export interface HttpServer {
@@ -161,42 +162,4 @@ function openAnswers(server: Server): Set<ServerResponse> {
     response.on("close", isClosed);
   });
   return open;
-}
-
-/**
- * Ends connections of which nobody reads the answer, and which would hold it for as long as the client likes. Looked at
- * from time to time, since most answers are written before that and pay nothing for it. Node tells how far a write is:
- * one that goes on is not stalled. Where too much is held all the same, as by a thousand clients that read a little of
- * their 4 MiB now and then, those that were at it when it was looked before are ended as well, the oldest first.
- */
-function endStalled(
-  open: ReadonlySet<ServerResponse>,
-  { afterMs, maxUnread }: { afterMs: number; maxUnread: number },
-): NodeJS.Timeout {
-  const look = setInterval(() => {
-    const unread = [...open].filter(({ writableLength }) => writableLength > 0);
-    let held = unread.reduce((sum, { writableLength }) => sum + writableLength, 0);
-    for (const response of unread) {
-      const { writableLength } = response;
-      // Not that of the answer: it has none yet where others go before it on its connection.
-      const { socket } = response.req;
-      if (socket.timeout !== afterMs) giveTime(response, afterMs);
-      else if (held > maxUnread) {
-        held -= writableLength;
-        socket.destroy();
-      }
-    }
-  }, afterMs / 6);
-  look.unref();
-  return look;
-}
-
-function giveTime(response: ServerResponse, afterMs: number): void {
-  const { socket } = response;
-  if (!socket) return;
-  socket.setTimeout(afterMs);
-  // Before Node sets the timeout of a connection that waits for its next request.
-  response.prependOnceListener("finish", () => {
-    socket.setTimeout(0);
-  });
 }

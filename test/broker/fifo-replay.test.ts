@@ -315,4 +315,4 @@ test("dispatchers that die or carry on the same replay deliver each message once
   await Promise.all(rounds);
   expect(bodies).toHaveLength(200);
   expect(bodiesOf(await finishAll(many.client(), queue))).toEqual(bodies);
-}, 60_000);
+});

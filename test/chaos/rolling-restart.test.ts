@@ -165,4 +165,4 @@ test("without one a program that uses the SDK waits for the only API to come bac
   await program.stop();
   expect(program.failures).toEqual([]);
   expect(new Set(program.received.keys())).toEqual(new Set(program.published));
-}, 60_000);
+});

@@ -141,4 +141,4 @@ test("a client that hangs up while the database is away keeps its messages until
   await link.mend();
   await until(async () => (await api.broker.counts(queue)).visible === 40);
   await server.close();
-}, 30_000);
+});

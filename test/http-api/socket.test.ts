@@ -516,7 +516,7 @@ test("a server that closes gives requests that have begun ten seconds to come wh
   expect(performance.now() - began).toBeGreaterThan(8_000);
   // No answer that says whose fault it is: clients ask another server then.
   expect(await Promise.all([body.answer, headers.answer])).toEqual(["", ""]);
-}, 40_000);
+});
 
 test("one connection more than are allowed is closed, and served as soon as another has gone", async () => {
   await using full = await another({ maxConnections: 2 });
@@ -585,7 +585,7 @@ test("a process that stood still drops what came meanwhile, also over connection
   expect(await rests()).toBe(0);
   expect(await frozen.asks(await frozen.connect())).toMatch(/^HTTP\/1\.1 200 /);
   expect(told[0]).toBeGreaterThanOrEqual(3_500);
-}, 40_000);
+});
 
 function block(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);

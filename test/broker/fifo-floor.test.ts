@@ -26,7 +26,7 @@ const step = fc.oneof(
 /** What is in no process' way is found by every process, at once: looks for what came late play no part in it. */
 test(
   `two processes skip no group, wherever their scans begin (seed ${seed})`,
-  { timeout: 20_000 + runs * 4_000 },
+  { timeout: 60_000 + runs * 12_000 },
   async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 60 }), async (steps) => {

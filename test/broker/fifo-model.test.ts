@@ -49,7 +49,7 @@ type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never;
 
 test(
   `any sequence of calls on a FIFO queue does what the model says (seed ${seed})`,
-  { timeout: 20_000 + runs * 4_000 },
+  { timeout: 60_000 + runs * 12_000 },
   async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {

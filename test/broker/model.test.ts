@@ -28,7 +28,7 @@ afterAll(() => broker[Symbol.asyncDispose]());
  */
 test(
   `any sequence of calls does what the model says (seed ${seed})`,
-  { timeout: 20_000 + runs * 6_000 },
+  { timeout: 60_000 + runs * 18_000 },
   async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -25,7 +25,11 @@ export default defineConfig({
         name: path,
         root: path,
         include: ["**/*.test.ts"],
-        setupFiles: fileURLToPath(new URL("tools/check/quiet-tests.mjs", import.meta.url)),
+        setupFiles: ["quiet-tests", "patient-tests"].map((name) =>
+          fileURLToPath(new URL(`tools/check/${name}.mjs`, import.meta.url)),
+        ),
+        // A second, its default, is what a busy machine may stand still for.
+        expect: { poll: { timeout: 15_000 } },
         // They end tests that hang; a busy machine takes five times as long as a quiet one.
         testTimeout: 60_000,
         hookTimeout: 120_000,

@@ -152,12 +152,12 @@ describe("in one call", () => {
     const { queue, messages } = await received(63);
     const entries = messages.map((message, index) => ({
       receiptHandle: message.handle,
-      visibilityTimeout: 10 * (index + 1),
+      visibilityTimeout: 100 * (index + 1),
     }));
     expect(await broker.engine.visibility.change(ACCOUNT, queue, entries)).toEqual(
       messages.map(() => undefined),
     );
-    await broker.clock.advance(315);
+    await broker.clock.advance(3_150);
     expect(await broker.counts(queue)).toEqual({ visible: 31, inFlight: 32, delayed: 0 });
   });
 
@@ -298,7 +298,7 @@ test("two processes that change parts of the same batches, each in an order of i
 test("changes that wait for locks, in however many queues, leave connections to those of other queues, and to receives", async () => {
   const locked = [];
   for (let number = 0; number < 6; number += 1) {
-    const queue = await broker.newQueue();
+    const queue = await broker.newQueue({ visibilityTimeout: 600 });
     for (const body of numbered(4)) await client.send(queue, [body]);
     locked.push({ queue, id: await broker.idOf(queue), messages: await client.drain(queue) });
   }
@@ -309,11 +309,14 @@ test("changes that wait for locks, in however many queues, leave connections to 
     `SELECT FROM slices WHERE queue_id IN (${ids}) FOR UPDATE`,
   );
   const hiding = locked.flatMap(({ queue, messages: all }) =>
-    all.map((message, index) => client.hide(queue, [message], 10 * index)),
+    all.map((message, index) => client.hide(queue, [message], 600 * index)),
   );
   await untilBlocked(broker.sql, 2);
   for (const timeout of [600, 900, 0]) {
+    // No connection is idle just then, and some are soon.
+    const others = [1, 2].map(() => client.engine.database.sql`SELECT pg_sleep(0.02)`.execute());
     expect(await client.hide(free, messages, timeout)).toEqual(["ok"]);
+    await Promise.all(others);
   }
   expect(await client.acknowledge(free, await client.receive(free))).toEqual(["ok"]);
   await slices.letGo();

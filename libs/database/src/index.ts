@@ -14,7 +14,7 @@ export { classifyFailure, isLockNotAvailable, isStatementCancelled } from "./fai
 export type { DatabaseFailure } from "./failure.ts";
 export { SharedConnection } from "./shared-connection.ts";
 export type { Outcome } from "./shared-connection.ts";
-export { statement } from "./statement.ts";
+export { statement, sendNothingBehind } from "./statement.ts";
 export type { Statement } from "./statement.ts";
 export { numbers, texts } from "./literals.ts";
 export { migrate, UnsuitableDatabaseError } from "./migrate.ts";

@@ -25,6 +25,7 @@ export type DriverQuery = postgres.PendingQuery<postgres.Row[]> & {
    * it fails.
    */
   prepared?: boolean;
+  options: { onexecute?: () => boolean };
 };
 
 /**
@@ -39,6 +40,18 @@ export function sendOnce(queries: readonly DriverQuery[]): void {
   queueMicrotask(() => {
     for (const query of queries) query.prepared = false;
   });
+}
+
+/**
+ * Keeps the driver from sending anything behind a statement before its answer, for one that may wait for a lock as long
+ * as a statement may take. Where no connection is idle the driver (postgres 3.4.9) sends what comes behind what is
+ * under way on the one that has been at work for longest: then it would wait with it, while others are free again.
+ */
+export function sendNothingBehind<Row extends postgres.MaybeRow>(
+  query: postgres.PendingQuery<Row[]>,
+): void {
+  // By this a transaction takes its connection as it begins; what it gives says whether that takes more.
+  (query as unknown as DriverQuery).options.onexecute = () => false;
 }
 
 /** What Postgres says of a statement whose plan is outdated, or that it does not know any more: by where it says so. */

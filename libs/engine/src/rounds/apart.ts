@@ -1,4 +1,4 @@
-import type { Sql, Statement } from "@sluice/database";
+import { sendNothingBehind, type Sql, type Statement } from "@sluice/database";
 
 import { deleteAcknowledged } from "../acknowledge/delete-acknowledged.ts";
 import { SharedAcknowledgements, type Marks } from "../acknowledge/shared-acknowledgements.ts";
@@ -54,8 +54,11 @@ export class Apart {
     this.#sql = sql;
     this.#acknowledgements = new SharedAcknowledgements(waits, (marks, send) =>
       applyMarks(marks, async (some, lookup) => {
-        const remove = (lockTimeout?: string) =>
-          deleteAcknowledged(sql, some, lookup, lockTimeout).send();
+        const remove = (lockTimeout?: string) => {
+          const statement = deleteAcknowledged(sql, some, lookup, lockTimeout);
+          if (lockTimeout === undefined) sendNothingBehind(statement.query);
+          return statement.send();
+        };
         return (await send(remove)) ?? [];
       }),
     );

@@ -1,4 +1,4 @@
-import { numbers, texts, type Sql } from "@sluice/database";
+import { numbers, sendNothingBehind, texts, type Sql } from "@sluice/database";
 
 import { heldSlices, type AppliedMark, type Lookup } from "../receipt-handle/apply-marks.ts";
 import type { SliceMark } from "../receipt-handle/slice-marks.ts";
@@ -45,7 +45,7 @@ export async function moveDeadline(
   marks: readonly DeadlineMark[],
   { lookup, lockTimeout }: { lookup: Lookup; lockTimeout?: string | undefined },
 ): Promise<MovedMark[]> {
-  return await sql<MovedMark[]>`
+  const query = sql<MovedMark[]>`
     WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
     found AS MATERIALIZED (
       SELECT m.position, s.ctid AS row, s.lease, s.pending & m.mask AS done, s.pending & ~m.mask AS rest,
@@ -84,4 +84,6 @@ export async function moveDeadline(
     )
     SELECT position::int, done, beyond, beyond OR row IN (SELECT row FROM whole UNION ALL SELECT row FROM rest) AS applied
     FROM found`;
+  if (lockTimeout === undefined) sendNothingBehind(query);
+  return await query;
 }

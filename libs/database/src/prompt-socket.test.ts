@@ -1,11 +1,12 @@
 import { setImmediate } from "node:timers/promises";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { createTestDatabase } from "@sluice/stack/testing";
-import { afterAll, expect, inject, test, vi } from "vitest";
+import { afterAll, afterEach, expect, inject, test, vi } from "vitest";
 import { connectDatabase } from "./connect.ts";
 
 const testDatabase = await createTestDatabase(inject("databaseUrl"));
 afterAll(() => testDatabase[Symbol.asyncDispose]());
+afterEach(() => void vi.useRealTimers());
 
 /** How an answer ends: ReadyForQuery, without what it says of the transaction. */
 const READY = Buffer.from([0x5a, 0, 0, 0, 5]);
@@ -17,7 +18,6 @@ const FAREWELL = Buffer.from(`E\0\0\0${String.fromCharCode(4 + FIELDS.length)}${
 /** A way to Postgres all of whose connections can be broken. */
 async function breakableWay() {
   const sockets = new Set<Socket>();
-  let isSilent = false;
   let cutAfter: number | undefined;
   let farewell = Buffer.alloc(0);
   /** Of the answers that tell of an error, the end is lost with the connection. */
@@ -36,7 +36,7 @@ async function breakableWay() {
       sockets.add(from);
       from.on("data", (chunk: Buffer) => {
         if (from === client) to.write(chunk);
-        else if (!isSilent) pass(chunk, to);
+        else pass(chunk, to);
       });
       from.on("error", () => {});
       from.on("close", () => {
@@ -59,12 +59,7 @@ async function breakableWay() {
     reset,
     /** Closes them in good order, as a server that shuts down does. */
     end,
-    /** From now on what is asked arrives, and no answer comes. */
-    swallowAnswers: () => (isSilent = true),
-    letThrough: () => {
-      isSilent = false;
-      cutAfter = undefined;
-    },
+    letThrough: () => (cutAfter = undefined),
     /** From now on connections end with an error, or so many bytes later, and before the answer does. */
     cutErrors: (bytes: number, last = Buffer.alloc(0)) => {
       cutAfter = bytes;
@@ -77,9 +72,17 @@ async function breakableWay() {
   };
 }
 
+/** From now on it is the test that says how long a connection is silent. */
+function holdClockOfSilence() {
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] });
+}
+
 async function endIsKnown() {
   for (let turn = 0; turn < 4; turn += 1) await setImmediate();
 }
+
+/** The driver writes what is small in an immediate. */
+const isSent = endIsKnown;
 
 test("every query settles however often connections break under it, and all connections are used again", async () => {
   await using way = await breakableWay();
@@ -110,7 +113,7 @@ test("every query settles however often connections break under it, and all conn
     );
     const pids = (await Promise.all(held)).map(([row]) => row?.["pid"] as number);
     expect(new Set(pids).size).toBe(4);
-  }, 5_000);
+  });
   await database.close();
 });
 
@@ -142,31 +145,36 @@ test.each(["reset", "end"] as const)(
 );
 
 test("a connection whose answer does not come is given up, and each query on it fails", async () => {
+  holdClockOfSilence();
   await using way = await breakableWay();
+  await using other = connectDatabase({ url: testDatabase.url, pool: 1 });
+  await other.sql`SELECT pg_advisory_lock(1)`;
   const database = connectDatabase({ url: way.url, pool: 1, silenceMs: 800 });
   const { sql } = database;
   await sql`SELECT 1`;
   // The first is answered, so something was heard since the others were asked.
-  const first = sql`SELECT pg_sleep(0.1)`.then(way.swallowAnswers);
-  const lost = Promise.allSettled([sql`SELECT pg_sleep(0.3)`, sql`SELECT 2`]);
+  const first = sql`SELECT 1`.execute();
+  const lost = Promise.allSettled([sql`SELECT pg_advisory_lock(1)`, sql`SELECT 2`]);
   await first;
+  vi.advanceTimersByTime(1_000);
   const refused = { status: "rejected", reason: { code: "CONNECTION_CLOSED" } };
   expect(await lost).toMatchObject([refused, refused]);
-  way.letThrough();
-  await vi.waitFor(async () => {
-    expect(await sql`SELECT 1 AS one`).toEqual([{ one: 1 }]);
-  });
+  await endIsKnown();
+  expect(await sql`SELECT 1 AS one`).toEqual([{ one: 1 }]);
   await database.close();
 });
 
 test("a connection that is idle, or works for less than the limit, is kept", async () => {
-  await using way = await breakableWay();
-  const database = connectDatabase({ url: way.url, pool: 1, silenceMs: 400 });
+  holdClockOfSilence();
+  const database = connectDatabase({ url: testDatabase.url, pool: 1, silenceMs: 400 });
   const pid = async () =>
-    (await database.sql`SELECT pg_sleep(0.3), pg_backend_pid() AS pid`)[0]?.["pid"] as number;
+    (await database.sql`SELECT pg_sleep(0.1), pg_backend_pid() AS pid`)[0]?.["pid"] as number;
   const before = await pid();
-  await new Promise((resolve) => setTimeout(resolve, 1_000));
-  expect(await pid()).toBe(before);
+  vi.advanceTimersByTime(1_000);
+  const working = pid();
+  await isSent();
+  vi.advanceTimersByTime(375);
+  expect(await working).toBe(before);
   await database.close();
 });
 

@@ -7,6 +7,9 @@ export interface TestClock {
    * in so many seconds does so by its end, since deadlines are rounded up to whole milliseconds.
    */
   advance: (seconds: number) => Promise<void>;
+  /** No time passes from now on but what it is advanced by, until it goes on: however long a test takes. */
+  stop: () => Promise<void>;
+  goOn: () => Promise<void>;
 }
 
 /**
@@ -18,10 +21,10 @@ export interface TestClock {
 export async function installClock(url: string): Promise<void> {
   await using database = connectDatabase({ url, pool: 1, name: "test-clock" });
   await database.sql.unsafe(`
-    CREATE TABLE public.test_clock (shift interval NOT NULL);
-    INSERT INTO public.test_clock VALUES ('0');
+    CREATE TABLE public.test_clock (shift interval NOT NULL, stopped_at timestamptz);
+    INSERT INTO public.test_clock VALUES ('0', NULL);
     CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE plpgsql VOLATILE AS $$
-    BEGIN RETURN pg_catalog.clock_timestamp() + (SELECT shift FROM public.test_clock); END $$;
+    BEGIN RETURN (SELECT coalesce(stopped_at, pg_catalog.clock_timestamp()) + shift FROM public.test_clock); END $$;
     DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database()); END $$`);
 }
 
@@ -29,6 +32,12 @@ export function testClock(sql: Sql): TestClock {
   return {
     async advance(seconds) {
       await sql`UPDATE public.test_clock SET shift = shift + make_interval(secs => ${seconds + 0.001}::float8)`;
+    },
+    async stop() {
+      await sql`UPDATE public.test_clock SET stopped_at = pg_catalog.clock_timestamp()`;
+    },
+    async goOn() {
+      await sql`UPDATE public.test_clock SET stopped_at = NULL`;
     },
   };
 }

@@ -32,29 +32,27 @@ test("what has an order is looked for while the sweep of all other topics is at 
   await arrives(queue);
 });
 
-test(
-  "what has waited for long is looked for also while there is something of the last seconds",
-  { timeout: 7_000 },
-  async () => {
-    const queue = await broker.newQueue();
-    const topic = await broker.newTopic([queue]);
-    const client = broker.client();
-    await client.publish(topic, ["old"]);
-    await broker.clock.advance(60);
-    await client.publish(topic, ["new"]);
-    await broker.clock.advance(1);
-    // Somebody has the new one in hand, and does not come to an end with it.
-    const held = await holdWith(
-      broker.sql,
-      "SELECT FROM outbox ORDER BY sent_at DESC LIMIT 1 FOR UPDATE",
-    );
-    await broker.startDispatcher();
-    await arrives(queue);
-    expect(bodiesOf(await client.receive(queue, { maxMessages: 10 }))).toEqual(["old"]);
-    await held.letGo();
-    await arrives(queue);
-  },
-);
+test("what has waited for long is looked for also while there is something of the last seconds", async () => {
+  const queue = await broker.newQueue();
+  const topic = await broker.newTopic([queue]);
+  const client = broker.client();
+  await client.publish(topic, ["old"]);
+  await broker.clock.advance(60);
+  // The new one stays one of the last seconds: in ten of them the two would be found together.
+  await broker.clock.stop();
+  await client.publish(topic, ["new"]);
+  await broker.clock.advance(1);
+  // Somebody has the new one in hand, and does not come to an end with it.
+  const held = await holdWith(
+    broker.sql,
+    "SELECT FROM outbox ORDER BY sent_at DESC LIMIT 1 FOR UPDATE",
+  );
+  await broker.startDispatcher();
+  await arrives(queue);
+  expect(bodiesOf(await client.receive(queue, { maxMessages: 10 }))).toEqual(["old"]);
+  await held.letGo();
+  await arrives(queue);
+});
 
 describe("a batch that Postgres refuses", () => {
   // One that takes too long fails with the last of these.
@@ -75,7 +73,7 @@ describe("a batch that Postgres refuses", () => {
       await broker.startDispatcher();
       await until(async () => (await broker.counts(good)).visible === 2);
       expect(await broker.waitingBatches()).toHaveLength(1);
-      expect(takenFailures()).toContain("fan-out");
+      await until(() => Promise.resolve(takenFailures().includes("fan-out")));
       await refusing.end();
       await arrives(bad);
       takenFailures();
@@ -103,9 +101,12 @@ describe("a batch that Postgres refuses", () => {
     const bus = createInProcessBus({ hub });
     bus.announceBatches(await announced.waitingBatches());
     await until(async () => (await announced.counts(good)).visible === 1);
-    expect(announced.failures.splice(0)).toMatchObject([{ what: "fan-out" }]);
+    await until(() => Promise.resolve(announced.failures.length > 0));
     await refusing.end();
     await until(async () => (await announced.counts(bad)).visible === 1);
+    // It may have been tried more than once by then.
+    const failed = announced.failures.splice(0).map(({ what }) => what);
+    expect(new Set(failed)).toEqual(new Set(["fan-out"]));
     await bus.close();
   });
 

@@ -4,7 +4,7 @@ import { ACCOUNT, Broker } from "./broker.ts";
 import { numbered } from "./client.ts";
 import { explain, nodesOf, rowsRead, type Plan } from "./explain.ts";
 import { until } from "./interleaving.ts";
-import { connectTraced, type Statement, type TracedDatabase } from "./statements.ts";
+import { connectTraced, lookFor, type Statement, type TracedDatabase } from "./statements.ts";
 
 const SLICES = 200_000;
 const HOT_TABLES = ["slices", "batches", "outbox"];
@@ -125,8 +125,7 @@ describe(`with ${SLICES.toLocaleString("en")} slices`, () => {
 
   test("a waiting room asks each queue for one index entry", async () => {
     const empty = await broker.newQueue();
-    const statements = await statementsOf(api, () => client.receive(empty, { wait: 1 }));
-    const plan = await explain(api.sql, named(statements, "waited_for"));
+    const plan = await explain(api.sql, await lookFor(api, client, empty));
     expectNoScanOfHotTables(plan);
     expect(rowsByIndex(plan)["slices_visible"]).toBeLessThanOrEqual(1);
   });
@@ -200,12 +199,12 @@ describe(`with ${SLICES.toLocaleString("en")} slices`, () => {
 
   test("a look for forgotten batches ends with the first ones", async () => {
     const id = await broker.engine.topics.find(ACCOUNT, topic);
-    await broker.sql`
-      INSERT INTO outbox (batch_id, account, topic_id, sent_at, message_count)
-      SELECT 1e8 + n, 0, ${id!.id}::bigint, clock_timestamp() - interval '1 hour', 1 FROM generate_series(1, 200) n`;
-    const statements = await statementsOf(dispatcher, () =>
-      until(async () => (await broker.waitingBatches()).length === 20_000),
-    );
+    const statements = await statementsOf(dispatcher, async () => {
+      await broker.sql`
+        INSERT INTO outbox (batch_id, account, topic_id, sent_at, message_count)
+        SELECT 1e8 + n, 0, ${id!.id}::bigint, clock_timestamp() - interval '1 hour', 1 FROM generate_series(1, 200) n`;
+      await until(async () => (await broker.waitingBatches()).length === 20_000);
+    });
     const plan = await explain(dispatcher.sql, named(statements, "LIMIT"));
     expectNoScanOfHotTables(plan);
   });

@@ -7,6 +7,10 @@ import {
 } from "@sluice/database";
 import postgres from "postgres";
 
+import type { Client } from "./client.ts";
+import { ACCOUNT } from "./content.ts";
+import { until } from "./interleaving.ts";
+
 /** A statement of the hot path as it went to the server. */
 export interface Statement {
   text: string;
@@ -86,4 +90,24 @@ export function claimsOf(statements: readonly Statement[], queueId: string): num
 /** Whether it is the look of a waiting room at what will soon be visible, in however many queues: it has no end. */
 export function isLookAhead({ text, parameters }: Statement): boolean {
   return text.includes("waited_for") && parameters[2] === "{}";
+}
+
+/** A receive waits at this queue until the waiting room of its process has looked there; that look. */
+export async function lookFor(
+  { statements }: TracedDatabase,
+  client: Client,
+  queue: string,
+): Promise<Statement> {
+  const { id } = await client.engine.queues.get(ACCOUNT, queue);
+  const find = () =>
+    statements.find(
+      (statement) =>
+        isLookAhead(statement) && /\d+/g.exec(String(statement.parameters[0]))?.includes(id),
+    );
+  const seen = new AbortController();
+  const waiting = client.receive(queue, { wait: 20, signal: seen.signal });
+  await until(() => Promise.resolve(find() !== undefined));
+  seen.abort();
+  await waiting;
+  return find()!;
 }

@@ -69,6 +69,8 @@ test("who waits at a paused queue full of messages asks once a second, not in a 
   await change(client, queue, { paused: true });
   const before = claimsOf(traced.statements, id);
   const waiting = client.receive(queue, { wait: 20 });
+  // Else its wait could begin behind all those seconds.
+  await until(() => Promise.resolve(claimsOf(traced.statements, id) > before));
   const seconds = 10;
   for (let second = 0; second < seconds; second += 1) {
     await vi.advanceTimersByTimeAsync(1_000);

@@ -30,7 +30,7 @@ async function emptyAndCutOff({ sql }: Broker): Promise<void> {
 async function untilDone<Result>(act: () => Promise<Result>): Promise<Result> {
   let result: Result | undefined;
   await expect
-    .poll(async () => (result = await act().catch(() => undefined)), { timeout: 5_000 })
+    .poll(async () => (result = await act().catch(() => undefined)), { timeout: 15_000 })
     .toBeDefined();
   return result as Result;
 }
@@ -73,7 +73,7 @@ test("a replay is decided by what was published, not by what had its ids before"
     const settings = { filterPolicy, replayFrom: { at: new Date(0) } };
     await untilDone(() => broker.engine.subscribe(ACCOUNT, topic, queue, settings));
     await expect
-      .poll(() => broker.sql`SELECT FROM replays WHERE status = 'running'`, { timeout: 10_000 })
+      .poll(() => broker.sql`SELECT FROM replays WHERE status = 'running'`)
       .toHaveLength(0);
     return bodiesOf(await untilDone(() => client.drain(queue)));
   };
@@ -86,7 +86,7 @@ test("a replay is decided by what was published, not by what had its ids before"
   expect(await replayed()).toEqual([]);
   await promoteEmptyStandby(broker);
   await untilDone(() => client.publish(topic, [colored("red")]));
-  await expect.poll(() => broker.waitingBatches(), { timeout: 10_000 }).toHaveLength(0);
+  await expect.poll(() => broker.waitingBatches()).toHaveLength(0);
   expect(await replayed()).toEqual(["red"]);
 });
 
@@ -100,6 +100,6 @@ test("a FIFO topic goes on, though its dispatcher was further before it", async 
   await promoteEmptyStandby(broker);
   await untilDone(() => client.publish(topic, [one("a", "new")]));
   await expect
-    .poll(() => client.receive(queue).catch(() => []), { timeout: 5_000 })
+    .poll(() => client.receive(queue).catch(() => []), { timeout: 15_000 })
     .toMatchObject([{ body: "new" }]);
 });

@@ -422,6 +422,7 @@ test("a replay that fails is told, and holds up no other", async () => {
   const { id } = await engine.replay(ACCOUNT, bad.subscription.id, { from: BEGINNING });
   await replay(good.subscription, { from: BEGINNING });
   expect(await client.finish(good.queue)).toEqual(["m"]);
+  await until(() => Promise.resolve(broker.failures.length > 0));
   await refusal.end();
   await untilEnded(bad.subscription, id);
   expect(await client.finish(bad.queue)).toEqual(["m"]);

@@ -4,9 +4,12 @@ import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf } from "./client.ts";
 import { failOnce, holdDeletion, newPair } from "./dead-letters.ts";
 import { holdWith, until, untilBlocked } from "./interleaving.ts";
+import { connectTraced } from "./statements.ts";
 
-const broker = await Broker.start({ dispatchers: 0, directQueues: 3 });
+const broker = await Broker.start({ engines: 0, dispatchers: 0, directQueues: 3 });
 afterAll(() => broker[Symbol.asyncDispose]());
+// What takes a second, as anything may here, would be left to statements of their own.
+await broker.startEngine(await connectTraced(broker.databaseUrl, 4, { statement_timeout: "0" }));
 const client = broker.client();
 
 let queue: string;

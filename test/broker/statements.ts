@@ -49,7 +49,9 @@ export async function connectTraced(
   const asked = await database.shared.inOneCommit((on) => [askSettings(on)]);
   if ("error" in asked) throw asked.error;
   const [sharedSettings] = asked.results;
-  const shared = new SharedConnection((onclose) => traced(sharedSettings!, 1, statements, onclose));
+  const shared = new SharedConnection((onclose) =>
+    traced({ ...sharedSettings, ...others }, 1, statements, onclose),
+  );
   const maintenance = traced(await askSettings(database.maintenance).send(), 1, upkeep);
   const close = async () => {
     const clients = [sql, maintenance].map((client) => client.end({ timeout: 5 }));

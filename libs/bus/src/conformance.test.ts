@@ -4,6 +4,7 @@ import type {} from "@sluice/stack/testing";
 import type { Bus, Change } from "./bus.ts";
 import { createInProcessBus, InProcessHub } from "./in-process/in-process-bus.ts";
 import { connectNatsBus } from "./nats/nats-bus.ts";
+import { pull } from "./nats/work-queue.ts";
 
 /** Each gives a new meeting place; every call of what it gives joins one more member. */
 const adapters: Record<Bus["kind"], () => () => Promise<Bus>> = {
@@ -29,6 +30,9 @@ const ids = (from: number, to: number): string[] =>
   Array.from({ length: to - from + 1 }, (_, index) => String(from + index));
 
 const topicChange: Change = { kind: "topic", account: "000000000000", name: "orders" };
+
+/** What a taker has that stands still for a second goes to another one: so many of its announcements, at the most. */
+const MOST_TWICE = 2 * pull.max_messages;
 
 describe.each(Object.entries(adapters))("the %s bus", (kind, adapter) => {
   function meeting(): () => Promise<Bus> {
@@ -64,15 +68,16 @@ describe.each(Object.entries(adapters))("the %s bus", (kind, adapter) => {
     for (const id of ids(1, 500)) sender.announceBatches([id]);
     sender.announceBatches(["501"]);
     const taken = () => [...left.sets, ...right.sets].flat();
-    await vi.waitFor(() => expect(taken()).toHaveLength(501));
-    expect(taken().toSorted((a, b) => Number(a) - Number(b))).toEqual(ids(1, 501));
+    await vi.waitFor(() => expect(new Set(taken()).size).toBe(501));
+    expect(new Set(taken())).toEqual(new Set(ids(1, 501)));
+    expect(taken().length).toBeLessThanOrEqual(501 + MOST_TWICE);
   });
 
   test("a member takes its own announcements too", async () => {
     const bus = await meeting()();
     const { sets } = await take(bus);
     bus.announceBatches(["1", "2"]);
-    await vi.waitFor(() => expect(sets).toEqual([["1", "2"]]));
+    await vi.waitFor(() => expect(sets[0]).toEqual(["1", "2"]));
   });
 
   test("calls of one handler never overlap", async () => {
@@ -97,7 +102,7 @@ describe.each(Object.entries(adapters))("the %s bus", (kind, adapter) => {
     const sender = await join();
     const { sets } = await take(await join(), 10);
     sender.announceBatches(ids(1, 95));
-    await vi.waitFor(() => expect(sets.flat()).toHaveLength(95));
+    await vi.waitFor(() => expect(new Set(sets.flat()).size).toBe(95));
     expect(Math.max(...sets.map((set) => set.length))).toBe(10);
   });
 
@@ -110,9 +115,9 @@ describe.each(Object.entries(adapters))("the %s bus", (kind, adapter) => {
       throw new Error("no database");
     });
     sender.announceBatches(["1"]);
-    await vi.waitFor(() => expect(taken).toEqual(["1"]));
+    await vi.waitFor(() => expect(taken).toContain("1"));
     sender.announceBatches(["2"]);
-    await vi.waitFor(() => expect(taken).toEqual(["1", "2"]));
+    await vi.waitFor(() => expect(taken).toContain("2"));
   });
 
   test("stopping to take waits for the handler that runs", async () => {
@@ -143,7 +148,7 @@ describe.each(Object.entries(adapters))("the %s bus", (kind, adapter) => {
     ];
     await left.taking.stop();
     for (const id of ids(1, 100)) sender.announceBatches([id]);
-    await vi.waitFor(() => expect(right.sets.flat()).toHaveLength(100), 5_000);
+    await vi.waitFor(() => expect(new Set(right.sets.flat()).size).toBe(100));
     expect(left.sets).toEqual([]);
   });
 
@@ -165,7 +170,7 @@ describe.each(Object.entries(adapters))("the %s bus", (kind, adapter) => {
     const heard: string[] = [];
     await listener.onQueues((queueIds) => void heard.push(...queueIds));
     sender.signalQueues(ids(1, 100_000));
-    await vi.waitFor(() => expect(heard).toHaveLength(100_000), 5_000);
+    await vi.waitFor(() => expect(heard).toHaveLength(100_000));
     expect(heard).toEqual(ids(1, 100_000));
   });
 
@@ -183,16 +188,24 @@ describe.each(Object.entries(adapters))("the %s bus", (kind, adapter) => {
   test("nothing is delivered during the call that sends it", async () => {
     const bus = await meeting()();
     let sending = false;
-    const heard: boolean[] = [];
-    await bus.onQueues(() => void heard.push(sending));
-    await bus.onChange(() => void heard.push(sending));
-    await bus.takeBatches(async () => void heard.push(sending));
+    const heard = new Set<string>();
+    const hear = (what: string) => void heard.add(`${what}${sending ? " while it is sent" : ""}`);
+    await bus.onQueues(() => {
+      hear("queues");
+    });
+    await bus.onChange(() => {
+      hear("change");
+    });
+    await bus.takeBatches(async () => {
+      hear("batches");
+    });
     sending = true;
     bus.signalQueues(["1"]);
     bus.invalidate(topicChange);
     bus.announceBatches(["1"]);
     sending = false;
-    await vi.waitFor(() => expect(heard).toEqual([false, false, false]));
+    await vi.waitFor(() => expect(heard.size).toBe(3));
+    expect(heard).toEqual(new Set(["queues", "change", "batches"]));
   });
 
   test("a listener that throws disturbs no other", async () => {

@@ -204,7 +204,8 @@ test("installations with different prefixes do not hear each other", async () =>
   other.announceBatches(["1"]);
   one.signalQueues(["2"]);
   one.announceBatches(["2"]);
-  await vi.waitFor(() => expect([heard, taken]).toEqual([["2"], ["2"]]));
+  // An announcement may come twice.
+  await vi.waitFor(() => expect([heard, [...new Set(taken)]]).toEqual([["2"], ["2"]]));
 });
 
 test("whatever else is published on the subjects is ignored", async () => {
@@ -215,6 +216,7 @@ test("whatever else is published on the subjects is ignored", async () => {
   await bus.onQueues((queueIds) => void heard.push(queueIds));
   await bus.onChange((change) => void heard.push(change));
   await bus.takeBatches(async (batchIds) => void heard.push(batchIds));
+  const ignored = () => heard.filter((each) => String(each) !== "1");
   const nats = await rawConnection(url);
   for (const kind of ["batches", "queues", "changes"]) {
     for (const text of ["", "null", '{"kind":1}', "../etc", "1e9", "\0\0", "9".repeat(10_000)]) {
@@ -224,7 +226,8 @@ test("whatever else is published on the subjects is ignored", async () => {
   }
   await nats.flush();
   bus.announceBatches(["1"]);
-  await vi.waitFor(() => expect(heard).toEqual([["1"]]));
+  await vi.waitFor(() => expect(heard).toContainEqual(["1"]));
+  expect(ignored()).toEqual([]);
 });
 
 describe("a bus that is joined while no server is there", () => {

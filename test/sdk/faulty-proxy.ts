@@ -46,6 +46,8 @@ export async function faultyProxy(target: string): Promise<FaultyProxy> {
   const server = createServer((request, response) => {
     serve(request, response).catch(() => response.destroy());
   });
+  // An idle socket is the client's to close: a request that it sends on one that ends here just then is lost.
+  server.keepAliveTimeout = 0;
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,

@@ -36,6 +36,8 @@ export async function scriptedServerAt(wanted: number, ...steps: Step[]): Promis
       step?.(response, entry);
     });
   });
+  // An idle socket is the client's to close: a request that it sends on one that ends here just then is lost.
+  server.keepAliveTimeout = 0;
   await new Promise<void>((resolve) => server.listen(wanted, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   return {

@@ -43,6 +43,10 @@ export function noting(options: ConsumerOptions = {}) {
 export const codeOf = ({ error }: ConsumerFailure) =>
   error instanceof SluiceError ? error.code : undefined;
 
-/** Waits for something that takes the server a while. */
-export const eventually = (check: () => unknown) =>
-  vi.waitFor(check, { timeout: 15_000, interval: 20 });
+/** Those but for extensions that were not answered in time: they are made again while there is time. */
+export const otherThanSlow = (failures: readonly ConsumerFailure[]) =>
+  failures.filter((failure) => failure.stage !== "extend" || codeOf(failure) !== "timeout");
+
+/** Waits for something that takes the server a while, in ms, or that comes with the end of a timeout. */
+export const eventually = (check: () => unknown, timeout = 15_000) =>
+  vi.waitFor(check, { timeout, interval: 20 });

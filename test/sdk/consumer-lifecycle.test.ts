@@ -138,7 +138,8 @@ describe("stopping", () => {
     const started = performance.now();
     await consumer.stop();
     await run;
-    expect(performance.now() - started).toBeLessThan(2_000);
+    // Of the 20 s that it would wait otherwise.
+    expect(performance.now() - started).toBeLessThan(15_000);
     await createProducer(connection).send(numbers, 7);
     const next = createConsumer(connection, numbers);
     const seen: number[] = [];
@@ -149,17 +150,18 @@ describe("stopping", () => {
     expect(seen).toEqual([7]);
   });
 
-  test.each(["one by one", "in batches"])(
+  // Side by side: they wait for longer than a message is hidden, which is for long.
+  test.concurrent.each(["one by one", "in batches"])(
     "reports nothing of what was acknowledged in time, however long ago: %s",
     async (how) => {
-      const numbers = await queueOf(connection, 3, 2);
+      const numbers = await queueOf(connection, 3, 6);
       const { failures, options } = noting({ concurrency: 1, prefetch: 0 });
       await using consumer = createConsumer(connection, numbers, options);
       const run = how === "in batches" ? consumer.runBatches(() => {}) : consumer.run(() => {});
       await eventually(async () => expect(await countsOf(connection, numbers)).toEqual(empty));
       const acknowledged = performance.now();
       // The last receive has brought the last acknowledgement, and waits.
-      await eventually(() => expect(performance.now() - acknowledged).toBeGreaterThan(2_500));
+      await eventually(() => expect(performance.now() - acknowledged).toBeGreaterThan(6_500));
       await consumer.stop();
       await run;
       expect(failures).toEqual([]);
@@ -500,9 +502,11 @@ describe("when the server fails", () => {
     await using proxy = await faultyProxy(sluice.url);
     const { options } = noting({ autoExtend: false });
     const late = createConsumer(connect({ url: proxy.url }), numbers, options);
+    const begun = gate();
     const taken = gate();
     let refused: unknown;
     const run = late.run(async (message) => {
+      begun.open();
       proxy.down();
       const acknowledged = message.ack().catch((thrown: unknown) => thrown);
       void late.stop();
@@ -510,7 +514,7 @@ describe("when the server fails", () => {
       proxy.up();
       refused = await acknowledged;
     });
-    await eventually(async () => expect((await countsOf(connection, numbers)).inFlight).toBe(1));
+    await begun.opened;
     const next = createConsumer(connection, numbers, { visibilityTimeout: 30 });
     const second = next.run(async () => {
       taken.open();
@@ -522,11 +526,18 @@ describe("when the server fails", () => {
   });
 
   test("messages whose receive was lost come again", async () => {
-    const numbers = await queueOf(connection, 2, 1);
-    await using proxy = await faultyProxy(sluice.url);
-    proxy.fail("/receive", "lose answer");
+    const numbers = await queueOf(connection, 2);
+    let receives = 0;
+    const fetch: typeof globalThis.fetch = async (input, init) => {
+      const isFirst = (input as string).endsWith("/receive") && ++receives === 1;
+      if (!isFirst) return await globalThis.fetch(input, init);
+      // Hidden for long only when they come again: then they can be handled and acknowledged in peace.
+      const body = { ...(JSON.parse(init?.body as string) as object), visibilityTimeout: 1 };
+      await globalThis.fetch(input, { ...init, body: JSON.stringify(body) });
+      throw new Error("The answer was lost.");
+    };
     const { failures, options } = noting();
-    const consumer = createConsumer(connect({ url: proxy.url }), numbers, options);
+    const consumer = createConsumer(connect({ url: sluice.url, fetch }), numbers, options);
     const seen: number[] = [];
     await consumer.run(({ payload }) => {
       if (seen.push(payload) === 2) void consumer.stop();

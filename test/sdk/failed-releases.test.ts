@@ -36,7 +36,7 @@ const modes: [string, Mode][] = [
   ],
 ];
 
-/** A consumer of messages that are hidden for 2 s, behind the proxy. */
+/** A consumer behind the proxy of a message that is hidden for 2 s, or as long as is said. */
 async function consumerBehind(
   proxy: FaultyProxy,
   { retry, ...given }: ConsumerOptions & { retry: RetryOptions | false },
@@ -59,8 +59,8 @@ describe.each(modes)("%s", (_, runs) => {
     const counts: number[] = [];
     let released: unknown = "not yet";
     const run = runs(consumer, async (message) => {
-      counts.push(message.receiveCount);
-      if (message.receiveCount > 1) return;
+      // A process that stands still for two seconds may have received it more often.
+      if (counts.push(message.receiveCount) > 1) return;
       released = await message.release({ delay: 1 }).catch((error: unknown) => error);
     });
     await eventually(async () => {
@@ -70,7 +70,8 @@ describe.each(modes)("%s", (_, runs) => {
     await consumer.stop();
     await run;
     expect(released).toMatchObject({ code: "unavailable" });
-    expect(counts).toEqual([1, 2]);
+    expect(counts).toHaveLength(2);
+    expect(counts[1]).toBeGreaterThan(counts[0]!);
     expect((await createAdmin(connection).queues.get(numbers)).totals.acknowledged).toBe(1);
   });
 });
@@ -78,7 +79,8 @@ describe.each(modes)("%s", (_, runs) => {
 test("what could not be released and is acknowledged then by its handler is", async () => {
   await using proxy = await faultyProxy(sluice.url);
   proxy.fail("/visibility", "unavailable");
-  const { numbers, consumer, failures } = await consumerBehind(proxy, { retry: false });
+  const patient = { retry: false, visibilityTimeout: 30 } as const;
+  const { numbers, consumer, failures } = await consumerBehind(proxy, patient);
   await using _consumer = consumer;
   let handled = 0;
   const run = consumer.run(async (message) => {

@@ -116,15 +116,15 @@ describe.each(["run", "runBatches"] as const)(
 );
 
 describe("what no handler has seen in time", () => {
-  test.each(["run", "runBatches"] as const)(
+  test.concurrent.each(["run", "runBatches"] as const)(
     "%s: does not count as received when the server hides it still",
     async (way) => {
-      const numbers = await queueOf(connection, 1, 3);
+      const numbers = await queueOf(connection, 1, 6);
       let receives = 0;
       // Its time counts from before it is sent.
       const fetch: typeof globalThis.fetch = async (input, init) => {
         if ((input as string).endsWith("/receive") && ++receives === 1)
-          await new Promise((resolve) => setTimeout(resolve, 3_100));
+          await new Promise((resolve) => setTimeout(resolve, 6_100));
         return await globalThis.fetch(input, init);
       };
       const { options } = noting({ wait: 1 });

@@ -87,23 +87,44 @@ export async function createTestDatabase(
       await sql.end();
     }
   };
-  await run(`CREATE DATABASE ${name}${template ? ` TEMPLATE "${template}"` : ""}`);
+  await unlessInUse(() =>
+    run(`CREATE DATABASE ${name}${template ? ` TEMPLATE "${template}"` : ""}`),
+  );
   return {
     name,
     url: withDatabase(adminUrl, name),
-    [Symbol.asyncDispose]: async () => {
-      try {
-        await run(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
-      } catch (error) {
-        if ((error as { code?: unknown }).code !== INSUFFICIENT_PRIVILEGE) throw error;
-        // An automatic vacuum was at work there, and our role may not end that. Without FORCE Postgres does it itself.
-        await run(`DROP DATABASE IF EXISTS ${name}`);
-      }
-    },
+    [Symbol.asyncDispose]: () =>
+      unlessInUse(async () => {
+        try {
+          await run(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+        } catch (error) {
+          if (codeOf(error) !== INSUFFICIENT_PRIVILEGE) throw error;
+          // An automatic vacuum was at work there, which our role may not end. Without FORCE Postgres does it itself.
+          await run(`DROP DATABASE IF EXISTS ${name}`);
+        }
+      }),
   };
 }
 
+/** Postgres waits five seconds for sessions to end, too short for one that stands still: it is asked again. */
+async function unlessInUse(act: () => Promise<void>): Promise<void> {
+  const began = performance.now();
+  for (;;) {
+    try {
+      return await act();
+    } catch (error) {
+      if (codeOf(error) !== OBJECT_IN_USE || performance.now() - began > IN_USE_MS) throw error;
+    }
+  }
+}
+
+const IN_USE_MS = 30_000;
+const OBJECT_IN_USE = "55006";
 const INSUFFICIENT_PRIVILEGE = "42501";
+
+function codeOf(error: unknown): unknown {
+  return (error as { code?: unknown }).code;
+}
 
 function open(url: string): connect.Sql {
   return connect(url, { max: 1, connect_timeout: 10, fetch_types: false, onnotice: () => {} });

@@ -18,6 +18,8 @@ export default defineConfig({
     // extended this file would start its own, so they share only what is named here.
     globalSetup: "tools/stack/src/testing.ts",
     maxWorkers: 2,
+    // Its Postgres writes all that it has before it ends.
+    teardownTimeout: 60_000,
     projects: folders.map((path) => ({
       resolve: { conditions },
       ssr: { resolve: { conditions } },

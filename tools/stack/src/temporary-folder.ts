@@ -1,7 +1,7 @@
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { removePostgresHome } from "./postgres/home.ts";
+import { REMOVAL, removePostgresHome } from "./postgres/home.ts";
 
 /** A folder for the data of one test; disposing it deletes it. */
 export interface TemporaryFolder extends AsyncDisposable {
@@ -23,7 +23,7 @@ export async function temporaryFolder(): Promise<TemporaryFolder> {
     path,
     [Symbol.asyncDispose]: async () => {
       await removePostgresHome(path);
-      await rm(path, { recursive: true, force: true });
+      await rm(path, REMOVAL);
     },
   };
 }

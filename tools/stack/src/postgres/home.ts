@@ -99,11 +99,14 @@ export function homesOf(dataDir: string): string[] {
   return [inside, outside];
 }
 
+/** What is left of a server that was killed may write for a moment: its folder is not empty then when it is to go. */
+export const REMOVAL = { recursive: true, force: true, maxRetries: 10, retryDelay: 100 };
+
 /** Deletes the Postgres data of `dataDir`, wherever it lives. Whoever calls has made sure that nothing runs on it. */
 export async function removePostgresHome(dataDir: string): Promise<void> {
   const { inside, outside } = homeFolders(dataDir);
-  await rm(inside, { recursive: true, force: true });
+  await rm(inside, REMOVAL);
   if (process.getuid?.() !== 0) return;
-  await rm(dirname(outside), { recursive: true, force: true });
+  await rm(dirname(outside), REMOVAL);
   await rmdir(dirname(dirname(outside))).catch(() => {}); // the last one turns off the light
 }

@@ -8,7 +8,8 @@ import { text } from "node:stream/consumers";
 import { StackError } from "../stack-error.ts";
 import { shortPath } from "./console.ts";
 
-const ANSWER_MS = 1_000;
+/** It is a matter of milliseconds, unless the machine is busy: only who does not answer at all is to go unnamed. */
+const ANSWER_MS = 10_000;
 
 /**
  * Keeps everybody else off a data folder for as long as this process lives or until it is disposed, so also while there

@@ -117,7 +117,7 @@ test("what is left running ends with us, whatever ends us", async ({ skip }) => 
   });
   const pid = Number(middle.url);
   await middle.kill("SIGKILL");
-  await expect.poll(() => runsOn(pid, child)).toBe(false);
+  await expect.poll(() => runsOn(pid, child), { timeout: 15_000 }).toBe(false);
 });
 
 async function program(

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { startStack } from "./stack.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
-test("a stack has a Postgres and a NATS, and stops both", async () => {
+test("a stack has a Postgres and a NATS, and stops both", { timeout: 120_000 }, async () => {
   await using folder = await temporaryFolder();
   const steps: string[] = [];
   const stack = await startStack({
@@ -29,7 +29,7 @@ test("a stack has a Postgres and a NATS, and stops both", async () => {
   ]);
 });
 
-test("what is given is used and not started", async () => {
+test("what is given is used and not started", { timeout: 120_000 }, async () => {
   await using folder = await temporaryFolder();
   await using own = await startStack({ dataDir: folder.path, durable: false });
   await using elsewhere = await temporaryFolder();
@@ -38,7 +38,7 @@ test("what is given is used and not started", async () => {
   expect(stack).toMatchObject({ databaseUrl, natsUrl, postgres: undefined, nats: undefined });
 });
 
-test("when one part cannot start the other is stopped again", async () => {
+test("when one part cannot start the other is stopped again", { timeout: 120_000 }, async () => {
   await using folder = await temporaryFolder();
   await using running = await startStack({ dataDir: folder.path, durable: false });
   await expect(startStack({ dataDir: folder.path })).rejects.toMatchObject({

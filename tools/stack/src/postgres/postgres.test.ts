@@ -8,50 +8,58 @@ import { temporaryFolder } from "../temporary-folder.ts";
 import { checkDatabase } from "./database.ts";
 import { runningPostgres, startPostgres, type PostgresServer } from "./postgres.ts";
 
-test("what was committed survives a stop, a kill -9 and the start after each, on the same address", async () => {
-  await using folder = await temporaryFolder();
-  const first = await startPostgres({ dataDir: folder.path });
-  expect(await query(first.url, SAFETY)).toEqual([
-    { fsync: "on", commit: "on", pages: "on", superuser: "off" },
-  ]);
-  await query(first.url, "CREATE TABLE kept (step text)");
-  await query(first.url, "INSERT INTO kept VALUES ('before stop')");
-  expect(await first.stop()).toEqual({ code: 0, signal: null });
+test(
+  "what was committed survives a stop, a kill -9 and the start after each, on the same address",
+  { timeout: 120_000 },
+  async () => {
+    await using folder = await temporaryFolder();
+    const first = await startPostgres({ dataDir: folder.path });
+    expect(await query(first.url, SAFETY)).toEqual([
+      { fsync: "on", commit: "on", pages: "on", superuser: "off" },
+    ]);
+    await query(first.url, "CREATE TABLE kept (step text)");
+    await query(first.url, "INSERT INTO kept VALUES ('before stop')");
+    expect(await first.stop()).toEqual({ code: 0, signal: null });
 
-  const second = await startPostgres({ dataDir: folder.path });
-  expect(second.url).toBe(first.url);
-  await query(second.url, "INSERT INTO kept VALUES ('before kill')");
-  expect(await second.kill()).toEqual({ code: null, signal: "SIGKILL" });
+    const second = await startPostgres({ dataDir: folder.path });
+    expect(second.url).toBe(first.url);
+    await query(second.url, "INSERT INTO kept VALUES ('before kill')");
+    expect(await second.kill()).toEqual({ code: null, signal: "SIGKILL" });
 
-  await using third = await startPostgres({ dataDir: folder.path });
-  expect(await query(third.url, "SELECT step FROM kept")).toEqual([
-    { step: "before stop" },
-    { step: "before kill" },
-  ]);
-});
+    await using third = await startPostgres({ dataDir: folder.path });
+    expect(await query(third.url, "SELECT step FROM kept")).toEqual([
+      { step: "before stop" },
+      { step: "before kill" },
+    ]);
+  },
+);
 
 test.each([
   ["missing", (file: string) => rm(file)],
   ["empty", (file: string) => writeFile(file, "")],
-])("a password that is %s is told, and no other one made", async (_, lose) => {
-  await using folder = await temporaryFolder();
-  const options = { dataDir: folder.path, durable: false };
-  const first = await startPostgres(options);
-  await first.stop();
-  const file = join(first.folder, "password");
-  const password = await readFile(file, "utf8");
-  await lose(file);
-  await expect(startPostgres(options)).rejects.toMatchObject({
-    code: "password_lost",
-    message: expect.stringContaining(file),
-    hint: expect.stringContaining("npm run reset"),
-  });
-  await writeFile(file, password, { mode: 0o600 });
-  await using again = await startPostgres(options);
-  expect(await query(again.url, "SELECT 1 AS one")).toEqual([{ one: 1 }]);
-});
+])(
+  "a password that is %s is told, and no other one made",
+  { timeout: 120_000 },
+  async (_, lose) => {
+    await using folder = await temporaryFolder();
+    const options = { dataDir: folder.path, durable: false };
+    const first = await startPostgres(options);
+    await first.stop();
+    const file = join(first.folder, "password");
+    const password = await readFile(file, "utf8");
+    await lose(file);
+    await expect(startPostgres(options)).rejects.toMatchObject({
+      code: "password_lost",
+      message: expect.stringContaining(file),
+      hint: expect.stringContaining("npm run reset"),
+    });
+    await writeFile(file, password, { mode: 0o600 });
+    await using again = await startPostgres(options);
+    expect(await query(again.url, "SELECT 1 AS one")).toEqual([{ one: 1 }]);
+  },
+);
 
-describe("beside a Postgres that runs", () => {
+describe("beside a Postgres that runs", { timeout: 120_000 }, () => {
   const cleanup = new Cleanup();
   let dataDir: string;
   let running: PostgresServer;

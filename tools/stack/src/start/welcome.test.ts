@@ -28,7 +28,7 @@ const quickStart = fileURLToPath(
 
 test(
   "the first message arrives, and is in the way of no program of the README",
-  { timeout: 60_000 },
+  { timeout: 120_000 },
   async () => {
     await using database = await createTestDatabase(inject("databaseUrl"));
     await using sluice = await startStandalone({ databaseUrl: database.url });

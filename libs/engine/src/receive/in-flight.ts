@@ -6,6 +6,11 @@ export const MAX_IN_FLIGHT = 120_000;
 
 /** Counts again at most so often, in ms. */
 const COUNT_EVERY = 1_000;
+/**
+ * How long a count that was slow keeps the next one away at most, in ms: after one that met a standstill of five seconds
+ * a queue at its limit would refuse receives for four minutes, whatever came free elsewhere.
+ */
+const COUNT_AT_MOST = 10_000;
 /** Other processes claim as well: after so many ms a count says little, */
 const STALE_AFTER = 60_000;
 /** but a process that has claimed fewer than this since cannot have changed much. */
@@ -23,7 +28,7 @@ const HAS_TENANTS_FOR = 10_000;
  */
 export class InFlight {
   readonly #count: () => Promise<InFlightCount>;
-  readonly #pace = new Pace(COUNT_EVERY);
+  readonly #pace = new Pace(COUNT_EVERY, { atMostMs: COUNT_AT_MOST });
   #counted = 0;
   #countedAt = -Infinity;
   #claimed = 0;

@@ -31,9 +31,8 @@ async function send(queue: string, contents: Parameters<typeof client.send>[1]):
 async function noisyQueue(waiting: number): Promise<{ queue: string; held: ReceivedMessage[] }> {
   const queue = await broker.newQueue({ visibilityTimeout: 600 });
   await send(queue, of("noisy", numbered(waiting + 100, "noisy ")));
-  const held: ReceivedMessage[] = [];
-  while (held.length < 100) held.push(...(await client.receive(queue, { maxMessages: 20 })));
-  // Who is noisy is counted once a second.
+  // By one receive: who is noisy is counted with the next one, and not again for a second or more.
+  const held = await client.receive(queue, { maxMessages: 100 });
   api.statements.length = 0;
   const isNoticed = () => api.statements.some(({ text }) => text.includes("last_tenant"));
   while (!isNoticed()) held.push(...(await client.receive(queue, { maxMessages: 1 })));
@@ -127,20 +126,26 @@ describe("while one tenant is noisy", () => {
     expect(await othersBefore(queue, "published")).toBeLessThanOrEqual(SOON);
   });
 
-  test("messages without a group are nobody's, however many are in flight", async () => {
-    const { queue } = await noisyQueue(12_000);
-    await client.send(queue, numbered(200, "groupless "));
-    const held: string[] = [];
-    while (held.filter((body) => body.startsWith("groupless")).length < 150)
-      held.push(...bodiesOf(await client.receive(queue, { maxMessages: 20 })));
-    // The next count sees them.
-    api.statements.length = 0;
-    while (!api.statements.some(({ text }) => text.includes("total.messages * 0.1"))) {
-      await client.acknowledge(queue, await client.receive(queue, { maxMessages: 1 }));
-    }
-    await client.send(queue, ["one more"]);
-    expect(await othersBefore(queue, "one more")).toBeLessThanOrEqual(80);
-  });
+  // For the next count, which may be ten seconds away where the last one was slow.
+  const timeout = 60_000;
+  test(
+    "messages without a group are nobody's, however many are in flight",
+    { timeout },
+    async () => {
+      const { queue } = await noisyQueue(12_000);
+      await client.send(queue, numbered(200, "groupless "));
+      const held: string[] = [];
+      while (held.filter((body) => body.startsWith("groupless")).length < 150)
+        held.push(...bodiesOf(await client.receive(queue, { maxMessages: 20 })));
+      // The next count sees them.
+      api.statements.length = 0;
+      while (!api.statements.some(({ text }) => text.includes("total.messages * 0.1"))) {
+        await client.acknowledge(queue, await client.receive(queue, { maxMessages: 1 }));
+      }
+      await client.send(queue, ["one more"]);
+      expect(await othersBefore(queue, "one more")).toBeLessThanOrEqual(80);
+    },
+  );
 
   test("one from before the queue had tenants comes as soon, unless a lot waits before it", async () => {
     const { queue } = await noisyQueue(300);

@@ -23,10 +23,10 @@ afterAll(async () => {
 test("the name of a deleted queue is free again when its guard is over", async () => {
   const name = await broker.newQueue();
   await guarded.queues.delete(ACCOUNT, name);
-  await broker.clock.advance(59);
+  await broker.clock.advance(30);
   const refused = { code: "queue_deleted_recently" };
   await expect(guarded.queues.create(ACCOUNT, name, {})).rejects.toMatchObject(refused);
-  await broker.clock.advance(2);
+  await broker.clock.advance(31);
   expect(await guarded.queues.create(ACCOUNT, name, {})).toMatchObject({ created: true });
 });
 
@@ -43,10 +43,10 @@ test("a queue is purged again when its guard is over", async () => {
   await client.send(name, ["a", "b"]);
   expect(await guarded.purge(ACCOUNT, name)).toBe(2);
   await client.send(name, ["c"]);
-  await broker.clock.advance(59);
+  await broker.clock.advance(30);
   await expect(guarded.purge(ACCOUNT, name)).rejects.toMatchObject({ code: "purge_in_progress" });
   expect(await broker.counts(name)).toMatchObject({ visible: 1 });
-  await broker.clock.advance(2);
+  await broker.clock.advance(31);
   expect(await guarded.purge(ACCOUNT, name)).toBe(1);
 });
 

@@ -70,21 +70,21 @@ test("a message that is delayed for longer than its queue keeps messages is kept
   ]);
   const row = await broker.engine.queues.find(ACCOUNT, queue);
   const counts = async () => await broker.engine.queues.counts(row!);
-  await broker.clock.advance(599);
+  await broker.clock.advance(550);
   expect(await counts()).toMatchObject({ delayed: 2, oldestMessageAge: 0 });
-  await broker.clock.advance(500);
+  await broker.clock.advance(550);
   expect(await run()).toMatchObject({ expiredSlices: 0 });
   expect(await client.finish(queue)).toEqual(["once"]);
-  await broker.clock.advance(98_901);
+  await broker.clock.advance(98_900);
   expect(await run()).toMatchObject({ expiredSlices: 0 });
   expect(await client.receive(queue, { visibilityTimeout: 400 })).toMatchObject([
     { body: "twice" },
   ]);
-  await broker.clock.advance(590);
+  await broker.clock.advance(550);
   expect(await client.receive(queue, { visibilityTimeout: 1 })).toMatchObject([
     { receiveCount: 2 },
   ]);
-  await broker.clock.advance(20);
+  await broker.clock.advance(60);
   expect(await client.receive(queue)).toEqual([]);
   expect(await run()).toMatchObject({ expiredSlices: 1 });
 });

@@ -59,17 +59,17 @@ describe("a message that its queue delays for longer than it keeps messages is k
     ["replayed to a FIFO queue", () => replayedTo({ fifo: true })],
   ])("%s", async (_, comes) => {
     const queue = await comes();
-    await broker.clock.advance(990);
+    await broker.clock.advance(950);
     expect(await cleanedUp(queue)).toMatchObject({ delayed: 1, oldestMessageAge: 0 });
-    await broker.clock.advance(20);
+    await broker.clock.advance(60);
     expect(await client.receive(queue, { visibilityTimeout: 1 })).toMatchObject([
       { receiveCount: 1 },
     ]);
-    await broker.clock.advance(580);
+    await broker.clock.advance(540);
     expect(await client.receive(queue, { visibilityTimeout: 1 })).toMatchObject([
       { receiveCount: 2 },
     ]);
-    await broker.clock.advance(20);
+    await broker.clock.advance(60);
     expect(await client.receive(queue)).toEqual([]);
     expect(await cleanedUp(queue)).toMatchObject({ totals: { sent: 1, expired: 1 } });
   });

@@ -139,8 +139,8 @@ describe("a replay of a FIFO topic", () => {
   });
 
   test("is bound by its rate, and ends when it is cancelled", async () => {
-    const { queue, subscription } = await delivered(grouped("a", 3));
-    // So slow that it gets nowhere: the batch of three has room after three seconds of a clock that is set back.
+    const { queue, subscription } = await delivered(grouped("a", 60));
+    // So slow that it gets nowhere: a batch goes whole, and for one of sixty there is room after a minute.
     const { id } = await broker.engine.replay(ACCOUNT, subscription.id, {
       from: BEGINNING,
       rate: 1,
@@ -257,9 +257,10 @@ describe("a FIFO subscription that begins with a replay", () => {
 
   test("gets by the replay what a fan-out takes that began before it", async () => {
     const { topic } = await archived();
-    // The fan-out has its snapshot, without the subscription, and waits with the batch in its hand.
+    // The fan-out has its snapshot, without the subscription, and waits with the batch in its hand: here for as long as
+    // it takes, where it gives up other locks after a second, to look again with the subscription.
     await broker.sql.unsafe(`
-      CREATE FUNCTION pass_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+      CREATE FUNCTION pass_gate() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$
       BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN old; END $$;
       CREATE TRIGGER pass_gate BEFORE DELETE ON outbox FOR EACH ROW EXECUTE FUNCTION pass_gate()`);
     const held = await holdWith(broker.sql, "SELECT pg_advisory_xact_lock(1)");

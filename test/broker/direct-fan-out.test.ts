@@ -5,7 +5,7 @@ import { afterAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
-import { holdTable, refuseSlices, untilBlocked } from "./interleaving.ts";
+import { holdTable, refuseSlices, until, untilBlocked } from "./interleaving.ts";
 
 /** Two API processes, and nobody else: what arrives was fanned out by the publish. */
 const broker = await Broker.start({ engines: 2, dispatchers: 0, directQueues: 3 });
@@ -96,12 +96,18 @@ describe("a publish to a topic of few queues without filters", () => {
     const topic = await frail.newTopic([queue]);
     const table = await holdTable(frail.sql, "slices");
     const publishing = frail.client().publish(topic, ["m"], "key");
-    await untilBlocked(frail.sql);
-    await Promise.all([
-      expect(publishing).rejects.toThrow(),
-      frail.sql`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-    ]);
+    let isRefused = false;
+    const refused = expect(publishing)
+      .rejects.toThrow()
+      .finally(() => (isRefused = true));
+    // Wherever it waits: it gives up the lock on the first connection soon, and then asks on another one.
+    await until(async () => {
+      await frail.sql`
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+      return isRefused;
+    });
+    await refused;
     await table.letGo();
     expect(await frail.counts(queue)).toMatchObject({ visible: 0 });
     const ids = await frail.client().publish(topic, ["m"], "key");
@@ -170,41 +176,45 @@ describe("a publish is left to a dispatcher", () => {
   });
 });
 
-test("whatever subscriptions come and go between publishes, each queue gets what was published while it was subscribed", async () => {
-  await using changing = await Broker.start({ engines: 2, dispatchers: 1, directQueues: 2 });
-  const queues = await Promise.all(Array.from({ length: 4 }, () => changing.newQueue()));
-  const step = fc.record({
-    toggled: fc.nat({ max: 3 }),
-    published: fc.nat({ max: 3 }),
-    process: fc.nat({ max: 1 }),
-  });
-  await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 12 }), async (steps) => {
-      const topic = await changing.newTopic();
-      const subscribed = new Map<string, string>();
-      const expected = new Map<string, string[]>(queues.map((queue) => [queue, []]));
-      for (const [index, { toggled, published, process }] of steps.entries()) {
-        const queue = queues[toggled] ?? "";
-        const known = subscribed.get(queue);
-        if (known === undefined) {
-          const { subscription } = await changing.engine.subscribe(ACCOUNT, topic, queue);
-          subscribed.set(queue, subscription.id);
-        } else {
+test(
+  "whatever subscriptions come and go between publishes, each queue gets what was published while it was subscribed",
+  { timeout: 120_000 },
+  async () => {
+    await using changing = await Broker.start({ engines: 2, dispatchers: 1, directQueues: 2 });
+    const queues = await Promise.all(Array.from({ length: 4 }, () => changing.newQueue()));
+    const step = fc.record({
+      toggled: fc.nat({ max: 3 }),
+      published: fc.nat({ max: 3 }),
+      process: fc.nat({ max: 1 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 12 }), async (steps) => {
+        const topic = await changing.newTopic();
+        const subscribed = new Map<string, string>();
+        const expected = new Map<string, string[]>(queues.map((queue) => [queue, []]));
+        for (const [index, { toggled, published, process }] of steps.entries()) {
+          const queue = queues[toggled] ?? "";
+          const known = subscribed.get(queue);
+          if (known === undefined) {
+            const { subscription } = await changing.engine.subscribe(ACCOUNT, topic, queue);
+            subscribed.set(queue, subscription.id);
+          } else {
+            await changing.untilFannedOut();
+            await changing.engine.subscriptions.delete(ACCOUNT, known);
+            subscribed.delete(queue);
+          }
+          const bodies = numbered(published).map((body) => `${index}/${body}`);
+          if (bodies.length > 0) await changing.client(process).publish(topic, bodies);
+          // What waits for a dispatcher goes to who is subscribed then.
           await changing.untilFannedOut();
-          await changing.engine.subscriptions.delete(ACCOUNT, known);
-          subscribed.delete(queue);
+          for (const name of subscribed.keys()) expected.get(name)?.push(...bodies);
         }
-        const bodies = numbered(published).map((body) => `${index}/${body}`);
-        if (bodies.length > 0) await changing.client(process).publish(topic, bodies);
-        // What waits for a dispatcher goes to who is subscribed then.
-        await changing.untilFannedOut();
-        for (const name of subscribed.keys()) expected.get(name)?.push(...bodies);
-      }
-      for (const queue of queues) {
-        const bodies = await changing.client().finish(queue);
-        expect(bodies.sort()).toEqual(expected.get(queue)?.sort());
-      }
-    }),
-    { numRuns: 40 },
-  );
-});
+        for (const queue of queues) {
+          const bodies = await changing.client().finish(queue);
+          expect(bodies.sort()).toEqual(expected.get(queue)?.sort());
+        }
+      }),
+      { numRuns: 40 },
+    );
+  },
+);

@@ -33,13 +33,42 @@ async function stored(queue: string): Promise<number> {
   return row?.messages ?? 0;
 }
 
-/** Folds everything: two slots have their turn after ten seconds, and the other two ten seconds later. */
+/**
+ * Folds everything: two slots have their turn after ten seconds, and the other two ten seconds later. It goes on where
+ * one missed it: the clock does not stand still in between, and what is held for a moment is left for the next time.
+ */
 async function foldAll(): Promise<void> {
-  for (let turn = 0; turn < 2; turn += 1) {
+  let turns = 0;
+  await until(async () => {
     await broker.clock.advance(10);
     await foldLedger(broker.sql);
+    turns += 1;
+    return turns > 1 && (await broker.sql`SELECT FROM queue_ledger LIMIT 1`).length === 0;
+  });
+}
+
+/** Moves all dead letters back; by the dispatcher, where that is at it already. */
+async function redriveAll(deadLetters: string): Promise<void> {
+  const row = await broker.engine.queues.find(ACCOUNT, deadLetters);
+  const { id } = await broker.engine.redrives.start(row!, {});
+  await carryOnRedrives({
+    sql: broker.sql,
+    bus: createInProcessBus(),
+    observer: broker.observer,
+    signal: new AbortController().signal,
+  });
+  await until(async () => (await broker.engine.redrives.find(row!, id))?.status === "completed");
+}
+
+/** The ledger says what is stored; asked again where that has changed meanwhile, as by a clean-up. */
+async function expectBalance(queue: string): Promise<void> {
+  for (;;) {
+    const before = await stored(queue);
+    const { totals } = await countsOf(queue);
+    if ((await stored(queue)) !== before) continue;
+    expect(resting(totals)).toBe(before);
+    return;
   }
-  expect(await broker.sql`SELECT FROM queue_ledger`).toEqual([]);
 }
 
 test("the totals name each way in and out, before and after they are folded", async () => {
@@ -55,14 +84,9 @@ test("the totals name each way in and out, before and after they are folded", as
   await client.drain(queue);
   await broker.clock.advance(61);
   await client.drain(queue);
-  const row = await broker.engine.queues.find(ACCOUNT, deadLetters);
-  await broker.engine.redrives.start(row!, {});
-  await carryOnRedrives({
-    sql: broker.sql,
-    bus: createInProcessBus(),
-    observer: broker.observer,
-    signal: new AbortController().signal,
-  });
+  // Those that were met together with messages may still be on their way.
+  await until(async () => (await broker.counts(deadLetters)).visible === 150);
+  await redriveAll(deadLetters);
   await broker.engine.purge(ACCOUNT, queue);
   const before = await countsOf(queue);
   expect(before).toEqual({
@@ -101,14 +125,7 @@ test("the totals of a FIFO queue name each way in and out, a duplicate in none o
   const letters = (await countsOf(queue)).totals.deadLettered;
   expect(letters).toBeGreaterThanOrEqual(30);
   expect((await countsOf(deadLetters)).totals.deadLettersIn).toBe(letters);
-  const row = await broker.engine.queues.find(ACCOUNT, deadLetters);
-  await broker.engine.redrives.start(row!, {});
-  await carryOnRedrives({
-    sql: broker.sql,
-    bus: createInProcessBus(),
-    observer: broker.observer,
-    signal: new AbortController().signal,
-  });
+  await redriveAll(deadLetters);
   await broker.engine.purge(ACCOUNT, queue);
   const before = await countsOf(queue);
   expect(before).toEqual({
@@ -203,15 +220,13 @@ describe("the ledger equation", () => {
       return running.length === 0 && (await broker.waitingBatches()).length === 0;
     });
     for (const queue of queues) {
+      await expectBalance(queue);
       const { totals, ...counts } = await countsOf(queue);
-      expect(resting(totals)).toBe(await stored(queue));
       expect(Object.values(totals).every((count) => count >= 0)).toBe(true);
       expect(counts.visible).toBeGreaterThanOrEqual(0);
     }
     await foldAll();
-    for (const queue of queues) {
-      expect(resting((await countsOf(queue)).totals)).toBe(await stored(queue));
-    }
+    for (const queue of queues) await expectBalance(queue);
   });
 });
 
@@ -285,9 +300,17 @@ describe("folding", () => {
     );
     await client.send(queue, ["m"]);
     await broker.clock.advance(10);
-    const folding = foldLedger(broker.databases[1]!.sql);
+    const blocked = new AbortController();
+    const folding = (async () => {
+      // It waits for a moment only, and only while it is the turn of the slot.
+      while (!blocked.signal.aborted) {
+        await foldLedger(broker.databases[1]!.sql);
+        await broker.clock.advance(5);
+      }
+    })();
     await untilBlocked(broker.sql);
     await write.letGo();
+    blocked.abort();
     await folding;
     expect((await countsOf(queue)).totals.sent).toBe(6);
   });
@@ -355,7 +378,7 @@ describe("a backlog too long to be read", () => {
   }
 
   test("in a FIFO queue is counted by what came and what left as well", async () => {
-    const queue = await broker.newQueue({ fifo: true });
+    const queue = await broker.newQueue({ fifo: true, visibilityTimeout: 600 });
     await fifoBacklog(queue, 5_000);
     await fifoBacklog(queue, 3_000, { delay: 600 });
     await client.receive(queue, { maxMessages: 7 });
@@ -368,7 +391,7 @@ describe("a backlog too long to be read", () => {
   });
 
   test("is counted by what came and what left", async () => {
-    const queue = await broker.newQueue();
+    const queue = await broker.newQueue({ visibilityTimeout: 600 });
     await backlog(queue, 5_000);
     await client.acknowledge(queue, await client.receive(queue, { maxMessages: 1 }));
     await client.send(queue, [{ body: "later", delay: 600 }]);

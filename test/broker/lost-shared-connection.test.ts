@@ -1,13 +1,20 @@
 import { setImmediate, setTimeout as delay } from "node:timers/promises";
 
-import { statement } from "@sluice/database";
-import { afterAll, expect, test } from "vitest";
+import { connectDatabase, statement } from "@sluice/database";
+import { afterAll, expect, test, vi } from "vitest";
 
 import { Broker } from "./broker.ts";
 import { bodiesOf } from "./client.ts";
+import { until } from "./interleaving.ts";
 
-const broker = await Broker.start({ dispatchers: 0 });
+const broker = await Broker.start({ engines: 0, dispatchers: 0 });
 afterAll(() => broker[Symbol.asyncDispose]());
+// It gives up a connection that is silent for five seconds. Here one is stopped, for as long as the test takes.
+const silenceMs = 60_000;
+const { databaseUrl: url } = broker;
+await broker.startEngine(
+  connectDatabase({ url, pool: 4, name: "test", traceHours: 12, silenceMs }),
+);
 const client = broker.client();
 const queue = await broker.newQueue();
 
@@ -52,11 +59,15 @@ test("what comes just after a round that is not answered is not sent behind it",
   const received = await client.receive(queue, { wait: 0 });
   const backend = await sharedBackend();
   process.kill(backend, "SIGSTOP");
+  const round = vi.spyOn(broker.engine.database.shared, "inOneCommit");
   const stuck = client.send(queue, ["stuck"]);
   try {
+    // From when it was sent on: behind one that is younger others are sent.
+    await until(() => Promise.resolve(round.mock.calls.length > 0));
     await delay(20);
     expect(await client.acknowledge(queue, received)).toEqual(["ok"]);
   } finally {
+    round.mockRestore();
     process.kill(backend, "SIGCONT");
   }
   await stuck;

@@ -1,10 +1,10 @@
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 
 import { ACCOUNT, Broker, loneliness } from "./broker.ts";
 import { bodiesOf } from "./client.ts";
 import { confusion } from "./confused-bus.ts";
-import { holdWith } from "./interleaving.ts";
+import { holdTable, holdWith, untilBlocked } from "./interleaving.ts";
 import type { Content } from "./content.ts";
 import {
   byGroup,
@@ -16,6 +16,9 @@ import {
   one,
   untilFannedOut,
 } from "./fifo.ts";
+
+// Nearly each test starts a broker of its own, which alone takes several seconds of a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 let names = 0;
 
@@ -195,6 +198,19 @@ test("what waits of a FIFO topic with many queues, standard ones too, goes a bou
   >`SELECT messages FROM taken WHERE messages > 0`;
   expect(taken.map(({ messages }) => messages)).toEqual([200, 200]);
   expect(await finishInOrder(broker.client(), fifo)).toEqual(bodiesOf(grouped("a", 400) as never));
+});
+
+test("the sweeper looks again soon after a look that met a standstill", async () => {
+  await using broker = await Broker.start({ connectBus: loneliness() });
+  const topic = await newFifoTopic(broker, [await broker.newQueue({ fifo: true })]);
+  await publish(broker, topic, [one("a", "before")]);
+  await untilFannedOut(broker);
+  const held = await holdTable(broker.sql, "outbox");
+  // Looks come every second: that of FIFO topics has waited for nearly two by then, whichever came first.
+  await untilBlocked(broker.sql, 1, 3);
+  await held.letGo();
+  await publish(broker, topic, [one("a", "after")]);
+  await untilFannedOut(broker);
 });
 
 test("a standard topic takes no FIFO queue", async () => {

@@ -54,3 +54,21 @@ test("work is due after the longest time, whatever it costs, and at once when it
   pace.reset();
   expect(pace.isDue).toBe(true);
 });
+
+test("one run that takes long by itself may be forgiven, and two in a row are not", async () => {
+  const pace = new Pace(1_000, { share: 0.1, forgivesOne: true });
+  const take = async (ms: number) =>
+    await pace.run(() => Promise.resolve(vi.advanceTimersByTime(ms)));
+  await take(5_000);
+  expect(pace.isDue).toBe(true);
+  await take(10);
+  vi.advanceTimersByTime(990);
+  await take(5_000);
+  vi.advanceTimersByTime(100);
+  expect(pace.isDue).toBe(true);
+  await take(5_000);
+  vi.advanceTimersByTime(49_999);
+  expect(pace.isDue).toBe(false);
+  vi.advanceTimersByTime(1);
+  expect(pace.isDue).toBe(true);
+});

@@ -6,17 +6,23 @@ export class Pace {
   readonly #everyMs: number;
   readonly #share: number;
   readonly #atMostMs: number;
+  readonly #forgivesOne: boolean;
   #dueAt = 0;
+  /** What the last run cost, in ms. */
+  #last = 0;
 
   /**
    * @param everyMs - Shortest time from the start of one run to that of the next.
    * @param options - `share`: most of the time, 0 to 1, that the work may take; default 0.02. `atMostMs`: longest time
-   *   from the end of one run to the next, whatever it costs; default: none.
+   *   from the end of one run to the next, whatever it costs; default: none. `forgivesOne`: a run that took longer than
+   *   the one before counts as that did, and the first one as nothing, for work that costs about the same each time: it
+   *   may have met a standstill, and one of ten seconds would put off the next run by eight minutes. Default false.
    */
-  constructor(everyMs: number, { share = 0.02, atMostMs = Infinity } = {}) {
+  constructor(everyMs: number, { share = 0.02, atMostMs = Infinity, forgivesOne = false } = {}) {
     this.#everyMs = everyMs;
     this.#share = share;
     this.#atMostMs = atMostMs;
+    this.#forgivesOne = forgivesOne;
   }
 
   get isDue(): boolean {
@@ -41,7 +47,9 @@ export class Pace {
       return result;
     } finally {
       const endedAt = performance.now();
-      const counted = Math.max(0, endedAt - startedAt - useful);
+      const cost = Math.max(0, endedAt - startedAt - useful);
+      const counted = this.#forgivesOne ? Math.min(cost, this.#last) : cost;
+      this.#last = cost;
       this.#dueAt = Math.max(
         startedAt + this.#everyMs,
         endedAt + Math.min(this.#atMostMs, counted / this.#share),

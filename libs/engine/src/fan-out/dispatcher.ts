@@ -58,9 +58,9 @@ const FORGOTTEN_PATIENCE = 1_000;
  */
 export class Dispatcher {
   readonly #options: DispatcherOptions;
-  readonly #fullPace = new Pace(FULL_EVERY);
-  readonly #topicsPace = new Pace(FULL_EVERY);
-  readonly #busyPace = new Pace(FULL_EVERY);
+  readonly #fullPace = new Pace(FULL_EVERY, { forgivesOne: true });
+  readonly #topicsPace = new Pace(FULL_EVERY, { forgivesOne: true });
+  readonly #busyPace = new Pace(FULL_EVERY, { forgivesOne: true });
   readonly #context: FanOutContext;
   readonly #filtered: FilteredFanOut;
   readonly #ordered: OrderedFanOut;

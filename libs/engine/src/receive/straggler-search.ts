@@ -23,7 +23,7 @@ type StretchOf = (floor: ScanFloor) => Omit<Stretch, "queueId">;
 export class StragglerSearch {
   readonly #sql: Sql;
   readonly #nearPace = new Pace(NEAR_EVERY, { atMostMs: NEAR_AT_MOST });
-  readonly #fullPace = new Pace(FULL_EVERY);
+  readonly #fullPace = new Pace(FULL_EVERY, { forgivesOne: true });
 
   constructor(sql: Sql) {
     this.#sql = sql;

@@ -235,58 +235,62 @@ describe("a change of settings", () => {
   });
 });
 
-test("concurrent publishes, subscriptions and policy changes: each message goes where the policies of its time send it", async () => {
-  await using many = await Broker.start({ engines: 2, dispatchers: 2 });
-  const topic = await many.newTopic();
-  const { queue, id } = await subscribed(topic, { filterPolicy: { color: ["red"] } }, many);
-  const history: { body: string; color: string; from: number; to: number }[] = [];
-  const changes: { accepts: string[]; from: number; to: number }[] = [
-    { accepts: ["red"], from: 0, to: 0 },
-  ];
-  let clock = 0;
-  const publishing = new AbortController();
+test(
+  "concurrent publishes, subscriptions and policy changes: each message goes where the policies of its time send it",
+  { timeout: 120_000 },
+  async () => {
+    await using many = await Broker.start({ engines: 2, dispatchers: 2 });
+    const topic = await many.newTopic();
+    const { queue, id } = await subscribed(topic, { filterPolicy: { color: ["red"] } }, many);
+    const history: { body: string; color: string; from: number; to: number }[] = [];
+    const changes: { accepts: string[]; from: number; to: number }[] = [
+      { accepts: ["red"], from: 0, to: 0 },
+    ];
+    let clock = 0;
+    const publishing = new AbortController();
 
-  const publish = async (by: number) => {
-    for (let index = 0; !publishing.signal.aborted; index += 1) {
-      const color = index % 2 === 0 ? "red" : "blue";
-      const body = `${by}/${index}`;
-      const from = (clock += 1);
-      const [messageId = ""] = await many.client(by).publish(topic, [colored(body, color)]);
-      const batchId = String(Number.parseInt(messageId.slice(-12), 16));
-      await until(async () => !(await many.waitingBatches()).includes(batchId));
-      history.push({ body, color, from, to: (clock += 1) });
-    }
-  };
-  const change = async () => {
-    for (let index = 0; index < 40; index += 1) {
-      const accepts = [["blue"], ["red", "blue"], ["red"], ["none"]][index % 4] ?? [];
-      const from = (clock += 1);
-      await many.engines[index % 2]?.subscriptions.update(ACCOUNT, id, {
-        filterPolicy: { color: accepts },
-      });
-      changes.push({ accepts, from, to: (clock += 1) });
-      const passing = await subscribed(topic, {}, many);
-      await many.engine.subscriptions.delete(ACCOUNT, passing.id);
-    }
-    publishing.abort();
-  };
-  await Promise.all([publish(0), publish(1), change()]);
+    const publish = async (by: number) => {
+      for (let index = 0; !publishing.signal.aborted; index += 1) {
+        const color = index % 2 === 0 ? "red" : "blue";
+        const body = `${by}/${index}`;
+        const from = (clock += 1);
+        const [messageId = ""] = await many.client(by).publish(topic, [colored(body, color)]);
+        const batchId = String(Number.parseInt(messageId.slice(-12), 16));
+        await until(async () => !(await many.waitingBatches()).includes(batchId));
+        history.push({ body, color, from, to: (clock += 1) });
+      }
+    };
+    const change = async () => {
+      for (let index = 0; index < 40; index += 1) {
+        const accepts = [["blue"], ["red", "blue"], ["red"], ["none"]][index % 4] ?? [];
+        const from = (clock += 1);
+        await many.engines[index % 2]?.subscriptions.update(ACCOUNT, id, {
+          filterPolicy: { color: accepts },
+        });
+        changes.push({ accepts, from, to: (clock += 1) });
+        const passing = await subscribed(topic, {}, many);
+        await many.engine.subscriptions.delete(ACCOUNT, passing.id);
+      }
+      publishing.abort();
+    };
+    await Promise.all([publish(0), publish(1), change()]);
 
-  const received = bodiesOf(await many.client().drain(queue));
-  expect(new Set(received).size).toBe(received.length);
-  const got = new Set(received);
-  let certain = 0;
-  for (const { body, color, from, to } of history) {
-    // The policy that was in force when the call began, and those that were set before the fan-out was seen to be done.
-    const before = changes.filter((one) => one.to < from).at(-1);
-    const meanwhile = changes.filter((one) => one.to >= from && one.from <= to);
-    const verdicts = new Set([before, ...meanwhile].map((one) => one?.accepts.includes(color)));
-    if (verdicts.size > 1) continue;
-    certain += 1;
-    expect([body, got.has(body)]).toEqual([body, verdicts.has(true)]);
-  }
-  expect(certain).toBeGreaterThan(0);
-});
+    const received = bodiesOf(await many.client().drain(queue));
+    expect(new Set(received).size).toBe(received.length);
+    const got = new Set(received);
+    let certain = 0;
+    for (const { body, color, from, to } of history) {
+      // The policy that was in force when the call began, and those that were set before the fan-out was seen to be done.
+      const before = changes.filter((one) => one.to < from).at(-1);
+      const meanwhile = changes.filter((one) => one.to >= from && one.from <= to);
+      const verdicts = new Set([before, ...meanwhile].map((one) => one?.accepts.includes(color)));
+      if (verdicts.size > 1) continue;
+      certain += 1;
+      expect([body, got.has(body)]).toEqual([body, verdicts.has(true)]);
+    }
+    expect(certain).toBeGreaterThan(0);
+  },
+);
 
 describe("a dry run", () => {
   test("tells who would get a message, and which clause refuses it, and publishes nothing", async () => {

@@ -122,7 +122,9 @@ describe("a filter policy", () => {
     await untilFannedOut(odd);
     expect(bodiesOf(await odd.client().drain(all.queue))).toEqual(["m"]);
     expect(bodiesOf(await odd.client().drain(broken.queue))).toEqual([]);
-    expect(odd.failures.splice(0)).toMatchObject([{ what: "filter policy" }]);
+    // By each who reads it: where that takes a second, the sweeper does so as well.
+    const raised = odd.failures.splice(0).map(({ what }) => what);
+    expect([...new Set(raised)]).toEqual(["filter policy"]);
   });
 
   test("that nobody has any more is cleaned up after an hour", async () => {

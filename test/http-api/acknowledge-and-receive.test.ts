@@ -1,5 +1,6 @@
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 
+import { ACCOUNT } from "../broker/broker.ts";
 import { until } from "../broker/interleaving.ts";
 import { TestApi } from "./api.ts";
 
@@ -62,7 +63,9 @@ test("by receipts it says how long it had waited when it took the messages", asy
   expect(first).toMatchObject({ waitedMs: expect.any(Number) });
   const began = performance.now();
   const waiting = receive({ receipts: true, wait: 20 });
-  await until(() => Promise.resolve(performance.now() - began > 1_000));
+  await until(() => Promise.resolve(api.broker.engine.receiver.isWaitedFor(ACCOUNT, queue)));
+  const waits = performance.now();
+  await until(() => Promise.resolve(performance.now() - waits > 1_000));
   await send("two");
   const { waitedMs } = (await waiting) as unknown as { waitedMs: number };
   expect(waitedMs).toBeGreaterThan(500);

@@ -3,7 +3,7 @@ import { connect } from "node:net";
 
 import { connectDatabase } from "@sluice/database";
 import { serve } from "@sluice/http-api";
-import { afterAll, afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
 
 import { until } from "../broker/interleaving.ts";
 import { TestApi, type Call } from "./api.ts";
@@ -88,12 +88,7 @@ test("whoever waits while the database goes and comes back gets the message that
   // One claim of a queue at a time: when this one has its answer, so has the first one, and waits.
   await api.ok(`POST /v1/queues/${queue}/receive`, { body: {} });
   await link.cut();
-  await vi.waitFor(
-    () => {
-      expect(api.broker.failures.map(({ what }) => what)).toContain("safety poll");
-    },
-    { timeout: 5_000 },
-  );
+  await until(async () => api.broker.failures.some(({ what }) => what === "safety poll"));
   await link.mend();
   await untilServed(`POST /v1/queues/${queue}/messages`, message);
   expect(await waiting).toMatchObject({ status: 200, body: { messages: [{ body: "m" }] } });

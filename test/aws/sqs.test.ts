@@ -326,15 +326,18 @@ describe("messages", () => {
 
   test("a delayed message is there when its time has come", async () => {
     const QueueUrl = await newQueue();
-    await sluice.sqs.send(
-      new SendMessageCommand({ QueueUrl, MessageBody: "later", DelaySeconds: 1 }),
-    );
+    const delay = (MessageBody: string, DelaySeconds: number) =>
+      sluice.sqs.send(new SendMessageCommand({ QueueUrl, MessageBody, DelaySeconds }));
+    await delay("much later", 900);
     expect(await receive(QueueUrl)).toEqual([]);
     expect(await attributesOf(QueueUrl, "ApproximateNumberOfMessagesDelayed")).toEqual({
       ApproximateNumberOfMessagesDelayed: "1",
     });
-    expect(await receive(QueueUrl, { WaitTimeSeconds: 10 })).toHaveLength(1);
-  });
+    const began = performance.now();
+    await delay("later", 1);
+    expect(await receive(QueueUrl, { WaitTimeSeconds: 20 })).toMatchObject([{ Body: "later" }]);
+    expect(performance.now() - began).toBeGreaterThan(990);
+  }, 40_000);
 
   test("a deleted message is gone; a handle that is out of date is no error and deletes nothing", async () => {
     const QueueUrl = await newQueue({ VisibilityTimeout: "0" });
@@ -484,12 +487,12 @@ describe("dead letters", () => {
     await newQueue({
       RedrivePolicy: JSON.stringify({ deadLetterTargetArn: SourceArn, maxReceiveCount: 1 }),
     });
-    for (const text of ["a", "b", "c"]) await send(deadLetters, text);
+    // For a minute, one a second.
+    for (let text = 0; text < 60; text += 1) await send(deadLetters, String(text));
     const start = () =>
       sluice.sqs.send(
         new StartMessageMoveTaskCommand({
           SourceArn,
-          // Slowly, so that it is at it for as long as this takes.
           MaxNumberOfMessagesPerSecond: 1,
           DestinationArn: arnOf(other),
         }),

@@ -215,5 +215,5 @@ test("a client that hangs up while its answer is on its way gives the messages b
   await vi.waitFor(async () => {
     const { Attributes } = await sluice.sqs.send(counts);
     expect(Attributes).toEqual({ ApproximateNumberOfMessages: "10" });
-  }, 15_000);
-});
+  }, 30_000);
+}, 60_000);

@@ -181,7 +181,7 @@ test("whatever comes in the JSON protocol, the answer is a refusal or a success 
     }),
     { numRuns: RUNS },
   );
-});
+}, 120_000);
 
 test("whatever comes in the Query protocol, the answer is a refusal or a success of that protocol", async () => {
   const headers = { "content-type": "application/x-www-form-urlencoded" };
@@ -193,7 +193,7 @@ test("whatever comes in the Query protocol, the answer is a refusal or a success
     }),
     { numRuns: RUNS },
   );
-});
+}, 120_000);
 
 test("bytes that are neither do no harm either", async () => {
   const types = ["application/x-amz-json-1.0", "application/x-www-form-urlencoded", "text/plain"];
@@ -210,7 +210,7 @@ test("bytes that are neither do no harm either", async () => {
     ),
     { numRuns: RUNS / 2 },
   );
-});
+}, 120_000);
 
 test.each([
   ["deep lists", `{"Entries":${"[".repeat(100_000)}`],
@@ -219,10 +219,12 @@ test.each([
   ["masses of percent signs", `Action=${"%".repeat(1_000_000)}`],
   ["a name of a megabyte", `${"x".repeat(1_000_000)}=1`],
 ])("%s are refused in no time", async (_, body) => {
-  const started = performance.now();
   const isJson = body.startsWith("{");
   const type = isJson ? "application/x-amz-json-1.0" : "application/x-www-form-urlencoded";
   const headers = { "content-type": type, "x-amz-target": "AmazonSQS.SendMessageBatch" };
+  const before = process.cpuUsage();
   expect(await statusOf(body, headers)).toBe(400);
-  expect(performance.now() - started).toBeLessThan(2_000);
+  // Of this process, which the server is a part of: of the time of day others take what they like.
+  const { user, system } = process.cpuUsage(before);
+  expect((user + system) / 1_000).toBeLessThan(2_000);
 });

@@ -1,10 +1,14 @@
 import { connect } from "node:net";
 import { once } from "node:events";
+import { migrate } from "@sluice/database";
 import { startApi, startDispatcher, type ServiceProcess } from "@sluice/stack";
 import postgres from "postgres";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, expect, test, vi } from "vitest";
 import { Client } from "./http.ts";
 import { install } from "./installation.ts";
+
+// Each of them starts processes, on a machine that may have others to run.
+vi.setConfig({ testTimeout: 60_000 });
 
 const installation = await install();
 afterAll(() => installation[Symbol.asyncDispose]());
@@ -18,7 +22,7 @@ async function anotherApi() {
 /** Tells the process to end and resolves when it has said that it will. */
 async function beginDraining(child: ServiceProcess): Promise<void> {
   child.signal("SIGTERM");
-  await child.waitFor((line) => line.includes('"process.stopping"') || undefined, 10_000);
+  await child.waitFor((line) => line.includes('"process.stopping"') || undefined, 30_000);
 }
 
 test("a request that was accepted is answered, and what it wrote is there", async () => {
@@ -62,11 +66,13 @@ test("a connection that brings no request does not keep the process", async () =
 
 test("a dispatcher does not wait for its clean-up, which may have minutes to go", async () => {
   const { settings } = installation.own(await install({ apis: 0, dispatchers: 0 }));
-  await using dispatcher = await startDispatcher(settings);
+  // It begins with a clean-up, and does the next one in half a minute.
+  await migrate(settings.databaseUrl);
   const sql = postgres(settings.databaseUrl, { max: 2, onnotice: () => undefined });
   const held = await sql.reserve();
   await held`BEGIN`;
   await held`LOCK TABLE filter_policies IN ACCESS EXCLUSIVE MODE`;
+  await using dispatcher = await startDispatcher(settings);
   let isCleaningUp = false;
   while (!isCleaningUp) {
     const waiting = await sql`

@@ -1,6 +1,9 @@
 import { createTestDatabase } from "@sluice/stack/testing";
-import { describe, expect, inject, test } from "vitest";
+import { describe, expect, inject, test, vi } from "vitest";
 import { run } from "./run.ts";
+
+// Each of them starts processes, on a machine that may have others to run.
+vi.setConfig({ testTimeout: 60_000 });
 
 const noDatabase = "DATABASE_URL is not set, expected postgres://user:password@host:port/database";
 const noNats =
@@ -69,5 +72,5 @@ describe.concurrent("a process refuses to start in an environment that does not 
     // Whoever lost it can begin anew.
     expect((await accessKey(["disable", id ?? ""], second)).stdout).toBe("disabled\n");
     expect(await accessKey(["create"], second)).toMatchObject({ code: 0 });
-  }, 60_000);
+  });
 });

@@ -12,6 +12,6 @@ export class LogLines {
   /** Waits for a line with these fields. */
   async has(fields: object): Promise<void> {
     const seen = () => expect(this.all).toContainEqual(expect.objectContaining(fields));
-    await vi.waitFor(seen, { timeout: 20_000, interval: 20 });
+    await vi.waitFor(seen, { timeout: 60_000, interval: 20 });
   }
 }

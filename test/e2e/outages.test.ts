@@ -18,7 +18,8 @@ import { LogLines } from "./log-lines.ts";
  * One Sluice through its bad days: it is started before Postgres and NATS are, loses Postgres and gets it back, loses
  * NATS and gets it back. The tests build on each other; its two processes are the same all the time.
  */
-const patience = { timeout: 20_000, interval: 50 };
+const patience = { timeout: 60_000, interval: 50 };
+vi.setConfig({ testTimeout: 120_000 });
 const folder = await temporaryFolder();
 const ports = { postgres: await freePort(), nats: await freePort() };
 const logs = { api: new LogLines(), dispatcher: new LogLines() };

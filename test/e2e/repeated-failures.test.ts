@@ -4,6 +4,9 @@ import postgres from "postgres";
 import { expect, inject, test, vi } from "vitest";
 import { LogLines } from "./log-lines.ts";
 
+// Each of them starts processes, on a machine that may have others to run.
+vi.setConfig({ testTimeout: 60_000 });
+
 const REQUESTS = 40;
 
 test("the log says why calls are told that the database is unavailable, by whichever way they come", async () => {
@@ -41,7 +44,7 @@ test("the log says why calls are told that the database is unavailable, by which
     "x-amz-target": "AmazonSQS.CreateQueue",
   };
   expect(await call("/", { QueueName: "another" }, aws)).toBe(503);
-  await vi.waitFor(() => expect(told().length).toBe(3));
+  await vi.waitFor(() => expect(told().length).toBe(3), 10_000);
   for (const line of told()) expect(line).toEqual(["warn", expect.objectContaining(why)]);
 });
 

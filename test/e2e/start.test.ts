@@ -2,8 +2,11 @@ import { access, mkdir, readdir, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { startProcess } from "@sluice/stack";
 import { createTestDatabase, temporaryFolder } from "@sluice/stack/testing";
-import { expect, inject, test } from "vitest";
+import { expect, inject, test, vi } from "vitest";
 import { run } from "./run.ts";
+
+// Each of them starts processes, on a machine that may have others to run.
+vi.setConfig({ testTimeout: 60_000 });
 
 // A start that goes on in spite of what was written ends at once: this is no port.
 const PORT = "http";
@@ -63,7 +66,7 @@ test("npm start says in two lines that its folder cannot be made, and what to do
 
 test(
   "a second npm start on a folder, or a reset, says who has it, and leaves it alone",
-  { timeout: 60_000 },
+  { timeout: 120_000 },
   async () => {
     await using folder = await temporaryFolder();
     await using database = await createTestDatabase(inject("databaseUrl"));
@@ -133,7 +136,7 @@ async function firstNotification(url: string): Promise<Notification> {
   await post("queues", { name: "inbox" });
   await post("topics/news/subscriptions", { queue: "inbox", rawDelivery: false });
   await post("topics/news/messages", { messages: [{ body: "hello" }] });
-  const received = (await post("queues/inbox/receive", { wait: 5 })) as {
+  const received = (await post("queues/inbox/receive", { wait: 20 })) as {
     messages: { body: string }[];
   };
   return JSON.parse(received.messages[0]?.body ?? "{}") as Notification;

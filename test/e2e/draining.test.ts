@@ -89,7 +89,7 @@ test("a dispatcher does not wait for its clean-up, which may have minutes to go"
 
 test("a dispatcher finishes what it has begun, and another goes on", async () => {
   const dispatcher = installation.own(await startDispatcher(installation.settings));
-  const queue = await survivor.subscribedQueue();
+  const queue = await survivor.subscribedQueue({ visibilityTimeout: 600 });
   const bodies = Array.from({ length: 200 }, (_, index) => `${index}`);
   const publishing = Promise.all(bodies.map((body) => survivor.publish(queue, body)));
   dispatcher.signal("SIGTERM");

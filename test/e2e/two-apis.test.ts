@@ -23,7 +23,7 @@ test("a message published through one API wakes a long poll on the other", async
 });
 
 test("receivers on both APIs share a queue: each message goes to one of them", async () => {
-  const queue = await one.subscribedQueue();
+  const queue = await one.subscribedQueue({ visibilityTimeout: 600 });
   const bodies = Array.from({ length: 600 }, (_, index) => `${index}`);
   const received: string[] = [];
   const receiveAll = async (client: Client) => {

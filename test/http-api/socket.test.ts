@@ -141,7 +141,7 @@ describe("a body", () => {
     for (const socket of sockets) socket.destroy();
     const large = head([json, close, `Content-Length: ${good.length + MIB}`]);
     await until(async () => (await answerTo(large, good, part)).startsWith("HTTP/1.1 200 "));
-  });
+  }, 60_000);
 
   test("that says that it is too large is refused unread", async () => {
     const answer = await answerTo(head([json, `Content-Length: ${16 * MIB + 1}`]), "x");

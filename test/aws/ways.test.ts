@@ -216,4 +216,4 @@ test("a client that hangs up while its answer is on its way gives the messages b
     const { Attributes } = await sluice.sqs.send(counts);
     expect(Attributes).toEqual({ ApproximateNumberOfMessages: "10" });
   }, 30_000);
-}, 60_000);
+});

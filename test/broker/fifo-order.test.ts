@@ -311,30 +311,26 @@ async function consume(by: Client, queue: string, seen: ReceivedMessage[], done:
   }
 }
 
-test(
-  "with two processes that send, receive and acknowledge at once, each group stays in the order of its sends",
-  { timeout: 60_000 },
-  async () => {
-    const queue = await newFifo();
-    const groups = Array.from({ length: 8 }, (_, index) => `g${index}-`);
-    const each = 60;
-    const seen: ReceivedMessage[] = [];
-    const done = () => seen.length >= groups.length * each;
-    const sending = groups.map(async (name, index) => {
-      for (let from = 0; from < each; from += 3)
-        await broker.client((index + from) % 2).send(queue, grouped(name, 3, from));
-    });
-    await Promise.all([
-      ...sending,
-      ...[0, 1, 0, 1].map((by) => consume(broker.client(by), queue, seen, done)),
-    ]);
-    for (const name of groups) {
-      const bodies = bodiesOf(seen.filter(({ groupId }) => groupId === name));
-      expect(bodies).toEqual(Array.from({ length: each }, (_, index) => `${name}${index}`));
-    }
-    expect(await broker.counts(queue)).toEqual({ visible: 0, inFlight: 0, delayed: 0 });
-  },
-);
+test("with two processes that send, receive and acknowledge at once, each group stays in the order of its sends", async () => {
+  const queue = await newFifo();
+  const groups = Array.from({ length: 8 }, (_, index) => `g${index}-`);
+  const each = 60;
+  const seen: ReceivedMessage[] = [];
+  const done = () => seen.length >= groups.length * each;
+  const sending = groups.map(async (name, index) => {
+    for (let from = 0; from < each; from += 3)
+      await broker.client((index + from) % 2).send(queue, grouped(name, 3, from));
+  });
+  await Promise.all([
+    ...sending,
+    ...[0, 1, 0, 1].map((by) => consume(broker.client(by), queue, seen, done)),
+  ]);
+  for (const name of groups) {
+    const bodies = bodiesOf(seen.filter(({ groupId }) => groupId === name));
+    expect(bodies).toEqual(Array.from({ length: each }, (_, index) => `${name}${index}`));
+  }
+  expect(await broker.counts(queue)).toEqual({ visible: 0, inFlight: 0, delayed: 0 });
+});
 
 test("a claim that waits for a group holds no other one that a send waits for", async () => {
   const queue = await newFifo();

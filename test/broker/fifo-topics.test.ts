@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker, loneliness } from "./broker.ts";
 import { bodiesOf } from "./client.ts";
@@ -16,9 +16,6 @@ import {
   one,
   untilFannedOut,
 } from "./fifo.ts";
-
-// Nearly each test starts a broker of its own, which alone takes several seconds of a busy machine.
-vi.setConfig({ testTimeout: 60_000 });
 
 let names = 0;
 

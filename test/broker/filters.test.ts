@@ -282,7 +282,8 @@ test(
     const got = new Set(received);
     let certain = 0;
     for (const { body, color, from, to } of history) {
-      // The policy that was in force when the call began, and those that were set before the fan-out was seen to be done.
+      // The policy that was in force when the call began, and those that were set before the fan-out was seen to be
+      // done.
       const before = changes.filter((one) => one.to < from).at(-1);
       const meanwhile = changes.filter((one) => one.to >= from && one.from <= to);
       const verdicts = new Set([before, ...meanwhile].map((one) => one?.accepts.includes(color)));

@@ -153,7 +153,7 @@ test("the totals of a FIFO queue name each way in and out, a duplicate in none o
 describe("the ledger equation", () => {
   const seed = Number(process.env["TEST_SEED"] ?? Date.now() % 2 ** 31);
 
-  test(`holds for each queue after any work (seed ${seed})`, { timeout: 60_000 }, async () => {
+  test(`holds for each queue after any work (seed ${seed})`, async () => {
     const random = randomFrom(seed);
     const below = (limit: number) => Math.floor(random() * limit);
     const pairs = [

@@ -64,60 +64,48 @@ async function fill(queue: string, slices: number): Promise<void> {
     FROM generate_series(1, ${slices}::int) n`;
 }
 
-test(
-  "after a drain of 300,000 batches tables and indexes are small again",
-  { timeout: 60_000 },
-  async () => {
-    const queue = await broker.newQueue();
-    await fill(queue, 300_000);
-    expect((await sizes())["slices_visible"]).toBeGreaterThan(8 * MIB);
-    await broker.engine.purge(ACCOUNT, queue);
-    await broker.clock.advance(61);
-    expect(await cleanUp(broker.database.maintenance)).toMatchObject({ payloads: 300_000 });
-    await untilDeadRowsAreKnown("slices", 300_000);
-    await untilDeadRowsAreKnown("batches", 300_000);
-    await newMaintenance().tables.runOnce();
-    const after = await sizes();
-    expect(after["slices_visible"]).toBeLessThan(MIB);
-    expect(Object.values(after).reduce((sum, bytes) => sum + bytes, 0)).toBeLessThan(16 * MIB);
-  },
-);
+test("after a drain of 300,000 batches tables and indexes are small again", async () => {
+  const queue = await broker.newQueue();
+  await fill(queue, 300_000);
+  expect((await sizes())["slices_visible"]).toBeGreaterThan(8 * MIB);
+  await broker.engine.purge(ACCOUNT, queue);
+  await broker.clock.advance(61);
+  expect(await cleanUp(broker.database.maintenance)).toMatchObject({ payloads: 300_000 });
+  await untilDeadRowsAreKnown("slices", 300_000);
+  await untilDeadRowsAreKnown("batches", 300_000);
+  await newMaintenance().tables.runOnce();
+  const after = await sizes();
+  expect(after["slices_visible"]).toBeLessThan(MIB);
+  expect(Object.values(after).reduce((sum, bytes) => sum + bytes, 0)).toBeLessThan(16 * MIB);
+});
 
-test(
-  "a table whose last row goes later than all others is small again as well",
-  { timeout: 60_000 },
-  async () => {
-    const queue = await broker.newQueue();
-    await fill(queue, 120_000);
-    await broker.sql`DELETE FROM slices`;
-    await broker.sql`DELETE FROM batches WHERE ctid <> (SELECT max(ctid) FROM batches)`;
-    await untilDeadRowsAreKnown("batches", 119_999);
+test("a table whose last row goes later than all others is small again as well", async () => {
+  const queue = await broker.newQueue();
+  await fill(queue, 120_000);
+  await broker.sql`DELETE FROM slices`;
+  await broker.sql`DELETE FROM batches WHERE ctid <> (SELECT max(ctid) FROM batches)`;
+  await untilDeadRowsAreKnown("batches", 119_999);
+  await newMaintenance().tables.runOnce();
+  expect((await sizes())["batches"]).toBeGreaterThan(16 * MIB);
+  await broker.sql`DELETE FROM batches`;
+  await broker.clock.advance(31);
+  await until(async () => {
     await newMaintenance().tables.runOnce();
-    expect((await sizes())["batches"]).toBeGreaterThan(16 * MIB);
-    await broker.sql`DELETE FROM batches`;
-    await broker.clock.advance(31);
-    await until(async () => {
-      await newMaintenance().tables.runOnce();
-      return (await sizes())["batches"] === 0;
-    });
-  },
-);
+    return (await sizes())["batches"] === 0;
+  });
+});
 
-test(
-  "keys that have just been removed leave no large index behind",
-  { timeout: 60_000 },
-  async () => {
-    await broker.sql`
+test("keys that have just been removed leave no large index behind", async () => {
+  await broker.sql`
       INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
       SELECT 0, 'key ' || n, 'queue', 1, 1, '' FROM generate_series(1, 400000) n`;
-    await broker.clock.advance(301);
-    expect(await cleanUp(broker.database.maintenance)).toMatchObject({ idempotencyKeys: 400_000 });
-    await newMaintenance().tables.runOnce();
-    const after = await sizes();
-    expect(after["idempotency_keys"]).toBe(0);
-    expect(after["idempotency_keys_pkey"]).toBeLessThan(MIB);
-  },
-);
+  await broker.clock.advance(301);
+  expect(await cleanUp(broker.database.maintenance)).toMatchObject({ idempotencyKeys: 400_000 });
+  await newMaintenance().tables.runOnce();
+  const after = await sizes();
+  expect(after["idempotency_keys"]).toBe(0);
+  expect(after["idempotency_keys_pkey"]).toBeLessThan(MIB);
+});
 
 test("a table whose vacuum takes too long rests, and keeps no other from its turn", async () => {
   await fill(await broker.newQueue(), 20_000);
@@ -153,98 +141,86 @@ test("a table whose vacuum takes too long rests, and keeps no other from its tur
   expect(events).toEqual(["maintenance.table-failed"]);
 });
 
-test(
-  "an index that is large for its rows is rebuilt once, and again when half of them have gone",
-  { timeout: 60_000 },
-  async () => {
-    await broker.sql`
+test("an index that is large for its rows is rebuilt once, and again when half of them have gone", async () => {
+  await broker.sql`
       INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
       SELECT 0, repeat('k', 400) || n, 'queue', 1, 1, '' FROM generate_series(1, 60000) n`;
-    await broker.sql`VACUUM ANALYZE idempotency_keys`;
-    const { tables } = newMaintenance();
-    const size = async () => (await sizes())["idempotency_keys_pkey"]!;
-    const file = async () =>
-      await broker.sql`SELECT pg_relation_filenode('idempotency_keys_pkey') AS file`;
-    const first = await file();
+  await broker.sql`VACUUM ANALYZE idempotency_keys`;
+  const { tables } = newMaintenance();
+  const size = async () => (await sizes())["idempotency_keys_pkey"]!;
+  const file = async () =>
+    await broker.sql`SELECT pg_relation_filenode('idempotency_keys_pkey') AS file`;
+  const first = await file();
+  await tables.runOnce();
+  const rebuilt = await file();
+  expect(rebuilt).not.toEqual(first);
+  expect(await size()).toBeGreaterThan(20 * MIB);
+  const vacuums = await vacuumsOf("slices");
+  await fill(await broker.newQueue(), 5_000);
+  await broker.sql`DELETE FROM slices`;
+  await untilDeadRowsAreKnown("slices", 5_000);
+  // It rests after a run that took long; that it looked around again shows by the other table.
+  await until(async () => {
     await tables.runOnce();
-    const rebuilt = await file();
-    expect(rebuilt).not.toEqual(first);
-    expect(await size()).toBeGreaterThan(20 * MIB);
-    const vacuums = await vacuumsOf("slices");
-    await fill(await broker.newQueue(), 5_000);
-    await broker.sql`DELETE FROM slices`;
-    await untilDeadRowsAreKnown("slices", 5_000);
-    // It rests after a run that took long; that it looked around again shows by the other table.
-    await until(async () => {
-      await tables.runOnce();
-      return (await vacuumsOf("slices")) > vacuums;
-    });
-    expect(await file()).toEqual(rebuilt);
-    await broker.sql`DELETE FROM idempotency_keys`;
-    await untilDeadRowsAreKnown("idempotency_keys", 60_000);
-    await until(async () => {
-      await tables.runOnce();
-      return (await size()) < MIB;
-    });
-  },
-);
+    return (await vacuumsOf("slices")) > vacuums;
+  });
+  expect(await file()).toEqual(rebuilt);
+  await broker.sql`DELETE FROM idempotency_keys`;
+  await untilDeadRowsAreKnown("idempotency_keys", 60_000);
+  await until(async () => {
+    await tables.runOnce();
+    return (await size()) < MIB;
+  });
+});
 
-test(
-  "an index over what is stored out of line is rebuilt as well, and so are those after it",
-  { timeout: 60_000 },
-  async () => {
-    await broker.sql`TRUNCATE batches, idempotency_keys`;
-    await broker.sql`ALTER TABLE batches SET (toast.autovacuum_enabled = false)`;
-    await broker.sql`
+test("an index over what is stored out of line is rebuilt as well, and so are those after it", async () => {
+  await broker.sql`TRUNCATE batches, idempotency_keys`;
+  await broker.sql`ALTER TABLE batches SET (toast.autovacuum_enabled = false)`;
+  await broker.sql`
       INSERT INTO batches (id, account, sent_at, message_count, payload)
       SELECT 9e12::bigint + n, 0, pg_catalog.clock_timestamp(), 1, repeat('ab', 10000) FROM generate_series(1, 1500) n`;
-    await broker.sql`
+  await broker.sql`
       INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
       SELECT 0, 'bloated ' || n, 'queue', 1, 1, '' FROM generate_series(1, 5000) n`;
-    await broker.sql`DELETE FROM batches`;
-    await broker.sql`DELETE FROM idempotency_keys`;
-    for (const table of ["batches", "idempotency_keys"])
-      await broker.database.maintenance`VACUUM (INDEX_CLEANUP ON) ${broker.sql(table)}`;
-    const indexes = async () => {
-      const rows = await broker.sql<{ bytes: number }[]>`
+  await broker.sql`DELETE FROM batches`;
+  await broker.sql`DELETE FROM idempotency_keys`;
+  for (const table of ["batches", "idempotency_keys"])
+    await broker.database.maintenance`VACUUM (INDEX_CLEANUP ON) ${broker.sql(table)}`;
+  const indexes = async () => {
+    const rows = await broker.sql<{ bytes: number }[]>`
         SELECT pg_relation_size(i.indexrelid)::int AS bytes FROM pg_class t
         JOIN pg_index i ON i.indrelid = t.reltoastrelid OR i.indexrelid = 'idempotency_keys_pkey'::regclass
         WHERE t.relname = 'batches' ORDER BY i.indrelid = t.reltoastrelid DESC`;
-      return rows.map(({ bytes }) => bytes);
-    };
-    const before = await indexes();
-    // The larger one is rebuilt first.
-    expect(before[0]).toBeGreaterThan(before[1]!);
-    expect(before[1]).toBeGreaterThan(128 * 1024);
-    await newMaintenance({ smallIndex: 64 * 1024 }).tables.runOnce();
-    for (const bytes of await indexes()) expect(bytes).toBeLessThanOrEqual(16 * 1024);
-  },
-);
+    return rows.map(({ bytes }) => bytes);
+  };
+  const before = await indexes();
+  // The larger one is rebuilt first.
+  expect(before[0]).toBeGreaterThan(before[1]!);
+  expect(before[1]).toBeGreaterThan(128 * 1024);
+  await newMaintenance({ smallIndex: 64 * 1024 }).tables.runOnce();
+  for (const bytes of await indexes()) expect(bytes).toBeLessThanOrEqual(16 * 1024);
+});
 
-test(
-  "rows that somebody may want to see are not gone through again until he is gone",
-  { timeout: 60_000 },
-  async () => {
-    const queue = await broker.newQueue();
-    await fill(queue, 5_000);
-    const reader = await holdWith(
-      broker.sql,
-      "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT FROM slices LIMIT 1",
-    );
-    await broker.engine.purge(ACCOUNT, queue);
-    await untilDeadRowsAreKnown("slices", 5_000);
-    const { tables } = newMaintenance();
+test("rows that somebody may want to see are not gone through again until he is gone", async () => {
+  const queue = await broker.newQueue();
+  await fill(queue, 5_000);
+  const reader = await holdWith(
+    broker.sql,
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT FROM slices LIMIT 1",
+  );
+  await broker.engine.purge(ACCOUNT, queue);
+  await untilDeadRowsAreKnown("slices", 5_000);
+  const { tables } = newMaintenance();
+  await tables.runOnce();
+  const vacuums = await vacuumsOf("slices");
+  await tables.runOnce();
+  expect(await vacuumsOf("slices")).toBe(vacuums);
+  await reader.letGo();
+  await until(async () => {
     await tables.runOnce();
-    const vacuums = await vacuumsOf("slices");
-    await tables.runOnce();
-    expect(await vacuumsOf("slices")).toBe(vacuums);
-    await reader.letGo();
-    await until(async () => {
-      await tables.runOnce();
-      return (await vacuumsOf("slices")) > vacuums;
-    });
-  },
-);
+    return (await vacuumsOf("slices")) > vacuums;
+  });
+});
 
 async function vacuumsOf(table: string): Promise<number> {
   await broker.database.maintenance`SELECT pg_stat_force_next_flush()`;

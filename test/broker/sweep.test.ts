@@ -58,29 +58,25 @@ describe("a batch that Postgres refuses", () => {
   // One that takes too long fails with the last of these.
   const codes = ["P0001", "23505", "57014"];
 
-  test.each(codes)(
-    "keeps nobody else's from being swept (%s)",
-    { timeout: 60_000 },
-    async (code) => {
-      const [bad, good] = [await broker.newQueue(), await broker.newQueue()];
-      const [badTopic, goodTopic] = [await broker.newTopic([bad]), await broker.newTopic([good])];
-      const client = broker.client();
-      const refusing = await refuseSlices(broker.sql, await broker.idOf(bad), code);
-      await client.publish(goodTopic, ["before"]);
-      await client.publish(badTopic, ["refused"]);
-      await client.publish(goodTopic, ["after"]);
-      await broker.clock.advance(1);
-      await broker.startDispatcher();
-      await until(async () => (await broker.counts(good)).visible === 2);
-      expect(await broker.waitingBatches()).toHaveLength(1);
-      await until(() => Promise.resolve(takenFailures().includes("fan-out")));
-      await refusing.end();
-      await arrives(bad);
-      takenFailures();
-    },
-  );
+  test.each(codes)("keeps nobody else's from being swept (%s)", async (code) => {
+    const [bad, good] = [await broker.newQueue(), await broker.newQueue()];
+    const [badTopic, goodTopic] = [await broker.newTopic([bad]), await broker.newTopic([good])];
+    const client = broker.client();
+    const refusing = await refuseSlices(broker.sql, await broker.idOf(bad), code);
+    await client.publish(goodTopic, ["before"]);
+    await client.publish(badTopic, ["refused"]);
+    await client.publish(goodTopic, ["after"]);
+    await broker.clock.advance(1);
+    await broker.startDispatcher();
+    await until(async () => (await broker.counts(good)).visible === 2);
+    expect(await broker.waitingBatches()).toHaveLength(1);
+    await until(() => Promise.resolve(takenFailures().includes("fan-out")));
+    await refusing.end();
+    await arrives(bad);
+    takenFailures();
+  });
 
-  test("keeps none of those that were announced with it", { timeout: 60_000 }, async () => {
+  test("keeps none of those that were announced with it", async () => {
     const hub = new InProcessHub();
     const members = [createInProcessBus(), createInProcessBus({ hub })];
     await using announced = await Broker.start({
@@ -110,25 +106,21 @@ describe("a batch that Postgres refuses", () => {
     await bus.close();
   });
 
-  test(
-    "keeps nobody else's from being swept, however many there are of them",
-    { timeout: 60_000 },
-    async () => {
-      const [bad, good] = [await broker.newQueue(), await broker.newQueue()];
-      const [badTopic, goodTopic] = [await broker.newTopic([bad]), await broker.newTopic([good])];
-      const client = broker.client();
-      const refusing = await refuseSlices(broker.sql, await broker.idOf(bad));
-      const refused = 150;
-      for (let count = 0; count < refused; count += 1) await client.publish(badTopic, ["refused"]);
-      await client.publish(goodTopic, ["m"]);
-      await broker.clock.advance(1);
-      await broker.startDispatcher();
-      await arrives(good);
-      await refusing.end();
-      await until(async () => (await broker.counts(bad)).visible === refused);
-      takenFailures();
-    },
-  );
+  test("keeps nobody else's from being swept, however many there are of them", async () => {
+    const [bad, good] = [await broker.newQueue(), await broker.newQueue()];
+    const [badTopic, goodTopic] = [await broker.newTopic([bad]), await broker.newTopic([good])];
+    const client = broker.client();
+    const refusing = await refuseSlices(broker.sql, await broker.idOf(bad));
+    const refused = 150;
+    for (let count = 0; count < refused; count += 1) await client.publish(badTopic, ["refused"]);
+    await client.publish(goodTopic, ["m"]);
+    await broker.clock.advance(1);
+    await broker.startDispatcher();
+    await arrives(good);
+    await refusing.end();
+    await until(async () => (await broker.counts(bad)).visible === refused);
+    takenFailures();
+  });
 });
 
 /** What went wrong so far, and may have. */

@@ -9,7 +9,7 @@ import { codeBlocks, pages, root } from "./markdown.ts";
 
 const run = promisify(execFile);
 
-test("every TypeScript block in the docs type-checks", { timeout: 60_000 }, async () => {
+test("every TypeScript block in the docs type-checks", async () => {
   // Inside the project, so that the packages are found as a reader's program finds them.
   const folder = join(root, "test/docs/blocks");
   await rm(folder, { recursive: true, force: true });

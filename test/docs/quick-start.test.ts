@@ -10,7 +10,7 @@ import { root } from "./markdown.ts";
 
 const run = promisify(execFile);
 
-test("the quick start publishes, receives and acknowledges", { timeout: 60_000 }, async () => {
+test("the quick start publishes, receives and acknowledges", async () => {
   await using database = await createTestDatabase(inject("databaseUrl"));
   await using sluice = await startStandalone({ databaseUrl: database.url });
   const program = join(root, "examples/dist/quick-start.js");
@@ -26,47 +26,39 @@ test("the quick start publishes, receives and acknowledges", { timeout: 60_000 }
   expect(left.counts).toMatchObject({ visible: 0, inFlight: 0 });
 });
 
-test(
-  "the example of filters tells who gets a message, and who gets it does",
-  { timeout: 60_000 },
-  async () => {
-    await using database = await createTestDatabase(inject("databaseUrl"));
-    await using sluice = await startStandalone({ databaseUrl: database.url });
-    const program = join(root, "examples/dist/filters.js");
-    const env = { ...process.env, SLUICE_URL: sluice.url };
+test("the example of filters tells who gets a message, and who gets it does", async () => {
+  await using database = await createTestDatabase(inject("databaseUrl"));
+  await using sluice = await startStandalone({ databaseUrl: database.url });
+  const program = join(root, "examples/dist/filters.js");
+  const env = { ...process.env, SLUICE_URL: sluice.url };
+  const { stdout, stderr } = await run(process.execPath, [program], { env });
+  expect(stderr).toBe("");
+  expect(stdout.split("\n")).toEqual([
+    "large-sales gets it",
+    'refunds does not: sale.kind: ["order"] fulfils none of ["refund"]',
+    'a large sale: {"sale":{"kind":"order"}}',
+    "",
+  ]);
+});
+
+test("the example of an outbox publishes what was committed, and nothing else", async () => {
+  await using database = await createTestDatabase(inject("databaseUrl"));
+  await using application = await createTestDatabase(inject("databaseUrl"));
+  await using sluice = await startStandalone({ databaseUrl: database.url });
+  const program = join(root, "examples/dist/outbox.js");
+  const env = { ...process.env, SLUICE_URL: sluice.url, APP_DATABASE_URL: application.url };
+  // As often as one likes: each run has an order of its own.
+  for (const _ of [1, 2]) {
     const { stdout, stderr } = await run(process.execPath, [program], { env });
     expect(stderr).toBe("");
+    const [, id = "none"] = /^there is an order (\S+):/.exec(stdout) ?? [];
     expect(stdout.split("\n")).toEqual([
-      "large-sales gets it",
-      'refunds does not: sale.kind: ["order"] fulfils none of ["refund"]',
-      'a large sale: {"sale":{"kind":"order"}}',
+      `there is an order ${id}: nothing is stored, and nothing will be published`,
+      `bill 12 for order ${id}`,
       "",
     ]);
-  },
-);
-
-test(
-  "the example of an outbox publishes what was committed, and nothing else",
-  { timeout: 60_000 },
-  async () => {
-    await using database = await createTestDatabase(inject("databaseUrl"));
-    await using application = await createTestDatabase(inject("databaseUrl"));
-    await using sluice = await startStandalone({ databaseUrl: database.url });
-    const program = join(root, "examples/dist/outbox.js");
-    const env = { ...process.env, SLUICE_URL: sluice.url, APP_DATABASE_URL: application.url };
-    // As often as one likes: each run has an order of its own.
-    for (const _ of [1, 2]) {
-      const { stdout, stderr } = await run(process.execPath, [program], { env });
-      expect(stderr).toBe("");
-      const [, id = "none"] = /^there is an order (\S+):/.exec(stdout) ?? [];
-      expect(stdout.split("\n")).toEqual([
-        `there is an order ${id}: nothing is stored, and nothing will be published`,
-        `bill 12 for order ${id}`,
-        "",
-      ]);
-    }
-  },
-);
+  }
+});
 
 test("the example of an outbox says which database it lacks", async () => {
   const program = join(root, "examples/dist/outbox.js");

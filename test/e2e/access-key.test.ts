@@ -20,7 +20,7 @@ async function createKey(env: NodeJS.ProcessEnv = {}) {
 }
 
 // Each of them starts processes, on a machine that may have others to run.
-describe("npm run access-key", { timeout: 60_000 }, () => {
+describe("npm run access-key", () => {
   test("tells how it is used", async () => {
     const told = await run("apps/api/dist/access-key.js", { args: ["--help"] });
     expect(told).toMatchObject({ code: 0, stderr: "" });

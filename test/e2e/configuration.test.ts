@@ -1,9 +1,6 @@
 import { createTestDatabase } from "@sluice/stack/testing";
-import { describe, expect, inject, test, vi } from "vitest";
+import { describe, expect, inject, test } from "vitest";
 import { run } from "./run.ts";
-
-// Each of them starts processes, on a machine that may have others to run.
-vi.setConfig({ testTimeout: 60_000 });
 
 const noDatabase = "DATABASE_URL is not set, expected postgres://user:password@host:port/database";
 const noNats =

@@ -3,12 +3,9 @@ import { once } from "node:events";
 import { migrate } from "@sluice/database";
 import { startApi, startDispatcher, type ServiceProcess } from "@sluice/stack";
 import postgres from "postgres";
-import { afterAll, expect, test, vi } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { Client } from "./http.ts";
 import { install } from "./installation.ts";
-
-// Each of them starts processes, on a machine that may have others to run.
-vi.setConfig({ testTimeout: 60_000 });
 
 const installation = await install();
 afterAll(() => installation[Symbol.asyncDispose]());

@@ -4,9 +4,6 @@ import postgres from "postgres";
 import { expect, inject, test, vi } from "vitest";
 import { LogLines } from "./log-lines.ts";
 
-// Each of them starts processes, on a machine that may have others to run.
-vi.setConfig({ testTimeout: 60_000 });
-
 const REQUESTS = 40;
 
 test("the log says why calls are told that the database is unavailable, by whichever way they come", async () => {

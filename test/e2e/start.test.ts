@@ -2,11 +2,8 @@ import { access, mkdir, readdir, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { startProcess } from "@sluice/stack";
 import { createTestDatabase, temporaryFolder } from "@sluice/stack/testing";
-import { expect, inject, test, vi } from "vitest";
+import { expect, inject, test } from "vitest";
 import { run } from "./run.ts";
-
-// Each of them starts processes, on a machine that may have others to run.
-vi.setConfig({ testTimeout: 60_000 });
 
 // A start that goes on in spite of what was written ends at once: this is no port.
 const PORT = "http";

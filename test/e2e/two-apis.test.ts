@@ -1,9 +1,6 @@
-import { afterAll, expect, test, vi } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { Client } from "./http.ts";
 import { install } from "./installation.ts";
-
-// Several processes at once, on a machine that may have others to run.
-vi.setConfig({ testTimeout: 60_000 });
 
 const { apis, ...installation } = await install({ apis: 2, dispatchers: 2 });
 afterAll(() => installation[Symbol.asyncDispose]());

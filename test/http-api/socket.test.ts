@@ -286,7 +286,7 @@ function withoutHurry() {
   const held = new Set<unknown>();
   const { setTimeout: set, clearTimeout: clear } = globalThis;
   const setting = vi.spyOn(globalThis, "setTimeout");
-  setting.mockImplementation(((act: () => void, ms?: number, ...args: unknown[]) => {
+  setting.mockImplementation(((act: () => void, ms?: number, ...args: []) => {
     if (ms !== 500) return set(act, ms, ...args);
     const timer = set(act, 2 ** 30);
     held.add(timer);

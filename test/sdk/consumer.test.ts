@@ -427,7 +427,7 @@ describe("with a handler", () => {
 // Side by side, for they wait for long: a message that is hidden for a short time only may be lost by a process, or a
 // database, that stands still for a moment.
 describe.concurrent("with a handler that takes its time", () => {
-  test("a message is hidden for as long as its handler runs", { timeout: 60_000 }, async () => {
+  test("a message is hidden for as long as its handler runs", async () => {
     const numbers = await queueOf(connection, 3, 10);
     await using proxy = await faultyProxy(sluice.url);
     const { failures, options } = noting({ concurrency: 3 });
@@ -453,7 +453,7 @@ describe.concurrent("with a handler that takes its time", () => {
     expect(await countsOf(connection, numbers)).toEqual(empty);
   });
 
-  test("an extension that fails is tried again in time", { timeout: 60_000 }, async () => {
+  test("an extension that fails is tried again in time", async () => {
     const numbers = await queueOf(connection, 1, 24);
     await using proxy = await faultyProxy(sluice.url);
     proxy.fail("/visibility", "unavailable");
@@ -518,73 +518,65 @@ describe.concurrent("with a handler that takes its time", () => {
     expect(failures).toEqual([]);
   });
 
-  test(
-    "a time that a handler has hidden its message for is kept, and extended at its end",
-    { timeout: 60_000 },
-    async () => {
-      const numbers = await queueOf(connection, 2, 1);
-      await using proxy = await faultyProxy(sluice.url);
-      const { failures, options } = noting({ visibilityTimeout: 12 });
-      const consumer = createConsumer(connect({ url: proxy.url }), numbers, options);
-      const { open, opened } = gate();
-      const counts: number[] = [];
-      const run = consumer.run(async (message) => {
-        counts.push(message.receiveCount);
-        await message.extend(message.payload === 0 ? 600 : 10);
-        await opened;
-      });
-      // Two by hand; the short one is extended after five seconds, and six seconds later.
-      await eventually(() => expect(proxy.count("/visibility")).toBeGreaterThanOrEqual(4), 45_000);
-      const hidden: number[] = [];
-      for await (const { body, visibleAt } of createAdmin(connection).queues.peek(numbers))
-        hidden[Number(body)] = (visibleAt.getTime() - Date.now()) / 1000;
-      expect(hidden[0]).toBeGreaterThan(500);
-      expect(hidden[1]).toBeLessThan(30);
-      open();
-      await consumer.stop();
-      await run;
-      expect(counts).toEqual([1, 1]);
-      expect(otherThanSlow(failures)).toEqual([]);
-      expect(await countsOf(connection, numbers)).toEqual(empty);
-    },
-  );
+  test("a time that a handler has hidden its message for is kept, and extended at its end", async () => {
+    const numbers = await queueOf(connection, 2, 1);
+    await using proxy = await faultyProxy(sluice.url);
+    const { failures, options } = noting({ visibilityTimeout: 12 });
+    const consumer = createConsumer(connect({ url: proxy.url }), numbers, options);
+    const { open, opened } = gate();
+    const counts: number[] = [];
+    const run = consumer.run(async (message) => {
+      counts.push(message.receiveCount);
+      await message.extend(message.payload === 0 ? 600 : 10);
+      await opened;
+    });
+    // Two by hand; the short one is extended after five seconds, and six seconds later.
+    await eventually(() => expect(proxy.count("/visibility")).toBeGreaterThanOrEqual(4), 45_000);
+    const hidden: number[] = [];
+    for await (const { body, visibleAt } of createAdmin(connection).queues.peek(numbers))
+      hidden[Number(body)] = (visibleAt.getTime() - Date.now()) / 1000;
+    expect(hidden[0]).toBeGreaterThan(500);
+    expect(hidden[1]).toBeLessThan(30);
+    open();
+    await consumer.stop();
+    await run;
+    expect(counts).toEqual([1, 1]);
+    expect(otherThanSlow(failures)).toEqual([]);
+    expect(await countsOf(connection, numbers)).toEqual(empty);
+  });
 
-  test(
-    "an extension that is on its way when a message is released does not take the delay back",
-    { timeout: 60_000 },
-    async () => {
-      const numbers = await queueOf(connection, 2, 20);
-      const extending = gate();
-      const extended = gate();
-      const fetch: typeof globalThis.fetch = async (input, init) => {
-        if (!(init?.body as string | undefined)?.includes('"visibilityTimeout":20}'))
-          return await globalThis.fetch(input, init);
-        extending.open();
-        await sleep(500);
-        const answer = await globalThis.fetch(input, init);
-        extended.open();
-        return answer;
-      };
-      const { failures, options } = noting({ backoff: () => 60 });
-      const consumer = createConsumer(connect({ url: sluice.url, fetch }), numbers, options);
-      let begun = 0;
-      const run = consumer.run(async (message) => {
-        begun += 1;
-        await extending.opened;
-        if (message.payload === 0) throw new Error("failed");
-        await message.release(60);
-      });
-      await extended.opened;
-      await eventually(async () => {
-        for await (const { visibleAt } of createAdmin(connection).queues.peek(numbers))
-          expect(visibleAt.getTime() - Date.now()).toBeGreaterThan(30_000);
-      });
-      await consumer.stop();
-      await run;
-      expect(begun).toBe(2);
-      expect(failures.map(({ stage }) => stage)).toEqual(["handle"]);
-    },
-  );
+  test("an extension that is on its way when a message is released does not take the delay back", async () => {
+    const numbers = await queueOf(connection, 2, 20);
+    const extending = gate();
+    const extended = gate();
+    const fetch: typeof globalThis.fetch = async (input, init) => {
+      if (!(init?.body as string | undefined)?.includes('"visibilityTimeout":20}'))
+        return await globalThis.fetch(input, init);
+      extending.open();
+      await sleep(500);
+      const answer = await globalThis.fetch(input, init);
+      extended.open();
+      return answer;
+    };
+    const { failures, options } = noting({ backoff: () => 60 });
+    const consumer = createConsumer(connect({ url: sluice.url, fetch }), numbers, options);
+    let begun = 0;
+    const run = consumer.run(async (message) => {
+      begun += 1;
+      await extending.opened;
+      if (message.payload === 0) throw new Error("failed");
+      await message.release(60);
+    });
+    await extended.opened;
+    await eventually(async () => {
+      for await (const { visibleAt } of createAdmin(connection).queues.peek(numbers))
+        expect(visibleAt.getTime() - Date.now()).toBeGreaterThan(30_000);
+    });
+    await consumer.stop();
+    await run;
+    expect(begun).toBe(2);
+    expect(failures.map(({ stage }) => stage)).toEqual(["handle"]);
+  });
 });
 
 describe("with a handler of batches", () => {

@@ -51,7 +51,6 @@ async function twice({ visibilityTimeout }: { visibilityTimeout: number }) {
 
 test.each(["one", "other"])(
   "a message that is in a queue twice, and is handled too late as it came from %s, is still to be handled as it came from the other",
-  { timeout: 60_000 },
   async (late) => {
     const dead = await twice({ visibilityTimeout: 1 });
     const { options } = noting({ concurrency: 2, autoExtend: false, wait: 1, backoff: () => 0 });

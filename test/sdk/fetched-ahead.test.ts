@@ -172,31 +172,27 @@ test(
 test.each([
   ["that take longer than the timeout", false],
   ["that acknowledge first and then take longer", true],
-])(
-  "after the process stood still, handlers %s run side by side again",
-  { timeout: 60_000 },
-  async (_, acksFirst) => {
-    const numbers = await queueOf(connection, 60, 2);
-    const { options } = noting({ concurrency: 3, prefetch: 3, wait: 1 });
-    await using consumer = createConsumer(connection, numbers, options);
-    let running = 0;
-    let together = 0;
-    const done = consumer.run(async (message) => {
-      running += 1;
-      together = Math.max(together, running);
-      if (acksFirst) await message.ack();
-      await pause(2_700);
-      running -= 1;
-    });
-    await eventually(() => expect(running).toBe(3));
-    standStill(3_200);
-    // What waited has lapsed meanwhile: one is taken at a time, at first.
-    together = 0;
-    await eventually(() => expect(together).toBeGreaterThan(1));
-    await consumer.stop();
-    await done;
-  },
-);
+])("after the process stood still, handlers %s run side by side again", async (_, acksFirst) => {
+  const numbers = await queueOf(connection, 60, 2);
+  const { options } = noting({ concurrency: 3, prefetch: 3, wait: 1 });
+  await using consumer = createConsumer(connection, numbers, options);
+  let running = 0;
+  let together = 0;
+  const done = consumer.run(async (message) => {
+    running += 1;
+    together = Math.max(together, running);
+    if (acksFirst) await message.ack();
+    await pause(2_700);
+    running -= 1;
+  });
+  await eventually(() => expect(running).toBe(3));
+  standStill(3_200);
+  // What waited has lapsed meanwhile: one is taken at a time, at first.
+  together = 0;
+  await eventually(() => expect(together).toBeGreaterThan(1));
+  await consumer.stop();
+  await done;
+});
 
 function standStill(ms: number): void {
   const until = performance.now() + ms;

@@ -237,8 +237,8 @@ describe("while another message of its receive is extended", () => {
 });
 
 /** How often the only message of a queue has been received. */
-async function receiveCountOf(queue: { name: string }): Promise<number | undefined> {
-  for await (const { receiveCount } of createAdmin(connection).queues.peek(queue))
+async function receiveCountOf(of: { name: string }): Promise<number | undefined> {
+  for await (const { receiveCount } of createAdmin(connection).queues.peek(of.name))
     return receiveCount;
   return undefined;
 }

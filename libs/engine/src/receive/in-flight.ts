@@ -7,8 +7,8 @@ export const MAX_IN_FLIGHT = 120_000;
 /** Counts again at most so often, in ms. */
 const COUNT_EVERY = 1_000;
 /**
- * How long a count that was slow keeps the next one away at most, in ms: after one that met a standstill of five seconds
- * a queue at its limit would refuse receives for four minutes, whatever came free elsewhere.
+ * How long a count that was slow keeps the next one away at most, in ms: after one that met a standstill of five
+ * seconds a queue at its limit would refuse receives for four minutes, whatever came free elsewhere.
  */
 const COUNT_AT_MOST = 10_000;
 /** Other processes claim as well: after so many ms a count says little, */

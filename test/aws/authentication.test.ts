@@ -594,8 +594,14 @@ test("no secret is to be found in the database", async () => {
 });
 
 test("topics of another account are not listed", async () => {
-  const other = await sluice.keys!.create(OTHER);
-  const sns = new SNSClient(sluice.clientOptions(credentialsOf(other)));
-  expect((await sns.send(new ListTopicsCommand({}))).Topics).toEqual([]);
-  sns.destroy();
+  const namesOf = async (account: string) => {
+    const accessKey = await sluice.keys!.create(account);
+    const sns = new SNSClient(sluice.clientOptions(credentialsOf(accessKey)));
+    await sns.send(new CreateTopicCommand({ Name: `of-${account}` }));
+    const { Topics } = await sns.send(new ListTopicsCommand({}));
+    sns.destroy();
+    return Topics!.map(({ TopicArn }) => TopicArn!.split(":").at(-1));
+  };
+  for (const account of ["000000000007", "000000000008"])
+    expect(await namesOf(account)).toEqual([`of-${account}`]);
 });

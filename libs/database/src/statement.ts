@@ -46,6 +46,7 @@ export function sendOnce(queries: readonly DriverQuery[]): void {
  * Keeps the driver from sending anything behind a statement before its answer, for one that may wait for a lock as long
  * as a statement may take. Where no connection is idle the driver (postgres 3.4.9) sends what comes behind what is
  * under way on the one that has been at work for longest: then it would wait with it, while others are free again.
+ * (Its option `max_pipeline` leaves one behind, and with 0 has no transactions.)
  */
 export function sendNothingBehind<Row extends postgres.MaybeRow>(
   query: postgres.PendingQuery<Row[]>,

@@ -48,7 +48,8 @@ test("after a promotion nobody is handed what was sent before it by the ids that
 });
 
 test("processes that had the same ids left store and hand out each message once", async () => {
-  await using broker = await Broker.start({ engines: 2, cutsConnections: true });
+  // A dispatcher's clean-up would lock what is emptied here, in another order.
+  await using broker = await Broker.start({ engines: 2, dispatchers: 0, cutsConnections: true });
   const queue = await broker.newQueue();
   const [client, other] = [broker.client(), broker.client(1)];
   await client.send(queue, ["before"]);

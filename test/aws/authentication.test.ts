@@ -111,7 +111,7 @@ describe("AWS' clients", () => {
       return outcome === "InvalidClientTokenId 403";
     });
     client.destroy();
-  }, 60_000);
+  });
 });
 
 type Signed = ReturnType<typeof signRequest>;

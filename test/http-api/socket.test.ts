@@ -141,7 +141,7 @@ describe("a body", () => {
     for (const socket of sockets) socket.destroy();
     const large = head([json, close, `Content-Length: ${good.length + MIB}`]);
     await until(async () => (await answerTo(large, good, part)).startsWith("HTTP/1.1 200 "));
-  }, 60_000);
+  });
 
   test("that says that it is too large is refused unread", async () => {
     const answer = await answerTo(head([json, `Content-Length: ${16 * MIB + 1}`]), "x");
@@ -469,7 +469,7 @@ describe("a client that does not read", () => {
     }
     expect(ended).not.toContain(last);
     expect(await full.asks(await full.connect())).toMatch(/^HTTP\/1\.1 200 /);
-  }, 60_000);
+  });
 
   test("leaves room in memory for the answers of others, who get less at a time", async () => {
     // So patient that none of them is cut off before there are enough.
@@ -497,7 +497,7 @@ describe("a client that does not read", () => {
     expect(sockets.length).toBeLessThan(40);
     for (const socket of sockets) socket.destroy();
     await until(async () => (await take()) > 12);
-  }, 60_000);
+  });
 });
 
 test("a server that closes answers who waits and whom it accepted, and takes nobody new", async () => {

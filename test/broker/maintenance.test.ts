@@ -53,12 +53,14 @@ async function untilDeadRowsAreKnown(table: string, rows: number): Promise<void>
   });
 }
 
+/** By a connection that gives its statements two minutes. */
 async function fill(queue: string, slices: number): Promise<void> {
   const id = await broker.idOf(queue);
-  await broker.sql`
+  const { maintenance } = broker.database;
+  await maintenance`
     INSERT INTO batches (id, account, sent_at, message_count, payload)
     SELECT ${id}::bigint * 1e9 + n, 0, pg_catalog.clock_timestamp(), 1, repeat('x', 200) FROM generate_series(1, ${slices}::int) n`;
-  await broker.sql`
+  await maintenance`
     INSERT INTO slices (queue_id, visible_at, batch_id, pending, account, sent_at)
     SELECT ${id}::bigint, pg_catalog.clock_timestamp(), ${id}::bigint * 1e9 + n, 1, 0, pg_catalog.clock_timestamp()
     FROM generate_series(1, ${slices}::int) n`;
@@ -96,7 +98,7 @@ test("a table whose last row goes later than all others is small again as well",
 });
 
 test("keys that have just been removed leave no large index behind", async () => {
-  await broker.sql`
+  await broker.database.maintenance`
       INSERT INTO idempotency_keys (account, key, target_kind, target_id, message_count, stored_call)
       SELECT 0, 'key ' || n, 'queue', 1, 1, '' FROM generate_series(1, 400000) n`;
   await broker.clock.advance(301);

@@ -17,9 +17,6 @@ const large = Array.from({ length: 48 }, (_, index) => ({
   groupId: "g",
 }));
 const bodies = large.map(({ body }) => body);
-/** Tens of megabytes take a busy machine five seconds and more. What is received is hidden for as long. */
-const timeout = 60_000;
-
 test.for([
   ["that stored them", false],
   ["that did not", false],
@@ -27,7 +24,6 @@ test.for([
   ["that did not", true],
 ] as const)(
   "a receive hands out no more than fits into an answer, and the rest was not received (by the process %s, FIFO: %s)",
-  { timeout },
   async ([which, fifo]) => {
     const client = clients[which];
     // Whatever counts as received a second time is a dead letter.
@@ -78,7 +74,6 @@ test("receives that are answered together hand out no more than fits into one an
 
 test.each([false, true])(
   "what was not hidden and did not fit was not received either (FIFO: %s)",
-  { timeout },
   async (fifo) => {
     // Whatever counts as received a second time is a dead letter.
     const { queue, deadLetters } = await newPair(broker, 1, { fifo });

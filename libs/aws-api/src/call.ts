@@ -11,7 +11,7 @@ export interface Call {
   /** `http://127.0.0.1:4566`, as the client wrote it: what queue URLs begin with. */
   origin: string;
   /** Of a client that tells its calls apart: its repeats of one store nothing again. */
-  idempotencyKey: string | undefined;
+  idempotencyKey: () => string | undefined;
   /**
    * Seconds for which the signature of the request still counts, so that whoever recorded it could make the call again.
    */

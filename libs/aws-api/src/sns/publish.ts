@@ -71,8 +71,8 @@ async function rememberedTopicAt(call: Call, arn: string, parameter: string): Pr
 }
 
 async function write(call: Call, topic: Topic, messages: MessageInput[]): Promise<WriteResult[]> {
-  const { engine, account, idempotencyKey, repeatableFor } = call;
-  const options = { idempotencyKey, repeatableFor };
+  const { engine, account, repeatableFor } = call;
+  const options = { idempotencyKey: call.idempotencyKey(), repeatableFor };
   return await engine.publisher.publish(account, topic.name, messages, options);
 }
 

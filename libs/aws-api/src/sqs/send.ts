@@ -67,8 +67,8 @@ export async function sendMessageBatch(call: Call, input: SqsInput<"SendMessageB
 }
 
 async function send(call: Call, queue: Queue, messages: MessageInput[]): Promise<WriteResult[]> {
-  const { engine, account, idempotencyKey, repeatableFor } = call;
-  const options = { idempotencyKey, repeatableFor };
+  const { engine, account, repeatableFor } = call;
+  const options = { idempotencyKey: call.idempotencyKey(), repeatableFor };
   return await engine.sender.send(account, queue.name, messages, options);
 }
 

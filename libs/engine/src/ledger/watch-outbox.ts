@@ -21,7 +21,7 @@ export function watchOutbox({
   logger: Logger;
 }): Pick<Duty, "start" | "stop"> {
   // While something holds the xmin horizon a look walks all that has been in the outbox since.
-  const pace = new Pace(0);
+  const pace = new Pace(0, { forgivesOne: true });
   const look = async () => {
     if (!pace.isDue) return;
     try {

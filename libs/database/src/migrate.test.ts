@@ -55,6 +55,24 @@ test("whoever waits for the lock for long is told who may have it", async () => 
   );
 });
 
+test("a migration that meets a locked table gives up before others wait behind it, and tells who has it", async () => {
+  await using migrated = await migratedDatabase();
+  const { sql } = migrated.database;
+  // The last one is to be done again: it changes nothing that is not so already.
+  await sql`DELETE FROM drizzle.sluice_migrations WHERE id = (SELECT max(id) FROM drizzle.sluice_migrations)`;
+  const count = async () => (await sql`SELECT FROM drizzle.sluice_migrations`).length;
+  const left = await count();
+  await using other = connectDatabase({ url: migrated.url, pool: 1, name: "backup" });
+  await other.sql.unsafe("BEGIN; LOCK TABLE batches IN SHARE UPDATE EXCLUSIVE MODE");
+  await expect(migrate(migrated.url, { tableLockTimeout: 50 })).rejects.toThrow(
+    /session \d+ \(backup\) has a lock on batches, and began \d+ s ago; wait for it, or end it/,
+  );
+  expect(await count()).toBe(left);
+  await other.sql`COMMIT`;
+  await migrate(migrated.url);
+  expect(await count()).toBe(left + 1);
+});
+
 describe("beside another program that has migrations of Drizzle in the database", () => {
   /** A table of Drizzle with one migration, of long after ours. */
   const anothers = `

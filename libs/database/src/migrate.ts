@@ -17,6 +17,11 @@ const MIGRATIONS = { migrationsSchema: "drizzle", migrationsTable: "sluice_migra
 const MIGRATION_LOCK = 7_583_402_001;
 /** How long to wait for it, in ms, before whoever starts is told. */
 const LOCK_TIMEOUT = 10_000;
+/**
+ * How long a migration waits for a table, in ms. Whoever wants to write to that waits behind it, so it gives up soon and
+ * whoever starts tries again; an autovacuum gives way after a second.
+ */
+const TABLE_LOCK_TIMEOUT = 2_000;
 /** For each host of the URL, in seconds. */
 const CONNECT_TIMEOUT = 5;
 const OLDEST_POSTGRES = 150_000;
@@ -29,6 +34,8 @@ export class UnsuitableDatabaseError extends Error {
 export interface MigrateOptions {
   /** How long to wait for another one that migrates, in ms, before that is an error. Default 10 s. */
   lockTimeout?: number;
+  /** How long to wait for a table that somebody has locked, in ms, before that is an error. Default 2 s. */
+  tableLockTimeout?: number;
   /** How long to wait for each host of the URL, in seconds. Default 5. */
   connectTimeout?: number;
 }
@@ -41,7 +48,11 @@ export interface MigrateOptions {
  */
 export async function migrate(
   url: string,
-  { lockTimeout = LOCK_TIMEOUT, connectTimeout = CONNECT_TIMEOUT }: MigrateOptions = {},
+  {
+    lockTimeout = LOCK_TIMEOUT,
+    tableLockTimeout = TABLE_LOCK_TIMEOUT,
+    connectTimeout = CONNECT_TIMEOUT,
+  }: MigrateOptions = {},
 ): Promise<void> {
   const sql = postgres(url, {
     max: 1,
@@ -58,7 +69,13 @@ export async function migrate(
     if (await isUpToDate(sql)) return;
     await lock(sql, lockTimeout);
     await takeOver(sql);
-    await runMigrations(drizzle(sql), { migrationsFolder, ...MIGRATIONS });
+    await sql.unsafe(`SET lock_timeout = ${tableLockTimeout}`);
+    try {
+      await runMigrations(drizzle(sql), { migrationsFolder, ...MIGRATIONS });
+    } catch (error) {
+      // Without a cause, which would be told in its place.
+      throw isLockNotAvailable(error) ? new Error(await whoHasLocks(sql)) : error;
+    }
   } finally {
     // Ending the session frees the lock.
     await sql.end({ timeout: 1 });
@@ -95,6 +112,22 @@ async function lock(sql: postgres.Sql, timeout: number): Promise<void> {
     );
   }
   await sql`SET lock_timeout = 0`;
+}
+
+/** Who may have kept a migration from a table: of those who have locked one of ours, whoever began first. */
+async function whoHasLocks(sql: postgres.Sql): Promise<string> {
+  const [holder] = await sql<{ who: string; table: string; seconds: number }[]>`
+    SELECT coalesce('session ' || l.pid || coalesce(' (' || nullif(a.application_name, '') || ')', ''), 'a prepared transaction') AS who,
+           c.relname AS table, coalesce(extract(epoch FROM clock_timestamp() - a.xact_start), 0)::int AS seconds
+    FROM pg_locks l
+    JOIN pg_class c ON c.oid = l.relation AND c.relkind IN ('r', 'p') AND c.relnamespace = current_schema()::regnamespace
+    LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND l.pid IS DISTINCT FROM pg_backend_pid()
+    ORDER BY a.xact_start LIMIT 1`;
+  if (!holder) return "a table that is to be changed was locked by others";
+  const { who, table, seconds } = holder;
+  return `a table that is to be changed was locked: ${who} has a lock on ${table}, and began ${seconds} s ago; wait for it, or end it`;
 }
 
 async function isUpToDate(sql: postgres.Sql): Promise<boolean> {

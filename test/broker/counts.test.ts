@@ -31,6 +31,25 @@ test("counts that are asked for at once share two statements, and none is older 
   expect(api.statements.filter(({ text }) => text.includes("oldestMessageAge"))).toHaveLength(2);
 });
 
+test("counts of many queues leave connections to what else is asked", async () => {
+  const settings = { visibilityTimeout: 600 };
+  const names = await Promise.all(Array.from({ length: 8 }, () => broker.newQueue(settings)));
+  const rows = [...(await broker.engine.queues.findAll(ACCOUNT, names)).values()];
+  const [queue = ""] = names;
+  await client.send(queue, ["m"]);
+  const messages = await client.receive(queue);
+
+  // Only counts read it.
+  const held = await holdTable(broker.sql, "queue_totals");
+  const counting = rows.map(async (row) => broker.engine.queues.counts(row));
+  await untilBlocked(broker.sql, 2);
+  expect(await client.hide(queue, messages, 600)).toEqual(["ok"]);
+  await held.letGo();
+
+  const counts = await Promise.all(counting);
+  expect(counts.reduce((sum, { inFlight }) => sum + inFlight, 0)).toBe(1);
+});
+
 test("a count that fails fails alone", async () => {
   const queue = await broker.newQueue();
   const row = (await broker.engine.queues.find(ACCOUNT, queue))!;

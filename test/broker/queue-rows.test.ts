@@ -1,6 +1,7 @@
 import { afterAll, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
+import { holdTable, untilBlocked } from "./interleaving.ts";
 
 const broker = await Broker.start({ dispatchers: 0 });
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -18,4 +19,35 @@ test("queues that are read together are what each is when it is read alone", asy
   expect(found.get(plain)).toEqual(await queues.find(ACCOUNT, plain));
   expect(found.get(withDeadLetters)).toEqual(await queues.find(ACCOUNT, withDeadLetters));
   expect(await queues.findAll("999999999999", [plain])).toEqual(new Map());
+});
+
+test("queues that many ask for at once are looked up together, and another account does not wait for all of them", async () => {
+  const { queues } = broker.engines[0]!;
+  const name = await broker.newQueue();
+  const another = "999999999999";
+  await queues.create(another, name, {});
+  const held = await holdTable(broker.sql, "queues");
+  const order: string[] = [];
+  const find = async (account: string, asked: string) => {
+    const queue = await queues.find(account, asked);
+    order.push(account);
+    return queue;
+  };
+  const first = find(ACCOUNT, name);
+  await untilBlocked(broker.sql);
+  const many = Array.from({ length: 2_000 }, (_, index) =>
+    find(ACCOUNT, index % 2 ? name : `there-is-none-${index}`),
+  );
+  const other = find(another, name);
+  expect(
+    await broker.sql`
+    SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+  ).toHaveLength(1);
+  await held.letGo();
+
+  const queue = await first;
+  expect(queue).toMatchObject({ account: ACCOUNT, name });
+  expect(await Promise.all(many)).toEqual(many.map((_, index) => (index % 2 ? queue : undefined)));
+  expect(await other).toMatchObject({ account: another, name });
+  expect(order.indexOf(another)).toBeLessThan(1_000);
 });

@@ -1,4 +1,4 @@
-import { schema, texts, type ControlPlane, type Sql } from "@sluice/database";
+import { numbers, schema, texts, type ControlPlane, type Sql } from "@sluice/database";
 import { and, asc, eq, gt, inArray, like, or, sql } from "drizzle-orm";
 
 import { differingSettings } from "../directory/differing-settings.ts";
@@ -22,7 +22,6 @@ import {
   findQueue,
   listedQueueOf,
   lookUp,
-  lookUpAll,
   named,
   queueOf,
   selectListed,
@@ -30,6 +29,7 @@ import {
   type Queue,
   type Reader,
 } from "./queue-rows.ts";
+import { GroupCommit } from "../write/group-commit.ts";
 import { checkQueueSettings, queueDefaults, type QueueSettings } from "./queue-settings.ts";
 
 /** Of the settings that make two queues differ. */
@@ -37,13 +37,31 @@ const settingNames = Object.keys(queueDefaults) as Exclude<keyof QueueSettings, 
 
 const { queues, deletedQueues } = schema;
 
+interface Named {
+  account: string;
+  name: string;
+}
+
+/** Most queues that are looked up with one statement. */
+const MAX_LOOK_UPS = 500;
+
 /** Queues in Postgres: create, look up, list, change, delete. */
 export class Queues {
   readonly #db: ControlPlane;
   readonly #counts: SharedCounts;
   readonly #nameGuard: number;
   readonly #lookUp: ReturnType<typeof lookUp>;
-  readonly #lookUpAll: ReturnType<typeof lookUpAll>;
+  /**
+   * Look-ups that are asked for at once share statements: thousands of consumers may start at once, or come back to an
+   * API that has just started, and calls of others wait for the same connections.
+   */
+  readonly #lookUps = new GroupCommit<Named, Queue | undefined>({
+    write: (all) => this.#lookUpTogether(all),
+    weigh: () => 1,
+    maxRound: MAX_LOOK_UPS,
+    targetOf: ({ account }) => account,
+    maxWaiting: Infinity,
+  });
 
   /**
    * @param database - `hot`: connections with the plans of the hot path, to count on.
@@ -54,7 +72,6 @@ export class Queues {
     this.#counts = new SharedCounts(hot);
     this.#nameGuard = nameGuard;
     this.#lookUp = lookUp(control);
-    this.#lookUpAll = lookUpAll(control);
   }
 
   /**
@@ -103,9 +120,9 @@ export class Queues {
     return { queue: existing, created: false };
   }
 
-  async find(account: string, name: string): Promise<Queue | undefined> {
-    const [row] = await this.#lookUp.execute({ account, name });
-    return row && queueOf(row);
+  /** As it is at the call or later. */
+  find(account: string, name: string): Promise<Queue | undefined> {
+    return this.#lookUps.add({ account, name });
   }
 
   /** @throws {SluiceError} `queue_not_found` */
@@ -117,8 +134,8 @@ export class Queues {
 
   /** Those of these names that exist, by name. */
   async findAll(account: string, names: readonly string[]): Promise<Map<string, Queue>> {
-    const rows = await this.#lookUpAll.execute({ account, names: texts(names) });
-    return new Map(rows.map((row) => [row.queue.name, queueOf(row)]));
+    const found = await Promise.all(names.map((name) => this.find(account, name)));
+    return new Map(found.flatMap((queue) => (queue ? [[queue.name, queue]] : [])));
   }
 
   /** The name of the queue of an id, undefined when it was deleted. */
@@ -232,6 +249,19 @@ export class Queues {
   async counts(queue: Queue): Promise<QueueCounts & { totals: QueueTotals }> {
     return await this.#counts.count(queue);
   }
+
+  async #lookUpTogether(all: readonly Named[]): Promise<(Queue | undefined)[]> {
+    const rows = await this.#lookUp.execute({
+      accounts: numbers(all.map(({ account }) => account)),
+      names: texts(all.map(({ name }) => name)),
+    });
+    const found = new Map(rows.map(queueOf).map((queue) => [keyOf(queue), queue]));
+    return all.map((one) => found.get(keyOf(one)));
+  }
+}
+
+function keyOf({ account, name }: Named): string {
+  return `${account}/${name}`;
 }
 
 /** Whether a queue of that name was deleted in the last so many seconds (up to 3,600). */

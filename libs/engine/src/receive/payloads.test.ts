@@ -21,8 +21,10 @@ test("small batches that were written and handed out take no more memory than is
   const before = inUse();
   for (let id = 0; id < count; id += 1) {
     // As they are made: of parts, and beside buffers that have nothing to do with them.
-    const line = `"messageId":"${id}",` + `"body":"${"x".repeat(250)}${id}","attributes":${"{}"}`;
-    payloads.put(`${id}`, [line + `,"subject":"${id}"`]);
+    let line = `"messageId":"${id}"`;
+    line += `,"body":"${"x".repeat(250)}${id}","attributes":{}`;
+    line += `,"subject":"${id}"`;
+    payloads.put(`${id}`, [line]);
     Buffer.from("y".repeat(1_500));
     const lines = (await payloads.get([`${id}`])).get(`${id}`) ?? [];
     payloads.jsonOf(lines);

@@ -21,7 +21,7 @@ test("queues that are read together are what each is when it is read alone", asy
   expect(await queues.findAll("999999999999", [plain])).toEqual(new Map());
 });
 
-test("queues that many ask for at once are looked up together, and another account does not wait for all of them", async () => {
+test("queues that are asked for at once are looked up together: another account does not wait for the thousands of one", async () => {
   const { queues } = broker.engines[0]!;
   const name = await broker.newQueue();
   const another = "999999999999";
@@ -39,10 +39,6 @@ test("queues that many ask for at once are looked up together, and another accou
     find(ACCOUNT, index % 2 ? name : `there-is-none-${index}`),
   );
   const other = find(another, name);
-  expect(
-    await broker.sql`
-    SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-  ).toHaveLength(1);
   await held.letGo();
 
   const queue = await first;

@@ -44,6 +44,8 @@ interface Named {
 
 /** Most queues that are looked up with one statement. */
 const MAX_LOOK_UPS = 500;
+/** After how many ms others are looked up beside those: one of the two connections may have fallen silent. */
+const LOOK_UP_PATIENCE = 100;
 
 /** Queues in Postgres: create, look up, list, change, delete. */
 export class Queues {
@@ -59,6 +61,7 @@ export class Queues {
     write: (all) => this.#lookUpTogether(all),
     weigh: () => 1,
     maxRound: MAX_LOOK_UPS,
+    patience: LOOK_UP_PATIENCE,
     targetOf: ({ account }) => account,
     maxWaiting: Infinity,
   });

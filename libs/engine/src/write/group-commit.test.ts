@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { GroupCommit } from "./group-commit.ts";
 
 /** Rounds that end when the test says so. */
-function heldRounds(options: { maxRound?: number; maxWaiting?: number } = {}) {
+function heldRounds(options: { maxRound?: number; maxWaiting?: number; patience?: number } = {}) {
   const rounds: {
     items: number[];
     end: (results?: (string | Error)[]) => void;
@@ -28,6 +28,7 @@ function heldRounds(options: { maxRound?: number; maxWaiting?: number } = {}) {
     weigh: (item) => item,
     maxRound: options.maxRound ?? 100,
     maxWaiting: options.maxWaiting ?? 1_000,
+    ...(options.patience !== undefined && { patience: options.patience }),
   });
   return { rounds, commits };
 }
@@ -63,6 +64,18 @@ test("what arrives while a round is being written shares the next one, and not b
   expect(rounds.map(({ items }) => items)).toEqual([[1], [2, 3]]);
   rounds[1]!.end();
   await Promise.all(later);
+});
+
+test("a round that takes too long is not waited for, and has its results when it ends", async () => {
+  const { rounds, commits } = heldRounds({ patience: 1 });
+  const first = commits.add(1);
+  await setImmediate();
+  const second = commits.add(2);
+  await expect.poll(() => rounds.length).toBe(2);
+  rounds[1]!.end();
+  expect(await second).toBe("done 2");
+  rounds[0]!.end();
+  expect(await first).toBe("done 1");
 });
 
 test("a round stops growing at its weight; an item that is heavier has one of its own", async () => {

@@ -1,4 +1,5 @@
 import { SluiceError } from "../errors.ts";
+import { within } from "../within.ts";
 import { takeRound, type Weighed } from "./take-round.ts";
 
 export interface GroupCommitOptions<Item, Result> {
@@ -13,6 +14,11 @@ export interface GroupCommitOptions<Item, Result> {
    * come.
    */
   targetOf?: ((item: Item) => string) | undefined;
+  /**
+   * After how many ms a round is no longer waited for: the next one begins beside it, as over another connection, and
+   * may end before it. Default: never.
+   */
+  patience?: number;
   /** Above this weight waiting, `add` refuses with `too_many_requests`: memory stays bounded. */
   maxWaiting: number;
 }
@@ -51,7 +57,7 @@ export class GroupCommit<Item, Result> {
     });
   }
 
-  /** Resolves when nothing is waiting or being written. */
+  /** Resolves when nothing is waiting or being written, but by rounds that are no longer waited for. */
   async idle(): Promise<void> {
     while (this.#running) await this.#running;
   }
@@ -59,7 +65,11 @@ export class GroupCommit<Item, Result> {
   async #run(): Promise<void> {
     // Calls of the same tick share the first round too.
     await Promise.resolve();
-    while (this.#waiting.length > 0) await this.#writeRound(this.#takeRound());
+    const { patience } = this.#options;
+    while (this.#waiting.length > 0) {
+      const written = this.#writeRound(this.#takeRound());
+      await (patience === undefined ? written : within(patience, written));
+    }
     this.#running = undefined;
   }
 

@@ -209,9 +209,15 @@ const sqsRefusals: [string, Record<string, unknown>, string, string][] = [
   ],
   [
     "DeleteQueue",
-    { QueueUrl: "nonsense" },
+    { QueueUrl: "http://x/nonsense" },
     "InvalidAddress",
-    "The address nonsense is not valid for this endpoint.",
+    "The address http://x/nonsense is not valid for this endpoint.",
+  ],
+  [
+    "DeleteQueue",
+    { QueueUrl: "nonsense" },
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "does not exist",
   ],
   [
     "DeleteQueue",

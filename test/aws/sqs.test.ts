@@ -76,6 +76,15 @@ describe("queues", () => {
     expect((await sluice.sqs.send(new GetQueueUrlCommand({ QueueName }))).QueueUrl).toBe(url);
   });
 
+  test("a queue is named by its bare name as well, in place of its URL", async () => {
+    const QueueUrl = (await newQueue()).split("/").at(-1)!;
+    await send(QueueUrl, "hello");
+    const [message] = await receive(QueueUrl, { WaitTimeSeconds: 10 });
+    expect(message?.Body).toBe("hello");
+    expect(await attributesOf(QueueUrl, "QueueArn")).toEqual({ QueueArn: arnOf(QueueUrl) });
+    expect(await refusal(send("absent", "hello"))).toBe("QueueDoesNotExist 400");
+  });
+
   test("creating it again with the same or fewer attributes finds it; with others it is refused", async () => {
     const QueueName = "again";
     const create = (Attributes: Record<string, string>) =>

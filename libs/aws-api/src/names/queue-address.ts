@@ -17,11 +17,13 @@ export function queueArn({ settings, account }: Pick<Call, "settings" | "account
 
 /**
  * The name of the queue that a URL means, whatever host it names. One of another account does not exist to this caller.
+ * The name alone is taken as well, as SQS takes it, which many programs rely on.
  * @throws {AwsError} `InvalidAddress`, `QueueDoesNotExist`
  */
 export function queueOfUrl(call: Call, url: string): string {
   const match = url.length <= 2_048 ? ADDRESS.exec(url) : undefined;
   if (!match) {
+    if (isQueueName(url)) return url;
     throw sqsError(
       "InvalidAddress",
       `The address ${url.slice(0, 256)} is not valid for this endpoint.`,

@@ -92,6 +92,31 @@ describe("topics", () => {
     expect(await refusal(create({}, { team: "billing" }))).toBe("InvalidParameterException 400");
   });
 
+  test("true and false are read in any case", async () => {
+    const Name = `${newName("topic")}.fifo`;
+    const create = (text: string) =>
+      sluice.sns.send(
+        new CreateTopicCommand({
+          Name,
+          Attributes: { FifoTopic: text, ContentBasedDeduplication: text, DisplayName: "True" },
+        }),
+      );
+    const { TopicArn } = await create("True");
+    const shown = async () =>
+      (await sluice.sns.send(new GetTopicAttributesCommand({ TopicArn }))).Attributes!;
+    const attributes = { FifoTopic: "true", ContentBasedDeduplication: "true" };
+    expect(await shown()).toMatchObject({ ...attributes, DisplayName: "True" });
+    expect((await create("true")).TopicArn).toBe(TopicArn);
+    await sluice.sns.send(
+      new SetTopicAttributesCommand({
+        TopicArn,
+        AttributeName: "ContentBasedDeduplication",
+        AttributeValue: "False",
+      }),
+    );
+    expect(await shown()).toMatchObject({ ContentBasedDeduplication: "false" });
+  });
+
   test("its attributes are kept and shown, with AWS' defaults around them", async () => {
     const TopicArn = await newTopic();
     const set = (AttributeName: string, AttributeValue: string) =>

@@ -127,6 +127,41 @@ describe("queues", () => {
     expect(await attributesOf(url, "Policy")).toEqual({});
   });
 
+  test("true and false are read in any case", async () => {
+    const QueueName = "any-case.fifo";
+    const create = (text: string) =>
+      sluice.sqs.send(
+        new CreateQueueCommand({
+          QueueName,
+          Attributes: {
+            FifoQueue: text,
+            ContentBasedDeduplication: text,
+            SqsManagedSseEnabled: text,
+          },
+        }),
+      );
+    const { QueueUrl } = await create("True");
+    const shown = {
+      FifoQueue: "true",
+      ContentBasedDeduplication: "true",
+      SqsManagedSseEnabled: "true",
+    };
+    expect(await attributesOf(QueueUrl!, "All")).toMatchObject(shown);
+    expect((await create("true")).QueueUrl).toBe(QueueUrl);
+    expect((await create("TRUE")).QueueUrl).toBe(QueueUrl);
+    const Attributes = {
+      FifoQueue: "True",
+      ContentBasedDeduplication: "False",
+      SqsManagedSseEnabled: "False",
+    };
+    await sluice.sqs.send(new SetQueueAttributesCommand({ QueueUrl, Attributes }));
+    expect(await attributesOf(QueueUrl!, "All")).toMatchObject({
+      ...shown,
+      ContentBasedDeduplication: "false",
+      SqsManagedSseEnabled: "false",
+    });
+  });
+
   test("a list is paged only for those who ask for pages", async () => {
     for (const suffix of ["a", "b", "c"])
       await sluice.sqs.send(new CreateQueueCommand({ QueueName: `paged-${suffix}` }));

@@ -67,6 +67,31 @@ describe.skipIf(!("filterPolicies" in schema))("subscriptions", () => {
     expect(await bodies(QueueUrl)).toEqual(["raw"]);
   });
 
+  test("are the same ones whether true is written with a small letter or a capital one", async () => {
+    const { TopicArn, QueueUrl, SubscriptionArn } = await subscribed({
+      RawMessageDelivery: "True",
+    });
+    const shown = async () =>
+      (await sluice.sns.send(new GetSubscriptionAttributesCommand({ SubscriptionArn }))).Attributes;
+    expect(await shown()).toMatchObject({ RawMessageDelivery: "true" });
+    const Endpoint = `arn:aws:sqs:${REGION}:${ACCOUNT}:${QueueUrl.split("/").at(-1)}`;
+    const again = new SubscribeCommand({
+      TopicArn,
+      Protocol: "sqs",
+      Endpoint,
+      Attributes: { RawMessageDelivery: "true" },
+    });
+    expect((await sluice.sns.send(again)).SubscriptionArn).toBe(SubscriptionArn);
+    await sluice.sns.send(
+      new SetSubscriptionAttributesCommand({
+        SubscriptionArn,
+        AttributeName: "RawMessageDelivery",
+        AttributeValue: "False",
+      }),
+    );
+    expect(await shown()).toMatchObject({ RawMessageDelivery: "false" });
+  });
+
   test("whose queue is deleted go on to their dead-letter queue, from no source", async () => {
     const { QueueUrl } = await subscribed();
     const deadLetterTargetArn = `arn:aws:sqs:${REGION}:${ACCOUNT}:${QueueUrl.split("/").at(-1)}`;

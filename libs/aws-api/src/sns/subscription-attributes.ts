@@ -3,6 +3,7 @@ import type { Link, Replay, Subscription } from "@sluice/engine";
 import type { Call } from "../call.ts";
 import { subscriptionSettingsOf, type SubscriptionSettings } from "../contract.ts";
 import type { AwsError } from "../errors.ts";
+import { plainBoolean } from "../kept-text.ts";
 import { queueArn, queueOfArn } from "../names/queue-address.ts";
 import { subscriptionArn, topicArn } from "../names/topic-arn.ts";
 import { parseObject } from "../policy.ts";
@@ -23,13 +24,15 @@ export function readSubscriptionAttribute(
   refuse: RefuseAttribute,
 ): SubscriptionAttributes {
   switch (name) {
-    case "RawMessageDelivery":
-      if (text !== "true" && text !== "false") {
+    case "RawMessageDelivery": {
+      const raw = plainBoolean(text);
+      if (raw !== "true" && raw !== "false") {
         throw refuse(
           `RawMessageDelivery: Invalid value [${text.slice(0, 100)}]. Must be true or false.`,
         );
       }
-      return { rawDelivery: text === "true" };
+      return { rawDelivery: raw === "true" };
+    }
     case "FilterPolicyScope":
       if (text !== "MessageAttributes" && text !== "MessageBody") {
         throw refuse(

@@ -2,7 +2,7 @@ import { topicDefaults, type SettableTopic, type Topic } from "@sluice/engine";
 
 import type { Call } from "../call.ts";
 import { invalidParameter } from "../errors.ts";
-import { isLine } from "../kept-text.ts";
+import { isLine, plainBoolean } from "../kept-text.ts";
 import { topicArn } from "../names/topic-arn.ts";
 import { isPolicy } from "../policy.ts";
 import { archivePolicyOf, beginningArchiveTime, readArchivePolicy } from "./archive-policy.ts";
@@ -48,9 +48,10 @@ const fifoAttributes: ReadonlyMap<string, (text: string) => boolean> = new Map(
 /** @throws {AwsError} `InvalidParameter` */
 export function readTopicAttribute(
   name: string,
-  text: string,
+  given: string,
   { fifo, isNew }: { fifo: boolean; isNew: boolean },
 ): Record<string, string> {
+  const text = fifoAttributes.get(name) === isBoolean ? plainBoolean(given) : given;
   // What a standard topic says of itself when it is asked.
   if (isNew && name === "FifoTopic" && text === "false") return {};
   const isValid = attributes.get(name) ?? (fifo ? fifoAttributes.get(name) : undefined);

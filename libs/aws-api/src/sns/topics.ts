@@ -4,6 +4,7 @@ import type { Topic } from "@sluice/engine";
 
 import type { Call } from "../call.ts";
 import { invalidParameter, snsError } from "../errors.ts";
+import { plainBoolean } from "../kept-text.ts";
 import type { SnsInput } from "../model/sns.ts";
 import { isTopicName, noSuchTopic, topicArn, topicOfArn } from "../names/topic-arn.ts";
 import { parseObject } from "../policy.ts";
@@ -20,7 +21,7 @@ import {
 export async function createTopic(call: Call, input: SnsInput<"CreateTopic">) {
   const { Name: name } = input;
   const given = input.Attributes ?? new Map<string, string>();
-  const fifo = given.get("FifoTopic") === "true";
+  const fifo = plainBoolean(given.get("FifoTopic") ?? "") === "true";
   if (!isTopicName(name) || fifo !== name.endsWith(".fifo")) throw invalidParameter("Topic Name");
   if (input.DataProtectionPolicy !== undefined) throw noDataProtection();
   const tags = tagsOf(input.Tags ?? []);

@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Call } from "../call.ts";
 import { fifoSettingsOf, type AllQueueSettings } from "../contract.ts";
 import { invalidValue, sqsError, type AwsError } from "../errors.ts";
-import { isLine } from "../kept-text.ts";
+import { isLine, plainBoolean } from "../kept-text.ts";
 import { queueArn, queueOfArn } from "../names/queue-address.ts";
 import { isPolicy, parseObject } from "../policy.ts";
 
@@ -20,6 +20,7 @@ interface Attribute {
   fixed?: true;
   /** Of FIFO queues only. */
   fifo?: true;
+  boolean?: true;
 }
 
 const attributes: ReadonlyMap<string, Attribute> = new Map(
@@ -50,16 +51,19 @@ const attributes: ReadonlyMap<string, Attribute> = new Map(
         seconds ?? (key === undefined ? undefined : "300"),
     },
     SqsManagedSseEnabled: {
+      boolean: true,
       ...kept("SqsManagedSseEnabled", isBoolean),
       show: ({ awsAttributes }) => awsAttributes["SqsManagedSseEnabled"] ?? "false",
     },
     FifoQueue: {
+      boolean: true,
       fixed: true,
       fifo: true,
       read: (text) => ({ fifo: booleanOf("FifoQueue", text) }),
       show: (queue) => String(fifoSettingsOf(queue).fifo),
     },
     ContentBasedDeduplication: {
+      boolean: true,
       fifo: true,
       read: (text) => ({
         contentBasedDeduplication: booleanOf("ContentBasedDeduplication", text),
@@ -88,6 +92,18 @@ const attributes: ReadonlyMap<string, Attribute> = new Map(
 
 /** Beside the attributes that AWS keeps: when one was set last, in seconds since the epoch. */
 const LAST_MODIFIED = "LastModifiedTimestamp";
+
+/** The attributes of a request, what is true or false among them in small letters. */
+export function givenAttributes(
+  given: ReadonlyMap<string, string> = new Map(),
+): ReadonlyMap<string, string> {
+  return new Map(
+    [...given].map(([name, text]) => [
+      name,
+      attributes.get(name)?.boolean ? plainBoolean(text) : text,
+    ]),
+  );
+}
 
 /**
  * What a request sets, as settings of a queue. Attributes without a meaning here are kept, and shown again.

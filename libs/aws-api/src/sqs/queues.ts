@@ -16,6 +16,7 @@ import { unsupported } from "./errors.ts";
 import { queueAt } from "./find-queue.ts";
 import {
   differingAttribute,
+  givenAttributes,
   mergedAwsAttributes,
   readAttributes,
   showAttributes,
@@ -23,7 +24,8 @@ import {
 
 /** Idempotent: what the request names has to be as it is; what it leaves out may be anything. */
 export async function createQueue(call: Call, input: SqsInput<"CreateQueue">) {
-  const { QueueName: name, Attributes: given = new Map<string, string>() } = input;
+  const { QueueName: name } = input;
+  const given = givenAttributes(input.Attributes);
   checkQueueName(name);
   const fifo = isFifoName(name);
   checkFifo(name, fifo, given.get("FifoQueue"));
@@ -155,8 +157,11 @@ export async function setQueueAttributes(call: Call, input: SqsInput<"SetQueueAt
   try {
     await changeQueue(call, input.QueueUrl, (queue) => {
       const { fifo } = fifoSettingsOf(queue);
-      const given = readAttributes(call, input.Attributes, { isNew: false, fifo });
-      const { awsAttributes = {}, ...settings } = given;
+      const given = givenAttributes(input.Attributes);
+      const { awsAttributes = {}, ...settings } = readAttributes(call, given, {
+        isNew: false,
+        fifo,
+      });
       return {
         ...engineSettings(settings),
         awsAttributes: mergedAwsAttributes(queue.awsAttributes, awsAttributes),

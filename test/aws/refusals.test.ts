@@ -661,11 +661,6 @@ const snsRefusals: [string, Record<string, string>, string][] = [
   ],
   [
     "Publish",
-    { TopicArn: topicArn, Message: "x", MessageStructure: "xml" },
-    "400 InvalidParameter",
-  ],
-  [
-    "Publish",
     { TopicArn: topicArn, Message: "{}", MessageStructure: "json" },
     "400 InvalidParameter",
   ],

@@ -404,6 +404,19 @@ describe("publishing", () => {
     expect(await refusal(publish("no json"))).toBe("InvalidParameterException 400");
   });
 
+  test("a message of any other structure than json is what it is", async () => {
+    const TopicArn = await newTopic();
+    const { url, arn } = await newQueue();
+    await subscribe(TopicArn, arn);
+    for (const MessageStructure of ["string", "raw"])
+      await sluice.sns.send(
+        new PublishCommand({ TopicArn, Message: MessageStructure, MessageStructure }),
+      );
+    const bodies: (string | undefined)[] = [];
+    while (bodies.length < 2) bodies.push(...(await receive(url)).map(({ Body }) => Body));
+    expect(bodies).toEqual(["string", "raw"]);
+  });
+
   test("a batch does what it can, and tells the rest of each entry", async () => {
     const TopicArn = await newTopic();
     const { url, arn } = await newQueue();

@@ -121,8 +121,8 @@ function checkIdText(parameter: string, text: string | undefined): void {
 
 /** Of a message for several protocols, what it has for queues. */
 function bodyOf({ Message: message, MessageStructure: structure }: Given): string {
-  if (structure === undefined || structure === "") return message;
-  if (structure !== "json") throw invalidParameter("MessageStructure");
+  // SNS minds no other: programs that copied the documentation's placeholder say "string".
+  if (structure !== "json") return message;
   const forms = formsOf(message);
   if (!forms) throw invalidParameter("Message Structure - JSON message body failed to parse");
   const { default: fallback, sqs } = forms;

@@ -153,6 +153,17 @@ describe("where nobody is asked for a key", () => {
     expect((await fetch(sluice.url + link, clicked)).status).toBe(200);
   });
 
+  test("by GET a client changes what it signs, in a header that no page can have sent", async () => {
+    const create = (authorization: string, headers: Record<string, string> = {}) =>
+      fetch(`${sluice.url}/?Action=CreateQueue&QueueName=by-get`, {
+        headers: { ...headers, authorization },
+      });
+    const signed = "AWS4-HMAC-SHA256 Credential=any, SignedHeaders=host, Signature=any";
+    expect((await create(signed)).status).toBe(200);
+    expect((await create("Basic YW55OmFueQ==")).status).toBe(403);
+    expect((await create(signed, { "sec-fetch-site": "cross-site" })).status).toBe(400);
+  });
+
   test.each(["/?Action=ListQueues", "/v1/queues", "/v%31/queues", `${path}?Action=ListQueueTags`])(
     "%s is not to be had by a name of somebody else's",
     async (at) => {

@@ -1,10 +1,13 @@
 import {
   AddPermissionCommand as AddTopicPermissionCommand,
   CreateTopicCommand,
+  DeleteTopicCommand,
   GetTopicAttributesCommand,
   ListTagsForResourceCommand,
   SetTopicAttributesCommand,
+  SubscribeCommand,
   TagResourceCommand,
+  UnsubscribeCommand,
   UntagResourceCommand,
 } from "@aws-sdk/client-sns";
 import {
@@ -19,7 +22,7 @@ import {
 } from "@aws-sdk/client-sqs";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 
-import { ACCOUNT, refusal, Sluice } from "./sluice.ts";
+import { ACCOUNT, refusal, REGION, Sluice } from "./sluice.ts";
 
 let sluice: Sluice;
 beforeAll(async () => {
@@ -31,7 +34,10 @@ afterAll(() => sluice[Symbol.asyncDispose]());
  * Makes calls at the same time: whatever they read before they change something they have read, or wait to read, when
  * the first of them may write.
  */
-async function atOnce(table: "queues" | "topics", ...calls: (() => Promise<unknown>)[]) {
+async function atOnce(
+  table: "queues" | "topics" | "subscriptions",
+  ...calls: (() => Promise<unknown>)[]
+) {
   const { sql } = sluice.database;
   let answers: Promise<unknown[]> | undefined;
   await sql.begin(async (tx) => {
@@ -168,4 +174,17 @@ describe("of two calls at once on a topic both count:", () => {
     const labels = labelsOf((await attributesOf(TopicArn))?.["Policy"]);
     expect(labels).toEqual(["__default_statement_ID", "first", "second"]);
   });
+});
+
+test("a subscription and a topic that two end at once are ended for both", async () => {
+  const TopicArn = await newTopic("ended-twice");
+  await newQueue("ended-twice");
+  const Endpoint = `arn:aws:sqs:${REGION}:${ACCOUNT}:ended-twice`;
+  const { SubscriptionArn } = await sluice.sns.send(
+    new SubscribeCommand({ TopicArn, Protocol: "sqs", Endpoint }),
+  );
+  const unsubscribe = () => sluice.sns.send(new UnsubscribeCommand({ SubscriptionArn }));
+  await atOnce("subscriptions", unsubscribe, unsubscribe);
+  const remove = () => sluice.sns.send(new DeleteTopicCommand({ TopicArn }));
+  await atOnce("topics", remove, remove);
 });

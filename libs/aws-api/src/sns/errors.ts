@@ -1,4 +1,4 @@
-import type { EntryError, ErrorCode, SluiceError } from "@sluice/engine";
+import { SluiceError, type EntryError, type ErrorCode } from "@sluice/engine";
 
 import type { CodeToCome } from "../contract.ts";
 import { AwsError, invalidParameter, snsError, type SnsErrorName } from "../errors.ts";
@@ -22,6 +22,16 @@ export function toSnsError(error: SluiceError | AwsError): AwsError {
   return name === undefined
     ? snsError("InvalidParameter", `Invalid parameter: ${error.message}`, error)
     : snsError(name, error.message, error);
+}
+
+/** To end what somebody else has just ended is no error. */
+export async function endedOnce(end: Promise<void>): Promise<void> {
+  try {
+    await end;
+  } catch (error) {
+    const code = error instanceof SluiceError ? error.code : undefined;
+    if (code !== "topic_not_found" && code !== "subscription_not_found") throw error;
+  }
 }
 
 /** What a refused message is called in SNS. */

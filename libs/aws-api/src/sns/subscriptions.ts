@@ -8,6 +8,7 @@ import { invalidParameter, snsError } from "../errors.ts";
 import type { SnsInput } from "../model/sns.ts";
 import { queueOfArn } from "../names/queue-address.ts";
 import { subscriptionArn, subscriptionOfArn, topicOfArn } from "../names/topic-arn.ts";
+import { endedOnce } from "./errors.ts";
 import { invalidReplay, timesOf, type ReplayedTimes } from "./replay-policy.ts";
 import {
   readSubscriptionAttribute,
@@ -135,7 +136,8 @@ function refusalOf(error: SluiceError, refuse: RefuseAttribute) {
 export async function unsubscribe(call: Call, input: SnsInput<"Unsubscribe">) {
   const { id, topic } = subscriptionOfArn(call, input.SubscriptionArn);
   const subscription = await call.engine.subscriptions.find(call.account, id);
-  if (subscription?.topic === topic) await call.engine.subscriptions.delete(call.account, id);
+  if (subscription?.topic === topic)
+    await endedOnce(call.engine.subscriptions.delete(call.account, id));
 }
 
 async function subscriptionAt(call: Call, arn: string): Promise<Subscription> {

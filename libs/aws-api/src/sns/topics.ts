@@ -9,6 +9,7 @@ import type { SnsInput } from "../model/sns.ts";
 import { isTopicName, noSuchTopic, topicArn, topicOfArn } from "../names/topic-arn.ts";
 import { parseObject } from "../policy.ts";
 import { readArchivePolicy } from "./archive-policy.ts";
+import { endedOnce } from "./errors.ts";
 import { checkTags, tagsOf } from "./tags.ts";
 import {
   attributesOf,
@@ -78,7 +79,7 @@ export async function deleteTopic(call: Call, { TopicArn }: SnsInput<"DeleteTopi
   if (!topic) return;
   if (topic.fifo && topic.archive)
     throw snsError("InvalidState", "Invalid state: Cannot delete a topic with an ArchivePolicy");
-  await call.engine.topics.delete(call.account, name);
+  await endedOnce(call.engine.topics.delete(call.account, name));
   call.engine.changed({ kind: "topic", account: call.account, name });
 }
 

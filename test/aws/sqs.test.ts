@@ -450,7 +450,10 @@ describe("messages", () => {
       MessageSystemAttributeNames: ["ApproximateReceiveCount"],
     });
     expect(second!.Attributes).toEqual({ ApproximateReceiveCount: "2" });
-    expect(await refusal(change(30))).toBe("MessageNotInflight 400");
+    await expect(change(30)).rejects.toMatchObject({
+      name: "InvalidParameterValue",
+      message: expect.stringMatching(/Message does not exist or is not available/),
+    });
   });
 
   test("a long poll ends as soon as there is a message", async () => {

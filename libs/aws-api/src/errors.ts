@@ -52,7 +52,6 @@ const sqsErrors = {
   EmptyBatchRequest: legacy("EmptyBatchRequest"),
   InvalidBatchEntryId: legacy("InvalidBatchEntryId"),
   TooManyEntriesInBatchRequest: legacy("TooManyEntriesInBatchRequest"),
-  MessageNotInflight: legacy("MessageNotInflight"),
   PurgeQueueInProgress: legacy("PurgeQueueInProgress", 403),
   QueueDeletedRecently: legacy("QueueDeletedRecently"),
   UnsupportedOperation: legacy("UnsupportedOperation"),

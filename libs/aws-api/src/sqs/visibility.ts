@@ -81,14 +81,17 @@ async function changeEach(
 }
 
 function refusal(code: EntryErrorCode | CodeToCome, change: Change | undefined): AwsError {
-  return code === "visibility_beyond_limit"
-    ? invalidValue(
-        "VisibilityTimeout",
-        change?.timeout,
-        "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]",
-      )
-    : sqsError(
-        "MessageNotInflight",
-        "The message referred to is not in flight: it was deleted, or its visibility timeout ran out.",
-      );
+  if (code === "visibility_beyond_limit") {
+    return invalidValue(
+      "VisibilityTimeout",
+      change?.timeout,
+      "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]",
+    );
+  }
+  // MessageNotInflight is what the documentation has. SQS says this, and clients look for its code or its words.
+  return invalidValue(
+    "ReceiptHandle",
+    change?.handle,
+    "Message does not exist or is not available for visibility timeout change.",
+  );
 }

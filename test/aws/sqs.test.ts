@@ -450,6 +450,9 @@ describe("messages", () => {
       MessageSystemAttributeNames: ["ApproximateReceiveCount"],
     });
     expect(second!.Attributes).toEqual({ ApproximateReceiveCount: "2" });
+    // It is done already, and the second receive goes on.
+    await change(0);
+    expect(await receive(QueueUrl)).toEqual([]);
     await expect(change(30)).rejects.toMatchObject({
       name: "InvalidParameterValue",
       message: expect.stringMatching(/Message does not exist or is not available/),

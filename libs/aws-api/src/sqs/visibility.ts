@@ -5,7 +5,7 @@ import type { Call } from "../call.ts";
 import type { CodeToCome } from "../contract.ts";
 import { AwsError, invalidValue, sqsError } from "../errors.ts";
 import type { SqsInput } from "../model/sqs.ts";
-import { queueOfUrl } from "../names/queue-address.ts";
+import { isFifoName, queueOfUrl } from "../names/queue-address.ts";
 import { batchResult } from "./delete.ts";
 import { withEachHandle } from "./handles.ts";
 
@@ -76,7 +76,10 @@ async function changeEach(
   );
   return results.map((result, index) => {
     if (result === undefined || result instanceof AwsError) return result;
-    return refusal(result.code, changes[index]);
+    const change = changes[index];
+    // Who gives back what he no longer holds has what he asked for. A standard queue of AWS says that it was done.
+    if (change?.timeout === 0 && !isFifoName(name)) return undefined;
+    return refusal(result.code, change);
   });
 }
 

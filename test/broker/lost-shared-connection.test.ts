@@ -74,6 +74,39 @@ test("what comes just after a round that is not answered is not sent behind it",
   expect(await client.finish(queue)).toEqual(["stuck"]);
 });
 
+test("what waits for its round while the process stands still for minutes is not stored: it may have been repeated elsewhere", async () => {
+  await client.send(queue, ["m"]);
+  const received = await client.receive(queue, { wait: 0 });
+  const backend = await sharedBackend();
+  const round = vi.spyOn(broker.engine.database.shared, "inOneCommit");
+  let late = 0;
+  const started = performance.now();
+  const clock = vi.spyOn(performance, "now").mockImplementation(() => started + late);
+  // Nothing goes by others before its time.
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  process.kill(backend, "SIGSTOP");
+  const acknowledged = client.acknowledge(queue, received).catch(() => undefined);
+  try {
+    await until(() => Promise.resolve(round.mock.calls.length > 0));
+    // Behind a round that is younger others are sent.
+    late = 20;
+    const refused = expect(client.send(queue, ["late"])).rejects.toMatchObject({
+      code: "unavailable",
+    });
+    for (let turn = 0; turn < 10; turn += 1) await setImmediate();
+    late = 151_000;
+    vi.advanceTimersByTime(100);
+    await refused;
+  } finally {
+    vi.useRealTimers();
+    clock.mockRestore();
+    round.mockRestore();
+    process.kill(backend, "SIGCONT");
+  }
+  await acknowledged;
+  expect(bodiesOf(await client.drain(queue))).toEqual([]);
+});
+
 test("when it does not know its statements any more all is done all the same", async () => {
   for (const body of ["a", "b"]) {
     await client.send(queue, [body]);

@@ -17,6 +17,7 @@ import { claim, claimAndAcknowledge, type ClaimRequest } from "../receive/claim.
 import type { Claim } from "../receive/claimed-slice.ts";
 import { tooMuchWaiting } from "../write/group-commit.ts";
 import type { LockWaits } from "../write/lock-waits.ts";
+import { isTooLate, tooLate } from "../write/too-late.ts";
 import { Apart, MAX_ROUND_SLICES, type ClaimItem, type Store, type Stored } from "./apart.ts";
 import { Gathering } from "./gathering.ts";
 
@@ -48,7 +49,7 @@ interface Waiting<Item, Result> {
   reject: (error: unknown) => void;
 }
 
-type WaitingStore = Waiting<Store<unknown>, Stored<unknown>>;
+type WaitingStore = Waiting<Store<unknown>, Stored<unknown>> & { since: number };
 type WaitingClaim = Waiting<ClaimItem, Claim>;
 type WaitingAcknowledgement = Waiting<Marks, bigint[]>;
 
@@ -112,7 +113,7 @@ export class Rounds {
       return this.#apart.store(item);
     }
     return new Promise<Stored<unknown>>((resolve, reject) => {
-      this.#stores.push({ item, resolve, reject });
+      this.#stores.push({ item, since: performance.now(), resolve, reject });
       this.#came();
     }) as Promise<Stored<Result>>;
   }
@@ -205,10 +206,9 @@ export class Rounds {
     if (!this.#goApart && this.#options.ask(this.#stores.flatMap(({ item }) => item.queueIds)))
       await setImmediate();
     const parts = this.#parts;
-    const stores = this.#stores.splice(0);
     return {
       parts,
-      stores,
+      stores: inTime(this.#stores.splice(0)),
       claims: this.#takeClaims(),
       acknowledgements: this.#takeAcknowledgements(),
     };
@@ -347,12 +347,21 @@ export class Rounds {
   }
 
   #storesApart(stores: readonly WaitingStore[]): void {
-    for (const { item, resolve } of stores) resolve(this.#apart.store(item));
+    for (const { item, resolve } of inTime(stores)) resolve(this.#apart.store(item));
   }
 
   #acknowledgeApart(acknowledgements: readonly WaitingAcknowledgement[]): void {
     for (const { item, resolve } of acknowledgements) resolve(this.#apart.acknowledge(item));
   }
+}
+
+/** Refuses what the process came to too late, and gives the others. */
+function inTime(stores: readonly WaitingStore[]): WaitingStore[] {
+  return stores.filter(({ since, reject }) => {
+    const isLate = isTooLate(since);
+    if (isLate) reject(tooLate());
+    return !isLate;
+  });
 }
 
 /** Queues whose receives have to be told of what was stored. */

@@ -1,7 +1,7 @@
 import { classifyFailure, isLockNotAvailable, type Sql } from "@sluice/database";
 import { failpoint } from "@sluice/runtime";
 
-import { SluiceError } from "../errors.ts";
+import type { SluiceError } from "../errors.ts";
 import type { AcceptedMessage } from "../message/accept-messages.ts";
 import { messageIdOf, newCallStamp, type CallStamp } from "../message/message-ids.ts";
 import type { Payloads } from "../receive/payloads.ts";
@@ -12,6 +12,7 @@ import { answerRepeats, keysOf, partByKey, type IdempotencyKey } from "./idempot
 import { InOrder, resultOf, type Results } from "./in-order.ts";
 import type { LockWaits } from "./lock-waits.ts";
 import { messagesOf, type StoredCall, type StoredMessage } from "./stored-call.ts";
+import { isTooLate, tooLate } from "./too-late.ts";
 
 /** One call's accepted messages, on their way into a topic or queue. */
 export interface WriteRequest {
@@ -91,11 +92,6 @@ const MAX_WAITING_BYTES = 64 * 1024 * 1024;
  * a round, and 60,000 wait.
  */
 const FIFO_MESSAGE_BYTES = 1_024;
-/**
- * How long a call may wait for its round, in ms; a process that stood still may come to it after any time. Its client
- * has repeated it elsewhere by then, and the key of that is forgotten after five minutes.
- */
-const MAX_WAIT = 150_000;
 
 /**
  * Group commit of publishes (or sends): all requests of a round go down in one statement, which is one transaction,
@@ -148,10 +144,11 @@ export class BatchWriter {
     outcomes: Outcomes,
     lockTimeout?: string,
   ): Promise<void> {
-    const sinceAtLeast = performance.now() - MAX_WAIT;
-    for (const late of requests.filter(({ since }) => since < sinceAtLeast))
-      outcomes.set(late, tooLate());
-    let left = requests.filter(({ since }) => since >= sinceAtLeast);
+    let left: WriteRequest[] = [];
+    for (const request of requests) {
+      if (isTooLate(request.since)) outcomes.set(request, tooLate());
+      else left.push(request);
+    }
     while (left.length > 0) {
       // Two calls with one key cannot go down together: the second one waits and then finds the first one's answer.
       const { first, repeated } = partByKey(left);
@@ -264,10 +261,6 @@ export class BatchWriter {
       );
     }
   }
-}
-
-function tooLate(): SluiceError {
-  return new SluiceError("unavailable", "the call has waited for too long, and was not written");
 }
 
 /** How much is stored, in characters. */

@@ -1,10 +1,11 @@
 import { setImmediate } from "node:timers/promises";
 
+import { connectDatabase } from "@sluice/database";
 import { cleanUp } from "@sluice/engine";
 import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
-import { bodiesOf, numbered } from "./client.ts";
+import { bodiesOf, Client, numbered } from "./client.ts";
 import { newFifoTopic } from "./fifo.ts";
 import { holdTable, until, untilBlocked } from "./interleaving.ts";
 
@@ -254,3 +255,22 @@ test.each(["standard", "FIFO"])(
     expect(bodiesOf(await frozen.client().drain(to))).toEqual(["first"]);
   },
 );
+
+test("nor is one that its process comes to minutes later while it looks up what it goes to", async () => {
+  await using frozen = await Broker.start({ dispatchers: 0 });
+  const to = await frozen.newQueue();
+  // It takes no connection for silent meanwhile.
+  const database = connectDatabase({ url: frozen.databaseUrl, pool: 4, silenceMs: 600_000 });
+  const cold = new Client(await frozen.startEngine(database));
+  const table = await holdTable(frozen.sql, "queues");
+  const refused = expect(cold.send(to, ["late"], "key")).rejects.toMatchObject({
+    code: "unavailable",
+  });
+  await untilBlocked(frozen.sql);
+  const now = performance.now();
+  const clock = vi.spyOn(performance, "now").mockImplementation(() => now + 151_000);
+  await table.letGo();
+  await refused.finally(() => {
+    clock.mockRestore();
+  });
+});

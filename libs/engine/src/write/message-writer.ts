@@ -66,6 +66,7 @@ export class MessageWriter<Row extends Topic | Queue> {
     messages: readonly MessageInput[],
     { idempotencyKey, repeatableFor = 0 }: WriteOptions = {},
   ): Promise<WriteResult[]> {
+    const since = performance.now();
     return await this.#directory.use(account, name, async (row) => {
       const { messages: accepted, refusals } = acceptMessages(
         messages,
@@ -78,7 +79,7 @@ export class MessageWriter<Row extends Topic | Queue> {
         targetId: row.id,
         targetName: name,
         messages: accepted,
-        since: performance.now(),
+        since,
         idempotency:
           idempotencyKey === undefined
             ? undefined

@@ -3,7 +3,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
 import { multiset } from "./dead-letters.ts";
-import { holdWith, untilBlocked, type Held } from "./interleaving.ts";
+import { holdWith, until, untilBlocked, type Held } from "./interleaving.ts";
 
 const broker = await Broker.start({ engines: 2, dispatchers: 0 });
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -64,6 +64,27 @@ test("what is sent afterwards survives, and wakes whoever waits", async () => {
   await otherProcess.send(queue, ["after"]);
   expect(bodiesOf(await waiting)).toEqual(["after"]);
 });
+
+test.each([false, true])(
+  "what is sent while it waits for the purge of another queue survives (FIFO: %s)",
+  async (fifo) => {
+    const queue = await broker.newQueue({ fifo });
+    const message = (body: string) =>
+      fifo ? { body, groupId: "g", deduplicationId: body } : { body };
+    await client.send(queue, [message("before")]);
+    const id = await broker.idOf(queue);
+    const other = await holdWith(broker.engine.database.maintenance, "SELECT");
+    const purging = purge(queue);
+    await until(async () => {
+      const [row] = await broker.sql`SELECT FROM queues WHERE id = ${id} AND purged_at IS NOT NULL`;
+      return row !== undefined;
+    });
+    await otherProcess.send(queue, [message("meanwhile")]);
+    await other.letGo();
+    expect(await purging).toBe(1);
+    expect(bodiesOf(await client.drain(queue))).toEqual(["meanwhile"]);
+  },
+);
 
 test("a queue that is not there is refused", async () => {
   await expect(purge("nowhere")).rejects.toMatchObject({ code: "queue_not_found" });

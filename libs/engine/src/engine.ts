@@ -154,7 +154,7 @@ export class Engine implements AsyncDisposable {
     this.visibility = new VisibilityChanger({ sql, waits, bus, queues: queueDirectory, handles });
 
     this.#matcher = new Matcher({ sql, topics, subscriptions });
-    this.#purger = new Purger({ database, queues, observer, guard: guards?.purge ?? 0 });
+    this.#purger = new Purger({ database, waits, queues, observer, guard: guards?.purge ?? 0 });
     this.#peeker = new Peeker(queues, { sql, envelopes });
     this.#canceller = new Canceller({ sql, waits, payloads, queues, observer });
     this.#tracer = new Tracer(database);

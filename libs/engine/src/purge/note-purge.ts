@@ -3,13 +3,13 @@ import { and, eq, sql } from "drizzle-orm";
 
 const { queues } = schema;
 
-/** Notes that the queue is being purged; false when it was in the last so many seconds. */
+/** Notes that the queue is being purged, and gives since when; undefined when it was in the last so many seconds. */
 export async function notePurge(
   db: ControlPlane,
   queue: { id: string },
   guard: number,
-): Promise<boolean> {
-  const rows = await db
+): Promise<string | undefined> {
+  const [noted] = await db
     .update(queues)
     .set({ purgedAt: sql`clock_timestamp()` })
     .where(
@@ -19,6 +19,6 @@ export async function notePurge(
         sql`coalesce(${queues.purgedAt} NOT BETWEEN clock_timestamp() - make_interval(secs => ${guard}) AND clock_timestamp(), true)`,
       ),
     )
-    .returning({ id: queues.id });
-  return rows.length > 0;
+    .returning({ at: sql<string>`${queues.purgedAt}::text` });
+  return noted?.at;
 }

@@ -10,15 +10,17 @@ const GROUPS = 500;
 const SLICES = 10_000;
 
 /**
- * Deletes every message that a FIFO queue has at this moment, in flight or not; what is answered later survives.
+ * Deletes every message that a FIFO queue had at a moment, in flight or not; what is answered later survives. It goes
+ * through the groups, a few at a time.
  *
- * The moment is a place in the order of commits, looked up while nobody adds to the queue. Then it goes through the
- * groups, a few at a time.
- *
+ * @param last - The moment, a place in the order of commits; see {@link lastSequence}.
  * @returns How many messages are gone.
  */
-export async function purgeFifo(sql: Sql, queue: { id: string; account: string }): Promise<number> {
-  const last = await lastSequence(sql, queue);
+export async function purgeFifo(
+  sql: Sql,
+  queue: { id: string; account: string },
+  last: string,
+): Promise<number> {
   let purged = 0;
   for (let after = ""; ;) {
     const step = await purgeGroups(sql, queue, { last, after });
@@ -29,9 +31,14 @@ export async function purgeFifo(sql: Sql, queue: { id: string; account: string }
   }
 }
 
-async function lastSequence(sql: Sql, { id, account }: { id: string; account: string }) {
+/** What came to a FIFO queue last, looked up while nobody adds to it. */
+export async function lastSequence(
+  sql: Sql,
+  { id, account }: { id: string; account: string },
+  lockTimeout: string | undefined,
+): Promise<string> {
   return await sql.begin(async (tx) => {
-    await lockQueues(tx, [id]);
+    await lockQueues(tx, [id], { lockTimeout });
     const [row] = await tx<{ last: string }[]>`
       SELECT coalesce(max(sequence), 0) AS last FROM fifo_slices
       WHERE queue_id = ${id}::bigint AND account = ${account}::bigint`;

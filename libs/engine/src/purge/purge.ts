@@ -7,7 +7,7 @@ import { readInOrder } from "../clean-up/read-in-order.ts";
 const CHUNK = 10_000;
 
 /**
- * Deletes every message of a queue that was sent up to this moment, in flight or not; what is answered later survives.
+ * Deletes every message of a queue that was sent up to a moment, in flight or not; what is answered later survives.
  *
  * It goes through the queue in the order of its index, a statement for each chunk: nobody waits for long, and what a
  * purge that dies has deleted stays deleted. Each one waits for a row that a claim is writing and deletes it all the
@@ -17,13 +17,16 @@ const CHUNK = 10_000;
  *
  * @returns How many messages are gone.
  */
-export async function purge(sql: Sql, queue: { id: string; account: string }): Promise<number> {
-  const [clock] = await sql<{ now: string }[]>`SELECT clock_timestamp()::text AS now`;
+export async function purge(
+  sql: Sql,
+  queue: { id: string; account: string },
+  sentUntil: string,
+): Promise<number> {
   const start = "-infinity";
   let from = start;
   let purged = 0;
   for (;;) {
-    const chunk = await purgeChunk(sql, queue, { sentUntil: clock?.now ?? start, from });
+    const chunk = await purgeChunk(sql, queue, { sentUntil, from });
     purged += chunk.messages;
     if (chunk.last === null && from === start) return purged;
     from = chunk.last ?? start;

@@ -2,6 +2,7 @@ import { afterAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
+import { holdSlices, untilBlocked } from "./interleaving.ts";
 
 const broker = await Broker.start({ engines: 2 });
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -80,6 +81,18 @@ describe("a delayed message is taken back", () => {
     expect(outcomes.filter((outcome) => outcome === "ok")).toHaveLength(1);
     expect(await broker.counts(queue)).toMatchObject({ delayed: 1 });
   });
+});
+
+test("those that wait for locks leave connections to receives of other queues", async () => {
+  const { queue, ids } = await delayed(10);
+  const free = await broker.newQueue();
+  await client.send(free, ["m"]);
+  const slices = await holdSlices(broker.sql, await broker.idOf(queue));
+  const outcomes = ids.map((id) => cancel(queue, id));
+  await untilBlocked(broker.sql, 2);
+  expect(bodiesOf(await client.receive(free))).toEqual(["m"]);
+  await slices.letGo();
+  expect(await Promise.all(outcomes)).toEqual(ids.map(() => "ok"));
 });
 
 describe("nothing is found and nothing changes", () => {

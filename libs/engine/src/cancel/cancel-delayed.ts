@@ -1,4 +1,4 @@
-import type { Sql } from "@sluice/database";
+import { sendNothingBehind, type Sql } from "@sluice/database";
 
 import { placeOf, type MessagePlace } from "../message/message-ids.ts";
 import type { Payloads } from "../receive/payloads.ts";
@@ -28,12 +28,27 @@ export async function cancelDelayed(
     return await waits.run((lockTimeout) => cancelFifo({ sql, lockTimeout }, queue, place));
   const bit = String(1n << BigInt(place.bit));
   for (let tries = 0; tries < MAX_TRIES; tries += 1) {
-    const [found] = await sql<{ applied: boolean }[]>`
+    const found = await waits.run((lockTimeout) =>
+      takeOut({ sql, lockTimeout }, queue, { place, bit }),
+    );
+    if (!found) return false;
+    if (found.applied) return true;
+  }
+  return false;
+}
+
+async function takeOut(
+  { sql, lockTimeout }: { sql: Sql; lockTimeout: string | undefined },
+  queue: { id: string; account: string },
+  { place, bit }: { place: MessagePlace; bit: string },
+): Promise<{ applied: boolean } | undefined> {
+  const query = sql<{ applied: boolean }[]>`
       WITH found AS MATERIALIZED (
         SELECT ctid AS row, visible_at, pending & ~${bit}::bigint AS rest FROM slices
         WHERE queue_id = ${queue.id}::bigint AND account = ${queue.account}::bigint
           AND batch_id = ${place.batchId}::bigint AND moved AND pending & ${bit}::bigint <> 0
           AND lease = 0 AND visible_at > clock_timestamp()
+          ${lockTimeout === undefined ? sql`` : sql`AND (SELECT set_config('lock_timeout', ${lockTimeout}, true)) IS NOT NULL`}
       ), emptied AS (
         DELETE FROM slices s USING found f
         WHERE f.rest = 0 AND s.ctid = f.row AND s.lease = 0 AND s.pending = ${bit}::bigint
@@ -53,10 +68,9 @@ export async function cancelDelayed(
         ${recordEvents(sql, "cancelled", cancelled(sql, { queue, place, bit }))}
       )
       SELECT row IN (SELECT row FROM applied) AS applied FROM found`;
-    if (!found) return false;
-    if (found.applied) return true;
-  }
-  return false;
+  if (lockTimeout === undefined) sendNothingBehind(query);
+  const [found] = await query;
+  return found;
 }
 
 function cancelled(

@@ -73,6 +73,21 @@ describe("a delayed message is taken back", () => {
     expect(await broker.counts(queue)).toEqual({ visible: 0, inFlight: 0, delayed: 0 });
   });
 
+  test("by all of many who do so, however often others are before them", async () => {
+    const { queue, ids } = await delayed(40);
+    // As a commit on a slow disk does it, each keeps the row for a while.
+    await broker.sql.unsafe(`
+      CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN PERFORM pg_sleep(0.04); RETURN coalesce(new, old); END $$;
+      CREATE TRIGGER wait BEFORE UPDATE OR DELETE ON slices FOR EACH ROW EXECUTE FUNCTION wait()`);
+    const outcomes = await Promise.all(
+      ids.map((id, index) => cancel(queue, id, index % 2 ? client : otherProcess)),
+    );
+    await broker.sql`DROP TRIGGER wait ON slices`;
+    expect(outcomes).toEqual(ids.map(() => "ok"));
+    expect(await broker.counts(queue)).toEqual({ visible: 0, inFlight: 0, delayed: 0 });
+  });
+
   test("by one of those who cancel it in the same instant", async () => {
     const { queue, ids } = await delayed(2);
     const outcomes = await Promise.all(

@@ -6,9 +6,6 @@ import { recordEvents } from "../trace/record-events.ts";
 import type { LockWaits } from "../write/lock-waits.ts";
 import { cancelFifo } from "./cancel-fifo.ts";
 
-/** Each try that finds the row changed under its hands is followed by one that sees the change. */
-const MAX_TRIES = 5;
-
 /**
  * Takes a message back that is still delayed: it was never received, and never will be.
  *
@@ -27,14 +24,15 @@ export async function cancelDelayed(
   if (queue.fifo)
     return await waits.run((lockTimeout) => cancelFifo({ sql, lockTimeout }, queue, place));
   const bit = String(1n << BigInt(place.bit));
-  for (let tries = 0; tries < MAX_TRIES; tries += 1) {
+  // Each try that finds the row changed under its hands is followed by one that sees the change. That ends: a slice that
+  // waits loses a message with each.
+  for (;;) {
     const found = await waits.run((lockTimeout) =>
       takeOut({ sql, lockTimeout }, queue, { place, bit }),
     );
     if (!found) return false;
     if (found.applied) return true;
   }
-  return false;
 }
 
 async function takeOut(

@@ -1,7 +1,8 @@
+import { connectDatabase } from "@sluice/database";
 import { afterAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
-import { bodiesOf, numbered } from "./client.ts";
+import { bodiesOf, Client, numbered } from "./client.ts";
 import { holdClaims, holdClaimsWithLocks, holdSlices, untilBlocked } from "./interleaving.ts";
 
 const broker = await Broker.start({ engines: 2, dispatchers: 0 });
@@ -305,4 +306,26 @@ describe("at the same instant", () => {
     expect(none).toEqual([]);
     expect(await broker.counts(queue)).toEqual({ visible: 0, inFlight: 0, delayed: 0 });
   });
+});
+
+test("many processes acknowledge messages of one batch at the same time, however often others are before them", async () => {
+  const clients = await Promise.all(
+    Array.from({ length: 20 }, async () => {
+      const database = connectDatabase({ url: broker.databaseUrl, pool: 1 });
+      return new Client(await broker.startEngine(database));
+    }),
+  );
+  const { queue, messages } = await received(20, 600);
+  // As a commit on a slow disk does it, each keeps the row for a while.
+  await broker.sql.unsafe(`
+    CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM pg_sleep(0.03); RETURN coalesce(new, old); END $$;
+    CREATE TRIGGER wait BEFORE UPDATE OR DELETE ON slices FOR EACH ROW EXECUTE FUNCTION wait()`);
+  const slices = await holdSlices(broker.sql, await broker.idOf(queue));
+  const outcomes = messages.map((message, index) => clients[index]!.acknowledge(queue, [message]));
+  // Longer than those wait that give it up soon.
+  await untilBlocked(broker.sql, 20, 0.2);
+  await slices.letGo();
+  expect((await Promise.all(outcomes)).flat()).toEqual(messages.map(() => "ok"));
+  await broker.sql`DROP TRIGGER wait ON slices`;
 });

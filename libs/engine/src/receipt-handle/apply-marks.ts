@@ -17,8 +17,11 @@ export type Lookup = "exact" | "moved";
 
 export type MarkStatement = (marks: readonly SliceMark[], lookup: Lookup) => Promise<AppliedMark[]>;
 
-/** Collisions on one slice need two processes in one instant; each round settles at least one of them. */
-const MAX_ROUNDS = 8;
+/**
+ * Collisions on one slice need two processes in one instant; each round settles at least one of them, and a slice has
+ * no more than 63 messages for others to acknowledge.
+ */
+const MAX_ROUNDS = 64;
 
 /**
  * Runs a statement for marks until each bit is accounted for, and returns the bits done for each mark.

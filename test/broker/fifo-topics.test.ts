@@ -210,6 +210,24 @@ test("the sweeper looks again soon after a look that met a standstill", async ()
   await untilFannedOut(broker);
 });
 
+test("the sweeper looks again soon after looks that failed one after the other, however long they took", async () => {
+  await using broker = await Broker.start({ connectBus: loneliness(), cutsConnections: true });
+  const topic = await newFifoTopic(broker, [await broker.newQueue({ fifo: true })]);
+  await publish(broker, topic, [one("a", "before")]);
+  await untilFannedOut(broker);
+  const held = await holdTable(broker.sql, "outbox");
+  for (let looks = 0; looks < 2; looks += 1) {
+    await untilBlocked(broker.sql, 1, 4);
+    // As in an outage without a word, when the process gives up the connections.
+    await broker.sql`
+      SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+      WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+  }
+  await held.letGo();
+  await publish(broker, topic, [one("a", "after")]);
+  await untilFannedOut(broker);
+});
+
 test("a standard topic takes no FIFO queue", async () => {
   await using broker = await Broker.start();
   const queue = await broker.newQueue({ fifo: true });

@@ -55,6 +55,21 @@ test("work is due after the longest time, whatever it costs, and at once when it
   expect(pace.isDue).toBe(true);
 });
 
+test("runs that fail may count as long as they took, however many there are in a row", async () => {
+  const pace = new Pace(1_000, { share: 0.1, forgivesOne: true });
+  const fail = async () => {
+    vi.advanceTimersByTime(5_000);
+    return await Promise.reject(new Error("no"));
+  };
+  for (let run = 0; run < 3; run += 1) {
+    await expect(pace.run(fail)).rejects.toThrow("no");
+    vi.advanceTimersByTime(4_999);
+    expect(pace.isDue).toBe(false);
+    vi.advanceTimersByTime(1);
+    expect(pace.isDue).toBe(true);
+  }
+});
+
 test("one run that takes long by itself may be forgiven, and two in a row are not", async () => {
   const pace = new Pace(1_000, { share: 0.1, forgivesOne: true });
   const take = async (ms: number) =>

@@ -8,7 +8,7 @@ export class Pace {
   readonly #atMostMs: number;
   readonly #forgivesOne: boolean;
   #dueAt = 0;
-  /** What the last run cost, in ms. */
+  /** What the last run that did not fail cost, in ms. */
   #last = 0;
 
   /**
@@ -16,7 +16,9 @@ export class Pace {
    * @param options - `share`: most of the time, 0 to 1, that the work may take; default 0.02. `atMostMs`: longest time
    *   from the end of one run to the next, whatever it costs; default: none. `forgivesOne`: a run that took longer than
    *   the one before counts as that did, and the first one as nothing, for work that costs about the same each time: it
-   *   may have met a standstill, and one of ten seconds would put off the next run by eight minutes. Default false.
+   *   may have met a standstill, and one of ten seconds would put off the next run by eight minutes. Nor does one that
+   *   failed say what they cost, and a pause as long as it took is enough where others are cheap: an outage without a
+   *   word has each take 40 s, and the second one would put off the next run by half an hour. Default false.
    */
   constructor(everyMs: number, { share = 0.02, atMostMs = Infinity, forgivesOne = false } = {}) {
     this.#everyMs = everyMs;
@@ -41,19 +43,25 @@ export class Pace {
   ): Promise<Result> {
     const startedAt = performance.now();
     let useful = 0;
+    let failed = true;
     try {
       const result = await work();
       useful = usefulMs(result);
+      failed = false;
       return result;
     } finally {
       const endedAt = performance.now();
       const cost = Math.max(0, endedAt - startedAt - useful);
-      const counted = this.#forgivesOne ? Math.min(cost, this.#last) : cost;
-      this.#last = cost;
       this.#dueAt = Math.max(
         startedAt + this.#everyMs,
-        endedAt + Math.min(this.#atMostMs, counted / this.#share),
+        endedAt + Math.min(this.#atMostMs, this.#pauseAfter(cost, failed)),
       );
+      if (!failed) this.#last = cost;
     }
+  }
+
+  #pauseAfter(cost: number, failed: boolean): number {
+    if (!this.#forgivesOne) return cost / this.#share;
+    return Math.max(failed ? cost : 0, Math.min(cost, this.#last) / this.#share);
   }
 }

@@ -554,7 +554,7 @@ describe("an account that sends more than there is room for", () => {
 
 test("a key that many calls ask for at once is looked up once", async () => {
   const { id } = await sluice.keys!.create(OTHER);
-  const select = vi.spyOn(sluice.database.control, "select");
+  const select = vi.spyOn(sluice.database.lookUps, "select");
   const found = await Promise.all(Array.from({ length: 100 }, () => sluice.keys!.find(id)));
   expect(select).toHaveBeenCalledTimes(1);
   select.mockRestore();
@@ -568,7 +568,7 @@ test("a key in use is looked up ahead of its time, and no call waits for that", 
   const now = vi.spyOn(performance, "now").mockReturnValue(found);
   using _ = { [Symbol.dispose]: () => vi.restoreAllMocks() };
   await sluice.keys!.find(id);
-  const select = vi.spyOn(sluice.database.control, "select").mockImplementation(() => {
+  const select = vi.spyOn(sluice.database.lookUps, "select").mockImplementation(() => {
     throw new Error("the database is away");
   });
   for (const [age, isLookedUp] of [

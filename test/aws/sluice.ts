@@ -69,7 +69,7 @@ export class Sluice implements AsyncDisposable {
     const observer = messageMetrics(metrics, logger);
     const dispatcher = await startDispatcher({ database, bus, observer, logger });
     const keys = authentication
-      ? new AccessKeys(database.control, new Uint8Array(32).fill(7))
+      ? new AccessKeys(database, new Uint8Array(32).fill(7))
       : undefined;
     const api = await startApi({
       database,

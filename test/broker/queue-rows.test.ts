@@ -1,7 +1,7 @@
 import { afterAll, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
-import { holdTable, untilBlocked } from "./interleaving.ts";
+import { holdTable, holdWith, untilBlocked } from "./interleaving.ts";
 
 const broker = await Broker.start({ dispatchers: 0 });
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -34,6 +34,7 @@ test("queues that are asked for at once are looked up together: another account 
     return queue;
   };
   const first = find(ACCOUNT, name);
+  const impossible = find(ACCOUNT, "\0");
   await untilBlocked(broker.sql);
   const many = Array.from({ length: 2_000 }, (_, index) =>
     find(ACCOUNT, index % 2 ? name : `there-is-none-${index}`),
@@ -44,6 +45,26 @@ test("queues that are asked for at once are looked up together: another account 
   const queue = await first;
   expect(queue).toMatchObject({ account: ACCOUNT, name });
   expect(await Promise.all(many)).toEqual(many.map((_, index) => (index % 2 ? queue : undefined)));
+  expect(await impossible).toBeUndefined();
   expect(await other).toMatchObject({ account: another, name });
   expect(order.indexOf(another)).toBeLessThan(1_000);
+});
+
+test("changes that wait for a queue leave connections to look-ups of what others send to", async () => {
+  const { queues } = broker.engines[0]!;
+  const [changed, other] = await Promise.all([broker.newQueue(), broker.newQueue()]);
+  const held = await holdWith(
+    broker.sql,
+    `SELECT FROM queues WHERE id = ${await broker.idOf(changed)} FOR UPDATE`,
+  );
+  let haveChanged = false;
+  const changes = Promise.all(
+    [1, 2].map(async (delay) => queues.update(ACCOUNT, changed, { delay })),
+  ).then(() => (haveChanged = true));
+  await untilBlocked(broker.sql, 2);
+  broker.engines[0]!.queueDirectory.forget(ACCOUNT, other);
+  await broker.client().send(other, ["m"]);
+  expect(haveChanged).toBe(false);
+  await held.letGo();
+  await changes;
 });

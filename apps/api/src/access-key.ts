@@ -35,7 +35,7 @@ async function main(args: readonly string[]): Promise<string> {
   const database = connectDatabase({ url: databaseUrl, pool: 1, name: "sluice-access-key" });
   try {
     // Only a new key is sealed: whoever has lost SECRETS_KEY can still list and disable.
-    const keys = new AccessKeys(database.control, secretsKey ?? new Uint8Array(32));
+    const keys = new AccessKeys(database, secretsKey ?? new Uint8Array(32));
     switch (command.name) {
       case "create":
         if (!(await keys.fits())) throw new ConfigError([ANOTHER_KEY]);

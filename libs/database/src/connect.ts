@@ -16,7 +16,7 @@ export type Query<Row extends postgres.MaybeRow> = postgres.PendingQuery<Row[]>;
 export type Fragment = postgres.PendingQuery<postgres.Row[]>;
 export type ControlPlane = PostgresJsDatabase<typeof schema>;
 
-/** The two ways into Postgres; see {@link connectDatabase}. */
+/** The ways into Postgres; see {@link connectDatabase}. */
 export interface Database extends AsyncDisposable {
   /** The hot path: reviewed statements whose plans are fixed. Arrays go in as literals, ids come out as strings. */
   readonly sql: Sql;
@@ -27,6 +27,11 @@ export interface Database extends AsyncDisposable {
   readonly shared: SharedConnection;
   /** The control plane: topics, queues, subscriptions through Drizzle, on connections of its own. */
   readonly control: ControlPlane;
+  /**
+   * The same for what hot calls look up: topics, queues and keys that are not remembered. On connections of their own,
+   * since two changes that wait for a lock have those of the control plane.
+   */
+  readonly lookUps: ControlPlane;
   /** Clean-up: statements that may read whole tables, free to be planned as such, one at a time. */
   readonly maintenance: Sql;
   /** As given. */
@@ -42,7 +47,7 @@ export interface Database extends AsyncDisposable {
 export interface DatabaseOptions {
   /** `postgres://user:password@host:port/database` */
   url: string;
-  /** Connections for the hot path. Default 8; a shared one, the control plane and the clean-up add up to 4. */
+  /** Connections for the hot path. Default 8; a shared one, the control plane, its look-ups and the clean-up add up to 6. */
   pool?: number;
   /** Shown in `pg_stat_activity`. */
   name?: string;
@@ -156,11 +161,9 @@ export function connectDatabase({
     }),
   );
   // Drizzle replaces the parsers of the client it is given, so it gets one of its own.
-  const controlClient = open(2, {
-    ...writing,
-    application_name: `${name}-control`,
-    statement_timeout: STATEMENT_TIMEOUT,
-  });
+  const controlSettings = { ...writing, statement_timeout: STATEMENT_TIMEOUT };
+  const controlClient = open(2, { ...controlSettings, application_name: `${name}-control` });
+  const lookUpClient = open(2, { ...controlSettings, application_name: `${name}-look-ups` });
   const maintenanceSettings = {
     ...writing,
     application_name: `${name}-maintenance`,
@@ -176,13 +179,14 @@ export function connectDatabase({
   // Whoever closes has waited for its statements. The driver, though, waits in vain for a connection that it once lost
   // and opened anew, so it gets a second and not five.
   const close = async () => {
-    const clients = [hot, controlClient, maintenance];
+    const clients = [hot, controlClient, lookUpClient, maintenance];
     await Promise.all([shared.close(), ...clients.map((client) => client.end({ timeout: 1 }))]);
   };
   return {
     sql: hot,
     shared,
     control: drizzle(controlClient, { schema }),
+    lookUps: drizzle(lookUpClient, { schema }),
     maintenance,
     traceHours,
     onLoss: (listener) => {

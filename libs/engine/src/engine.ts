@@ -85,12 +85,12 @@ export class Engine implements AsyncDisposable {
     { database, bus, observer, guards, notifications, directQueues }: EngineOptions,
     secret: Uint8Array,
   ) {
-    const { sql, control } = database;
+    const { sql, control, lookUps } = database;
     this.database = database;
     this.bus = bus;
 
-    const topics = new Topics(control);
-    const queues = new Queues({ control, hot: sql }, guards?.deletedQueueName ?? 0);
+    const topics = new Topics({ control, lookUps });
+    const queues = new Queues({ control, lookUps, hot: sql }, guards?.deletedQueueName ?? 0);
     const subscriptions = new Subscriptions(control);
     this.topics = topics;
     this.queues = queues;

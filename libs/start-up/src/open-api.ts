@@ -22,7 +22,7 @@ export async function openApi(
 ): Promise<RunningApi> {
   const { account, host, port, maxConnections, region, publicUrl } = config;
   const sealingKey = sealingKeyOf(config);
-  const accessKeys = sealingKey && new AccessKeys(parts.database.control, sealingKey);
+  const accessKeys = sealingKey && new AccessKeys(parts.database, sealingKey);
   if (accessKeys && !(await accessKeys.fits())) throw new ConfigError([ANOTHER_KEY]);
   const api = await startApi({
     ...parts,

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 
-import { schema, type ControlPlane } from "@sluice/database";
+import { schema, type ControlPlane, type Database } from "@sluice/database";
 import { and, asc, desc, eq, isNull, sql } from "drizzle-orm";
 import { LRUCache } from "lru-cache";
 
@@ -38,6 +38,7 @@ const { accessKeys } = schema;
 /** Access keys in Postgres, their secrets sealed by a key that is not there. */
 export class AccessKeys {
   readonly #db: ControlPlane;
+  readonly #lookUpDb: ControlPlane;
   readonly #sealingKey: Uint8Array;
   readonly #known = new LRUCache<string, { key: AccessKey | undefined }>({
     max: MAX_KEYS,
@@ -49,8 +50,9 @@ export class AccessKeys {
   });
 
   /** @param sealingKey - 32 bytes; the same for all processes of an installation */
-  constructor(db: ControlPlane, sealingKey: Uint8Array) {
-    this.#db = db;
+  constructor({ control, lookUps }: Pick<Database, "control" | "lookUps">, sealingKey: Uint8Array) {
+    this.#db = control;
+    this.#lookUpDb = lookUps;
     this.#sealingKey = sealingKey;
   }
 
@@ -113,7 +115,7 @@ export class AccessKeys {
   async find(id: string): Promise<AccessKey | undefined> {
     const known = this.#known.get(id);
     if (!known) return await this.#lookUpOnce(id);
-    // Ahead of its time, so that nobody waits where the connections for it are busy with what others change and list.
+    // Ahead of its time, so that nobody waits for it.
     if (this.#known.getRemainingTTL(id) < TIME_TO_LIVE - RENEWED_AFTER)
       this.#lookUpOnce(id).catch(() => undefined);
     return known.key;
@@ -133,7 +135,7 @@ export class AccessKeys {
   }
 
   async #lookUp(id: string): Promise<AccessKey | undefined> {
-    const [row] = await this.#db
+    const [row] = await this.#lookUpDb
       .select({ account: accessKeys.account, sealedSecret: accessKeys.sealedSecret })
       .from(accessKeys)
       .where(and(eq(accessKeys.id, id), isNull(accessKeys.disabledAt)));

@@ -1,4 +1,4 @@
-import { numbers, schema, texts, type ControlPlane, type Sql } from "@sluice/database";
+import { schema, type ControlPlane, type Sql } from "@sluice/database";
 import { and, asc, eq, gt, inArray, like, or, sql } from "drizzle-orm";
 
 import { differingSettings } from "../directory/differing-settings.ts";
@@ -12,6 +12,7 @@ import {
   type Page,
   type PageRequest,
 } from "../directory/pages.ts";
+import { SharedLookUps } from "../directory/shared-look-ups.ts";
 import { withoutUndefined } from "../directory/without-undefined.ts";
 import { checkRedrive } from "../dead-letter/redrive-policy.ts";
 import { queueNotFound, SluiceError } from "../errors.ts";
@@ -29,7 +30,6 @@ import {
   type Queue,
   type Reader,
 } from "./queue-rows.ts";
-import { GroupCommit } from "../write/group-commit.ts";
 import { checkQueueSettings, queueDefaults, type QueueSettings } from "./queue-settings.ts";
 
 /** Of the settings that make two queues differ. */
@@ -37,44 +37,28 @@ const settingNames = Object.keys(queueDefaults) as Exclude<keyof QueueSettings, 
 
 const { queues, deletedQueues } = schema;
 
-interface Named {
-  account: string;
-  name: string;
-}
-
-/** Most queues that are looked up with one statement. */
-const MAX_LOOK_UPS = 500;
-/** After how many ms others are looked up beside those: one of the two connections may have fallen silent. */
-const LOOK_UP_PATIENCE = 100;
-
 /** Queues in Postgres: create, look up, list, change, delete. */
 export class Queues {
   readonly #db: ControlPlane;
   readonly #counts: SharedCounts;
   readonly #nameGuard: number;
-  readonly #lookUp: ReturnType<typeof lookUp>;
-  /**
-   * Look-ups that are asked for at once share statements: thousands of consumers may start at once, or come back to an
-   * API that has just started, and calls of others wait for the same connections.
-   */
-  readonly #lookUps = new GroupCommit<Named, Queue | undefined>({
-    write: (all) => this.#lookUpTogether(all),
-    weigh: () => 1,
-    maxRound: MAX_LOOK_UPS,
-    patience: LOOK_UP_PATIENCE,
-    targetOf: ({ account }) => account,
-    maxWaiting: Infinity,
-  });
+  readonly #lookUps: SharedLookUps<Queue>;
 
   /**
    * @param database - `hot`: connections with the plans of the hot path, to count on.
    * @param nameGuard - Seconds for which the name of a deleted queue cannot be used again.
    */
-  constructor({ control, hot }: { control: ControlPlane; hot: Sql }, nameGuard: number) {
+  constructor(
+    { control, lookUps, hot }: { control: ControlPlane; lookUps: ControlPlane; hot: Sql },
+    nameGuard: number,
+  ) {
     this.#db = control;
     this.#counts = new SharedCounts(hot);
     this.#nameGuard = nameGuard;
-    this.#lookUp = lookUp(control);
+    const prepared = lookUp(lookUps);
+    this.#lookUps = new SharedLookUps(async (those) =>
+      (await prepared.execute(those)).map(queueOf),
+    );
   }
 
   /**
@@ -125,7 +109,7 @@ export class Queues {
 
   /** As it is at the call or later. */
   find(account: string, name: string): Promise<Queue | undefined> {
-    return this.#lookUps.add({ account, name });
+    return this.#lookUps.find(account, name);
   }
 
   /** @throws {SluiceError} `queue_not_found` */
@@ -252,19 +236,6 @@ export class Queues {
   async counts(queue: Queue): Promise<QueueCounts & { totals: QueueTotals }> {
     return await this.#counts.count(queue);
   }
-
-  async #lookUpTogether(all: readonly Named[]): Promise<(Queue | undefined)[]> {
-    const rows = await this.#lookUp.execute({
-      accounts: numbers(all.map(({ account }) => account)),
-      names: texts(all.map(({ name }) => name)),
-    });
-    const found = new Map(rows.map(queueOf).map((queue) => [keyOf(queue), queue]));
-    return all.map((one) => found.get(keyOf(one)));
-  }
-}
-
-function keyOf({ account, name }: Named): string {
-  return `${account}/${name}`;
 }
 
 /** Whether a queue of that name was deleted in the last so many seconds (up to 3,600). */

@@ -15,6 +15,7 @@ import {
   type Page,
   type PageRequest,
 } from "../directory/pages.ts";
+import { SharedLookUps } from "../directory/shared-look-ups.ts";
 import { withoutUndefined } from "../directory/without-undefined.ts";
 import { SluiceError, topicNotFound } from "../errors.ts";
 import { cancelReplays } from "../replay/replays.ts";
@@ -49,12 +50,29 @@ const settingNames = Object.keys(topicDefaults) as (keyof TopicSettings)[];
 const { topics } = schema;
 const { awsAttributes: _awsAttributes, ...listedColumns } = getTableColumns(topics);
 
+/** By account and name, as {@link SharedLookUps} has them; its SQL is put together once. */
+function lookUp(db: ControlPlane) {
+  return db
+    .select()
+    .from(topics)
+    .where(
+      sql`(${topics.account}, ${topics.name}) IN
+            (SELECT * FROM unnest(${sql.placeholder("accounts")}::bigint[], ${sql.placeholder("names")}::text[]))`,
+    )
+    .prepare("look_up_topics");
+}
+
 /** Topics in Postgres: create, look up, list, change, delete. */
 export class Topics {
   readonly #db: ControlPlane;
+  readonly #lookUps: SharedLookUps<Topic>;
 
-  constructor(db: ControlPlane) {
-    this.#db = db;
+  constructor({ control, lookUps }: { control: ControlPlane; lookUps: ControlPlane }) {
+    this.#db = control;
+    const prepared = lookUp(lookUps);
+    this.#lookUps = new SharedLookUps(async (those) =>
+      (await prepared.execute(those)).map(topicOf),
+    );
   }
 
   /**
@@ -95,9 +113,9 @@ export class Topics {
     return { topic: existing, created: false };
   }
 
-  async find(account: string, name: string): Promise<Topic | undefined> {
-    const [row] = await this.#db.select().from(topics).where(named(account, name));
-    return row && topicOf(row);
+  /** As it is at the call or later. */
+  find(account: string, name: string): Promise<Topic | undefined> {
+    return this.#lookUps.find(account, name);
   }
 
   /** @throws {SluiceError} `topic_not_found` */

@@ -188,3 +188,38 @@ test("a subscription and a topic that two end at once are ended for both", async
   const remove = () => sluice.sns.send(new DeleteTopicCommand({ TopicArn }));
   await atOnce("topics", remove, remove);
 });
+
+describe("of several that create one at once with attributes of their own, one does, and the others are told", () => {
+  test.each([
+    [
+      "a queue",
+      "QueueNameExists",
+      (index: number) =>
+        sluice.sqs.send(
+          new CreateQueueCommand({
+            QueueName: "created-at-once",
+            Attributes: { KmsMasterKeyId: `alias/${index}` },
+          }),
+        ),
+    ],
+    [
+      "a topic",
+      "InvalidParameterException",
+      (index: number) =>
+        sluice.sns.send(
+          new CreateTopicCommand({
+            Name: "created-at-once",
+            Attributes: { DisplayName: `name ${index}` },
+          }),
+        ),
+    ],
+  ])("%s", async (_, name, create) => {
+    const settled = await Promise.allSettled(
+      Array.from({ length: 6 }, (_, index) => create(index)),
+    );
+    const refused = settled.flatMap((each) =>
+      each.status === "rejected" ? [(each.reason as Error).name] : [],
+    );
+    expect(refused).toEqual(Array.from({ length: 5 }, () => name));
+  });
+});

@@ -33,18 +33,21 @@ export async function createTopic(call: Call, input: SnsInput<"CreateTopic">) {
       readTopicAttribute(attribute, text, { fifo, isNew: true }),
     ),
   ) as Record<string, string>;
-  const existing = await call.engine.topics.find(call.account, name);
-  if (existing) {
-    checkSame(existing, awsAttributes, Object.keys(tags).length > 0 ? tags : undefined);
+  const sameAs = (topic: Topic) => {
+    checkSame(topic, awsAttributes, Object.keys(tags).length > 0 ? tags : undefined);
     return { TopicArn: topicArn(call, name) };
-  }
-  await call.engine.topics.create(call.account, {
+  };
+  const existing = await call.engine.topics.find(call.account, name);
+  if (existing) return sameAs(existing);
+  const { topic, created } = await call.engine.topics.create(call.account, {
     name,
     tags,
     awsAttributes,
     fifo,
     ...settingsOf(awsAttributes),
   });
+  // Somebody else made it meanwhile.
+  if (!created) return sameAs(topic);
   call.engine.changed({ kind: "topic", account: call.account, name });
   return { TopicArn: topicArn(call, name) };
 }

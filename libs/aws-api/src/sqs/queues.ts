@@ -36,11 +36,13 @@ export async function createQueue(call: Call, input: SqsInput<"CreateQueue">) {
   const existing = await call.engine.queues.find(call.account, name);
   if (existing) return sameQueue(call, existing, given);
   try {
-    await call.engine.queues.create(
+    const { queue, created } = await call.engine.queues.create(
       call.account,
       name,
       engineSettings({ ...settings, ...(fifo && { fifo }), tags }),
     );
+    // Somebody else made it meanwhile.
+    if (!created) return sameQueue(call, queue, given);
   } catch (error) {
     throw refusedRedrive(error, given) ?? error;
   }

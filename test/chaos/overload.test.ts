@@ -193,4 +193,22 @@ describe("a request that is meant to hurt", () => {
     expect(Buffer.concat(chunks).toString()).toMatch(/^HTTP\/1\.1 413 /);
     expect((await residentBytes(api)) - before).toBeLessThan(256 * MIB);
   });
+
+  test("because its body comes in 1.5 million chunks of a byte each takes no more memory than others", async () => {
+    const before = await residentBytes(api);
+    const socket = await open();
+    let answer = "";
+    socket.on("data", (chunk: Buffer) => (answer += chunk.toString()));
+    socket.write(
+      "POST /v1/queues/queue/messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+    );
+    const pieces = "1\r\n \r\n".repeat(10_000);
+    for (let sent = 0; sent < 150 && !socket.destroyed; sent += 1)
+      if (!socket.write(pieces)) await once(socket, "drain");
+    const during = await residentBytes(api);
+    socket.end('f\r\n{"messages":[]}\r\n0\r\n\r\n');
+    await once(socket, "close");
+    expect(answer).toMatch(/^HTTP\/1\.1 400 .*at least 1 message/s);
+    expect(during - before).toBeLessThan(256 * MIB);
+  }, 120_000);
 });

@@ -12,6 +12,8 @@ export const MAX_BODY_BYTES = 16 * 1024 * 1024;
 const MAX_UNDER_WAY = 256 * 1024 * 1024;
 /** What is no larger is read also beyond that. */
 const SMALL = 64 * 1024;
+/** Pieces of a body that are kept before they are made one. A body of 16 MiB has 256 as a rule. */
+const MAX_PIECES = 1_000;
 
 /** A body on its way. */
 interface Arriving {
@@ -73,6 +75,7 @@ export function textOf(bytes: Buffer): string {
 function readIncoming(incoming: IncomingMessage, account: string): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
+    let joined = 0;
     const forget = () => {
       if (arriving.delete(body)) underWay -= body.length;
       // The listeners live as long as the request does, which is twenty seconds where it is a long poll.
@@ -95,6 +98,11 @@ function readIncoming(incoming: IncomingMessage, account: string): Promise<Buffe
     else arriving.add(body);
     const take = (chunk: Buffer) => {
       chunks.push(chunk);
+      // Each takes 300 bytes more than it has: 16 MiB that come in chunks of a byte would end the process.
+      if (chunks.length - joined === MAX_PIECES) {
+        chunks.push(Buffer.concat(chunks.splice(joined)));
+        joined += 1;
+      }
       body.length += chunk.length;
       underWay += chunk.length;
       if (body.length > MAX_BODY_BYTES) refuse(tooLarge());

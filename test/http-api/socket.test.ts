@@ -544,6 +544,29 @@ test("a server that closes answers all requests that came behind each other on a
   await closed;
 });
 
+test("a server that closes sends answers to their end, and waits ten seconds for who does not read", async () => {
+  await using closing = await another({});
+  for (let count = 0; count < 12; count += 1)
+    await api.broker.client().send(queue, ["x".repeat(MIB)]);
+  const [slow, deaf] = await Promise.all([closing.connect(), closing.connect()]);
+  for (const socket of [slow, deaf]) {
+    socket.write(receive({ maxMessages: 12, visibilityTimeout: 0 }));
+    await once(socket, "readable");
+  }
+  slow.write(head([json, `Content-Length: ${good.length}`]) + good);
+  await until(async () => (await rests()) === 13);
+  const began = performance.now();
+  const closed = closing.close();
+  // It looks twenty times a second for connections that nobody uses.
+  await setTimeout(500);
+  const answer = await answerOf(slow);
+  expect(answer.length).toBeGreaterThan(12 * MIB);
+  expect(answer.slice(-500)).toMatch(/}HTTP\/1\.1 200 [^]*messageId/);
+  await closed;
+  // By itself it would be cut off after half a minute.
+  expect(performance.now() - began).toBeLessThan(25_000);
+});
+
 test("a server that closes gives requests that have begun ten seconds to come whole, and ends those that do not", async () => {
   await using closing = await another({});
   const begin = async (part: string) => {

@@ -22,23 +22,27 @@ export function announceClosing(server: Server, open: ReadonlySet<ServerResponse
 export interface Closing {
   /** Connections that have not carried a request yet. */
   unused: ReadonlySet<Socket>;
+  /** Answers that are still to be sent. */
+  open: ReadonlySet<ServerResponse>;
   /** Called as soon as nobody new comes. */
   endWaiting?: (() => void) | undefined;
   /** Of what looks after the connections. */
   timers: readonly NodeJS.Timeout[];
 }
 
-/** What a request that has begun may still take to come whole once the server closes, in ms. */
+/** What a request that has begun may still take to come whole, and an answer to be read, once the server closes: ms. */
 const ARRIVES_WITHIN = 10_000;
 
 /** Accepts no more, and waits until every accepted request is answered. */
 export async function close(
   server: Server,
-  { unused, endWaiting, timers }: Closing,
+  { unused, open, endWaiting, timers }: Closing,
 ): Promise<void> {
   // Without an answer: clients then repeat the call elsewhere, which after Node's 408 they do not.
   server.on("clientError", (_, socket) => socket.destroy());
+  let isLate = false;
   const late = setTimeout(() => {
+    isLate = true;
     server.requestTimeout = 1;
   }, ARRIVES_WITHIN);
   const closed = new Promise<void>((resolve) => {
@@ -48,11 +52,16 @@ export async function close(
       resolve();
     });
   });
-  server.closeIdleConnections();
+  const closeIdle = () => {
+    // To Node a connection is idle as soon as its answer is made, also while most of that is still to be sent.
+    const isSending = [...open].some(({ writableEnded }) => writableEnded);
+    if (isLate || !isSending) server.closeIdleConnections();
+  };
+  closeIdle();
   endWaiting?.();
   // A connection whose answer was sent while closing began may linger as keep-alive.
   const sweep = setInterval(() => {
-    server.closeIdleConnections();
+    closeIdle();
     for (const socket of unused) socket.destroy();
   }, 50);
   await closed;

@@ -104,7 +104,7 @@ export async function serve(options: ServeOptions): Promise<HttpServer> {
     sendElsewhere,
     close: (endWaiting) => {
       sendElsewhere();
-      return close(server, { unused, endWaiting, timers });
+      return close(server, { unused, open, endWaiting, timers });
     },
   };
 }

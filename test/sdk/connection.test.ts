@@ -237,6 +237,26 @@ describe.each([
     expect(server.seen).toHaveLength(3);
   });
 
+  test.each([
+    ["the process stood still", (clock: ReturnType<typeof stoppedClock>) => clock.advance(1_000)],
+    ["the machine slept", (clock: ReturnType<typeof stoppedClock>) => clock.sleep(1_000)],
+  ])("an attempt that would begin beyond the budget because %s is none", async (_, pass) => {
+    using clock = stoppedClock();
+    await using server = await scriptedServer(hangUp, ok);
+    const connection = connect({
+      url: server.url,
+      retry: { ...quick, budgetMs: 500 },
+      // In the pause before the next attempt.
+      onRetry: () => pass(clock),
+    });
+    // Where that took minutes the server has forgotten the key, and would store the message once more.
+    await expect(connection.request(publish)).rejects.toMatchObject({
+      code: "network",
+      outcomeUnknown: true,
+    });
+    expect(server.seen).toHaveLength(1);
+  });
+
   test("a Retry-After beyond the budget is not waited for", async () => {
     await using server = await scriptedServer(
       refusal(429, "too_many_requests", { "retry-after": "3600" }),

@@ -10,7 +10,7 @@ import { pause } from "./pause.ts";
 import { retryDelay, retryPolicy } from "./retry.ts";
 import type { RetryOptions, RetryPolicy } from "./retry.ts";
 import { fetchTransport } from "./transport/fetch-transport.ts";
-import { startTimer } from "./timer.ts";
+import { startTimer, stopwatch } from "./timer.ts";
 import { nodeTransport } from "./transport/node-transport.ts";
 import type { Transport, TransportRequest } from "./transport/transport.ts";
 
@@ -158,7 +158,8 @@ export class Connection {
    */
   async request(request: ApiRequest): Promise<unknown> {
     const policy = this.#retry;
-    const started = performance.now() - (request.waitedMs ?? 0);
+    const { waitedMs = 0 } = request;
+    const elapsed = stopwatch();
     let open: SluiceError | undefined;
     for (let attempt = 1; ; attempt++) {
       try {
@@ -170,11 +171,13 @@ export class Connection {
         if (!error.retryable) throw error;
         if (policy === undefined || !mayRepeat(request, error)) throw error;
         const delay = retryDelay(attempt, policy, error.retryAfterMs);
-        if (performance.now() + delay - started > policy.budgetMs) throw error;
+        if (waitedMs + elapsed() + delay > policy.budgetMs) throw error;
         if (error.outcomeUnknown && request.method !== "GET") open ??= error;
         request.onRetry?.(thrown, attempt);
         callBack("onRetry", () => this.#onRetry?.(thrown, attempt));
         await pause(delay, request.signal);
+        // A process that stood still in it: by now the server may have forgotten the key of what it has stored.
+        if (waitedMs + elapsed() > policy.budgetMs) throw error;
       }
     }
   }

@@ -143,6 +143,28 @@ describe("a body", () => {
     await until(async () => (await answerTo(large, good, part)).startsWith("HTTP/1.1 200 "));
   });
 
+  test("is not refused for small ones on their way, however many: a client could have all others' refused", async () => {
+    const part = Buffer.alloc(64 * 1024 - 1, " ");
+    const sockets: Socket[] = [];
+    const began = head([json, `Content-Length: ${part.length + 1}`]);
+    // 300 MiB.
+    while (sockets.length < 4_800) {
+      const opened = await Promise.all(Array.from({ length: 100 }, open));
+      for (const socket of opened) {
+        socket.on("error", () => undefined);
+        socket.write(began);
+        socket.write(part);
+      }
+      sockets.push(...opened);
+    }
+    const small = head([json, close, `Content-Length: ${good.length}`]);
+    expect(await answerTo(small, good)).toMatch(/^HTTP\/1\.1 200 /);
+    const large = head([json, close, `Content-Length: ${good.length + MIB}`]);
+    expect(await answerTo(large, good, Buffer.alloc(MIB, " "))).toMatch(/^HTTP\/1\.1 200 /);
+    expect(sockets.filter(({ closed }) => closed)).toEqual([]);
+    for (const socket of sockets) socket.destroy();
+  }, 120_000);
+
   test("that says that it is too large is refused unread", async () => {
     const answer = await answerTo(head([json, `Content-Length: ${16 * MIB + 1}`]), "x");
     expect(answer).toMatch(/^HTTP\/1\.1 413 [^]*"request_too_large"/);

@@ -10,7 +10,7 @@ import { checkShape } from "./json-shape.ts";
 export const MAX_BODY_BYTES = 16 * 1024 * 1024;
 /** Bytes of bodies that may be on their way in a process: as many connections as there may be could bring 160 GB. */
 const MAX_UNDER_WAY = 256 * 1024 * 1024;
-/** What is no larger is read also beyond that. */
+/** What is no larger is always read, and does not count: with 4,000 of them one client could have all else refused. */
 const SMALL = 64 * 1024;
 /** Pieces of a body that are kept before they are made one. A body of 16 MiB has 256 as a rule. */
 const MAX_PIECES = 1_000;
@@ -23,7 +23,7 @@ interface Arriving {
   refuse: (error: SluiceError) => void;
 }
 
-/** Of all servers of this process: they share its memory. */
+/** Those that count. Of all servers of this process: they share its memory. */
 const arriving = new Set<Arriving>();
 let underWay = 0;
 
@@ -95,7 +95,6 @@ function readIncoming(incoming: IncomingMessage, account: string): Promise<Buffe
       if (!incoming.readableEnded) reject(malformed("the connection ended before the body did"));
     };
     if (incoming.destroyed) close();
-    else arriving.add(body);
     const take = (chunk: Buffer) => {
       chunks.push(chunk);
       // Each takes 300 bytes more than it has: 16 MiB that come in chunks of a byte would end the process.
@@ -104,10 +103,11 @@ function readIncoming(incoming: IncomingMessage, account: string): Promise<Buffe
         joined += 1;
       }
       body.length += chunk.length;
-      underWay += chunk.length;
+      if (body.length <= SMALL) return;
+      underWay += arriving.has(body) ? chunk.length : body.length;
+      arriving.add(body);
       if (body.length > MAX_BODY_BYTES) refuse(tooLarge());
-      else if (underWay > MAX_UNDER_WAY && body.length > SMALL)
-        whoGivesWay(body).refuse(tooMuchUnderWay());
+      else if (underWay > MAX_UNDER_WAY) whoGivesWay(body).refuse(tooMuchUnderWay());
     };
     incoming.on("data", take);
     incoming.on("end", () => {
@@ -127,10 +127,8 @@ function whoGivesWay(asking: Arriving): Arriving {
   for (const { account, length } of arriving) held.set(account, (held.get(account) ?? 0) + length);
   const most = Math.max(...held.values());
   if (held.get(asking.account) === most) return asking;
-  const large = [...arriving].filter(
-    ({ account, length }) => held.get(account) === most && length > SMALL,
-  );
-  return large.sort((a, b) => b.length - a.length)[0] ?? asking;
+  const all = [...arriving].filter(({ account }) => held.get(account) === most);
+  return all.sort((a, b) => b.length - a.length)[0] ?? asking;
 }
 
 /** @throws {SluiceError} `malformed_json`, `invalid_request`; see checkShape */

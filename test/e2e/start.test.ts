@@ -1,5 +1,5 @@
 import { access, mkdir, readdir, writeFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { startProcess } from "@sluice/stack";
 import { createTestDatabase, temporaryFolder } from "@sluice/stack/testing";
 import { expect, inject, test } from "vitest";
@@ -40,6 +40,25 @@ test("npm run reset deletes the data of npm start", async () => {
   expect(stdout).toContain("is gone");
   expect(code).toBe(0);
   await expect(access(data.file)).rejects.toThrow("ENOENT");
+});
+
+test("npm run reset leaves what is somebody else's, also in folders of the names that it deletes", async () => {
+  await using data = await dataOfAStart();
+  const others = ["postgres/18/docker/PG_VERSION", "nats/nats.conf", "logs/mine.log", "notes"];
+  for (const name of others) {
+    await mkdir(dirname(join(data.path, name)), { recursive: true });
+    await writeFile(join(data.path, name), "");
+  }
+  const ours = ["postgres/cluster/PG_VERSION", "postgres/password", "nats/jetstream/meta"];
+  for (const name of ours) {
+    await mkdir(dirname(join(data.path, name)), { recursive: true });
+    await writeFile(join(data.path, name), "");
+  }
+  const env = { SLUICE_DATA_DIR: data.path };
+  expect(await run("tools/start.mjs", { args: ["--reset"], env })).toMatchObject({ code: 0 });
+  for (const name of others) await access(join(data.path, name));
+  for (const name of [...ours, data.file])
+    await expect(access(resolve(data.path, name))).rejects.toThrow("ENOENT");
 });
 
 test("npm start tells what is wrong in the environment before it starts anything", async () => {

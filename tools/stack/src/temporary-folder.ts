@@ -1,7 +1,8 @@
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { REMOVAL, removePostgresHome } from "./postgres/home.ts";
+import { REMOVAL } from "./folders.ts";
+import { removePostgresHome } from "./postgres/home.ts";
 
 /** A folder for the data of one test; disposing it deletes it. */
 export interface TemporaryFolder extends AsyncDisposable {

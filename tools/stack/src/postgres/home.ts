@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, realpathSync } from "node:fs";
 import { chmod, chown, mkdir, rm, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { REMOVAL, removeFrom } from "../folders.ts";
 import { StackError } from "../stack-error.ts";
 import { canReach, postgresAccount, type Account } from "./account.ts";
 import { copyBinaries, locatePostgres } from "./binaries.ts";
@@ -99,13 +100,13 @@ export function homesOf(dataDir: string): string[] {
   return [inside, outside];
 }
 
-/** What is left of a server that was killed may write for a moment: its folder is not empty then when it is to go. */
-export const REMOVAL = { recursive: true, force: true, maxRetries: 10, retryDelay: 100 };
+/** What is in one; those that end in .new are of a start that was cut short. */
+const CONTENTS = ["cluster", "cluster.new", "password", "password.new", "port"];
 
 /** Deletes the Postgres data of `dataDir`, wherever it lives. Whoever calls has made sure that nothing runs on it. */
 export async function removePostgresHome(dataDir: string): Promise<void> {
   const { inside, outside } = homeFolders(dataDir);
-  await rm(inside, REMOVAL);
+  await removeFrom(inside, CONTENTS);
   if (process.getuid?.() !== 0) return;
   await rm(dirname(outside), REMOVAL);
   await rmdir(dirname(dirname(outside))).catch(() => {}); // the last one turns off the light

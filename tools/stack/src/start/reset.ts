@@ -1,6 +1,6 @@
-import { rm, rmdir } from "node:fs/promises";
+import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import { dataFolder } from "../folders.ts";
+import { dataFolder, removeFrom } from "../folders.ts";
 import { runningNats } from "../nats/nats.ts";
 import { removePostgresHome } from "../postgres/home.ts";
 import { runningPostgres } from "../postgres/postgres.ts";
@@ -36,10 +36,12 @@ async function refuseWhileRunning(dataDir: string): Promise<void> {
   }
 }
 
-/** Only what a start has made: SLUICE_DATA_DIR may be a folder that holds more than ours. */
+const LOGS = ["api", "dispatcher", "standalone", "nats", "postgres"].map((name) => `${name}.log`);
+
+/** Only what a start has made: SLUICE_DATA_DIR may be a folder that holds more than ours, also `logs` of its own. */
 async function removeData(dataDir: string): Promise<void> {
   await removePostgresHome(dataDir);
-  for (const name of ["nats", "logs"])
-    await rm(join(dataDir, name), { recursive: true, force: true });
+  await removeFrom(join(dataDir, "nats"), ["jetstream", "nats.pid", "port"]);
+  await removeFrom(join(dataDir, "logs"), LOGS);
   await rmdir(dataDir).catch(() => {});
 }

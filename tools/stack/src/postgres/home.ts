@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync, realpathSync } from "node:fs";
-import { chmod, chown, mkdir, rm, rmdir, stat } from "node:fs/promises";
+import { chmod, chown, mkdir, readdir, rm, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { REMOVAL, removeFrom } from "../folders.ts";
 import { StackError } from "../stack-error.ts";
@@ -16,6 +16,9 @@ export interface PostgresHome {
   /** The user to run as; undefined: ourselves. */
   account: Account | undefined;
 }
+
+/** What is in a home; those that end in .new are of a start that was cut short. */
+const CONTENTS = ["cluster", "cluster.new", "password", "password.new", "port"];
 
 /** Both places where the Postgres of `dataDir` may live. */
 interface HomeFolders {
@@ -44,6 +47,7 @@ export async function preparePostgresHome(dataDir: string): Promise<PostgresHome
   const existing = await existingHome(folders);
   const account = await postgresAccount(existing ?? folders.inside);
   const folder = existing ?? (await newHome(folders, account));
+  await refuseForeign(folder);
   await claimFolder(folder, account);
   return { folder, binaries: await binariesFor(account, dirname(folders.outside)), account };
 }
@@ -63,6 +67,16 @@ async function newHome(
   const usable = !account || (await canReach(dirname(inside), account));
   if (!usable) await makePublicFolder(dirname(outside));
   return usable ? inside : outside;
+}
+
+/** A server of somebody else's may run on it, and has nothing any more once the folder is our user's. */
+async function refuseForeign(folder: string): Promise<void> {
+  const names = await readdir(folder).catch(() => []);
+  const [other] = names;
+  if (other === undefined || names.some((name) => CONTENTS.includes(name))) return;
+  throw new StackError("data_folder_denied", `${folder} is not Sluice's: ${other} is in it.`, {
+    hint: "Move that away, or set SLUICE_DATA_DIR to another folder.",
+  });
 }
 
 async function claimFolder(folder: string, account: Account | undefined): Promise<void> {
@@ -99,9 +113,6 @@ export function homesOf(dataDir: string): string[] {
   const { inside, outside } = homeFolders(dataDir);
   return [inside, outside];
 }
-
-/** What is in one; those that end in .new are of a start that was cut short. */
-const CONTENTS = ["cluster", "cluster.new", "password", "password.new", "port"];
 
 /** Deletes the Postgres data of `dataDir`, wherever it lives. Whoever calls has made sure that nothing runs on it. */
 export async function removePostgresHome(dataDir: string): Promise<void> {

@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import connect from "postgres";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -58,6 +58,22 @@ test.each([
     expect(await query(again.url, "SELECT 1 AS one")).toEqual([{ one: 1 }]);
   },
 );
+
+test("a folder of its name that is somebody else's is refused, and left as it is", async () => {
+  await using folder = await temporaryFolder();
+  const others = join(folder.path, "postgres");
+  await mkdir(others);
+  await writeFile(join(others, "PG_VERSION"), "18\n");
+  const before = await stat(others);
+  await expect(startPostgres({ dataDir: folder.path, durable: false })).rejects.toMatchObject({
+    code: "data_folder_denied",
+    message: expect.stringContaining("PG_VERSION"),
+    hint: expect.stringContaining("SLUICE_DATA_DIR"),
+  });
+  expect(await readdir(others)).toEqual(["PG_VERSION"]);
+  const { uid, mode } = await stat(others);
+  expect({ uid, mode }).toEqual({ uid: before.uid, mode: before.mode });
+});
 
 describe("beside a Postgres that runs", { timeout: 120_000 }, () => {
   const cleanup = new Cleanup();

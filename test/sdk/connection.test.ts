@@ -42,6 +42,12 @@ describe.each([
     ["503", refusal(503, "unavailable")],
     ["429", refusal(429, "too_many_requests")],
     [
+      "a 408 that crossed the request on its way",
+      (response: ServerResponse) => {
+        response.writeHead(408).end();
+      },
+    ],
+    [
       "a proxy's 502",
       (response: ServerResponse) => {
         response.writeHead(502).end();

@@ -77,8 +77,12 @@ function refusal(request: string, answer: Answer, body: ErrorBody | undefined): 
   return new SluiceError(code, `${request} was answered with ${told}.`, options);
 }
 
-/** What a proxy between the client and the server means by its own error pages. */
+/**
+ * What a proxy between the client and the server means by its own error pages. 408 is told to a connection on which no
+ * request has come in time, or not all of it, also where that is on its way by then.
+ */
 function codeOfStatus(status: number): SluiceErrorCode {
+  if (status === 408) return "timeout";
   if (status === 413) return "request_too_large";
   if (status === 429) return "too_many_requests";
   if (status === 502 || status === 503 || status === 504) return "unavailable";

@@ -493,6 +493,21 @@ describe("a client that does not read", () => {
     expect(await full.asks(await full.connect())).toMatch(/^HTTP\/1\.1 200 /);
   });
 
+  test("is cut off where too much is unread behind an answer that has not begun", async () => {
+    await using full = await another({ stalledAfterMs: 6_000, maxUnread: 24 * MIB });
+    const first = await anotherQueue();
+    for (let count = 0; count < 12; count += 1)
+      await api.broker.client().send(queue, ["x".repeat(MIB)]);
+    const socket = await full.connect();
+    const began = performance.now();
+    const ended = once(socket.resume(), "close");
+    const large = receive({ maxMessages: 12, visibilityTimeout: 0 });
+    socket.write(receive({ wait: 20 }, first) + large.repeat(4));
+    await ended;
+    // By itself the first one is answered after twenty.
+    expect(performance.now() - began).toBeLessThan(18_000);
+  });
+
   test("leaves room in memory for the answers of others, who get less at a time", async () => {
     // So patient that none of them is cut off before there are enough.
     await using patient = await another({ stalledAfterMs: 120_000 });

@@ -211,4 +211,17 @@ describe("a request that is meant to hurt", () => {
     expect(answer).toMatch(/^HTTP\/1\.1 400 .*at least 1 message/s);
     expect(during - before).toBeLessThan(256 * MIB);
   }, 120_000);
+
+  test("because it asks 400 times for the largest page, and reads none, takes no memory for each", async () => {
+    const before = await residentBytes(api);
+    const socket = await open();
+    socket.pause();
+    const ask = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: a\r\n\r\n";
+    socket.write(ask.repeat(400));
+    await once(socket, "readable");
+    // Answered after those.
+    expect((await fetch(`${api.url}/docs/swagger-ui.css`)).status).toBe(200);
+    expect((await residentBytes(api)) - before).toBeLessThan(256 * MIB);
+    socket.destroy();
+  });
 });

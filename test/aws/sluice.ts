@@ -68,9 +68,7 @@ export class Sluice implements AsyncDisposable {
     const metrics = createMetrics();
     const observer = messageMetrics(metrics, logger);
     const dispatcher = await startDispatcher({ database, bus, observer, logger });
-    const keys = authentication
-      ? new AccessKeys(database, new Uint8Array(32).fill(7))
-      : undefined;
+    const keys = authentication ? new AccessKeys(database, new Uint8Array(32).fill(7)) : undefined;
     const api = await startApi({
       database,
       bus,

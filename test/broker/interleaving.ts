@@ -86,7 +86,8 @@ export async function holdSlices(sql: Sql, queueId: string): Promise<Held> {
 /** Stops every statement that uses this table. */
 export async function holdTable(
   sql: Sql,
-  table: "slices" | "topics" | "queues" | "filter_policies" | "test_clock" | "outbox",
+  table:
+    "slices" | "topics" | "queues" | "queue_totals" | "filter_policies" | "test_clock" | "outbox",
 ): Promise<Held> {
   return await holdWith(sql, `LOCK TABLE ${table} IN ACCESS EXCLUSIVE MODE`);
 }

@@ -47,7 +47,7 @@ export interface Database extends AsyncDisposable {
 export interface DatabaseOptions {
   /** `postgres://user:password@host:port/database` */
   url: string;
-  /** Connections for the hot path. Default 8; a shared one, the control plane, its look-ups and the clean-up add up to 6. */
+  /** Connections for the hot path. Default 8; the shared one, control plane, look-ups and clean-up add up to 6. */
   pool?: number;
   /** Shown in `pg_stat_activity`. */
   name?: string;

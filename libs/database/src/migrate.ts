@@ -18,8 +18,8 @@ const MIGRATION_LOCK = 7_583_402_001;
 /** How long to wait for it, in ms, before whoever starts is told. */
 const LOCK_TIMEOUT = 10_000;
 /**
- * How long a migration waits for a table, in ms. Whoever wants to write to that waits behind it, so it gives up soon and
- * whoever starts tries again; an autovacuum gives way after a second.
+ * How long a migration waits for a table, in ms. Whoever wants to write to that waits behind it, so it gives up soon,
+ * and whoever starts tries again; an autovacuum gives way after a second.
  */
 const TABLE_LOCK_TIMEOUT = 2_000;
 /** For each host of the URL, in seconds. */

@@ -24,8 +24,8 @@ export async function cancelDelayed(
   if (queue.fifo)
     return await waits.run((lockTimeout) => cancelFifo({ sql, lockTimeout }, queue, place));
   const bit = String(1n << BigInt(place.bit));
-  // Each try that finds the row changed under its hands is followed by one that sees the change. That ends: a slice that
-  // waits loses a message with each.
+  // Each try that finds the row changed under its hands is followed by one that sees the change. That ends: a slice
+  // that waits loses a message with each.
   for (;;) {
     const found = await waits.run((lockTimeout) =>
       takeOut({ sql, lockTimeout }, queue, { place, bit }),

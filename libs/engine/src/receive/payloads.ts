@@ -29,8 +29,8 @@ export class Payloads {
   }
 
   put(batchId: string, lines: readonly string[]): void {
-    // As parts of one text, as those that are read from Postgres. What was put together of others refers to all of them:
-    // a line of 300 characters took a kilobyte.
+    // As parts of one text, as those that are read from Postgres. What was put together of others refers to all of
+    // them: a line of 300 characters took a kilobyte.
     this.#lines.set(batchId, lines.join("\n").split("\n"));
   }
 

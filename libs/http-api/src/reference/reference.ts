@@ -101,8 +101,8 @@ export function addReference(api: Api, needsKey: boolean): void {
 const texts = new Map<string, string>();
 
 /**
- * Read once, and a text that all answers share: with one of 1.7 MB each, six clients that read none held 10 GB. Not by a
- * promise, of which a thousand would begin before the first one ends.
+ * Read once, and a text that all answers share: with one of 1.7 MB each, six clients that read none held 10 GB. Not by
+ * a promise, of which a thousand would begin before the first one ends.
  */
 function textOf(name: string): string {
   const folder = dirname(require.resolve("swagger-ui-dist/package.json"));

@@ -582,7 +582,7 @@ test("a server that closes answers all requests that came behind each other on a
 });
 
 test("a server that closes sends answers to their end, and waits ten seconds for who does not read", async () => {
-  await using closing = await another({});
+  await using closing = await another({ stalledAfterMs: 300_000 });
   for (let count = 0; count < 12; count += 1)
     await api.broker.client().send(queue, ["x".repeat(MIB)]);
   const [slow, deaf] = await Promise.all([closing.connect(), closing.connect()]);
@@ -600,8 +600,8 @@ test("a server that closes sends answers to their end, and waits ten seconds for
   expect(answer.length).toBeGreaterThan(12 * MIB);
   expect(answer.slice(-500)).toMatch(/}HTTP\/1\.1 200 [^]*messageId/);
   await closed;
-  // By itself it would be cut off after half a minute.
-  expect(performance.now() - began).toBeLessThan(25_000);
+  // By itself it would be cut off after five minutes.
+  expect(performance.now() - began).toBeLessThan(50_000);
 });
 
 test("a server that closes gives requests that have begun ten seconds to come whole, and ends those that do not", async () => {

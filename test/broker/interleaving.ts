@@ -115,10 +115,17 @@ export async function until(isSo: () => Promise<boolean>): Promise<void> {
  * Opens every connection that a database may open, for tests that stop the timers of this process: the driver needs
  * one to connect.
  */
-export async function connectAll({ sql, shared, control, maintenance }: Database): Promise<void> {
+export async function connectAll({
+  sql,
+  shared,
+  control,
+  lookUps,
+  maintenance,
+}: Database): Promise<void> {
   await Promise.all([
     allAtOnce(sql.options.max, (meet) => sql.begin(meet)),
     allAtOnce(2, (meet) => control.transaction(meet)),
+    allAtOnce(2, (meet) => lookUps.transaction(meet)),
     shared.inOneCommit((on) => [statement(on`SELECT 1`, (rows) => rows)]),
     maintenance`SELECT 1`,
   ]);

@@ -49,6 +49,7 @@ export class SharedLookUps<Row extends Named> {
   }
 }
 
+/** An account is a number, with zeros before it or without. */
 function keyOf({ account, name }: Named): string {
-  return `${account}/${name}`;
+  return `${Number(account)}/${name}`;
 }

@@ -4,8 +4,3 @@
 export function isLine(text: string, max: number): boolean {
   return text.length <= max && !/[\p{Cc}\p{Cs}]/u.test(text);
 }
-
-/** AWS reads true and false in any case, and shows them in small letters: Python and C# write `True`. */
-export function plainBoolean(text: string): string {
-  return /^(true|false)$/i.test(text) ? text.toLowerCase() : text;
-}

@@ -3,7 +3,7 @@ import type { Link, Replay, Subscription } from "@sluice/engine";
 import type { Call } from "../call.ts";
 import { subscriptionSettingsOf, type SubscriptionSettings } from "../contract.ts";
 import type { AwsError } from "../errors.ts";
-import { plainBoolean } from "../kept-text.ts";
+import { plainBoolean } from "../plain-boolean.ts";
 import { queueArn, queueOfArn } from "../names/queue-address.ts";
 import { subscriptionArn, topicArn } from "../names/topic-arn.ts";
 import { parseObject } from "../policy.ts";

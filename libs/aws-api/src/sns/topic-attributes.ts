@@ -2,7 +2,8 @@ import { topicDefaults, type SettableTopic, type Topic } from "@sluice/engine";
 
 import type { Call } from "../call.ts";
 import { invalidParameter } from "../errors.ts";
-import { isLine, plainBoolean } from "../kept-text.ts";
+import { isLine } from "../kept-text.ts";
+import { plainBoolean } from "../plain-boolean.ts";
 import { topicArn } from "../names/topic-arn.ts";
 import { isPolicy } from "../policy.ts";
 import { archivePolicyOf, beginningArchiveTime, readArchivePolicy } from "./archive-policy.ts";

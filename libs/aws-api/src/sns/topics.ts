@@ -4,7 +4,7 @@ import type { Topic } from "@sluice/engine";
 
 import type { Call } from "../call.ts";
 import { invalidParameter, snsError } from "../errors.ts";
-import { plainBoolean } from "../kept-text.ts";
+import { plainBoolean } from "../plain-boolean.ts";
 import type { SnsInput } from "../model/sns.ts";
 import { isTopicName, noSuchTopic, topicArn, topicOfArn } from "../names/topic-arn.ts";
 import { parseObject } from "../policy.ts";

@@ -4,7 +4,8 @@ import { isDeepStrictEqual } from "node:util";
 import type { Call } from "../call.ts";
 import { fifoSettingsOf, type AllQueueSettings } from "../contract.ts";
 import { invalidValue, sqsError, type AwsError } from "../errors.ts";
-import { isLine, plainBoolean } from "../kept-text.ts";
+import { isLine } from "../kept-text.ts";
+import { plainBoolean } from "../plain-boolean.ts";
 import { queueArn, queueOfArn } from "../names/queue-address.ts";
 import { isPolicy, parseObject } from "../policy.ts";
 

@@ -4,6 +4,7 @@ import { alias } from "drizzle-orm/pg-core";
 
 import { accountOf } from "../directory/account.ts";
 import { fitsPage, ifFits } from "../directory/pages.ts";
+import { amongThose } from "../directory/shared-look-ups.ts";
 import type { QueueSettings } from "./queue-settings.ts";
 
 export interface Queue extends QueueSettings {
@@ -50,12 +51,7 @@ export function selectListed(db: Reader) {
  * its own, doing that each time was a tenth of what they cost.
  */
 export function lookUp(db: Reader) {
-  return select(db)
-    .where(
-      sql`(${queues.account}, ${queues.name}) IN
-            (SELECT * FROM unnest(${sql.placeholder("accounts")}::bigint[], ${sql.placeholder("names")}::text[]))`,
-    )
-    .prepare("look_up_queues");
+  return select(db).where(amongThose(queues.account, queues.name)).prepare("look_up_queues");
 }
 
 export async function findQueue(

@@ -15,7 +15,7 @@ import {
   type Page,
   type PageRequest,
 } from "../directory/pages.ts";
-import { SharedLookUps } from "../directory/shared-look-ups.ts";
+import { amongThose, SharedLookUps } from "../directory/shared-look-ups.ts";
 import { withoutUndefined } from "../directory/without-undefined.ts";
 import { SluiceError, topicNotFound } from "../errors.ts";
 import { cancelReplays } from "../replay/replays.ts";
@@ -55,10 +55,7 @@ function lookUp(db: ControlPlane) {
   return db
     .select()
     .from(topics)
-    .where(
-      sql`(${topics.account}, ${topics.name}) IN
-            (SELECT * FROM unnest(${sql.placeholder("accounts")}::bigint[], ${sql.placeholder("names")}::text[]))`,
-    )
+    .where(amongThose(topics.account, topics.name))
     .prepare("look_up_topics");
 }
 

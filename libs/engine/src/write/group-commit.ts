@@ -29,7 +29,8 @@ interface Waiting<Item, Result> extends Weighed<Item> {
 }
 
 /**
- * Merges concurrent calls into rounds: whatever arrives while a round is being written shares the next one.
+ * Merges concurrent calls into rounds: whatever arrives while a round is being written shares the next one. Look-ups
+ * share their statements in the same way.
  *
  * Rounds grow with load and cost nothing when idle: a lone call is written at once. One round at a time, since two
  * at once split the same load into twice as many commits (and the next round is as long away as an fsync).

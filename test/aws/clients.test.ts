@@ -39,7 +39,7 @@ async function isThere(program: string, ...args: string[]): Promise<boolean> {
 const hasCli = await isThere("aws", "--version");
 
 test.skipIf(!hasCli)(
-  "the AWS command line publishes, receives and deletes",
+  "the AWS command line asks who it is, publishes, receives and deletes",
   { timeout: 120_000 },
   async () => {
     const aws = async (command: string, ...args: string[]): Promise<Record<string, never>> => {
@@ -50,6 +50,7 @@ test.skipIf(!hasCli)(
       );
       return stdout.trim() === "" ? {} : (JSON.parse(stdout) as Record<string, never>);
     };
+    expect(await aws("sts get-caller-identity")).toMatchObject({ Account: ACCOUNT });
     const { QueueUrl } = await aws("sqs create-queue --queue-name cli");
     const { TopicArn } = await aws("sns create-topic --name cli");
     const queueArn = `arn:aws:sqs:${REGION}:${ACCOUNT}:cli`;

@@ -2,12 +2,14 @@ import { parseJson, textOf } from "@sluice/http-api";
 
 import type { Call } from "./call.ts";
 import { commonError, type Service } from "./errors.ts";
-import type { StructureShape } from "./model/shape.ts";
-import { snsActions, type SnsActionName, type SnsInput } from "./model/sns.ts";
-import { sqsActions, type SqsActionName, type SqsInput } from "./model/sqs.ts";
+import type { Action, StructureShape } from "./model/shape.ts";
+import { snsActions } from "./model/sns.ts";
+import { sqsActions } from "./model/sqs.ts";
+import { stsActions } from "./model/sts.ts";
 import type { AwsRequest } from "./request.ts";
 import { snsHandlers } from "./sns/actions.ts";
 import { sqsHandlers } from "./sqs/actions.ts";
+import { stsHandlers } from "./sts/actions.ts";
 import { formOf, type FormNode } from "./wire/form.ts";
 import { readParameters, type Parameters } from "./wire/parameters.ts";
 import { inputFromForm } from "./wire/read-form.ts";
@@ -21,16 +23,29 @@ export interface RequestedAction {
   run: (call: Call) => Promise<object | undefined>;
 }
 
+type Handler<Input> = (call: Call, input: Input) => Promise<object | void>;
+
+interface Actions {
+  shapes: Readonly<Record<string, Action>>;
+  handlers: Readonly<Record<string, Handler<never>>>;
+}
+
+const services: Readonly<Record<Service, Actions>> = {
+  sqs: { shapes: sqsActions, handlers: sqsHandlers },
+  sns: { shapes: snsActions, handlers: snsHandlers },
+  sts: { shapes: stsActions, handlers: stsHandlers },
+};
+
 const TARGET = /^AmazonSQS\.([A-Za-z]{1,64})$/;
-const SNS_VERSION = "2010-03-31";
+const VERSIONS: ReadonlyMap<string | undefined, Service> = new Map([
+  ["2010-03-31", "sns"],
+  ["2011-06-15", "sts"],
+]);
 
 /** The action of a request in the JSON protocol, which is SQS' alone. @throws {AwsError} `InvalidAction` */
 export function actionOfTarget(target: string | undefined, body: Buffer): RequestedAction {
   const name = TARGET.exec(target ?? "")?.[1] ?? "";
-  if (!isActionOf(sqsActions, name)) throw unknownAction(name);
-  return requested("sqs", name, sqsActions[name], (call) =>
-    runSqs(name, call, inputFromJson(sqsActions[name].input, parsedJson(body))),
-  );
+  return requested("sqs", name, (shape) => inputFromJson(shape, parsedJson(body)));
 }
 
 /** The parameters of a Query request: in the URL, in the body, or in both. @throws {AwsError} `MalformedInput` */
@@ -40,11 +55,12 @@ export function readForm(ofUrl: Parameters, body: Buffer): FormNode {
 
 /** Which service a Query request is for: by its version, else by what only one of them has. */
 export function serviceOfForm({ children }: FormNode): Service {
-  const version = children.get("Version")?.value;
-  if (version === SNS_VERSION) return "sns";
+  const service = VERSIONS.get(children.get("Version")?.value);
+  if (service) return service;
   const name = children.get("Action")?.value ?? "";
-  if (!isActionOf(snsActions, name)) return "sqs";
-  return !isActionOf(sqsActions, name) || children.has("TopicArn") ? "sns" : "sqs";
+  if (has("sts", name)) return "sts";
+  if (!has("sns", name)) return "sqs";
+  return !has("sqs", name) || children.has("TopicArn") ? "sns" : "sqs";
 }
 
 /**
@@ -58,43 +74,31 @@ export function actionOfForm(
   const name = form.children.get("Action")?.value;
   if (name === undefined || name === "")
     throw commonError("MissingAction", "The request must contain the parameter Action.");
-  if (serviceOfForm(form) === "sns") {
-    if (!isActionOf(snsActions, name)) throw unknownAction(name);
-    return requested("sns", name, snsActions[name], (call) =>
-      runSns(name, call, inputFromForm("sns", snsActions[name].input, form)),
-    );
-  }
-  if (!isActionOf(sqsActions, name)) throw unknownAction(name);
-  addQueueUrl(form, at);
-  return requested("sqs", name, sqsActions[name], (call) =>
-    runSqs(name, call, inputFromForm("sqs", sqsActions[name].input, form)),
-  );
+  const service = serviceOfForm(form);
+  if (service === "sqs") addQueueUrl(form, at);
+  return requested(service, name, (shape) => inputFromForm(service, shape, form));
 }
 
 function requested(
   service: Service,
   action: string,
-  { output }: { output: StructureShape | undefined },
-  run: (call: Call) => Promise<object | void>,
+  inputOf: (shape: StructureShape) => object,
 ): RequestedAction {
-  return { service, action, shape: output, run: async (call) => (await run(call)) ?? undefined };
+  if (!has(service, action)) throw unknownAction(action);
+  const { shapes, handlers } = services[service];
+  const { input, output } = shapes[action]!;
+  // Name and input belong together, which a union of functions cannot say.
+  const run = handlers[action] as Handler<object>;
+  return {
+    service,
+    action,
+    shape: output,
+    run: async (call) => (await run(call, inputOf(input))) ?? undefined,
+  };
 }
 
-// Name and input belong together, which a union of functions cannot say.
-function runSqs(name: SqsActionName, call: Call, input: unknown): Promise<object | void> {
-  const run = sqsHandlers[name] as (
-    call: Call,
-    input: SqsInput<SqsActionName>,
-  ) => Promise<object | void>;
-  return run(call, input as SqsInput<SqsActionName>);
-}
-
-function runSns(name: SnsActionName, call: Call, input: unknown): Promise<object | void> {
-  const run = snsHandlers[name] as (
-    call: Call,
-    input: SnsInput<SnsActionName>,
-  ) => Promise<object | void>;
-  return run(call, input as SnsInput<SnsActionName>);
+function has(service: Service, action: string): boolean {
+  return Object.hasOwn(services[service].shapes, action);
 }
 
 function parsedJson(body: Buffer): unknown {
@@ -108,13 +112,6 @@ function addQueueUrl(
 ): void {
   if (path === "/" || children.has("QueueUrl")) return;
   children.set("QueueUrl", { value: origin + path, children: new Map() });
-}
-
-function isActionOf<Actions extends object>(
-  actions: Actions,
-  name: string,
-): name is keyof Actions & string {
-  return Object.hasOwn(actions, name);
 }
 
 function unknownAction(name: string) {

@@ -1,4 +1,4 @@
-export type Service = "sqs" | "sns";
+export type Service = "sqs" | "sns" | "sts";
 
 interface ErrorForm {
   /** The code in the Query protocol, and in the `x-amzn-query-error` header of the JSON protocol. */

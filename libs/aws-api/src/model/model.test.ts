@@ -1,10 +1,12 @@
 import * as snsSdk from "@aws-sdk/client-sns";
 import * as sqsSdk from "@aws-sdk/client-sqs";
+import * as stsSdk from "@aws-sdk/client-sts";
 import { expect, test } from "vitest";
 
 import { structure, type Action, type Shape } from "./shape.ts";
 import { snsActions } from "./sns.ts";
 import { sqsActions } from "./sqs.ts";
+import { stsActions } from "./sts.ts";
 
 /**
  * The schema that AWS' SDK ships: `[kind, namespace, name, traits, …]`. An operation goes on with its input and output,
@@ -22,6 +24,7 @@ const MAP = 2;
 const services: [string, Record<string, Action>, Sdk][] = [
   ["SQS", sqsActions, sqsSdk],
   ["SNS", snsActions, snsSdk],
+  ["STS", stsActions, stsSdk],
 ];
 
 test.each(services)("inputs and outputs of %s are those of AWS' own SDK", (_, actions, sdk) => {

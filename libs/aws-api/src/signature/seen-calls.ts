@@ -40,6 +40,7 @@ const CHANGES: Readonly<Record<Service, ReadonlySet<string>>> = {
     "Unsubscribe",
     "UntagResource",
   ]),
+  sts: new Set(),
 };
 
 /**

@@ -7,7 +7,7 @@ import { mismatch, readSignature, type Signature, type SignedRequest } from "./r
 import { signatureOf } from "./signature-of.ts";
 
 const MAX_SKEW = 15 * 60_000;
-const SERVICES = new Set(["sqs", "sns"]);
+const SERVICES = new Set(["sqs", "sns", "sts"]);
 
 export interface Caller {
   keyId: string;
@@ -73,7 +73,7 @@ function checkScope({ day, time, region: given, service }: Signature, region: st
   if (given !== region)
     throw mismatch(`Credential should be scoped to a valid region, here '${region}'.`);
   if (!SERVICES.has(service))
-    throw mismatch("Credential should be scoped to the service 'sqs' or 'sns'.");
+    throw mismatch("Credential should be scoped to the service 'sqs', 'sns' or 'sts'.");
 }
 
 /** How long it counts, in milliseconds since the epoch. */

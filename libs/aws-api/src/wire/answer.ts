@@ -5,6 +5,7 @@ import { element, escapeXml, xmlOf } from "./xml.ts";
 const namespaces: Record<Service, string> = {
   sqs: "http://queue.amazonaws.com/doc/2012-11-05/",
   sns: "http://sns.amazonaws.com/doc/2010-03-31/",
+  sts: "https://sts.amazonaws.com/doc/2011-06-15/",
 };
 
 export interface AwsAnswer {

@@ -13,6 +13,7 @@ export {
 } from "./errors.ts";
 export { messageBytes, type MessageAttribute, type MessageInput } from "./message/message.ts";
 export type { WriteResult } from "./write/message-writer.ts";
+export type { StoredMessage } from "./write/stored-call.ts";
 export type { Page, PageRequest } from "./directory/pages.ts";
 export { AccessKeys, type AccessKey, type ListedAccessKey } from "./access-keys/access-keys.ts";
 export type { ListedTopic, SettableTopic, Topic } from "./topics/topics.ts";

@@ -1,10 +1,9 @@
 import { SluiceError, type EntryError, type ErrorCode } from "@sluice/engine";
 
-import type { CodeToCome } from "../contract.ts";
 import { AwsError, invalidParameter, snsError, type SnsErrorName } from "../errors.ts";
 import { noSuchTopic } from "../names/topic-arn.ts";
 
-const names: Partial<Record<ErrorCode | CodeToCome, SnsErrorName>> = {
+const names: Partial<Record<ErrorCode, SnsErrorName>> = {
   subscription_not_found: "NotFound",
   queue_not_found: "NotFound",
   too_many_requests: "Throttled",

@@ -2,7 +2,6 @@ import { messageBytes, type MessageInput, type Topic, type WriteResult } from "@
 
 import { checkBatch, failedEntry, type FailedEntry } from "../batch.ts";
 import type { Call } from "../call.ts";
-import { engineMessage, isFifoTopic, maxMessageSizeOf, sequenceNumberOf } from "../contract.ts";
 import { invalidParameter, snsError } from "../errors.ts";
 import { attributesOf, type AttributeWords } from "../message/attributes.ts";
 import type { SnsInput } from "../model/sns.ts";
@@ -37,7 +36,7 @@ export async function publish(call: Call, input: SnsInput<"Publish">) {
       ? messageError(result.error)
       : snsError("InternalError", "the message has no result");
   }
-  return { MessageId: result.messageId, SequenceNumber: sequenceNumberOf(result) };
+  return { MessageId: result.messageId, SequenceNumber: result.sequenceNumber };
 }
 
 export async function publishBatch(call: Call, input: SnsInput<"PublishBatch">) {
@@ -47,7 +46,7 @@ export async function publishBatch(call: Call, input: SnsInput<"PublishBatch">) 
   // As SNS does it: one that is wrong has the whole batch refused.
   const messages = entries.map((entry) => messageOf(topic, entry));
   const bytes = messages.reduce((sum, message) => sum + messageBytes(message), 0);
-  if (bytes > maxMessageSizeOf(topic)) {
+  if (bytes > topic.maxMessageSize) {
     throw snsError(
       "BatchRequestTooLong",
       "The length of all the messages put together is more than the limit.",
@@ -60,7 +59,7 @@ export async function publishBatch(call: Call, input: SnsInput<"PublishBatch">) 
     if ("error" in result) failed.push(failedEntry(id, messageError(result.error)));
     else {
       const { messageId: MessageId } = result;
-      successful.push({ Id: id, MessageId, SequenceNumber: sequenceNumberOf(result) });
+      successful.push({ Id: id, MessageId, SequenceNumber: result.sequenceNumber });
     }
   });
   return { Successful: successful, Failed: failed };
@@ -83,7 +82,7 @@ function messageOf(topic: Topic, given: Given): MessageInput {
   checkSubject(given.Subject);
   checkIdText("MessageGroupId", groupId);
   checkIdText("MessageDeduplicationId", deduplicationId);
-  if (isFifoTopic(topic)) {
+  if (topic.fifo) {
     if (groupId === undefined)
       throw invalidParameter("The MessageGroupId parameter is required for FIFO topics");
     if (deduplicationId === undefined && !topic.contentBasedDeduplication)
@@ -96,13 +95,13 @@ function messageOf(topic: Topic, given: Given): MessageInput {
       "The request includes MessageDeduplicationId parameter that is not valid for this topic type",
     );
   }
-  return engineMessage({
+  return {
     body: bodyOf(given),
     attributes: attributesOf(given.MessageAttributes, words),
     subject: given.Subject,
     groupId,
     deduplicationId,
-  });
+  };
 }
 
 function checkSubject(subject: string | undefined): void {

@@ -1,7 +1,6 @@
-import type { Link, Replay, Subscription } from "@sluice/engine";
+import type { Link, Replay, Subscription, SubscriptionSettings } from "@sluice/engine";
 
 import type { Call } from "../call.ts";
-import { subscriptionSettingsOf, type SubscriptionSettings } from "../contract.ts";
 import type { AwsError } from "../errors.ts";
 import { plainBoolean } from "../plain-boolean.ts";
 import { queueArn, queueOfArn } from "../names/queue-address.ts";
@@ -86,12 +85,7 @@ export function shownSubscriptionAttributes(
   subscription: Subscription,
   replay: Replay | undefined,
 ): Record<string, string> {
-  const {
-    filterPolicy,
-    filterPolicyScope,
-    rawDelivery = true,
-    redrivePolicy,
-  } = subscriptionSettingsOf(subscription);
+  const { filterPolicy, filterPolicyScope, rawDelivery, redrivePolicy } = subscription;
   return {
     ...shownSubscription(call, subscription),
     ConfirmationWasAuthenticated: "true",
@@ -100,7 +94,7 @@ export function shownSubscriptionAttributes(
     SubscriptionPrincipal: `arn:aws:iam::${call.account}:root`,
     ...(filterPolicy && {
       FilterPolicy: JSON.stringify(filterPolicy),
-      FilterPolicyScope: filterPolicyScope ?? "MessageAttributes",
+      FilterPolicyScope: filterPolicyScope,
     }),
     ...(redrivePolicy && {
       RedrivePolicy: JSON.stringify({

@@ -1,9 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
 
-import { SluiceError, type ErrorCode, type Subscription } from "@sluice/engine";
+import { SluiceError, type Subscription, type SubscriptionSettings } from "@sluice/engine";
 
 import type { Call } from "../call.ts";
-import { subscriptionSettingsOf, type CodeToCome, type SubscriptionSettings } from "../contract.ts";
 import { invalidParameter, snsError } from "../errors.ts";
 import type { SnsInput } from "../model/sns.ts";
 import { queueOfArn } from "../names/queue-address.ts";
@@ -42,7 +41,7 @@ export async function subscribe(call: Call, input: SnsInput<"Subscribe">) {
     return { SubscriptionArn: subscriptionArn(call, subscription) };
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error;
-    if (codeOf(error) === "subscription_exists") {
+    if (error.code === "subscription_exists") {
       const existing = await existingSubscription(call, topic, queue);
       await checkSame(call, existing, { replay, ...given });
       return { SubscriptionArn: subscriptionArn(call, existing) };
@@ -59,7 +58,7 @@ function endpointOf(call: Call, protocol: string, endpoint: string | undefined):
       break;
     case "http":
     case "https":
-      throw invalidParameter("Protocol", "HTTP(S) endpoints are not supported yet");
+      throw invalidParameter("Protocol", "HTTP(S) endpoints are not supported");
     default:
       throw invalidParameter(
         `Amazon SNS does not support this protocol string: ${protocol.slice(0, 100)}`,
@@ -68,10 +67,6 @@ function endpointOf(call: Call, protocol: string, endpoint: string | undefined):
   const queue = endpoint === undefined ? undefined : queueOfArn(call, endpoint);
   if (queue === undefined) throw invalidParameter("SQS endpoint ARN");
   return queue;
-}
-
-function codeOf(error: SluiceError): ErrorCode | CodeToCome {
-  return error.code;
 }
 
 /** Whoever subscribes again and leaves an attribute out does not mind what it is. */
@@ -91,9 +86,8 @@ async function checkSame(
   existing: Subscription,
   { replay, ...given }: SubscriptionAttributes,
 ): Promise<void> {
-  const settings = subscriptionSettingsOf(existing);
   const differs = (Object.keys(given) as (keyof SubscriptionSettings)[]).some(
-    (name) => settings[name] !== undefined && !isDeepStrictEqual(settings[name], given[name]),
+    (name) => !isDeepStrictEqual(existing[name], given[name]),
   );
   if (differs || (replay && !(await wasReplayed(call, existing, replay)))) throw existsOtherwise();
 }
@@ -128,7 +122,7 @@ function refusalOf(error: SluiceError, refuse: RefuseAttribute) {
     return invalidReplay(
       "the topic has no ArchivePolicy; set one, for what is published from then on",
     );
-  const isPolicy = ["invalid_request", "invalid_filter_policy"].includes(codeOf(error));
+  const isPolicy = ["invalid_request", "invalid_filter_policy"].includes(error.code);
   return isPolicy ? refuse(`FilterPolicy: ${error.message}`) : error;
 }
 

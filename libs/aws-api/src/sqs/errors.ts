@@ -1,9 +1,8 @@
 import type { EntryError, ErrorCode, SluiceError } from "@sluice/engine";
 
 import { AwsError, sqsError, type SqsErrorName } from "../errors.ts";
-import type { CodeToCome } from "../contract.ts";
 
-const names: Partial<Record<ErrorCode | CodeToCome, SqsErrorName>> = {
+const names: Partial<Record<ErrorCode, SqsErrorName>> = {
   queue_not_found: "QueueDoesNotExist",
   queue_exists: "QueueNameExists",
   receipt_handle_invalid: "ReceiptHandleIsInvalid",
@@ -28,7 +27,7 @@ export function toSqsError(error: SluiceError | AwsError): AwsError {
 
 /** What a refused message is called in SQS. */
 export function messageError(error: EntryError, maxBytes: number): AwsError {
-  switch (error.code as EntryError["code"] | CodeToCome) {
+  switch (error.code) {
     case "message_too_large":
       return sqsError(
         "InvalidParameterValue",
@@ -39,8 +38,4 @@ export function messageError(error: EntryError, maxBytes: number): AwsError {
     default:
       return sqsError("InvalidParameterValue", error.message);
   }
-}
-
-export function unsupported(what: string): AwsError {
-  return sqsError("UnsupportedOperation", what);
 }

@@ -1,8 +1,7 @@
-import type { Engine, Queue } from "@sluice/engine";
+import type { Engine, Queue, QueueSettings } from "@sluice/engine";
 import { isDeepStrictEqual } from "node:util";
 
 import type { Call } from "../call.ts";
-import { fifoSettingsOf, type AllQueueSettings } from "../contract.ts";
 import { invalidValue, sqsError, type AwsError } from "../errors.ts";
 import { isLine } from "../kept-text.ts";
 import { plainBoolean } from "../plain-boolean.ts";
@@ -12,7 +11,7 @@ import { isPolicy, parseObject } from "../policy.ts";
 /** How one attribute of a queue is read out of a request, and shown. */
 interface Attribute {
   /** Absent: it can only be looked at. */
-  read?: (text: string, call: Call) => Partial<AllQueueSettings>;
+  read?: (text: string, call: Call) => Partial<QueueSettings>;
   /** Undefined where this queue has no such attribute. */
   show: (queue: Queue, call: Call) => string | undefined;
   /** The counts of the queue are needed to show it. */
@@ -61,7 +60,7 @@ const attributes: ReadonlyMap<string, Attribute> = new Map(
       fixed: true,
       fifo: true,
       read: (text) => ({ fifo: booleanOf("FifoQueue", text) }),
-      show: (queue) => String(fifoSettingsOf(queue).fifo),
+      show: ({ fifo }) => String(fifo),
     },
     ContentBasedDeduplication: {
       boolean: true,
@@ -69,14 +68,14 @@ const attributes: ReadonlyMap<string, Attribute> = new Map(
       read: (text) => ({
         contentBasedDeduplication: booleanOf("ContentBasedDeduplication", text),
       }),
-      show: (queue) => String(fifoSettingsOf(queue).contentBasedDeduplication),
+      show: ({ contentBasedDeduplication }) => String(contentBasedDeduplication),
     },
     DeduplicationScope: {
       fifo: true,
       read: (text) => ({
         deduplicationScope: oneOf("DeduplicationScope", text, ["queue", "messageGroup"] as const),
       }),
-      show: (queue) => fifoSettingsOf(queue).deduplicationScope,
+      show: ({ deduplicationScope }) => deduplicationScope,
     },
     FifoThroughputLimit: {
       fifo: true,
@@ -86,7 +85,7 @@ const attributes: ReadonlyMap<string, Attribute> = new Map(
           "perMessageGroupId",
         ] as const),
       }),
-      show: (queue) => fifoSettingsOf(queue).fifoThroughputLimit,
+      show: ({ fifoThroughputLimit }) => fifoThroughputLimit,
     },
   } satisfies Record<string, Attribute>),
 );
@@ -114,8 +113,8 @@ export function readAttributes(
   call: Call,
   given: ReadonlyMap<string, string>,
   { isNew, fifo }: { isNew: boolean; fifo: boolean },
-): Partial<AllQueueSettings> {
-  const settings: Partial<AllQueueSettings> = {};
+): Partial<QueueSettings> {
+  const settings: Partial<QueueSettings> = {};
   const own: Record<string, string> = {};
   for (const [name, text] of given) {
     const attribute = attributes.get(name);
@@ -150,7 +149,7 @@ export async function showAttributes(
   queue: Queue,
   names: readonly string[],
 ): Promise<Record<string, string>> {
-  const { fifo } = fifoSettingsOf(queue);
+  const { fifo } = queue;
   const isKnown = (name: string) => {
     const attribute = attributes.get(name);
     return attribute !== undefined && (fifo || !attribute.fifo);
@@ -184,9 +183,8 @@ export function differingAttribute(
     const settings = Object.entries(meant);
     // What has no meaning here is nothing but its text.
     if (settings.length === 0) return true;
-    const has = { ...queue, ...fifoSettingsOf(queue) };
     return settings.some(
-      ([key, value]) => !isDeepStrictEqual(inOrder(value), inOrder(has[key as keyof typeof has])),
+      ([key, value]) => !isDeepStrictEqual(inOrder(value), inOrder(queue[key as keyof Queue])),
     );
   })?.[0];
 }
@@ -234,7 +232,7 @@ function kept(name: string, isValid: (text: string) => boolean): Attribute {
   };
 }
 
-function readRedrivePolicy(text: string, call: Call): Partial<AllQueueSettings> {
+function readRedrivePolicy(text: string, call: Call): Partial<QueueSettings> {
   if (text === "") return { redrive: null };
   const refuse = (reason: string) => invalidValue("RedrivePolicy", text, reason);
   const policy = parseObject(text);
@@ -265,7 +263,7 @@ function showRedrivePolicy({ redrive }: Queue, call: Call): string | undefined {
   });
 }
 
-function readRedriveAllowPolicy(text: string, call: Call): Partial<AllQueueSettings> {
+function readRedriveAllowPolicy(text: string, call: Call): Partial<QueueSettings> {
   const keptAs = (own: string) => ({ awsAttributes: { RedriveAllowPolicy: own } });
   if (text === "") return { redriveAllow: { permission: "allowAll" }, ...keptAs("") };
   const refuse = (reason: string) => invalidValue("RedriveAllowPolicy", text, reason);

@@ -1,7 +1,6 @@
 import { SluiceError, type Queue, type QueueSettings } from "@sluice/engine";
 
 import type { Call } from "../call.ts";
-import { engineHas, engineSettings, fifoSettingsOf } from "../contract.ts";
 import { invalidValue, sqsError } from "../errors.ts";
 import type { SqsInput } from "../model/sqs.ts";
 import {
@@ -12,7 +11,6 @@ import {
   queueUrl,
 } from "../names/queue-address.ts";
 import { problemOfTags } from "../tags.ts";
-import { unsupported } from "./errors.ts";
 import { queueAt } from "./find-queue.ts";
 import {
   differingAttribute,
@@ -36,11 +34,11 @@ export async function createQueue(call: Call, input: SqsInput<"CreateQueue">) {
   const existing = await call.engine.queues.find(call.account, name);
   if (existing) return sameQueue(call, existing, given);
   try {
-    const { queue, created } = await call.engine.queues.create(
-      call.account,
-      name,
-      engineSettings({ ...settings, ...(fifo && { fifo }), tags }),
-    );
+    const { queue, created } = await call.engine.queues.create(call.account, name, {
+      ...settings,
+      fifo,
+      tags,
+    });
     // Somebody else made it meanwhile.
     if (!created) return sameQueue(call, queue, given);
   } catch (error) {
@@ -74,7 +72,6 @@ function checkFifo(name: string, fifo: boolean, given: string | undefined): void
       "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length",
     );
   }
-  if (fifo && !engineHas.fifoQueues) throw unsupported("FIFO queues are not supported yet.");
 }
 
 /** A dead-letter queue that is not there, or does not want this queue's letters. */
@@ -158,14 +155,14 @@ export async function getQueueAttributes(call: Call, input: SqsInput<"GetQueueAt
 export async function setQueueAttributes(call: Call, input: SqsInput<"SetQueueAttributes">) {
   try {
     await changeQueue(call, input.QueueUrl, (queue) => {
-      const { fifo } = fifoSettingsOf(queue);
+      const { fifo } = queue;
       const given = givenAttributes(input.Attributes);
       const { awsAttributes = {}, ...settings } = readAttributes(call, given, {
         isNew: false,
         fifo,
       });
       return {
-        ...engineSettings(settings),
+        ...settings,
         awsAttributes: mergedAwsAttributes(queue.awsAttributes, awsAttributes),
       };
     });

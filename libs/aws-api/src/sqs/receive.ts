@@ -2,7 +2,6 @@ import { bitCharacter, type ReceivedSlice } from "@sluice/engine";
 import { roomFor } from "@sluice/http-api";
 
 import type { Call } from "../call.ts";
-import { sequenceNumbersOf } from "../contract.ts";
 import { invalidValue, sqsError } from "../errors.ts";
 import { keptMessages, shownAttributes, type KeptMessage } from "../message/kept-messages.ts";
 import type { SqsInput } from "../model/sqs.ts";
@@ -55,9 +54,9 @@ export async function receiveMessage(call: Call, input: SqsInput<"ReceiveMessage
   for (const slice of received.slices) {
     const shared = selection.system && (await sharedAttributes(call, slice, selection.system));
     const ofAll = shared && written(shared);
-    const numbers = sequenceNumbersOf(slice);
     keptMessages(slice).forEach((kept, index) => {
-      const own = selection.system && ownAttributes(kept, numbers[index], selection.system);
+      const own =
+        selection.system && ownAttributes(kept, slice.sequenceNumbers?.[index], selection.system);
       messages.push({
         kept,
         handle: slice.handlePrefix + bitCharacter(slice.bits[index] ?? 0),

@@ -1,8 +1,13 @@
-import { messageBytes, type MessageInput, type Queue, type WriteResult } from "@sluice/engine";
+import {
+  messageBytes,
+  type MessageInput,
+  type Queue,
+  type StoredMessage,
+  type WriteResult,
+} from "@sluice/engine";
 
 import { attempt, batchAnswer, checkBatch, failedEntry, type FailedEntry } from "../batch.ts";
 import type { Call } from "../call.ts";
-import { engineMessage, fifoSettingsOf, sequenceNumberOf } from "../contract.ts";
 import { AwsError, invalidValue, sqsError } from "../errors.ts";
 import { attributesOf, type AttributeWords, type AwsAttributes } from "../message/attributes.ts";
 import { md5, md5OfAttributes } from "../message/md5.ts";
@@ -38,7 +43,7 @@ export async function sendMessageBatch(call: Call, input: SqsInput<"SendMessageB
   const { Entries: entries } = input;
   checkBatch("sqs", "SendMessageBatchRequestEntry", entries);
   const queue = await rememberedQueueAt(call, input.QueueUrl);
-  if (fifoSettingsOf(queue).fifo) for (const entry of entries) checkGroupOf(queue, entry, refuse);
+  if (queue.fifo) for (const entry of entries) checkGroupOf(queue, entry, refuse);
   const messages = entries.map((entry) => attempt(() => messageOf(queue, entry)));
   const accepted = messages.filter(
     (message): message is MessageInput => !(message instanceof AwsError),
@@ -72,7 +77,7 @@ async function send(call: Call, queue: Queue, messages: MessageInput[]): Promise
   return await engine.sender.send(account, queue.name, messages, options);
 }
 
-function sentMessage(message: MessageInput, result: { messageId: string }) {
+function sentMessage(message: MessageInput, result: StoredMessage) {
   const { body, attributes = {}, traceHeader } = message;
   return {
     MessageId: result.messageId,
@@ -82,7 +87,7 @@ function sentMessage(message: MessageInput, result: { messageId: string }) {
       traceHeader === undefined
         ? undefined
         : md5OfAttributes({ [TRACE_HEADER]: { type: "String", value: traceHeader } }),
-    SequenceNumber: sequenceNumberOf(result),
+    SequenceNumber: result.sequenceNumber,
   };
 }
 
@@ -91,12 +96,12 @@ function messageOf(queue: Queue, given: Given): MessageInput {
   if (given.MessageBody === "") {
     throw sqsError("MissingParameter", "The request must contain the parameter MessageBody.");
   }
-  return engineMessage({
+  return {
     body: given.MessageBody,
     attributes: attributesOf(given.MessageAttributes, OF_USER),
     traceHeader: traceHeaderOf(given.MessageSystemAttributes),
     ...orderOf(queue, given),
-  });
+  };
 }
 
 function wordsOf(kind: "(user)" | "system"): AttributeWords {
@@ -133,7 +138,7 @@ function traceHeaderOf(attributes: AwsAttributes | undefined): string | undefine
 /** Delay, group and deduplication: what may be said depends on the kind of the queue. */
 function orderOf(queue: Queue, given: Given) {
   const { DelaySeconds: delay, MessageGroupId: group, MessageDeduplicationId: id } = given;
-  const { fifo } = fifoSettingsOf(queue);
+  const { fifo } = queue;
   if (delay !== undefined && (delay < 0 || delay > MAX_DELAY)) {
     throw invalidValue("DelaySeconds", delay, "DelaySeconds must be >= 0 and <= 900.");
   }
@@ -161,7 +166,7 @@ function checkGroupOf(
 ): void {
   if (group === undefined)
     throw lacksGroup("The request must contain the parameter MessageGroupId.");
-  if (id === undefined && !fifoSettingsOf(queue).contentBasedDeduplication) {
+  if (id === undefined && !queue.contentBasedDeduplication) {
     throw refuse(
       "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly",
     );

@@ -2,7 +2,6 @@ import type { EntryErrorCode } from "@sluice/engine";
 
 import { attempt, checkBatch } from "../batch.ts";
 import type { Call } from "../call.ts";
-import type { CodeToCome } from "../contract.ts";
 import { AwsError, invalidValue, sqsError } from "../errors.ts";
 import type { SqsInput } from "../model/sqs.ts";
 import { isFifoName, queueOfUrl } from "../names/queue-address.ts";
@@ -83,7 +82,7 @@ async function changeEach(
   });
 }
 
-function refusal(code: EntryErrorCode | CodeToCome, change: Change | undefined): AwsError {
+function refusal(code: EntryErrorCode, change: Change | undefined): AwsError {
   if (code === "visibility_beyond_limit") {
     return invalidValue(
       "VisibilityTimeout",

@@ -1,6 +1,6 @@
 import type { Options } from "./options.ts";
 import type { Report } from "./report/report.ts";
-import type { RunningSystem } from "./systems/system.ts";
+import type { RunningSystem, StartOptions } from "./systems/system.ts";
 
 /** What a benchmark is given to run with. */
 export interface Bench {
@@ -11,7 +11,7 @@ export interface Bench {
    * Starts a system by its name, with empty disks; disposing it stops it. Fails with `Unavailable` where it is not
    * installed.
    */
-  start: (name: string) => Promise<RunningSystem>;
+  start: (name: string, options?: Pick<StartOptions, "probed">) => Promise<RunningSystem>;
 }
 
 /** One line of the table of benchmarks. */

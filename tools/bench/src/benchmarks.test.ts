@@ -26,6 +26,7 @@ const sizes: Record<string, string> = {
   backlog: "--backlog 100,500",
   drain: "--messages 100 --queues 5 --seconds 1",
   "held-transaction": "--seconds 2 --minutes 2 --publish-batch 10",
+  soak: "--seconds 2",
 };
 
 const cleanup = new Cleanup();
@@ -41,27 +42,31 @@ test("every benchmark has a size for this test", () => {
   expect(benchmarks.map(({ name }) => name)).toEqual(Object.keys(sizes));
 });
 
-test.each(benchmarks)("$name loses and doubles nothing, and has figures", async (benchmark) => {
-  const args = `${sizes[benchmark.name]} --rounds 1 --no-warm-up --systems sluice --consumer-processes 1`;
-  const { options } = readCommandLine(args.split(" "));
-  // It outlives each benchmark.
-  const start = async () =>
-    Promise.resolve({ ...sluice, [Symbol.asyncDispose]: async () => Promise.resolve() });
-  const report = await benchmark
-    .run({ options, say: () => undefined, start })
-    .catch((error: unknown) => {
-      if (error instanceof Unavailable) return undefined;
-      throw error;
-    });
-  if (report === undefined) return;
-  expect(report.name).toBe(benchmark.name);
-  if (report.rows.length === 0) return expect(report.notes.join()).toContain("not available");
-  expect(report.rows.flatMap(({ failure }) => failure ?? [])).toEqual([]);
-  const figures = report.rows.flatMap((row) => Object.values(row.figures));
-  expect(figures.length).toBeGreaterThan(0);
-  for (const { median } of figures) expect(median).not.toBeNaN();
-  for (const line of tableOf(report)) expect(line.length).toBeLessThanOrEqual(100);
-});
+test.each(benchmarks)(
+  "$name loses and doubles nothing, and has figures",
+  { timeout: 180_000 },
+  async (benchmark) => {
+    const args = `${sizes[benchmark.name]} --rounds 1 --no-warm-up --systems sluice --consumer-processes 1`;
+    const { options } = readCommandLine(args.split(" "));
+    // It outlives each benchmark.
+    const start = async () =>
+      Promise.resolve({ ...sluice, [Symbol.asyncDispose]: async () => Promise.resolve() });
+    const report = await benchmark
+      .run({ options, say: () => undefined, start })
+      .catch((error: unknown) => {
+        if (error instanceof Unavailable) return undefined;
+        throw error;
+      });
+    if (report === undefined) return;
+    expect(report.name).toBe(benchmark.name);
+    if (report.rows.length === 0) return expect(report.notes.join()).toContain("not available");
+    expect(report.rows.flatMap(({ failure }) => failure ?? [])).toEqual([]);
+    const figures = report.rows.flatMap((row) => Object.values(row.figures));
+    expect(figures.length).toBeGreaterThan(0);
+    for (const { median } of figures) expect(median).not.toBeNaN();
+    for (const line of tableOf(report)) expect(line.length).toBeLessThanOrEqual(100);
+  },
+);
 
 test.each([
   { name: "fan-out", system: "fauxqs" },

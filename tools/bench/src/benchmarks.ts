@@ -8,6 +8,7 @@ import { heldTransaction } from "./workloads/held-transaction.ts";
 import { idle } from "./workloads/idle.ts";
 import { latency } from "./workloads/latency.ts";
 import { bodySizes, direct, fanOut, small, webhooks, width } from "./workloads/throughput.ts";
+import { soak } from "./workloads/soak.ts";
 import { wal } from "./workloads/wal.ts";
 
 /** Every benchmark, in the order in which `all` runs them. A new one is a line here. */
@@ -28,4 +29,5 @@ export const benchmarks: readonly Benchmark[] = [
   backlog,
   drain,
   heldTransaction,
+  soak,
 ];

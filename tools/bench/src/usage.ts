@@ -27,7 +27,7 @@ ${entry("--systems a,b", `compare these, or "all": ${systems.map(({ name }) => n
   --backlog N,M         messages that wait
   --long-polls N        waiting receives (idle)
   --seconds N           how long to watch, or to go on
-  --minutes N           the same in minutes (held-transaction)
+  --minutes N           the same in minutes (held-transaction, soak)
   --url URL             measure a Sluice that runs instead of a fresh one
   --json FILE           write the result as JSON ("-": to standard output)
   --chart               draw docs/benchmarks/<name>.svg, and write <name>.json

@@ -21,6 +21,8 @@ export interface StartOptions {
   profileFolder?: string | undefined;
   /** Measure this installation instead of starting one. */
   url?: string | undefined;
+  /** Have its own processes tell what memory they keep. */
+  probed?: boolean | undefined;
 }
 
 export interface RunningSystem extends AsyncDisposable {
@@ -32,6 +34,8 @@ export interface RunningSystem extends AsyncDisposable {
   postgres?: Postgres;
   /** Its own processes, if it has any that answer `/metrics`. */
   services?: ServiceProcess[];
+  /** Whether these tell what memory they keep. */
+  probed?: boolean;
 }
 
 /** A system that is not here; the message says what to install. */

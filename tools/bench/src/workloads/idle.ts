@@ -92,7 +92,7 @@ function usageRow(
   usages: (Usage | undefined)[],
   { elapsed, longPolls }: { elapsed: number; longPolls: number },
 ): Row {
-  const [before, start, end] = usages.map((usage) => usage ?? { cpu: 0, memory: 0 }) as [
+  const [before, start, end] = usages.map((usage) => usage ?? { cpu: 0, memory: 0, used: 0 }) as [
     Usage,
     Usage,
     Usage,

@@ -6,6 +6,8 @@ export interface Usage {
   cpu: number;
   /** Resident bytes. */
   memory: number;
+  /** Bytes in use on the heap, garbage among them, and outside of it. */
+  used: number;
 }
 
 /** API and dispatcher by their names; an installation that was not started here shows its API alone. */
@@ -19,5 +21,6 @@ export async function readUsage(url: string): Promise<Usage> {
   return {
     cpu: value("process_cpu_seconds_total"),
     memory: value("process_resident_memory_bytes"),
+    used: value("nodejs_heap_size_used_bytes") + value("nodejs_external_memory_bytes"),
   };
 }

@@ -1,6 +1,7 @@
 import { startApi, startDispatcher, startStack } from "@sluice/stack";
 
 import { assemble } from "../assemble.ts";
+import { probe } from "../../soak/watched.ts";
 import { profilingEnvironment, profilingPostgres } from "../../profile/profiling.ts";
 import { Unavailable, type RunningSystem, type StartOptions, type System } from "../system.ts";
 
@@ -45,7 +46,7 @@ export async function startSluiceOn(databaseUrl: string, natsUrl: string): Promi
   });
 }
 
-async function startFresh({ profileFolder }: StartOptions): Promise<RunningSystem> {
+async function startFresh({ profileFolder, probed = false }: StartOptions): Promise<RunningSystem> {
   return assemble(async (cleanup, folder) => {
     const settings = profileFolder === undefined ? {} : profilingPostgres;
     const stack = cleanup.use(await startStack({ dataDir: folder, durable: true, settings }));
@@ -54,7 +55,9 @@ async function startFresh({ profileFolder }: StartOptions): Promise<RunningSyste
       throw new Unavailable(
         "no nats-server could be found or installed (apt-get install nats-server)",
       );
-    const env = { ...plain, ...profilingEnvironment(profileFolder) };
+    const { NODE_OPTIONS: ofProfile, ...profiling } = profilingEnvironment(profileFolder);
+    const preloaded = [ofProfile, probed && `--import=${probe}`].filter(Boolean).join(" ");
+    const env = { ...plain, ...profiling, ...(preloaded !== "" && { NODE_OPTIONS: preloaded }) };
     const options = { databaseUrl, natsUrl, env };
     const dispatcher = cleanup.use(await startDispatcher(options));
     const api = cleanup.use(await startApi(options));
@@ -63,6 +66,7 @@ async function startFresh({ profileFolder }: StartOptions): Promise<RunningSyste
       description: `Sluice on Postgres ${postgres?.version} and NATS ${nats?.version}`,
       postgres: { url: databaseUrl, adminUrl: postgres?.adminUrl },
       services: [dispatcher, api],
+      probed,
     };
   });
 }

@@ -30,6 +30,8 @@ export interface Report {
   /** The first is the one that ratios and the chart show. */
   metrics: Metric[];
   rows: Row[];
+  /** Whether the rows are parts of one system: what one of them has is no measure of the others. */
+  ofParts?: true;
   /** Settings of the systems, what was skipped and why. */
   notes: string[];
 }

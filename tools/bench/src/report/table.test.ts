@@ -40,6 +40,16 @@ test("no line of a table is wider than 100 columns", () => {
   for (const line of tableOf(report)) expect(line.length).toBeLessThanOrEqual(100);
 });
 
+test("parts of one system are not compared, and one round has no spread", () => {
+  const parts = ["API", "Dispatcher"].map((label) => ({
+    label,
+    figures: { rate: figureOf([1_000]), cpu: figureOf([2]) },
+  }));
+  const lines = tableOf({ ...report, ofParts: true, rows: parts });
+  expect(lines).toContainEqual("            deliveries/s  client µs");
+  expect(lines).toContainEqual("Dispatcher         1,000       2.00");
+});
+
 test("what failed is told and has no figures", () => {
   const lines = tableOf(report);
   expect(lines).toContain("FAILED  BullMQ, 100 queues: 7 received twice");

@@ -1,5 +1,6 @@
 import { formatted } from "./numbers.ts";
 import type { Report, Row } from "./report.ts";
+import type { Figure } from "./statistics.ts";
 
 const width = 100;
 
@@ -36,7 +37,7 @@ function headOf(report: Report): string[] {
     "",
     ...(hasVariants(report) ? [""] : []),
     first ?? "",
-    "min – max",
+    ...(hasSpread(report) ? ["min – max"] : []),
     ...(hasRatios(report) ? ["ratio"] : []),
     ...others,
   ];
@@ -49,10 +50,14 @@ function cellsOf(report: Report, row: Row): string[] {
     row.label,
     ...(hasVariants(report) ? [row.variant ?? ""] : []),
     first === undefined ? "" : formatted(first.median),
-    first === undefined ? "" : `${formatted(first.min)} – ${formatted(first.max)}`,
+    ...(hasSpread(report) ? [spreadOf(first)] : []),
     ...(hasRatios(report) ? [ratio === undefined ? "" : `${ratio.toFixed(2)}×`] : []),
     ...others.map((figure) => (figure === undefined ? "" : formatted(figure.median))),
   ];
+}
+
+function spreadOf(figure: Figure | undefined): string {
+  return figure === undefined ? "" : `${formatted(figure.min)} – ${formatted(figure.max)}`;
 }
 
 function hasFigures({ failure }: Row): boolean {
@@ -63,8 +68,14 @@ function hasVariants({ rows }: Report): boolean {
   return rows.some(({ variant }) => variant !== undefined);
 }
 
+/** Of a round alone there is none. */
+function hasSpread({ metrics, rows }: Report): boolean {
+  const key = metrics[0]?.key ?? "";
+  return rows.some(({ figures }) => (figures[key]?.values.length ?? 0) > 1);
+}
+
 function hasRatios(report: Report): boolean {
-  return report.rows.some((row) => ratioOf(report, row) !== undefined);
+  return report.ofParts !== true && report.rows.some((row) => ratioOf(report, row) !== undefined);
 }
 
 function named(label: string, variant: string | undefined): string {

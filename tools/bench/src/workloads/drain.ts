@@ -61,6 +61,7 @@ export const drain: Benchmark = {
         better: "lower" as const,
       })),
       rows: rowsOf(samples),
+      ofParts: true,
       notes: [`${running.description}; relations below 1 MiB throughout are only in the sum`],
     };
   },

@@ -51,6 +51,7 @@ export const idle: Benchmark = {
         { key: "p99", label: "wake p99 ms", unit: "send to receive", better: "lower" },
       ],
       rows,
+      ofParts: true,
       notes: [...notes],
     };
   },

@@ -38,6 +38,7 @@ export const soak: Benchmark = {
         { key: "resident", label: "resident", unit: "MiB, at most", better: "lower" },
       ],
       rows: watched.map(({ name }, index) => rowOf(name, looks[index] ?? [], seconds >= JUDGED)),
+      ofParts: true,
       notes: [
         running.description,
         running.probed === true

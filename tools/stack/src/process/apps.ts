@@ -5,6 +5,9 @@ import { PROJECT_FOLDER } from "../folders.ts";
 import { StackError } from "../stack-error.ts";
 import { readyLine, startProcess, type ServiceProcess } from "./service.ts";
 
+/** Seconds, as docs/configuration.md has it. */
+const SHUTDOWN_TIMEOUT_DEFAULT = 25;
+
 /** Settings of one of Sluice's processes. */
 export interface ServiceOptions {
   databaseUrl: string;
@@ -91,7 +94,16 @@ function readable(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return { LOG_LEVEL: env["LOG_LEVEL"] === "debug" ? "debug" : "info", LOG_FORMAT: "json" };
 }
 
+/**
+ * What a process may take to end, in ms: it finishes what is under way within SHUTDOWN_TIMEOUT, and ends then by
+ * itself. One whose event loop hangs does not.
+ */
+export function graceOf({ SHUTDOWN_TIMEOUT = "" }: NodeJS.ProcessEnv): number {
+  return (Number(SHUTDOWN_TIMEOUT) || SHUTDOWN_TIMEOUT_DEFAULT) * 1_000 + 5_000;
+}
+
 function startApp(app: App, options: ServiceOptions): Promise<ServiceProcess> {
+  const given = { ...process.env, ...options.env };
   return startProcess({
     name: app.name,
     script: scriptOf(app.folder),
@@ -99,8 +111,9 @@ function startApp(app: App, options: ServiceOptions): Promise<ServiceProcess> {
       DATABASE_URL: options.databaseUrl,
       ...app.env,
       ...options.env,
-      ...readable({ ...process.env, ...options.env }),
+      ...readable(given),
     },
+    graceMs: graceOf(given),
     ready: readyLine(app.event),
     onLine: options.onLine,
     signal: options.signal,

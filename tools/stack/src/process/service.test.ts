@@ -61,6 +61,16 @@ async function policyOf(pid: number | "self"): Promise<string | undefined> {
   return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[38];
 }
 
+test("a process has as long to end as it was given, and is killed then", async () => {
+  await using folder = await temporaryFolder();
+  const script = await program(folder, `process.on("SIGTERM", () => {}); ${READY} ${STAY}`);
+  await using process = await startProcess({ name: "worker", script, graceMs: 200 });
+  const started = performance.now();
+  expect(await process.stop()).toEqual({ code: null, signal: "SIGKILL" });
+  // Without being given any it has fifteen seconds.
+  expect(performance.now() - started).toBeLessThan(14_000);
+});
+
 test("a process that ends before it is ready is an error with its last words", async () => {
   await using folder = await temporaryFolder();
   const script = await program(folder, "console.error('no such luck'); process.exitCode = 3;");

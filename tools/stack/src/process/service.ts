@@ -16,6 +16,8 @@ export interface ProcessOptions {
   ready?: (line: string) => string | undefined;
   /** Default 60,000. */
   readyTimeoutMs?: number;
+  /** How long it may take to end once it was asked to. Default 15,000. */
+  graceMs?: number;
   /** Every line of its output, stdout and stderr. */
   onLine?: (line: string) => void;
   /** Gives up waiting for the start, and stops what has been started. */
@@ -29,7 +31,8 @@ export interface ServiceProcess extends Child {
 }
 
 /**
- * Starts a node program and waits until it says that it is ready. `stop()` sends SIGTERM, and SIGKILL after 15 s.
+ * Starts a node program and waits until it says that it is ready. `stop()` sends SIGTERM, and SIGKILL where it has not
+ * gone after `graceMs`.
  *
  * @throws StackError `child_failed`, with its last lines in `output`, when it ends or stays silent instead.
  * @example
@@ -43,7 +46,7 @@ export async function startProcess(options: ProcessOptions): Promise<ServiceProc
     cwd: PROJECT_FOLDER,
     stopSignal: "SIGTERM",
     lastSignal: "SIGKILL",
-    graceMs: GRACE_MS,
+    graceMs: options.graceMs ?? GRACE_MS,
     onLine: options.onLine,
   });
   try {

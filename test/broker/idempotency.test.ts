@@ -7,7 +7,7 @@ import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, Client, numbered } from "./client.ts";
 import { newFifoTopic } from "./fifo.ts";
-import { holdTable, until, untilBlocked } from "./interleaving.ts";
+import { holdTable, holdWith, until, untilBlocked } from "./interleaving.ts";
 
 const broker = await Broker.start({ engines: 2 });
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -270,6 +270,25 @@ test("nor is one that its process comes to minutes later while it looks up what 
   const now = performance.now();
   const clock = vi.spyOn(performance, "now").mockImplementation(() => now + 151_000);
   await table.letGo();
+  await refused.finally(() => {
+    clock.mockRestore();
+  });
+});
+
+test("nor is one that its process comes to minutes later while it asks for ids", async () => {
+  await using frozen = await Broker.start({ dispatchers: 0 });
+  const to = await frozen.newQueue();
+  // It takes no connection for silent meanwhile.
+  const database = connectDatabase({ url: frozen.databaseUrl, pool: 4, silenceMs: 600_000 });
+  const cold = new Client(await frozen.startEngine(database));
+  const ids = await holdWith(frozen.sql, "ALTER SEQUENCE batch_ids CACHE 1");
+  const refused = expect(cold.send(to, ["late"], "key")).rejects.toMatchObject({
+    code: "unavailable",
+  });
+  await untilBlocked(frozen.sql);
+  const now = performance.now();
+  const clock = vi.spyOn(performance, "now").mockImplementation(() => now + 151_000);
+  await ids.letGo();
   await refused.finally(() => {
     clock.mockRestore();
   });

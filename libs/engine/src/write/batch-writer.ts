@@ -165,6 +165,8 @@ export class BatchWriter {
     let batches: NewBatch[] = [];
     try {
       const placed = await this.#place(requests);
+      // It may have stood still while it asked for ids.
+      if (requests.some(({ since }) => isTooLate(since))) throw tooLate();
       const { calls } = placed;
       ({ batches } = placed);
       // By the time that anybody can receive them they are at hand.

@@ -1,6 +1,10 @@
+import { setTimeout as delay } from "node:timers/promises";
+
+import { connectDatabase } from "@sluice/database";
 import { afterAll, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
+import { Client } from "./client.ts";
 import { holdTable, holdWith, untilBlocked } from "./interleaving.ts";
 
 const broker = await Broker.start({ dispatchers: 0 });
@@ -67,4 +71,24 @@ test("changes that wait for a queue leave connections to look-ups of what others
   expect(haveChanged).toBe(false);
   await held.letGo();
   await changes;
+});
+
+test("a look-up over a connection that fell silent does not stop those who come later", async () => {
+  const name = await broker.newQueue();
+  const database = connectDatabase({ url: broker.databaseUrl, pool: 4, silenceMs: 600_000 });
+  const client = new Client(await broker.startEngine(database));
+  const [backend] = await database.lookUps.execute<{ pid: number }>(
+    "SELECT pg_backend_pid() AS pid",
+  );
+  process.kill(backend!.pid, "SIGSTOP");
+  let isStored = false;
+  const stuck = client.send(name, ["stuck"]).then(() => (isStored = true));
+  try {
+    await delay(1_100);
+    await client.send(name, ["m"]);
+    expect(isStored).toBe(false);
+  } finally {
+    process.kill(backend!.pid, "SIGCONT");
+  }
+  await stuck;
 });

@@ -24,6 +24,14 @@ const MAX_ROWS = 20_000;
  * without.
  */
 const AGEING = 30_000;
+/** For how long calls join a look-up that is under way, in ms: it may wait for a connection that fell silent. */
+const SHARED_FOR = 1_000;
+
+/** What is under way for a name, until it is forgotten: the last look-up, and when that began. */
+interface LookUp<Row> {
+  row: Promise<Row>;
+  since: number;
+}
 
 /**
  * Names → rows of topics or queues, remembered for a moment so that a hot call asks Postgres nothing.
@@ -40,8 +48,7 @@ export class Directory<Row extends { id: string }> {
     // It keeps the clock that it found when it was loaded; tests have another.
     perf: { now: () => performance.now() },
   });
-  readonly #lookups = new Map<string, Promise<Row>>();
-
+  readonly #lookups = new Map<string, LookUp<Row>>();
   readonly #ageing: Ageing | undefined;
 
   constructor(options: DirectoryOptions<Row>) {
@@ -116,19 +123,22 @@ export class Directory<Row extends { id: string }> {
   #lookUp(account: string, name: string): Promise<Row> {
     const key = keyOf(account, name);
     const underWay = this.#lookups.get(key);
-    if (underWay) return underWay;
-    const lookup = this.#options
+    const now = performance.now();
+    if (underWay && now - underWay.since < SHARED_FOR) return underWay.row;
+    const row = this.#options
       .find(account, name)
-      .then((row) => {
-        if (!row) throw this.#options.notFound(name);
-        if (this.#lookups.get(key) === lookup) this.#rows.set(key, row);
-        return row;
+      .then((found) => {
+        if (!found) throw this.#options.notFound(name);
+        if (this.#lookups.get(key) === lookup) this.#rows.set(key, found);
+        return found;
       })
       .finally(() => {
         if (this.#lookups.get(key) === lookup) this.#lookups.delete(key);
       });
+    // What those before it find counts as well.
+    const lookup = Object.assign(underWay ?? {}, { row, since: now });
     this.#lookups.set(key, lookup);
-    return lookup;
+    return row;
   }
 }
 

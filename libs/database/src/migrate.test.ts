@@ -73,6 +73,21 @@ test("a migration that meets a locked table gives up before others wait behind i
   expect(await count()).toBe(left + 1);
 });
 
+test("where another role has a table locked it is told that, also beside work of its own", async () => {
+  await using migrated = await migratedDatabase();
+  const { sql } = migrated.database;
+  await sql`DELETE FROM drizzle.sluice_migrations WHERE id = (SELECT max(id) FROM drizzle.sluice_migrations)`;
+  const administrator = new URL(migrated.url);
+  administrator.username = "postgres";
+  await using other = connectDatabase({ url: administrator.href, pool: 1, name: "backup" });
+  await other.sql.unsafe("BEGIN; LOCK TABLE batches IN SHARE UPDATE EXCLUSIVE MODE");
+  await using work = connectDatabase({ url: migrated.url, pool: 1, name: "work" });
+  await work.sql.unsafe("BEGIN; SELECT FROM batches");
+  await expect(migrate(migrated.url, { tableLockTimeout: 50 })).rejects.toThrow(
+    /session \d+ \(backup\) has a lock on batches; wait for it, or end it/,
+  );
+});
+
 describe("beside another program that has migrations of Drizzle in the database", () => {
   /** A table of Drizzle with one migration, of long after ours. */
   const anothers = `

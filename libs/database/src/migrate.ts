@@ -114,20 +114,25 @@ async function lock(sql: postgres.Sql, timeout: number): Promise<void> {
   await sql`SET lock_timeout = 0`;
 }
 
-/** Who may have kept a migration from a table: of those who have locked one of ours, whoever began first. */
+/**
+ * Who may have kept a migration from a table: of those who have locked one of ours, whoever began first. Of other roles
+ * and prepared transactions that may not be shown; they come before those of ours, whose statements are short, and an
+ * autovacuum, which is of no role, last: it gives way.
+ */
 async function whoHasLocks(sql: postgres.Sql): Promise<string> {
-  const [holder] = await sql<{ who: string; table: string; seconds: number }[]>`
+  const [holder] = await sql<{ who: string; table: string; seconds: number | null }[]>`
     SELECT coalesce('session ' || l.pid || coalesce(' (' || nullif(a.application_name, '') || ')', ''), 'a prepared transaction') AS who,
-           c.relname AS table, coalesce(extract(epoch FROM clock_timestamp() - a.xact_start), 0)::int AS seconds
+           c.relname AS table, extract(epoch FROM clock_timestamp() - a.xact_start)::int AS seconds
     FROM pg_locks l
     JOIN pg_class c ON c.oid = l.relation AND c.relkind IN ('r', 'p') AND c.relnamespace = current_schema()::regnamespace
     LEFT JOIN pg_stat_activity a ON a.pid = l.pid
     WHERE l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND l.pid IS DISTINCT FROM pg_backend_pid()
-    ORDER BY a.xact_start LIMIT 1`;
+    ORDER BY a.pid IS NOT NULL AND a.usesysid IS NULL, a.xact_start NULLS FIRST LIMIT 1`;
   if (!holder) return "a table that is to be changed was locked by others";
   const { who, table, seconds } = holder;
-  return `a table that is to be changed was locked: ${who} has a lock on ${table}, and began ${seconds} s ago; wait for it, or end it`;
+  const since = seconds === null ? "" : `, and began ${seconds} s ago`;
+  return `a table that is to be changed was locked: ${who} has a lock on ${table}${since}; wait for it, or end it`;
 }
 
 async function isUpToDate(sql: postgres.Sql): Promise<boolean> {

@@ -168,3 +168,15 @@ test("rows that cannot be read anew run out", async () => {
   expect(await of.get("0", "a")).toEqual({ id: "1" });
   expect(asked).toEqual(["0/a", "0/b", "a,b", "0/a"]);
 });
+
+test("rows with many tags are remembered as far as there is room for them", async () => {
+  const rows: Record<string, Row & { tags: string }> = {};
+  for (let index = 0; index < 1_000; index += 1)
+    rows[index] = { id: `${index}`, tags: "x".repeat(100_000) };
+  const { of, asked } = directory(rows);
+  for (const name of Object.keys(rows)) await of.get("0", name);
+  await of.get("0", "999");
+  expect(asked).toHaveLength(1_000);
+  await of.get("0", "0");
+  expect(asked).toHaveLength(1_001);
+});

@@ -19,6 +19,8 @@ export interface DirectoryOptions<Row extends { id: string }> {
 /** How long a row may be out of date when the hint of its change was lost, in ms. */
 const TIME_TO_LIVE = 60_000;
 const MAX_ROWS = 20_000;
+/** The same in characters: with all the tags and attributes that one may have, so many rows would take 1.8 GB. */
+const MAX_LENGTH = 32 * 1024 * 1024;
 /**
  * A row that is used with less than this to go is read anew, in ms: a queue whose long polls come every 20 s is never
  * without.
@@ -44,6 +46,8 @@ export class Directory<Row extends { id: string }> {
   readonly #options: DirectoryOptions<Row>;
   readonly #rows = new LRUCache<string, Row>({
     max: MAX_ROWS,
+    maxSize: MAX_LENGTH,
+    sizeCalculation: (row) => JSON.stringify(row).length,
     ttl: TIME_TO_LIVE,
     // It keeps the clock that it found when it was loaded; tests have another.
     perf: { now: () => performance.now() },

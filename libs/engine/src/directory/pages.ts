@@ -21,8 +21,8 @@ export const DEFAULT_PAGE = 100;
 const turns = new FewAtOnce("lists", { running: 1, waiting: 100 });
 
 /**
- * Reads a page in turn, those of all accounts one after the other: a large one takes a third of a second, and what
- * every call needs, the access keys and the rows of names, is read over the same two connections. 300 lists of one
+ * Reads a page in turn, those of all accounts one after the other: a large one takes a third of a second, and the
+ * changes of all accounts go over the same two connections. When what every call needs did so too, 300 lists of one
  * account under way had the publishes of others wait for a minute.
  * @throws {SluiceError} `too_many_requests` when a hundred lists of the account wait already
  */

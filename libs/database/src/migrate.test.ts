@@ -73,6 +73,22 @@ test("a migration that meets a locked table gives up before others wait behind i
   expect(await count()).toBe(left + 1);
 });
 
+test("while one has just tried in vain to lock a table, no other one tries: those who write to it would wait all the time", async () => {
+  await using migrated = await migratedDatabase();
+  const { sql } = migrated.database;
+  await sql`DELETE FROM drizzle.sluice_migrations WHERE id = (SELECT max(id) FROM drizzle.sluice_migrations)`;
+  await using other = connectDatabase({ url: migrated.url, pool: 1 });
+  await other.sql.unsafe("BEGIN; LOCK TABLE batches IN SHARE UPDATE EXCLUSIVE MODE");
+  const starting = [1, 2].map(() => migrate(migrated.url, { lockTimeout: 3_000 }));
+  const messages = (await Promise.allSettled(starting)).map((outcome) =>
+    outcome.status === "rejected" ? String(outcome.reason) : "",
+  );
+  expect(messages.sort()).toEqual([
+    expect.stringContaining("a table that is to be changed was locked"),
+    expect.stringContaining("7583402001 is held"),
+  ]);
+});
+
 test("where another role has a table locked it is told that, also beside work of its own", async () => {
   await using migrated = await migratedDatabase();
   const { sql } = migrated.database;

@@ -22,6 +22,11 @@ const LOCK_TIMEOUT = 10_000;
  * and whoever starts tries again; an autovacuum gives way after a second.
  */
 const TABLE_LOCK_TIMEOUT = 2_000;
+/**
+ * For how many times as long nobody tries again: of four processes that started during a backup one was always at it,
+ * and whoever wrote to the table waited for three quarters of the time.
+ */
+const LEFT_ALONE = 3;
 /** For each host of the URL, in seconds. */
 const CONNECT_TIMEOUT = 5;
 const OLDEST_POSTGRES = 150_000;
@@ -73,8 +78,7 @@ export async function migrate(
     try {
       await runMigrations(drizzle(sql), { migrationsFolder, ...MIGRATIONS });
     } catch (error) {
-      // Without a cause, which would be told in its place.
-      throw isLockNotAvailable(error) ? new Error(await whoHasLocks(sql)) : error;
+      throw isLockNotAvailable(error) ? await leaveAlone(sql, tableLockTimeout) : error;
     }
   } finally {
     // Ending the session frees the lock.
@@ -112,6 +116,14 @@ async function lock(sql: postgres.Sql, timeout: number): Promise<void> {
     );
   }
   await sql`SET lock_timeout = 0`;
+}
+
+/** What to tell after a try in vain. Until then this one has the lock, so that no other one tries. */
+async function leaveAlone(sql: postgres.Sql, tableLockTimeout: number): Promise<Error> {
+  const message = await whoHasLocks(sql);
+  await sleep(LEFT_ALONE * tableLockTimeout);
+  // Without a cause, which would be told in its place.
+  return new Error(message);
 }
 
 /**

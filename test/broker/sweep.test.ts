@@ -1,5 +1,6 @@
 import { createInProcessBus, InProcessHub } from "@sluice/bus";
-import { beforeEach, describe, expect, test } from "vitest";
+import { connectDatabase, type Sql } from "@sluice/database";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 
 import { ACCOUNT, Broker, loneliness } from "./broker.ts";
 import { bodiesOf } from "./client.ts";
@@ -52,6 +53,40 @@ test("what has waited for long is looked for also while there is something of th
   expect(bodiesOf(await client.receive(queue, { maxMessages: 10 }))).toEqual(["old"]);
   await held.letGo();
   await arrives(queue);
+});
+
+test("what comes while the look for what has waited for long takes its time, and fails, is found by the next look at the last seconds", async () => {
+  const queue = await broker.newQueue();
+  const topic = await broker.newTopic([queue]);
+  const database = connectDatabase({ url: broker.databaseUrl, pool: 2 });
+  // As while something holds the xmin horizon, and it takes longer than a statement may.
+  let isLooking = false;
+  let giveUp = () => {};
+  const tooLong = new Promise<never>((_, reject) => {
+    giveUp = () => {
+      reject(new Error("canceling statement due to statement timeout"));
+    };
+  });
+  const sql = new Proxy(database.sql, {
+    apply(target, self, call: Parameters<Sql>) {
+      const [text, ...values] = call;
+      if (!String(text).includes("FROM outbox") || !values.includes(null as never))
+        return Reflect.apply(target, self, call) as unknown;
+      isLooking = true;
+      return tooLong;
+    },
+  });
+  await broker.startDispatcher({ ...database, sql });
+  await until(() => Promise.resolve(isLooking));
+  await broker.client().publish(topic, ["m"]);
+  await broker.clock.advance(20);
+  const now = performance.now.bind(performance);
+  const clock = vi.spyOn(performance, "now").mockImplementation(() => now() + 20_000);
+  giveUp();
+  await arrives(queue).finally(() => {
+    clock.mockRestore();
+  });
+  takenFailures();
 });
 
 describe("a batch that Postgres refuses", () => {

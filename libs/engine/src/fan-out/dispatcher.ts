@@ -65,6 +65,8 @@ export class Dispatcher {
   readonly #filtered: FilteredFanOut;
   readonly #ordered: OrderedFanOut;
   readonly #aside = new PutAside();
+  /** When the last look for what was forgotten began that did not fail, by the clock of this process in ms. */
+  #lookedAt = performance.now();
   #announcements: BusSubscription | undefined;
   #era = new Era();
 
@@ -197,14 +199,20 @@ export class Dispatcher {
     const which = { except, exceptTopics, limit: MAX_SET };
     const find = (ages: Pick<Forgotten, "olderThan" | "youngerThan">) =>
       findForgotten(sql, { ...ages, ...which });
-    const lately = await find({ olderThan: FORGOTTEN_AFTER, youngerThan: LOOKED_FOR });
-    if (!this.#fullPace.isDue) return lately;
-    const older = await this.#fullPace.run(async () => [
-      ...(await find({ olderThan: LOOKED_FOR, youngerThan: undefined })),
-      ...(await findAhead(sql, which)),
-    ]);
-    // More of that age may wait.
-    if (older.length > 0) this.#fullPace.reset();
+    const now = performance.now();
+    // Also what has passed that age since: a look for all that is older may take long, and fail.
+    const youngerThan = LOOKED_FOR + now - this.#lookedAt;
+    const lately = await find({ olderThan: FORGOTTEN_AFTER, youngerThan });
+    let older: string[] = [];
+    if (this.#fullPace.isDue) {
+      older = await this.#fullPace.run(async () => [
+        ...(await find({ olderThan: youngerThan, youngerThan: undefined })),
+        ...(await findAhead(sql, which)),
+      ]);
+      // More of that age may wait.
+      if (older.length > 0) this.#fullPace.reset();
+    }
+    this.#lookedAt = now;
     return [...older, ...lately];
   }
 }

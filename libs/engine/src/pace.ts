@@ -1,3 +1,5 @@
+const MAX_DOUBLINGS = 3;
+
 /**
  * Says when costly work is due again: seldom enough to take no more than a small share of the time, however long it
  * takes.
@@ -10,6 +12,8 @@ export class Pace {
   #dueAt = 0;
   /** What the last run that did not fail cost, in ms. */
   #last = 0;
+  /** How many runs before this one failed in a row. */
+  #failures = 0;
 
   /**
    * @param everyMs - Shortest time from the start of one run to that of the next.
@@ -18,7 +22,9 @@ export class Pace {
    *   the one before counts as that did, and the first one as nothing, for work that costs about the same each time: it
    *   may have met a standstill, and one of ten seconds would put off the next run by eight minutes. Nor does one that
    *   failed say what they cost, and a pause as long as it took is enough where others are cheap: an outage without a
-   *   word has each take 40 s, and the second one would put off the next run by half an hour. Default false.
+   *   word has each take 40 s, and the second one would put off the next run by half an hour. Of several that fail in a
+   *   row each has twice the pause of the one before, up to eight times what it took: they may fail because they cost
+   *   too much. Default false.
    */
   constructor(everyMs: number, { share = 0.02, atMostMs = Infinity, forgivesOne = false } = {}) {
     this.#everyMs = everyMs;
@@ -56,12 +62,14 @@ export class Pace {
         startedAt + this.#everyMs,
         endedAt + Math.min(this.#atMostMs, this.#pauseAfter(cost, failed)),
       );
+      this.#failures = failed ? this.#failures + 1 : 0;
       if (!failed) this.#last = cost;
     }
   }
 
   #pauseAfter(cost: number, failed: boolean): number {
     if (!this.#forgivesOne) return cost / this.#share;
-    return Math.max(failed ? cost : 0, Math.min(cost, this.#last) / this.#share);
+    const ofFailure = failed ? cost * 2 ** Math.min(this.#failures, MAX_DOUBLINGS) : 0;
+    return Math.max(ofFailure, Math.min(cost, this.#last) / this.#share);
   }
 }

@@ -18,7 +18,7 @@ type StretchOf = (floor: ScanFloor) => Omit<Stretch, "queueId">;
  *
  * What such a look costs are the dead entries in its stretch: next to none as a rule, hundreds of thousands when
  * something has held the xmin horizon for minutes. Then the looks become rarer; they never take more than their small
- * share of the time.
+ * share of the time, or a ninth of it where they fail.
  */
 export class StragglerSearch {
   readonly #sql: Sql;

@@ -1,6 +1,4 @@
 import { numbers, texts } from "@sluice/database";
-import { sql, type SQL } from "drizzle-orm";
-import type { PgColumn } from "drizzle-orm/pg-core";
 
 import { GroupCommit } from "../write/group-commit.ts";
 
@@ -22,7 +20,7 @@ export class SharedLookUps<Row extends Named> {
   readonly #rounds: GroupCommit<Named, Row | undefined>;
 
   /**
-   * @param findAll - Those of them that exist, in any order: the rows that are {@link amongThose}, of as many accounts
+   * @param findAll - Those of them that exist, in any order: the rows of which `isAmongThose` is true, of as many accounts
    *   as names. The first name is that of the first account.
    */
   constructor(findAll: (those: { accounts: string; names: string }) => Promise<Row[]>) {
@@ -49,13 +47,6 @@ export class SharedLookUps<Row extends Named> {
     if (name.includes("\0")) return undefined;
     return await this.#rounds.add({ account, name });
   }
-}
-
-/** Whether a row is one of those that {@link SharedLookUps} asks for: a condition of a prepared statement. */
-export function amongThose(account: PgColumn, name: PgColumn): SQL {
-  const accounts = sql.placeholder("accounts");
-  const names = sql.placeholder("names");
-  return sql`(${account}, ${name}) IN (SELECT * FROM unnest(${accounts}::bigint[], ${names}::text[]))`;
 }
 
 /** An account is a number, with zeros before it or without. */

@@ -1,10 +1,10 @@
 import { schema, type ControlPlane } from "@sluice/database";
-import { and, eq, getTableColumns, sql } from "drizzle-orm";
+import { eq, getTableColumns, sql } from "drizzle-orm";
 import { alias } from "drizzle-orm/pg-core";
 
 import { accountOf } from "../directory/account.ts";
+import { isAmongThose, isNamed } from "../directory/named-tables.ts";
 import { fitsPage, ifFits } from "../directory/pages.ts";
-import { amongThose } from "../directory/shared-look-ups.ts";
 import type { QueueSettings } from "./queue-settings.ts";
 
 export interface Queue extends QueueSettings {
@@ -51,7 +51,7 @@ export function selectListed(db: Reader) {
  * its own, doing that each time was a tenth of what they cost.
  */
 export function lookUp(db: Reader) {
-  return select(db).where(amongThose(queues.account, queues.name)).prepare("look_up_queues");
+  return select(db).where(isAmongThose(queues)).prepare("look_up_queues");
 }
 
 export async function findQueue(
@@ -59,12 +59,8 @@ export async function findQueue(
   account: string,
   name: string,
 ): Promise<Queue | undefined> {
-  const [row] = await select(db).where(named(account, name));
+  const [row] = await select(db).where(isNamed(queues, account, name));
   return row && queueOf(row);
-}
-
-export function named(account: string, name: string) {
-  return and(eq(queues.account, BigInt(account)), eq(queues.name, name));
 }
 
 export function queueOf({ queue, deadLetterQueue }: SelectedQueue): Queue {

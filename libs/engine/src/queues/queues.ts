@@ -1,17 +1,16 @@
 import { schema, type ControlPlane, type Sql } from "@sluice/database";
-import { and, asc, eq, gt, inArray, like, or, sql } from "drizzle-orm";
+import { and, asc, eq, gt, inArray, or, sql } from "drizzle-orm";
 
 import { differingSettings } from "../directory/differing-settings.ts";
 import {
-  afterCursor,
   DEFAULT_PAGE,
   fittingLimit,
   inTurn,
-  likePrefix,
   pageOf,
   type Page,
   type PageRequest,
 } from "../directory/pages.ts";
+import { isListed, isNamed, pageOfNames } from "../directory/named-tables.ts";
 import { SharedLookUps } from "../directory/shared-look-ups.ts";
 import { withoutUndefined } from "../directory/without-undefined.ts";
 import { checkRedrive } from "../dead-letter/redrive-policy.ts";
@@ -23,7 +22,6 @@ import {
   findQueue,
   listedQueueOf,
   lookUp,
-  named,
   queueOf,
   selectListed,
   type ListedQueue,
@@ -139,7 +137,7 @@ export class Queues {
     const { limit = DEFAULT_PAGE } = request;
     const rows = await inTurn(account, async () =>
       selectListed(this.#db)
-        .where(listed(account, request))
+        .where(isListed(queues, account, request))
         .orderBy(asc(queues.name))
         .limit(limit + 1),
     );
@@ -148,17 +146,7 @@ export class Queues {
 
   /** The same, their names alone. */
   async names(account: string, request: PageRequest): Promise<Page<string>> {
-    const { limit = DEFAULT_PAGE } = request;
-    const rows = await inTurn(account, async () =>
-      this.#db
-        .select({ name: queues.name })
-        .from(queues)
-        .where(listed(account, request))
-        .orderBy(asc(queues.name))
-        .limit(limit + 1),
-    );
-    const names = rows.map(({ name }) => name);
-    return pageOf(names, limit, (name) => name);
+    return await pageOfNames(this.#db, queues, account, request);
   }
 
   /**
@@ -176,7 +164,7 @@ export class Queues {
       await tx
         .select({ id: queues.id })
         .from(queues)
-        .where(named(account, name))
+        .where(isNamed(queues, account, name))
         .for("no key update");
       const before = await findQueue(tx, account, name);
       if (!before) throw queueNotFound(name);
@@ -184,7 +172,10 @@ export class Queues {
       checkQueueSettings(name, { ...before, ...settings });
       if (Object.keys(settings).length === 0) return before;
       const columns = await columnsOf(tx, before, settings);
-      await tx.update(queues).set(columns).where(named(account, name));
+      await tx
+        .update(queues)
+        .set(columns)
+        .where(isNamed(queues, account, name));
       return { ...before, ...settings };
     });
   }
@@ -211,13 +202,18 @@ export class Queues {
       await tx
         .select({ id: queues.id })
         .from(queues)
-        .where(or(named(account, name), inArray(queues.deadLetterQueueId, idOf(tx, account, name))))
+        .where(
+          or(
+            isNamed(queues, account, name),
+            inArray(queues.deadLetterQueueId, idOf(tx, account, name)),
+          ),
+        )
         .orderBy(asc(queues.id))
         .for("no key update");
       const [row] = await tx
         .select({ id: queues.id, account: queues.account, name: queues.name })
         .from(queues)
-        .where(named(account, name))
+        .where(isNamed(queues, account, name))
         .for("update");
       if (!row) throw queueNotFound(name);
       await outliveQueue(tx, row);
@@ -277,15 +273,8 @@ async function columnsOf<Settings extends Partial<QueueSettings>>(
 }
 
 function idOf(db: Reader, account: string, name: string) {
-  return db.select({ id: queues.id }).from(queues).where(named(account, name));
-}
-
-/** @throws {SluiceError} `invalid_request` for a cursor that is none */
-function listed(account: string, { prefix, cursor }: PageRequest) {
-  const after = afterCursor(cursor);
-  return and(
-    eq(queues.account, BigInt(account)),
-    after === undefined ? undefined : gt(queues.name, after),
-    prefix === undefined ? undefined : like(queues.name, likePrefix(prefix)),
-  );
+  return db
+    .select({ id: queues.id })
+    .from(queues)
+    .where(isNamed(queues, account, name));
 }

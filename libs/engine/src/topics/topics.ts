@@ -1,21 +1,20 @@
 import { schema, type ControlPlane } from "@sluice/database";
-import { and, asc, eq, getTableColumns, gt, like, sql } from "drizzle-orm";
+import { asc, getTableColumns, sql } from "drizzle-orm";
 
 import { accountOf } from "../directory/account.ts";
 import { differingSettings } from "../directory/differing-settings.ts";
 import {
-  afterCursor,
   DEFAULT_PAGE,
   fitsPage,
   fittingLimit,
   ifFits,
   inTurn,
-  likePrefix,
   pageOf,
   type Page,
   type PageRequest,
 } from "../directory/pages.ts";
-import { amongThose, SharedLookUps } from "../directory/shared-look-ups.ts";
+import { isAmongThose, isListed, isNamed, pageOfNames } from "../directory/named-tables.ts";
+import { SharedLookUps } from "../directory/shared-look-ups.ts";
 import { withoutUndefined } from "../directory/without-undefined.ts";
 import { SluiceError, topicNotFound } from "../errors.ts";
 import { cancelReplays } from "../replay/replays.ts";
@@ -52,11 +51,7 @@ const { awsAttributes: _awsAttributes, ...listedColumns } = getTableColumns(topi
 
 /** By account and name, as {@link SharedLookUps} has them; its SQL is put together once. */
 function lookUp(db: ControlPlane) {
-  return db
-    .select()
-    .from(topics)
-    .where(amongThose(topics.account, topics.name))
-    .prepare("look_up_topics");
+  return db.select().from(topics).where(isAmongThose(topics)).prepare("look_up_topics");
 }
 
 /** Topics in Postgres: create, look up, list, change, delete. */
@@ -130,7 +125,7 @@ export class Topics {
       this.#db
         .select({ topic: { ...listedColumns, tags: ifFits(fits, topics.tags) }, fits })
         .from(topics)
-        .where(listed(account, request))
+        .where(isListed(topics, account, request))
         .orderBy(asc(topics.name))
         .limit(limit + 1),
     );
@@ -140,17 +135,7 @@ export class Topics {
 
   /** The same, their names alone. */
   async names(account: string, request: PageRequest): Promise<Page<string>> {
-    const { limit = DEFAULT_PAGE } = request;
-    const rows = await inTurn(account, async () =>
-      this.#db
-        .select({ name: topics.name })
-        .from(topics)
-        .where(listed(account, request))
-        .orderBy(asc(topics.name))
-        .limit(limit + 1),
-    );
-    const names = rows.map(({ name }) => name);
-    return pageOf(names, limit, (name) => name);
+    return await pageOfNames(this.#db, topics, account, request);
   }
 
   /**
@@ -168,7 +153,7 @@ export class Topics {
       const [locked] = await tx
         .select()
         .from(topics)
-        .where(named(account, name))
+        .where(isNamed(topics, account, name))
         .for("no key update");
       if (!locked) throw topicNotFound(name);
       const before = topicOf(locked);
@@ -177,7 +162,11 @@ export class Topics {
       checkTopicSettings(name, { ...before, ...settings });
       const columns = { ...settings, ...(archive !== undefined && archiveColumns(archive)) };
       if (Object.keys(columns).length === 0) return before;
-      const [row] = await tx.update(topics).set(columns).where(named(account, name)).returning();
+      const [row] = await tx
+        .update(topics)
+        .set(columns)
+        .where(isNamed(topics, account, name))
+        .returning();
       if (!row) throw topicNotFound(name);
       if (archive === null) await cancelReplays(tx, row.id);
       return topicOf(row);
@@ -191,24 +180,10 @@ export class Topics {
   async delete(account: string, name: string): Promise<void> {
     const rows = await this.#db
       .delete(topics)
-      .where(named(account, name))
+      .where(isNamed(topics, account, name))
       .returning({ id: topics.id });
     if (rows.length === 0) throw topicNotFound(name);
   }
-}
-
-/** @throws {SluiceError} `invalid_request` for a cursor that is none */
-function listed(account: string, { prefix, cursor }: PageRequest) {
-  const after = afterCursor(cursor);
-  return and(
-    eq(topics.account, BigInt(account)),
-    after === undefined ? undefined : gt(topics.name, after),
-    prefix === undefined ? undefined : like(topics.name, likePrefix(prefix)),
-  );
-}
-
-function named(account: string, name: string) {
-  return and(eq(topics.account, BigInt(account)), eq(topics.name, name));
 }
 
 /**

@@ -46,6 +46,17 @@ export const tags = z
   .refine((value) => Object.keys(value).length <= MAX_TAGS, `at most ${MAX_TAGS} tags`)
   .openapi({ example: { team: "checkout" } });
 
+/** What a PATCH takes: what is left out stays as it is, so the document tells no defaults, which clients might send. */
+export function changesOf<Settings extends Readonly<Record<string, z.ZodType>>>(
+  settings: Settings,
+) {
+  const own = Object.entries(settings).map(([name, schema]) => [
+    name,
+    schema.openapi({ default: undefined }),
+  ]);
+  return z.strictObject(Object.fromEntries(own) as Settings).partial();
+}
+
 export const pageQuery = z.strictObject({
   prefix: z
     .string()

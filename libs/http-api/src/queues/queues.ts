@@ -9,7 +9,7 @@ import {
 } from "@sluice/engine";
 
 import { endpoint, type Api } from "../endpoint.ts";
-import { pageQuery, queueName, queuePath, seconds, tags, timestamp } from "../fields.ts";
+import { changesOf, pageQuery, queueName, queuePath, seconds, tags, timestamp } from "../fields.ts";
 
 /** Ten years: "any length into the future" with a bound that dates can express. */
 export const MAX_DELAY = 315_360_000;
@@ -199,10 +199,10 @@ function addOneQueueEndpoints(api: Api): void {
         "Counts for every call from the answer on; retention also for what is stored already.",
       tag: TAG,
       params: queuePath,
-      body: z
-        .strictObject(settings)
-        .partial()
-        .refine((some) => Object.keys(some).length > 0, "name at least one setting to change"),
+      body: changesOf(settings).refine(
+        (some) => Object.keys(some).length > 0,
+        "name at least one setting to change",
+      ),
       example: { visibilityTimeout: 120 },
       responses: { 200: { description: "As it is now", schema: queueSchema } },
       errors: ["queue_not_found"],

@@ -4,6 +4,7 @@ import { subscriptionDefaults, subscriptionNotFound } from "@sluice/engine";
 import { endpoint, type Api } from "../endpoint.ts";
 import { replayPoint } from "../replay/replay-point.ts";
 import {
+  changesOf,
   pageQuery,
   queueName,
   subscriptionPath,
@@ -185,7 +186,7 @@ function addEndpointsOfOne(api: Api): void {
         "Fields that are absent stay as they are; null clears. Counts for every publish that begins after this call was answered.",
       tag: TAG,
       params: subscriptionPath,
-      body: z.strictObject(settings).partial(),
+      body: changesOf(settings),
       example: { filterPolicy: { tenant: ["acme"] } },
       responses: { 200: { description: "As it is now", schema: subscriptionSchema } },
       errors: ["subscription_not_found", "invalid_filter_policy"],

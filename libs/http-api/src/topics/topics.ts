@@ -2,7 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { topicDefaults, topicNotFound, type ListedTopic, type Topic } from "@sluice/engine";
 
 import { endpoint, type Api } from "../endpoint.ts";
-import { pageQuery, tags, timestamp, topicName, topicPath } from "../fields.ts";
+import { changesOf, pageQuery, tags, timestamp, topicName, topicPath } from "../fields.ts";
 
 const archive = z
   .strictObject({ days: z.number().int().min(1, "at least 1").max(365, "at most 365") })
@@ -131,10 +131,10 @@ function addOneTopicEndpoints(api: Api): void {
       summary: "Change a topic",
       tag: TAG,
       params: topicPath,
-      body: z
-        .strictObject(settings)
-        .partial()
-        .refine((some) => Object.keys(some).length > 0, "name at least one setting to change"),
+      body: changesOf(settings).refine(
+        (some) => Object.keys(some).length > 0,
+        "name at least one setting to change",
+      ),
       example: { archive: { days: 7 } },
       responses: { 200: { description: "As it is now", schema: topicSchema } },
       errors: ["topic_not_found"],

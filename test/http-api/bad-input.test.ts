@@ -483,6 +483,14 @@ describe("tags", () => {
     expect(await api.refusal("PATCH /v1/queues/billing", { body: { tags } })).toBe(refused);
   });
 
+  test("with what is wrong about the key", async () => {
+    const { body } = await api.call("POST /v1/topics", {
+      body: { name: "new", tags: { "aws:x": "v" } },
+    });
+    const message = "a tag key does not start with aws:";
+    expect(body).toMatchObject({ error: { details: [{ path: "tags.aws:x", message }] } });
+  });
+
   test("named __proto__", async () => {
     const body = '{"name":"new","tags":{"__proto__":"v"}}';
     expect(await api.refusal("POST /v1/topics", { body })).toBe("400 invalid_request");

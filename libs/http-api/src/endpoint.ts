@@ -191,8 +191,11 @@ const MAX_DETAILS = 10;
 /** One a mistake; of unknown keys one each, under its own path. */
 function detailsOf(issue: z.core.$ZodIssue, before: readonly string[]): ErrorDetail[] {
   const path = [...before, ...issue.path.map(String)];
-  if (issue.code !== "unrecognized_keys")
-    return [{ path: shortened(path.join(".") || "body"), message: shortened(issue.message) }];
+  if (issue.code !== "unrecognized_keys") {
+    // Of a key of a record Zod says only that it is wrong, and why one level deeper.
+    const [why = issue] = issue.code === "invalid_key" ? issue.issues : [];
+    return [{ path: shortened(path.join(".") || "body"), message: shortened(why.message) }];
+  }
   return issue.keys
     .slice(0, MAX_DETAILS)
     .map((key) => ({ path: shortened([...path, key].join(".")), message: issue.message }));

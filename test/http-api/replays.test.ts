@@ -54,7 +54,14 @@ test("a replay is started, refused, looked at and cancelled", async () => {
   const from = "2026-01-31T08:00:00Z";
   expect(await start({ from })).toMatchObject({ status: 409 });
   await api.ok("PATCH /v1/topics/orders", { body: { archive: { days: 365 } } });
-  expect(await start({ from: "yesterday" })).toMatchObject({ status: 400 });
+  for (const wrong of ["yesterday", "2026-01-31", "2026-01-31T08:00:00"]) {
+    const { status, body } = await start({ from: wrong });
+    expect({ status, body }).toMatchObject({
+      status: 400,
+      body: { error: { code: "invalid_request" } },
+    });
+    expect(JSON.stringify(body)).toContain("with its zone");
+  }
   const started = await start({ from, to: "now", rate: 5 });
   expect(started).toMatchObject({ status: 201, body: { rate: 5, replayed: 0 } });
   // In UTC these are years that ISO 8601 and Postgres do not name alike.

@@ -3,7 +3,10 @@ import type { ReplayPoint } from "@sluice/engine";
 
 /** A place in an archive: a time that Postgres has a name for as ISO 8601 does, or the id of a message. */
 export const replayPoint = z
-  .union([z.uuid(), z.iso.datetime({ offset: true })], "a time in ISO 8601, or a message id")
+  .union(
+    [z.uuid(), z.iso.datetime({ offset: true })],
+    "a time in ISO 8601 with its zone (2026-01-31T08:00:00Z), or a message id",
+  )
   .transform((text): ReplayPoint =>
     text.includes(":") ? { at: new Date(text) } : { messageId: text },
   )

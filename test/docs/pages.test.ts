@@ -39,6 +39,14 @@ test("every command in the README is a script of package.json", () => {
   expect(used.filter((name) => !(name in scripts))).toEqual([]);
 });
 
+test("every program that a page starts exists", () => {
+  const commands = all.flatMap((page) => codeBlocks(page, "sh")).join("");
+  const programs = [...commands.matchAll(/^node (\S+)\.js/gm)].map((match) => match[1] ?? "");
+  expect(programs).toContain("apps/api/dist/main");
+  const sources = programs.map((program) => `${program.replace("/dist/", "/src/")}.ts`);
+  expect(sources.filter((source) => !existsSync(join(root, source)))).toEqual([]);
+});
+
 test("every file in the journey table exists", () => {
   const table = readme?.text.split("## The journey of a message")[1]?.split("\n## ")[0] ?? "";
   const files = [...table.matchAll(/\]\(([^)]+\.ts)\)/g)].map((match) => match[1] ?? "");

@@ -6,7 +6,7 @@ import { createTestDatabase } from "@sluice/stack/testing";
 import { startStandalone } from "@sluice/stack";
 import { expect, inject, test } from "vitest";
 
-import { root } from "./markdown.ts";
+import { codeBlocks, pages, root } from "./markdown.ts";
 
 const run = promisify(execFile);
 
@@ -65,4 +65,39 @@ test("the example of an outbox says which database it lacks", async () => {
   const { APP_DATABASE_URL: _, ...env } = process.env;
   const failed = run(process.execPath, [program], { env });
   await expect(failed).rejects.toThrow(/APP_DATABASE_URL is not set, expected postgres:\/\//);
+});
+
+test("every call that a page makes with curl is answered", async () => {
+  await using database = await createTestDatabase(inject("databaseUrl"));
+  await using sluice = await startStandalone({ databaseUrl: database.url });
+  const ask = async (method: string, path: string, body?: string) => {
+    const headers = { "content-type": "application/json" };
+    const answer = await fetch(sluice.url + path, { method, ...(body && { headers, body }) });
+    return { status: answer.status, body: (await answer.json()) as Record<string, unknown> };
+  };
+  await ask("POST", "/v1/topics", '{"name":"orders"}');
+  await ask("POST", "/v1/queues", '{"name":"billing-dead"}');
+  const redrive = '{"deadLetterQueue":"billing-dead","maxReceiveCount":3}';
+  await ask("POST", "/v1/queues", `{"name":"billing","redrive":${redrive}}`);
+  const made = await ask("POST", "/v1/topics/orders/subscriptions", '{"queue":"billing"}');
+  const sent = await ask("POST", "/v1/topics/orders/messages", '{"messages":[{"body":"m"}]}');
+  const [{ messageId }] = sent.body["results"] as [{ messageId: string }];
+  const ids = { ID: made.body["id"] as string, MESSAGE_ID: messageId };
+
+  const commands = pages()
+    .flatMap((page) => codeBlocks(page, "sh"))
+    .join("");
+  const calls = [
+    ...commands
+      .replaceAll("\\\n", "")
+      .matchAll(/^curl (?:-X (\w+) )?"?\$SLUICE([^\s"]+)"?(?:.* -d '([^']*)')?/gm),
+  ];
+  expect(calls.length).toBeGreaterThan(6);
+  for (const [call, method = "GET", path = "", body] of calls) {
+    const known = path.replace(/\$(ID|MESSAGE_ID)\b/, (_, name: keyof typeof ids) => ids[name]);
+    const answer = await ask(method, known, body);
+    expect({ call, answer }).toMatchObject({
+      answer: { status: expect.toSatisfy((s: number) => s < 300) },
+    });
+  }
 });

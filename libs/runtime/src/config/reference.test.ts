@@ -4,9 +4,9 @@ import { configReference } from "./reference.ts";
 
 const page = `# Configuration
 
-Every process reads its configuration from the environment, once, at its start. When a variable is missing or wrong the
-process does not start: it says in one line which variable it was, what it expected and what came, and exits with
-code 78. An empty variable counts as unset.
+Every process ([how to start them](operation.md)) reads its configuration from the environment, once, at its start. When
+a variable is missing or wrong the process does not start: it says in one line which variable it was, what it expected
+and what came, and exits with code 78. An empty variable counts as unset.
 
 ${configReference({ api: apiConfig, dispatcher: dispatcherConfig, standalone: standaloneConfig })}
 

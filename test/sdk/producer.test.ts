@@ -223,6 +223,8 @@ test("messages that are refused do not keep the others from being stored, and ea
     { error: expect.objectContaining({ code: "message_too_large" }) },
   ]);
   expect(await visible(numbers.name)).toBe(2);
+  const none = createProducer(connection).sendAll(texts, ["\u0000", "\u0000"]);
+  await expect(none).rejects.toMatchObject({ name: "PublishError", results: [{}, {}] });
   await expect(createProducer(connection).send(texts, "\u0000")).rejects.toMatchObject({
     code: "invalid_message",
   });

@@ -111,8 +111,8 @@ export class Producer implements AsyncDisposable {
    * Publishes any number of messages to a topic, in calls of up to 1,000 and 4 MiB, and returns their ids in the order
    * given.
    *
-   * All payloads are checked before the first is sent. Throws like {@link publish}, and {@link PublishError} when some
-   * messages were stored and others were not.
+   * All payloads are checked before the first is sent. Throws like {@link publish}, and {@link PublishError} when
+   * messages were refused, or a call failed after others had stored some.
    *
    * @example
    * ```ts

@@ -16,7 +16,8 @@ export type PublishResult =
 const maxDetails = 10;
 
 /**
- * Some of the messages of a `publishAll` or `sendAll` were stored and others were not (code `publish_failed`).
+ * Some of the messages of a `publishAll` or `sendAll`, or all of them, were refused, or a call failed after others had
+ * stored some (code `publish_failed`).
  *
  * @example
  * ```ts

@@ -47,7 +47,7 @@ export interface PeekedMessage {
   readonly state: MessageState;
   /** How often it was received; from the beginning again for a dead letter and after a redrive. */
   readonly receiveCount: number;
-  /** When it was published or sent, or redriven. */
+  /** When it was published or sent, or redriven; of a dead letter in a FIFO queue, when it became one. */
   readonly sentAt: Date;
   /** Out of the archive of its topic; `sentAt` is when it was published. */
   readonly replayed?: true;

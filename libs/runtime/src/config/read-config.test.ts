@@ -110,6 +110,11 @@ describe("a wrong environment is refused in one line that", () => {
     expect(message).not.toContain("hunter2");
   });
 
+  test("hides what came as a key, and asks for no scheme there", () => {
+    const message = refusal({ ...complete, SECRETS_KEY: "hunter2" });
+    expect(message).toMatch(/^SECRETS_KEY is wrong, expected 64 hex digits .*, got 7 characters$/);
+  });
+
   test.each([
     "postgres://sluice:hunter2@a,b/sluice",
     "postgres://sluice:hunter2@a:5432,b:5433/sluice?sslmode=require",

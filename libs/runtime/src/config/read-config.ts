@@ -73,15 +73,16 @@ function missing(variable: Variable<unknown>, lookalike: string | undefined): st
 }
 
 function wrong(variable: Variable<unknown>, text: string): string {
-  const came = variable.secret ? schemeOf(text) : JSON.stringify(shorten(text));
+  const came = variable.secret ? schemeOf(text, variable) : JSON.stringify(shorten(text));
   return `${variable.name} is wrong, expected ${variable.expected}, got ${came}`;
 }
 
 /** Of a value that may hold a password only the scheme is told: in a malformed URL anything may be the password. */
-function schemeOf(text: string): string {
+function schemeOf(text: string, { expected }: Variable<unknown>): string {
   const scheme = /^([a-z][a-z0-9+.-]{0,15}):\/\//i.exec(text)?.[1];
-  if (scheme === undefined) return `${text.length} characters without a scheme`;
-  return `${scheme}://*** (${text.length} characters)`;
+  const length = `${text.length} characters`;
+  if (scheme === undefined) return expected.includes("://") ? `${length} without a scheme` : length;
+  return `${scheme}://*** (${length})`;
 }
 
 function shorten(text: string): string {

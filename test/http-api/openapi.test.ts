@@ -110,6 +110,20 @@ describe.each(document.operations())("%s", (route, operation) => {
     }
   });
 
+  test("says of each number that may be left out what it is then", () => {
+    if (!operation.requestBody || route.startsWith("PATCH ")) return;
+    const { schema } = operation.requestBody.content["application/json"]!;
+    const { properties, required = [] } = document.resolved(schema) as {
+      properties: Record<string, { type?: string; default?: unknown; description?: string }>;
+      required?: string[];
+    };
+    const unsaid = Object.entries(properties).filter(
+      ([name, { type, default: otherwise, description }]) =>
+        type === "integer" && !required.includes(name) && (otherwise ?? description) === undefined,
+    );
+    expect(unsaid).toEqual([]);
+  });
+
   // A generated client sends the default of what it was not given, which would be a change.
   test("has no default for what a change may leave as it is", () => {
     if (!route.startsWith("PATCH ")) return;

@@ -48,7 +48,15 @@ export function addMatchEndpoint(api: Api): void {
       body: z
         .strictObject({
           message: publishedMessage.optional(),
-          last: z.number().int().min(1, "at least 1").max(LAST, `at most ${LAST}`).optional(),
+          last: z
+            .number()
+            .int()
+            .min(1, "at least 1")
+            .max(LAST, `at most ${LAST}`)
+            .optional()
+            .openapi({
+              description: "Instead of a message: how many of the newest in the archive",
+            }),
         })
         .refine(
           ({ message, last }) => (message === undefined) !== (last === undefined),

@@ -46,7 +46,9 @@ const settings = {
         queues: z.array(queueName).min(1).max(10, "at most 10 queues"),
       }),
     ])
-    .openapi({ description: "Which queues may name this one as their dead-letter queue" }),
+    .openapi({
+      description: "Which queues may name this one as their dead-letter queue; default: all",
+    }),
   contentBasedDeduplication: z.boolean().openapi({
     default: false,
     description: "FIFO queues: a message without a deduplicationId gets the SHA-256 of its body",

@@ -97,7 +97,9 @@ export const receiveFields = {
     .max(MAX_MESSAGES, "at most 1000")
     .optional()
     .openapi({ default: 1 }),
-  visibilityTimeout: seconds(0, 43_200).optional(),
+  visibilityTimeout: seconds(0, 43_200)
+    .optional()
+    .openapi({ description: "For how many seconds it hides messages; default: the queue's" }),
   receiveAttemptId: token.optional().openapi({
     description:
       "FIFO queues: repeated with the same id within 5 minutes, a receive whose answer was lost gets the same messages",
@@ -109,7 +111,11 @@ export const receiveFields = {
 
 /** How a call is answered. */
 export const answerFields = {
-  wait: seconds(0, 20).optional(),
+  wait: seconds(0, 20)
+    .optional()
+    .openapi({
+      description: "Seconds it may wait for a message; default: the queue's `receiveWait`",
+    }),
   receipts: z.boolean().optional().openapi({
     default: false,
     description: "Answer `receipts`, which group messages that were stored and received together",

@@ -56,6 +56,14 @@ describe("npm run access-key", () => {
     });
   });
 
+  test("says which setting led to a Postgres that is not there", async () => {
+    const { code, stderr } = await accessKey(["list"], {
+      DATABASE_URL: "postgres://127.0.0.1:1/sluice",
+    });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^Postgres at DATABASE_URL: .*ECONNREFUSED.*\n$/);
+  });
+
   test("needs SECRETS_KEY for a new key only", async () => {
     const stderr = "SECRETS_KEY is not set, expected 64 hex digits (openssl rand -hex 32)\n";
     expect(await accessKey(["create"])).toEqual({ code: 78, stdout: "", stderr });

@@ -31,7 +31,9 @@ async function main(args: readonly string[]): Promise<string> {
     throw new ConfigError([
       "SECRETS_KEY is not set, expected 64 hex digits (openssl rand -hex 32)",
     ]);
-  await migrate(databaseUrl);
+  await migrate(databaseUrl).catch((error: unknown) => {
+    throw new Error(`Postgres at DATABASE_URL: ${messageOf(error)}`, { cause: error });
+  });
   const database = connectDatabase({ url: databaseUrl, pool: 1, name: "sluice-access-key" });
   try {
     // Only a new key is sealed: whoever has lost SECRETS_KEY can still list and disable.

@@ -6,7 +6,7 @@ import {
   runProcess,
   standaloneConfig,
 } from "@sluice/runtime";
-import { openApi, openDatabase, openDispatcher } from "@sluice/start-up";
+import { openApi, openDatabase, openDispatcher, warnOfOthers } from "@sluice/start-up";
 
 /** API and dispatcher in one process, for quick local use: no NATS, and just one such process on a database. */
 runProcess({
@@ -16,6 +16,7 @@ runProcess({
   start: async (context) => {
     const { config, logger } = context;
     const database = await openDatabase(context, "sluice");
+    await warnOfOthers(database.sql, logger);
     const bus = createInProcessBus();
     const metrics = createMetrics();
     const observer = messageMetrics(metrics, logger);

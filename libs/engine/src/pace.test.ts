@@ -55,21 +55,32 @@ test("work is due after the longest time, whatever it costs, and at once when it
   expect(pace.isDue).toBe(true);
 });
 
-test("runs that fail may count as long as they took, twice that in a row, and not without a bound", async () => {
-  const pace = new Pace(1_000, { share: 0.1, forgivesOne: true });
+/** How long it is until a run is due after one of five seconds that failed. */
+async function pauseAfter(pace: Pace, error: Error): Promise<number> {
   const fail = async () => {
     vi.advanceTimersByTime(5_000);
-    return await Promise.reject(new Error("no"));
+    return await Promise.reject(error);
   };
-  const pauseAfter = async () => {
-    await expect(pace.run(fail)).rejects.toThrow("no");
-    const failedAt = performance.now();
-    while (!pace.isDue) vi.advanceTimersByTime(100);
-    return performance.now() - failedAt;
-  };
-  for (const ms of [5_000, 10_000, 20_000, 40_000, 40_000]) expect(await pauseAfter()).toBe(ms);
+  await expect(pace.run(fail)).rejects.toThrow(error);
+  const failedAt = performance.now();
+  while (!pace.isDue) vi.advanceTimersByTime(100);
+  return performance.now() - failedAt;
+}
+
+test("runs that fail may count as long as they took, however many there are in a row", async () => {
+  const pace = new Pace(1_000, { share: 0.1, forgivesOne: true });
+  for (let run = 0; run < 3; run += 1) expect(await pauseAfter(pace, new Error("no"))).toBe(5_000);
+});
+
+test("of runs that Postgres cancels each counts twice as long as the one before, up to a bound", async () => {
+  const pace = new Pace(1_000, { share: 0.1, forgivesOne: true });
+  const cancelled = Object.assign(new Error("it took too long"), { code: "57014" });
+  for (const ms of [5_000, 10_000, 20_000, 40_000, 40_000])
+    expect(await pauseAfter(pace, cancelled)).toBe(ms);
   await pace.run(() => Promise.resolve());
-  expect(await pauseAfter()).toBe(5_000);
+  expect(await pauseAfter(pace, cancelled)).toBe(5_000);
+  expect(await pauseAfter(pace, new Error("no"))).toBe(5_000);
+  expect(await pauseAfter(pace, cancelled)).toBe(5_000);
 });
 
 test("one run that takes long by itself may be forgiven, and two in a row are not", async () => {

@@ -1,3 +1,5 @@
+import { isStatementCancelled } from "@sluice/database";
+
 const MAX_DOUBLINGS = 3;
 
 /**
@@ -12,8 +14,8 @@ export class Pace {
   #dueAt = 0;
   /** What the last run that did not fail cost, in ms. */
   #last = 0;
-  /** How many runs before this one failed in a row. */
-  #failures = 0;
+  /** How many of the last runs Postgres cancelled in a row. */
+  #cancelled = 0;
 
   /**
    * @param everyMs - Shortest time from the start of one run to that of the next.
@@ -22,9 +24,9 @@ export class Pace {
    *   the one before counts as that did, and the first one as nothing, for work that costs about the same each time: it
    *   may have met a standstill, and one of ten seconds would put off the next run by eight minutes. Nor does one that
    *   failed say what they cost, and a pause as long as it took is enough where others are cheap: an outage without a
-   *   word has each take 40 s, and the second one would put off the next run by half an hour. Of several that fail in a
-   *   row each has twice the pause of the one before, up to eight times what it took: they may fail because they cost
-   *   too much. Default false.
+   *   word has each take 40 s, and the second one would put off the next run by half an hour. Of several in a
+   *   row that Postgres cancels, since they cost too much, each has twice the pause of the one before, up to eight times
+   *   what it took. Default false.
    */
   constructor(everyMs: number, { share = 0.02, atMostMs = Infinity, forgivesOne = false } = {}) {
     this.#everyMs = everyMs;
@@ -48,28 +50,33 @@ export class Pace {
     usefulMs: (result: Result) => number = () => 0,
   ): Promise<Result> {
     const startedAt = performance.now();
-    let useful = 0;
-    let failed = true;
+    const elapsed = () => performance.now() - startedAt;
     try {
       const result = await work();
-      useful = usefulMs(result);
-      failed = false;
+      this.#rest(startedAt, this.#pauseAfter(Math.max(0, elapsed() - usefulMs(result))));
       return result;
-    } finally {
-      const endedAt = performance.now();
-      const cost = Math.max(0, endedAt - startedAt - useful);
-      this.#dueAt = Math.max(
-        startedAt + this.#everyMs,
-        endedAt + Math.min(this.#atMostMs, this.#pauseAfter(cost, failed)),
-      );
-      this.#failures = failed ? this.#failures + 1 : 0;
-      if (!failed) this.#last = cost;
+    } catch (error) {
+      this.#cancelled = isStatementCancelled(error) ? this.#cancelled + 1 : 0;
+      this.#rest(startedAt, this.#pauseAfterFailure(elapsed()));
+      throw error;
     }
   }
 
-  #pauseAfter(cost: number, failed: boolean): number {
+  #rest(startedAt: number, pause: number): void {
+    const restedAt = performance.now() + Math.min(this.#atMostMs, pause);
+    this.#dueAt = Math.max(startedAt + this.#everyMs, restedAt);
+  }
+
+  #pauseAfter(cost: number): number {
+    const counted = this.#forgivesOne ? Math.min(cost, this.#last) : cost;
+    this.#last = cost;
+    this.#cancelled = 0;
+    return counted / this.#share;
+  }
+
+  #pauseAfterFailure(cost: number): number {
     if (!this.#forgivesOne) return cost / this.#share;
-    const ofFailure = failed ? cost * 2 ** Math.min(this.#failures, MAX_DOUBLINGS) : 0;
-    return Math.max(ofFailure, Math.min(cost, this.#last) / this.#share);
+    const doublings = Math.min(MAX_DOUBLINGS, Math.max(0, this.#cancelled - 1));
+    return Math.max(cost * 2 ** doublings, Math.min(cost, this.#last) / this.#share);
   }
 }

@@ -49,7 +49,12 @@ test("npm run reset leaves what is somebody else's, also in folders of the names
     await mkdir(dirname(join(data.path, name)), { recursive: true });
     await writeFile(join(data.path, name), "");
   }
-  const ours = ["postgres/cluster/PG_VERSION", "postgres/password", "nats/jetstream/meta"];
+  const ours = [
+    "postgres/cluster/PG_VERSION",
+    "postgres/password",
+    "nats/jetstream/a",
+    "nats/port",
+  ];
   for (const name of ours) {
     await mkdir(dirname(join(data.path, name)), { recursive: true });
     await writeFile(join(data.path, name), "");
@@ -59,6 +64,15 @@ test("npm run reset leaves what is somebody else's, also in folders of the names
   for (const name of others) await access(join(data.path, name));
   for (const name of [...ours, data.file])
     await expect(access(resolve(data.path, name))).rejects.toThrow("ENOENT");
+});
+
+test("npm run reset leaves the streams of a nats-server that no start has made", async () => {
+  await using folder = await temporaryFolder();
+  const streams = join(folder.path, "nats", "jetstream");
+  await mkdir(streams, { recursive: true });
+  const env = { SLUICE_DATA_DIR: folder.path };
+  expect(await run("tools/start.mjs", { args: ["--reset"], env })).toMatchObject({ code: 0 });
+  await access(streams);
 });
 
 test("npm start tells what is wrong in the environment before it starts anything", async () => {

@@ -79,6 +79,17 @@ test("a second server on the same folder is refused", async () => {
   });
 });
 
+test("streams of somebody else's nats-server are refused, and left as they are", async () => {
+  await using folder = await temporaryFolder();
+  await mkdir(join(folder.path, "jetstream"));
+  await expect(startNats({ storeDir: folder.path })).rejects.toMatchObject({
+    code: "data_folder_denied",
+    message: expect.stringContaining("another nats-server"),
+    hint: expect.stringContaining("SLUICE_DATA_DIR"),
+  });
+  expect(await readdir(folder.path)).toEqual(["jetstream"]);
+});
+
 test("a remembered port that somebody took is left to them, a required one is an error", async () => {
   await using folder = await temporaryFolder();
   await using other = await occupiedPort();

@@ -1,5 +1,6 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { removeFrom } from "../folders.ts";
 import { startChild, type Child } from "../process/child.ts";
 import { freePort } from "../process/free-port.ts";
 import { rememberedPort, rememberPort } from "../process/remembered-port.ts";
@@ -10,6 +11,11 @@ import { locateNats } from "./locate.ts";
 
 const READY_TIMEOUT_MS = 30_000;
 const ATTEMPTS = 5;
+
+/** What is in a folder that a server was started on here, beside its streams. */
+const MARKS = ["nats.pid", "port"];
+/** Where every nats-server keeps its streams, also that of somebody else. */
+const STREAMS = "jetstream";
 
 export interface NatsOptions {
   /** JetStream's folder. */
@@ -39,7 +45,8 @@ export interface NatsServer extends Child {
  * To restart one that was killed under the address that its clients know, pass its `port`.
  *
  * @throws StackError `nats_missing` when there is none for this platform, `already_running` when one runs on the same
- *   folder, `port_taken` for a `port` that is in use, `child_failed`.
+ *   folder, `data_folder_denied` when the streams in it are somebody else's, `port_taken` for a `port` that is in use,
+ *   `child_failed`.
  * @example
  * await using nats = await startNats({ storeDir: ".sluice/data/nats" });
  */
@@ -47,7 +54,10 @@ export async function startNats(options: NatsOptions): Promise<NatsServer> {
   const storeDir = resolve(options.storeDir);
   const binary = options.binary ?? (await requireNats(options.signal));
   await mkdir(storeDir, { recursive: true });
+  await refuseForeign(storeDir);
   await refuseSecondServer(storeDir);
+  // Before there are streams: a start that is killed in between has left its own.
+  await writeFile(join(storeDir, "nats.pid"), "", { flag: "a" });
   const portFile = join(storeDir, "port");
   let port = options.port ?? (await rememberedPort(portFile));
   for (let attempt = 1; ; attempt += 1) {
@@ -83,6 +93,28 @@ async function requireNats(signal: AbortSignal | undefined): Promise<NatsBinary>
 export async function runningNats(storeDir: string): Promise<number | undefined> {
   const pid = await readPid(join(storeDir, "nats.pid"));
   return pid && (await runsOn(pid, storeDir)) ? pid : undefined;
+}
+
+async function hasForeignStreams(storeDir: string): Promise<boolean> {
+  const names = await readdir(storeDir).catch((): string[] => []);
+  return names.includes(STREAMS) && !names.some((name) => MARKS.includes(name));
+}
+
+/** A server of somebody else's may run on them. */
+async function refuseForeign(storeDir: string): Promise<void> {
+  if (!(await hasForeignStreams(storeDir))) return;
+  throw new StackError(
+    "data_folder_denied",
+    `${storeDir} is not Sluice's: the streams of another nats-server are in it.`,
+    { hint: "Move them away, or set SLUICE_DATA_DIR to another folder." },
+  );
+}
+
+/** Deletes what servers that were started here have left. Whoever calls has made sure that none runs on it. */
+export async function removeNatsData(storeDir: string): Promise<void> {
+  if (await hasForeignStreams(storeDir)) return;
+  // The marks last: a removal that is cut short is gone on with.
+  await removeFrom(storeDir, [STREAMS, ...MARKS]);
 }
 
 /** nats-server itself does not notice a second one on its folder; both would write the same streams. */

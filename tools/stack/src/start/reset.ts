@@ -1,7 +1,7 @@
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { dataFolder, removeFrom } from "../folders.ts";
-import { runningNats } from "../nats/nats.ts";
+import { removeNatsData, runningNats } from "../nats/nats.ts";
 import { removePostgresHome } from "../postgres/home.ts";
 import { runningPostgres } from "../postgres/postgres.ts";
 import { StackError } from "../stack-error.ts";
@@ -41,7 +41,7 @@ const LOGS = ["api", "dispatcher", "standalone", "nats", "postgres"].map((name) 
 /** Only what a start has made: SLUICE_DATA_DIR may be a folder that holds more than ours, also `logs` of its own. */
 async function removeData(dataDir: string): Promise<void> {
   await removePostgresHome(dataDir);
-  await removeFrom(join(dataDir, "nats"), ["jetstream", "nats.pid", "port"]);
+  await removeNatsData(join(dataDir, "nats"));
   await removeFrom(join(dataDir, "logs"), LOGS);
   await rmdir(dataDir).catch(() => {});
 }

@@ -69,10 +69,13 @@ async function newHome(
   return usable ? inside : outside;
 }
 
-/** A server of somebody else's may run on it, and has nothing any more once the folder is our user's. */
+/**
+ * A server of somebody else's may run on it, and has nothing any more once the folder is our user's. What systems put
+ * into any folder (.DS_Store, lost+found) says nothing: a reset leaves it behind, and a disk is mounted with it.
+ */
 async function refuseForeign(folder: string): Promise<void> {
-  const names = await readdir(folder).catch(() => []);
-  const [other] = names;
+  const names = await readdir(folder).catch((): string[] => []);
+  const other = names.find((name) => !name.startsWith(".") && name !== "lost+found");
   if (other === undefined || names.some((name) => CONTENTS.includes(name))) return;
   throw new StackError("data_folder_denied", `${folder} is not Sluice's: ${other} is in it.`, {
     hint: "Move that away, or set SLUICE_DATA_DIR to another folder.",

@@ -59,6 +59,15 @@ test.each([
   },
 );
 
+test("a folder with nothing but what systems put into any is taken, as one that a reset has left is", async () => {
+  await using folder = await temporaryFolder();
+  const home = join(folder.path, "postgres");
+  await mkdir(join(home, "lost+found"), { recursive: true });
+  await writeFile(join(home, ".DS_Store"), "");
+  await using postgres = await startPostgres({ dataDir: folder.path, durable: false });
+  expect(postgres.folder).toBe(home);
+});
+
 test("a folder of its name that is somebody else's is refused, and left as it is", async () => {
   await using folder = await temporaryFolder();
   const others = join(folder.path, "postgres");

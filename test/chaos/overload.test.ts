@@ -224,4 +224,21 @@ describe("a request that is meant to hurt", () => {
     expect((await residentBytes(api)) - before).toBeLessThan(256 * MIB);
     socket.destroy();
   });
+
+  test("because it asks 250 times for the largest page, and reads them all, takes no time for each", async () => {
+    const used = async () => {
+      const page = await (await fetch(`${api.url}/metrics`)).text();
+      return Number(/^process_cpu_user_seconds_total (.*)$/m.exec(page)?.[1]);
+    };
+    const before = await used();
+    const socket = await open();
+    let read = 0;
+    socket.on("data", (chunk: Buffer) => (read += chunk.length));
+    const ask = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: a\r\n";
+    socket.write(`${ask}\r\n`.repeat(249) + `${ask}Connection: close\r\n\r\n`);
+    await once(socket, "close");
+    expect(read).toBeGreaterThan(250 * MIB);
+    // Made anew for each of them it is one and a half.
+    expect((await used()) - before).toBeLessThan(0.7);
+  });
 });

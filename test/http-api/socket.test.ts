@@ -1,6 +1,8 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { setTimeout } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { Worker } from "node:worker_threads";
 
 import { serve, type ServeOptions } from "@sluice/http-api";
@@ -9,6 +11,9 @@ import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vit
 import { ACCOUNT } from "../broker/broker.ts";
 import { holdClaims, until, untilBlocked } from "../broker/interleaving.ts";
 import { TestApi } from "./api.ts";
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
 
 const MIB = 1024 * 1024;
 
@@ -77,6 +82,12 @@ const json = "Content-Type: application/json";
 const close = "Connection: close";
 const good = '{"messages":[{"body":"m"}]}';
 
+/** What buffers have that somebody holds. */
+function heldBytes(): number {
+  collectGarbage();
+  return process.memoryUsage().arrayBuffers;
+}
+
 async function rests(): Promise<number> {
   const { visible, inFlight, delayed } = await api.broker.counts(queue);
   return visible + inFlight + delayed;
@@ -97,6 +108,23 @@ describe("a body", () => {
       "0\r\n\r\n",
     );
     expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  test("is not kept while its receive waits", async () => {
+    const received = vi.spyOn(api.broker.engine.receiver, "receive");
+    const sockets = await Promise.all(Array.from({ length: 12 }, open));
+    const body = Buffer.alloc(8 * MIB, " ");
+    body.write(JSON.stringify({ wait: 20 }));
+    const ask = head([json, `Content-Length: ${body.length}`], `/v1/queues/${queue}/receive`);
+    const before = heldBytes();
+    for (const socket of sockets) {
+      socket.write(ask);
+      socket.write(body);
+    }
+    await until(() => Promise.resolve(received.mock.calls.length === sockets.length));
+    expect(heldBytes() - before).toBeLessThan(16 * MIB);
+    received.mockRestore();
+    for (const socket of sockets) socket.destroy();
   });
 
   test("in chunks that never end is refused when it is too large", async () => {

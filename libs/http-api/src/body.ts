@@ -76,23 +76,29 @@ function readIncoming(incoming: IncomingMessage, account: string): Promise<Buffe
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let joined = 0;
+    let settle: { resolve: typeof resolve; reject: typeof reject } | undefined = {
+      resolve,
+      reject,
+    };
+    // The listeners live as long as the request does, which is twenty seconds where it is a long poll; and who can
+    // settle a promise keeps what it was resolved with.
     const forget = () => {
       if (arriving.delete(body)) underWay -= body.length;
-      // The listeners live as long as the request does, which is twenty seconds where it is a long poll.
       chunks.length = 0;
+      settle = undefined;
     };
     const refuse = (error: SluiceError) => {
       // The rest comes and is thrown away: who reads the answer only after it would hang, and hold its connection. What
       // never ends is cut off, by Hono where its length is not known, else by the time that Node gives a request.
       incoming.off("data", take).resume();
+      settle?.reject(error);
       forget();
-      reject(error);
     };
     const body: Arriving = { account, length: 0, refuse };
     const close = () => {
-      forget();
       // Errors are dear: of those that nobody hears of none is made.
-      if (!incoming.readableEnded) reject(malformed("the connection ended before the body did"));
+      settle?.reject(malformed("the connection ended before the body did"));
+      forget();
     };
     if (incoming.destroyed) close();
     const take = (chunk: Buffer) => {
@@ -111,7 +117,8 @@ function readIncoming(incoming: IncomingMessage, account: string): Promise<Buffe
     };
     incoming.on("data", take);
     incoming.on("end", () => {
-      resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, body.length));
+      const [only] = chunks;
+      settle?.resolve(chunks.length === 1 && only ? only : Buffer.concat(chunks, body.length));
       forget();
     });
     incoming.on("close", close);

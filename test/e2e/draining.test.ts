@@ -1,9 +1,10 @@
 import { connect } from "node:net";
 import { once } from "node:events";
 import { migrate } from "@sluice/database";
-import { startApi, startDispatcher, type ServiceProcess } from "@sluice/stack";
+import { startApi, startDispatcher, startStandalone, type ServiceProcess } from "@sluice/stack";
+import { createTestDatabase } from "@sluice/stack/testing";
 import postgres from "postgres";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, expect, inject, test } from "vitest";
 import { Client } from "./http.ts";
 import { install } from "./installation.ts";
 
@@ -50,6 +51,28 @@ test("a long poll is answered with no messages instead of being waited for", asy
   api.signal("SIGTERM");
   expect(await answer).toEqual({ status: 200, body: { messages: [] } });
   expect(await api.exited).toEqual({ code: 0, signal: null });
+});
+
+test("messages of an answer that nobody reads are visible again before the process has ended", async () => {
+  await using database = await createTestDatabase(inject("databaseUrl"));
+  const settings = { databaseUrl: database.url };
+  await using sluice = await startStandalone(settings);
+  const client = new Client(sluice.url);
+  const queue = await client.subscribedQueue({ visibilityTimeout: 600 });
+  const messages = [{ body: "x".repeat(1 << 20) }];
+  for (let count = 0; count < 12; count += 1)
+    await client.expect("POST", `/v1/queues/${queue}/messages`, { messages });
+  const deaf = connect(Number(new URL(sluice.url).port), "127.0.0.1").on("error", () => {});
+  const body = JSON.stringify({ maxMessages: 12 });
+  deaf.write(
+    `POST /v1/queues/${queue}/receive HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+  await once(deaf, "readable");
+  expect(await client.counts(queue)).toMatchObject({ visible: 0, inFlight: 12 });
+  expect(await sluice.stop()).toEqual({ code: 0, signal: null });
+  deaf.destroy();
+  await using next = await startStandalone(settings);
+  expect(await new Client(next.url).counts(queue)).toMatchObject({ visible: 12, inFlight: 0 });
 });
 
 test("a connection that brings no request does not keep the process", async () => {

@@ -65,6 +65,10 @@ export async function close(
     for (const socket of unused) socket.destroy();
   }, 50);
   await closed;
+  // Node says so a moment before it tells of the last connections that they are closed: then messages of answers that
+  // were cut off are given back, for which there has to be time.
+  const cutOff = [...open].map((answer) => new Promise((resolve) => answer.once("close", resolve)));
+  await Promise.all(cutOff);
   for (const timer of [late, sweep, ...timers]) clearTimeout(timer);
   // Ends that look.
   server.close();

@@ -1,4 +1,4 @@
-import { metricsPage } from "@sluice/runtime";
+import { metricsPage, type MetricsPage } from "@sluice/runtime";
 import { Hono } from "hono";
 import type { Registry } from "prom-client";
 
@@ -25,8 +25,11 @@ export function healthEndpoints({ checks, metrics, isStopping }: HealthOptions):
     const parts = Object.fromEntries(entries.map(([name, up]) => [name, up ? "up" : "down"]));
     return c.json({ status: ready ? "ready" : "not ready", ...parts }, ready ? 200 : 503);
   });
+  let page: Promise<MetricsPage> | undefined;
   app.get("/metrics", async () => {
-    const { body, contentType } = await metricsPage(metrics);
+    // One for all who ask meanwhile, which anybody may: made for each of a thousand it kept all others waiting for 4 s.
+    page ??= metricsPage(metrics).finally(() => (page = undefined));
+    const { body, contentType } = await page;
     return new Response(body, { headers: { "content-type": contentType } });
   });
   return app;

@@ -153,6 +153,18 @@ describe("where nobody is asked for a key", () => {
     expect((await fetch(sluice.url + link, clicked)).status).toBe(200);
   });
 
+  test("a receive is refused with more than it needs, all of which would be kept for as long as it waits", async () => {
+    const form = "Action=ReceiveMessage&QueueUrl=ways&WaitTimeSeconds=1&x=";
+    const ask = async (length: number) => [
+      await answer(json("ReceiveMessage"), receive().padEnd(length)),
+      await answer({ "content-type": FORM }, form.padEnd(length, "x")),
+    ];
+    const refused = await ask(64 * 1024 + 1);
+    expect(refused.map(({ status }) => status)).toEqual([400, 413]);
+    for (const { body } of refused) expect(body).toContain("RequestEntityTooLarge");
+    for (const { status } of await ask(64 * 1024)) expect(status).toBe(200);
+  });
+
   test("by GET a client changes what it signs, in a header that no page can have sent", async () => {
     const create = (authorization: string, headers: Record<string, string> = {}) =>
       fetch(`${sluice.url}/?Action=CreateQueue&QueueName=by-get`, {

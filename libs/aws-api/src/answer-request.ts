@@ -36,6 +36,9 @@ export interface Authentication {
 
 const JSON_TYPE = /^application\/x-amz-json-1\.[01]\s*(;|$)/i;
 
+/** Of its body, which is kept while it waits, by thousands at once. A hundred names of attributes are 26 KB. */
+const MAX_RECEIVE = 64 * 1024;
+
 /** From the request to its answer, whatever goes wrong: who makes it, what it asks for, what came of that. */
 export async function answerRequest(
   request: AwsRequest,
@@ -64,6 +67,8 @@ export async function answerRequest(
     const requested = form
       ? actionOfForm(form, request)
       : actionOfTarget(request.http.req.header("x-amz-target"), body);
+    if (requested.action === "ReceiveMessage" && body.length > MAX_RECEIVE)
+      throw commonError("RequestTooLarge", `A receive has no more than ${MAX_RECEIVE} bytes.`);
     if (!caller) checkPages(request, requested);
     if (caller) {
       checkService(caller, requested);

@@ -263,6 +263,30 @@ describe.each([
     expect(server.seen).toHaveLength(1);
   });
 
+  test.each([
+    ["hold the process up", (clock: ReturnType<typeof stoppedClock>) => clock.advance(1_000)],
+    ["sleep with the machine", (clock: ReturnType<typeof stoppedClock>) => clock.sleep(1_000)],
+  ])("an attempt is not sent once its time is over, while its headers %s", async (_, pass) => {
+    using clock = stoppedClock();
+    await using server = await scriptedServer(hangUp, ok);
+    let tokens = 0;
+    const connection = connect({
+      url: server.url,
+      timeoutMs: 500,
+      retry: { ...quick, budgetMs: 400 },
+      headers: () => {
+        tokens += 1;
+        if (tokens === 2) pass(clock);
+        return {};
+      },
+    });
+    await expect(connection.request(publish)).rejects.toMatchObject({
+      code: "timeout",
+      outcomeUnknown: true,
+    });
+    expect(server.seen).toHaveLength(1);
+  });
+
   test("a Retry-After beyond the budget is not waited for", async () => {
     await using server = await scriptedServer(
       refusal(429, "too_many_requests", { "retry-after": "3600" }),

@@ -199,7 +199,10 @@ export class Connection {
     try {
       let given = this.#headers;
       if (typeof given === "function") {
+        const elapsed = stopwatch();
         given = await asked(given, { onGiveUp: (how) => (end = how) });
+        // The timer knows nothing of it when they have held the process up, or the machine has slept meanwhile.
+        if (elapsed() > limitMs) giveUp("timed out");
         // Between its answer and this line.
         if (givenUp !== undefined) throw new Error("The call was given up.");
       }

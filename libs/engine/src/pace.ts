@@ -25,8 +25,8 @@ export class Pace {
    *   may have met a standstill, and one of ten seconds would put off the next run by eight minutes. Nor does one that
    *   failed say what they cost, and a pause as long as it took is enough where others are cheap: an outage without a
    *   word has each take 40 s, and the second one would put off the next run by half an hour. Of several in a
-   *   row that Postgres cancels, since they cost too much, each has twice the pause of the one before, up to eight times
-   *   what it took. Default false.
+   *   row that Postgres cancels, since they cost too much, each has twice the pause of the one before, up to eight
+   *   times what it took. Default false.
    */
   constructor(everyMs: number, { share = 0.02, atMostMs = Infinity, forgivesOne = false } = {}) {
     this.#everyMs = everyMs;

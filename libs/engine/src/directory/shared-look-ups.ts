@@ -20,8 +20,8 @@ export class SharedLookUps<Row extends Named> {
   readonly #rounds: GroupCommit<Named, Row | undefined>;
 
   /**
-   * @param findAll - Those of them that exist, in any order: the rows of which `isAmongThose` is true, of as many accounts
-   *   as names. The first name is that of the first account.
+   * @param findAll - Those of them that exist, in any order: the rows of which `isAmongThose` is true. Takes literals
+   *   of arrays, of as many accounts as names: the first name is that of the first account.
    */
   constructor(findAll: (those: { accounts: string; names: string }) => Promise<Row[]>) {
     this.#rounds = new GroupCommit({

@@ -111,11 +111,9 @@ export const receiveFields = {
 
 /** How a call is answered. */
 export const answerFields = {
-  wait: seconds(0, 20)
-    .optional()
-    .openapi({
-      description: "Seconds it may wait for a message; default: the queue's `receiveWait`",
-    }),
+  wait: seconds(0, 20).optional().openapi({
+    description: "Seconds it may wait for a message; default: the queue's `receiveWait`",
+  }),
   receipts: z.boolean().optional().openapi({
     default: false,
     description: "Answer `receipts`, which group messages that were stored and received together",

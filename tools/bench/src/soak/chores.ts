@@ -90,7 +90,7 @@ async function looks({ admin, producer, url, lasting }: World): Promise<void> {
     await (await fetch(url + path)).arrayBuffer();
 }
 
-/** Dead letters that go back, and a purge. */
+/** A purge, and a redrive of a queue that has nothing. */
 async function redrives({ admin, producer, unique }: World): Promise<void> {
   const name = unique();
   await admin.queues.create(name);
@@ -152,15 +152,19 @@ async function refused({ admin, url, lasting, unique }: World): Promise<void> {
   await expectRefusal(admin.queues.get(name));
   await expectRefusal(admin.topics.get(name));
   const queuePath = `${url}/v1/queues/${lasting("audit")}`;
-  const post = async (path: string, body: string) => {
-    const headers = { "content-type": "application/json" };
-    const answer = await fetch(path, { method: "POST", headers, body });
-    await answer.arrayBuffer();
-  };
-  await post(`${queuePath}/messages`, `{"messages": [${name}`);
-  await post(`${queuePath}/messages`, JSON.stringify({ messages: [{ body: "y".repeat(1.1e6) }] }));
-  await post(`${queuePath}/acks`, JSON.stringify({ receiptHandles: [name] }));
-  await post(`${url}/v1/${name}`, "{}");
+  const large = JSON.stringify({ messages: [{ body: "y".repeat(1.1e6) }] });
+  await post(`${queuePath}/messages`, `{"messages": [${name}`, "malformed_json");
+  await post(`${queuePath}/messages`, large, "message_too_large");
+  const handles = JSON.stringify({ receiptHandles: [name] });
+  await post(`${queuePath}/ack`, handles, "receipt_handle_invalid");
+  await post(`${url}/v1/${name}`, "{}", "route_not_found");
+}
+
+/** Makes sure that it is refused for what it is to be refused for. */
+async function post(path: string, body: string, code: string): Promise<void> {
+  const headers = { "content-type": "application/json" };
+  const answer = await (await fetch(path, { method: "POST", headers, body })).text();
+  if (!answer.includes(`"${code}"`)) throw new Error(`${path}: ${answer.slice(0, 200)}`);
 }
 
 async function expectRefusal(call: Promise<unknown>): Promise<void> {

@@ -11,6 +11,8 @@ const collectGarbage = runInNewContext("gc") as () => void;
 /** Bytes of what this process still refers to. */
 function inUse(): number {
   collectGarbage();
+  // Buffers are given back by another thread; the next collection waits for it.
+  collectGarbage();
   const { heapUsed, arrayBuffers } = process.memoryUsage();
   return heapUsed + arrayBuffers;
 }

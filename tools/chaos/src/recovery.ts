@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, type Connection } from "@sluice/client";
+import type { Credentials } from "./system/access-keys.ts";
 
 /** How long a system may take to come back before that is a failure, ms. */
 const PATIENCE_MS = 60_000;
@@ -9,9 +10,9 @@ export class RecoveryProbe {
   readonly #ways: { connection: Connection; name: string }[];
   #values = 0;
 
-  constructor(urls: readonly string[]) {
+  constructor(urls: readonly string[], headers: Credentials) {
     this.#ways = urls.map((url, index) => ({
-      connection: connect({ url, timeoutMs: 2_000, retry: false }),
+      connection: connect({ url, headers, timeoutMs: 2_000, retry: false }),
       name: `probe-${index}`,
     }));
   }

@@ -20,6 +20,7 @@ import { randomFrom, seedOf } from "./random.ts";
 import { RecoveryProbe } from "./recovery.ts";
 import { anomalyLines } from "./report/print.ts";
 import { countFaults, type ChaosReport } from "./report/report.ts";
+import { bearer, makeKeys, type Credentials } from "./system/access-keys.ts";
 import { System } from "./system/system.ts";
 import { createWorld, probeCapabilities, worldFor, type Capabilities } from "./world.ts";
 
@@ -43,21 +44,24 @@ export async function runChaos(options: RunOptions): Promise<ChaosReport> {
   for (const what of possible.leftOut) tell(`left out: ${what}`);
   await system.start();
   const direct = system.directUrls;
-  const capabilities = await probeCapabilities(direct[0] ?? "");
+  const keys = await makeKeys(system.postgres.url, direct);
+  const credentials = bearer(keys.good);
+  const first = connectClient({ url: direct[0] ?? "", headers: credentials });
+  const capabilities = await probeCapabilities(first);
   const world = worldFor(capabilities);
-  await createWorld(direct[0] ?? "", world);
+  await createWorld(first, world);
   const wallOffsetMs = Date.now() - performanceNow();
   const saved = { world, wallOffsetMs, lateMs: lateMsOf(options) };
   await writeFile(join(histories.path, "world.json"), JSON.stringify(saved));
-  const probe = new RecoveryProbe(direct);
+  const probe = new RecoveryProbe(direct, credentials);
   await probe.create();
 
   const { urls } = system;
   const { rate } = options;
   const { lateMs } = saved;
-  const clients = new Clients({ urls, folder: histories.path, seed, world, rate, lateMs });
+  const clients = new Clients({ urls, keys, folder: histories.path, seed, world, rate, lateMs });
   const names = possible.names;
-  const outcome = await play({ options, names, system, clients, probe, world });
+  const outcome = await play({ options, names, system, clients, probe, world, credentials });
   const withFaults = { ...saved, faults: outcome.faults.map(spanOf) };
   await writeFile(join(histories.path, "world.json"), JSON.stringify(withFaults));
   const others = summarize(anomaliesOf({ system, clients, outcome }));
@@ -81,6 +85,8 @@ interface Play {
   clients: Clients;
   probe: RecoveryProbe;
   world: World;
+  /** Of whoever has a good key. */
+  credentials: Credentials;
 }
 
 interface Outcome {
@@ -91,7 +97,15 @@ interface Outcome {
   anomalies: Anomaly[];
 }
 
-async function play({ options, names, system, clients, probe, world }: Play): Promise<Outcome> {
+async function play({
+  options,
+  names,
+  system,
+  clients,
+  probe,
+  world,
+  credentials,
+}: Play): Promise<Outcome> {
   const { tell, signal, seconds, longest, seed, patience } = options;
   const connect = () =>
     postgres(system.postgres.adminUrl, {
@@ -107,6 +121,7 @@ async function play({ options, names, system, clients, probe, world }: Play): Pr
     await clients.start("consumer");
     await clients.start("publisher");
     await clients.start("admin");
+    await clients.start("intruder");
     await sleep(WARM_UP_MS);
     const from = performance.now();
     const until = from + seconds * 1_000;
@@ -133,7 +148,7 @@ async function play({ options, names, system, clients, probe, world }: Play): Pr
     await clients[Symbol.asyncDispose]();
     const anomalies = [
       ...(await audit(sql)),
-      ...(await auditCounts(sql, countThrough(system.directUrls[0] ?? ""))),
+      ...(await auditCounts(sql, countThrough(system.directUrls[0] ?? "", credentials))),
       ...(await undrained(sql, drainedAfter, world)),
     ];
     await sql.end({ timeout: 1 });
@@ -170,8 +185,8 @@ async function undrained(
   }));
 }
 
-function countThrough(url: string): (queue: string) => Promise<number> {
-  const admin = createAdmin(connectClient({ url }));
+function countThrough(url: string, credentials: Credentials): (queue: string) => Promise<number> {
+  const admin = createAdmin(connectClient({ url, headers: credentials }));
   return async (queue) => {
     const { visible, inFlight, delayed } = (await admin.queues.get(queue)).counts;
     return visible + inFlight + delayed;

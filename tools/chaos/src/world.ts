@@ -1,4 +1,4 @@
-import { connect, SluiceError, type Connection } from "@sluice/client";
+import { SluiceError, type Connection } from "@sluice/client";
 import type { QueueOfWorld, World } from "./history/history.ts";
 import { filters as known } from "./kinds.ts";
 
@@ -89,8 +89,7 @@ export function worldFor({ fifo, fifoTopics, filters }: Capabilities): World {
 }
 
 /** Finds out what a server can do by asking for it. */
-export async function probeCapabilities(url: string): Promise<Capabilities> {
-  const connection = connect({ url });
+export async function probeCapabilities(connection: Connection): Promise<Capabilities> {
   const fifo = await isAccepted(connection, "/v1/queues", { name: "probe.fifo", fifo: true });
   const fifoTopics =
     fifo && (await isAccepted(connection, "/v1/topics", { name: "probe.fifo", fifo: true }));
@@ -112,10 +111,9 @@ export async function probeCapabilities(url: string): Promise<Capabilities> {
 
 /** Makes everything there is in a world. */
 export async function createWorld(
-  url: string,
+  connection: Connection,
   { topics, queues, subscriptions }: World,
 ): Promise<void> {
-  const connection = connect({ url });
   for (const topic of topics) await post(connection, "/v1/topics", topic);
   for (const { deadLetterQueue, maxReceiveCount, ...queue } of queues) {
     const redrive =

@@ -4,6 +4,7 @@ export { createTestDatabase, type TestDatabase } from "./postgres/database.ts";
 export { startPostgres, type PostgresOptions, type PostgresServer } from "./postgres/postgres.ts";
 export type { PostgresSettings } from "./postgres/settings.ts";
 export {
+  runAccessKey,
   startApi,
   startDispatcher,
   startStandalone,

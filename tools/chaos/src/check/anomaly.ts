@@ -37,6 +37,8 @@ export const anomalies = {
   "fifo-swapped": "messages of one group in the wrong order in one answer",
   "fifo-order": "the sequence numbers of a group contradict the order of the sends",
   "deduplication-missed": "two messages with one deduplication id inside the window",
+  "let-in": "answered without an access key that is in use",
+  "good-key-refused": "refused though its access key is in use",
   // Of the database, when everything has come to rest.
   undrained: "messages rest that no receive brings",
   orphan: "a slice without its payload, or with bits that its payload does not have",

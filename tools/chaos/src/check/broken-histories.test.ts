@@ -637,6 +637,19 @@ const broken: [AnomalyName, string, () => Story][] = [
         .take(at(3), "queue.fifo", inGroup("a", "1"))
         .take(at(4), "queue.fifo", inGroup("b", "2")),
   ],
+  [
+    "let-in",
+    "somebody with a key that is disabled gets an answer",
+    () =>
+      new Story()
+        .call("knock", at(1), { key: "made-up" }, "fail")
+        .call("knock", at(2), { key: "disabled" }, null),
+  ],
+  [
+    "good-key-refused",
+    "somebody with a good key is refused",
+    () => new Story().call("knock", at(1), { key: "good" }, "fail"),
+  ],
 ];
 
 describe("the checker finds", () => {

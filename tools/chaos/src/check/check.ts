@@ -3,6 +3,7 @@ import type { Anomaly, AnomalyName } from "./anomaly.ts";
 import { checkDeadLetters } from "./dead-letters.ts";
 import { checkFifo } from "./fifo.ts";
 import { Indexed } from "./indexed.ts";
+import { checkKeys } from "./keys.ts";
 import { silent, type Progress } from "./progress.ts";
 import { checkStays } from "./receiving.ts";
 import { checkArrivals, checkDeliveries, checkEnds, checkRepeats } from "./sending.ts";
@@ -22,6 +23,7 @@ const checks = {
   pauses: checkPauses,
   "dead letters": checkDeadLetters,
   "FIFO queues": checkFifo,
+  keys: checkKeys,
 };
 
 /**

@@ -10,6 +10,13 @@ import { Story, unknownOutcome } from "./story.ts";
 const good: [string, () => Story][] = [
   ["nothing at all", () => new Story()],
   [
+    "somebody who is not let in, or not answered",
+    () =>
+      new Story()
+        .call("knock", at(1), { key: "none" }, "fail")
+        .call("knock", at(2), { key: "wrong-secret" }, "unknown"),
+  ],
+  [
     "a publish that everybody gets",
     () => new Story().publish(at(1), "a").take(at(2), "queue", "a").take(at(2), "other", "a"),
   ],

@@ -95,7 +95,7 @@ export class Indexed {
       yield [value, grouped(all, ({ queue }) => queue)];
   }
 
-  calls<Name extends OfQueue | OfSubscription>(operation: Name): CallOf<Name>[] {
+  calls<Name extends OfQueue | OfSubscription | "knock">(operation: Name): CallOf<Name>[] {
     return (this.#calls.get(operation) ?? []) as unknown as CallOf<Name>[];
   }
 

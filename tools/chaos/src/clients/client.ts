@@ -3,10 +3,11 @@ import { connect, type ApiRequest, type Connection } from "@sluice/client";
 import { ClientLog } from "../history/log.ts";
 import { recordingFetch } from "../history/recording-fetch.ts";
 import { pick, randomFrom, seedOf, type Random } from "../random.ts";
+import { bearer } from "../system/access-keys.ts";
 import type { ClientSettings } from "./settings.ts";
 
 /** How long one attempt may take, ms. */
-const ATTEMPT_MS = 4_000;
+export const ATTEMPT_MS = 4_000;
 /** Of all calls, so many are given up by their caller in the middle. */
 const HANG_UPS = 0.02;
 
@@ -16,7 +17,7 @@ export class Client {
   readonly random: Random;
   readonly connections: Connection[];
   readonly impatient: Connection[];
-  readonly #log: ClientLog;
+  readonly log: ClientLog;
   /** Fires when the workload is over: nothing new, everything that rests is to be taken and acknowledged. */
   readonly draining = new AbortController();
   /** Fires at the end. */
@@ -25,9 +26,9 @@ export class Client {
   constructor(settings: ClientSettings) {
     this.settings = settings;
     this.random = randomFrom(seedOf(settings.seed, settings.name));
-    this.#log = new ClientLog(settings.folder, settings.name);
-    const fetch = recordingFetch(this.#log);
-    const common = { fetch, timeoutMs: ATTEMPT_MS };
+    this.log = new ClientLog(settings.folder, settings.name);
+    const fetch = recordingFetch(this.log);
+    const common = { fetch, timeoutMs: ATTEMPT_MS, headers: bearer(settings.keys.good) };
     this.connections = settings.urls.map((url) =>
       connect({ url, ...common, retry: { budgetMs: 8_000, maxDelayMs: 1_000 } }),
     );

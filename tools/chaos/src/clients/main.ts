@@ -2,6 +2,7 @@ import { administer } from "./admin.ts";
 import { Client } from "./client.ts";
 import { consume } from "./consumer.ts";
 import { publish } from "./publisher.ts";
+import { intrude } from "./intruder.ts";
 import type { ClientSettings } from "./settings.ts";
 
 /*
@@ -21,6 +22,9 @@ switch (settings.role) {
     break;
   case "admin":
     await administer(client);
+    break;
+  case "intruder":
+    await intrude(client);
     break;
   default:
     settings.role satisfies never;

@@ -61,7 +61,12 @@ export interface Operations {
     request: { topic: string; queue: string; kinds: readonly string[] };
     response: null;
   };
+  /** A request of somebody without a good access key, or one whose good key was refused. */
+  knock: { request: { key: BadKey | "good" }; response: null };
 }
+
+/** Why somebody is not to be let in. */
+export type BadKey = "none" | "made-up" | "wrong-secret" | "disabled";
 
 interface Write {
   key?: string;

@@ -45,6 +45,7 @@ export function recordingFetch(log: ClientLog): Fetch {
       throw error;
     }
     const { status, headers } = response;
+    if (status === 401) log.fail(log.invoke("knock", { key: "good" }), text);
     for (const { call, read, rides = false, part = whole } of calls) {
       const own = status < 400 ? part((text === "" ? {} : JSON.parse(text)) as never) : undefined;
       const code = (own as { error?: { code: string } } | undefined)?.error?.code;

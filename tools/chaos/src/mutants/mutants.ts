@@ -67,6 +67,13 @@ export const mutants: readonly Mutant[] = [
     nemeses: "wipe-nats,kill-all-dispatchers",
   },
   {
+    name: "ignores-secrets",
+    what: "an access key gets in whatever its secret",
+    file: "http-api/authentication/authentication",
+    edits: [["isSecret(secret, key) ? key : undefined", "key"]],
+    nemeses: "none",
+  },
+  {
     name: "ignores-filters",
     what: "messages go to subscriptions whose filter policy refuses them",
     file: "engine/fan-out/deliver",

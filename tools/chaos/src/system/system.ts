@@ -11,6 +11,7 @@ import {
   type PostgresServer,
   type ServiceProcess,
 } from "@sluice/stack";
+import { SECRETS_KEY } from "./access-keys.ts";
 import { complaintOf, type Complaint } from "./complaints.ts";
 import type { Disk } from "./disk.ts";
 import { processTree } from "./process-tree.ts";
@@ -27,8 +28,9 @@ export interface SystemOptions {
   disk?: Disk | undefined;
 }
 
-/** Whatever is set where this runs: clients connect to loopback, and have no key. */
-const quiet = { HOST: "127.0.0.1", AUTH: "off", LOG_LEVEL: "info", SHUTDOWN_TIMEOUT: undefined };
+/** Whatever is set where this runs. */
+const quiet = { HOST: "127.0.0.1", LOG_LEVEL: "info", SHUTDOWN_TIMEOUT: undefined };
+const guarded = { AUTH: "on", SECRETS_KEY, SLUICE_ACCOUNT: undefined };
 /** Gives a process a clock that can be put forward and back. */
 const SHIFTABLE = `--import ${new URL("../../shift-clock.mjs", import.meta.url).href}`;
 
@@ -168,6 +170,7 @@ export class System implements AsyncDisposable {
       port: slot.port,
       env: {
         ...quiet,
+        ...guarded,
         NODE_OPTIONS: SHIFTABLE,
         CHAOS_CLOCK: slot.clockFile,
         // Every other API leaves all fan-outs to the dispatchers.

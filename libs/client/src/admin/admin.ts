@@ -2,7 +2,7 @@ import { assertConnection } from "../connection.ts";
 import type { Connection } from "../connection.ts";
 import type { QueueReference, TopicDeclaration, TopicReference } from "../declarations.ts";
 import type { AdminCallOptions } from "./call-options.ts";
-import type { FilterPolicy } from "./filter-policy.ts";
+import type { CheckedIn, FilterPolicy } from "./filter-policy.ts";
 import { MessageAdmin } from "./messages.ts";
 import { QueueAdmin } from "./queues.ts";
 import { SubscriptionAdmin } from "./subscriptions.ts";
@@ -37,13 +37,13 @@ export class Admin {
   subscribe<Input = never, const Policy extends FilterPolicy = FilterPolicy>(
     topic: string | TopicDeclaration<Input, unknown>,
     queue: FedQueue<NoInfer<Input>>,
-    settings?: NewSubscriptionSettings<Policy>,
+    settings?: CheckedIn<NewSubscriptionSettings<Policy>, Policy>,
     call?: AdminCallOptions,
   ): Promise<SubscriptionInfo>;
   subscribe<const Policy extends FilterPolicy = FilterPolicy>(
     topic: TopicReference,
     queue: QueueReference,
-    settings: EnvelopedSettings<Policy>,
+    settings: CheckedIn<EnvelopedSettings<Policy>, Policy>,
     call?: AdminCallOptions,
   ): Promise<SubscriptionInfo>;
   subscribe(

@@ -37,6 +37,11 @@ test("types: a filter policy has the operators that there are", () => {
     void admin.subscribe("a", "b", { filterPolicy: known });
     void admin.subscribe("a", "b", { filterPolicy: { [Math.random()]: ["x"] } });
     void admin.subscribe("a", "b", settings);
+    const either = parsed ? { a: ["x"] } : { a: [{ prefix: "y" }] };
+    void admin.subscribe("a", "b", { filterPolicy: either });
+    void admin.subscribe("a", "b", { filterPolicy: either, rawDelivery: false });
+    void subscriptions.create("a", "b", { filterPolicy: parsed ? either : null });
+    void subscriptions.update("id", { filterPolicy: either });
     void subscriptions.update("id", given);
     void subscriptions.update("id", { filterPolicy: { total: [{ numeric: ["<", 1] }] } });
     // @ts-expect-error an operator that there is not
@@ -50,6 +55,9 @@ test("types: a filter policy has the operators that there are", () => {
     // @ts-expect-error inside another key
     void admin.subscribe("a", "b", { filterPolicy: { sale: { total: [{ numerik: ["=", 1] }] } } });
     const nested = { $or: [{ a: [1] }, { total: [{ numerik: ["=", 1] }] }] } as const;
+    const wrong = parsed ? { a: ["x"] } : { a: [{ numerik: ["=", 1] }] };
+    // @ts-expect-error in one of two
+    void subscriptions.update("id", { filterPolicy: wrong });
     // @ts-expect-error inside an alternative
     void admin.subscribe("a", "b", { filterPolicy: nested });
     // @ts-expect-error of a subscription that is created by its long name

@@ -35,7 +35,7 @@ export interface FilterPolicy {
  * under any key, so that of an operator that there is not (`{ numerik: [">", 1] }`) a policy could be made; only `$or`
  * has such a list. Of keys that are not known to TypeScript nothing is said.
  */
-export type Checked<Policy> = {
+type Checked<Policy> = {
   readonly [Key in keyof Policy]: string extends Key
     ? Policy[Key]
     : Policy[Key] extends readonly unknown[]
@@ -46,3 +46,11 @@ export type Checked<Policy> = {
 };
 
 type CheckedAll<Policies> = { readonly [Index in keyof Policies]: Checked<Policies[Index]> };
+
+/**
+ * Settings whose filter policy is {@link Checked}: by a type beside theirs, since of the two in one property TypeScript
+ * does not infer a policy that is one of several.
+ */
+export type CheckedIn<Settings, Policy> = Settings & {
+  readonly filterPolicy?: Checked<Policy> | null;
+};

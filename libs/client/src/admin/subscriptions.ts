@@ -12,7 +12,7 @@ import type { OptionNames } from "../options.ts";
 import { callOf } from "./call-options.ts";
 import type { AdminCallOptions, Call } from "./call-options.ts";
 import { ensure } from "./ensure.ts";
-import type { Checked, FilterPolicy } from "./filter-policy.ts";
+import type { CheckedIn, FilterPolicy } from "./filter-policy.ts";
 import { pages } from "./pages.ts";
 import type { ListOptions } from "./pages.ts";
 import { subscriptionPath } from "./paths.ts";
@@ -30,7 +30,7 @@ export interface SubscriptionRedrivePolicy {
 /** What can be set on a subscription and changed later. */
 export interface SubscriptionSettings<Policy extends FilterPolicy = FilterPolicy> {
   /** Which messages the queue gets; null for all, which is the default. */
-  readonly filterPolicy?: (Policy & Checked<Policy>) | null;
+  readonly filterPolicy?: Policy | null;
   /** What the policy looks at: the attributes, which is the default, or the body, a JSON object. */
   readonly filterPolicyScope?: "MessageAttributes" | "MessageBody";
   /** False puts each message inside the JSON of an SNS notification. Default true. */
@@ -151,13 +151,13 @@ export class SubscriptionAdmin {
   create<Input = never, const Policy extends FilterPolicy = FilterPolicy>(
     topic: string | TopicDeclaration<Input, unknown>,
     queue: FedQueue<NoInfer<Input>>,
-    settings?: NewSubscriptionSettings<Policy>,
+    settings?: CheckedIn<NewSubscriptionSettings<Policy>, Policy>,
     call?: AdminCallOptions,
   ): Promise<SubscriptionInfo>;
   create<const Policy extends FilterPolicy = FilterPolicy>(
     topic: TopicReference,
     queue: QueueReference,
-    settings: EnvelopedSettings<Policy>,
+    settings: CheckedIn<EnvelopedSettings<Policy>, Policy>,
     call?: AdminCallOptions,
   ): Promise<SubscriptionInfo>;
   async create(
@@ -186,13 +186,13 @@ export class SubscriptionAdmin {
   ensure<Input = never, const Policy extends FilterPolicy = FilterPolicy>(
     topic: string | TopicDeclaration<Input, unknown>,
     queue: FedQueue<NoInfer<Input>>,
-    settings?: NewSubscriptionSettings<Policy>,
+    settings?: CheckedIn<NewSubscriptionSettings<Policy>, Policy>,
     call?: AdminCallOptions,
   ): Promise<SubscriptionInfo>;
   ensure<const Policy extends FilterPolicy = FilterPolicy>(
     topic: TopicReference,
     queue: QueueReference,
-    settings: EnvelopedSettings<Policy>,
+    settings: CheckedIn<EnvelopedSettings<Policy>, Policy>,
     call?: AdminCallOptions,
   ): Promise<SubscriptionInfo>;
   async ensure(
@@ -292,7 +292,7 @@ export class SubscriptionAdmin {
    */
   async update<const Policy extends FilterPolicy = FilterPolicy>(
     id: string,
-    settings: SubscriptionSettings<Policy>,
+    settings: CheckedIn<SubscriptionSettings<Policy>, Policy>,
     call: AdminCallOptions = {},
   ): Promise<SubscriptionInfo> {
     return await this.#update(id, settings, callOf("admin.subscriptions.update", call));

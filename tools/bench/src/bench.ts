@@ -11,7 +11,10 @@ export interface Bench {
    * Starts a system by its name, with empty disks; disposing it stops it. Fails with `Unavailable` where it is not
    * installed.
    */
-  start: (name: string, options?: Pick<StartOptions, "probed">) => Promise<RunningSystem>;
+  start: (
+    name: string,
+    options?: Pick<StartOptions, "probed" | "guarded">,
+  ) => Promise<RunningSystem>;
 }
 
 /** One line of the table of benchmarks. */

@@ -9,11 +9,11 @@ interface StartOptions extends Pick<Bench, "options" | "say"> {
 
 /** Starts systems for benchmarks; one that is profiled tells of its statements before it stops. */
 export function systemStarter({ options, say, profileFolder }: StartOptions): Bench["start"] {
-  return async (name, { probed } = {}) => {
+  return async (name, { probed, guarded } = {}) => {
     const found = systems.find((one) => one.name === name);
     if (found === undefined) throw new Unavailable(`there is no system "${name}"`);
     say(`starting ${found.title}`);
-    const running = await found.start({ profileFolder, url: options.url, probed });
+    const running = await found.start({ profileFolder, url: options.url, probed, guarded });
     const adminUrl = running.postgres?.adminUrl;
     if (name !== "sluice" || profileFolder === undefined || adminUrl === undefined) return running;
     return {

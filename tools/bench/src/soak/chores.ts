@@ -1,11 +1,17 @@
 import { once } from "node:events";
 import { connect as openSocket } from "node:net";
 
+import {
+  CreateQueueCommand,
+  DeleteQueueCommand,
+  ReceiveMessageCommand,
+  SendMessageCommand,
+} from "@aws-sdk/client-sqs";
 import { connect, queue, SluiceError, topic } from "@sluice/client";
 import { createConsumer } from "@sluice/consumer";
 import { createProducer } from "@sluice/producer";
 
-import type { World } from "./world.ts";
+import { bearer, KIND, policies, type World } from "./world.ts";
 
 /** One turn of something that services do all day; each makes what was not there before. */
 export type Chore = (world: World) => Promise<void>;
@@ -24,6 +30,7 @@ export const chores: Readonly<Record<string, Chore>> = {
   programs,
   hangUps,
   refused,
+  strangers,
   aws,
 };
 
@@ -45,10 +52,10 @@ async function passing({ admin, producer, connection, unique }: World): Promise<
   const name = unique();
   await admin.topics.create(name);
   await admin.queues.create(name);
-  const filterPolicy = { kind: [name, { prefix: `${name}-` }] };
-  const { id } = await admin.subscribe(name, name, { filterPolicy });
-  await admin.subscriptions.update(id, { filterPolicy: { kind: [{ prefix: name }] } });
-  await producer.publish(topic(name), "one of them", { attributes: { kind: name } });
+  const [first, second] = policies;
+  const { id } = await admin.subscribe(name, name, { filterPolicy: first });
+  await admin.subscriptions.update(id, { filterPolicy: second });
+  await producer.publish(topic(name), "one of them", { attributes: { kind: KIND } });
   const consumer = createConsumer(connection, queue(name));
   await consumer.run(() => void consumer.stop());
   await admin.queues.delete(name);
@@ -112,8 +119,8 @@ async function replays({ admin, lasting, unique }: World): Promise<void> {
 }
 
 /** A program that starts, works for a moment and ends, with a connection of its own. */
-async function programs({ url, lasting }: World): Promise<void> {
-  const connection = connect({ url });
+async function programs({ url, headers, lasting }: World): Promise<void> {
+  const connection = connect({ url, headers });
   const producer = createProducer(connection);
   const consumer = createConsumer(connection, queue(lasting("search")));
   const running = consumer.run(() => undefined);
@@ -124,35 +131,43 @@ async function programs({ url, lasting }: World): Promise<void> {
 }
 
 /** Clients that go away: in a long poll, in the middle of a body, before an answer. */
-async function hangUps({ url, lasting }: World): Promise<void> {
+async function hangUps(world: World): Promise<void> {
+  const { lasting } = world;
   const path = `/v1/queues/${lasting("dead")}/receive`;
   const body = JSON.stringify({ maxMessages: 10, wait: 20 });
-  await hangUp(url, `POST ${path}`, { body, length: body.length, after: 50 });
-  await hangUp(url, `POST ${path}`, { body, length: 100_000, after: 50 });
-  await hangUp(url, `GET /v1/queues`, { body: "", length: 0, after: 0 });
+  await hangUp(world, `POST ${path}`, { body, length: body.length, after: 50 });
+  await hangUp(world, `POST ${path}`, { body, length: 100_000, after: 50 });
+  await hangUp(world, `GET /v1/queues`, { body: "", length: 0, after: 0 });
 }
 
 async function hangUp(
-  url: string,
+  { url, headers }: World,
   line: string,
   { body, length, after }: { body: string; length: number; after: number },
 ): Promise<void> {
   const { hostname, port } = new URL(url);
   const socket = openSocket(Number(port), hostname);
   await once(socket, "connect");
-  const headers = `Host: ${hostname}\r\nContent-Type: application/json\r\nContent-Length: ${length}`;
-  socket.write(`${line} HTTP/1.1\r\n${headers}\r\n\r\n${body}`);
+  const all = { host: hostname, "content-type": "application/json", ...headers };
+  const fields = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
+  const head = `${line} HTTP/1.1\r\n${fields.join("")}content-length: ${length}\r\n\r\n`;
+  socket.write(head + body);
   await new Promise((resolve) => setTimeout(resolve, after));
   socket.destroy();
 }
 
 /** Calls that cannot be: queues that are not there, JSON that is none, messages too large, handles of nothing. */
-async function refused({ admin, url, lasting, unique }: World): Promise<void> {
+async function refused({ admin, url, headers, lasting, unique }: World): Promise<void> {
   const name = unique();
   await expectRefusal(admin.queues.get(name));
   await expectRefusal(admin.topics.get(name));
   const queuePath = `${url}/v1/queues/${lasting("audit")}`;
   const large = JSON.stringify({ messages: [{ body: "y".repeat(1.1e6) }] });
+  const post = async (path: string, body: string, code: string) =>
+    expectCode(
+      await fetch(path, { method: "POST", headers: { ...JSON_TYPE, ...headers }, body }),
+      code,
+    );
   await post(`${queuePath}/messages`, `{"messages": [${name}`, "malformed_json");
   await post(`${queuePath}/messages`, large, "message_too_large");
   const handles = JSON.stringify({ receiptHandles: [name] });
@@ -160,11 +175,20 @@ async function refused({ admin, url, lasting, unique }: World): Promise<void> {
   await post(`${url}/v1/${name}`, "{}", "route_not_found");
 }
 
+/** Somebody with a key that there never was; where nobody needs one, somebody in a queue that there never was. */
+async function strangers({ url, headers, lasting, unique }: World): Promise<void> {
+  const key = { id: `SLUICE${unique().replaceAll(/\W/g, "").padEnd(14, "X")}`, secret: "guessed" };
+  const given = headers["authorization"] === undefined ? {} : bearer(key);
+  const answer = await fetch(`${url}/v1/queues/${lasting("nowhere")}`, { headers: given });
+  await expectCode(answer, "authorization" in given ? "unauthenticated" : "queue_not_found");
+}
+
+const JSON_TYPE = { "content-type": "application/json" };
+
 /** Makes sure that it is refused for what it is to be refused for. */
-async function post(path: string, body: string, code: string): Promise<void> {
-  const headers = { "content-type": "application/json" };
-  const answer = await (await fetch(path, { method: "POST", headers, body })).text();
-  if (!answer.includes(`"${code}"`)) throw new Error(`${path}: ${answer.slice(0, 200)}`);
+async function expectCode(response: Response, code: string): Promise<void> {
+  const answer = await response.text();
+  if (!answer.includes(`"${code}"`)) throw new Error(`${response.url}: ${answer.slice(0, 200)}`);
 }
 
 async function expectRefusal(call: Promise<unknown>): Promise<void> {
@@ -178,23 +202,10 @@ async function expectRefusal(call: Promise<unknown>): Promise<void> {
   );
 }
 
-/** The same by AWS' protocols, a queue that comes and goes. */
-async function aws({ url, unique }: World): Promise<void> {
-  const name = unique();
-  const QueueUrl = `${url}/000000000000/${name}`;
-  await callSqs(url, "CreateQueue", { QueueName: name });
-  await callSqs(url, "SendMessage", { QueueUrl, MessageBody: name });
-  await callSqs(url, "ReceiveMessage", { QueueUrl, WaitTimeSeconds: 5 });
-  await callSqs(url, "DeleteQueue", { QueueUrl });
-}
-
-async function callSqs(url: string, action: string, input: object): Promise<void> {
-  const headers = {
-    "content-type": "application/x-amz-json-1.0",
-    "x-amz-target": `AmazonSQS.${action}`,
-    "amz-sdk-invocation-id": crypto.randomUUID(),
-  };
-  const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify(input) });
-  const text = await answer.text();
-  if (answer.status !== 200) throw new Error(`${action}: ${text.slice(0, 200)}`);
+/** The same by AWS' own client, a queue that comes and goes. */
+async function aws({ sqs, unique }: World): Promise<void> {
+  const { QueueUrl } = await sqs.send(new CreateQueueCommand({ QueueName: unique() }));
+  await sqs.send(new SendMessageCommand({ QueueUrl, MessageBody: "by AWS' client" }));
+  await sqs.send(new ReceiveMessageCommand({ QueueUrl, WaitTimeSeconds: 5 }));
+  await sqs.send(new DeleteQueueCommand({ QueueUrl }));
 }

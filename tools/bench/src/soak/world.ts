@@ -1,8 +1,18 @@
 import { setTimeout } from "node:timers/promises";
 
-import { connect, createAdmin, queue, type Admin, type Connection } from "@sluice/client";
+import { SQSClient } from "@aws-sdk/client-sqs";
+import {
+  connect,
+  createAdmin,
+  queue,
+  type Admin,
+  type Connection,
+  type FilterPolicy,
+} from "@sluice/client";
 import { createConsumer, type Consumer } from "@sluice/consumer";
 import { createProducer, type Producer } from "@sluice/producer";
+
+import type { AccessKey } from "../systems/system.ts";
 
 /** Bytes of payloads that are more than an API remembers (64 MiB). */
 const PAYLOADS = 80 * 2 ** 20;
@@ -10,10 +20,23 @@ const PAYLOADS = 80 * 2 ** 20;
 /** One topic and its queues, which are there all the time and always consumed. */
 const subscribed = ["shipping", "billing", "search", "audit", "mail"];
 
+/**
+ * What subscriptions filter by that come and go. They share these with others that are there all the time: compiled
+ * ones are remembered until there are 128 MiB of them, so more and more for hours.
+ */
+export const KIND = "passing";
+export const policies: readonly [FilterPolicy, FilterPolicy] = [
+  { kind: [KIND] },
+  { kind: [{ prefix: "pass" }] },
+];
+
 /** What the chores of a soak work on. */
 export class World implements AsyncDisposable {
   readonly url: string;
+  /** Of whoever is let in. */
+  readonly headers: Readonly<Record<string, string>>;
   readonly connection: Connection;
+  readonly sqs: SQSClient;
   readonly admin: Admin;
   readonly producer: Producer;
   /** Of this run, so that one installation can be soaked again and again. */
@@ -22,9 +45,16 @@ export class World implements AsyncDisposable {
   readonly #running: Promise<void>[] = [];
   #count = 0;
 
-  constructor(url: string) {
+  constructor(url: string, key?: AccessKey) {
     this.url = url;
-    this.connection = connect({ url });
+    this.headers = key ? bearer(key) : {};
+    this.connection = connect({ url, headers: this.headers });
+    const { id: accessKeyId, secret: secretAccessKey } = key ?? { id: "any", secret: "any" };
+    this.sqs = new SQSClient({
+      endpoint: url,
+      region: "us-east-1",
+      credentials: { accessKeyId, secretAccessKey },
+    });
     this.admin = createAdmin(this.connection);
     this.producer = createProducer(this.connection);
   }
@@ -45,6 +75,11 @@ export class World implements AsyncDisposable {
       await queues.create(this.lasting(name), { redrive });
       await this.admin.subscribe(this.lasting("orders"), this.lasting(name));
     }
+    await topics.create(this.lasting("kinds"));
+    for (const [index, filterPolicy] of policies.entries())
+      await this.admin.subscribe(this.lasting("kinds"), this.lasting(subscribed[index]!), {
+        filterPolicy,
+      });
     for (const name of [...subscribed, "dead", "groups.fifo"]) this.#consume(name);
   }
 
@@ -76,6 +111,11 @@ export class World implements AsyncDisposable {
     await this.producer.close();
     const names = [...subscribed, "dead", "groups.fifo"];
     for (const name of names) await this.admin.queues.delete(this.lasting(name));
-    await this.admin.topics.delete(this.lasting("orders"));
+    for (const name of ["orders", "kinds"]) await this.admin.topics.delete(this.lasting(name));
+    this.sqs.destroy();
   }
+}
+
+export function bearer({ id, secret }: AccessKey): Readonly<Record<string, string>> {
+  return { authorization: `Bearer ${id}.${secret}` };
 }

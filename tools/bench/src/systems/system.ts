@@ -23,6 +23,13 @@ export interface StartOptions {
   url?: string | undefined;
   /** Have its own processes tell what memory they keep. */
   probed?: boolean | undefined;
+  /** Let nobody in without an access key. */
+  guarded?: boolean | undefined;
+}
+
+export interface AccessKey {
+  id: string;
+  secret: string;
 }
 
 export interface RunningSystem extends AsyncDisposable {
@@ -36,6 +43,8 @@ export interface RunningSystem extends AsyncDisposable {
   services?: ServiceProcess[];
   /** Whether these tell what memory they keep. */
   probed?: boolean;
+  /** Where nobody is let in without one. */
+  accessKey?: AccessKey;
 }
 
 /** A system that is not here; the message says what to install. */

@@ -24,7 +24,7 @@ export const soak: Benchmark = {
   help: "a steady load of all that comes and goes: does any process keep more and more memory?",
   run: async (bench) => {
     const { seconds = (bench.options.minutes ?? 30) * 60 } = bench.options;
-    await using running = await bench.start("sluice", { probed: true });
+    await using running = await bench.start("sluice", { probed: true, guarded: true });
     const watched = [...watchedOf(running), clients];
     const { looks, turns } = await watch(bench, { running, watched, seconds });
     return {
@@ -62,7 +62,7 @@ async function watch(
   bench: Bench,
   { running, watched, seconds }: { running: RunningSystem; watched: Watched[]; seconds: number },
 ): Promise<{ looks: Look[][]; turns: Map<string, number> }> {
-  await using world = new World(running.address["url"] ?? "");
+  await using world = new World(running.address["url"] ?? "", running.accessKey);
   await world.set();
   if (seconds >= JUDGED) await world.fillPayloads();
   const stopping = new AbortController();

@@ -1,9 +1,17 @@
-import { startApi, startDispatcher, startStack } from "@sluice/stack";
+import { randomBytes } from "node:crypto";
+
+import { runAccessKey, startApi, startDispatcher, startStack } from "@sluice/stack";
 
 import { assemble } from "../assemble.ts";
 import { probe } from "../../soak/watched.ts";
 import { profilingEnvironment, profilingPostgres } from "../../profile/profiling.ts";
-import { Unavailable, type RunningSystem, type StartOptions, type System } from "../system.ts";
+import {
+  Unavailable,
+  type AccessKey,
+  type RunningSystem,
+  type StartOptions,
+  type System,
+} from "../system.ts";
 
 /** This project, as `npm start` runs it: one API, one dispatcher, Postgres and NATS, in processes of their own. */
 export const sluice: System = {
@@ -46,7 +54,11 @@ export async function startSluiceOn(databaseUrl: string, natsUrl: string): Promi
   });
 }
 
-async function startFresh({ profileFolder, probed = false }: StartOptions): Promise<RunningSystem> {
+async function startFresh({
+  profileFolder,
+  probed = false,
+  guarded = false,
+}: StartOptions): Promise<RunningSystem> {
   return assemble(async (cleanup, folder) => {
     const settings = profileFolder === undefined ? {} : profilingPostgres;
     const stack = cleanup.use(await startStack({ dataDir: folder, durable: true, settings }));
@@ -57,7 +69,13 @@ async function startFresh({ profileFolder, probed = false }: StartOptions): Prom
       );
     const { NODE_OPTIONS: ofProfile, ...profiling } = profilingEnvironment(profileFolder);
     const preloaded = [ofProfile, probed && `--import=${probe}`].filter(Boolean).join(" ");
-    const env = { ...plain, ...profiling, ...(preloaded !== "" && { NODE_OPTIONS: preloaded }) };
+    const keys = { AUTH: "on", SECRETS_KEY: randomBytes(32).toString("hex") };
+    const env = {
+      ...plain,
+      ...profiling,
+      ...(guarded && keys),
+      ...(preloaded !== "" && { NODE_OPTIONS: preloaded }),
+    };
     const options = { databaseUrl, natsUrl, env };
     const dispatcher = cleanup.use(await startDispatcher(options));
     const api = cleanup.use(await startApi(options));
@@ -67,8 +85,14 @@ async function startFresh({ profileFolder, probed = false }: StartOptions): Prom
       postgres: { url: databaseUrl, adminUrl: postgres?.adminUrl },
       services: [dispatcher, api],
       probed,
+      ...(guarded && { accessKey: await makeKey(databaseUrl, keys) }),
     };
   });
+}
+
+async function makeKey(databaseUrl: string, env: NodeJS.ProcessEnv): Promise<AccessKey> {
+  const printed = await runAccessKey(["create", "--json"], { DATABASE_URL: databaseUrl, ...env });
+  return JSON.parse(printed) as AccessKey;
 }
 
 function existing(url: string): RunningSystem {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, type Connection } from "@sluice/client";
-import type { Credentials } from "./system/access-keys.ts";
+import type { Credentials } from "@sluice/stack";
 
 /** How long a system may take to come back before that is a failure, ms. */
 const PATIENCE_MS = 60_000;

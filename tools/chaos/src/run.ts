@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createAdmin, connect as connectClient } from "@sluice/client";
-import { temporaryFolder } from "@sluice/stack";
+import { bearer, temporaryFolder, type Credentials } from "@sluice/stack";
 import postgres from "postgres";
 import { audit, auditCounts, countRest } from "./audit.ts";
 import type { Anomaly } from "./check/anomaly.ts";
@@ -20,7 +20,7 @@ import { randomFrom, seedOf } from "./random.ts";
 import { RecoveryProbe } from "./recovery.ts";
 import { anomalyLines } from "./report/print.ts";
 import { countFaults, type ChaosReport } from "./report/report.ts";
-import { bearer, makeKeys, type Credentials } from "./system/access-keys.ts";
+import { makeKeys } from "./system/access-keys.ts";
 import { System } from "./system/system.ts";
 import { createWorld, probeCapabilities, worldFor, type Capabilities } from "./world.ts";
 

@@ -4,7 +4,13 @@ export { createTestDatabase, type TestDatabase } from "./postgres/database.ts";
 export { startPostgres, type PostgresOptions, type PostgresServer } from "./postgres/postgres.ts";
 export type { PostgresSettings } from "./postgres/settings.ts";
 export {
-  runAccessKey,
+  bearer,
+  createAccessKey,
+  disableAccessKey,
+  type AccessKey,
+  type Credentials,
+} from "./process/access-keys.ts";
+export {
   startApi,
   startDispatcher,
   startStandalone,

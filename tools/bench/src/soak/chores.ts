@@ -10,8 +10,9 @@ import {
 import { connect, queue, SluiceError, topic } from "@sluice/client";
 import { createConsumer } from "@sluice/consumer";
 import { createProducer } from "@sluice/producer";
+import { bearer } from "@sluice/stack";
 
-import { bearer, KIND, policies, type World } from "./world.ts";
+import { KIND, policies, type World } from "./world.ts";
 
 /** One turn of something that services do all day; each makes what was not there before. */
 export type Chore = (world: World) => Promise<void>;
@@ -178,9 +179,10 @@ async function refused({ admin, url, headers, lasting, unique }: World): Promise
 /** Somebody with a key that there never was; where nobody needs one, somebody in a queue that there never was. */
 async function strangers({ url, headers, lasting, unique }: World): Promise<void> {
   const key = { id: `SLUICE${unique().replaceAll(/\W/g, "").padEnd(14, "X")}`, secret: "guessed" };
-  const given = headers["authorization"] === undefined ? {} : bearer(key);
+  const isGuarded = "authorization" in headers;
+  const given = isGuarded ? bearer(key) : {};
   const answer = await fetch(`${url}/v1/queues/${lasting("nowhere")}`, { headers: given });
-  await expectCode(answer, "authorization" in given ? "unauthenticated" : "queue_not_found");
+  await expectCode(answer, isGuarded ? "unauthenticated" : "queue_not_found");
 }
 
 const JSON_TYPE = { "content-type": "application/json" };

@@ -11,8 +11,7 @@ import {
 } from "@sluice/client";
 import { createConsumer, type Consumer } from "@sluice/consumer";
 import { createProducer, type Producer } from "@sluice/producer";
-
-import type { AccessKey } from "../systems/system.ts";
+import { bearer, type AccessKey } from "@sluice/stack";
 
 /** Bytes of payloads that are more than an API remembers (64 MiB). */
 const PAYLOADS = 80 * 2 ** 20;
@@ -20,11 +19,13 @@ const PAYLOADS = 80 * 2 ** 20;
 /** One topic and its queues, which are there all the time and always consumed. */
 const subscribed = ["shipping", "billing", "search", "audit", "mail"];
 
+/** What the messages are that these filter policies accept. */
+export const KIND = "passing";
+
 /**
  * What subscriptions filter by that come and go. They share these with others that are there all the time: compiled
  * ones are remembered until there are 128 MiB of them, so more and more for hours.
  */
-export const KIND = "passing";
 export const policies: readonly [FilterPolicy, FilterPolicy] = [
   { kind: [KIND] },
   { kind: [{ prefix: "pass" }] },
@@ -114,8 +115,4 @@ export class World implements AsyncDisposable {
     for (const name of ["orders", "kinds"]) await this.admin.topics.delete(this.lasting(name));
     this.sqs.destroy();
   }
-}
-
-export function bearer({ id, secret }: AccessKey): Readonly<Record<string, string>> {
-  return { authorization: `Bearer ${id}.${secret}` };
 }

@@ -1,6 +1,6 @@
 import type { Postgres } from "./postgres.ts";
 import type { Address } from "../load/assignment.ts";
-import type { ServiceProcess } from "@sluice/stack";
+import type { AccessKey, ServiceProcess } from "@sluice/stack";
 
 /** A system that can be measured. */
 export interface System {
@@ -25,11 +25,6 @@ export interface StartOptions {
   probed?: boolean | undefined;
   /** Let nobody in without an access key. */
   guarded?: boolean | undefined;
-}
-
-export interface AccessKey {
-  id: string;
-  secret: string;
 }
 
 export interface RunningSystem extends AsyncDisposable {

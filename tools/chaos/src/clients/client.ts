@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, type ApiRequest, type Connection } from "@sluice/client";
+import { bearer } from "@sluice/stack";
 import { ClientLog } from "../history/log.ts";
 import { recordingFetch } from "../history/recording-fetch.ts";
 import { pick, randomFrom, seedOf, type Random } from "../random.ts";
-import { bearer } from "../system/access-keys.ts";
 import type { ClientSettings } from "./settings.ts";
 
 /** How long one attempt may take, ms. */

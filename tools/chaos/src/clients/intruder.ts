@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
+import { bearer, type AccessKey } from "@sluice/stack";
 import type { BadKey } from "../history/history.ts";
 import { between, pick } from "../random.ts";
-import { bearer, type AccessKey } from "../system/access-keys.ts";
 import { ATTEMPT_MS, type Client } from "./client.ts";
 import type { ClientSettings } from "./settings.ts";
 

@@ -1,8 +1,8 @@
 import { administer } from "./admin.ts";
 import { Client } from "./client.ts";
 import { consume } from "./consumer.ts";
-import { publish } from "./publisher.ts";
 import { intrude } from "./intruder.ts";
+import { publish } from "./publisher.ts";
 import type { ClientSettings } from "./settings.ts";
 
 /*

@@ -1,14 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { runAccessKey } from "@sluice/stack";
+import { bearer, createAccessKey, disableAccessKey, type AccessKey } from "@sluice/stack";
 
 /** Seals the keys of a run. */
 export const SECRETS_KEY = randomBytes(32).toString("hex");
-
-/** A key as `npm run access-key -- create --json` prints it. */
-export interface AccessKey {
-  id: string;
-  secret: string;
-}
 
 export interface Keys {
   /** In use. */
@@ -17,27 +11,19 @@ export interface Keys {
   disabled: AccessKey;
 }
 
-/** How a key comes with a request. */
-export type Credentials = Readonly<Record<"authorization", string>>;
-
-export function bearer({ id, secret }: AccessKey): Credentials {
-  return { authorization: `Bearer ${id}.${secret}` };
-}
-
 /**
- * Makes the keys of a run, as an operator does.
+ * Makes the keys of a run.
  *
  * @param urls of the APIs, each of which has seen the other key before it is disabled
  */
 export async function makeKeys(databaseUrl: string, urls: readonly string[]): Promise<Keys> {
-  const env = { DATABASE_URL: databaseUrl, SECRETS_KEY };
-  const create = async () => JSON.parse(await runAccessKey(["create", "--json"], env)) as AccessKey;
-  const good = await create();
-  const disabled = await create();
+  const store = { databaseUrl, secretsKey: SECRETS_KEY };
+  const good = await createAccessKey(store);
+  const disabled = await createAccessKey(store);
   for (const url of urls) {
     const { status } = await fetch(`${url}/v1/queues`, { headers: bearer(disabled) });
     if (status !== 200) throw new Error(`a new access key was answered ${status}`);
   }
-  await runAccessKey(["disable", disabled.id], env);
+  await disableAccessKey(disabled.id, store);
   return { good, disabled };
 }

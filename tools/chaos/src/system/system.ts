@@ -28,9 +28,14 @@ export interface SystemOptions {
   disk?: Disk | undefined;
 }
 
-/** Whatever is set where this runs. */
-const quiet = { HOST: "127.0.0.1", LOG_LEVEL: "info", SHUTDOWN_TIMEOUT: undefined };
-const guarded = { AUTH: "on", SECRETS_KEY, SLUICE_ACCOUNT: undefined };
+/** Whatever is set where this runs: nobody is let in without a key. */
+const environment = {
+  HOST: "127.0.0.1",
+  AUTH: "on",
+  SECRETS_KEY,
+  LOG_LEVEL: "info",
+  SHUTDOWN_TIMEOUT: undefined,
+};
 /** Gives a process a clock that can be put forward and back. */
 const SHIFTABLE = `--import ${new URL("../../shift-clock.mjs", import.meta.url).href}`;
 
@@ -169,8 +174,7 @@ export class System implements AsyncDisposable {
       natsUrl: `nats://127.0.0.1:${natsPort}`,
       port: slot.port,
       env: {
-        ...quiet,
-        ...guarded,
+        ...environment,
         NODE_OPTIONS: SHIFTABLE,
         CHAOS_CLOCK: slot.clockFile,
         // Every other API leaves all fan-outs to the dispatchers.

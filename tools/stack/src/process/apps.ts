@@ -85,21 +85,6 @@ async function complaintOf(app: string, env: NodeJS.ProcessEnv): Promise<string>
   );
 }
 
-/**
- * Runs the command for access keys with this environment, and gives what it prints.
- *
- * @throws with what it says of its failure
- */
-export async function runAccessKey(
-  args: readonly string[],
-  env: NodeJS.ProcessEnv,
-): Promise<string> {
-  const script = join(PROJECT_FOLDER, "apps", "api", "dist", "access-key.js");
-  const all = { env: { ...process.env, ...env } };
-  const { stdout } = await promisify(execFile)(process.execPath, [script, ...args], all);
-  return stdout;
-}
-
 function scriptOf(app: string): string {
   return join(PROJECT_FOLDER, "apps", app, "dist", "main.js");
 }

@@ -1,17 +1,11 @@
 import { randomBytes } from "node:crypto";
 
-import { runAccessKey, startApi, startDispatcher, startStack } from "@sluice/stack";
+import { createAccessKey, startApi, startDispatcher, startStack } from "@sluice/stack";
 
 import { assemble } from "../assemble.ts";
 import { probe } from "../../soak/watched.ts";
 import { profilingEnvironment, profilingPostgres } from "../../profile/profiling.ts";
-import {
-  Unavailable,
-  type AccessKey,
-  type RunningSystem,
-  type StartOptions,
-  type System,
-} from "../system.ts";
+import { Unavailable, type RunningSystem, type StartOptions, type System } from "../system.ts";
 
 /** This project, as `npm start` runs it: one API, one dispatcher, Postgres and NATS, in processes of their own. */
 export const sluice: System = {
@@ -69,11 +63,11 @@ async function startFresh({
       );
     const { NODE_OPTIONS: ofProfile, ...profiling } = profilingEnvironment(profileFolder);
     const preloaded = [ofProfile, probed && `--import=${probe}`].filter(Boolean).join(" ");
-    const keys = { AUTH: "on", SECRETS_KEY: randomBytes(32).toString("hex") };
+    const secretsKey = randomBytes(32).toString("hex");
     const env = {
       ...plain,
       ...profiling,
-      ...(guarded && keys),
+      ...(guarded && { AUTH: "on", SECRETS_KEY: secretsKey }),
       ...(preloaded !== "" && { NODE_OPTIONS: preloaded }),
     };
     const options = { databaseUrl, natsUrl, env };
@@ -85,14 +79,9 @@ async function startFresh({
       postgres: { url: databaseUrl, adminUrl: postgres?.adminUrl },
       services: [dispatcher, api],
       probed,
-      ...(guarded && { accessKey: await makeKey(databaseUrl, keys) }),
+      ...(guarded && { accessKey: await createAccessKey({ databaseUrl, secretsKey }) }),
     };
   });
-}
-
-async function makeKey(databaseUrl: string, env: NodeJS.ProcessEnv): Promise<AccessKey> {
-  const printed = await runAccessKey(["create", "--json"], { DATABASE_URL: databaseUrl, ...env });
-  return JSON.parse(printed) as AccessKey;
 }
 
 function existing(url: string): RunningSystem {

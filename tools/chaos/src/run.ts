@@ -39,7 +39,8 @@ export async function runChaos(options: RunOptions): Promise<ChaosReport> {
   await using histories = await historyFolder(options.keep);
   const possible = await possibleNemeses(options.nemeses, { ...options, folder: folder.path });
   await using disk = possible.disk;
-  await using system = new System({ ...options, folder: folder.path, disk });
+  const jumps = possible.names.includes("jump-postgres-clock");
+  await using system = new System({ ...options, folder: folder.path, disk, jumps });
   tell(`seed ${seed}, ${possible.names.length} nemeses, ${options.seconds} s`);
   for (const what of possible.leftOut) tell(`left out: ${what}`);
   await system.start();
@@ -62,7 +63,11 @@ export async function runChaos(options: RunOptions): Promise<ChaosReport> {
   const clients = new Clients({ urls, keys, folder: histories.path, seed, world, rate, lateMs });
   const names = possible.names;
   const outcome = await play({ options, names, system, clients, probe, world, credentials });
-  const withFaults = { ...saved, faults: outcome.faults.map(spanOf) };
+  const withFaults = {
+    ...saved,
+    faults: outcome.faults.map(spanOf),
+    jumps: system.postgresClock?.jumps,
+  };
   await writeFile(join(histories.path, "world.json"), JSON.stringify(withFaults));
   const others = summarize(anomaliesOf({ system, clients, outcome }));
   tell("checking the histories");

@@ -8,6 +8,7 @@ import type {
   World,
 } from "../history/history.ts";
 import { Calm } from "./calm.ts";
+import { DatabaseClock } from "./database-clock.ts";
 import { Handles } from "./handles.ts";
 import { Policy } from "./policy.ts";
 import { silent, type Progress } from "./progress.ts";
@@ -51,6 +52,7 @@ type OfQueue = "receive" | "purge" | "redrive" | "redrives" | "pause" | "resume"
 export class Indexed {
   readonly world: World;
   readonly calm: Calm;
+  readonly clock: DatabaseClock;
   readonly outcomes: Partial<Record<OperationName, Record<Call["outcome"], number>>> = {};
   readonly messages = new Map<string, Message>();
   readonly queues = new Map<string, QueueOfWorld>();
@@ -58,7 +60,6 @@ export class Indexed {
   readonly receives = new Map<string, readonly Receive[]>();
   /** Receives whose handle another one had brought before. */
   readonly repeatedHandles: ReadonlySet<Receive>;
-  readonly #wallOffsetMs: number;
   readonly #late: number;
   readonly #progress: Progress;
   /** But for publishes, sends, acknowledgements and changes of visibility, of which nothing more than that is asked. */
@@ -67,11 +68,11 @@ export class Indexed {
   readonly #known = new Map<string, unknown>();
 
   constructor(history: History, progress: Progress = silent) {
-    const { world, calls, wallOffsetMs, lateMs = Infinity, faults } = history;
+    const { world, calls, wallOffsetMs, lateMs = Infinity, faults, jumps } = history;
     this.world = world;
     this.calm = new Calm(faults);
+    this.clock = new DatabaseClock(wallOffsetMs, jumps);
     this.#late = lateMs * 1e6;
-    this.#wallOffsetMs = wallOffsetMs;
     this.#progress = progress;
     for (const queue of world.queues) this.queues.set(queue.name, queue);
     const handles = new Handles();
@@ -189,11 +190,6 @@ export class Indexed {
     });
   }
 
-  /** Turns a time of Postgres into one of the history, to within {@link clockTolerance}. */
-  fromDatabase(ms: number): number {
-    return (ms - this.#wallOffsetMs) * 1e6;
-  }
-
   /** The queue and the one that its dead letters go to. */
   family(queue: QueueOfWorld): string[] {
     return queue.deadLetterQueue === undefined ? [queue.name] : [queue.name, queue.deadLetterQueue];
@@ -297,9 +293,6 @@ export class Indexed {
     return this.#known.get(key) as Found;
   }
 }
-
-/** Between the two clocks, and for times of Postgres being cut to milliseconds, ns. */
-export const clockTolerance = 25e6;
 
 /** How often one takes as long as anything else: 1,200 messages, 20 a second, take a minute. */
 const SLOWEST_REDRIVE = 4;

@@ -1,5 +1,6 @@
 import type { Report } from "./anomaly.ts";
-import { clockTolerance, push, type Indexed, type Stay } from "./indexed.ts";
+import { clockTolerance } from "./database-clock.ts";
+import { push, type Indexed, type Stay } from "./indexed.ts";
 import type { Receive, Use } from "./receive.ts";
 
 const second = 1e9;
@@ -64,7 +65,7 @@ export function earliestDeadline(index: Indexed, receive: Receive, until: number
   const claimed = Math.max(
     receive.begin,
     sent,
-    receive.count === 1 ? index.fromDatabase(receive.firstAt) - clockTolerance : -Infinity,
+    receive.count === 1 ? index.clock.earliest(receive.firstAt) - clockTolerance : -Infinity,
   );
   const changes = receive.changes.filter(
     ({ outcome, begin }) => outcome !== "refused" && begin < until,
@@ -80,7 +81,7 @@ export function earliestDeadline(index: Indexed, receive: Receive, until: number
     if (last === undefined || change.end > last.begin)
       deadline = Math.min(deadline, deadlineOf(change));
   }
-  return deadline - clockTolerance;
+  return deadline - clockTolerance - index.clock.skipped(receive.begin, until);
 }
 
 /** The latest moment until which a receive can have hidden what it brought. */
@@ -101,10 +102,11 @@ function checkDelay(index: Indexed, { receives, queue, message, value }: Stay, r
   for (const receive of receives) {
     // What a redrive brought back is delayed no second time.
     const isBack =
-      index.fromDatabase(receive.sentAt) > message.acknowledged + clockTolerance &&
+      index.clock.latest(receive.sentAt) > message.acknowledged + clockTolerance &&
       maySendAnew(index, receive);
+    const skipped = index.clock.skipped(message.begin, receive.end);
     const tooEarly =
-      receive.end < message.begin + delay * second - clockTolerance ||
+      receive.end < message.begin + delay * second - clockTolerance - skipped ||
       (!isBack && receive.firstAt - receive.sentAt < delay * 1_000 - 1);
     if (tooEarly) report("early-delivery", `${value} in ${queue.name}, delay ${delay} s`);
   }
@@ -113,7 +115,9 @@ function checkDelay(index: Indexed, { receives, queue, message, value }: Stay, r
 function checkRetention(index: Indexed, { receives, queue, value }: Stay, report: Report): void {
   if (queue.retention === undefined) return;
   for (const receive of receives) {
-    const expired = index.fromDatabase(receive.sentAt) + queue.retention * second;
+    const sent = index.clock.latest(receive.sentAt);
+    const repeated = index.clock.repeated(sent, receive.begin);
+    const expired = sent + queue.retention * second + repeated;
     if (receive.begin > expired + clockTolerance)
       report("after-retention", `${value} in ${queue.name}`);
   }
@@ -122,10 +126,9 @@ function checkRetention(index: Indexed, { receives, queue, value }: Stay, report
 /** A redrive sends a message anew, and so does its way into the dead-letter queue of a FIFO queue. */
 export function maySendAnew(index: Indexed, { queue, sentAt }: Receive): boolean {
   if (index.sources(queue).some(({ fifo }) => fifo)) return true;
-  const anew = index.fromDatabase(sentAt);
-  return index
-    .redrivenQueues(queue)
-    .some((one) => index.redrives(one).latestEnd(anew + clockTolerance) > anew - clockTolerance);
+  const from = index.clock.earliest(sentAt) - clockTolerance;
+  const until = index.clock.latest(sentAt) + clockTolerance;
+  return index.redrivenQueues(queue).some((one) => index.redrives(one).latestEnd(until) > from);
 }
 
 /** A second stay in one queue is one too many, but for messages that a redrive brought back. */
@@ -137,7 +140,8 @@ function checkReturns(index: Indexed, stays: readonly Stay[], report: Report): v
     list.sort((a, b) => (a.receives[0]?.firstAt ?? 0) - (b.receives[0]?.firstAt ?? 0));
     list.forEach((stay, position) => {
       const before = list[position - 1];
-      if (before !== undefined && !mayHaveReturned(index, before, stay))
+      if (before === undefined || mayHaveReturned(index, before, stay)) return;
+      if (!index.clock.wasPutBack || !mayHaveReturned(index, stay, before))
         report("doubled-delivery", `${stay.value} in ${stay.queue.name}: two stays`);
     });
   }

@@ -137,4 +137,14 @@ export interface History {
   lateMs?: number;
   /** When faults were in force, each until everything was served again, ns; not said: nobody knows. */
   faults?: { begin: number; end: number }[];
+  /** When the clock of Postgres jumped, in order. */
+  jumps?: ClockJump[];
+}
+
+/** At some moment between the two, ns. */
+export interface ClockJump {
+  begin: number;
+  end: number;
+  /** By how many milliseconds it was put forward; negative where it was put back. */
+  by: number;
 }

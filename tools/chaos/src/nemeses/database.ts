@@ -1,5 +1,6 @@
-import { last, type Battlefield, type Strike } from "./nemesis.ts";
+import { setTimeout as sleep } from "node:timers/promises";
 import { pick } from "../random.ts";
+import { last, type Battlefield, type Strike } from "./nemesis.ts";
 
 /** What happens to a Postgres, and inside it. */
 export const databaseStrikes: Record<string, Strike> = {
@@ -49,7 +50,34 @@ export const databaseStrikes: Record<string, Strike> = {
     await last(field, 0.5);
     await Promise.allSettled(held.map((sql) => sql.end({ timeout: 1 })));
   },
+  "jump-postgres-clock": async (field) => {
+    const clock = field.system.postgresClock;
+    if (clock === undefined) return;
+    const out = pick(
+      field.random,
+      CLOCK_ERRORS.filter((ms) => ms !== clock.out),
+    );
+    const by = await clock.jumpTo(out, (jump) => untilDone(() => withSql(field, jump)));
+    // What was to be seen soon is hidden for so much longer: that belongs to the fault.
+    await sleep(Math.max(0, -by));
+  },
 };
+
+/** By how many milliseconds the clock of Postgres may be out; of most messages the visibility timeout is 5 s. */
+const CLOCK_ERRORS = [-4_000, -1_500, 0, 3_000, 7_000];
+
+/** Other faults may be in the way, for as long as they last. */
+async function untilDone(doIt: () => Promise<void>): Promise<void> {
+  const deadline = performance.now() + 60_000;
+  for (;;) {
+    try {
+      return await doIt();
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+      await sleep(200);
+    }
+  }
+}
 
 type Sql = ReturnType<Battlefield["connect"]>;
 

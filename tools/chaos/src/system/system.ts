@@ -14,6 +14,7 @@ import {
 import { SECRETS_KEY } from "./access-keys.ts";
 import { complaintOf, type Complaint } from "./complaints.ts";
 import type { Disk } from "./disk.ts";
+import { PostgresClock } from "./postgres-clock.ts";
 import { processTree } from "./process-tree.ts";
 import { startProxy, type Proxy } from "./proxy.ts";
 
@@ -26,6 +27,8 @@ export interface SystemOptions {
   durable: boolean;
   /** One that Postgres has to itself. */
   disk?: Disk | undefined;
+  /** Whether the clock of Postgres is to jump. */
+  jumps?: boolean;
 }
 
 /** Whatever is set where this runs: nobody is let in without a key. */
@@ -64,6 +67,8 @@ export class System implements AsyncDisposable {
   readonly deaths: string[] = [];
   postgres!: PostgresServer;
   nats!: NatsServer;
+  /** Undefined where Postgres goes by its own. */
+  postgresClock: PostgresClock | undefined;
   readonly #options: SystemOptions;
   readonly #doomed = new WeakSet<Child>();
   readonly #starting = new Map<string, Promise<void>>();
@@ -73,8 +78,9 @@ export class System implements AsyncDisposable {
   }
 
   async start(): Promise<void> {
-    const { apis, dispatchers } = this.#options;
+    const { apis, dispatchers, jumps = false } = this.#options;
     await Promise.all([this.startPostgres(), this.startNats()]);
+    if (jumps) this.postgresClock = await PostgresClock.install(this.postgres.adminUrl);
     for (const kind of ["api", "dispatcher"] as const) {
       this.links.set(`${kind}-postgres`, [await startProxy(this.postgres.port)]);
       this.links.set(`${kind}-nats`, [await startProxy(this.nats.port)]);

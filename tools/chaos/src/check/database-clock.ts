@@ -1,0 +1,62 @@
+import type { ClockJump } from "../history/history.ts";
+
+/** What the clock of Postgres showed when, in ns of the history; all that it says is to within {@link clockTolerance}. */
+export class DatabaseClock {
+  readonly #jumps: readonly ClockJump[];
+  /** By how many milliseconds it was ahead of the history, and between which two moments at most. */
+  readonly #phases: { from: number; until: number; ahead: number }[] = [];
+
+  constructor(wallOffsetMs: number, jumps: readonly ClockJump[] = []) {
+    this.#jumps = jumps;
+    let [from, ahead] = [-Infinity, wallOffsetMs];
+    for (const { begin, end, by } of jumps) {
+      this.#phases.push({ from, until: end, ahead });
+      [from, ahead] = [begin, ahead + by];
+    }
+    this.#phases.push({ from, until: Infinity, ahead });
+  }
+
+  /** The earliest moment at which it showed so many milliseconds since the epoch. */
+  earliest(ms: number): number {
+    return Math.min(...this.#momentsOf(ms));
+  }
+
+  /** The latest one: where the clock was put back it showed the same time twice. */
+  latest(ms: number): number {
+    return Math.max(...this.#momentsOf(ms));
+  }
+
+  /** By how much it was put forward between two moments, at most: what was to last so long was over sooner. */
+  skipped(from: number, until: number): number {
+    let sum = 0;
+    for (const { begin, end, by } of this.#jumps)
+      if (by > 0 && begin < until && end > from) sum += by * 1e6;
+    return sum;
+  }
+
+  /** By how much it was put back, likewise: what was to last so long went on. */
+  repeated(from: number, until: number): number {
+    let sum = 0;
+    for (const { begin, end, by } of this.#jumps)
+      if (by < 0 && begin < until && end > from) sum -= by * 1e6;
+    return sum;
+  }
+
+  /** Whether it was put back, so that what it showed says nothing of what came first. */
+  get wasPutBack(): boolean {
+    return this.#jumps.some(({ by }) => by < 0);
+  }
+
+  #momentsOf(ms: number): number[] {
+    const moments = this.#phases.map(({ from, until, ahead }) => {
+      const moment = (ms - ahead) * 1e6;
+      const within = moment >= from - clockTolerance && moment <= until + clockTolerance;
+      return { moment, within };
+    });
+    const possible = moments.filter(({ within }) => within);
+    return (possible.length > 0 ? possible : moments).map(({ moment }) => moment);
+  }
+}
+
+/** Between the two clocks, and for times of Postgres being cut to milliseconds, ns. */
+export const clockTolerance = 25e6;

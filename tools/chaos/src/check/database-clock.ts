@@ -18,12 +18,12 @@ export class DatabaseClock {
 
   /** The earliest moment at which it showed so many milliseconds since the epoch. */
   earliest(ms: number): number {
-    return Math.min(...this.#momentsOf(ms));
+    return this.#bounds(ms)[0];
   }
 
   /** The latest one: where the clock was put back it showed the same time twice. */
   latest(ms: number): number {
-    return Math.max(...this.#momentsOf(ms));
+    return this.#bounds(ms)[1];
   }
 
   /** By how much it was put forward between two moments, at most: what was to last so long was over sooner. */
@@ -42,19 +42,16 @@ export class DatabaseClock {
     return sum;
   }
 
-  /** Whether it was put back, so that what it showed says nothing of what came first. */
-  get wasPutBack(): boolean {
-    return this.#jumps.some(({ by }) => by < 0);
-  }
-
-  #momentsOf(ms: number): number[] {
-    const moments = this.#phases.map(({ from, until, ahead }) => {
+  #bounds(ms: number): [earliest: number, latest: number] {
+    let [earliest, latest] = [Infinity, -Infinity];
+    for (const { from, until, ahead } of this.#phases) {
       const moment = (ms - ahead) * 1e6;
-      const within = moment >= from - clockTolerance && moment <= until + clockTolerance;
-      return { moment, within };
-    });
-    const possible = moments.filter(({ within }) => within);
-    return (possible.length > 0 ? possible : moments).map(({ moment }) => moment);
+      if (moment < from - clockTolerance || moment > until + clockTolerance) continue;
+      earliest = Math.min(earliest, moment);
+      latest = Math.max(latest, moment);
+    }
+    // One that it passed over: nothing of Sluice's has such a time, and nothing is known of it.
+    return earliest > latest ? [-Infinity, Infinity] : [earliest, latest];
   }
 }
 

@@ -28,16 +28,34 @@ export class Story {
   readonly #sent = new Map<string, Sent>();
   #handles = 0;
 
-  readonly #more: Pick<History, "lateMs" | "faults">;
+  readonly #more: Pick<History, "lateMs" | "faults" | "jumps">;
 
-  /** @param faults - when they were in force, in seconds */
+  /**
+   * @param faults - when they were in force, in seconds
+   * @param jumps - of the clock of Postgres, all in seconds; each happens within the ten milliseconds after
+   */
   constructor(
     world: Partial<World> = {},
-    { faults, ...more }: { lateMs?: number; faults?: readonly [from: number, to: number][] } = {},
+    {
+      faults,
+      jumps,
+      ...more
+    }: {
+      lateMs?: number;
+      faults?: readonly [from: number, to: number][];
+      jumps?: readonly [at: number, by: number][];
+    } = {},
   ) {
     this.#more = {
       ...more,
       ...(faults && { faults: faults.map(([from, to]) => ({ begin: ns(from), end: ns(to) })) }),
+      ...(jumps && {
+        jumps: jumps.map(([moment, by]) => ({
+          begin: ns(moment),
+          end: ns(moment + 0.01),
+          by: by * 1_000,
+        })),
+      }),
     };
     this.world = {
       topics: [{ name: "topic" }],

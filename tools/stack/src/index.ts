@@ -9,6 +9,7 @@ export {
   disableAccessKey,
   type AccessKey,
   type Credentials,
+  type KeyStore,
 } from "./process/access-keys.ts";
 export {
   startApi,

@@ -1,5 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { bearer, type AccessKey } from "@sluice/stack";
+import {
+  bearer,
+  createAccessKey,
+  disableAccessKey,
+  type AccessKey,
+  type KeyStore,
+} from "@sluice/stack";
 import type { BadKey } from "../history/history.ts";
 import { between, pick } from "../random.ts";
 import { ATTEMPT_MS, type Client } from "./client.ts";
@@ -38,21 +44,60 @@ function forged(what: string): object {
   return { messages: [{ body: `forged-${what} by an intruder` }] };
 }
 
+/** What takes a key without a signature. */
+const native = wishes.filter(({ action }) => action === undefined);
+/** What changes nothing for anybody. */
+const harmless = native.filter(({ method }) => method === "GET");
+
 /** Tries to get in without a good key for as long as there are others. */
 export async function intrude(client: Client): Promise<void> {
-  const { random, draining } = client;
+  await Promise.all([tryBadKeys(client), outliveKeys(client)]);
+}
+
+async function tryBadKeys(client: Client): Promise<void> {
+  const { random, draining, settings } = client;
   const since = performance.now();
   await client.loop(draining.signal, async () => {
     await client.pause(between(random, 20, 200), draining.signal);
-    const key = pick<BadKey>(random, ["none", "made-up", "wrong-secret", "disabled"]);
+    const key = pick(random, ["none", "made-up", "wrong-secret", "disabled"] as const);
     if (key === "disabled" && performance.now() - since < GRACE) return;
-    await knock(client, key);
+    await knock(client, key, { shown: badKey(settings, key), among: wishes });
   });
 }
 
-async function knock({ random, settings, log }: Client, key: BadKey): Promise<void> {
-  const { method, path, body, action } = pick(random, wishes);
-  const shown = badKey(settings, key);
+/** Has a key that every API knows, until it is disabled, and goes on with it. */
+async function outliveKeys(client: Client): Promise<void> {
+  const { random, draining, settings } = client;
+  const { store } = settings.keys;
+  await client.loop(draining.signal, async () => {
+    const shown = await createAccessKey(store);
+    for (let uses = 0; uses < 10; uses += 1)
+      await knock(client, "good", { shown, among: harmless });
+    while (!(await isDisabled(shown, store))) await client.pause(200, draining.signal);
+    await client.pause(GRACE, draining.signal);
+    for (let tries = 0; tries < 20 && !draining.signal.aborted; tries += 1) {
+      await knock(client, "just-disabled", { shown, among: native });
+      await client.pause(between(random, 20, 400), draining.signal);
+    }
+  });
+}
+
+/** Disables a key; where Postgres goes away in the middle nobody knows whether that is done. */
+async function isDisabled({ id }: AccessKey, store: KeyStore): Promise<boolean> {
+  try {
+    await disableAccessKey(id, store);
+    return true;
+  } catch (error) {
+    return String(error).includes(`no key ${id} is in use`);
+  }
+}
+
+async function knock(
+  { random, settings, log }: Client,
+  key: BadKey | "good",
+  { shown, among }: { shown: AccessKey | undefined; among: readonly Wish[] },
+): Promise<void> {
+  const { method, path, body, action } = pick(random, among);
   const call = log.invoke("knock", { key });
   try {
     const response = await fetch(`${pick(random, settings.urls)}${path}`, {
@@ -76,7 +121,10 @@ async function knock({ random, settings, log }: Client, key: BadKey): Promise<vo
   }
 }
 
-function badKey({ keys: { good, disabled } }: ClientSettings, key: BadKey): AccessKey | undefined {
+function badKey(
+  { keys: { good, disabled } }: ClientSettings,
+  key: Exclude<BadKey, "just-disabled">,
+): AccessKey | undefined {
   switch (key) {
     case "none":
       return undefined;

@@ -66,7 +66,7 @@ export interface Operations {
 }
 
 /** Why somebody is not to be let in. */
-export type BadKey = "none" | "made-up" | "wrong-secret" | "disabled";
+export type BadKey = "none" | "made-up" | "wrong-secret" | "disabled" | "just-disabled";
 
 interface Write {
   key?: string;

@@ -1,5 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { bearer, createAccessKey, disableAccessKey, type AccessKey } from "@sluice/stack";
+import {
+  bearer,
+  createAccessKey,
+  disableAccessKey,
+  type AccessKey,
+  type KeyStore,
+} from "@sluice/stack";
 
 /** Seals the keys of a run. */
 export const SECRETS_KEY = randomBytes(32).toString("hex");
@@ -9,6 +15,8 @@ export interface Keys {
   good: AccessKey;
   /** Has been used, and is in use no longer. */
   disabled: AccessKey;
+  /** Where more of them are made. */
+  store: KeyStore;
 }
 
 /**
@@ -25,5 +33,5 @@ export async function makeKeys(databaseUrl: string, urls: readonly string[]): Pr
     if (status !== 200) throw new Error(`a new access key was answered ${status}`);
   }
   await disableAccessKey(disabled.id, store);
-  return { good, disabled };
+  return { good, disabled, store };
 }

@@ -74,6 +74,16 @@ export const mutants: readonly Mutant[] = [
     nemeses: "none",
   },
   {
+    name: "remembers-keys",
+    what: "an access key gets in for as long as a process knows it, whether it is disabled or not",
+    file: "engine/access-keys/access-keys",
+    edits: [
+      ["const TIME_TO_LIVE = 3_000;", "const TIME_TO_LIVE = 3_000_000;"],
+      ["const RENEWED_AFTER = 1_500;", "const RENEWED_AFTER = 1_500_000;"],
+    ],
+    nemeses: "none",
+  },
+  {
     name: "ignores-filters",
     what: "messages go to subscriptions whose filter policy refuses them",
     file: "engine/fan-out/deliver",

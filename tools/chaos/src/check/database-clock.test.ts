@@ -58,6 +58,15 @@ const stories: [string, [at: number, by: number], (more: object) => Story][] = [
         .take(at(4), "queue", { value: "a", sentAt: 1_000, firstAt: 7_000 }),
   ],
   [
+    // By the times of Postgres.
+    "early-delivery",
+    [3, -2],
+    (more) =>
+      new Story({}, more)
+        .send(at(1), "queue", { value: "a", delay: 5 })
+        .take(at(9), "queue", { value: "a", sentAt: 1_000, firstAt: 4_000 }),
+  ],
+  [
     "after-retention",
     [30, -10],
     (more) =>

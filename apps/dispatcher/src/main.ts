@@ -20,6 +20,7 @@ runProcess({
     const dispatcher = await openDispatcher(config, { database, bus, observer, logger });
     const health = healthEndpoints({
       metrics,
+      metricsToken: config.metricsToken,
       isStopping: () => stopping,
       checks: { postgres: () => checkWritable(database.sql) },
     });

@@ -33,6 +33,7 @@ export interface StartApiOptions {
   /** How long it still serves whoever comes after it has said that it is about to stop, in ms. Default 0. */
   stopDelayMs?: number;
   accessKeys?: AccessKeys | undefined;
+  metricsToken?: string | undefined;
   protocols?: ApiOptions["protocols"];
   directQueues: EngineOptions["directQueues"];
   guards?: EngineOptions["guards"];
@@ -59,6 +60,7 @@ export async function startApi(options: StartApiOptions): Promise<RunningApi> {
   });
   const health = healthEndpoints({
     metrics,
+    metricsToken: options.metricsToken,
     isStopping: () => stopping,
     checks: {
       postgres: () => checkWritable(database.sql),

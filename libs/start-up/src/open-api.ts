@@ -31,6 +31,7 @@ export async function openApi(
     port,
     maxConnections,
     accessKeys,
+    metricsToken: config.metricsToken,
     notifications: { region, publicUrl, signed: config.signNotifications },
     directQueues: config.directFanOut,
     guards: { deletedQueueName: config.deletedQueueNameGuard, purge: config.purgeGuard },

@@ -1,9 +1,8 @@
-import { createHash, timingSafeEqual } from "node:crypto";
-
 import { SluiceError, type AccessKey, type AccessKeys } from "@sluice/engine";
 import type { MiddlewareHandler } from "hono";
 
 import type { ApiEnv } from "../environment.ts";
+import { isSecret } from "./is-secret.ts";
 
 const BEARER = /^Bearer ([A-Za-z0-9_]{16,128})\.([A-Za-z0-9_-]{1,128})$/i;
 
@@ -31,14 +30,5 @@ export function authenticate(keys: AccessKeys): MiddlewareHandler<ApiEnv> {
 export async function keyOf(keys: AccessKeys, header = ""): Promise<AccessKey | undefined> {
   const [, id = "", secret = ""] = BEARER.exec(header) ?? [];
   const key = id === "" ? undefined : await keys.find(id);
-  return isSecret(secret, key) ? key : undefined;
-}
-
-/** Takes as long for a key that there is as for one there is not. */
-function isSecret(given: string, key: AccessKey | undefined): boolean {
-  return timingSafeEqual(digest(given), digest(key?.secret ?? "no such key"));
-}
-
-function digest(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
+  return isSecret(secret, key?.secret) ? key : undefined;
 }

@@ -2,18 +2,28 @@ import { metricsPage, type MetricsPage } from "@sluice/runtime";
 import { Hono } from "hono";
 import type { Registry } from "prom-client";
 
+import { isSecret } from "../authentication/is-secret.ts";
+
 export interface HealthOptions {
   /** What must answer for this process to be ready, by name; each rejects when it does not. */
   checks: Record<string, () => Promise<unknown>>;
   metrics: Registry;
+  /** Where there is one, the metrics are only for who sends it. */
+  metricsToken?: string | undefined;
   /** Not ready any more: the process drains. */
   isStopping: () => boolean;
 }
 
 const CHECK_TIMEOUT = 2_000;
+const BEARER = /^Bearer (\S+)$/i;
 
 /** `/healthz` (the process lives), `/readyz` (it can serve) and `/metrics`, for the API and the dispatcher alike. */
-export function healthEndpoints({ checks, metrics, isStopping }: HealthOptions): Hono {
+export function healthEndpoints({
+  checks,
+  metrics,
+  metricsToken,
+  isStopping,
+}: HealthOptions): Hono {
   const app = new Hono();
   app.get("/healthz", (c) => c.json({ status: "live" }));
   app.get("/readyz", async (c) => {
@@ -26,7 +36,14 @@ export function healthEndpoints({ checks, metrics, isStopping }: HealthOptions):
     return c.json({ status: ready ? "ready" : "not ready", ...parts }, ready ? 200 : 503);
   });
   let page: Promise<MetricsPage> | undefined;
-  app.get("/metrics", async () => {
+  app.get("/metrics", async (c) => {
+    const [, given = ""] = BEARER.exec(c.req.header("authorization") ?? "") ?? [];
+    if (metricsToken !== undefined && !isSecret(given, metricsToken)) {
+      const message = "send the METRICS_TOKEN of this process: Authorization: Bearer <token>";
+      return c.json({ error: { code: "unauthenticated", message } }, 401, {
+        "www-authenticate": "Bearer",
+      });
+    }
     // One for all who ask meanwhile, which anybody may: made for each of a thousand it kept all others waiting for 4 s.
     page ??= metricsPage(metrics).finally(() => (page = undefined));
     const { body, contentType } = await page;

@@ -40,6 +40,10 @@ const guards = {
   purgeGuard: variables.purgeGuard,
 } satisfies ConfigSchema;
 
+const metrics = {
+  metricsToken: variables.metricsToken,
+} satisfies ConfigSchema;
+
 const notifications = {
   publicUrl: variables.publicUrl,
   signNotifications: variables.signNotifications,
@@ -54,6 +58,7 @@ export const apiConfig = {
   ...fanOut,
   ...guards,
   ...notifications,
+  ...metrics,
   ...processConfig,
   shutdownDelay: variables.shutdownDelay,
 } satisfies ConfigSchema;
@@ -66,6 +71,7 @@ export const dispatcherConfig = {
   host: variables.host,
   healthPort: variables.healthPort,
   queueMetrics: variables.queueMetrics,
+  ...metrics,
   ...processConfig,
 } satisfies ConfigSchema;
 
@@ -77,6 +83,7 @@ export const standaloneConfig = {
   ...guards,
   queueMetrics: variables.queueMetrics,
   ...notifications,
+  ...metrics,
   ...processConfig,
 } satisfies ConfigSchema;
 

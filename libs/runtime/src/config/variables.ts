@@ -146,6 +146,20 @@ export const queueMetrics = define({
   default: "200",
 });
 
+/** Undefined when it is not set. */
+export const metricsToken = define({
+  name: "METRICS_TOKEN",
+  schema: z
+    .string()
+    .regex(/^([A-Za-z0-9._~+/=-]{16,256})?$/)
+    .transform((token) => token || undefined),
+  expected: "16 to 256 of A-Z a-z 0-9 . _ ~ + / = - (openssl rand -hex 32)",
+  description:
+    "Where it is set, `/metrics` is for those only who send it: `Authorization: Bearer <token>`.",
+  default: "",
+  secret: true,
+});
+
 export const region = define({
   name: "SLUICE_REGION",
   schema: z.string().regex(/^[a-z0-9-]{1,32}$/),

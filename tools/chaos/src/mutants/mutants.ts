@@ -70,7 +70,7 @@ export const mutants: readonly Mutant[] = [
     name: "ignores-secrets",
     what: "an access key gets in whatever its secret",
     file: "http-api/authentication/authentication",
-    edits: [["isSecret(secret, key) ? key : undefined", "key"]],
+    edits: [["isSecret(secret, key?.secret) ? key : undefined", "key"]],
     nemeses: "none",
   },
   {

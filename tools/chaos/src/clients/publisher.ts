@@ -1,5 +1,5 @@
 import type { Client } from "./client.ts";
-import { valueOf } from "../history/recording-fetch.ts";
+import { valueOf } from "../history/wire.ts";
 import { kinds, type Kind } from "../kinds.ts";
 import { between, pick, type Random } from "../random.ts";
 

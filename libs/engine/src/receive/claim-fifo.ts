@@ -10,7 +10,7 @@ import { lockEnough, waitForFirst, type LockRequest } from "./lock-available.ts"
 import { repeatAttempt, type Attempt } from "./repeat-attempt.ts";
 import type { ScanReport } from "./scan-floor.ts";
 import { shareOut } from "./share-out.ts";
-import { takeMessages } from "./take-messages.ts";
+import { takeFromGroups } from "./take-from-groups.ts";
 
 export interface FifoClaimRequest extends LockRequest {
   /** Seconds; the queue's own when undefined. */
@@ -206,7 +206,7 @@ async function claimGroups(
     return { ...EMPTY, dueIn, scan, blocked: isLocked && !blocked ? scan : undefined };
   }
   const shares = shareOut(groups, request.maxes);
-  const taken = await takeMessages(tx, request, shares);
+  const taken = await takeFromGroups(tx, request, shares);
   return {
     ...taken,
     deadLetters: undefined,

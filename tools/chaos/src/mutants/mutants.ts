@@ -196,7 +196,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "does-not-hold-groups",
     what: "messages of a FIFO group are handed out while an earlier one is in flight",
-    file: "engine/receive/take-messages",
+    file: "engine/receive/take-from-groups",
     edits: [
       ["SET available_at = q.deadline", "SET available_at = q.now"],
       [

@@ -19,7 +19,7 @@ interface TakeRequest {
  * Takes the first messages of locked groups: in order, up to the first one that is not to be handed out. Slices of one
  * group have times of their own at which they were received first, as in a standard queue.
  */
-export async function takeMessages(
+export async function takeFromGroups(
   tx: Transaction,
   { queueId, account, visibilityTimeout, attemptId }: TakeRequest,
   shares: readonly Share[],

@@ -6,19 +6,16 @@ import type { Observer } from "../observer.ts";
 import { Pace } from "../pace.ts";
 import { Payloads } from "../receive/payloads.ts";
 import { Era } from "./era.ts";
+import { fanOut, takeUnfiltered, type FannedOut, type FanOutContext } from "./fan-out.ts";
+import { FilteredFanOut } from "./filtered-fan-out.ts";
+import { Filters } from "./filters.ts";
 import {
-  fanOut,
   findAhead,
   findForgotten,
   findForgottenOf,
   findForgottenTopics,
-  takeUnfiltered,
-  type FannedOut,
-  type FanOutContext,
   type Forgotten,
-} from "./fan-out.ts";
-import { FilteredFanOut } from "./filtered-fan-out.ts";
-import { Filters } from "./filters.ts";
+} from "./find-forgotten.ts";
 import { OrderedFanOut } from "./ordered-fan-out.ts";
 import { PutAside } from "./put-aside.ts";
 

@@ -4,19 +4,21 @@ import { sequenceNumberOf } from "../message-group/sequence-number.ts";
 import { bitsOf } from "../message/bits.ts";
 import { turn } from "../turn.ts";
 import {
+  FIRST_BIT,
+  lookOf,
+  PageEnd,
+  refuseCursor,
+  withLines,
+  type Look,
+  type OfBatch,
+} from "./page.ts";
+import {
   asHandedOut,
   clockOf,
-  FIRST_BIT,
   isShown,
-  lookOf,
   matches,
   messageOf,
-  refuseCursor,
   storedColumns,
-  type Look,
-  PageEnd,
-  withLines,
-  type OfBatch,
   type PeekContext,
   type Peeked,
   type PeekedQueue,

@@ -3,20 +3,22 @@ import type { Sql } from "@sluice/database";
 import { bitsOf } from "../message/bits.ts";
 import { turn } from "../turn.ts";
 import {
+  FIRST_BIT,
+  lookOf,
+  PageEnd,
+  refuseCursor,
+  withLines,
+  type Look,
+  type OfBatch,
+} from "./page.ts";
+import {
   asHandedOut,
   clockOf,
-  FIRST_BIT,
   isShown,
-  lookOf,
   matches,
   messageOf,
-  refuseCursor,
   storedColumns,
-  type Look,
   type MessageState,
-  PageEnd,
-  withLines,
-  type OfBatch,
   type PeekContext,
   type Peeked,
   type PeekedMessage,

@@ -8,15 +8,11 @@ export interface DutyOptions {
   intervalMs: number;
   /**
    * One run. The signal fires on {@link Duty.stop}, for runs that can end early. Resolve with `"again"` when there is
-   * more to do at once; rejecting is logged and backs off.
+   * more to do at once; rejecting is logged and backs off: a second at most after the first failure, five after many, or
+   * `intervalMs` where that is longer.
    */
   runOnce: (signal: AbortSignal) => Promise<unknown>;
   logger: Logger;
-  /**
-   * Longest pause after failures (the first is at most a second), milliseconds. Default 5,000, or `intervalMs` where
-   * that is longer.
-   */
-  maxBackoffMs?: number;
 }
 
 /** A background duty. Every one has this shape, so that whoever knows one knows them all. */
@@ -46,7 +42,7 @@ export interface Duty {
 export function createDuty(options: DutyOptions): Duty {
   const { name, intervalMs, logger } = options;
   const initialMs = Math.min(1_000, intervalMs);
-  const maxMs = options.maxBackoffMs ?? Math.max(5_000, intervalMs);
+  const maxMs = Math.max(5_000, intervalMs);
   const stopping = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;

@@ -2,13 +2,12 @@ import type { Sql } from "@sluice/database";
 
 import { lockAttempt, lockGroupsAt } from "../message-group/locks.ts";
 import { settleGroups } from "../message-group/settle-groups.ts";
+import { MAX_HELD } from "../visibility/move-deadline.ts";
 import type { ClaimedSlice } from "./claimed-slice.ts";
 import { byGroup, fifoSlice, type TakenRow } from "./fifo-slice.ts";
 
 /** How long an attempt id counts, in seconds (LIMITS: queues). */
 export const ATTEMPT_INTERVAL = 300;
-/** No visibility timeout ends later than this many seconds after the receive (LIMITS: queues). */
-const MAX_HELD = 43_200;
 
 /** A receive that its client can repeat when the answer is lost. */
 export interface Attempt {

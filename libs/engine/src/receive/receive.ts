@@ -3,20 +3,17 @@ import type { Sql } from "@sluice/database";
 import { failpoint } from "@sluice/runtime";
 
 import type { Directory } from "../directory/directory.ts";
-import type { Envelopes } from "../envelope/envelopes.ts";
-import { sequenceNumberOf } from "../message-group/sequence-number.ts";
 import type { Observer } from "../observer.ts";
 import type { Queue } from "../queues/queue-rows.ts";
-import type { ReceiptHandles } from "../receipt-handle/receipt-handle.ts";
 import { changeFifo } from "../visibility/change-fifo.ts";
 import { moveDeadlines } from "../visibility/change-visibility.ts";
 import { AnswerSizes, MAX_ANSWER } from "./answer-sizes.ts";
 import type { ClaimedSlice } from "./claimed-slice.ts";
 import type { GoneSignal } from "./gone-signal.ts";
-import type { Payloads } from "./payloads.ts";
 import type { Rounds } from "../rounds/rounds.ts";
-import { bitCount, bitsOf } from "../message/bits.ts";
+import { bitCount } from "../message/bits.ts";
 import type { LockWaits } from "../write/lock-waits.ts";
+import { receivedSlices, type ReceivedSlice, type SliceSources } from "./received-slice.ts";
 import { QueueOutdated, WaitingRoom, type Claimed } from "./waiting-room.ts";
 
 export interface ReceiveOptions {
@@ -44,36 +41,6 @@ export interface ReceiveOptions {
   enough?: GoneSignal | undefined;
 }
 
-/** Received messages of one slice: what they share is here once. */
-export interface ReceivedSlice {
-  /** Serialised messages (see serializeMessage); the handle of `lines[i]` is `handlePrefix + bitCharacter(bits[i])`. */
-  lines: string[];
-  bits: number[];
-  /**
-   * All lines of their batch, `batch[bits[i]]` being `lines[i]`: the same array for every queue. Undefined inside
-   * notifications.
-   */
-  batch: readonly string[] | undefined;
-  /**
-   * The same messages as JSON objects with commas between them, where it is at hand: for the messages of a whole batch.
-   */
-  json: Buffer | undefined;
-  handlePrefix: string;
-  receiveCount: number;
-  /** Milliseconds since the epoch. */
-  sentAt: number;
-  /** With three decimals; see {@link ClaimedSlice}. */
-  firstReceivedAt: number;
-  /** Whether it came out of the archive of its topic; `sentAt` is then when it was published. */
-  replayed: boolean;
-  /** Of dead letters: where they came from and why. */
-  deadLetter: { sourceQueueId: string; reason: string } | undefined;
-  /** Of a FIFO queue: the group of all of them, the number that bit 0 has, and one number for each line. */
-  groupId?: string | undefined;
-  firstSequenceNumber?: string | undefined;
-  sequenceNumbers?: string[] | undefined;
-}
-
 export interface Received {
   slices: ReceivedSlice[];
   messages: number;
@@ -86,39 +53,34 @@ export interface Received {
   release: () => Promise<void>;
 }
 
+export interface ReceiverOptions extends SliceSources {
+  sql: Sql;
+  waits: LockWaits;
+  rounds: Rounds;
+  bus: Bus;
+  queues: Directory<Queue>;
+  observer: Observer;
+}
+
 /** Receives: claims, waits, and puts the stored lines of what was claimed together. */
 export class Receiver {
   readonly #sql: Sql;
   readonly #waits: LockWaits;
   readonly #bus: Bus;
   readonly #queues: Directory<Queue>;
-  readonly #payloads: Payloads;
-  readonly #envelopes: Envelopes;
-  readonly #handles: ReceiptHandles;
+  readonly #sources: SliceSources;
   readonly #observer: Observer;
   readonly #room: WaitingRoom;
   readonly #sizes = new AnswerSizes();
   /** What is under way to make messages visible again for which nobody is there any more. */
   readonly #releases = new Set<Promise<void>>();
 
-  constructor(options: {
-    sql: Sql;
-    waits: LockWaits;
-    rounds: Rounds;
-    bus: Bus;
-    queues: Directory<Queue>;
-    payloads: Payloads;
-    envelopes: Envelopes;
-    handles: ReceiptHandles;
-    observer: Observer;
-  }) {
+  constructor(options: ReceiverOptions) {
     this.#sql = options.sql;
     this.#waits = options.waits;
     this.#bus = options.bus;
     this.#queues = options.queues;
-    this.#payloads = options.payloads;
-    this.#envelopes = options.envelopes;
-    this.#handles = options.handles;
+    this.#sources = options;
     this.#observer = options.observer;
     this.#room = new WaitingRoom({
       sql: options.sql,
@@ -232,73 +194,18 @@ export class Receiver {
   async #handOut(queue: Queue, claimed: ClaimedSlice[], length: number): Promise<ReceivedSlice[]> {
     if (claimed.length === 0) return [];
     try {
-      const payloads = await this.#payloads.getSome(
+      const payloads = await this.#sources.payloads.getSome(
         claimed.map((slice) => slice.batchId),
         length,
       );
       const end = this.#sizes.fitting(queue.id, claimed, payloads, length);
       // Whoever asks next is to find it as if nobody had received it.
       if (end < claimed.length) await this.#release(queue.id, claimed.splice(end), true);
-      return await this.#withLines(queue, claimed, payloads.lines);
+      return await receivedSlices(this.#sources, queue, claimed, payloads.lines);
     } catch (error) {
       void this.#release(queue.id, claimed, true);
       throw error;
     }
-  }
-
-  async #withLines(
-    { id: queueId, account }: Queue,
-    claimed: readonly ClaimedSlice[],
-    payloads: ReadonlyMap<string, readonly string[]>,
-  ): Promise<ReceivedSlice[]> {
-    const received = claimed.flatMap((slice) => {
-      const stored = payloads.get(slice.batchId);
-      // Expired, or acknowledged by another holder, and cleaned up between the claim and this moment.
-      const bits = bitsOf(slice.mask).filter((bit) => stored?.[bit]);
-      if (!stored || bits.length === 0) return [];
-      const { group } = slice;
-      return [
-        {
-          lines: bits.map((bit) => stored[bit] ?? ""),
-          envelope: slice.envelope,
-          bits,
-          batch: slice.envelope === undefined ? stored : undefined,
-          // Inside notifications the bytes are others.
-          json:
-            slice.envelope === undefined && bits.length === stored.length
-              ? this.#payloads.jsonOf(stored)
-              : undefined,
-          handlePrefix: this.#handles.prefix({ queueId, ...slice }),
-          receiveCount: slice.receiveCount,
-          sentAt: slice.publishedAt ?? slice.sentAt,
-          replayed: slice.publishedAt !== undefined,
-          firstReceivedAt: slice.firstReceivedAt,
-          deadLetter: slice.deadLetter,
-          ...(group && {
-            groupId: group.id,
-            firstSequenceNumber: sequenceNumberOf(group.sequence, 0),
-            sequenceNumbers: bits.map((bit) => sequenceNumberOf(group.sequence, bit)),
-          }),
-        },
-      ];
-    });
-    await Promise.all(
-      received.map(async (slice) => {
-        const { envelope, sentAt, replayed } = slice;
-        if (envelope === undefined) return;
-        slice.lines = await Promise.all(
-          slice.lines.map((line, index) =>
-            this.#envelopes.wrap(line, slice.bits[index] ?? 0, {
-              account,
-              envelope,
-              sentAt,
-              replayed,
-            }),
-          ),
-        );
-      }),
-    );
-    return received;
   }
 
   /** @param unseen - Nobody has seen them: as if they had not been received. */

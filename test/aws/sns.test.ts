@@ -92,6 +92,26 @@ describe("topics", () => {
     expect(await refusal(create({}, { team: "billing" }))).toBe("InvalidParameterException 400");
   });
 
+  test("a topic that is created again with some of its tags is the same one, with any other it is refused", async () => {
+    const Name = newName("topic");
+    const create = async (...Tags: { Key: string; Value: string }[]) =>
+      (await sluice.sns.send(new CreateTopicCommand({ Name, Tags }))).TopicArn!;
+    const [team, stage] = [
+      { Key: "team", Value: "checkout" },
+      { Key: "stage", Value: "test" },
+    ] as const;
+    const TopicArn = await create(team, stage);
+    expect(await create(stage)).toBe(TopicArn);
+    await expect(create(stage, { Key: "cost", Value: "1" })).rejects.toThrow(
+      "Invalid parameter: Tags Reason: Topic already exists with different tags",
+    );
+    const { Tags } = await sluice.sns.send(
+      new ListTagsForResourceCommand({ ResourceArn: TopicArn }),
+    );
+    expect(Tags).toEqual(expect.arrayContaining([team, stage]));
+    expect(Tags).toHaveLength(2);
+  });
+
   test("true and false are read in any case", async () => {
     const Name = `${newName("topic")}.fifo`;
     const create = (text: string) =>

@@ -34,7 +34,7 @@ export async function createTopic(call: Call, input: SnsInput<"CreateTopic">) {
     ),
   ) as Record<string, string>;
   const sameAs = (topic: Topic) => {
-    checkSame(topic, awsAttributes, Object.keys(tags).length > 0 ? tags : undefined);
+    checkSame(topic, awsAttributes, tags);
     return { TopicArn: topicArn(call, name) };
   };
   const existing = await call.engine.topics.find(call.account, name);
@@ -55,7 +55,7 @@ export async function createTopic(call: Call, input: SnsInput<"CreateTopic">) {
 function checkSame(
   topic: Topic,
   attributes: Record<string, string>,
-  tags: Record<string, string> | undefined,
+  tags: Record<string, string>,
 ): void {
   const existing = attributesOf(topic);
   const differs = Object.entries(attributes).some(
@@ -63,7 +63,7 @@ function checkSame(
   );
   if (differs)
     throw invalidParameter("Attributes", "Topic already exists with different attributes");
-  if (tags && !isDeepStrictEqual(tags, { ...topic.tags }))
+  if (Object.entries(tags).some(([key, value]) => topic.tags[key] !== value))
     throw invalidParameter("Tags", "Topic already exists with different tags");
 }
 

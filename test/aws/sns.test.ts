@@ -388,6 +388,7 @@ describe("publishing", () => {
         MessageAttributes: {
           kind: { DataType: "String", StringValue: "greeting" },
           list: { DataType: "String.Array", StringValue: '["a","b"]' },
+          label: { DataType: "String.  my label.", StringValue: "x" },
           bytes: { DataType: "Binary", BinaryValue: new Uint8Array([1, 2, 3]) },
         },
       }),
@@ -400,6 +401,7 @@ describe("publishing", () => {
           MessageAttributes: {
             kind: { DataType: "String", StringValue: "greeting" },
             list: { DataType: "String.Array", StringValue: '["a","b"]' },
+            label: { DataType: "String.  my label.", StringValue: "x" },
             bytes: { DataType: "Binary", BinaryValue: new Uint8Array([1, 2, 3]) },
           },
           Attributes: { MessageGroupId: "tenant-1" },

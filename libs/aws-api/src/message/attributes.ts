@@ -5,7 +5,7 @@ import type { AwsAttributeValue } from "../model/sqs.ts";
 
 export type AwsAttributes = ReadonlyMap<string, AwsAttributeValue>;
 
-const TYPE = /^(String|Number|Binary)(\.\S{1,245})?$/;
+const TYPE = /^(String|Number|Binary)(\.[ \S]{1,245})?$/;
 const MAX_TYPE = 256;
 
 /** How a service says what is wrong with attributes. */

@@ -70,12 +70,17 @@ describe("attributes", () => {
     expect(codeOf(withAttribute(name, "String", "v"))).toBe("invalid_attribute");
   });
 
-  test.each(["String", "Number", "Binary", "String.label", "Number.int", "String.a.b-c_d"])(
-    "may have the type %s",
-    (type) => {
-      expect(codeOf(withAttribute("a", type, "1111"))).toBeUndefined();
-    },
-  );
+  test.each([
+    "String",
+    "Number",
+    "Binary",
+    "String.label",
+    "Number.int",
+    "String.a.b-c_d",
+    "String. a b",
+  ])("may have the type %s", (type) => {
+    expect(codeOf(withAttribute("a", type, "1111"))).toBeUndefined();
+  });
 
   test.each([
     "",
@@ -85,7 +90,8 @@ describe("attributes", () => {
     "StringLabel",
     "Boolean",
     "String .a",
-    "String.a b",
+    "String.a\tb",
+    "String.a\nb",
     "String.\u0000",
     "String.\u0007",
     "String.\ud800",

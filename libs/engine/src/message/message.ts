@@ -24,7 +24,8 @@ export interface MessageInput {
 // oxlint-disable-next-line no-control-regex -- control characters are the very thing to find
 const FORBIDDEN = /[^\u0009\u000A\u000D\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/u;
 const ATTRIBUTE_NAME = /^(?!aws\.|amazon\.)(?!\.)(?!.*\.\.)(?!.*\.$)[A-Za-z0-9_.-]{1,256}$/i;
-const ATTRIBUTE_TYPE = /^(String|Number|Binary)(\.[^\s]{1,245})?$/;
+// A label may have spaces, as in SNS.
+const ATTRIBUTE_TYPE = /^(String|Number|Binary)(\.[ \S]{1,245})?$/;
 // One way only to match any run of digits: two would cost the square of its length.
 const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$/;
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;

@@ -1,6 +1,7 @@
 import {
   CreateTopicCommand,
   GetSubscriptionAttributesCommand,
+  PublishBatchCommand,
   PublishCommand,
   SetSubscriptionAttributesCommand,
   SubscribeCommand,
@@ -132,6 +133,25 @@ describe.skipIf(!("filterPolicies" in schema))("subscriptions", () => {
       );
     }
     expect(await bodies(QueueUrl)).toEqual(["order"]);
+  });
+
+  test("take a String.Array that is one value for a list of it", async () => {
+    const { TopicArn, QueueUrl } = await subscribed({
+      RawMessageDelivery: "true",
+      FilterPolicy: JSON.stringify({ price: [100, "n/a"] }),
+    });
+    const values = ["one hundred", "100", '"n/a"', "200", "[100]"];
+    await sluice.sns.send(
+      new PublishBatchCommand({
+        TopicArn,
+        PublishBatchRequestEntries: values.map((StringValue, index) => ({
+          Id: String(index),
+          Message: StringValue,
+          MessageAttributes: { price: { DataType: "String.Array", StringValue } },
+        })),
+      }),
+    );
+    expect(await bodies(QueueUrl)).toEqual(["100", '"n/a"', "[100]"]);
   });
 
   test("refuse a policy that is none", async () => {

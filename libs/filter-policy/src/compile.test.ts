@@ -166,6 +166,18 @@ describe("on attributes", () => {
       false,
     ],
     [
+      "one value is a list of it",
+      { k: [100] },
+      { k: { type: "String.Array", value: "100" } },
+      true,
+    ],
+    [
+      "one value of an object is none",
+      { k: [{ "anything-but": "a" }] },
+      { k: { type: "String.Array", value: "{}" } },
+      false,
+    ],
+    [
       "a list that is no JSON has no values",
       { k: [{ "anything-but": "a" }] },
       { k: { type: "String.Array", value: "[" } },

@@ -52,10 +52,10 @@ function readAttribute({ type, value }: { type: string; value: string }): Scalar
   return undefined;
 }
 
-/** What is no array has no values: it is there, and equal to nothing. */
+/** One value is a list of it, as in SNS; what is no JSON has none: it is there, and equal to nothing. */
 function readArray(value: string): Scalar[] {
   const parsed = parse(value);
-  return Array.isArray(parsed) ? parsed.filter(isScalar) : [];
+  return (Array.isArray(parsed) ? parsed : [parsed]).filter(isScalar);
 }
 
 function readBody(body: string): object | typeof NO_OBJECT {

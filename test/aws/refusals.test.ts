@@ -780,6 +780,8 @@ describe("SNS refuses", () => {
       { SubscriptionArn: "a:b" },
       "SubscriptionArn Reason: An ARN must have at least 6 elements, not 2",
     ],
+    ["Unsubscribe", { SubscriptionArn: topicArn }, "SubscriptionId"],
+    ["GetSubscriptionAttributes", { SubscriptionArn: topicArn }, "SubscriptionId"],
     ...["Subscribe", "SetSubscriptionAttributes"].flatMap((action) =>
       [
         ["Nonsense", "x", "AttributeName"],

@@ -28,8 +28,8 @@ export function subscriptionArn(call: Call, subscription: { id: string; topic: s
 /** @throws {AwsError} `InvalidParameter` for what is no ARN of a subscription of this account and region */
 export function subscriptionOfArn(call: Call, arn: string): { topic: string; id: string } {
   const [topic = "", id = "", more] = (readArn("sns", call, arn) ?? "").split(":");
-  if (!isTopicName(topic) || !UUID.test(id) || more !== undefined)
-    throw invalidArn("SubscriptionArn", arn);
+  if (!isTopicName(topic) || more !== undefined) throw invalidArn("SubscriptionArn", arn);
+  if (!UUID.test(id)) throw invalidParameter("SubscriptionId");
   return { topic, id };
 }
 

@@ -154,6 +154,22 @@ describe.skipIf(!("filterPolicies" in schema))("subscriptions", () => {
     expect(await bodies(QueueUrl)).toEqual(["100", '"n/a"', "[100]"]);
   });
 
+  test("take an empty prefix for that of any text", async () => {
+    const { TopicArn, QueueUrl } = await subscribed({
+      RawMessageDelivery: "true",
+      FilterPolicyScope: "MessageBody",
+      FilterPolicy: JSON.stringify({ store: [{ prefix: "" }] }),
+    });
+    const texts = ['{"store":"north"}', '{"store":1}', "{}", '{"store":""}'];
+    await sluice.sns.send(
+      new PublishBatchCommand({
+        TopicArn,
+        PublishBatchRequestEntries: texts.map((Message, index) => ({ Id: String(index), Message })),
+      }),
+    );
+    expect(await bodies(QueueUrl)).toEqual(['{"store":"north"}', '{"store":""}']);
+  });
+
   test("refuse a policy that is none", async () => {
     const FilterPolicy = JSON.stringify({ kind: [{ nonsense: 1 }] });
     expect(await refusal(subscribed({ FilterPolicy }))).toBe("InvalidParameterException 400");

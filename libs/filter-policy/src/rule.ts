@@ -134,6 +134,13 @@ function compileAnythingBut(operand: unknown, path: Path): Rule {
     checkText(text, where),
     where,
   ]);
+  // Without anything-but SNS takes that: it is how some write "any text".
+  const empty = texts.find(([text]) => text === "");
+  if (empty && (name === "prefix" || name === "suffix"))
+    throw new FilterPolicyError(
+      empty[1],
+      "the string is empty; every text begins and ends with it",
+    );
   if (name === "wildcard") return noneOf(texts.map((each) => compileTexts([each])));
   const isOne = compileTexts(texts);
   return { kind: "test", test: (value) => typeof value !== "string" || !isOne(value) };
@@ -171,7 +178,6 @@ function onlyEntry(object: Record<string, unknown>, path: Path): [string, unknow
 
 function checkText(value: unknown, path: Path): string {
   if (typeof value !== "string") throw new FilterPolicyError(path, "here stands a string");
-  if (value === "") throw new FilterPolicyError(path, "the string is empty");
   return value;
 }
 

@@ -47,6 +47,13 @@ test("every program that a page starts exists", () => {
   expect(sources.filter((source) => !existsSync(join(root, source)))).toEqual([]);
 });
 
+test("access keys are made by what an installation has: no compiler, and nothing before the JSON", () => {
+  const page = all.find(({ path }) => path === "docs/aws.md");
+  const commands = page ? codeBlocks(page, "sh").join("") : "";
+  expect(commands).toMatch(/^node apps\/api\/dist\/access-key\.js create/m);
+  expect(commands).not.toContain("npm run");
+});
+
 test("every file in the journey table exists", () => {
   const table = readme?.text.split("## The journey of a message")[1]?.split("\n## ")[0] ?? "";
   const files = [...table.matchAll(/\]\(([^)]+\.ts)\)/g)].map((match) => match[1] ?? "");

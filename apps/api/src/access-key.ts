@@ -4,7 +4,7 @@ import { connectDatabase, migrate } from "@sluice/database";
 import { AccessKeys, type AccessKey, type ListedAccessKey } from "@sluice/engine";
 import { accessKeyConfig, ANOTHER_KEY, ConfigError, messageOf, readConfig } from "@sluice/runtime";
 
-const USAGE = `npm run access-key -- create | list | disable <id>
+const USAGE = `node apps/api/dist/access-key.js create | list | disable <id>
 
   create     a key for the account SLUICE_ACCOUNT; its secret is shown this once
   list       all keys, without their secrets

@@ -38,7 +38,7 @@ nothing; after 500 and 503 the outcome is unknown, and a repeat with the same \`
 | --- | --- | --- |
 ${statusRows()}
 
-**Access keys**: with \`AUTH=on\` each call needs \`Authorization: Bearer <id>.<secret>\`. \`npm run access-key -- create\` makes one; \`docs/aws.md\` says more under “Access keys”.
+**Access keys**: with \`AUTH=on\` each call needs \`Authorization: Bearer <id>.<secret>\`. \`node apps/api/dist/access-key.js create\` makes one; \`docs/aws.md\` says more under “Access keys”.
 
 **Limits**: up to 1,000 messages and 4 MiB of them a call, 1 MiB a message, ten attributes a message; names of queues have up to 80 characters, of topics 256; a queue has up to 120,000 messages in flight.
 The other ones, and the defaults, stand with each field.`;
@@ -66,7 +66,7 @@ export function addReference(api: Api, needsKey: boolean): void {
       type: "http",
       scheme: "bearer",
       bearerFormat: "<id>.<secret>",
-      description: "An access key, as `npm run access-key -- create` shows it",
+      description: "An access key, as `node apps/api/dist/access-key.js create` shows it",
     });
   }
   let document: string | undefined;

@@ -76,4 +76,5 @@ const scenarios = {
   },
 };
 
-runProcess({ name: "fixture", config: processConfig, start: scenarios[process.argv[2]] });
+const [scenario] = process.argv.splice(2, 1);
+runProcess({ name: "fixture", config: processConfig, start: scenarios[scenario] });

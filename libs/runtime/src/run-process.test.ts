@@ -200,6 +200,30 @@ test.each([
   expect(stdout).toBe("");
 });
 
+test.each([
+  ["--help", { code: 0, stdout: expect.stringMatching("--check"), stderr: "" }],
+  [
+    "--chek",
+    { code: 2, stdout: "", stderr: expect.stringMatching(/^fixture: there is no --chek\n/) },
+  ],
+])("starts nothing with %s, and says what there is", async (argument, told) => {
+  const child = spawn(process.execPath, [fixture, "serves", argument], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const stderr = text(child.stderr);
+  const lines = createInterface({ input: child.stdout });
+  let stdout = "";
+  for await (const line of lines) {
+    stdout += `${line}\n`;
+    if (line.includes("fixture.ready")) child.kill("SIGTERM");
+  }
+  expect({
+    code: child.exitCode ?? (await once(child, "exit"))[0],
+    stdout,
+    stderr: await stderr,
+  }).toEqual(told);
+});
+
 describe("a process that cannot go on", () => {
   test("says in one line why it cannot start", async () => {
     const { code, lines, stderr } = await run("fails at start");

@@ -29,6 +29,9 @@ export type Stop = () => Promise<void>;
 /** EX_CONFIG of sysexits.h: starting it again as it is will not help. */
 const exitBadConfig = 78;
 
+/** Someone mistyped an argument; 2, as our other commands have it. */
+const exitBadArgument = 2;
+
 /** An argument: only say whether the environment fits. */
 const CHECK = "--check";
 
@@ -42,6 +45,7 @@ const sameKeyPressMs = 500;
  *
  * - A variable is missing or wrong: one line on standard error, exit 78. With the argument `--check` that is all it
  *   looks at: else exit 0.
+ * - An argument that there is not: what there is, exit 2. A mistyped `--check` must not start what it should look at.
  * - The start fails, or nobody caught an error: one fatal log line, exit 1; 78 where the start throws a ConfigError.
  * - Draining takes longer than SHUTDOWN_TIMEOUT: exit 1.
  * - A second signal while draining (half a second later, for SIGINT): exit 128 + its number, at once.
@@ -50,8 +54,10 @@ const sameKeyPressMs = 500;
  * runProcess({ name: "api", config: apiConfig, start: startApi })
  */
 export function runProcess<S extends ConfigSchema>(options: ProcessOptions<S>): void {
+  const args = process.argv.slice(2);
+  if (args.length > 0 && !mayGoOn(options.name, args)) return;
   const config = configOrExit(options);
-  if (process.argv.includes(CHECK)) return;
+  if (args.includes(CHECK)) return;
   const { logLevel: level, logFormat: format, shutdownTimeout } = config;
   const logger = createLogger({ name: options.name, level, format });
   const stopping = new AbortController();
@@ -95,6 +101,26 @@ export function runProcess<S extends ConfigSchema>(options: ProcessOptions<S>): 
   };
   process.on("SIGTERM", onSignal);
   process.on("SIGINT", onSignal);
+}
+
+/** Answers `--help`, and what is none of the arguments. */
+function mayGoOn(name: string, args: readonly string[]): boolean {
+  const usage = `${name}: starts, and runs until SIGTERM
+
+  ${CHECK}    say whether the environment fits, and start nothing
+  --help     print this
+
+It reads its configuration from the environment: docs/configuration.md.
+`;
+  if (args.includes("--help") || args.includes("-h")) {
+    process.stdout.write(usage);
+    return false;
+  }
+  const unknown = args.find((argument) => argument !== CHECK);
+  if (unknown === undefined) return true;
+  process.stderr.write(`${name}: there is no ${unknown}\n\n${usage}`);
+  process.exitCode = exitBadArgument;
+  return false;
 }
 
 function configOrExit<S extends ConfigSchema>({

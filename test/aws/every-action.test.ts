@@ -207,7 +207,7 @@ describe("what is not there, or is not the caller's, is not found:", () => {
       expect(await sqsForm(action, { ...input, QueueUrl: url })).toBe(answer);
     }
     for (const url of ["", "no name", "http://sluice/", "http://sluice/nonsense"]) {
-      expect(await sqsJson(action, { ...input, QueueUrl: url }), url).toBe("400 InvalidAddress");
+      expect(await sqsJson(action, { ...input, QueueUrl: url }), url).toBe("404 InvalidAddress");
       expect(await sqsForm(action, { ...input, QueueUrl: url }), url).toBe("404 InvalidAddress");
     }
   });

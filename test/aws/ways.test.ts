@@ -160,7 +160,7 @@ describe("where nobody is asked for a key", () => {
       await answer({ "content-type": FORM }, form.padEnd(length, "x")),
     ];
     const refused = await ask(64 * 1024 + 1);
-    expect(refused.map(({ status }) => status)).toEqual([400, 413]);
+    expect(refused.map(({ status }) => status)).toEqual([413, 413]);
     for (const { body } of refused) expect(body).toContain("RequestEntityTooLarge");
     for (const { status } of await ask(64 * 1024)) expect(status).toBe(200);
   });

@@ -5,7 +5,7 @@ interface ErrorForm {
   code: string;
   /** The shape's name in the JSON protocol. */
   type: string;
-  /** Of the answer in the Query protocol; in the JSON protocol it is 400 where this is below 500 and not 403. */
+  /** Of the answer, in both protocols. */
   status: number;
   /** What the Query protocol says, where that is not what the JSON protocol says. */
   queryMessage?: string;

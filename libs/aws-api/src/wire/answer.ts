@@ -33,8 +33,7 @@ export function jsonAnswer(
 export function jsonError(error: AwsError, requestId: string): AwsAnswer {
   const { type, code, status } = error.form;
   return {
-    // SQS' JSON protocol knows no 404; the sender's faults are 400.
-    status: status >= 500 || status === 403 ? status : 400,
+    status,
     headers: {
       "content-type": "application/x-amz-json-1.0",
       "x-amzn-requestid": requestId,

@@ -336,6 +336,9 @@ describe("messages", () => {
       ["large", "InvalidParameterValue", true],
       ["characters", "InvalidMessageContents", true],
     ]);
+    expect(Failed?.[1]?.Message).toBe(
+      "One or more parameters cannot be validated. Reason: Message must be shorter than 1024 bytes.",
+    );
     expect((await receive(QueueUrl)).map(({ Body }) => Body).sort()).toEqual(["first", "second"]);
   });
 

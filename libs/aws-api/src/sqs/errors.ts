@@ -25,13 +25,16 @@ export function toSqsError(error: SluiceError | AwsError): AwsError {
   return sqsError(names[error.code] ?? "InvalidParameterValue", error.message, error);
 }
 
-/** What a refused message is called in SQS. */
-export function messageError(error: EntryError, maxBytes: number): AwsError {
+/** What a refused message is called in SQS, which has other words for one of a batch that is too large. */
+export function messageError(
+  error: EntryError,
+  { maxBytes, inBatch = false }: { maxBytes: number; inBatch?: boolean },
+): AwsError {
   switch (error.code) {
     case "message_too_large":
       return sqsError(
         "InvalidParameterValue",
-        `One or more parameters are invalid. Reason: Message must be shorter than ${maxBytes} bytes.`,
+        `One or more parameters ${inBatch ? "cannot be validated" : "are invalid"}. Reason: Message must be shorter than ${maxBytes} bytes.`,
       );
     case "invalid_message":
       return sqsError("InvalidMessageContents", `Invalid message contents: ${error.message}`);

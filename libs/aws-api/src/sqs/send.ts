@@ -33,7 +33,7 @@ export async function sendMessage(call: Call, input: SqsInput<"SendMessage">) {
   const [result] = await send(call, queue, [message]);
   if (!result || "error" in result) {
     throw result
-      ? messageError(result.error, queue.maxMessageSize)
+      ? messageError(result.error, { maxBytes: queue.maxMessageSize })
       : sqsError("InternalError", "the message has no result");
   }
   return sentMessage(message, result);
@@ -64,9 +64,10 @@ export async function sendMessageBatch(call: Call, input: SqsInput<"SendMessageB
     if (message instanceof AwsError) return void failed.push(failedEntry(id, message));
     const result = results[next] as WriteResult;
     next += 1;
-    if ("error" in result)
-      failed.push(failedEntry(id, messageError(result.error, queue.maxMessageSize)));
-    else successful.push({ Id: id, ...sentMessage(message, result) });
+    if ("error" in result) {
+      const error = messageError(result.error, { maxBytes: queue.maxMessageSize, inBatch: true });
+      failed.push(failedEntry(id, error));
+    } else successful.push({ Id: id, ...sentMessage(message, result) });
   });
   return batchAnswer(successful, failed);
 }

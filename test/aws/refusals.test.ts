@@ -458,7 +458,7 @@ const sqsRefusals: [string, Record<string, unknown>, string, string][] = [
     "RemovePermission",
     { Label: "absent" },
     "InvalidParameterValue",
-    "can't find label on existing policy.",
+    "Value absent for parameter Label is invalid. Reason: can't find label.",
   ],
 ];
 

@@ -63,7 +63,7 @@ export async function removePermission(call: Call, input: SqsInput<"RemovePermis
   await changeQueue(call, input.QueueUrl, ({ awsAttributes }) => {
     const policy = remove(awsAttributes["Policy"], input.Label);
     if (policy === undefined) {
-      throw invalidValue("Label", input.Label, "can't find label on existing policy.");
+      throw invalidValue("Label", input.Label, "can't find label.");
     }
     return { awsAttributes: mergedAwsAttributes(awsAttributes, { Policy: policy }) };
   });

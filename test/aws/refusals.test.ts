@@ -237,12 +237,23 @@ const sqsRefusals: [string, Record<string, unknown>, string, string][] = [
     "InvalidAttributeName",
     "Unknown Attribute FifoQueue.",
   ],
-  [
-    "SetQueueAttributes",
-    { Attributes: { FifoQueue: "true" } },
-    "InvalidAttributeName",
-    "FifoQueue",
-  ],
+  ...["CreateQueue", "SetQueueAttributes"].flatMap((action) =>
+    [
+      ["FifoQueue", "false", "Unknown Attribute FifoQueue."],
+      ["ContentBasedDeduplication", "true", "Unknown Attribute ContentBasedDeduplication."],
+      ["DeduplicationScope", "queue", "DeduplicationScope only when FifoQueue is set to true."],
+      [
+        "FifoThroughputLimit",
+        "perQueue",
+        "FifoThroughputLimit only when FifoQueue is set to true.",
+      ],
+    ].map(([name, value, message]): (typeof sqsRefusals)[number] => [
+      action,
+      { ...(action === "CreateQueue" && { QueueName: "q" }), Attributes: { [name!]: value } },
+      "InvalidAttributeName",
+      message!,
+    ]),
+  ),
   ["SetQueueAttributes", {}, "MissingParameter", "Attributes"],
   ["ListQueues", { MaxResults: 0 }, "InvalidParameterValue", "MaxResults"],
   ["ListQueues", { NextToken: "!!" }, "InvalidParameterValue", "cursor"],

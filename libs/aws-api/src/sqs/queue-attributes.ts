@@ -18,8 +18,8 @@ interface Attribute {
   counted?: true;
   /** Whether it can be set when the queue is created only. */
   fixed?: true;
-  /** Of FIFO queues only. */
-  fifo?: true;
+  /** Of FIFO queues only; "told" where SQS says so to who sets it of another, instead of "unknown attribute". */
+  fifo?: true | "told";
   boolean?: true;
 }
 
@@ -71,14 +71,14 @@ const attributes: ReadonlyMap<string, Attribute> = new Map(
       show: ({ contentBasedDeduplication }) => String(contentBasedDeduplication),
     },
     DeduplicationScope: {
-      fifo: true,
+      fifo: "told",
       read: (text) => ({
         deduplicationScope: oneOf("DeduplicationScope", text, ["queue", "messageGroup"] as const),
       }),
       show: ({ deduplicationScope }) => deduplicationScope,
     },
     FifoThroughputLimit: {
-      fifo: true,
+      fifo: "told",
       read: (text) => ({
         fifoThroughputLimit: oneOf("FifoThroughputLimit", text, [
           "perQueue",
@@ -118,6 +118,7 @@ export function readAttributes(
   const own: Record<string, string> = {};
   for (const [name, text] of given) {
     const attribute = attributes.get(name);
+    if (attribute?.fifo === "told" && !fifo) throw attributeOfFifoOnly(name);
     if (!attribute?.read || (attribute.fifo && !fifo)) throw unknownAttribute(name);
     // That it is of the kind that it is changes nothing: tools set all attributes that they were told.
     if (attribute.fixed && !isNew && text !== String(fifo))
@@ -327,6 +328,11 @@ function secondsOf(date: Date): string {
 
 function unknownAttribute(name: string): AwsError {
   return sqsError("InvalidAttributeName", `Unknown Attribute ${name.slice(0, 100)}.`);
+}
+
+function attributeOfFifoOnly(name: string): AwsError {
+  const message = `You can specify the ${name} only when FifoQueue is set to true.`;
+  return sqsError("InvalidAttributeName", message);
 }
 
 function invalidAttributeValue(name: string, reason?: string): AwsError {

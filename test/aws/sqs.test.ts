@@ -127,6 +127,25 @@ describe("queues", () => {
     expect(await attributesOf(url, "Policy")).toEqual({});
   });
 
+  test("how long a key is used is shown of a queue that has one, or was told another time than the default", async () => {
+    const QueueUrl = await newQueue();
+    const shownWith = async (Attributes: Record<string, string>) => {
+      await sluice.sqs.send(new SetQueueAttributesCommand({ QueueUrl, Attributes }));
+      return await attributesOf(QueueUrl, "KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds");
+    };
+    const key = { KmsMasterKeyId: "alias/aws/sqs" };
+    const seconds = (KmsDataKeyReusePeriodSeconds: string) => ({ KmsDataKeyReusePeriodSeconds });
+    expect(await shownWith({ ...key, ...seconds("600") })).toEqual({ ...key, ...seconds("600") });
+    expect(await shownWith(seconds("300"))).toEqual({ ...key, ...seconds("300") });
+    // The key is taken away, and the time set back.
+    expect(await shownWith({ KmsMasterKeyId: "", ...seconds("300") })).toEqual({});
+    expect(await shownWith(seconds("600"))).toEqual(seconds("600"));
+
+    const create = () =>
+      sluice.sqs.send(new CreateQueueCommand({ QueueName: "no-key", Attributes: seconds("300") }));
+    expect((await create()).QueueUrl).toBe((await create()).QueueUrl);
+  });
+
   test("true and false are read in any case", async () => {
     const QueueName = "any-case.fifo";
     const create = (text: string) =>

@@ -47,8 +47,10 @@ const attributes: ReadonlyMap<string, Attribute> = new Map(
         "KmsDataKeyReusePeriodSeconds",
         (text) => /^\d{2,5}$/.test(text) && Number(text) >= 60 && Number(text) <= 86_400,
       ),
-      show: ({ awsAttributes: { KmsDataKeyReusePeriodSeconds: seconds, KmsMasterKeyId: key } }) =>
-        seconds ?? (key === undefined ? undefined : "300"),
+      // Without a key SQS does not show the default, also where it was set.
+      show: ({
+        awsAttributes: { KmsDataKeyReusePeriodSeconds: seconds = "300", KmsMasterKeyId: key },
+      }) => (key === undefined && seconds === "300" ? undefined : seconds),
     },
     SqsManagedSseEnabled: {
       boolean: true,
@@ -180,10 +182,10 @@ export function differingAttribute(
     const attribute = attributes.get(name);
     const shown = attribute?.show(queue, call) ?? "";
     if (shown === text || isSameJson(shown, text)) return false;
-    const { awsAttributes: _own, ...meant } = attribute?.read?.(text, call) ?? {};
+    const { awsAttributes: own, ...meant } = attribute?.read?.(text, call) ?? {};
     const settings = Object.entries(meant);
-    // What has no meaning here is nothing but its text.
-    if (settings.length === 0) return true;
+    // What has no meaning here is nothing but its text, which need not be shown.
+    if (settings.length === 0) return own?.[name] !== queue.awsAttributes[name];
     return settings.some(
       ([key, value]) => !isDeepStrictEqual(inOrder(value), inOrder(queue[key as keyof Queue])),
     );

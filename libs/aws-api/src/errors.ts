@@ -37,7 +37,7 @@ const common = {
     "MissingAuthenticationTokenException",
     403,
   ),
-  IncompleteSignature: coral("IncompleteSignature", "IncompleteSignatureException", 403),
+  IncompleteSignature: coral("IncompleteSignature", "IncompleteSignatureException"),
   InvalidClientTokenId: coral("InvalidClientTokenId", "UnrecognizedClientException", 403),
   SignatureDoesNotMatch: coral("SignatureDoesNotMatch", "InvalidSignatureException", 403),
   RequestExpired: coral("RequestExpired", "RequestExpired", 403),

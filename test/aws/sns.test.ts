@@ -1,3 +1,5 @@
+import { verify, X509Certificate } from "node:crypto";
+
 import {
   AddPermissionCommand,
   ConfirmSubscriptionCommand,
@@ -21,7 +23,12 @@ import {
   UnsubscribeCommand,
   UntagResourceCommand,
 } from "@aws-sdk/client-sns";
-import { CreateQueueCommand, ReceiveMessageCommand, type Message } from "@aws-sdk/client-sqs";
+import {
+  CreateQueueCommand,
+  DeleteMessageCommand,
+  ReceiveMessageCommand,
+  type Message,
+} from "@aws-sdk/client-sqs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, refusal, REGION, Sluice } from "./sluice.ts";
@@ -408,6 +415,54 @@ describe("publishing", () => {
         },
       ]);
     }
+  });
+
+  test.each([
+    ["a topic", {}, {}],
+    ["a topic with a filter", {}, { FilterPolicy: '{"kind":[{"exists":false}]}' }],
+    ["a FIFO topic", { FifoTopic: "true", ContentBasedDeduplication: "true" }, {}],
+  ])("notifications of %s are signed by the version that it has", async (_, kind, settings) => {
+    const isFifo = "FifoTopic" in kind;
+    const { TopicArn } = await sluice.sns.send(
+      new CreateTopicCommand({
+        Name: `${newName("topic")}${isFifo ? ".fifo" : ""}`,
+        Attributes: { ...kind, SignatureVersion: "2" },
+      }),
+    );
+    const { url, arn } = await newQueue();
+    const SubscriptionArn = await subscribe(TopicArn!, arn, settings);
+    const publish = async (Message: string) => {
+      await sluice.sns.send(
+        new PublishCommand({ TopicArn, Message, ...(isFifo && { MessageGroupId: "g" }) }),
+      );
+      const [message] = await receive(url);
+      await sluice.sqs.send(
+        new DeleteMessageCommand({ QueueUrl: url, ReceiptHandle: message?.ReceiptHandle }),
+      );
+      const notification = JSON.parse(message?.Body ?? "") as Record<string, string>;
+      const { UnsubscribeURL, SigningCertURL, Signature, SignatureVersion } = notification;
+      expect(UnsubscribeURL).toContain(`SubscriptionArn=${SubscriptionArn}`);
+      const certificate = await fetch(sluice.url + new URL(SigningCertURL!).pathname);
+      const text = ["Message", "MessageId", "Timestamp", "TopicArn", "Type"]
+        .map((name) => `${name}\n${notification[name]}\n`)
+        .join("");
+      const isSigned = verify(
+        SignatureVersion === "2" ? "sha256" : "sha1",
+        Buffer.from(text),
+        new X509Certificate(await certificate.text()).publicKey,
+        Buffer.from(Signature!, "base64"),
+      );
+      return { SignatureVersion, isSigned };
+    };
+    expect(await publish("a")).toEqual({ SignatureVersion: "2", isSigned: true });
+    await sluice.sns.send(
+      new SetTopicAttributesCommand({
+        TopicArn,
+        AttributeName: "SignatureVersion",
+        AttributeValue: "1",
+      }),
+    );
+    expect(await publish("b")).toEqual({ SignatureVersion: "1", isSigned: true });
   });
 
   test("of a message for several protocols a queue gets its own", async () => {

@@ -8,6 +8,7 @@ import {
   textToSign,
   type NotificationFields,
   type NotificationSignature,
+  type SignatureVersion,
 } from "./notification.ts";
 import { SigningKey } from "./signing-key.ts";
 
@@ -33,13 +34,21 @@ export const notificationDefaults: NotificationOptions = {
 export interface EnvelopedSlice {
   account: string;
   /**
-   * `<topic>/<subscription>`, from a FIFO topic with `#<sequence>`, by which its messages are numbered, and what
-   * {@link withTimestamp} adds
+   * `<topic>/<subscription>`, or `<topic>/2:<subscription>` where the topic has that version of signatures; from a FIFO
+   * topic with `#<sequence>`, by which its messages are numbered, and what {@link withTimestamp} adds
    */
   envelope: string;
   sentAt: number;
   /** Whether it came out of the archive; `sentAt` is then when it was published. */
   replayed: boolean;
+}
+
+/**
+ * SQL: the envelope of what a subscription `s` gets from the topic of this row. How it is signed is settled here, so
+ * that whoever hands it out need not ask for the topic.
+ */
+export function envelopeFor(sql: Sql | Transaction, topic: Fragment): Fragment {
+  return sql`${topic}.name || CASE WHEN ${topic}.aws_attributes ->> 'SignatureVersion' = '2' THEN '/2:' ELSE '/' END || s.id`;
 }
 
 /**
@@ -115,26 +124,30 @@ export class Envelopes {
     { account, envelope, sentAt, replayed }: EnvelopedSlice,
   ): Promise<string> {
     const [topic = "", of = "", timestamp = sentAt] = envelope.split("/");
-    const [subscriptionId = "", sequence] = of.split("#");
+    const version = of.startsWith("2:") ? "2" : "1";
+    const [subscriptionId = "", sequence] = of.replace("2:", "").split("#");
     const topicArn = `arn:aws:sns:${this.#options.region}:${account}:${topic}`;
     const fields = { messageId, topicArn, subject, message: body, sentAt: Number(timestamp) };
     return notificationJson(fields, {
       sequenceNumber: sequence === undefined ? undefined : sequenceNumberOf(sequence, bit),
       attributes,
       replayed,
-      signature: this.#options.signed ? await this.#sign(fields) : undefined,
+      signature: this.#options.signed ? await this.#sign(fields, version) : undefined,
       unsubscribeUrl: `${this.#options.publicUrl}/?Action=Unsubscribe&SubscriptionArn=${topicArn}:${subscriptionId}`,
     });
   }
 
-  async #sign(fields: NotificationFields): Promise<NotificationSignature> {
+  async #sign(
+    fields: NotificationFields,
+    version: SignatureVersion,
+  ): Promise<NotificationSignature> {
     const key = await this.signingKey();
-    const signed = `${fields.messageId}/${fields.sentAt}`;
+    const signed = `${fields.messageId}/${fields.sentAt}/${version}`;
     const known = this.#signatures.get(signed);
-    const signing = known ?? key.sign(textToSign(fields), "1");
+    const signing = known ?? key.sign(textToSign(fields), version);
     if (!known) this.#signatures.set(signed, signing);
     return {
-      version: "1",
+      version,
       signature: await signing,
       certificateUrl: this.#options.publicUrl + key.certificatePath,
     };

@@ -1,6 +1,7 @@
 import { constant, type Sql, type Transaction } from "@sluice/database";
 
 import { deletedSource } from "../dead-letter/deleted-source.ts";
+import { envelopeFor } from "../envelope/envelopes.ts";
 import { delivered } from "../ledger/delivered.ts";
 import { recordEvents } from "../trace/record-events.ts";
 
@@ -34,7 +35,7 @@ export const deliver = constant(
              t.sent_at, t.mask, accepted.bits, s.id AS subscription_id,
              coalesce(q.id, d.id) AS queue_id, coalesce(q.delay, 0) AS delay, q.delay >= q.retention AS outlives_retention,
              clock_timestamp() + make_interval(secs => coalesce(q.delay, 0)) AS visible_at,
-             CASE WHEN NOT s.raw_delivery THEN (SELECT name FROM topics WHERE id = t.topic_id) || '/' || s.id
+             CASE WHEN NOT s.raw_delivery THEN (SELECT ${envelopeFor(sql, sql`topics`)} FROM topics WHERE id = t.topic_id)
                || CASE WHEN q.delay >= q.retention THEN '/' || floor(extract(epoch FROM t.sent_at) * 1000) ELSE '' END
              END AS envelope,
              CASE WHEN q.id IS NULL THEN 'the queue "' || s.deleted_queue || '" was deleted' END AS failure_reason

@@ -1,6 +1,7 @@
 import { numbers, type Sql, type Transaction } from "@sluice/database";
 
 import { deletedSource } from "../dead-letter/deleted-source.ts";
+import { envelopeFor } from "../envelope/envelopes.ts";
 import { delivered } from "../ledger/delivered.ts";
 import { limitWaits, lockFanOut, lockGroups, lockQueues } from "../message-group/locks.ts";
 import { DEDUPLICATION_INTERVAL, fifoDeliveries } from "../send/insert-fifo.ts";
@@ -166,7 +167,7 @@ async function take(
              coalesce(q.id, d.id) AS queue_id, coalesce(q.fifo, d.fifo) AS fifo, coalesce(q.delay, 0) AS delay,
              q.delay >= q.retention AS outlives_retention,
              coalesce(q.deduplication_scope, d.deduplication_scope) AS deduplication_scope,
-             CASE WHEN NOT s.raw_delivery THEN t.name || '/' || s.id END AS envelope,
+             CASE WHEN NOT s.raw_delivery THEN ${envelopeFor(tx, tx`t`)} END AS envelope,
              CASE WHEN q.id IS NULL THEN 'the queue "' || s.deleted_queue || '" was deleted' END AS failure_reason
       FROM subscriptions s
       JOIN topics t ON t.id = s.topic_id

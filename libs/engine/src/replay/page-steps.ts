@@ -1,6 +1,7 @@
 import { numbers, texts, type Sql, type Transaction } from "@sluice/database";
 
 import { archivedBits } from "../archive/find-archived.ts";
+import { envelopeFor } from "../envelope/envelopes.ts";
 import type { ReplayPage } from "./next-page.ts";
 
 /**
@@ -28,7 +29,7 @@ export function takePage(sql: Sql | Transaction, page: ReplayPage, masks: readon
       FOR UPDATE OF r SKIP LOCKED
     ), target AS MATERIALIZED (
       SELECT coalesce(q.id, d.id) AS queue_id, coalesce(q.delay, 0) AS delay, q.delay >= q.retention AS outlives_retention, q.has_tenants,
-             CASE WHEN NOT s.raw_delivery THEN topics.name || '/' || s.id END AS envelope, topics.fifo AS from_fifo,
+             CASE WHEN NOT s.raw_delivery THEN ${envelopeFor(sql, sql`topics`)} END AS envelope, topics.fifo AS from_fifo,
              CASE WHEN q.id IS NULL THEN 'the queue "' || s.deleted_queue || '" was deleted' END AS failure_reason
       FROM replay r
       JOIN subscriptions s ON s.id = r.subscription_id AND s.account = r.account

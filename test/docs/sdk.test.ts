@@ -70,5 +70,18 @@ test(
     await run(process.execPath, [tsc, ...options.split(" "), "--types", "", "types.ts"], {
       cwd: service,
     });
+
+    // CommonJS, by hand and as TypeScript makes it of what a framework is written in.
+    expect(page?.text).toContain("CommonJS");
+    await writeFile(
+      join(service, "service.cts"),
+      'import { connect, queue } from "@sluice/client";\nimport { createConsumer } from "@sluice/consumer";\n' +
+        'const url: string = "http://127.0.0.1:1";\n' +
+        'console.log(typeof createConsumer(connect({ url }), queue("q")).run);\n',
+    );
+    const common = "--strict --target es2022 --module nodenext --lib es2022,dom service.cts";
+    await run(process.execPath, [tsc, "--types", "", ...common.split(" ")], { cwd: service });
+    const required = await run(process.execPath, ["service.cjs"], { cwd: service });
+    expect(required).toEqual({ stdout: "function\n", stderr: "" });
   },
 );

@@ -310,6 +310,27 @@ describe("filter policies", () => {
   });
 });
 
+test("an attribute that is nothing but its value, and shows how one is written", async () => {
+  const messages = [{ body: "m", attributes: { store: "north" } }];
+  const { status, body } = await api.call("POST /v1/topics/orders/messages", {
+    body: { messages },
+  });
+  const [path, message] = [
+    "messages.0.attributes.store",
+    'expected {"type": "String", "value": "…"}; the type may be Number or Binary as well',
+  ];
+  expect({ status, body }).toEqual({
+    status: 400,
+    body: {
+      error: {
+        code: "invalid_request",
+        message: `${path}: ${message}`,
+        details: [{ path, message }],
+      },
+    },
+  });
+});
+
 describe("numbers out of range", () => {
   const never = [
     "null",

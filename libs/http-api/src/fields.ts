@@ -81,8 +81,19 @@ export const pageQuery = z.strictObject({
     }),
 });
 
+const attribute = z.strictObject(
+  { type: z.string(), value: z.string() },
+  {
+    // Whoever has not read the reference gives just the value, as the SDK takes it.
+    error: ({ code }) =>
+      code === "invalid_type"
+        ? 'expected {"type": "String", "value": "…"}; the type may be Number or Binary as well'
+        : undefined,
+  },
+);
+
 export const attributes = z
-  .record(z.string(), z.strictObject({ type: z.string(), value: z.string() }))
+  .record(z.string(), attribute)
   .openapi({ example: { tenant: { type: "String", value: "acme" } } });
 
 /** A set of up to 63 messages as hexadecimal digits, the first message in the lowest bit. */

@@ -2,6 +2,8 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
+import { CreateTopicCommand, PublishCommand, SNSClient } from "@aws-sdk/client-sns";
+import { CreateQueueCommand, SendMessageCommand, SQSClient } from "@aws-sdk/client-sqs";
 import { createTestDatabase } from "@sluice/stack/testing";
 import { startStandalone } from "@sluice/stack";
 import { expect, inject, test } from "vitest";
@@ -65,6 +67,32 @@ test("the example of an outbox says which database it lacks", async () => {
   const { APP_DATABASE_URL: _, ...env } = process.env;
   const failed = run(process.execPath, [program], { env });
   await expect(failed).rejects.toThrow(/APP_DATABASE_URL is not set, expected postgres:\/\//);
+});
+
+test("a program that comes from AWS keeps its queue URLs and ARNs", async () => {
+  await using database = await createTestDatabase(inject("databaseUrl"));
+  const env = { SLUICE_ACCOUNT: "123456789012", SLUICE_REGION: "eu-central-1" };
+  await using sluice = await startStandalone({ databaseUrl: database.url, env });
+  const client = {
+    endpoint: sluice.url,
+    region: "eu-central-1",
+    credentials: { accessKeyId: "any", secretAccessKey: "any" },
+  };
+  const sqs = new SQSClient(client);
+  const sns = new SNSClient(client);
+  try {
+    await sqs.send(new CreateQueueCommand({ QueueName: "billing" }));
+    await sns.send(new CreateTopicCommand({ Name: "orders" }));
+    const QueueUrl = "https://sqs.eu-central-1.amazonaws.com/123456789012/billing";
+    const sent = await sqs.send(new SendMessageCommand({ QueueUrl, MessageBody: "m" }));
+    expect(sent.MessageId).toBeDefined();
+    const TopicArn = "arn:aws:sns:eu-central-1:123456789012:orders";
+    const published = await sns.send(new PublishCommand({ TopicArn, Message: "m" }));
+    expect(published.MessageId).toBeDefined();
+  } finally {
+    sqs.destroy();
+    sns.destroy();
+  }
 });
 
 test("every call that a page makes with curl is answered", async () => {

@@ -10,10 +10,6 @@ afterAll(() => broker[Symbol.asyncDispose]());
 const client = broker.client();
 const { subscriptions, queues } = broker.engine;
 
-async function untilFannedOut() {
-  await until(async () => (await broker.waitingBatches()).length === 0);
-}
-
 /** A subscribed queue whose subscription has a dead-letter queue. */
 async function withDeadLetters(settings: Partial<SubscriptionSettings> = {}) {
   const [queue, deadLetters] = [await broker.newQueue({ delay: 600 }), await broker.newQueue()];
@@ -31,7 +27,7 @@ test("a subscription with a dead-letter queue outlives its queue, and delivers t
   expect(await subscriptions.find(ACCOUNT, id)).toMatchObject({ queue, queueDeleted: true });
   const attributes = { color: { type: "String", value: "red" } };
   await client.publish(topic, [{ body: "m", attributes }, "refused"]);
-  await untilFannedOut();
+  await broker.untilFannedOut();
   const { messages } = await broker.engine.peek(ACCOUNT, deadLetters, {});
   expect(messages).toMatchObject([
     { body: "m", failureReason: `the queue "${queue}" was deleted`, state: "visible" },
@@ -62,7 +58,7 @@ describe("what it delivers there tells receives the reason as well, and no sourc
       ...(fifo.topic && { groupId: "g", deduplicationId: "d" }),
     };
     await client.publish(topic, [content]);
-    await untilFannedOut();
+    await broker.untilFannedOut();
     await broker.engine.replay(ACCOUNT, subscription.id, { from: { at: new Date(0) } });
     await until(async () => (await broker.counts(deadLetters)).visible === 2);
     return { queue, deadLetters };
@@ -135,7 +131,7 @@ test("a new queue of the name takes the subscription over", async () => {
   await queues.create(ACCOUNT, queue, {});
   expect(await subscriptions.find(ACCOUNT, id)).toMatchObject({ queue, queueDeleted: false });
   await client.publish(topic, ["m"]);
-  await untilFannedOut();
+  await broker.untilFannedOut();
   expect(bodiesOf(await client.drain(queue))).toEqual(["m"]);
   expect(bodiesOf(await client.drain(deadLetters))).toEqual([]);
 });
@@ -146,7 +142,7 @@ test("when the dead-letter queue goes as well, nothing is left of the subscripti
   await queues.delete(ACCOUNT, deadLetters);
   expect(await subscriptions.find(ACCOUNT, id)).toBeUndefined();
   await client.publish(topic, ["m"]);
-  await untilFannedOut();
+  await broker.untilFannedOut();
 });
 
 test("when both are deleted at once, nothing is left of the subscription, whichever goes first", async () => {
@@ -165,7 +161,7 @@ test("when both are deleted at once, nothing is left of the subscription, whiche
     // A new queue of the name is subscribed to nothing.
     await queues.create(ACCOUNT, made.queue, {});
     await client.publish(made.topic, ["m"]);
-    await untilFannedOut();
+    await broker.untilFannedOut();
     expect(bodiesOf(await client.drain(made.queue))).toEqual([]);
   }
 });

@@ -38,7 +38,7 @@ test("the subscriptions of a deleted queue end", async () => {
   await deleteQueue(deleted);
   await broker.engine.queues.create(ACCOUNT, deleted, {});
   await client.publish(topic, ["m"]);
-  await until(async () => (await broker.waitingBatches()).length === 0);
+  await broker.untilFannedOut();
   expect(bodiesOf(await client.drain(kept))).toEqual(["m"]);
   expect(await client.drain(deleted)).toEqual([]);
 });
@@ -47,7 +47,7 @@ test("what was fanned out before its topic was deleted stays in the queue", asyn
   const queue = await broker.newQueue();
   const topic = await broker.newTopic([queue]);
   await client.publish(topic, ["m"]);
-  await until(async () => (await broker.waitingBatches()).length === 0);
+  await broker.untilFannedOut();
   await broker.engine.topics.delete(ACCOUNT, topic);
   broker.engine.changed({ kind: "topic", account: ACCOUNT, name: topic });
   await expect(client.publish(topic, ["n"])).rejects.toMatchObject({ code: "topic_not_found" });
@@ -133,7 +133,7 @@ describe("a process that has not heard of it yet", () => {
     await one.send(queue, ["sent"]);
     await one.publish(topic, ["published"]);
     await processes.clock.advance(1);
-    await until(async () => (await processes.waitingBatches()).length === 0);
+    await processes.untilFannedOut();
     expect(bodiesOf(await other.drain(queue))).toEqual(["sent", "published"]);
   });
 

@@ -78,7 +78,7 @@ describe("a slice never mixes groups", () => {
       { body: "6", groupId: 'NULL",{}\\' },
       { body: "7", groupId: "NULL" },
     ]);
-    await until(async () => (await broker.waitingBatches()).length === 0);
+    await broker.untilFannedOut();
     for (const queue of queues) {
       expect(await slicesOf(queue)).toEqual([
         parts[0],
@@ -122,7 +122,7 @@ describe("while one tenant is noisy", () => {
     await client.send(queue, ["sent"]);
     expect(await othersBefore(queue, "sent")).toBeLessThanOrEqual(SOON);
     await client.publish(await broker.newTopic([queue]), ["published"]);
-    await until(async () => (await broker.waitingBatches()).length === 0);
+    await broker.untilFannedOut();
     expect(await othersBefore(queue, "published")).toBeLessThanOrEqual(SOON);
   });
 

@@ -3,7 +3,7 @@ import { afterAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf } from "./client.ts";
-import { finishInOrder, grouped, newFifoTopic, one, untilFannedOut } from "./fifo.ts";
+import { finishInOrder, grouped, newFifoTopic, one } from "./fifo.ts";
 import { holdWith, until, untilBlocked, type Held } from "./interleaving.ts";
 
 const broker = await Broker.start({ engines: 2 });
@@ -78,7 +78,7 @@ describe("whoever stands still", () => {
     await untilBlocked(broker.sql, 1, 0.3);
     await held.letGo();
     await waiting;
-    await untilFannedOut(broker);
+    await broker.untilFannedOut();
     expect(await finishInOrder(client, queue)).toEqual(["a0"]);
     expect(await finishInOrder(client, other)).toEqual(["a0", "a1", "a2"]);
   });

@@ -12,7 +12,6 @@ import {
   grouped,
   newFifoTopic,
   one,
-  untilFannedOut,
 } from "./fifo.ts";
 import { holdWith, until, untilBlocked } from "./interleaving.ts";
 
@@ -42,7 +41,7 @@ async function delivered(
 ) {
   const made = await archived(settings);
   const ids = await client.publish(made.topic, contents);
-  await untilFannedOut(broker);
+  await broker.untilFannedOut();
   return { ...made, ids, live: await finishAll(client, made.queue) };
 }
 
@@ -98,7 +97,7 @@ describe("a replay of a FIFO topic", () => {
     await replay(subscription);
     await finishInOrder(client, queue);
     await client.publish(topic, [one("a", "a0")]);
-    await untilFannedOut(broker);
+    await broker.untilFannedOut();
     expect(await finishInOrder(client, queue)).toEqual(["a0"]);
   });
 
@@ -184,13 +183,13 @@ describe("a replay of a FIFO topic", () => {
     const { topic, queue, subscription } = await archived();
     await broker.clock.advance(30);
     await client.publish(topic, grouped("a", 1));
-    await untilFannedOut(broker);
+    await broker.untilFannedOut();
     await broker.clock.advance(-20);
     const [second = ""] = await client.publish(topic, grouped("a", 1, 1));
     await broker.clock.advance(20);
-    await untilFannedOut(broker);
+    await broker.untilFannedOut();
     await client.publish(topic, grouped("a", 1, 2));
-    await untilFannedOut(broker);
+    await broker.untilFannedOut();
     await finishInOrder(client, queue);
     await replay(subscription);
     expect(await finishInOrder(client, queue)).toEqual(["a0", "a1", "a2"]);
@@ -236,7 +235,7 @@ describe("a FIFO subscription that begins with a replay", () => {
     const subscribed = [];
     for (let count = 0; count < 4; count += 1) subscribed.push(await subscribeFrom(topic));
     await publishing;
-    await untilFannedOut(broker);
+    await broker.untilFannedOut();
     for (const { queue, of, replay: id } of subscribed) {
       await untilEnded(of, id);
       const messages = await finishAll(client, queue);
@@ -290,7 +289,7 @@ test("dispatchers that die or carry on the same replay deliver each message once
   await using many = await Broker.start({ dispatchers: 2, cutsConnections: true });
   const { topic, queue, subscription } = await archived({ fifo: true }, many);
   for (let at = 0; at < 200; at += 1) await many.client().publish(topic, [one("a", `a${at}`)]);
-  await untilFannedOut(many);
+  await many.untilFannedOut();
   const bodies = bodiesOf(await finishAll(many.client(), queue));
   const lock = 2n ** 62n + BigInt(await many.idOf(queue));
   const held = await holdWith(many.sql, `SELECT pg_advisory_xact_lock(${lock})`);

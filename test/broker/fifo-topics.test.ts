@@ -14,7 +14,6 @@ import {
   grouped,
   newFifoTopic,
   one,
-  untilFannedOut,
 } from "./fifo.ts";
 
 let names = 0;
@@ -35,7 +34,7 @@ describe("a publish to a FIFO topic", () => {
     const topic = await newFifoTopic(broker, [...queues, standard]);
     const answers = await publish(broker, topic, [...grouped("a", 80), ...grouped("b", 30)]);
     expect(answers).toEqual([...answers].sort((x, y) => (x.slice(-20) < y.slice(-20) ? -1 : 1)));
-    await untilFannedOut(broker);
+    await broker.untilFannedOut();
     for (const queue of queues) {
       const messages = await broker.client().drain(queue);
       const bodies = (contents: Content[]) =>
@@ -67,7 +66,7 @@ describe("a publish to a FIFO topic", () => {
     await broker.clock.advance(600);
     await broker.client().send(queue, [{ body: "sent", groupId: "a", deduplicationId: "d" }]);
     await held.letGo();
-    await untilFannedOut(broker);
+    await broker.untilFannedOut();
     // What was sent last counts.
     await broker.client().send(queue, [one("a", "d")]);
     expect(await finishInOrder(broker.client(), queue)).toEqual(["sent", "published"]);
@@ -85,7 +84,7 @@ describe("a publish to a FIFO topic", () => {
     await broker.clock.advance(300);
     await publish(broker, topic, tick("third"));
     await broker.startDispatcher();
-    await untilFannedOut(broker);
+    await broker.untilFannedOut();
     expect(await finishInOrder(broker.client(), queue)).toEqual([
       "first",
       "second",
@@ -104,13 +103,13 @@ describe("a publish to a FIFO topic", () => {
       ),
     );
     expect(new Set(answers.map(([first]) => first)).size).toBe(1);
-    await untilFannedOut(broker);
+    await broker.untilFannedOut();
     const bodies = await finishInOrder(broker.client(), queue, 100);
     expect(bodies.filter((body) => body === "d")).toEqual(["d"]);
     expect(bodies).toHaveLength(21);
     await broker.clock.advance(301);
     expect(await publish(broker, topic, [one("a", "d")])).not.toEqual([answers[0]?.[0]]);
-    await untilFannedOut(broker);
+    await broker.untilFannedOut();
     expect(await finishInOrder(broker.client(), queue)).toEqual(["d"]);
   });
 
@@ -121,7 +120,7 @@ describe("a publish to a FIFO topic", () => {
     const ids = await publish(broker, topic, [one("a", "d"), one("b", "d"), one("a", "d")]);
     expect(ids[1]).not.toBe(ids[0]);
     expect(ids[2]).toBe(ids[0]);
-    await untilFannedOut(broker);
+    await broker.untilFannedOut();
     expect(await finishInOrder(broker.client(), queue)).toEqual(["d", "d"]);
   });
 
@@ -166,7 +165,7 @@ test("filters count for FIFO and for standard queues of a FIFO topic", async () 
     attributes: { kind: { type: "String", value: index % 2 === 1 ? "odd" : "even" } },
   }));
   await publish(broker, topic, contents);
-  await untilFannedOut(broker);
+  await broker.untilFannedOut();
   const bodies = contents.map(({ body }) => body);
   const odd = bodies.filter((_, index) => index % 2 === 1);
   expect(await finishInOrder(broker.client(), all)).toEqual(bodies);
@@ -189,7 +188,7 @@ test("what waits of a FIFO topic with many queues, standard ones too, goes a bou
     CREATE TRIGGER note_taken AFTER DELETE ON outbox REFERENCING OLD TABLE AS gone
       FOR EACH STATEMENT EXECUTE FUNCTION note_taken()`);
   await broker.startDispatcher();
-  await untilFannedOut(broker);
+  await broker.untilFannedOut();
   const taken = await broker.sql<
     { messages: number }[]
   >`SELECT messages FROM taken WHERE messages > 0`;
@@ -201,20 +200,20 @@ test("the sweeper looks again soon after a look that met a standstill", async ()
   await using broker = await Broker.start({ connectBus: loneliness() });
   const topic = await newFifoTopic(broker, [await broker.newQueue({ fifo: true })]);
   await publish(broker, topic, [one("a", "before")]);
-  await untilFannedOut(broker);
+  await broker.untilFannedOut();
   const held = await holdTable(broker.sql, "outbox");
   // Looks come every second: that of FIFO topics has waited for nearly two by then, whichever came first.
   await untilBlocked(broker.sql, 1, 3);
   await held.letGo();
   await publish(broker, topic, [one("a", "after")]);
-  await untilFannedOut(broker);
+  await broker.untilFannedOut();
 });
 
 test("the sweeper looks again soon after looks that failed one after the other, however long they took", async () => {
   await using broker = await Broker.start({ connectBus: loneliness(), cutsConnections: true });
   const topic = await newFifoTopic(broker, [await broker.newQueue({ fifo: true })]);
   await publish(broker, topic, [one("a", "before")]);
-  await untilFannedOut(broker);
+  await broker.untilFannedOut();
   const held = await holdTable(broker.sql, "outbox");
   for (let looks = 0; looks < 2; looks += 1) {
     await untilBlocked(broker.sql, 1, 4);
@@ -225,7 +224,7 @@ test("the sweeper looks again soon after looks that failed one after the other, 
   }
   await held.letGo();
   await publish(broker, topic, [one("a", "after")]);
-  await untilFannedOut(broker);
+  await broker.untilFannedOut();
 });
 
 test("a standard topic takes no FIFO queue", async () => {
@@ -299,7 +298,7 @@ test.each([
           if (crash) await endFanOuts(broker);
         }
         await broker.clock.advance(1);
-        await untilFannedOut(broker);
+        await broker.untilFannedOut();
         published.sort((x, y) => (x.sequence < y.sequence ? -1 : 1));
         const accepted = published.filter(({ attributes }) => attributes.kind.value === "odd");
         const client = broker.client();
@@ -325,6 +324,6 @@ test("a dispatcher, whose other commits a crash may take back, flushes what it f
     BEGIN INSERT INTO public.commits VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;
     CREATE TRIGGER note_commit AFTER DELETE ON outbox FOR EACH ROW EXECUTE FUNCTION note_commit()`);
   await publish(broker, topic, [one("g", "m")]);
-  await untilFannedOut(broker);
+  await broker.untilFannedOut();
   expect([...(await broker.sql`SELECT synchronous FROM commits`)]).toEqual([{ synchronous: "on" }]);
 });

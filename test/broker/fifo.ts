@@ -3,7 +3,6 @@ import type { TopicSettings } from "@sluice/engine";
 import { ACCOUNT, type Broker } from "./broker.ts";
 import type { Client, ReceivedMessage } from "./client.ts";
 import type { Content } from "./content.ts";
-import { until } from "./interleaving.ts";
 
 let names = 0;
 
@@ -18,10 +17,6 @@ export async function newFifoTopic(
   await broker.engine.topics.create(ACCOUNT, { name, fifo: true, ...settings });
   for (const queue of queues) await broker.engine.subscribe(ACCOUNT, name, queue);
   return name;
-}
-
-export async function untilFannedOut(broker: Broker): Promise<void> {
-  await until(async () => (await broker.waitingBatches()).length === 0);
 }
 
 /** Ends the connections on which dispatchers are at work at this moment; how many those were. */

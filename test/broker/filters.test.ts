@@ -9,10 +9,6 @@ const broker = await Broker.start({ dispatchers: 2 });
 afterAll(() => broker[Symbol.asyncDispose]());
 const client = broker.client();
 
-async function untilFannedOut(of = broker) {
-  await until(async () => (await of.waitingBatches()).length === 0);
-}
-
 /** A new queue that is subscribed to the topic with these settings. */
 async function subscribed(
   topic: string,
@@ -41,7 +37,7 @@ describe("a filter policy", () => {
       colored("3", "orange"),
       "4",
     ]);
-    await untilFannedOut();
+    await broker.untilFannedOut();
     expect(bodiesOf(await client.drain(red.queue))).toEqual(["1"]);
     expect(bodiesOf(await client.drain(warm.queue))).toEqual(["1", "3"]);
     expect(bodiesOf(await client.drain(all.queue))).toEqual(["1", "2", "3", "4"]);
@@ -55,7 +51,7 @@ describe("a filter policy", () => {
     });
     const large = '{"order":{"total":100}}';
     await client.publish(topic, [large, '{"order":{"total":99}}', "plain", '{"order":', "[]"]);
-    await untilFannedOut();
+    await broker.untilFannedOut();
     expect(bodiesOf(await client.drain(queue))).toEqual([large]);
   });
 
@@ -63,7 +59,7 @@ describe("a filter policy", () => {
     const topic = await broker.newTopic();
     const { queue } = await subscribed(topic, { filterPolicy: { color: ["none"] } });
     await client.publish(topic, numbered(100));
-    await untilFannedOut();
+    await broker.untilFannedOut();
     const id = await broker.idOf(queue);
     expect(await broker.sql`SELECT FROM slices WHERE queue_id = ${id}`).toHaveLength(0);
   });
@@ -78,7 +74,7 @@ describe("a filter policy", () => {
     expect(rows).toHaveLength(1);
     const attributes = { shared: { type: "String", value: "by" } };
     await client.publish(topic, [{ body: "m", attributes }, "n"]);
-    await untilFannedOut();
+    await broker.untilFannedOut();
     for (const { queue } of queues) expect(bodiesOf(await client.drain(queue))).toEqual(["m"]);
   });
 
@@ -89,7 +85,7 @@ describe("a filter policy", () => {
       filterPolicy: null,
     });
     await client.publish(topic, ["m"]);
-    await untilFannedOut();
+    await broker.untilFannedOut();
     expect(bodiesOf(await client.drain(queue))).toEqual(["m"]);
   });
 
@@ -119,7 +115,7 @@ describe("a filter policy", () => {
     const all = await subscribed(topic, {}, odd);
     await odd.sql`UPDATE filter_policies SET policy = '{"color": "no list"}'`;
     await odd.client().publish(topic, [colored("m", "red")]);
-    await untilFannedOut(odd);
+    await odd.untilFannedOut();
     expect(bodiesOf(await odd.client().drain(all.queue))).toEqual(["m"]);
     expect(bodiesOf(await odd.client().drain(broken.queue))).toEqual([]);
     // By each who reads it: where that takes a second, the sweeper does so as well.
@@ -184,7 +180,7 @@ describe("a change of settings", () => {
         colored(`red ${index}`, "red"),
         colored(`blue ${index}`, "blue"),
       ]);
-      await untilFannedOut();
+      await broker.untilFannedOut();
     }
     const received = bodiesOf(await client.drain(queue));
     expect(received).toEqual(["blue 0", "red 1", "blue 1", "red 2"]);
@@ -231,7 +227,7 @@ describe("a change of settings", () => {
     await untilBlocked(slow.sql);
     await slow.sql`UPDATE subscriptions SET filter_id = NULL WHERE id = ${id}`;
     await table.letGo();
-    await untilFannedOut(slow);
+    await slow.untilFannedOut();
     expect(bodiesOf(await slow.client().drain(queue))).toEqual(["1", "2"]);
     expect(bodiesOf(await slow.client().drain(other.queue))).toEqual(["2"]);
   });

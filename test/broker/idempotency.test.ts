@@ -21,10 +21,6 @@ beforeEach(async () => {
   topic = await broker.newTopic([queue]);
 });
 
-async function untilFannedOut() {
-  await until(async () => (await broker.waitingBatches()).length === 0);
-}
-
 /** Cleans up from now on: the dispatcher may be about it, from before this, and then nobody else is. */
 async function cleanedUp() {
   await until(async () => (await cleanUp(broker.database.maintenance)) !== undefined);
@@ -47,7 +43,7 @@ test.each(keys)(
     const ids = await client.publish(topic, ["a", "b"], key);
     expect(await client.publish(topic, ["a", "b"], key)).toEqual(ids);
     expect(await otherProcess.publish(topic, ["a", "b"], key)).toEqual(ids);
-    await untilFannedOut();
+    await broker.untilFannedOut();
     const messages = await client.drain(queue);
     expect(messages.map((message) => message.messageId)).toEqual(ids);
   },
@@ -85,7 +81,7 @@ describe("repeats at the same instant", () => {
     );
     const answers = await Promise.all(calls);
     expect(new Set(answers.map(String)).size).toBe(1);
-    await untilFannedOut();
+    await broker.untilFannedOut();
     expect(bodiesOf(await client.drain(queue))).toEqual(["a", "b"]);
   });
 
@@ -121,7 +117,7 @@ describe("a key that was used", () => {
     await client.publish(topic, ["m"], "elsewhere");
     await expect(client.publish(elsewhere, ["m"], "elsewhere")).rejects.toMatchObject(reused);
     await expect(client.send(queue, ["m"], "elsewhere")).rejects.toMatchObject(reused);
-    await untilFannedOut();
+    await broker.untilFannedOut();
     expect(bodiesOf(await client.drain(queue))).toEqual(["m"]);
   });
 

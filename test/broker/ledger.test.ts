@@ -75,7 +75,7 @@ test("the totals name each way in and out, before and after they are folded", as
   const { queue, deadLetters } = await newPair(broker);
   const topic = await broker.newTopic([queue]);
   await client.publish(topic, numbered(100, "published"));
-  await until(async () => (await broker.waitingBatches()).length === 0);
+  await broker.untilFannedOut();
   await client.send(queue, numbered(70));
   const [cancelled] = await client.send(queue, [{ body: "later", delay: 600 }]);
   await broker.engine.cancelDelayed(ACCOUNT, queue, cancelled!);

@@ -41,7 +41,7 @@ async function replayedTo(settings: { fifo?: boolean }) {
   const topic = fifoTopic ? await newFifoTopic(broker, []) : await broker.newTopic();
   await engine.topics.update(ACCOUNT, topic, { archive: { days: 1 } });
   await client.publish(topic, fifoTopic ? [one("a", "m")] : ["m"]);
-  await until(async () => (await broker.waitingBatches()).length === 0);
+  await broker.untilFannedOut();
   await engine.subscribe(ACCOUNT, topic, queue, { replayFrom: { at: new Date(0) } });
   await until(async () => (await broker.counts(queue)).delayed === 1);
   return queue;

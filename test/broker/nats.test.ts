@@ -6,7 +6,7 @@ import { afterAll, expect, inject, test } from "vitest";
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
 import { confusion } from "./confused-bus.ts";
-import { byGroup, finishAll, newFifoTopic, one, untilFannedOut } from "./fifo.ts";
+import { byGroup, finishAll, newFifoTopic, one } from "./fifo.ts";
 import { until } from "./interleaving.ts";
 
 /** Members that meet on NATS, as processes do. */
@@ -49,7 +49,7 @@ test("two dispatchers share what is announced, each batch to one of them", async
     await by.publish(topic, numbered(100, `${call}/`));
   });
   await Promise.all(calls);
-  await until(async () => (await broker.waitingBatches()).length === 0);
+  await broker.untilFannedOut();
   for (const queue of queues) {
     const bodies = bodiesOf(await client.drain(queue));
     expect(bodies).toHaveLength(5_000);
@@ -98,7 +98,7 @@ test("of a FIFO topic, confused announcements change neither order nor number", 
   });
   await Promise.all(publishing);
   await confused.clock.advance(1);
-  await untilFannedOut(confused);
+  await confused.untilFannedOut();
   const odd = (_: string, at: number) => at % 2 === 1;
   expect(byGroup(await finishAll(confused.client(), queue, 120))).toEqual(
     Object.fromEntries(groups.map((group) => [group, bodies(group)])),

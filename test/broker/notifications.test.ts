@@ -25,10 +25,6 @@ const message = {
   },
 };
 
-async function untilFannedOut() {
-  await until(async () => (await broker.waitingBatches()).length === 0);
-}
-
 async function enveloped(): Promise<{ topic: string; queue: string; id: string }> {
   const topic = await broker.newTopic();
   const queue = await broker.newQueue();
@@ -66,7 +62,7 @@ test("a subscription without raw delivery gets each message inside a notificatio
   const raw = await broker.newQueue();
   await broker.engine.subscribe(ACCOUNT, topic, raw);
   const [messageId] = await client.publish(topic, [message]);
-  await untilFannedOut();
+  await broker.untilFannedOut();
   const [received] = await client.receive(queue);
   const arn = `arn:aws:sns:us-east-1:${ACCOUNT}:${topic}`;
   expect(JSON.parse(received?.body ?? "")).toEqual({
@@ -93,7 +89,7 @@ test("a subscription without raw delivery gets each message inside a notificatio
 test("group and trace context stand outside the notification as well, subject and attributes do not", async () => {
   const { topic, queue } = await enveloped();
   await client.publish(topic, [message]);
-  await untilFannedOut();
+  await broker.untilFannedOut();
   const [received] = await client.receive(queue);
   expect(received).toMatchObject({ groupId: "g" });
   expect(received).not.toHaveProperty("subject");
@@ -103,7 +99,7 @@ test("group and trace context stand outside the notification as well, subject an
 test("the signature is that of the served certificate's key, whichever process hands the message out", async () => {
   const { topic, queue } = await enveloped();
   await client.publish(topic, [message, "plain"]);
-  await untilFannedOut();
+  await broker.untilFannedOut();
   for (const by of [0, 1]) {
     const [received] = await broker.client(by).receive(queue);
     const sent = JSON.parse(received?.body ?? "") as Record<string, string>;
@@ -140,7 +136,7 @@ test("what is split off, given back or dead stays in its notification", async ()
   const queue = await broker.newQueue({ redrive });
   await broker.engine.subscribe(ACCOUNT, topic, queue, { rawDelivery: false });
   await client.publish(topic, ["1", "2", "3", "4", "5", "6", "7", "8"]);
-  await untilFannedOut();
+  await broker.untilFannedOut();
   const first = await client.receive(queue, { maxMessages: 3 });
   await client.hide(queue, first.slice(1, 2), 0);
   const rest = await client.drain(queue);
@@ -153,7 +149,7 @@ test("what is split off, given back or dead stays in its notification", async ()
 test("a peek shows what a receive would hand out, and searches what was published", async () => {
   const { topic, queue } = await enveloped();
   await client.publish(topic, ['"quoted"', "other"]);
-  await untilFannedOut();
+  await broker.untilFannedOut();
   const { messages } = await broker.engine.peek(ACCOUNT, queue, { search: '"quoted"' });
   const received = await client.receive(queue, { maxMessages: 10 });
   expect(messages.map((each) => each.body)).toEqual(bodiesOf(received).slice(0, 1));
@@ -162,10 +158,10 @@ test("a peek shows what a receive would hand out, and searches what was publishe
 test("switched to raw, a subscription gets messages as they are; what was fanned out before stays as it was", async () => {
   const { topic, queue, id } = await enveloped();
   await client.publish(topic, ["before"]);
-  await untilFannedOut();
+  await broker.untilFannedOut();
   await broker.engine.subscriptions.update(ACCOUNT, id, { rawDelivery: true });
   await client.publish(topic, ["after"]);
-  await untilFannedOut();
+  await broker.untilFannedOut();
   const [before, after] = bodiesOf(await client.drain(queue));
   expect(JSON.parse(before ?? "")).toMatchObject({ Message: "before" });
   expect(after).toBe("after");

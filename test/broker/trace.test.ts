@@ -26,7 +26,7 @@ async function courseOf(messageId: string, of: Broker = broker): Promise<string[
 }
 
 async function fannedOut(): Promise<void> {
-  await until(async () => (await broker.waitingBatches()).length === 0);
+  await broker.untilFannedOut();
 }
 
 async function redrive(queue: string): Promise<void> {
@@ -306,7 +306,7 @@ describe("without a record", () => {
     const ordered = await silent.newQueue({ fifo: true });
     const topic = await silent.newTopic([queue]);
     const [id = ""] = await silent.client().publish(topic, ["m"]);
-    await until(async () => (await silent.waitingBatches()).length === 0);
+    await silent.untilFannedOut();
     expect(await trace(id, silent)).toMatchObject({ recordedSince: null, complete: true });
     expect(await trace(id, silent)).not.toHaveProperty("topic");
     expect(await courseOf(id, silent)).toEqual([`? -> ${queue}: waiting`]);
@@ -425,7 +425,7 @@ describe("the record", () => {
     const queues: string[] = [];
     for (let count = 0; count < 70; count += 1) queues.push(await wide.newQueue());
     const [id = ""] = await wide.client().publish(await wide.newTopic(queues), ["m"]);
-    await until(async () => (await wide.waitingBatches()).length === 0);
+    await wide.untilFannedOut();
     const rows = await wide.sql<{ events: number; bytes: number }[]>`
       SELECT cardinality(batch_offsets) AS events, pg_column_size(e.*) AS bytes FROM message_events e ORDER BY 1`;
     expect(rows.map(({ events }) => events)).toEqual([6, 32, 32]);

@@ -2,7 +2,6 @@ import { afterAll, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
-import { until } from "./interleaving.ts";
 import { connectTraced } from "./statements.ts";
 
 const broker = await Broker.start({ dispatchers: 0 });
@@ -40,7 +39,7 @@ test("a topic fans out to a thousand queues, a bounded number of slices at a tim
       FOR EACH STATEMENT EXECUTE FUNCTION note()`);
   await broker.clock.advance(60);
   await broker.startDispatcher(dispatcher);
-  await until(async () => (await broker.waitingBatches()).length === 0);
+  await broker.untilFannedOut();
 
   const written = await whatWasWritten();
   expect(written.reduce((sum, { slices }) => sum + slices, 0)).toBe(20 * QUEUES);
@@ -58,7 +57,7 @@ test("messages with a group each count one by one, in each queue", async () => {
   await broker.sql`TRUNCATE written`;
   const grouped = Array.from({ length: 63 }, (_, n) => ({ body: `m${n}`, groupId: `g${n}` }));
   for (let call = 0; call < 20; call += 1) await client.publish(topic, grouped);
-  await until(async () => (await broker.waitingBatches()).length === 0);
+  await broker.untilFannedOut();
   const written = await whatWasWritten();
   expect(written.reduce((sum, { slices }) => sum + slices, 0)).toBe(20 * 63 * 16);
   for (const { slices } of written) expect(slices).toBeLessThanOrEqual(5_000);
@@ -68,7 +67,7 @@ test("a topic wider than the bound goes a batch at a time", async () => {
   const topic = await broker.newTopic();
   await subscribeMany(topic, 6_000);
   await client.publish(topic, numbered(100));
-  await until(async () => (await broker.waitingBatches()).length === 0);
+  await broker.untilFannedOut();
   expect(bodiesOf(await client.drain(`${topic}-6000`))).toEqual(numbered(100));
 });
 
@@ -80,7 +79,7 @@ test("ten thousand topics are fanned out by the subscriptions of each one alone"
     SELECT gen_random_uuid(), 0, id, ${await broker.idOf(queue)}::bigint FROM topics WHERE name LIKE 'many-%'`;
   const topics = Array.from({ length: 50 }, (_, index) => `many-${index * 200 + 1}`);
   await Promise.all(topics.map((topic) => client.publish(topic, [topic])));
-  await until(async () => (await broker.waitingBatches()).length === 0);
+  await broker.untilFannedOut();
   expect(bodiesOf(await client.drain(queue)).sort()).toEqual([...topics].sort());
 });
 
@@ -99,7 +98,7 @@ test("a thousand filters of their own are all applied", async () => {
     attributes: { n: { type: "Number", value: String(n) } },
   }));
   await client.publish(topic, messages);
-  await until(async () => (await broker.waitingBatches()).length === 0);
+  await broker.untilFannedOut();
   for (const n of [7, 500, 1_000])
     expect(bodiesOf(await client.drain(`${topic}-${n}`))).toEqual([String(n)]);
   expect(bodiesOf(await client.drain(`${topic}-8`))).toEqual([]);

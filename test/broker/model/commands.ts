@@ -2,7 +2,6 @@ import fc from "fast-check";
 import { expect } from "vitest";
 
 import { ACCOUNT } from "../broker.ts";
-import { until } from "../interleaving.ts";
 import { EITHER_WAY, type ModelQueue } from "./model-queue.ts";
 import { FIFO, MAX_RECEIVES, STANDARD, type Held, type Model, type World } from "./world.ts";
 
@@ -204,7 +203,7 @@ async function publish(
 ): Promise<void> {
   const bodies = Array.from({ length: count }, () => world.newBody());
   const ids = await world.broker.client(engine).publish(world.topic, bodies);
-  await until(async () => (await world.broker.waitingBatches()).length === 0);
+  await world.broker.untilFannedOut();
   for (const index of [STANDARD.source, STANDARD.plain]) {
     bodies.forEach((body, position) => {
       const messageId = ids[position] ?? "";

@@ -8,8 +8,8 @@ export interface DutyOptions {
   intervalMs: number;
   /**
    * One run. The signal fires on {@link Duty.stop}, for runs that can end early. Resolve with `"again"` when there is
-   * more to do at once; rejecting is logged and backs off: a second at most after the first failure, five after many, or
-   * `intervalMs` where that is longer.
+   * more to do at once; rejecting is logged and backs off: for a second at most after the first failure, for five after
+   * many, or for `intervalMs` where that is longer.
    */
   runOnce: (signal: AbortSignal) => Promise<unknown>;
   logger: Logger;

@@ -43,7 +43,7 @@ export interface SliceSources {
   handles: ReceiptHandles;
 }
 
-/** What is handed out of claimed slices: what of their payloads is still there, as the subscription of each wants it. */
+/** What is handed out of claimed slices: the messages that are still there, as the subscription of each wants them. */
 export async function receivedSlices(
   { payloads, envelopes, handles }: SliceSources,
   { id: queueId, account }: Queue,

@@ -576,6 +576,22 @@ test.each<[string, unknown, string, string]>([
   },
 );
 
+test("a field that is missing is said to be, beside one that is there instead", async () => {
+  const call = "POST /v1/topics/orders/subscriptions";
+  const missing = { path: "queue", message: "missing: expected string" };
+  const { body: nothing } = await api.call(call, { body: {} });
+  expect(nothing).toMatchObject({
+    error: { message: "queue: missing: expected string", details: [missing] },
+  });
+  const { body: another } = await api.call(call, { body: { endpoint: "https://shop.example" } });
+  expect(another).toMatchObject({
+    error: {
+      message: "queue: missing: expected string",
+      details: [missing, { path: "endpoint", message: expect.stringContaining("only queue, ") }],
+    },
+  });
+});
+
 test("unknown fields are named one by one, ten at most, and not with a text of any length", async () => {
   const several = await api.call("PATCH /v1/queues/billing", { body: { delai: 1, retain: 2 } });
   expect(several.body).toMatchObject({

@@ -187,6 +187,8 @@ function check<Schema extends z.ZodType>(
 }
 
 const MAX_DETAILS = 10;
+/** What Zod says of a field that is not there. */
+const MISSING = /^Invalid input: expected (.+), received undefined$/;
 
 /** One a mistake; of unknown keys one each, under its own path. */
 function detailsOf(issue: z.core.$ZodIssue, before: readonly string[]): ErrorDetail[] {
@@ -194,7 +196,8 @@ function detailsOf(issue: z.core.$ZodIssue, before: readonly string[]): ErrorDet
   if (issue.code !== "unrecognized_keys") {
     // Of a key of a record Zod says only that it is wrong, and why one level deeper.
     const [why = issue] = issue.code === "invalid_key" ? issue.issues : [];
-    return [{ path: shortened(path.join(".") || "body"), message: shortened(why.message) }];
+    const message = why.message.replace(MISSING, "missing: expected $1");
+    return [{ path: shortened(path.join(".") || "body"), message: shortened(message) }];
   }
   return issue.keys
     .slice(0, MAX_DETAILS)

@@ -1,6 +1,8 @@
 import type { ClockJump } from "../history/history.ts";
 
-/** What the clock of Postgres showed when, in ns of the history; all that it says is to within {@link clockTolerance}. */
+/**
+ * What the clock of Postgres showed when, in ns of the history; all that it says is to within {@link clockTolerance}.
+ */
 export class DatabaseClock {
   readonly #jumps: readonly ClockJump[];
   /** By how many milliseconds it was ahead of the history, and between which two moments at most. */

@@ -75,7 +75,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "remembers-keys",
-    what: "an access key gets in for as long as a process knows it, whether it is disabled or not",
+    what: "an access key gets in while a process knows it, disabled or not",
     file: "engine/access-keys/access-keys",
     edits: [
       ["const TIME_TO_LIVE = 3_000;", "const TIME_TO_LIVE = 3_000_000;"],

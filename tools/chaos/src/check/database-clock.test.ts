@@ -114,3 +114,22 @@ describe("what the clock of Postgres did is an excuse for", () => {
     expect(found([1_000, by])).toContain(name);
   });
 });
+
+test("a clock that goes to and fro is no excuse for more than how far it was out", () => {
+  const world = { queues: [{ name: "queue", visibilityTimeout: 20 }] };
+  const jumps = [
+    [3, 5],
+    [4, -5],
+    [5, 5],
+    [6, -5],
+    [7, 5],
+  ] as const;
+  const found = (again: number) => {
+    const story = new Story(world, { jumps }).send(at(1), "queue", "a");
+    story.receive(at(2), "queue", { value: "a", firstAt: 2_000 });
+    story.take(at(again), "queue", { value: "a", count: 2, firstAt: 2_000 });
+    return check(story.history).map((anomaly) => anomaly.name);
+  };
+  expect(found(13)).toContain("early-redelivery");
+  expect(found(18)).toEqual([]);
+});

@@ -30,18 +30,23 @@ export class DatabaseClock {
 
   /** By how much it was put forward between two moments, at most: what was to last so long was over sooner. */
   skipped(from: number, until: number): number {
-    let sum = 0;
-    for (const { begin, end, by } of this.#jumps)
-      if (by > 0 && begin < until && end > from) sum += by * 1e6;
-    return sum;
+    return this.#most(from, until, 1e6);
   }
 
   /** By how much it was put back, likewise: what was to last so long went on. */
   repeated(from: number, until: number): number {
-    let sum = 0;
-    for (const { begin, end, by } of this.#jumps)
-      if (by < 0 && begin < until && end > from) sum -= by * 1e6;
-    return sum;
+    return this.#most(from, until, -1e6);
+  }
+
+  /** Of any two moments in between: what it was put forward and then back again is no excuse twice. */
+  #most(from: number, until: number, unit: number): number {
+    let [sum, most] = [0, 0];
+    for (const { begin, end, by } of this.#jumps) {
+      if (begin >= until || end <= from) continue;
+      sum = Math.max(0, sum + by * unit);
+      most = Math.max(most, sum);
+    }
+    return most;
   }
 
   #bounds(ms: number): [earliest: number, latest: number] {

@@ -43,7 +43,7 @@ export class Story {
     }: {
       lateMs?: number;
       faults?: readonly [from: number, to: number][];
-      jumps?: readonly [at: number, by: number][];
+      jumps?: readonly (readonly [at: number, by: number])[];
     } = {},
   ) {
     this.#more = {

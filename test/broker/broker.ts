@@ -2,6 +2,7 @@ import { createInProcessBus, InProcessHub, type Bus } from "@sluice/bus";
 import {
   classifyFailure,
   connectDatabase,
+  isStatementCancelled,
   migrate,
   type Database,
   type Sql,
@@ -257,6 +258,8 @@ export class Broker implements AsyncDisposable {
       released: (messages) => void (counted.released += messages),
       failed: (what, error) => {
         if (this.#cutsConnections && classifyFailure(error) === "unavailable") return;
+        // It has a second, and is tried again after another one; a machine may stand still for longer.
+        if (what === "safety poll" && isStatementCancelled(error)) return;
         failures.push({ what, error });
       },
     };

@@ -15,13 +15,13 @@ import {
   type RunningDispatcher,
 } from "@sluice/engine";
 import { createLogger } from "@sluice/runtime";
-import { createTestDatabase } from "@sluice/stack/testing";
+import { createTestDatabase, installClock } from "@sluice/stack/testing";
 import { expect, inject } from "vitest";
 
 import { Client } from "./client.ts";
 import { ACCOUNT } from "./content.ts";
 import { until } from "./interleaving.ts";
-import { installClock, testClock, type TestClock } from "./clock.ts";
+import { testClock, type TestClock } from "./clock.ts";
 
 export { ACCOUNT } from "./content.ts";
 

@@ -3,6 +3,7 @@ export { startNats, type NatsOptions, type NatsServer } from "./nats/nats.ts";
 export { createTestDatabase, type TestDatabase } from "./postgres/database.ts";
 export { startPostgres, type PostgresOptions, type PostgresServer } from "./postgres/postgres.ts";
 export type { PostgresSettings } from "./postgres/settings.ts";
+export { installClock } from "./postgres/test-clock.ts";
 export {
   bearer,
   createAccessKey,

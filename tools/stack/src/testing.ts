@@ -7,6 +7,7 @@ import { Cleanup } from "./process/cleanup.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
 export { createTestDatabase, type TestDatabase } from "./postgres/database.ts";
+export { installClock } from "./postgres/test-clock.ts";
 export { temporaryFolder, type TemporaryFolder } from "./temporary-folder.ts";
 
 declare module "vitest" {

@@ -73,7 +73,7 @@ async function outliveKeys(client: Client): Promise<void> {
     const shown = await createAccessKey(store);
     for (let uses = 0; uses < 10; uses += 1)
       await knock(client, "good", { shown, among: harmless });
-    while (!(await isDisabled(shown, store))) await client.pause(200, draining.signal);
+    while (!(await hasDisabled(shown, store))) await client.pause(200, draining.signal);
     await client.pause(GRACE, draining.signal);
     for (let tries = 0; tries < 20 && !draining.signal.aborted; tries += 1) {
       await knock(client, "just-disabled", { shown, among: native });
@@ -83,7 +83,7 @@ async function outliveKeys(client: Client): Promise<void> {
 }
 
 /** Disables a key; where Postgres goes away in the middle nobody knows whether that is done. */
-async function isDisabled({ id }: AccessKey, store: KeyStore): Promise<boolean> {
+async function hasDisabled({ id }: AccessKey, store: KeyStore): Promise<boolean> {
   try {
     await disableAccessKey(id, store);
     return true;

@@ -2,6 +2,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import {
   freePort,
+  installClock,
   startApi,
   startDispatcher,
   startNats,
@@ -80,7 +81,10 @@ export class System implements AsyncDisposable {
   async start(): Promise<void> {
     const { apis, dispatchers, jumps = false } = this.#options;
     await Promise.all([this.startPostgres(), this.startNats()]);
-    if (jumps) this.postgresClock = await PostgresClock.install(this.postgres.adminUrl);
+    if (jumps) {
+      await installClock(this.postgres.adminUrl);
+      this.postgresClock = new PostgresClock();
+    }
     for (const kind of ["api", "dispatcher"] as const) {
       this.links.set(`${kind}-postgres`, [await startProxy(this.postgres.port)]);
       this.links.set(`${kind}-nats`, [await startProxy(this.nats.port)]);

@@ -1,12 +1,20 @@
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+
 import { Cleanup } from "@sluice/stack";
 import { createTestDatabase } from "@sluice/stack/testing";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 
 import { benchmarks } from "./benchmarks.ts";
+import type { Assignment } from "./load/assignment.ts";
+import { namesOf } from "./load/load.ts";
 import { readCommandLine } from "./options.ts";
 import { tableOf } from "./report/table.ts";
+import { openClient } from "./systems/open-client.ts";
 import { startSluiceOn } from "./systems/sluice/system.ts";
 import { Unavailable, type RunningSystem } from "./systems/system.ts";
+import { bulk } from "./workloads/throughput.ts";
 
 /** Each benchmark in the smallest size at which it still does all that it does. */
 const sizes: Record<string, string> = {
@@ -80,4 +88,30 @@ test.each([
     rows: [],
     notes: [expect.stringMatching(/skipped .*AWS' clients/)],
   });
+});
+
+test("a process that consumes ends with the benchmark", { timeout: 60_000 }, async () => {
+  const names = namesOf({ ...bulk, queues: 1 }, "ended");
+  const { address } = sluice;
+  await using client = await openClient("sluice", address, bulk);
+  await client.create(names);
+  const assignment: Assignment = {
+    role: "consumer",
+    system: "sluice",
+    address,
+    load: bulk,
+    names,
+    consumes: names.queues,
+  };
+  const worker = fork(fileURLToPath(new URL("../dist/load/worker.js", import.meta.url)), {
+    serialization: "advanced",
+    execArgv: [],
+  });
+  cleanup.defer(async () => Promise.resolve(void worker.kill("SIGKILL")));
+  worker.send(assignment);
+  const [ready] = (await once(worker, "message")) as [unknown];
+  expect(ready).toMatchObject({ type: "ready" });
+  worker.send("start");
+  worker.disconnect();
+  expect(await once(worker, "exit")).toEqual([0, null]);
 });

@@ -44,6 +44,8 @@ process.once("message", (assignment: Assignment) => {
   });
   report({ type: "ready" });
 });
+// Done, or the benchmark was ended: nobody waits for it any more.
+process.once("disconnect", () => process.exit());
 
 type Work = Pick<Done, "count" | "endedAt">;
 

@@ -19,6 +19,8 @@ process.once("message", (assignment: Assignment) => {
     },
   );
 });
+// Done, or the benchmark was ended: nobody waits for it any more.
+process.once("disconnect", () => process.exit());
 
 async function run(assignment: Assignment): Promise<void> {
   const { system, address, load } = assignment;

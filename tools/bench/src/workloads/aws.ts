@@ -3,7 +3,7 @@ import type { Benchmark } from "../bench.ts";
 import { compare } from "../compare.ts";
 
 const base: AwsWorkload = {
-  messages: 5_000,
+  messages: 10_000,
   queues: 10,
   bodyBytes: 256,
   publishers: 8,

@@ -4,6 +4,7 @@ import { randomFrom } from "../random.ts";
 import type { Call } from "../history/history.ts";
 import { check } from "./check.ts";
 import { ImaginedBroker } from "./imagined-broker.ts";
+import { Indexed } from "./indexed.ts";
 import { at, filtered, toBlue, twoStays } from "./stories.ts";
 import { Story, unknownOutcome } from "./story.ts";
 
@@ -327,6 +328,17 @@ describe("the checker has nothing against", () => {
       }),
       { numRuns: 100 },
     );
+  });
+});
+
+test("who knocks is counted by the kind of the key: answers to others say nothing of it", () => {
+  const { history } = new Story()
+    .call("knock", at(1), { key: "none" }, "fail")
+    .call("knock", at(2), { key: "just-disabled" }, "unknown")
+    .call("knock", at(3), { key: "just-disabled" }, "fail");
+  expect(new Indexed(history).outcomes).toEqual({
+    "knock, key: none": { ok: 0, fail: 1, unknown: 0 },
+    "knock, key: just-disabled": { ok: 0, fail: 1, unknown: 1 },
   });
 });
 

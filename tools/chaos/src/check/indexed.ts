@@ -53,7 +53,8 @@ export class Indexed {
   readonly world: World;
   readonly calm: Calm;
   readonly clock: DatabaseClock;
-  readonly outcomes: Partial<Record<OperationName, Record<Call["outcome"], number>>> = {};
+  /** Of each kind of key by itself: those that were all left without an answer have tested nothing. */
+  readonly outcomes: Record<string, Record<Call["outcome"], number>> = {};
   readonly messages = new Map<string, Message>();
   readonly queues = new Map<string, QueueOfWorld>();
   /** Of a value, in whatever queue. */
@@ -77,7 +78,7 @@ export class Indexed {
     for (const queue of world.queues) this.queues.set(queue.name, queue);
     const handles = new Handles();
     for (const call of calls) {
-      const counts = (this.outcomes[call.operation] ??= { ok: 0, fail: 0, unknown: 0 });
+      const counts = (this.outcomes[nameOf(call)] ??= { ok: 0, fail: 0, unknown: 0 });
       counts[call.outcome] += 1;
       this.#take(call, handles);
     }
@@ -298,6 +299,10 @@ export class Indexed {
 const SLOWEST_REDRIVE = 4;
 
 const none: readonly string[] = [];
+
+function nameOf(call: Call): string {
+  return call.operation === "knock" ? `knock, key: ${call.request.key}` : call.operation;
+}
 
 function newMessage(sent: Sent, call: CallOf<"publish"> | CallOf<"send">): Message {
   const toTopic = call.operation === "publish";

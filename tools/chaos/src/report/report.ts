@@ -1,6 +1,5 @@
 import type { Indexed } from "../check/indexed.ts";
 import type { Summary } from "../check/summary.ts";
-import type { OperationName } from "../history/history.ts";
 import type { Fault } from "../nemeses/schedule.ts";
 
 export interface OperationCount {
@@ -9,7 +8,8 @@ export interface OperationCount {
   unknown: number;
 }
 
-export type OperationCounts = Partial<Record<OperationName, OperationCount>>;
+/** By what the report calls them. */
+export type OperationCounts = Record<string, OperationCount>;
 
 export interface MessageCounts {
   sent: number;

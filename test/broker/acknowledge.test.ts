@@ -308,6 +308,22 @@ describe("at the same instant", () => {
   });
 });
 
+test("what is done does not count among what may wait", async () => {
+  const queue = await broker.newQueue();
+  await client.send(queue, ["m"]);
+  const { slices } = await client.engine.receiver.receive(ACCOUNT, queue, {});
+  // As many as there may be are 200,000: a call waits alone, and then the next one does.
+  const receipts = Array.from({ length: 150_000 }, () => ({
+    receipt: slices[0]!.handlePrefix,
+    bits: 1n,
+  }));
+  const { acknowledger } = client.engine;
+  const first = await acknowledger.acknowledgeReceipts(ACCOUNT, queue, receipts);
+  expect(new Set(first)).toEqual(new Set([1n]));
+  const again = await acknowledger.acknowledgeReceipts(ACCOUNT, queue, receipts);
+  expect(new Set(again)).toEqual(new Set([0n]));
+});
+
 test("many processes acknowledge messages of one batch at the same time, however often others are before them", async () => {
   const clients = await Promise.all(
     Array.from({ length: 20 }, async () => {

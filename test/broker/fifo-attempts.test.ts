@@ -3,7 +3,7 @@ import { afterAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, messagesOf, type ReceivedMessage } from "./client.ts";
-import { grouped, one } from "./fifo.ts";
+import { byGroup, grouped, one } from "./fifo.ts";
 
 const broker = await Broker.start({ engines: 2 });
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -125,6 +125,16 @@ describe("a receive that is repeated with its attempt id", () => {
     await second.release();
     expect(bodiesOf(await client.receive(queue, { maxMessages: 10 }))).toEqual(["b0", "b1", "b2"]);
     expect(await client.acknowledge(queue, messagesOf(second))).toEqual(["ok", "ok", "ok"]);
+  });
+
+  test("hides them for no longer than 12 hours after the first", async () => {
+    const queue = await newFifo();
+    const first = await client.receive(queue, { maxMessages: 3, attemptId: "long" });
+    await broker.clock.advance(59);
+    const options = { maxMessages: 3, attemptId: "long", visibilityTimeout: 43_200 };
+    expect(await client.receive(queue, options)).toEqual(first);
+    await broker.clock.advance(43_200 - 58);
+    expect(byGroup(await client.receive(queue, { maxMessages: 10 }))["a"]).toEqual(bodiesOf(first));
   });
 
   test("is a new one after five minutes", async () => {

@@ -375,6 +375,16 @@ describe("when the wait is over", () => {
     await claims.letGo();
     expect(bodiesOf(await waiting)).toEqual(["m"]);
   });
+
+  test("while its claim is under way that finds nothing, it waits no longer", async () => {
+    const queue = await broker.newQueue();
+    const claims = await holdClaims(broker.sql);
+    const waiting = client.receive(queue, { wait: 1 });
+    await untilBlocked(broker.sql);
+    await vi.advanceTimersByTimeAsync(1_000);
+    await claims.letGo();
+    expect(await waiting).toEqual([]);
+  });
 });
 
 describe("a client that has gone away", () => {

@@ -6,6 +6,7 @@ import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, Client, numbered } from "./client.ts";
 import type { Content } from "./content.ts";
 import { failOnce, holdDeletion, newPair } from "./dead-letters.ts";
+import { one } from "./fifo.ts";
 import { connectAll, holdClaims, until, untilBlocked } from "./interleaving.ts";
 import { claimsOf, connectTraced, type Statement } from "./statements.ts";
 
@@ -301,6 +302,20 @@ describe("many waiting receives", () => {
       expect(await client.receive(queue, { maxMessages: 10 })).toHaveLength(6);
       expect(await client.receive(queue, { wait: 20, maxMessages: 10 })).toHaveLength(6);
     });
+  });
+
+  test("that repeat another one by its attempt id get what that has, though nothing else is there", async () => {
+    slowDown();
+    const queue = await broker.newQueue({ fifo: true });
+    await client.send(queue, [one("g", "m")]);
+    const first = await client.receive(queue, { attemptId: "one" });
+    const gone = new AbortController();
+    const other = await parked(queue, gone.signal);
+    await pass(1);
+    await untilQuiet();
+    expect(await client.receive(queue, { wait: 20, attemptId: "one" })).toEqual(first);
+    gone.abort();
+    expect(await other.messages).toEqual([]);
   });
 
   test("that come again after a signal look for what it was about", async () => {

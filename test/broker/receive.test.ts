@@ -209,6 +209,16 @@ test("a process that never saw the batch reads it from the database", async () =
   expect(bodiesOf(await otherProcess.receive(queue, { maxMessages: 3 }))).toEqual(numbered(3));
 });
 
+test("what was claimed and cannot be read is visible again at once, as if nobody had received it", async () => {
+  const queue = await broker.newQueue({ visibilityTimeout: 600 });
+  await client.send(queue, ["m"]);
+  await broker.sql`ALTER TABLE batches RENAME TO batches_away`;
+  await expect(otherProcess.receive(queue)).rejects.toThrow("batches");
+  await broker.sql`ALTER TABLE batches_away RENAME TO batches`;
+  const messages = await otherProcess.receive(queue, { wait: 20 });
+  expect(messages).toMatchObject([{ body: "m", receiveCount: 1 }]);
+});
+
 test("a process that ends answers whoever waits, and lets nobody wait any more", async () => {
   await using ending = await Broker.start({ dispatchers: 0 });
   const queue = await ending.newQueue();

@@ -3,6 +3,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
 import { newPair } from "./dead-letters.ts";
+import { holdClaims, untilBlocked } from "./interleaving.ts";
 
 const broker = await Broker.start({ engines: 2, dispatchers: 0 });
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -229,6 +230,17 @@ test("a process that ends answers whoever waits, and lets nobody wait any more",
   expect(await ending.client().receive(queue, { wait: 20 })).toEqual([]);
   await ending.client().send(queue, ["m"]);
   expect(bodiesOf(await ending.client().receive(queue, { wait: 20 }))).toEqual(["m"]);
+});
+
+test("a process that ends answers at once whose claim is under way, when that finds nothing", async () => {
+  await using ending = await Broker.start({ dispatchers: 0 });
+  const queue = await ending.newQueue();
+  const claims = await holdClaims(ending.sql);
+  const waiting = ending.client().receive(queue, { wait: 600 });
+  await untilBlocked(ending.sql);
+  ending.engine.receiver.close();
+  await claims.letGo();
+  expect(await waiting).toEqual([]);
 });
 
 test("hundreds of queues are received from at once, of each as much as a receive may take", async () => {

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from "vitest";
 
 import { Broker } from "./broker.ts";
 import { bodiesOf, numbered, type ReceivedMessage } from "./client.ts";
-import { bury, newPair } from "./dead-letters.ts";
+import { bury, change, newPair } from "./dead-letters.ts";
 import { explain, nodesOf, rowsRead } from "./explain.ts";
 import { until } from "./interleaving.ts";
 import { connectTraced, type Statement } from "./statements.ts";
@@ -195,6 +195,19 @@ describe("while one tenant is noisy", () => {
       if (bodies.length > 0) expect(bodies).toContain("quiet");
       expect(new Set(bodies).size).toBe(bodies.length);
     }
+  });
+
+  test.each([
+    ["is in a paused queue", { paused: true }, 0],
+    ["has expired", { retention: 60 }, 61],
+  ])("nothing is handed out that %s", async (_, settings, seconds) => {
+    const { queue } = await noisyQueue(300);
+    await client.send(queue, of("quiet", ["quiet"]));
+    await change(client, queue, settings);
+    await broker.clock.advance(seconds);
+    api.statements.length = 0;
+    while (!api.statements.some(({ text }) => text.includes("last_tenant")))
+      expect(await client.receive(queue, { maxMessages: 10 })).toEqual([]);
   });
 
   test("a quiet tenant's message that fails too often is a dead letter as ever", async () => {

@@ -230,6 +230,25 @@ describe("while one tenant is noisy", () => {
   });
 });
 
+test("a tenant is noisy with 30 messages in flight, and not with 29", async () => {
+  const queue = await broker.newQueue({ visibilityTimeout: 600 });
+  const isAsked = (what: string) => api.statements.some(({ text }) => text.includes(what));
+  const hold = async (bodies: readonly string[]) => {
+    await client.send(queue, of("tenant", bodies));
+    expect(await client.receive(queue, { maxMessages: 30 })).toHaveLength(bodies.length);
+    api.statements.length = 0;
+  };
+  await hold(numbered(29));
+  while (!isAsked("total.messages * 0.1")) await client.receive(queue);
+  await client.receive(queue);
+  expect(isAsked("last_tenant")).toBe(false);
+  await hold(["30th"]);
+  await until(async () => {
+    await client.receive(queue);
+    return isAsked("last_tenant");
+  });
+});
+
 test("an even mix is handed out in the order in which it was sent", async () => {
   const queue = await broker.newQueue();
   const contents = numbered(120).map((body, index) => ({ body, groupId: `tenant ${index % 40}` }));

@@ -69,6 +69,16 @@ test("what other processes hold counts as well", async () => {
   expect(claimed).toBeLessThanOrEqual(2_000);
 });
 
+test("what is delayed does not count", async () => {
+  const queue = await broker.newQueue();
+  await fill(queue, LIMIT + 63, true);
+  await broker.sql`UPDATE slices SET receive_count = 0 WHERE queue_id = ${await broker.idOf(queue)}::bigint`;
+  await fill(queue, 5_000, false);
+  api.statements.length = 0;
+  expect((await client.drain(queue)).length).toBeGreaterThan(4_000);
+  expect(countsMade().length).toBeGreaterThan(0);
+});
+
 test("room that came free elsewhere is found by counting again", async () => {
   const queue = await broker.newQueue();
   await fill(queue, LIMIT, true);

@@ -315,6 +315,19 @@ describe("folding", () => {
     expect((await countsOf(queue)).totals.sent).toBe(6);
   });
 
+  test("keeps nothing of delays that are over", async () => {
+    const queue = await broker.newQueue();
+    const delays = async () =>
+      await broker.sql`SELECT FROM queue_delays WHERE queue_id = ${await broker.idOf(queue)}::bigint`;
+    await client.send(queue, [{ body: "later", delay: 600 }]);
+    await foldAll();
+    expect(await delays()).toHaveLength(1);
+    await broker.clock.advance(660);
+    await client.send(queue, ["m"]);
+    await foldAll();
+    expect(await delays()).toHaveLength(0);
+  });
+
   test("a deleted queue takes its totals along, also those not yet folded", async () => {
     const queue = await broker.newQueue();
     await client.send(queue, ["m"]);

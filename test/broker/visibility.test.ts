@@ -358,6 +358,21 @@ describe("nothing is hidden for more than 12 hours from its receive", () => {
     expect(await client.acknowledge(queue, messages)).toEqual(["ok"]);
   });
 
+  test("also where a receive, and then a change, takes a part of what was stored together", async () => {
+    const queue = await broker.newQueue();
+    await client.send(queue, numbered(4));
+    const messages = await client.receive(queue, {
+      maxMessages: 2,
+      visibilityTimeout: 11 * HOURS,
+    });
+    expect(await client.hide(queue, messages.slice(0, 1), 11 * HOURS)).toEqual(["ok"]);
+    await broker.clock.advance(1 * HOURS);
+    expect(await client.hide(queue, messages, 12 * HOURS)).toEqual([
+      "visibility_beyond_limit",
+      "visibility_beyond_limit",
+    ]);
+  });
+
   test("a whole 12 hours may be asked for in the receive, and a new receive counts anew", async () => {
     const queue = await broker.newQueue();
     await client.send(queue, ["m"]);

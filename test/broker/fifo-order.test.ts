@@ -302,6 +302,18 @@ test("no visibility timeout ends later than 12 hours after the receive", async (
   expect(await client.hide(queue, messages, 39_000)).toEqual(["ok", "ok"]);
 });
 
+test("nor where a receive, and then a change, takes a part of what was stored together", async () => {
+  const queue = await newFifo();
+  await client.send(queue, grouped("a", 4));
+  const messages = await client.receive(queue, { maxMessages: 2, visibilityTimeout: 7_200 });
+  expect(await client.hide(queue, messages.slice(0, 1), 39_000)).toEqual(["ok"]);
+  await broker.clock.advance(3_600);
+  expect(await client.hide(queue, messages, 43_200)).toEqual([
+    "visibility_beyond_limit",
+    "visibility_beyond_limit",
+  ]);
+});
+
 /** Receives and acknowledges until nothing is left, noting the order in which it saw the bodies of each group. */
 async function consume(by: Client, queue: string, seen: ReceivedMessage[], done: () => boolean) {
   while (!done()) {

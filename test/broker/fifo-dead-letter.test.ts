@@ -120,6 +120,19 @@ describe("a message that was received too often", () => {
     await broker.engine.queues.delete(ACCOUNT, deadLetters);
     expect(await finishInOrder(client, queue)).toEqual(["a0", "a1"]);
   });
+
+  test("and cannot be moved keeps nobody from the other groups, and is told of", async () => {
+    const { queue, deadLetters } = await newPair();
+    await client.send(queue, grouped("a", 1));
+    await failHeads(queue);
+    await client.send(queue, grouped("b", 1));
+    await broker.sql`ALTER TABLE queue_ledger ADD CONSTRAINT none CHECK (kind <> 'deadLettered') NOT VALID`;
+    expect(bodiesOf(await client.receive(queue, { maxMessages: 10 }))).toEqual(["b0"]);
+    expect(broker.failures.splice(0)).toMatchObject([{ what: "dead letters" }]);
+    await broker.sql`ALTER TABLE queue_ledger DROP CONSTRAINT none`;
+    expect(await client.receive(queue)).toEqual([]);
+    expect(await finishInOrder(client, deadLetters)).toEqual(["a0"]);
+  });
 });
 
 describe("while somebody who deletes its dead-letter queue stands still, a queue", () => {

@@ -33,6 +33,8 @@ const HELD_GROUPS = 100;
 interface Connections {
   sql: Sql;
   waits: LockWaits;
+  /** Told when heads could not be cleared and there is something to hand out nevertheless. */
+  failed: (what: string, error: unknown) => void;
 }
 
 /** Rounds of heads that were received too often, or expired, which one claim clears out of its way. */
@@ -72,6 +74,7 @@ export async function claimFifo(
       const moved = await clearStuck(connections, request, stuck).catch((error: unknown) => {
         // What was claimed is handed out all the same; the next claim finds the heads as they are.
         if (isEmpty) throw error;
+        connections.failed("dead letters", error);
         return NONE_MOVED;
       });
       if (moved.messages > 0) letters.queueId = moved.queueId;

@@ -182,8 +182,9 @@ describe("a replay", () => {
     const live = await client.drain(queue);
     await client.acknowledge(queue, live);
     await replay(subscription, { from: BEGINNING });
-    const one = await client.receive(queue);
-    await client.hide(queue, one, 0);
+    // A receive takes a part of the slice, and the change a part of that.
+    for (const one of await client.receive(queue, { maxMessages: 2 }))
+      await client.hide(queue, [one], 0);
     const all = await client.drain(queue);
     expect(all.map(({ replayed }) => replayed)).toEqual([true, true, true, true]);
     expect(new Set(all.map(({ sentAt }) => sentAt))).toEqual(new Set([live[0]?.sentAt]));

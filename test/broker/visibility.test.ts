@@ -2,8 +2,8 @@ import { carryOnRedrives } from "@sluice/engine";
 import { afterAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
-import { bodiesOf, numbered } from "./client.ts";
-import { newPair } from "./dead-letters.ts";
+import { bodiesOf, messagesOf, numbered } from "./client.ts";
+import { failOnce, newPair } from "./dead-letters.ts";
 import { holdWith, until, untilBlocked } from "./interleaving.ts";
 
 const broker = await Broker.start({ engines: 2, dispatchers: 0 });
@@ -235,7 +235,44 @@ describe.each([
     expect(bodiesOf(await client.drain(queue))).toEqual(numbered(3));
     expect(await client.drain(deadLetters)).toEqual([]);
   });
+
+  test("counts down once also where it is a part of what was stored together", async () => {
+    const { queue, messages } = await fetched(3);
+    const part = messages.slice(0, 1);
+    expect(await client.giveBack(queue, part)).toEqual(["ok"]);
+    expect(await client.giveBack(queue, part)).toEqual(["message_not_in_flight"]);
+  });
 });
+
+test.each([
+  ["a standard queue", false],
+  ["a FIFO queue", true],
+])(
+  "in %s, what is split off keeps its first receive, a reason and where it came from",
+  async (_, fifo) => {
+    const { queue, deadLetters } = await newPair(broker, 1, { fifo });
+    const contents = numbered(3).map((body) => ({ body, groupId: "g", deduplicationId: body }));
+    await client.send(queue, fifo ? contents : numbered(3));
+    await failOnce(client, queue);
+    expect(await client.receive(queue)).toEqual([]);
+    const first = await client.receive(deadLetters, { maxMessages: 3 });
+    await broker.clock.advance(10);
+    const entry = { receiptHandle: first[0]!.handle, visibilityTimeout: 0, reason: "no bank" };
+    expect(await broker.engine.visibility.change(ACCOUNT, deadLetters, [entry])).toEqual([
+      undefined,
+    ]);
+    expect(await client.hide(deadLetters, first.slice(1), 0)).toEqual(["ok", "ok"]);
+    const again = await broker.engine.receiver.receive(ACCOUNT, deadLetters, { maxMessages: 3 });
+    expect(messagesOf(again).map(({ firstReceivedAt }) => firstReceivedAt)).toEqual(
+      first.map(({ firstReceivedAt }) => firstReceivedAt),
+    );
+    const known = again.slices.flatMap(({ lines, deadLetter }) => lines.map(() => deadLetter));
+    const sourceQueueId = await broker.idOf(queue);
+    const reason = "received 1 time without being acknowledged";
+    expect(new Set(known.map((letter) => letter?.sourceQueueId))).toEqual(new Set([sourceQueueId]));
+    expect(known.map((letter) => letter?.reason).sort()).toEqual(["no bank", reason, reason]);
+  },
+);
 
 test("what was received before keeps its first receive when a later one does not count", async () => {
   const { queue, messages } = await received(2);

@@ -41,6 +41,16 @@ test("the same handle twice in one call is done twice, and counts once", async (
   expect(broker.counted.acknowledged - before).toBe(2);
 });
 
+test("messages of one batch that several calls acknowledge at once count once each", async () => {
+  const { queue, messages } = await received(4);
+  const before = broker.counted.acknowledged;
+  const outcomes = await Promise.all(
+    messages.map((message) => client.acknowledge(queue, [message])),
+  );
+  expect(outcomes.flat()).toEqual(messages.map(() => "ok"));
+  expect(broker.counted.acknowledged - before).toBe(4);
+});
+
 test.each([{}, { fifo: true }])(
   "a message that one call names many times counts once, in a queue that is %j",
   async (settings) => {

@@ -3,7 +3,13 @@ import { afterAll, describe, expect, test } from "vitest";
 
 import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, Client, numbered } from "./client.ts";
-import { holdClaims, holdClaimsWithLocks, holdSlices, untilBlocked } from "./interleaving.ts";
+import {
+  holdClaims,
+  holdClaimsWithLocks,
+  holdSlices,
+  holdWith,
+  untilBlocked,
+} from "./interleaving.ts";
 
 const broker = await Broker.start({ engines: 2, dispatchers: 0 });
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -72,6 +78,19 @@ test("any process acknowledges what another one handed out", async () => {
   const { queue, messages } = await received(5);
   expect(await otherProcess.acknowledge(queue, messages)).toEqual(messages.map(() => "ok"));
   expect(await broker.counts(queue)).toMatchObject({ inFlight: 0 });
+});
+
+test("processes that are started at once on a new database do so as well", async () => {
+  await using own = await Broker.start({ engines: 0, dispatchers: 0 });
+  // Both have found no secret before either can store one.
+  const secrets = await holdWith(own.sql, "LOCK TABLE secrets IN SHARE MODE");
+  const started = Promise.all([own.startEngine(), own.startEngine()]);
+  await untilBlocked(own.sql, 2);
+  await secrets.letGo();
+  await started;
+  const queue = await own.newQueue();
+  await own.client().send(queue, ["m"]);
+  expect(await own.client(1).acknowledge(queue, await own.client().receive(queue))).toEqual(["ok"]);
 });
 
 test("some messages of a batch go, the others come back", async () => {

@@ -136,6 +136,16 @@ test("a new queue of the name takes the subscription over", async () => {
   expect(bodiesOf(await client.drain(deadLetters))).toEqual([]);
 });
 
+test("a queue of the name in another account takes nothing over", async () => {
+  const { topic, queue, deadLetters, id } = await withDeadLetters();
+  await queues.delete(ACCOUNT, queue);
+  await queues.create("000000000042", queue, {});
+  expect(await subscriptions.find(ACCOUNT, id)).toMatchObject({ queue, queueDeleted: true });
+  await client.publish(topic, ["m"]);
+  await broker.untilFannedOut();
+  expect(bodiesOf(await client.drain(deadLetters))).toEqual(["m"]);
+});
+
 test("when the dead-letter queue goes as well, nothing is left of the subscription", async () => {
   const { topic, queue, deadLetters, id } = await withDeadLetters();
   await queues.delete(ACCOUNT, queue);
@@ -174,7 +184,8 @@ test("a subscription whose dead-letter queue is deleted first has none", async (
 
 test("the dead-letter queue has to be there, and another one than the subscribed queue", async () => {
   const { queue, id } = await withDeadLetters();
-  for (const deadLetterQueue of ["nowhere", queue]) {
+  await queues.create("000000000042", "of-another-account", {});
+  for (const deadLetterQueue of ["nowhere", "of-another-account", queue]) {
     await expect(
       subscriptions.update(ACCOUNT, id, { redrivePolicy: { deadLetterQueue } }),
     ).rejects.toMatchObject({

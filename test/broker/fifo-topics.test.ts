@@ -173,6 +173,24 @@ test("filters count for FIFO and for standard queues of a FIFO topic", async () 
   expect(bodiesOf(await broker.client().drain(standard))).toEqual(odd);
 });
 
+test("filters of a FIFO topic count whatever ids they have", async () => {
+  await using broker = await Broker.start();
+  // The one before has a digit less, so as a text it comes after.
+  await broker.sql`SELECT setval(pg_get_serial_sequence('filter_policies', 'id'), 999_998)`;
+  const topic = await newFifoTopic(broker, []);
+  const queues = [await broker.newQueue({ fifo: true }), await broker.newQueue()];
+  for (const [at, queue] of queues.entries())
+    await broker.engine.subscribe(ACCOUNT, topic, queue, { filterPolicy: { of: [`${at}`] } });
+  const contents = queues.map((_, at) => ({
+    ...(one("a", `m${at}`) as { body: string }),
+    attributes: { of: { type: "String", value: `${at}` } },
+  }));
+  await publish(broker, topic, contents);
+  await broker.untilFannedOut();
+  for (const [at, queue] of queues.entries())
+    expect(bodiesOf(await broker.client().drain(queue))).toEqual([`m${at}`]);
+});
+
 test("what waits of a FIFO topic with many queues, standard ones too, goes a bounded number of deliveries at a time", async () => {
   await using broker = await Broker.start({ dispatchers: 0 });
   const fifo = await broker.newQueue({ fifo: true });

@@ -80,9 +80,12 @@ test.each([false, true])(
       return row !== undefined;
     });
     await otherProcess.send(queue, [message("meanwhile")]);
+    const longerThanKept = 400_000;
+    if (!fifo) await otherProcess.send(queue, [{ body: "much later", delay: longerThanKept }]);
     await other.letGo();
     expect(await purging).toBe(1);
     expect(bodiesOf(await client.drain(queue))).toEqual(["meanwhile"]);
+    expect(await broker.counts(queue)).toMatchObject({ delayed: fifo ? 0 : 1 });
   },
 );
 
@@ -97,6 +100,8 @@ describe("while another process claims", () => {
   ])("%s, it deletes those as well", async (_, maxMessages) => {
     const queue = await broker.newQueue();
     await client.send(queue, numbered(63));
+    // Behind it, so that what a claim leaves of the first one stands where the purge has been.
+    await client.send(queue, ["last"]);
     const claims = await holdClaimsWithRows();
     const receive = otherProcess.receive(queue, { maxMessages });
     await untilBlocked(broker.sql);

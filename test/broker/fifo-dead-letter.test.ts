@@ -281,6 +281,8 @@ describe("a redrive", () => {
     await client.receive(queue);
     await redrive(deadLetters, other);
     await step();
+    const { messages } = await broker.engine.peek(ACCOUNT, other, {});
+    expect(messages[0]).not.toHaveProperty("failureReason");
     expect(await finishInOrder(client, other)).toEqual(["a0", "a1", "a2"]);
   });
 
@@ -289,13 +291,31 @@ describe("a redrive", () => {
     await client.send(queue, [...grouped("a", 3), ...grouped("b", 1)]);
     await failHeads(queue);
     await client.receive(queue);
-    const [held] = await client.receive(deadLetters);
-    expect(held).toMatchObject({ body: "a0" });
+    const [first, second] = await client.receive(deadLetters, { maxMessages: 2 });
+    expect([first, second]).toMatchObject([{ body: "a0" }, { body: "a1" }]);
+    await client.hide(deadLetters, [first!], 0);
     await redrive(deadLetters);
     await step();
     expect(bodiesOf(await client.receive(queue, { maxMessages: 10 }))).toEqual(["b0"]);
-    await client.hide(deadLetters, [held!], 0);
+    await client.hide(deadLetters, [second!], 0);
     expect(await finishInOrder(client, deadLetters)).toEqual(["a0", "a1", "a2"]);
+  });
+
+  test("leaves what comes to a group after its start, so that it ends", async () => {
+    const { queue, deadLetters } = await newPair();
+    const fail = async (from: number) => {
+      await client.send(queue, grouped("a", 1, from));
+      await failHeads(queue);
+      await client.receive(queue);
+    };
+    await fail(0);
+    const task = await redrive(deadLetters);
+    await fail(1);
+    await step();
+    const found = await broker.engine.redrives.find(await queueOf(deadLetters), task.id);
+    expect(found).toMatchObject({ status: "completed", moved: 1 });
+    expect(await finishInOrder(client, queue)).toEqual(["a0"]);
+    expect(await finishInOrder(client, deadLetters)).toEqual(["a1"]);
   });
 
   test("moves as many as its rate has made room for", async () => {

@@ -192,14 +192,16 @@ describe("what stays", () => {
     expect(await client.finish(pair.deadLetters)).toEqual(["m"]);
   });
 
-  test("is what has expired", async () => {
-    const pair = await newPair(broker);
+  test.each([false, true])("is what has expired (FIFO: %s)", async (fifo) => {
+    const pair = await newPair(broker, 1, { fifo });
     await broker.engine.queues.update(ACCOUNT, pair.deadLetters, { retention: 60 });
-    await bury(client, pair, ["m"]);
+    await bury(client, pair, fifo ? [one("a", "m")] : ["m"]);
     await broker.clock.advance(61);
-    expect(await start(pair.deadLetters)).toMatchObject({ total: 0 });
+    const task = await start(pair.deadLetters);
+    expect(task).toMatchObject({ total: 0 });
     await step();
-    expect(await multiset(broker, [pair.queue])).toEqual([]);
+    expect(await find(pair.deadLetters, task.id)).toMatchObject({ status: "completed", moved: 0 });
+    expect(await client.receive(pair.queue)).toEqual([]);
   });
 });
 

@@ -1,10 +1,11 @@
 import { cleanUp } from "@sluice/engine";
 import { afterAll, expect, test } from "vitest";
 
-import { Broker } from "./broker.ts";
+import { ACCOUNT, Broker } from "./broker.ts";
 import { bodiesOf, numbered } from "./client.ts";
 import { until } from "./interleaving.ts";
 import { bury, newPair } from "./dead-letters.ts";
+import { finishInOrder, newFifoTopic } from "./fifo.ts";
 
 const broker = await Broker.start({ engines: 2, dispatchers: 0 });
 afterAll(() => broker[Symbol.asyncDispose]());
@@ -80,6 +81,32 @@ test("the messages of all its queues stay, and those of a batch that waits for i
     );
   }
 });
+
+test.each(["a FIFO queue", "an archive"])(
+  "what %s has of a batch stays as well",
+  async (keeper) => {
+    const isArchived = keeper === "an archive";
+    await using other = await Broker.start({ engines: 2 });
+    const [queue, fifo] = [await other.newQueue(), await other.newQueue({ fifo: true })];
+    const topic = await newFifoTopic(other, isArchived ? [queue] : [queue, fifo], {
+      archive: isArchived ? { days: 1 } : null,
+    });
+    const one = other.client();
+    await one.publish(
+      topic,
+      contents(63).map((body, at) => ({ body, groupId: "a", deduplicationId: `${at}` })),
+    );
+    await other.untilFannedOut();
+    const messages = await one.receive(queue, { maxMessages: 1_000 });
+    await one.acknowledge(queue, messages.slice(5));
+    await other.clock.advance(1_000);
+    await until(async () => (await cleanUp(other.database.maintenance)) !== undefined);
+    if (isArchived)
+      await other.engine.subscribe(ACCOUNT, topic, fifo, { replayFrom: { at: new Date(0) } });
+    await until(async () => (await other.counts(fifo)).visible === 63);
+    expect(await finishInOrder(other.client(1), fifo, 100)).toEqual(contents(63));
+  },
+);
 
 test("a batch that is small, or mostly alive, is left as it is", async () => {
   const queue = await broker.newQueue();

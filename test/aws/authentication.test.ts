@@ -451,6 +451,43 @@ describe("the native API", () => {
     }
   });
 
+  test("leaves subscriptions and their replays to their account", async () => {
+    const as = ({ id, secret }: AccessKey) => {
+      const authorization = `Bearer ${id}.${secret}`;
+      return async (request: string, body?: object) => {
+        const [method, path] = request.split(" ");
+        const response = await fetch(sluice.url + path!, {
+          method: method!,
+          headers: { authorization, "content-type": "application/json" },
+          ...(body && { body: JSON.stringify(body) }),
+        });
+        return { status: response.status, body: (await response.json()) as { id: string } };
+      };
+    };
+    const [ours, theirs] = [as(key), as(await sluice.keys!.create(OTHER))];
+    await ours("POST /v1/topics", { name: "private", archive: { days: 1 } });
+    await ours("POST /v1/queues", { name: "private" });
+    const { body: made } = await ours("POST /v1/topics/private/subscriptions", {
+      queue: "private",
+    });
+    const one = `/v1/subscriptions/${made.id}`;
+    const from = "2026-01-31T08:00:00Z";
+    const replay = await ours(`POST ${one}/replays`, { from, rate: 1 });
+    expect(replay.status).toBe(201);
+    expect((await theirs("GET /v1/subscriptions")).body).toEqual({ subscriptions: [] });
+    for (const [request, body] of [
+      [`GET ${one}`],
+      [`PATCH ${one}`, { rawDelivery: false }],
+      [`GET ${one}/replays`],
+      [`POST ${one}/replays`, { from }],
+      [`GET ${one}/replays/${replay.body.id}`],
+      [`DELETE ${one}/replays/${replay.body.id}`],
+      [`DELETE ${one}`],
+    ] as const)
+      expect({ request, ...(await theirs(request, body)) }).toMatchObject({ request, status: 404 });
+    expect(await ours(`GET ${one}`)).toMatchObject({ status: 200, body: made });
+  });
+
   test("lets in others at once while an account reads large lists", async () => {
     const other = await sluice.keys!.create(OTHER);
     const bearerOf = ({ id, secret }: AccessKey) => ({ authorization: `Bearer ${id}.${secret}` });

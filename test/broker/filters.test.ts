@@ -55,6 +55,18 @@ describe("a filter policy", () => {
     expect(bodiesOf(await client.drain(queue))).toEqual([large]);
   });
 
+  test("counts in its own scope, also where another one has the same text in the other", async () => {
+    const topic = await broker.newTopic();
+    const filterPolicy = { color: ["red"] };
+    const attributes = await subscribed(topic, { filterPolicy });
+    const bodies = await subscribed(topic, { filterPolicy, filterPolicyScope: "MessageBody" });
+    const red = '{"color":"red"}';
+    await client.publish(topic, [colored("1", "red"), red]);
+    await broker.untilFannedOut();
+    expect(bodiesOf(await client.drain(attributes.queue))).toEqual(["1"]);
+    expect(bodiesOf(await client.drain(bodies.queue))).toEqual([red]);
+  });
+
   test("that accepts nothing of a batch leaves no row", async () => {
     const topic = await broker.newTopic();
     const { queue } = await subscribed(topic, { filterPolicy: { color: ["none"] } });

@@ -128,6 +128,18 @@ describe("a replay", () => {
     expect(await client.finish(queue)).toEqual(["m0"]);
   });
 
+  test("ends at its start where it is to go further: what comes later comes live alone", async () => {
+    const { topic, queue, subscription } = await archived(["m0"]);
+    await client.finish(queue);
+    const to = { at: new Date("2999-01-01") };
+    // So slow that the first message has room after a second.
+    const { id } = await engine.replay(ACCOUNT, subscription.id, { from: BEGINNING, to, rate: 1 });
+    await client.publish(topic, ["m1"]);
+    await untilEnded(subscription, id);
+    await broker.untilFannedOut();
+    expect((await client.finish(queue)).toSorted()).toEqual(["m0", "m1"]);
+  });
+
   test("does not end before it begins", async () => {
     const { topic, queue, subscription, ids } = await archived(["a", "b"]);
     const batch = await client.publish(topic, ["c", "d"]);

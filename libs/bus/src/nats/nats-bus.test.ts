@@ -169,12 +169,18 @@ describe("the work queue", () => {
     expect(new Set(taken.flat()).size).toBe(100);
     expect(events).toEqual(["bus.work-queue-unavailable"]);
 
+    // Who stops leaves all to the others.
+    const taking = await (await join(url, prefix)).takeBatches(async () => {});
+    await taking.stop();
+    for (let id = 101; id <= 200; id++) sender.announceBatches([String(id)]);
+    await vi.waitFor(() => expect(new Set(taken.flat()).size).toBe(200));
+
     await streams.delete(`${prefix}-other`);
     await vi.waitFor(() => {
-      sender.announceBatches(["101"]);
+      sender.announceBatches(["201"]);
       expect(events.at(-1)).toBe("bus.work-queue-available");
     }, recovery);
-    await vi.waitFor(() => expect(taken.flat()).toContain("101"));
+    await vi.waitFor(() => expect(taken.flat()).toContain("201"));
   });
 
   test("leaves what is in the way of a paused taker to the others", async () => {

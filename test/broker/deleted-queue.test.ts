@@ -182,10 +182,11 @@ test("a subscription whose dead-letter queue is deleted first has none", async (
   expect(await subscriptions.find(ACCOUNT, id)).toMatchObject({ queue, redrivePolicy: null });
 });
 
-test("the dead-letter queue has to be there, and another one than the subscribed queue", async () => {
+test("the dead-letter queue has to be there, of the same kind, and another one than the subscribed queue", async () => {
   const { queue, id } = await withDeadLetters();
   await queues.create("000000000042", "of-another-account", {});
-  for (const deadLetterQueue of ["nowhere", "of-another-account", queue]) {
+  const fifo = await broker.newQueue({ fifo: true });
+  for (const deadLetterQueue of ["nowhere", "of-another-account", fifo, queue]) {
     await expect(
       subscriptions.update(ACCOUNT, id, { redrivePolicy: { deadLetterQueue } }),
     ).rejects.toMatchObject({

@@ -152,6 +152,8 @@ describe("a key that was used", () => {
       { messageId: expect.any(String) },
     ]);
     await expect(call(["a", "b"])).rejects.toMatchObject(reused);
+    // As many are accepted, of another number.
+    await expect(call(["b"])).rejects.toMatchObject(reused);
     await broker.engine.queues.update(ACCOUNT, small, { maxMessageSize: 4_096 });
     await expect(call([large, "b"], otherProcess)).rejects.toMatchObject(reused);
     expect(bodiesOf(await client.drain(small))).toEqual(["b"]);

@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+
 import {
   AddPermissionCommand,
   CancelMessageMoveTaskCommand,
@@ -333,6 +335,30 @@ describe("messages", () => {
     const [message] = await receive(QueueUrl, { MessageAttributeNames: asked });
     expect(Object.keys(message!.MessageAttributes ?? {}).sort()).toEqual(shown);
     expect(message!.Attributes).toBeUndefined();
+  });
+
+  test("the digest of attributes is the one that AWS' SDKs make of them, whatever their order", async () => {
+    const QueueUrl = await newQueue();
+    const text = { DataType: "String", StringValue: "värde" };
+    const bytes = { DataType: "Binary.png", BinaryValue: new Uint8Array([0, 255, 128]) };
+    const MessageAttributes = { text, bytes };
+    // By the developer guide: of each, in order of the names, the lengths and bytes of name, type and value.
+    const digest = createHash("md5");
+    const add = (part: string | Uint8Array) => {
+      const length = Buffer.alloc(4);
+      length.writeUInt32BE(Buffer.byteLength(part));
+      digest.update(length).update(part);
+    };
+    for (const part of ["bytes", bytes.DataType]) add(part);
+    digest.update(Buffer.of(2));
+    add(bytes.BinaryValue);
+    for (const part of ["text", text.DataType]) add(part);
+    digest.update(Buffer.of(1));
+    add(text.StringValue);
+    const sent = await sluice.sqs.send(
+      new SendMessageCommand({ QueueUrl, MessageBody: "x", MessageAttributes }),
+    );
+    expect(sent.MD5OfMessageAttributes).toBe(digest.digest("hex"));
   });
 
   test("a batch does what it can, and tells the rest of each entry", async () => {

@@ -387,6 +387,23 @@ describe("messages", () => {
     expect((await receive(QueueUrl)).map(({ Body }) => Body).sort()).toEqual(["first", "second"]);
   });
 
+  test("messages of one batch that are received one by one are each themselves", async () => {
+    const QueueUrl = await newQueue();
+    const { Successful = [] } = await sluice.sqs.send(
+      new SendMessageBatchCommand({
+        QueueUrl,
+        Entries: ["a", "b", "c"].map((text) => ({ Id: text, MessageBody: text })),
+      }),
+    );
+    const one = { MaxNumberOfMessages: 1, WaitTimeSeconds: 10 };
+    const received = new Map<string, string>();
+    for (const _ of Successful) {
+      const [message] = await receive(QueueUrl, one);
+      received.set(message!.MessageId!, message!.Body!);
+    }
+    expect(received).toEqual(new Map(Successful.map(({ Id, MessageId }) => [MessageId!, Id!])));
+  });
+
   test("a batch has no list of what did not happen, as programs ask for it that AWS answers", async () => {
     const QueueUrl = await newQueue();
     const lists = (answer: { Successful?: unknown[]; Failed?: unknown[] }) => [

@@ -83,6 +83,7 @@ describe.skipIf(!("fifo" in queueDefaults))("FIFO queues", () => {
       MessageDeduplicationId: "a",
       SequenceNumber: numbers[0],
     });
+    expect(Messages!.map(({ Attributes }) => Attributes!.SequenceNumber)).toEqual(numbers);
   });
 
   test("take a message of an id once", async () => {

@@ -114,6 +114,20 @@ describe.skipIf(!("fifo" in queueDefaults))("FIFO queues", () => {
       await sluice.sqs.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle }));
   });
 
+  test("hand out the same again to a receive that is repeated under its attempt id", async () => {
+    const QueueUrl = await newQueue({ ContentBasedDeduplication: "true" });
+    const send = { QueueUrl, MessageBody: "x", MessageGroupId: "group" };
+    await sluice.sqs.send(new SendMessageCommand(send));
+    const receive = { QueueUrl, WaitTimeSeconds: 5, ReceiveRequestAttemptId: "attempt" };
+    const idsOf = async () => {
+      const { Messages = [] } = await sluice.sqs.send(new ReceiveMessageCommand(receive));
+      return Messages.map(({ MessageId }) => MessageId);
+    };
+    const first = await idsOf();
+    expect(first).toHaveLength(1);
+    expect(await idsOf()).toEqual(first);
+  });
+
   test("refuse a handle that is out of date", async () => {
     const QueueUrl = await newQueue({ VisibilityTimeout: "0", ContentBasedDeduplication: "true" });
     const send = { QueueUrl, MessageBody: "x", MessageGroupId: "group" };

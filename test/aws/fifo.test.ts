@@ -5,6 +5,7 @@ import {
   SubscribeCommand,
 } from "@aws-sdk/client-sns";
 import {
+  ChangeMessageVisibilityCommand,
   CreateQueueCommand,
   DeleteMessageCommand,
   GetQueueAttributesCommand,
@@ -138,6 +139,10 @@ describe.skipIf(!("fifo" in queueDefaults))("FIFO queues", () => {
     const { ReceiptHandle } = first!;
     const call = sluice.sqs.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle }));
     expect(await refusal(call)).toBe("InvalidParameterValue 400");
+    const giveBack = { QueueUrl, ReceiptHandle, VisibilityTimeout: 0 };
+    expect(await refusal(sluice.sqs.send(new ChangeMessageVisibilityCommand(giveBack)))).toBe(
+      "InvalidParameterValue 400",
+    );
   });
 
   test.each([

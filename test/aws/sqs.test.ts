@@ -480,16 +480,16 @@ describe("messages", () => {
       new ChangeMessageVisibilityBatchCommand({
         QueueUrl,
         Entries: [
-          ...entries.map((entry) => ({ ...entry, VisibilityTimeout: 60 })),
           { Id: "long", ReceiptHandle: here!.ReceiptHandle, VisibilityTimeout: 43_201 },
+          ...entries.map((entry) => ({ ...entry, VisibilityTimeout: 60 })),
         ],
       }),
     );
     expect(extended.Successful).toEqual([{ Id: "here" }]);
     expect(extended.Failed?.map(({ Id, Code }) => `${Id} ${Code}`)).toEqual([
+      "long InvalidParameterValue",
       "nonsense ReceiptHandleIsInvalid",
       "elsewhere ReceiptHandleIsInvalid",
-      "long InvalidParameterValue",
     ]);
     const deleted = await sluice.sqs.send(
       new DeleteMessageBatchCommand({ QueueUrl, Entries: entries }),

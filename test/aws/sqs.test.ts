@@ -524,6 +524,24 @@ describe("messages", () => {
     });
   });
 
+  test("twelve hours from its receive a message cannot be hidden longer", async () => {
+    const QueueUrl = await newQueue();
+    await send(QueueUrl, "held");
+    const [message] = await receive(QueueUrl);
+    const { sql } = sluice.database;
+    await sql`UPDATE slices SET received_at = received_at - interval '1 hour'`;
+    const { ReceiptHandle } = message!;
+    const call = new ChangeMessageVisibilityCommand({
+      QueueUrl,
+      ReceiptHandle,
+      VisibilityTimeout: 43_200,
+    });
+    await expect(sluice.sqs.send(call)).rejects.toMatchObject({
+      name: "InvalidParameterValue",
+      message: expect.stringContaining("beyond the limit [43200 seconds]"),
+    });
+  });
+
   test("a long poll ends as soon as there is a message", async () => {
     const QueueUrl = await newQueue();
     const waiting = receive(QueueUrl, { WaitTimeSeconds: 20 });

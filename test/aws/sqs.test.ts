@@ -304,6 +304,7 @@ describe("messages", () => {
       MD5OfMessageAttributes: sent.MD5OfMessageAttributes,
       Attributes: {
         AWSTraceHeader: trace,
+        ApproximateFirstReceiveTimestamp: expect.stringMatching(/^\d{13}$/),
         ApproximateReceiveCount: "1",
         SenderId: ACCOUNT,
         SentTimestamp: expect.stringMatching(/^\d{13}$/),

@@ -332,6 +332,21 @@ describe("a signature", () => {
     expect(Messages).toHaveLength(1);
   });
 
+  test("has every message stored where it does not cover the number that a call comes with", async () => {
+    const QueueUrl = await newQueue("added-number");
+    for (const seconds of [0, 1]) {
+      const send = signedRequest({
+        body: "Action=SendMessage&MessageBody=x",
+        path: `/${ACCOUNT}/added-number`,
+        headers: { "X-Amz-Date": timeIn(seconds) },
+      });
+      send.headers["amz-sdk-invocation-id"] = "5d0b7c2e-9f53-4d0e-8f3e-3f4f1b7f1a12";
+      expect(await outcomeOf(send)).toBe("200");
+    }
+    const receive = new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10 });
+    expect((await sqs.send(receive)).Messages).toHaveLength(2);
+  });
+
   const ahead = (minutes: number) => ({ "X-Amz-Date": timeIn(minutes * 60) });
   test.for([
     [-14, "SendMessage"],

@@ -309,6 +309,11 @@ describe("subscriptions", () => {
       PendingConfirmation: "false",
       RawMessageDelivery: "true",
     });
+    const ofAnother = { SubscriptionArn: SubscriptionArn.replace(TopicArn, await newTopic()) };
+    await sluice.sns.send(new UnsubscribeCommand(ofAnother));
+    expect((await byTopic()).Subscriptions).toEqual([shown]);
+    const wrong = new GetSubscriptionAttributesCommand(ofAnother);
+    expect(await refusal(sluice.sns.send(wrong))).toBe("NotFoundException 404");
     await sluice.sns.send(new UnsubscribeCommand({ SubscriptionArn }));
     await sluice.sns.send(new UnsubscribeCommand({ SubscriptionArn }));
     expect((await byTopic()).Subscriptions).toEqual([]);

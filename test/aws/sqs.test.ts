@@ -634,6 +634,10 @@ describe("dead letters", () => {
     const other = await newQueue();
     const { TaskHandle } = await start();
     expect(await refusal(start())).toBe("InvalidParameterValue 400");
+    const running = await sluice.sqs.send(new ListMessageMoveTasksCommand({ SourceArn }));
+    expect(running.Results).toMatchObject([
+      { TaskHandle, DestinationArn: arnOf(other), MaxNumberOfMessagesPerSecond: 1 },
+    ]);
     await sluice.sqs.send(new CancelMessageMoveTaskCommand({ TaskHandle }));
     const { Results } = await sluice.sqs.send(new ListMessageMoveTasksCommand({ SourceArn }));
     expect(Results).toMatchObject([{ Status: "CANCELLED" }]);

@@ -696,4 +696,17 @@ describe("dead letters", () => {
     const RedrivePolicy = JSON.stringify(policy);
     expect(await refusal(newQueue({ RedrivePolicy }))).toBe("InvalidParameterValue 400");
   });
+
+  test("an empty policy opens a queue again, and takes a queue's dead-letter queue from it", async () => {
+    const set = (QueueUrl: string, Attributes: Record<string, string>) =>
+      sluice.sqs.send(new SetQueueAttributesCommand({ QueueUrl, Attributes }));
+    const letters = await newQueue({
+      RedriveAllowPolicy: JSON.stringify({ redrivePermission: "denyAll" }),
+    });
+    await set(letters, { RedriveAllowPolicy: "" });
+    const policy = { deadLetterTargetArn: arnOf(letters), maxReceiveCount: 1_000 };
+    const source = await newQueue({ RedrivePolicy: JSON.stringify(policy) });
+    await set(source, { RedrivePolicy: "" });
+    expect(await attributesOf(source, "RedrivePolicy")).toEqual({});
+  });
 });

@@ -113,6 +113,18 @@ const sqsRefusals: [string, Record<string, unknown>, string, string][] = [
     ".fifo",
   ],
   ["CreateQueue", { QueueName: "q.fifo" }, "InvalidParameterValue", "QueueName"],
+  ...[
+    ["DelaySeconds", "901"],
+    ["MessageRetentionPeriod", "1209601"],
+    ["MaximumMessageSize", "1048577"],
+    ["KmsDataKeyReusePeriodSeconds", "59"],
+    ["KmsDataKeyReusePeriodSeconds", "86401"],
+  ].map(([name, value]): (typeof sqsRefusals)[number] => [
+    "SetQueueAttributes",
+    { Attributes: { [name!]: value } },
+    "InvalidAttributeValue",
+    name!,
+  ]),
   [
     "CreateQueue",
     { QueueName: "q", Attributes: { RedrivePolicy: "{" } },
@@ -150,7 +162,7 @@ const sqsRefusals: [string, Record<string, unknown>, string, string][] = [
     "InvalidParameterValue",
     "RedrivePolicy",
   ],
-  ...["0x1", " 5", "1e2", "+1", "1.0", "", [5], true, 1.5, null].map(
+  ...[0, "0x1", " 5", "1e2", "+1", "1.0", "", [5], true, 1.5, null].map(
     (maxReceiveCount): (typeof sqsRefusals)[number] => [
       "SetQueueAttributes",
       {

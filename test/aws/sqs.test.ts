@@ -116,6 +116,27 @@ describe("queues", () => {
     });
   });
 
+  test("attributes are taken at either end of what they may be", async () => {
+    const least = {
+      DelaySeconds: "0",
+      MaximumMessageSize: "1024",
+      MessageRetentionPeriod: "60",
+      ReceiveMessageWaitTimeSeconds: "0",
+      VisibilityTimeout: "0",
+      KmsDataKeyReusePeriodSeconds: "60",
+    };
+    const most = {
+      DelaySeconds: "900",
+      MaximumMessageSize: "1048576",
+      MessageRetentionPeriod: "1209600",
+      ReceiveMessageWaitTimeSeconds: "20",
+      VisibilityTimeout: "43200",
+      KmsDataKeyReusePeriodSeconds: "86400",
+    };
+    for (const Attributes of [least, most])
+      expect(await attributesOf(await newQueue(Attributes), "All")).toMatchObject(Attributes);
+  });
+
   test("what has no meaning here is kept, so that tools see no drift", async () => {
     const Policy = JSON.stringify({ Version: "2012-10-17", Statement: [] });
     const url = await newQueue({ KmsMasterKeyId: "alias/aws/sqs", SqsManagedSseEnabled: "true" });

@@ -290,6 +290,24 @@ const sqsRefusals: [string, Record<string, unknown>, string, string][] = [
     "InvalidParameterValue",
     "Value 901 for parameter DelaySeconds is invalid.",
   ],
+  ["SendMessage", { MessageBody: "x", DelaySeconds: -1 }, "InvalidParameterValue", "Value -1 for"],
+  ...[[{ DataType: "String", StringValue: "1", BinaryValue: "AQ==" }, "has multiple values."]].map(
+    ([a, message]): (typeof sqsRefusals)[number] => [
+      "SendMessage",
+      { MessageBody: "x", MessageAttributes: { a } },
+      "InvalidParameterValue",
+      message as string,
+    ],
+  ),
+  [
+    "SendMessage",
+    {
+      MessageBody: "x",
+      MessageSystemAttributes: { AWSTraceHeader: { DataType: "Number", StringValue: "1" } },
+    },
+    "InvalidParameterValue",
+    "must be of type 'String'",
+  ],
   [
     "SendMessage",
     { MessageBody: "x", MessageGroupId: LONG },
@@ -405,6 +423,12 @@ const sqsRefusals: [string, Record<string, unknown>, string, string][] = [
   ],
   ["DeleteMessage", {}, "MissingParameter", "ReceiptHandle"],
   [
+    "DeleteMessage",
+    { ReceiptHandle: "x".repeat(1_025) },
+    "ReceiptHandleIsInvalid",
+    "is not a valid receipt handle.",
+  ],
+  [
     "DeleteMessageBatch",
     {
       Entries: [
@@ -456,6 +480,22 @@ const sqsRefusals: [string, Record<string, unknown>, string, string][] = [
     { SourceArn: queueArn, MaxResults: 11 },
     "InvalidParameterValue",
     "between 1 and 10",
+  ],
+  [
+    "StartMessageMoveTask",
+    { SourceArn: queueArn, MaxNumberOfMessagesPerSecond: 0 },
+    "InvalidParameterValue",
+    "between 1 and 500",
+  ],
+  [
+    "CancelMessageMoveTask",
+    {
+      TaskHandle: btoa(
+        JSON.stringify({ taskId: "00000000-0000-0000-0000-000000000000", sourceArn: queueArn }),
+      ),
+    },
+    "ResourceNotFoundException",
+    "Task does not exist.",
   ],
   ["CancelMessageMoveTask", { TaskHandle: "nonsense" }, "InvalidParameterValue", "TaskHandle"],
   ["TagQueue", { Tags: { "": "1" } }, "InvalidParameterValue", "1 and 128"],

@@ -206,6 +206,16 @@ const sqsRefusals: [string, Record<string, unknown>, string, string][] = [
     "InvalidParameterValue",
     "redrivePermission",
   ],
+  ...[
+    { redrivePermission: "allowAll", sourceQueueArns: [queueArn] },
+    { redrivePermission: "byQueue", sourceQueueArns: [] },
+    { redrivePermission: "byQueue", sourceQueueArns: Array<string>(11).fill(queueArn) },
+  ].map((policy): (typeof sqsRefusals)[number] => [
+    "SetQueueAttributes",
+    { Attributes: { RedriveAllowPolicy: JSON.stringify(policy) } },
+    "InvalidParameterValue",
+    "sourceQueueArns",
+  ]),
   ["CreateQueue", { QueueName: "q", tags: { "aws:x": "1" } }, "InvalidParameterValue", "aws:"],
   [
     "GetQueueUrl",

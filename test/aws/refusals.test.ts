@@ -732,6 +732,7 @@ const snsRefusals: [string, Record<string, string>, string][] = [
     { TopicArn: topicArn, Message: "x", Subject: "x".repeat(100) },
     "400 InvalidParameter",
   ],
+  ["Publish", { TopicArn: topicArn, Message: "x", Subject: "" }, "400 InvalidParameter"],
   [
     "Publish",
     { TopicArn: topicArn, Message: "{}", MessageStructure: "json" },

@@ -217,6 +217,14 @@ describe("a signature", () => {
       "403 SignatureDoesNotMatch",
     ],
     [
+      "over a header that is not there",
+      (request: Signed) => {
+        Object.assign(request, signedRequest({ headers: { "X-Sluice-Empty": "" } }));
+        delete request.headers["X-Sluice-Empty"];
+      },
+      "403 SignatureDoesNotMatch",
+    ],
+    [
       "of another day than its scope",
       ({ headers }: Signed) => replace(headers, /\/\d{8}\//, "/20200101/"),
       "403 SignatureDoesNotMatch",
@@ -274,7 +282,9 @@ describe("a signature", () => {
       });
     expect(await outcomeOf(presign(60))).toBe("200");
     expect(await outcomeOf(presign(60, -120))).toBe("403 RequestExpired");
-    expect(await outcomeOf(presign(700_000))).toBe("400 IncompleteSignature");
+    for (const expires of [0, 604_801, 700_000])
+      expect(await outcomeOf(presign(expires))).toBe("400 IncompleteSignature");
+    expect(await outcomeOf(presign(604_800))).toBe("200");
     const tampered = presign(60);
     tampered.path = tampered.path.replace("ListQueues", "CreateQueue") + "&QueueName=x";
     expect(await outcomeOf(tampered)).toBe("403 SignatureDoesNotMatch");

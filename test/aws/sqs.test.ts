@@ -564,6 +564,14 @@ describe("messages", () => {
     });
   });
 
+  test("what is set of a queue counts for the next message", async () => {
+    const QueueUrl = await newQueue();
+    await send(QueueUrl, "x".repeat(1_025));
+    const Attributes = { MaximumMessageSize: "1024" };
+    await sluice.sqs.send(new SetQueueAttributesCommand({ QueueUrl, Attributes }));
+    expect(await refusal(send(QueueUrl, "x".repeat(1_025)))).toBe("InvalidParameterValue 400");
+  });
+
   test("a long poll ends as soon as there is a message", async () => {
     const QueueUrl = await newQueue();
     const waiting = receive(QueueUrl, { WaitTimeSeconds: 20 });

@@ -309,6 +309,7 @@ describe("messages", () => {
         QueueUrl,
         MessageBody,
         MessageAttributes,
+        MessageGroupId: "tenant",
         MessageSystemAttributes: { AWSTraceHeader: { DataType: "String", StringValue: trace } },
       }),
     );
@@ -327,6 +328,7 @@ describe("messages", () => {
         AWSTraceHeader: trace,
         ApproximateFirstReceiveTimestamp: expect.stringMatching(/^\d{13}$/),
         ApproximateReceiveCount: "1",
+        MessageGroupId: "tenant",
         SenderId: ACCOUNT,
         SentTimestamp: expect.stringMatching(/^\d{13}$/),
       },

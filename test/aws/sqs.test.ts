@@ -672,6 +672,14 @@ describe("dead letters", () => {
     await sluice.sqs.send(new CancelMessageMoveTaskCommand({ TaskHandle }));
     const { Results } = await sluice.sqs.send(new ListMessageMoveTasksCommand({ SourceArn }));
     expect(Results).toMatchObject([{ Status: "CANCELLED" }]);
+    const { TaskHandle: second } = await start();
+    const statuses = async (MaxResults?: number) => {
+      const list = new ListMessageMoveTasksCommand({ SourceArn, MaxResults });
+      return (await sluice.sqs.send(list)).Results!.map(({ Status }) => Status);
+    };
+    expect(await statuses()).toEqual(["RUNNING"]);
+    expect(await statuses(10)).toEqual(["RUNNING", "CANCELLED"]);
+    await sluice.sqs.send(new CancelMessageMoveTaskCommand({ TaskHandle: second }));
   });
 
   test("a queue is the same one in whatever way its attributes are written", async () => {

@@ -113,6 +113,12 @@ const sqsRefusals: [string, Record<string, unknown>, string, string][] = [
     ".fifo",
   ],
   ["CreateQueue", { QueueName: "q.fifo" }, "InvalidParameterValue", "QueueName"],
+  [
+    "CreateQueue",
+    { QueueName: `${"x".repeat(76)}.fifo`, Attributes: { FifoQueue: "true" } },
+    "InvalidParameterValue",
+    "1 to 80 in length",
+  ],
   ...[
     ["DelaySeconds", "901"],
     ["MessageRetentionPeriod", "1209601"],
@@ -638,6 +644,15 @@ const snsRefusals: [string, Record<string, string>, string][] = [
   ["CreateTopic", { Name: "no spaces" }, "400 InvalidParameter"],
   ["CreateTopic", { Name: "x".repeat(257) }, "400 InvalidParameter"],
   ["CreateTopic", { Name: "t.fifo" }, "400 InvalidParameter"],
+  [
+    "CreateTopic",
+    {
+      Name: `${"x".repeat(252)}.fifo`,
+      "Attributes.entry.1.key": "FifoTopic",
+      "Attributes.entry.1.value": "true",
+    },
+    "400 InvalidParameter",
+  ],
   [
     "CreateTopic",
     { Name: "t", "Attributes.entry.1.key": "Nonsense", "Attributes.entry.1.value": "1" },

@@ -242,6 +242,13 @@ describe("queues", () => {
     );
   });
 
+  test("what goes wrong within is told as such, and to the log", async () => {
+    await sluice.database.sql`ALTER TABLE queues ADD CONSTRAINT refuses CHECK (name <> 'refused')`;
+    const create = new CreateQueueCommand({ QueueName: "refused" });
+    expect(await refusal(sluice.sqs.send(create))).toBe("InternalFailure 500");
+    expect(sluice.complaints.splice(0)).toMatchObject([{ level: "error" }]);
+  });
+
   test("a purge leaves nothing", async () => {
     const QueueUrl = await newQueue();
     await send(QueueUrl, "gone");

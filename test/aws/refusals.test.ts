@@ -307,14 +307,24 @@ const sqsRefusals: [string, Record<string, unknown>, string, string][] = [
     "Value 901 for parameter DelaySeconds is invalid.",
   ],
   ["SendMessage", { MessageBody: "x", DelaySeconds: -1 }, "InvalidParameterValue", "Value -1 for"],
-  ...[[{ DataType: "String", StringValue: "1", BinaryValue: "AQ==" }, "has multiple values."]].map(
-    ([a, message]): (typeof sqsRefusals)[number] => [
-      "SendMessage",
-      { MessageBody: "x", MessageAttributes: { a } },
-      "InvalidParameterValue",
-      message as string,
-    ],
-  ),
+  [
+    "SendMessage",
+    {
+      MessageBody: "x",
+      MessageAttributes: { a: { DataType: "String", StringValue: "1", BinaryValue: "AQ==" } },
+    },
+    "InvalidParameterValue",
+    "has multiple values.",
+  ],
+  [
+    "SendMessage",
+    {
+      MessageBody: "x",
+      MessageAttributes: { a: { DataType: `Number.${"x".repeat(246)}`, StringValue: "1" } },
+    },
+    "InvalidParameterValue",
+    "invalid message attribute type",
+  ],
   [
     "SendMessage",
     {

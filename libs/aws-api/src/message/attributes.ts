@@ -6,7 +6,6 @@ import type { AwsAttributeValue } from "../model/sqs.ts";
 export type AwsAttributes = ReadonlyMap<string, AwsAttributeValue>;
 
 const TYPE = /^(String|Number|Binary)(\.[ \S]{1,245})?$/;
-const MAX_TYPE = 256;
 
 /** How a service says what is wrong with attributes. */
 export interface AttributeWords {
@@ -37,7 +36,7 @@ function attributeOf(
       `The message attribute '${shown}' must contain a non-empty message attribute type.`,
     );
   }
-  if (!TYPE.test(type) || type.length > MAX_TYPE) {
+  if (!TYPE.test(type)) {
     throw refuse(
       `The message attribute '${shown}' has an invalid message attribute type, the set of supported type prefixes is Binary, Number, and String.`,
     );

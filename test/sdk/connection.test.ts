@@ -394,6 +394,18 @@ describe.each([
     expect(removed).toHaveBeenCalledWith(...(added.mock.calls[0] as ["abort", () => void]));
   });
 
+  test("a signal that has outlived a call gives up the next one", async () => {
+    await using server = await scriptedServer(ok, silence);
+    const giveUp = new AbortController();
+    const connection = connect({ url: server.url });
+    await connection.request({ ...get, signal: giveUp.signal });
+    const call = connection.request({ ...get, signal: giveUp.signal });
+    const outcome = expect(call).rejects.toMatchObject({ code: "aborted" });
+    await vi.waitFor(() => expect(server.seen).toHaveLength(2), { timeout: 15_000 });
+    giveUp.abort();
+    await outcome;
+  });
+
   test("nobody listening is a network error that names the address", async () => {
     const { url } = await scriptedServer().then(async (server) => {
       await server[Symbol.asyncDispose]();

@@ -406,6 +406,20 @@ describe.each([
     await outcome;
   });
 
+  test("a server that says only that it is at it can be given up", async () => {
+    await using server = await scriptedServer((response) => response.writeProcessing());
+    const giveUp = new AbortController();
+    const call = connect({ url: server.url }).request({ ...get, signal: giveUp.signal });
+    const outcome = expect(call).rejects.toMatchObject({ code: "aborted" });
+    await vi.waitFor(() => expect(server.seen).toHaveLength(1), { timeout: 15_000 });
+    // By then that has arrived.
+    await connect({ url: server.url, timeoutMs: 50, retry: false })
+      .request(get)
+      .catch(() => {});
+    giveUp.abort();
+    await outcome;
+  });
+
   test("nobody listening is a network error that names the address", async () => {
     const { url } = await scriptedServer().then(async (server) => {
       await server[Symbol.asyncDispose]();

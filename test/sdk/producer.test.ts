@@ -426,6 +426,21 @@ test("a shared call that a gateway takes for too large is sent in parts", async 
   expect(await visible(numbers.name)).toBe(4);
 });
 
+test("of a shared call that is sent in parts none goes after one that may still have to", async () => {
+  const numbers = await newQueue();
+  const fetch: typeof globalThis.fetch = async (input, init) => {
+    const { messages } = JSON.parse(init?.body as string) as { messages: { body: string }[] };
+    if (messages.length > 2) return new Response("<h1>Too large</h1>", { status: 413 });
+    if (messages[0]?.body === "1") return new Response("<h1>Restarting</h1>", { status: 503 });
+    return await globalThis.fetch(input, init);
+  };
+  await using producer = createProducer(connect({ url: sluice.url, fetch, retry: false }));
+  const outcomes = await Promise.allSettled([1, 2, 3, 4].map((n) => producer.send(numbers, n)));
+  const reason = { code: "unavailable" };
+  expect(outcomes).toMatchObject([{ reason }, { reason }, { reason }, { reason }]);
+  expect(await visible(numbers.name)).toBe(0);
+});
+
 test("a missing queue is told to each send of a shared call", async () => {
   await using proxy = await faultyProxy(sluice.url);
   await using producer = createProducer(connect({ url: proxy.url }));

@@ -441,6 +441,24 @@ test("of a shared call that is sent in parts none goes after one that may still 
   expect(await visible(numbers.name)).toBe(0);
 });
 
+test.each(["takes no time", "takes its time"])(
+  "a message that is too large for any call fails alone, where its schema %s",
+  async (how) => {
+    const { name } = await newQueue();
+    const schema = how === "takes no time" ? z.string() : z.string().refine(async () => true);
+    await using producer = createProducer(connection);
+    const outcomes = await Promise.allSettled(
+      ["1", "x".repeat(5_000_000), "3"].map((text) => producer.send(queue(name, schema), text)),
+    );
+    expect(outcomes).toMatchObject([
+      { status: "fulfilled" },
+      { reason: { code: "message_too_large", details: [{ path: "payload" }] } },
+      { status: "fulfilled" },
+    ]);
+    expect(await visible(name)).toBe(2);
+  },
+);
+
 test("a missing queue is told to each send of a shared call", async () => {
   await using proxy = await faultyProxy(sluice.url);
   await using producer = createProducer(connect({ url: proxy.url }));

@@ -349,6 +349,18 @@ test("any number of calls on one signal is no leak to Node, and it gives up all 
   expect(warned).not.toHaveBeenCalled();
 });
 
+test("a producer whose drain has a limit leaves the signals that its calls were given", async () => {
+  const numbers = await newQueue();
+  const { signal } = new AbortController();
+  const added = vi.spyOn(signal, "addEventListener");
+  const removed = vi.spyOn(signal, "removeEventListener");
+  await using producer = createProducer(connection, { drainTimeoutMs: 60_000 });
+  await producer.send(numbers, 1, { signal });
+  await producer.sendAll(numbers, [2, 3], { signal });
+  expect(added).toHaveBeenCalledTimes(2);
+  expect(removed.mock.calls).toEqual(added.mock.calls);
+});
+
 test("a delayed message is not visible yet", async () => {
   const numbers = await newQueue();
   await createProducer(connection).send(numbers, 1, { delay: 60 });

@@ -185,6 +185,16 @@ describe("stopping", () => {
     expect(handler).not.toHaveBeenCalled();
   });
 
+  test("an AbortSignal that outlives the consumer is left", async () => {
+    const { signal } = new AbortController();
+    const added = vi.spyOn(signal, "addEventListener");
+    const removed = vi.spyOn(signal, "removeEventListener");
+    const consumer = createConsumer(connection, await queueOf(connection, 1), { signal });
+    await consumer.run(() => void consumer.stop());
+    expect(added).toHaveBeenCalledTimes(1);
+    expect(removed.mock.calls).toEqual(added.mock.calls);
+  });
+
   test("any number of consumers stop by one signal, which is no leak to Node", async () => {
     const warned = vi.fn();
     process.on("warning", warned);

@@ -571,6 +571,26 @@ describe("when the server fails", () => {
     await consumer.stop();
   });
 
+  test.each([401, 403])(
+    "a caller without the right, answered with %d, ends the run",
+    async (status) => {
+      const numbers = await queueOf(connection, 1);
+      const fetch: typeof globalThis.fetch = async (input, init) =>
+        handled === 0 || !(input as string).endsWith("/receive")
+          ? await globalThis.fetch(input, init)
+          : new Response("<h1>Not you</h1>", { status });
+      let handled = 0;
+      const { failures, options } = noting();
+      const consumer = createConsumer(connect({ url: sluice.url, fetch }), numbers, options);
+      const run = consumer.run(() => void handled++);
+      await expect(run).rejects.toMatchObject({ status });
+      expect(consumer.state).toBe("stopped");
+      expect(failures).toEqual([]);
+      // What it had is acknowledged nevertheless.
+      expect(await countsOf(connection, numbers)).toEqual(empty);
+    },
+  );
+
   test.each(["throw", "reject"])("callbacks that %s do no harm", async (how) => {
     const console = vi.spyOn(globalThis.console, "error").mockImplementation(() => {});
     const numbers = await queueOf(connection, 1);

@@ -16,7 +16,7 @@ import {
   range,
 } from "./consumer-setup.ts";
 import { faultyProxy } from "./faulty-proxy.ts";
-import { scriptedServer } from "./scripted-server.ts";
+import { json, scriptedServer } from "./scripted-server.ts";
 import { startSluice, unique } from "./sluice.ts";
 import type { Sluice } from "./sluice.ts";
 
@@ -590,6 +590,19 @@ describe("when the server fails", () => {
       expect(await countsOf(connection, numbers)).toEqual(empty);
     },
   );
+
+  test("a server that answers at once that there is nothing is not asked again at once", async () => {
+    await using server = await scriptedServer(json(200, { receipts: [] }));
+    const options = { visibilityTimeout: 30 };
+    await using consumer = createConsumer(connect({ url: server.url }), queue("q"), options);
+    const began = performance.now();
+    void consumer.run(() => {});
+    await eventually(() => expect(performance.now() - began).toBeGreaterThan(2_000));
+    // Two a second, and the first one.
+    const most = 1 + (performance.now() - began) / 490;
+    expect(server.seen.length).toBeLessThanOrEqual(most);
+    expect(server.seen.length).toBeGreaterThan(1);
+  });
 
   test.each(["throw", "reject"])("callbacks that %s do no harm", async (how) => {
     const console = vi.spyOn(globalThis.console, "error").mockImplementation(() => {});

@@ -183,6 +183,42 @@ describe("with a handler", () => {
     expect(await countsOf(connection, numbers)).toEqual(empty);
   });
 
+  test("of messages acknowledged together only the one that others have is told as refused", async () => {
+    const numbers = await queueOf(connection, 2);
+    const { failures, options } = noting({ autoExtend: false });
+    const late = createConsumer(connection, numbers, options);
+    const { open, opened } = gate();
+    const begun = gate();
+    const first = late.runBatches(async (messages) => {
+      // They were stored together, so their receipt handles are one but for its last character.
+      expect(messages).toHaveLength(2);
+      await messages[1]!.extend(1);
+      begun.open();
+      await opened;
+    });
+    await begun.opened;
+    const next = createConsumer(connection, numbers);
+    const again = gate();
+    const taken = gate();
+    const second = next.run(async () => {
+      taken.open();
+      await again.opened;
+    });
+    await taken.opened;
+    open();
+    await late.stop();
+    await first;
+    expect(failures.map((failure) => [failure.stage, codeOf(failure)])).toEqual([
+      ["acknowledge", "receipt_handle_expired"],
+    ]);
+    expect(failures[0]?.messages.map(({ payload }) => payload)).toEqual([1]);
+    expect(await countsOf(connection, numbers)).toEqual({ ...empty, inFlight: 1 });
+    again.open();
+    await next.stop();
+    await second;
+    expect(await countsOf(connection, numbers)).toEqual(empty);
+  });
+
   test("a handler is told when an outage has made its message visible to others", async () => {
     const numbers = await queueOf(connection, 1, 2);
     await using proxy = await faultyProxy(sluice.url);

@@ -489,6 +489,28 @@ describe.concurrent("with a handler that takes its time", () => {
     expect(await countsOf(connection, numbers)).toEqual(empty);
   });
 
+  test("more messages than a call takes are extended by several", async () => {
+    const numbers = await queueOf(connection, 1_500, 20);
+    const extended: number[] = [];
+    const fetch: typeof globalThis.fetch = async (input, init) => {
+      if ((input as string).endsWith("/visibility"))
+        extended.push((JSON.parse(init?.body as string) as { entries: [] }).entries.length);
+      return await globalThis.fetch(input, init);
+    };
+    const { failures, options } = noting({ concurrency: 1_500, prefetch: 0, batchSize: 1_000 });
+    const consumer = createConsumer(connect({ url: sluice.url, fetch }), numbers, options);
+    const { open, opened } = gate();
+    const run = consumer.run(() => opened);
+    const total = () => extended.reduce((sum, size) => sum + size, 0);
+    await eventually(() => expect(total()).toBeGreaterThanOrEqual(1_500), 45_000);
+    open();
+    await consumer.stop();
+    await run;
+    expect(Math.max(...extended)).toBeLessThanOrEqual(1_000);
+    expect(otherThanSlow(failures)).toEqual([]);
+    expect(await countsOf(connection, numbers)).toEqual(empty);
+  });
+
   test("an extension that fails is tried again in time", async () => {
     const numbers = await queueOf(connection, 1, 24);
     await using proxy = await faultyProxy(sluice.url);

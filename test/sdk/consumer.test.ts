@@ -511,6 +511,30 @@ describe.concurrent("with a handler that takes its time", () => {
     expect(await countsOf(connection, numbers)).toEqual(empty);
   });
 
+  test("an extension that is not answered is given up, and tried again in time", async () => {
+    const numbers = await queueOf(connection, 1, 32);
+    let extensions = 0;
+    const fetch: typeof globalThis.fetch = async (input, init) => {
+      if (!(input as string).endsWith("/visibility") || extensions++ > 0)
+        return await globalThis.fetch(input, init);
+      return await new Promise((_, reject) => {
+        init?.signal?.addEventListener("abort", () => reject(new Error("hung up")));
+      });
+    };
+    const { failures, options } = noting();
+    const consumer = createConsumer(connect({ url: sluice.url, fetch }), numbers, options);
+    const { open, opened } = gate();
+    const run = consumer.run(() => opened);
+    await eventually(() => expect(extensions).toBe(2), 50_000);
+    open();
+    await consumer.stop();
+    await run;
+    expect(failures.map((failure) => [failure.stage, codeOf(failure)])).toEqual([
+      ["extend", "timeout"],
+    ]);
+    expect(await countsOf(connection, numbers)).toEqual(empty);
+  });
+
   test("an extension that fails is tried again in time", async () => {
     const numbers = await queueOf(connection, 1, 24);
     await using proxy = await faultyProxy(sluice.url);

@@ -29,6 +29,11 @@ beforeAll(async () => {
 });
 afterAll(() => sluice[Symbol.asyncDispose]());
 
+/** What an answer says of messages acknowledged with a receive. */
+interface Told {
+  acknowledged?: object[];
+}
+
 describe("with a handler", () => {
   test("each message is handled once with its parsed payload, and acknowledged", async () => {
     const orders = queue(unique("orders"), z.object({ id: z.int(), at: z.coerce.date() }));
@@ -703,6 +708,36 @@ describe("with a handler of batches", () => {
       expect(await countsOf(connection, numbers)).toEqual(empty);
     },
   );
+
+  test("batches acknowledged with one receive are each told what became of theirs", async () => {
+    const numbers = await queueOf(connection, 2);
+    const error = { code: "receipt_handle_expired", message: "Received again." };
+    let refused: unknown;
+    const fetch: typeof globalThis.fetch = async (input, init) => {
+      const answer = await globalThis.fetch(input, init);
+      if (!(input as string).endsWith("/receive")) return answer;
+      const body = (await answer.json()) as Told & { results?: Told[] };
+      const told = (body.results ?? [body]).find(({ acknowledged }) => acknowledged?.length === 2);
+      refused ??= told;
+      if (told !== undefined) told.acknowledged = [{ ok: true }, { error }];
+      return Response.json(body);
+    };
+    const { failures, options } = noting({ batchSize: 1, receivers: 2, wait: 1 });
+    const consumer = createConsumer(connect({ url: sluice.url, fetch }), numbers, options);
+    const { open, opened } = gate();
+    const handled: number[] = [];
+    const run = consumer.runBatches(async ([message]) => {
+      if (handled.push(message!.payload) === 2) open();
+      await opened;
+    });
+    await eventually(() => expect(refused).toBeDefined());
+    await consumer.stop();
+    await run;
+    expect(failures.map((failure) => [failure.stage, codeOf(failure)])).toEqual([
+      ["acknowledge", "receipt_handle_expired"],
+    ]);
+    expect(failures[0]?.messages.map(({ payload }) => payload)).toEqual([handled[1]]);
+  });
 
   test("a message handled by itself is acknowledged with the receive that follows it", async () => {
     const numbers = await queueOf(connection, 50);

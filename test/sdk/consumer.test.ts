@@ -372,6 +372,18 @@ describe("with a handler", () => {
     ]);
   });
 
+  test("a queue whose own timeout is 0 has its messages hidden while they are handled", async () => {
+    const numbers = await queueOf(connection, 1, 0);
+    const consumer = createConsumer(connection, numbers);
+    let meanwhile: unknown;
+    await consumer.run(async () => {
+      meanwhile = await countsOf(connection, numbers);
+      void consumer.stop();
+    });
+    expect(meanwhile).toEqual({ ...empty, inFlight: 1 });
+    expect(await countsOf(connection, numbers)).toEqual(empty);
+  });
+
   test("a handler can acknowledge, release and extend by itself", async () => {
     const numbers = await queueOf(connection, 3);
     const { failures, options } = noting();

@@ -145,3 +145,31 @@ test("what a redrive or a replay does not know is refused before it starts", asy
     details: [{ path: "until", message: "there is no such option, only from, to, rate" }],
   });
 });
+
+test("what is published while an archive is tried is left out, since it was not tried on all", async () => {
+  const publishedAt = "2026-12-01T10:00:00.000Z";
+  const page = (messages: [string, string][], nextCursor?: string) =>
+    json(200, {
+      messages: messages.map(([messageId, subscription]) => ({
+        messageId,
+        publishedAt,
+        matches: [{ subscription, queue: "q", matches: true }],
+      })),
+      nextCursor,
+    });
+  const second: [string, string][] = [
+    ["new", "b"],
+    ["old", "b"],
+  ];
+  await using server = await scriptedServer(page([["old", "a"]], "next"), page(second));
+  const tried = createAdmin(connect({ url: server.url })).subscriptions.matchArchived("t", 10);
+  await expect(tried).resolves.toMatchObject([
+    { messageId: "old", matches: [{ subscription: "a" }, { subscription: "b" }] },
+  ]);
+  expect(await tried).toHaveLength(1);
+  // A thousand subscriptions in all.
+  expect(server.seen.map(({ url }) => url)).toEqual([
+    "/v1/topics/t/match?limit=1000",
+    "/v1/topics/t/match?limit=999&cursor=next",
+  ]);
+});

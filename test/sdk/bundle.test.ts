@@ -8,6 +8,7 @@ import { promisify } from "node:util";
 import { rolldown } from "rolldown";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { json, scriptedServer } from "./scripted-server.ts";
+import { startSluice } from "./sluice.ts";
 
 /** Outside of the workspace, so that nothing is found beside the bundle. */
 let folder: string;
@@ -16,9 +17,11 @@ beforeAll(async () => {
 });
 afterAll(async () => rm(folder, { recursive: true, force: true }));
 
-async function bundled(platform: "browser" | "node"): Promise<string> {
+const client = fileURLToPath(import.meta.resolve("@sluice/client"));
+
+async function bundled(platform: "browser" | "node", input = client): Promise<string> {
   const bundle = await rolldown({
-    input: fileURLToPath(import.meta.resolve("@sluice/client")),
+    input,
     platform,
     resolve: { conditionNames: ["@sluice/source", "import", "default"] },
     onLog: (_, { message }) => {
@@ -49,6 +52,18 @@ test("a program in one file runs on Node beside an undici that is not the client
     "module.exports = class { dispatch() { throw new Error('invalid onError method'); } };";
   await writeFile(join(undici, "lib/dispatcher/pool.js"), pool);
   await runs(await bundled("node"));
+});
+
+test("a program that closes its producer and stops its consumer ends then", async () => {
+  await using sluice = await startSluice();
+  const program = fileURLToPath(new URL("ending-program.ts", import.meta.url));
+  // Whatever it has set a timer for comes later.
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    [await bundled("node", program), sluice.url],
+    { cwd: folder, timeout: 45_000 },
+  );
+  expect(stdout).toBe("handled\n");
 });
 
 /** Makes a call with the bundle, by a process of its own. */

@@ -570,6 +570,28 @@ describe.concurrent("with a handler that takes its time", () => {
     expect(await countsOf(connection, numbers)).toEqual(empty);
   });
 
+  test("an extension takes no longer than the connection lets any attempt take", async () => {
+    const numbers = await queueOf(connection, 1, 20);
+    const fetch: typeof globalThis.fetch = async (input, init) => {
+      if (!(input as string).endsWith("/visibility")) return await globalThis.fetch(input, init);
+      return await new Promise((_, reject) => {
+        init?.signal?.addEventListener("abort", () => reject(new Error("hung up")));
+      });
+    };
+    const hanging = connect({ url: sluice.url, fetch, timeoutMs: 4_000 });
+    const { failures, options } = noting({ drainTimeoutMs: 0 });
+    const consumer = createConsumer(hanging, numbers, options);
+    const run = consumer.run(() => new Promise(() => {}));
+    await eventually(() => expect(failures).not.toHaveLength(0), 45_000);
+    await consumer.stop();
+    await run;
+    // A quarter of what the message is hidden for is 5 s.
+    expect(failures[0]?.error).toMatchObject({
+      code: "timeout",
+      message: expect.stringContaining("within 4000 ms"),
+    });
+  });
+
   test("a message that cannot be extended any further is still held, and given back when its handler fails", async () => {
     const numbers = await queueOf(connection, 1, 10);
     const refused = gate();

@@ -98,8 +98,8 @@ export class Holdings implements Holder {
       receiptHandle,
       visibilityTimeout: seconds,
     }));
-    // An attempt must end while there is still time for another one.
-    const timeoutMs = Math.max(1_000, (visibilityTimeout * 1000) / 4);
+    // An attempt must end while there is still time for another one. One that hangs holds up releases with a delay.
+    const timeoutMs = Math.min(calls.timeoutMs, Math.max(1_000, (visibilityTimeout * 1000) / 4));
     const signal = this.#stopping.signal;
     try {
       const how = { as: "extend", retry: false, timeoutMs, signal } as const;

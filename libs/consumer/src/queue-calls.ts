@@ -130,6 +130,11 @@ export class QueueCalls {
     return this.#connection.repeats;
   }
 
+  /** How long the connection lets an attempt take, in ms. */
+  get timeoutMs(): number {
+    return this.#connection.timeoutMs;
+  }
+
   /** The queue's own visibility timeout, in seconds. */
   async visibilityTimeout(signal: AbortSignal): Promise<number> {
     const queue = await this.#connection.request({

@@ -1,4 +1,4 @@
-import type { TopicSettings } from "@sluice/engine";
+import type { SettableTopic } from "@sluice/engine";
 
 import { ACCOUNT, type Broker } from "./broker.ts";
 import type { Client, ReceivedMessage } from "./client.ts";
@@ -10,7 +10,7 @@ let names = 0;
 export async function newFifoTopic(
   broker: Broker,
   queues: readonly string[],
-  settings: Partial<TopicSettings> = {},
+  settings: SettableTopic = {},
 ): Promise<string> {
   names += 1;
   const name = `ordered-${names}.fifo`;

@@ -597,11 +597,10 @@ describe("when the server fails", () => {
     await using consumer = createConsumer(connect({ url: server.url }), queue("q"), options);
     const began = performance.now();
     void consumer.run(() => {});
-    await eventually(() => expect(performance.now() - began).toBeGreaterThan(2_000));
+    await eventually(() => expect(server.seen.length).toBeGreaterThan(4));
     // Two a second, and the first one.
     const most = 1 + (performance.now() - began) / 490;
     expect(server.seen.length).toBeLessThanOrEqual(most);
-    expect(server.seen.length).toBeGreaterThan(1);
   });
 
   test.each(["throw", "reject"])("callbacks that %s do no harm", async (how) => {

@@ -50,3 +50,9 @@ export const otherThanSlow = (failures: readonly ConsumerFailure[]) =>
 /** Waits for something that takes the server a while, in ms, or that comes with the end of a timeout. */
 export const eventually = (check: () => unknown, timeout = 15_000) =>
   vi.waitFor(check, { timeout, interval: 20 });
+
+/** The answer of a server that hangs: there is none until the call is given up. */
+export const unanswered = async (init?: RequestInit) =>
+  await new Promise<never>((_, reject) => {
+    init?.signal?.addEventListener("abort", () => reject(new Error("hung up")));
+  });

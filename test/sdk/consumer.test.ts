@@ -15,6 +15,7 @@ import {
   otherThanSlow,
   queueOf,
   range,
+  unanswered,
 } from "./consumer-setup.ts";
 import { faultyProxy } from "./faulty-proxy.ts";
 import { startSluice, unique } from "./sluice.ts";
@@ -534,21 +535,18 @@ describe.concurrent("with a handler that takes its time", () => {
     const fetch: typeof globalThis.fetch = async (input, init) => {
       if (!(input as string).endsWith("/visibility") || extensions++ > 0)
         return await globalThis.fetch(input, init);
-      return await new Promise((_, reject) => {
-        init?.signal?.addEventListener("abort", () => reject(new Error("hung up")));
-      });
+      return await unanswered(init);
     };
     const { failures, options } = noting();
     const consumer = createConsumer(connect({ url: sluice.url, fetch }), numbers, options);
     const { open, opened } = gate();
     const run = consumer.run(() => opened);
-    await eventually(() => expect(extensions).toBe(2), 50_000);
+    await eventually(() => expect(extensions).toBeGreaterThan(1), 50_000);
     open();
     await consumer.stop();
     await run;
-    expect(failures.map((failure) => [failure.stage, codeOf(failure)])).toEqual([
-      ["extend", "timeout"],
-    ]);
+    expect(codeOf(failures[0]!)).toBe("timeout");
+    expect(otherThanSlow(failures)).toEqual([]);
     expect(await countsOf(connection, numbers)).toEqual(empty);
   });
 
@@ -574,19 +572,18 @@ describe.concurrent("with a handler that takes its time", () => {
     const numbers = await queueOf(connection, 1, 20);
     const fetch: typeof globalThis.fetch = async (input, init) => {
       if (!(input as string).endsWith("/visibility")) return await globalThis.fetch(input, init);
-      return await new Promise((_, reject) => {
-        init?.signal?.addEventListener("abort", () => reject(new Error("hung up")));
-      });
+      return await unanswered(init);
     };
     const hanging = connect({ url: sluice.url, fetch, timeoutMs: 4_000 });
     const { failures, options } = noting({ drainTimeoutMs: 0 });
     const consumer = createConsumer(hanging, numbers, options);
     const run = consumer.run(() => new Promise(() => {}));
-    await eventually(() => expect(failures).not.toHaveLength(0), 45_000);
+    const hung = () => failures.find(({ stage }) => stage === "extend");
+    await eventually(() => expect(hung()).toBeDefined(), 45_000);
     await consumer.stop();
     await run;
     // A quarter of what the message is hidden for is 5 s.
-    expect(failures[0]?.error).toMatchObject({
+    expect(hung()?.error).toMatchObject({
       code: "timeout",
       message: expect.stringContaining("within 4000 ms"),
     });

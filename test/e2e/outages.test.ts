@@ -134,6 +134,33 @@ test("without NATS messages still arrive, and with it again as soon as ever", as
   expect(await delivered("with NATS again")).toBe("with NATS again");
 });
 
+test("a process of which all connections wait for a lock is ready nevertheless", async () => {
+  const busy = await startApi({
+    databaseUrl: postgres.url,
+    natsUrl: nats.url,
+    env: { HOST: "127.0.0.1", DATABASE_POOL: "1" },
+  });
+  const locker = connect(postgres.url, { max: 1 });
+  let receiving: Promise<unknown> | undefined;
+  try {
+    const other = new Client(busy.url);
+    await locker.begin(async (tx) => {
+      await tx`LOCK TABLE slices IN ACCESS EXCLUSIVE MODE`;
+      receiving = other.receive(queue);
+      await vi.waitFor(async () => {
+        const [waiting] =
+          await tx`SELECT FROM pg_locks WHERE relation = 'slices'::regclass AND NOT granted`;
+        expect(waiting).toBeDefined();
+      }, patience);
+      expect(await other.call("GET", "/readyz")).toMatchObject({ status: 200 });
+    });
+    expect(await receiving).toEqual([]);
+  } finally {
+    await locker.end();
+    await busy.stop();
+  }
+});
+
 test("through all of it nothing was lost or doubled, and no process was", async () => {
   expect(await client.counts(queue)).toMatchObject({ visible: 0, inFlight: 0, delayed: 0 });
   expect([api.running, dispatcher.running]).toEqual([true, true]);

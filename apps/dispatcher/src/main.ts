@@ -22,7 +22,7 @@ runProcess({
       metrics,
       metricsToken: config.metricsToken,
       isStopping: () => stopping,
-      checks: { postgres: () => checkWritable(database.sql) },
+      checks: { postgres: () => checkWritable(database.probe) },
     });
     const server = await serve({ fetch: health.fetch, host: config.host, port: config.healthPort });
     logger.info({ event: "dispatcher.ready", url: server.url }, "the dispatcher is ready");

@@ -34,6 +34,8 @@ export interface Database extends AsyncDisposable {
   readonly lookUps: ControlPlane;
   /** Clean-up: statements that may read whole tables, free to be planned as such, one at a time. */
   readonly maintenance: Sql;
+  /** For whoever asks whether Postgres answers: here that does not wait for what all the others do. */
+  readonly probe: Sql;
   /** As given. */
   readonly traceHours: number;
   /**
@@ -47,7 +49,7 @@ export interface Database extends AsyncDisposable {
 export interface DatabaseOptions {
   /** `postgres://user:password@host:port/database` */
   url: string;
-  /** Connections for the hot path. Default 8; the shared one, control plane, look-ups and clean-up add up to 6. */
+  /** Connections for the hot path. Default 8; the shared one, control plane, look-ups, clean-up and probe add up to 7. */
   pool?: number;
   /** Shown in `pg_stat_activity`. */
   name?: string;
@@ -81,6 +83,8 @@ const SHARED_SILENCE = 5_000;
  * locks.
  */
 const IDLE_IN_TRANSACTION_TIMEOUT = "5s";
+/** After so much silence, in ms, the next probe asks on another connection. */
+const PROBE_SILENCE = 2_000;
 const MAINTENANCE_TIMEOUT = 120;
 /** How long it may be silent, in ms: the removal of payloads gives itself ten minutes. */
 const MAINTENANCE_SILENCE = 620_000;
@@ -175,11 +179,13 @@ export function connectDatabase({
   const maintenance = openPool(url, 1, maintenanceSettings, {
     silenceMs: silenceMs ?? MAINTENANCE_SILENCE,
   });
+  const probeSettings = { ...controlSettings, application_name: `${name}-probe` };
+  const probe = openPool(url, 1, probeSettings, { silenceMs: silenceMs ?? PROBE_SILENCE });
 
   // Whoever closes has waited for its statements. The driver, though, waits in vain for a connection that it once lost
   // and opened anew, so it gets a second and not five.
   const close = async () => {
-    const clients = [hot, controlClient, lookUpClient, maintenance];
+    const clients = [hot, controlClient, lookUpClient, maintenance, probe];
     await Promise.all([shared.close(), ...clients.map((client) => client.end({ timeout: 1 }))]);
   };
   return {
@@ -188,6 +194,7 @@ export function connectDatabase({
     control: drizzle(controlClient, { schema }),
     lookUps: drizzle(lookUpClient, { schema }),
     maintenance,
+    probe,
     traceHours,
     onLoss: (listener) => {
       listeners.add(listener);

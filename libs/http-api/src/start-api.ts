@@ -63,7 +63,7 @@ export async function startApi(options: StartApiOptions): Promise<RunningApi> {
     metricsToken: options.metricsToken,
     isStopping: () => stopping,
     checks: {
-      postgres: () => checkWritable(database.sql),
+      postgres: () => checkWritable(database.probe),
       // Without hints everything still works, only later: a reason to look, not to take the process out of service.
     },
   });

@@ -63,8 +63,8 @@ export class LocalSystem implements System {
 
   async start(): Promise<void> {
     const { apis, dispatchers, folder, progress, signal } = this.#options;
-    // Every process opens up to 14 connections to Postgres.
-    const settings = { max_connections: 20 + 14 * (apis + dispatchers) };
+    // Every process opens up to 15 connections to Postgres.
+    const settings = { max_connections: 20 + 15 * (apis + dispatchers) };
     const startingOnly: Progress = { step: (...step) => this.#tell(...step) };
     this.#stack = await startStack({ dataDir: folder, settings, progress: startingOnly, signal });
     const { postgres, nats } = this.#stack;

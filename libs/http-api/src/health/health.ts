@@ -1,4 +1,4 @@
-import { metricsPage, type MetricsPage } from "@sluice/runtime";
+import { metricsPage } from "@sluice/runtime";
 import { Hono } from "hono";
 import type { Registry } from "prom-client";
 
@@ -26,16 +26,18 @@ export function healthEndpoints({
 }: HealthOptions): Hono {
   const app = new Hono();
   app.get("/healthz", (c) => c.json({ status: "live" }));
+  const shared = Object.entries(checks).map(([name, check]) => [name, oneForAll(check)] as const);
   app.get("/readyz", async (c) => {
     if (isStopping()) return c.json({ status: "stopping" }, 503);
     const entries = await Promise.all(
-      Object.entries(checks).map(async ([name, check]) => [name, await answers(check)] as const),
+      shared.map(async ([name, check]) => [name, await answers(check)] as const),
     );
     const ready = entries.every(([, up]) => up);
     const parts = Object.fromEntries(entries.map(([name, up]) => [name, up ? "up" : "down"]));
     return c.json({ status: ready ? "ready" : "not ready", ...parts }, ready ? 200 : 503);
   });
-  let page: Promise<MetricsPage> | undefined;
+  // Made for each of a thousand it kept all others waiting for 4 s.
+  const page = oneForAll(() => metricsPage(metrics));
   app.get("/metrics", async (c) => {
     const [, given = ""] = BEARER.exec(c.req.header("authorization") ?? "") ?? [];
     if (metricsToken !== undefined && !isSecret(given, metricsToken)) {
@@ -44,12 +46,16 @@ export function healthEndpoints({
         "www-authenticate": "Bearer",
       });
     }
-    // One for all who ask meanwhile, which anybody may: made for each of a thousand it kept all others waiting for 4 s.
-    page ??= metricsPage(metrics).finally(() => (page = undefined));
-    const { body, contentType } = await page;
+    const { body, contentType } = await page();
     return new Response(body, { headers: { "content-type": contentType } });
   });
   return app;
+}
+
+/** Work that is done once for all who ask while it is under way, which anybody may. */
+function oneForAll<Result>(work: () => Promise<Result>): () => Promise<Result> {
+  let underWay: Promise<Result> | undefined;
+  return () => (underWay ??= work().finally(() => (underWay = undefined)));
 }
 
 async function answers(check: () => Promise<unknown>): Promise<boolean> {

@@ -17,7 +17,7 @@ export const databasePool = define({
   schema: wholeNumber(1, 100),
   expected: "a whole number, 1 to 100",
   description:
-    "Most connections that this process opens to Postgres for what many do at once; up to six more serve the rest.",
+    "Most connections that this process opens to Postgres for what many do at once; up to seven more serve the rest.",
   unit: "connections",
   default: "8",
 });

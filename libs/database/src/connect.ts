@@ -49,7 +49,7 @@ export interface Database extends AsyncDisposable {
 export interface DatabaseOptions {
   /** `postgres://user:password@host:port/database` */
   url: string;
-  /** Connections for the hot path. Default 8; the shared one, control plane, look-ups, clean-up and probe add up to 7. */
+  /** Connections for the hot path. Default 8; shared one, control plane, look-ups, clean-up and probe add up to 7. */
   pool?: number;
   /** Shown in `pg_stat_activity`. */
   name?: string;

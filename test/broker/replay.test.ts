@@ -106,6 +106,23 @@ describe("a replay", () => {
     expect(await client.finish(queue)).toEqual(['{"n":2}']);
   });
 
+  test("delivers nothing by a filter that was changed after it was evaluated", async () => {
+    const { queue, subscription } = await archived(['{"n":1}', '{"n":2}']);
+    await client.finish(queue);
+    await engine.subscriptions.update(ACCOUNT, subscription.id, {
+      filterPolicy: { n: [2] },
+      filterPolicyScope: "MessageBody",
+    });
+    const table = await holdWith(broker.sql, "LOCK TABLE slices IN SHARE MODE");
+    const { id } = await engine.replay(ACCOUNT, subscription.id, { from: BEGINNING });
+    // The page is read and evaluated, and the statement that delivers it waits.
+    await untilBlocked(broker.sql);
+    await broker.sql`UPDATE subscriptions SET filter_id = NULL WHERE id = ${subscription.id}`;
+    await table.letGo();
+    await untilEnded(subscription, id);
+    expect((await client.finish(queue)).sort()).toEqual(['{"n":1}', '{"n":2}']);
+  });
+
   test("is bound by its rate, refuses a second one, and ends when it is cancelled", async () => {
     const { queue, subscription } = await archived(numbered(3));
     await client.finish(queue);

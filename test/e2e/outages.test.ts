@@ -148,8 +148,9 @@ test("a process of which all connections wait for a lock is ready nevertheless",
       await tx`LOCK TABLE slices IN ACCESS EXCLUSIVE MODE`;
       receiving = other.receive(queue);
       await vi.waitFor(async () => {
-        const [waiting] =
-          await tx`SELECT FROM pg_locks WHERE relation = 'slices'::regclass AND NOT granted`;
+        const [waiting] = await tx`
+          SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+          WHERE relation = 'slices'::regclass AND NOT granted AND application_name = 'sluice-api'`;
         expect(waiting).toBeDefined();
       }, patience);
       expect(await other.call("GET", "/readyz")).toMatchObject({ status: 200 });

@@ -25,3 +25,14 @@ test("Postgres is asked once for all who want to know whether the process is rea
   asked[1]!(false);
   expect(await second).toBe(503);
 });
+
+test("a question that is never answered is not waited for by those who ask later", async () => {
+  let asked = 0;
+  const app = healthEndpoints({
+    metrics: createMetrics(),
+    isStopping: () => false,
+    checks: { postgres: async () => void ((asked += 1) === 1 && (await new Promise(() => {}))) },
+  });
+  expect((await app.request("/readyz")).status).toBe(503);
+  expect((await app.request("/readyz")).status).toBe(200);
+});
